@@ -1,0 +1,102 @@
+"""Everything that can happen to the core. Each is a value; time appears only as events that name what they guard."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from dst.qbft.messages import Certificate, Message
+from dst.spec.primitives import Height, OperatorIndex, Root, Round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """First input after `restore`: re-send what the log promised, re-arm timers, ask for what is missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeightDue:
+    """The slot of `height` has begun and its parent is decided: round 0's timer starts, its leader builds."""
+
+    height: Height
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageReceived:
+    """A decoded message that arrived on the authenticated link of `link_peer` (who may forward others' messages)."""
+
+    link_peer: OperatorIndex
+    message: Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundExpired:
+    """The round timer set for (height, round) ran out. Stale ones are ignored."""
+
+    height: Height
+    round: Round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetransmitDue:
+    """The retransmit timer of (height, round) ran out: say again, unchanged, what this round said so far."""
+
+    height: Height
+    round: Round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockBuilt:
+    """Answer to `RequestBlock`. `root` is the hash tree root of `block` (computed by the shell)."""
+
+    height: Height
+    round: Round
+    root: Root
+    block: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockValidated:
+    """Answer to `ValidateBlock`. INVALID leaves the round to expire; a HOLD is the shell's to repeat, not an answer."""
+
+    height: Height
+    round: Round
+    root: Root
+    valid: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockFetched:
+    """Answer to `FetchBlock`; the shell has checked that `block` hashes to `root`."""
+
+    height: Height
+    root: Root
+    block: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateReceived:
+    """A certificate with its block, from catch-up or a helping peer; the shell has checked that block hashes to root."""
+
+    link_peer: OperatorIndex
+    certificate: Certificate
+    block: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerConnected:
+    """A link to `peer` came up (again): it may have missed everything of this round."""
+
+    peer: OperatorIndex
+
+
+Input: TypeAlias = (
+    Start
+    | HeightDue
+    | MessageReceived
+    | RoundExpired
+    | RetransmitDue
+    | BlockBuilt
+    | BlockValidated
+    | BlockFetched
+    | CertificateReceived
+    | PeerConnected
+)

@@ -1,0 +1,35 @@
+"""Role configuration files: one JSON file decoded into one frozen Struct, paths relative to the file's folder."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from dst.spec.errors import BadConfig
+
+T = TypeVar("T")
+
+
+def load_json(path: Path, kind: type[T], *, what: str) -> T:
+    """Decode a JSON file of ours. Raises: BadConfig naming the file and the field at fault."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadConfig(f"{what} {path}: {error.strerror}") from None
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise BadConfig(f"{what} {path}: {error}") from None
+
+
+def resolve(config_path: Path, relative: str) -> Path:
+    """A path of a config file, relative to that file's folder unless absolute."""
+    return (config_path.parent / relative).resolve()
+
+
+def split_address(text: str, *, what: str) -> tuple[str, int]:
+    """`host:port` -> (host, port). Raises: BadConfig."""
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise BadConfig(f"{what}: expected host:port, got {text!r}")
+    return host, int(port)

@@ -1,0 +1,45 @@
+"""Files that must survive a crash or must not be read by others."""
+
+import os
+from pathlib import Path
+
+from dst.spec.errors import BadConfig
+
+
+def fsync_directory(path: Path) -> None:
+    """Make a create or rename in `path` durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace `path` by `data`: after a crash the file holds the old bytes or the new ones, never a mix."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        os.fchmod(descriptor, mode)
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(temporary, path)
+    fsync_directory(path.parent)
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a secret readable by its owner alone (mode 0600)."""
+    write_atomic(path, data, 0o600)
+
+
+def read_secret(path: Path, *, what: str) -> bytes:
+    """Read a secret file. Raises: BadConfig when it is missing, unreadable, or open to other users."""
+    try:
+        if path.stat().st_mode & 0o077:
+            raise BadConfig(f"{what} {path} can be read by other users: run chmod 600 {path}")
+        return path.read_bytes()
+    except OSError as error:
+        raise BadConfig(f"{what} {path}: {error.strerror}") from None

@@ -1,0 +1,96 @@
+"""One way to serve HTTP: bind, `/healthz`, `/metrics`, errors as the Beacon API writes them, a clear word on a taken port."""
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from dst.runtime.config import split_address
+from dst.runtime.log import Logger
+from dst.runtime.metrics import Metrics
+from dst.spec.errors import BadConfig, InvalidInput, ResetRequired, Unavailable
+
+MAX_BODY_BYTES: Final = 4 * 2**20
+"""Largest request body: a block is at most 512 KiB, JSON doubles it, batches of transactions take the rest."""
+
+log = Logger("http")
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def json_response(
+    value: object, status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(value),
+        status=status,
+        headers=headers,
+        content_type="application/json",
+    )
+
+
+def error_response(status: int, message: str, **extra: object) -> web.Response:
+    """Beacon API error body: `{"code", "message"}`."""
+    return json_response({"code": status, "message": message, **extra}, status)
+
+
+@web.middleware
+async def _errors_to_answers(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ResetRequired as error:
+        return error_response(409, str(error), reset_height=error.first_affected_height)
+    except (InvalidInput, msgspec.DecodeError) as error:
+        return error_response(400, str(error))
+    except Unavailable as error:
+        return error_response(503, str(error))
+    except web.HTTPException as error:
+        return error_response(error.status, error.text or error.reason)
+    except (asyncio.CancelledError, ConnectionError):
+        raise
+    except Exception:
+        log.exception("request_failed", path=request.path)
+        return error_response(500, "internal error; the log of this node has the details")
+
+
+def make_app(metrics: Metrics, routes: list[web.RouteDef], **options: Any) -> web.Application:
+    """An application with our error mapping, `/healthz` and `/metrics`."""
+    app = web.Application(
+        middlewares=[_errors_to_answers], client_max_size=MAX_BODY_BYTES, **options
+    )
+
+    async def health(_: web.Request) -> web.StreamResponse:
+        return json_response({"ok": True})
+
+    async def show_metrics(_: web.Request) -> web.StreamResponse:
+        return web.Response(text=metrics.render())
+
+    app.add_routes([web.get("/healthz", health), web.get("/metrics", show_metrics), *routes])
+    return app
+
+
+@asynccontextmanager
+async def serving(app: web.Application, listen: str, *, what: str) -> AsyncIterator[None]:
+    """Serve `app` on `host:port` for the time of the block; a handler is cancelled when its client goes away.
+
+    Raises: BadConfig when the port is taken, naming it.
+    """
+    host, port = split_address(listen, what=what)
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.2)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port, reuse_address=True).start()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise BadConfig(
+                    f"{what}: port {port} on {host} is taken by another program; stop it or choose another port"
+                ) from None
+            raise BadConfig(f"{what}: cannot listen on {listen}: {error.strerror}") from None
+        yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,34 @@
+"""The exception tree, grouped by what the catcher does.
+
+DstError
+├── InvalidInput      somebody sent something wrong: refuse with the reason, keep running (4xx, JSON-RPC error)
+│   └── BadConfig     a file or flag of ours is wrong: print the reason and what to do, exit 2
+├── Unavailable       a neighbour cannot answer now: retry with back-off (503)
+└── ResetRequired     L1 moved below our origin: halt until the next term (409)
+
+`AssertionError` is our bug: never caught below the top task group. Stop rather than sign nonsense.
+"""
+
+
+class DstError(Exception):
+    """Root of the errors this project raises on purpose; the message is for a person."""
+
+
+class InvalidInput(DstError):
+    """A valid peer or user would not have sent this."""
+
+
+class BadConfig(InvalidInput):
+    """A configuration file, key file or flag is wrong; the message says which and what to do."""
+
+
+class Unavailable(DstError):
+    """The answer is not to be had now; the same question may be answered later."""
+
+
+class ResetRequired(DstError):
+    """L1 reorganised below an origin in use (design section 4, 'Only L1 can move the cluster')."""
+
+    def __init__(self, first_affected_height: int, detail: str) -> None:
+        super().__init__(f"L1 reset: first affected height {first_affected_height}: {detail}")
+        self.first_affected_height = first_affected_height
