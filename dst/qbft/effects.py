@@ -1,6 +1,7 @@
 """Everything the core can ask of its shell, performed strictly in order.
 
-`Persist` returns when its record is on disk; sends after it in the list depend on it. A crash may fall between any two.
+`Persist` returns when its record is on disk; sends after it in the list depend on it. A crash may
+fall between any two.
 """
 
 from dataclasses import dataclass
@@ -37,7 +38,8 @@ class TimerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetTimer:
-    """Deliver RoundExpired or RetransmitDue for (height, round) after delay_ms. Replaces a running timer of the kind."""
+    """Deliver RoundExpired or RetransmitDue for (height, round) after delay_ms. Replaces a running
+    timer of the kind."""
 
     kind: TimerKind
     height: Height
@@ -47,7 +49,8 @@ class SetTimer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestBlock:
-    """Build a fresh block for (height, round) on the decided parent; answered by BlockBuilt, or never."""
+    """Build a fresh block for (height, round) on the decided parent; answered by BlockBuilt, or
+    never."""
 
     height: Height
     round: Round
@@ -57,7 +60,8 @@ class RequestBlock:
 class ValidateBlock:
     """Validate a proposal; answered by BlockValidated, or never when the round ends first.
 
-    justified: True when a round-change quorum forces this root: deterministic rules only, and executed to the end.
+    justified: True when a round-change quorum forces this root: deterministic rules only, and
+    executed to the end.
     """
 
     height: Height
@@ -69,7 +73,8 @@ class ValidateBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchBlock:
-    """Get the block with `root` from one of `holders`, one after another (bounded); answered by BlockFetched."""
+    """Get the block with `root` from one of `holders`, one after another (bounded); answered by
+    BlockFetched."""
 
     height: Height
     root: Root
@@ -78,7 +83,8 @@ class FetchBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchDecided:
-    """This node is behind: get certificates with blocks from `from_height` on, from `peer`. Rate-limited by the shell."""
+    """This node is behind: get certificates with blocks from `from_height` on, from `peer`. Rate-
+    limited by the shell."""
 
     peer: OperatorIndex
     from_height: Height
@@ -86,7 +92,8 @@ class FetchDecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelpLaggard:
-    """`peer` still talks about the decided `height`: send it the certificate with its block. Rate-limited by the shell."""
+    """`peer` still talks about the decided `height`: send it the certificate with its block. Rate-
+    limited by the shell."""
 
     peer: OperatorIndex
     height: Height
@@ -94,7 +101,8 @@ class HelpLaggard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """`block` is final at certificate.height; its DecisionRecord was persisted before this effect."""
+    """`block` is final at certificate.height; its DecisionRecord was persisted before
+    this effect."""
 
     certificate: Certificate
     block: bytes
@@ -121,7 +129,8 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Input refused, state unchanged. `culprit` is the operator whose signed message is at fault, when known."""
+    """Input refused, state unchanged. `culprit` is the operator whose signed message is at fault,
+    when known."""
 
     reason: Reason
     link_peer: OperatorIndex | None
@@ -137,7 +146,8 @@ class Milestone(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached:
-    """Something observers care about: proposal accepted (or made), lock taken, round entered (root None)."""
+    """Something observers care about: proposal accepted (or made), lock taken, round entered (root
+    None)."""
 
     milestone: Milestone
     height: Height

@@ -1,4 +1,5 @@
-"""Everything that can happen to the core. Each is a value; time appears only as events that name what they guard."""
+"""Everything that can happen to the core. Each is a value; time appears only as events that name
+what they guard."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -9,19 +10,22 @@ from dst.spec.primitives import Height, OperatorIndex, Root, Round
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """First input after `restore`: re-send what the log promised, re-arm timers, ask for what is missing."""
+    """First input after `restore`: re-send what the log promised, re-arm timers, ask for what is
+    missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeightDue:
-    """The slot of `height` has begun and its parent is decided: round 0's timer starts, its leader builds."""
+    """The slot of `height` has begun and its parent is decided: round 0's timer starts, its leader
+    builds."""
 
     height: Height
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageReceived:
-    """A decoded message that arrived on the authenticated link of `link_peer` (who may forward others' messages)."""
+    """A decoded message that arrived on the authenticated link of `link_peer` (who may forward
+    others' messages)."""
 
     link_peer: OperatorIndex
     message: Message
@@ -37,7 +41,8 @@ class RoundExpired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetransmitDue:
-    """The retransmit timer of (height, round) ran out: say again, unchanged, what this round said so far."""
+    """The retransmit timer of (height, round) ran out: say again, unchanged, what this round said
+    so far."""
 
     height: Height
     round: Round
@@ -55,7 +60,8 @@ class BlockBuilt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockValidated:
-    """Answer to `ValidateBlock`. INVALID leaves the round to expire; a HOLD is the shell's to repeat, not an answer."""
+    """Answer to `ValidateBlock`. INVALID leaves the round to expire; a HOLD is the shell's to
+    repeat, not an answer."""
 
     height: Height
     round: Round
@@ -74,7 +80,8 @@ class BlockFetched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateReceived:
-    """A certificate with its block, from catch-up or a helping peer; the shell has checked that block hashes to root."""
+    """A certificate with its block, from catch-up or a helping peer; the shell has checked that
+    block hashes to root."""
 
     link_peer: OperatorIndex
     certificate: Certificate

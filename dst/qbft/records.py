@@ -1,6 +1,7 @@
 """What the durable log holds: commitments of this node, never what it received.
 
-A new release must find the old release's promises here, not re-derive them. All records of a height may be dropped
+A new release must find the old release's promises here, not re-derive them. All records of a height
+may be dropped
 once its `DecisionRecord` is durable; decisions themselves are kept and served.
 """
 
@@ -46,10 +47,11 @@ class CommitRecord(
 class RoundChangeRecord(
     msgspec.Struct, frozen=True, array_like=True, tag="round_change", forbid_unknown_fields=True
 ):
-    """This node entered message.signed.payload.round; the message is frozen and retransmitted unchanged.
+    """This node entered message.signed.payload.round; the message is frozen and retransmitted
+    unchanged.
 
-    Entering a later round because of a justified proposal (no round-change sent) is implied by that round's
-    PrepareRecord.
+    Entering a later round because of a justified proposal (no round-change sent) is implied by
+    that round's PrepareRecord.
     """
 
     message: RoundChangeMessage

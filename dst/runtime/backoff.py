@@ -5,7 +5,8 @@ from typing import Final
 
 FIRST_DELAY_S: Final = 0.05
 CAP_S: Final = 0.5
-"""Reconnects are at most half a second apart (design section 4): recovery after a heal must not wait for back-off."""
+"""Reconnects are at most half a second apart (design section 4): recovery after a heal must not
+wait for back-off."""
 
 
 class Backoff:
@@ -20,7 +21,8 @@ class Backoff:
         self._delay = self._first
 
     def next_delay(self) -> float:
-        """Seconds to wait now: the current step times a factor in [0.5, 1]; the step then doubles up to the cap."""
+        """Seconds to wait now: the current step times a factor in [0.5, 1]; the step then doubles
+        up to the cap."""
         delay = self._delay * (0.5 + self._rng.random() / 2)
         self._delay = min(self._delay * 2, self._cap)
         return delay

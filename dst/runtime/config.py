@@ -1,4 +1,5 @@
-"""Role configuration files: one JSON file decoded into one frozen Struct, paths relative to the file's folder."""
+"""Role configuration files: one JSON file decoded into one frozen Struct, paths relative to the
+file's folder."""
 
 from pathlib import Path
 from typing import TypeVar

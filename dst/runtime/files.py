@@ -16,7 +16,8 @@ def fsync_directory(path: Path) -> None:
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Replace `path` by `data`: after a crash the file holds the old bytes or the new ones, never a mix."""
+    """Replace `path` by `data`: after a crash the file holds the old bytes or the new ones, never a
+    mix."""
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
@@ -36,7 +37,8 @@ def write_secret(path: Path, data: bytes) -> None:
 
 
 def read_secret(path: Path, *, what: str) -> bytes:
-    """Read a secret file. Raises: BadConfig when it is missing, unreadable, or open to other users."""
+    """Read a secret file. Raises: BadConfig when it is missing, unreadable, or open to
+    other users."""
     try:
         if path.stat().st_mode & 0o077:
             raise BadConfig(f"{what} {path} can be read by other users: run chmod 600 {path}")

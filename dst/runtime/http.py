@@ -1,4 +1,5 @@
-"""One way to serve HTTP: bind, `/healthz`, `/metrics`, errors as the Beacon API writes them, a clear word on a taken port."""
+"""One way to serve HTTP: bind, `/healthz`, `/metrics`, errors as the Beacon API writes them, a
+clear word on a taken port."""
 
 import asyncio
 import errno
@@ -15,7 +16,8 @@ from dst.runtime.metrics import Metrics
 from dst.spec.errors import BadConfig, InvalidInput, ResetRequired, Unavailable
 
 MAX_BODY_BYTES: Final = 4 * 2**20
-"""Largest request body: a block is at most 512 KiB, JSON doubles it, batches of transactions take the rest."""
+"""Largest request body: a block is at most 512 KiB, JSON doubles it, batches of transactions take
+the rest."""
 
 log = Logger("http")
 
@@ -75,7 +77,8 @@ def make_app(metrics: Metrics, routes: list[web.RouteDef], **options: Any) -> we
 
 @asynccontextmanager
 async def serving(app: web.Application, listen: str, *, what: str) -> AsyncIterator[None]:
-    """Serve `app` on `host:port` for the time of the block; a handler is cancelled when its client goes away.
+    """Serve `app` on `host:port` for the time of the block; a handler is cancelled when its client
+    goes away.
 
     Raises: BadConfig when the port is taken, naming it.
     """
@@ -88,7 +91,8 @@ async def serving(app: web.Application, listen: str, *, what: str) -> AsyncItera
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise BadConfig(
-                    f"{what}: port {port} on {host} is taken by another program; stop it or choose another port"
+                    f"{what}: port {port} on {host} is taken by another program; "
+                    "stop it or choose another port"
                 ) from None
             raise BadConfig(f"{what}: cannot listen on {listen}: {error.strerror}") from None
         yield

@@ -1,7 +1,8 @@
 """Small durable stores over SQLite (write-ahead log mode), opened one way.
 
-`synchronous=FULL` makes a commit durable across power loss (0.4 ms here); NORMAL survives a killed process, and after
-power loss the last commits may be missing but the file is consistent. Whoever promises something to others uses FULL.
+`synchronous=FULL` makes a commit durable across power loss (0.4 ms here); NORMAL survives
+a killed process, and after power loss the last commits may be missing but the file is consistent. Whoever promises something to
+others uses FULL.
 """
 
 import sqlite3
@@ -35,12 +36,14 @@ def open_database(path: Path, *, durable: bool, create: bool = True) -> sqlite3.
 
 
 class KeyValueStore:
-    """bytes -> bytes over one table; `write` is one transaction: after a crash all of it is there, or nothing."""
+    """bytes -> bytes over one table; `write` is one transaction: after a crash all of it is there,
+    or nothing."""
 
     def __init__(self, path: Path, *, durable: bool = False) -> None:
         self._connection = open_database(path, durable=durable)
         self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS kv (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+            "CREATE TABLE IF NOT EXISTS kv"
+            " (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
         )
 
     def get(self, key: bytes) -> bytes | None:

@@ -1,6 +1,7 @@
 """Logs a person can follow: one line an outcome, snake_case event and fields, to standard error.
 
-`log.info("sealed", height=7, root=root)` prints `2026-11-23T10:00:00.123Z INFO op1 middleware sealed height=7 root=0x…`.
+`log.info("sealed", height=7, root=root)` prints
+`2026-11-23T10:00:00.123Z INFO op1 middleware sealed height=7 root=0x…`.
 Bytes print as hex. Never pass a secret: nothing here can tell one.
 """
 

@@ -9,7 +9,8 @@ _Labels = tuple[tuple[str, str], ...]
 
 
 class Metrics:
-    """One registry a process role; names are snake_case without prefix, counters end in `_total`."""
+    """One registry a process role; names are snake_case without prefix, counters end
+    in `_total`."""
 
     def __init__(self) -> None:
         self._values: dict[str, dict[_Labels, float]] = {}

@@ -17,9 +17,11 @@ _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_role(main: Callable[[asyncio.Event], Awaitable[None]], log: Logger) -> int:
-    """Run `main(stop)` until it returns; SIGINT and SIGTERM set `stop`. Returns the process's exit code.
+    """Run `main(stop)` until it returns; SIGINT and SIGTERM set `stop`. Returns the process's exit
+    code.
 
-    BadConfig prints one line and exits 2; anything else that escapes is a crash: logged in full, exit 1.
+    BadConfig prints one line and exits 2; anything else that escapes is a crash: logged in full,
+    exit 1.
     """
     try:
         asyncio.run(_until_stopped(main))
@@ -65,7 +67,8 @@ class StopService(Exception):
 
 
 async def until(stop: asyncio.Event, *coroutines: Awaitable[None]) -> None:
-    """Run coroutines until `stop` is set, then cancel them; the first that fails ends all and raises."""
+    """Run coroutines until `stop` is set, then cancel them; the first that fails ends all and
+    raises."""
 
     async def wait_for_stop() -> None:
         await stop.wait()

@@ -1,1 +1,2 @@
-"""The shared vocabulary: primitives, errors, SSZ, beacon and engine containers, domains, chain rules, cluster files."""
+"""The shared vocabulary: primitives, errors, SSZ, beacon and engine containers, domains, chain
+rules, cluster files."""

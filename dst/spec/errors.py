@@ -1,7 +1,7 @@
 """The exception tree, grouped by what the catcher does.
 
 DstError
-├── InvalidInput      somebody sent something wrong: refuse with the reason, keep running (4xx, JSON-RPC error)
+├── InvalidInput      somebody sent something wrong: refuse, keep running (4xx, JSON-RPC error)
 │   └── BadConfig     a file or flag of ours is wrong: print the reason and what to do, exit 2
 ├── Unavailable       a neighbour cannot answer now: retry with back-off (503)
 └── ResetRequired     L1 moved below our origin: halt until the next term (409)

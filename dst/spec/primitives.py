@@ -16,7 +16,8 @@ Round = NewType("Round", int)
 Term = NewType("Term", int)
 """Counts L1 resets, from 0; part of every signed message."""
 OperatorIndex = NewType("OperatorIndex", int)
-"""0-based position in the ordered operator set; the leader is (height + round) mod n. Operator `op1` is position 0."""
+"""0-based position in the ordered operator set; the leader is (height + round) mod n. Operator
+`op1` is position 0."""
 ShareIndex = NewType("ShareIndex", int)
 """1-based Shamir evaluation point, always `OperatorIndex + 1`."""
 Root = NewType("Root", bytes)
@@ -36,7 +37,8 @@ ZERO_ROOT: Final = Root(bytes(32))
 ZERO_HASH: Final = Hash32(bytes(32))
 ZERO_ADDRESS: Final = Address(bytes(20))
 G2_POINT_AT_INFINITY: Final = BLSSignature(b"\xc0" + bytes(95))
-"""Compressed identity of G2: what consensus-specs puts where no signature is. Never a valid signature here."""
+"""Compressed identity of G2: what consensus-specs puts where no signature is. Never a valid
+signature here."""
 
 
 def faults_tolerated(n: int) -> int:
