@@ -1,7 +1,8 @@
 """What operators say to each other about one height. Names follow the QBFT formal specification.
 
 A *payload* is what an operator signs (secp256k1 over `signing_digest`); a *message* is a signed
-payload with what justifies it. The block travels in the proposal message only; everything else carries its 32-byte
+payload with what justifies it. The block travels in the proposal message only; everything else
+carries its 32-byte
 root.
 Sender identity is the operator's 0-based index, and the signature must verify under that operator's
 key.

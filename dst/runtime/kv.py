@@ -1,7 +1,8 @@
 """Small durable stores over SQLite (write-ahead log mode), opened one way.
 
 `synchronous=FULL` makes a commit durable across power loss (0.4 ms here); NORMAL survives
-a killed process, and after power loss the last commits may be missing but the file is consistent. Whoever promises something to
+a killed process, and after power loss the last commits may be missing but the file is consistent.
+Whoever promises something to
 others uses FULL.
 """
 

@@ -1,0 +1,106 @@
+# Distributed Sequencer Technology: `make help` lists what there is.
+# Every target does its own set-up; a fresh machine needs Python >= 3.11, make and git.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup tools fmt lint types contracts unit sim e2e e2e-docker test check devnet down \
+	chaos scenarios bench clean distclean lock
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$p && break; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+TOOLS_STAMP := .venv/.tools
+
+# Words that a target takes: make devnet OPERATORS=4 SLOT=1 BACKEND=process DETACH=1 DIR=.devnet
+OPERATORS ?= 4
+SLOT ?= 1
+BACKEND ?=
+DIR ?= .devnet
+OFFSET ?= 0
+NAME ?= leader-kill
+RUNS ?= 1
+SEED ?=
+N ?= 4
+PYTEST_ARGS ?=
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one or run make PYTHON=/path/to/python3"; exit 2; }
+	@echo "==> installing locked Python packages into .venv (about a minute the first time)"
+	@$(PYTHON) -m venv .venv || { echo "error: python venv failed; on Debian: apt-get install python3-venv"; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q -j 0 dst devnet || true
+	@touch $@
+
+$(TOOLS_STAMP): $(STAMP) devnet/tools.py
+	@$(BIN)/python -m devnet.tools
+	@touch $@
+
+setup: $(TOOLS_STAMP) ## packages into .venv, anvil and toxiproxy-server into .tools
+
+tools: $(TOOLS_STAMP) ## the pinned outside programs alone
+
+devnet: setup ## a running network with a live board, until Ctrl-C; DETACH=1 returns once blocks are sealed
+	@$(BIN)/devnet up --operators $(OPERATORS) --slot-seconds $(SLOT) --dir $(DIR) --port-offset $(OFFSET) \
+		$(if $(BACKEND),--backend $(BACKEND)) $(if $(DETACH),--detach)
+
+down: setup ## stop the network of DIR and remove what it made
+	@$(BIN)/devnet down --dir $(DIR)
+
+chaos: setup ## one scenario: make chaos NAME=leader-kill RUNS=20 BACKEND=process SEED=7
+	@$(BIN)/devnet chaos run $(NAME) --runs $(RUNS) --dir $(DIR) $(if $(SEED),--seed $(SEED)) \
+		$(if $(BACKEND),--backend $(BACKEND)) --operators $(OPERATORS) --slot-seconds $(SLOT)
+
+scenarios: setup ## every scenario on BACKEND (default process)
+	@$(BIN)/python -m devnet.chaos_cli all --backend $(or $(BACKEND),process)
+
+fmt: $(STAMP) ## format the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix -q .
+
+lint: $(STAMP) ## ruff
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(STAMP) ## mypy --strict, tests included
+	@$(BIN)/mypy dst devnet tests
+
+contracts: $(STAMP) ## import-linter: who may import whom
+	@$(BIN)/lint-imports
+
+unit: $(STAMP) ## unit and property tests
+	@$(BIN)/pytest tests/unit -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+sim: $(STAMP) ## simulation; one schedule again: make sim SEED=7 N=4
+	@$(if $(SEED),$(BIN)/python -m devnet.sim --seeds $(SEED):$(shell echo $$(( $(SEED) + 1 ))) --n $(N) --verbose,$(BIN)/pytest tests/simulation $(PYTEST_ARGS))
+
+e2e: setup ## end to end on processes
+	@$(BIN)/pytest tests/e2e -m "not docker" $(PYTEST_ARGS)
+
+e2e-docker: setup ## end to end on containers (needs a Docker Engine)
+	@$(BIN)/pytest tests/e2e -m docker $(PYTEST_ARGS)
+
+test: setup ## unit, simulation and end to end on processes
+	@$(BIN)/pytest tests/unit -n 2 --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/simulation $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/e2e -m "not docker" $(PYTEST_ARGS)
+
+check: lint types contracts test ## what a reviewer runs
+
+bench: setup ## the benchmarks; writes docs/benchmarks.md
+	@$(BIN)/python -m devnet.bench
+
+lock: ## renew requirements.lock (needs uv)
+	@uv pip compile --universal --generate-hashes --all-extras --no-header --no-emit-index-url --no-annotate \
+		-q pyproject.toml -o requirements.lock
+
+clean: ## caches, runs and reports
+	@rm -rf runs reports .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find dst devnet tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## and the virtual environment and tools
+	@rm -rf .venv .tools
