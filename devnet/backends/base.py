@@ -1,0 +1,75 @@
+"""What the harness needs of a backend, and how a program is described to it. Faults go through here on both backends."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from dst.spec.errors import DstError
+
+
+class BackendError(DstError):
+    """A program could not be started, stopped or found; the message is for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One role: what to run and which files it may see. Paths are relative to the network's directory, which is
+    the working directory on both backends, so one argument list serves both."""
+
+    name: str
+    """`op1.rollup`; the part before the dot is the pod."""
+    command: str
+    """`python`, `anvil` or `toxiproxy-server`; the backend knows where it is."""
+    arguments: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+    """Files and folders that it reads (containers mount these read-only, and nothing else)."""
+    writes: tuple[str, ...] = ()
+    """Folders that it writes."""
+
+    @property
+    def pod(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def role(self) -> str:
+        return self.name.partition(".")[2]
+
+
+class RunState(StrEnum):
+    RUNNING = "running"
+    PAUSED = "paused"
+    KILLED = "killed"
+    """Stopped because the harness asked for it."""
+    CRASHED = "crashed"
+    """Ended on its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramStatus:
+    name: str
+    state: RunState
+    detail: str = ""
+    """Process id, container id or exit code: what a person needs to look further."""
+
+
+class Backend(Protocol):
+    """Names are program names (`op1.rollup`); all calls return when the effect is there, not before.
+
+    Raises (all): BackendError for an unknown name or a refused operation.
+    """
+
+    kind: str
+
+    async def start(self, names: Iterable[str]) -> None:
+        """Start programs that do not run; those that run are left alone."""
+
+    async def kill(self, names: Iterable[str]) -> None:
+        """SIGKILL, and wait for the end. Paused programs die too."""
+
+    async def pause(self, names: Iterable[str]) -> None:
+        """Freeze; returns once the kernel reports every one stopped. The kernel goes on accepting connections."""
+
+    async def resume(self, names: Iterable[str]) -> None: ...
+
+    async def status(self) -> Mapping[str, ProgramStatus]: ...

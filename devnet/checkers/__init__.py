@@ -1,0 +1,61 @@
+"""Checkers: pure functions `History -> Verdict`, one file per invariant, shared by sim and live runs.
+
+agreement S1, one_group_signature S2, stable_receipts S4/S5, exactly_once S6, equal_states S8,
+linked_chain S10, sign_once S12, no_quorum_no_progress S14, recovery L2/L4, inclusion L6,
+no_round_change L10; faults_happened judges the experiment. Their forged histories, which each must
+fail, are in tests/unit/checkers.
+"""
+
+from typing import Final
+
+from devnet.checkers import (
+    agreement,
+    equal_states,
+    exactly_once,
+    faults_happened,
+    inclusion,
+    linked_chain,
+    no_quorum_no_progress,
+    one_group_signature,
+    recovery,
+    sign_once,
+    stable_receipts,
+)
+from devnet.checkers.agreement import LiveAgreement
+from devnet.checkers.base import Checker, LiveChecker
+from devnet.checkers.no_quorum_no_progress import LiveNoQuorumNoProgress
+from devnet.checkers.one_group_signature import LiveOneGroupSignature
+from devnet.checkers.sign_once import LiveSignOnce
+from devnet.model.history import History
+from devnet.model.verdict import Outcome, Verdict
+
+SAFETY: Final[tuple[Checker, ...]] = (
+    agreement.check,
+    one_group_signature.check,
+    stable_receipts.check,
+    exactly_once.check,
+    equal_states.check,
+    linked_chain.check,
+    sign_once.check,
+    no_quorum_no_progress.check,
+)
+"""Run on every history; those that find nothing to look at answer vacuous, which is no blame."""
+
+LIVENESS: Final[tuple[Checker, ...]] = (recovery.check, inclusion.check)
+
+
+def live_checkers() -> list[LiveChecker]:
+    """Fresh live checkers for one run; feed `Setup` first."""
+    return [LiveAgreement(), LiveOneGroupSignature(), LiveSignOnce(), LiveNoQuorumNoProgress()]
+
+
+def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdict, ...]:
+    """Every standing checker, then `extra` ones of the scenario, then whether the faults happened.
+
+    A checker without anything to look at is left out of the answer's weight: its verdict is kept as
+    `vacuous` only when it is an `extra` one, which the scenario asked for by name.
+    """
+    standing = [checker(history) for checker in (*SAFETY, *LIVENESS)]
+    told = [verdict for verdict in standing if verdict.outcome is not Outcome.VACUOUS]
+    named = [checker(history) for checker in extra]
+    return (*told, *named, faults_happened.check(history))

@@ -1,0 +1,52 @@
+"""Did the run test anything? Not an invariant of the system but of the experiment.
+
+Inconclusive: a fault without a positive probe. Vacuous: nothing was decided while a fault that leaves
+a quorum held, a leader was hit and no round changed, or load was wanted and none was accepted.
+"""
+
+from typing import Final
+
+from devnet.checkers.no_quorum_no_progress import breaks_quorum
+from devnet.model.history import Answer, EventKind, FaultReceipt, History
+from devnet.model.verdict import Outcome, Verdict
+
+NAME: Final = "the faults happened"
+
+
+def check(history: History) -> Verdict:
+    unproven = [_doubt(fault) for fault in history.faults if _doubt(fault)]
+    if unproven:
+        return Verdict(checker=NAME, outcome=Outcome.INCONCLUSIVE, note="; ".join(unproven))
+    empty = [note for fault in history.faults if (note := _emptiness(history, fault))]
+    if history.transactions and all(tx.answer is not Answer.OK for tx in history.transactions):
+        empty.append("no transaction was accepted")
+    if not any(event.kind is EventKind.DECIDED for event in history.events):
+        empty.append("nothing was decided")
+    if empty:
+        return Verdict(checker=NAME, outcome=Outcome.VACUOUS, note="; ".join(empty))
+    return Verdict(checker=NAME, outcome=Outcome.PASS, note=f"{len(history.faults)} faults proven")
+
+
+def _doubt(fault: FaultReceipt) -> str:
+    if fault.error:
+        return f"{fault.id}: {fault.error}"
+    if fault.verified is None:
+        return f"{fault.id}: not verified"
+    return ""
+
+
+def _emptiness(history: History, fault: FaultReceipt) -> str:
+    assert fault.verified is not None, "doubtful faults are sorted out first"
+    until = fault.healed if fault.healed is not None else float("inf")
+    during = [e for e in history.events if fault.requested <= e.monotonic <= until]
+    if fault.hits_leader and not any(_answers(e.kind, e.height, fault) for e in during):
+        return f"{fault.id}: the leader of height {fault.height} was hit and no round changed"
+    if breaks_quorum(fault, len(history.setup.operators)):
+        return ""
+    if not any(event.kind is EventKind.DECIDED for event in during):
+        return f"{fault.id}: nothing was decided while it held"
+    return ""
+
+
+def _answers(kind: EventKind, height: int, fault: FaultReceipt) -> bool:
+    return kind is EventKind.ROUND_CHANGE and (fault.height is None or height >= fault.height)

@@ -1,0 +1,96 @@
+"""L6 inclusion: a transaction answered by an operator that stayed up is included within n heights.
+
+Counted from the newest height that was already proposed or decided when the answer came: in the n
+heights after it every operator leads once. Not judged (neither way): transactions whose operator was
+disturbed between sending and inclusion, and those whose n heights had not passed at the end.
+"""
+
+from typing import Final
+
+from devnet.checkers.base import judge_within
+from devnet.model.history import (
+    Answer,
+    EventKind,
+    FaultReceipt,
+    History,
+    TransactionSubmitted,
+)
+from devnet.model.verdict import Verdict, Violation
+
+NAME: Final = "L6 inclusion"
+STARTED: Final = frozenset({EventKind.PROPOSAL, EventKind.DECIDED})
+
+
+def check(history: History) -> Verdict:
+    bound = len(history.setup.operators)
+    where = _included(history)
+    waits = [
+        (float(waited), _violation(history, transaction, waited))
+        for transaction in history.transactions
+        if (waited := _waited(history, transaction, where)) is not None
+    ]
+    worst = max(waits, key=lambda wait: wait[0], default=None)
+    note = f"{len(waits)} transactions judged; heights waited, not seconds"
+    return judge_within(NAME, worst, bound=float(bound), note=note)
+
+
+def _included(history: History) -> dict[str, int]:
+    """Transaction hash -> height, from the blocks read at the end."""
+    return {
+        transaction: block.height for block in history.blocks for transaction in block.transactions
+    }
+
+
+def _waited(
+    history: History, transaction: TransactionSubmitted, where: dict[str, int]
+) -> int | None:
+    """Heights from answer to inclusion; above n when the chain went on without it."""
+    if transaction.answer is not Answer.OK or transaction.answered is None:
+        return None
+    if transaction.via not in history.setup.operators:
+        return None
+    base = _started_by(history, transaction.answered)
+    n = len(history.setup.operators)
+    deadline = _first_decided(history, base + n)
+    if deadline is None or not _stayed_up(history.faults, transaction, deadline):
+        return None
+    included = where.get(transaction.hash)
+    return n + 1 if included is None else max(0, included - base)
+
+
+def _started_by(history: History, moment: float) -> int:
+    started = (
+        event.height
+        for event in history.events
+        if event.kind in STARTED and event.monotonic <= moment
+    )
+    return max(started, default=0)
+
+
+def _first_decided(history: History, height: int) -> float | None:
+    moments = (
+        event.monotonic
+        for event in history.events
+        if event.kind is EventKind.DECIDED and event.height == height
+    )
+    return min(moments, default=None)
+
+
+def _stayed_up(
+    faults: tuple[FaultReceipt, ...], transaction: TransactionSubmitted, until: float
+) -> bool:
+    return not any(
+        transaction.via in fault.targets
+        and fault.requested <= until
+        and (fault.healed is None or fault.healed >= transaction.sent)
+        for fault in faults
+    )
+
+
+def _violation(history: History, transaction: TransactionSubmitted, waited: int) -> Violation:
+    n = len(history.setup.operators)
+    how = f"after {waited} heights" if waited <= n else f"not within {n} heights"
+    summary = f"transaction {transaction.hash} via {transaction.via} was included {how}"
+    return Violation(
+        checker=NAME, summary=summary, monotonic=transaction.answered, witness=(transaction,)
+    )

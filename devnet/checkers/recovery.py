@@ -1,0 +1,57 @@
+"""L4 heal bound: after a verified heal the next sealed block comes within block time + 5 s.
+
+The bound does not depend on how long the fault lasted (design sections 4 and 9). *Next* is the first
+height above all that were sealed before the heal, at whichever node reports it first.
+"""
+
+from typing import Final
+
+from devnet.checkers.base import judge_within
+from devnet.model.history import EventKind, FaultReceipt, History
+from devnet.model.verdict import Outcome, Verdict, Violation
+
+NAME: Final = "L4 recovery after heal"
+MARGIN_SECONDS: Final = 5.0
+
+
+def check(history: History) -> Verdict:
+    bound = history.setup.slot_seconds + MARGIN_SECONDS
+    healed = [fault for fault in history.faults if fault.applied is not None]
+    missing = [fault.id for fault in healed if fault.healed is None]
+    if missing:
+        note = f"heal not verified: {', '.join(missing)}"
+        return Verdict(checker=NAME, outcome=Outcome.INCONCLUSIVE, note=note, bound=bound)
+    waits = [wait for fault in healed if (wait := _wait(history, fault, bound)) is not None]
+    worst = max(waits, key=lambda wait: wait[0], default=None)
+    return judge_within(NAME, worst, bound=bound, note=f"{len(waits)} heals")
+
+
+def _wait(
+    history: History, fault: FaultReceipt, bound: float
+) -> tuple[float, Violation] | None:
+    """Seconds from the heal to the next sealed block; None when the run ended before it was due."""
+    assert fault.healed is not None, "caller sorted out unverified heals"
+    sealed = [event for event in history.events if event.kind is EventKind.SEALED]
+    before = max((e.height for e in sealed if e.monotonic <= fault.healed), default=0)
+    after = [e for e in sealed if e.monotonic > fault.healed and e.height > before]
+    if after:
+        first = min(after, key=lambda event: event.monotonic)
+        waited = first.monotonic - fault.healed
+        summary = f"height {first.height} was sealed {waited:.2f} s after the heal of {fault.id}"
+        return waited, _violation(summary, first.monotonic, fault)
+    observed = _end(history) - fault.healed
+    if observed <= bound:
+        return None
+    summary = f"nothing was sealed in the {observed:.2f} s after the heal of {fault.id}"
+    return observed, _violation(summary, None, fault)
+
+
+def _end(history: History) -> float:
+    """The last moment at which anybody was seen alive."""
+    moments = [event.monotonic for event in history.events]
+    moments += [receipt.monotonic for receipt in history.receipts]
+    return max(moments, default=float("-inf"))
+
+
+def _violation(summary: str, monotonic: float | None, fault: FaultReceipt) -> Violation:
+    return Violation(checker=NAME, summary=summary, monotonic=monotonic, witness=(fault,))

@@ -1,0 +1,1 @@
+"""Links as Toxiproxy proxies: `toxiproxy` is the client of one server, `mesh` all links of a network."""

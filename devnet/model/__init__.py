@@ -1,0 +1,1 @@
+"""Frozen values without behaviour: `topology` (who dials whom, ports) and `descriptor` (network.json)."""

@@ -1,0 +1,249 @@
+"""The recorded history of one run: what was observed, in the observers' own words, and nothing derived.
+
+Every checker reads this, whether the run happened in containers, in processes or in virtual time.
+Times named `monotonic` are seconds of CLOCK_MONOTONIC, which all processes and containers of one
+machine share (the simulator's virtual seconds otherwise), so records of different processes
+compare. Roots and hashes are `0x` hex in lower case, as they came over the wire; nodes are named
+`op1..opn` and `f1..`, and operator `opi` has position i - 1 in the leader rule. One JSON line each.
+"""
+
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+import msgspec
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup", forbid_unknown_fields=True):
+    """Facts of the network under test; the first record of a history."""
+
+    operators: tuple[str, ...]
+    followers: tuple[str, ...] = ()
+    slot_seconds: float
+    chain_id: int = 0
+    scenario: str = ""
+    seed: int = 0
+
+
+class EventKind(StrEnum):
+    """Kinds on `/dst/v1/events`."""
+
+    PROPOSAL = "proposal"
+    PREPARED = "prepared"
+    DECIDED = "decided"
+    SIGNED = "signed"
+    SEALED = "sealed"
+    IMPORTED = "imported"
+    ROUND_CHANGE = "round_change"
+    EVIDENCE = "evidence"
+    REFUSED = "refused"
+    RESET = "reset"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event", forbid_unknown_fields=True):
+    """One event of a node's stream, stamped by the process where it happened."""
+
+    kind: EventKind
+    node: str
+    height: int
+    round: int | None = None
+    term: int = 0
+    root: str | None = None
+    slot: int | None = None
+    monotonic: float
+    wall: float
+    detail: dict[str, str | int | float | bool | None] = {}
+    """Extras of the kind, as sent."""
+
+
+class VoteSeen(msgspec.Struct, frozen=True, kw_only=True, tag="vote", forbid_unknown_fields=True):
+    """A consensus vote that left a node (passive tap: the simulator, or a transport with a tap)."""
+
+    node: str
+    type: str
+    """`proposal`, `prepare` or `commit`."""
+    term: int
+    height: int
+    round: int
+    root: str
+    monotonic: float
+
+
+class GroupSignatureSeen(
+    msgspec.Struct, frozen=True, kw_only=True, tag="group_signature", forbid_unknown_fields=True
+):
+    """A group signature that verified under the genesis key, wherever it was found."""
+
+    height: int
+    root: str
+    signature: str
+    source: str
+    """`op1.beacon`, `f1.beacon`, `l1.inbox`, ..."""
+    term: int = 0
+    monotonic: float = 0.0
+
+
+class BlockRead(
+    msgspec.Struct, frozen=True, kw_only=True, tag="block", forbid_unknown_fields=True
+):
+    """A block as one node served it at the end of the run."""
+
+    node: str
+    height: int
+    block_hash: str
+    parent_hash: str
+    state_root: str
+    transactions: tuple[str, ...]
+    """Transaction hashes in block order."""
+    root: str | None = None
+    """Beacon block root, when the reader asked for it."""
+
+
+class Answer(StrEnum):
+    """How a submission ended for the client (Jepsen's ok, fail, info)."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    """Timed out or cut off: it may have happened, for ever."""
+
+
+class TransactionSubmitted(
+    msgspec.Struct, frozen=True, kw_only=True, tag="transaction", forbid_unknown_fields=True
+):
+    via: str
+    """Node whose JSON-RPC took it."""
+    hash: str
+    sent: float
+    """Monotonic seconds."""
+    answered: float | None
+    """Monotonic seconds; None when no answer came."""
+    answer: Answer
+
+
+class ReceiptSeen(
+    msgspec.Struct, frozen=True, kw_only=True, tag="receipt", forbid_unknown_fields=True
+):
+    """A transaction receipt as one node served it at one moment."""
+
+    transaction: str
+    block_hash: str
+    height: int
+    index: int
+    node: str
+    monotonic: float
+
+
+class FaultReceipt(
+    msgspec.Struct, frozen=True, kw_only=True, tag="fault", forbid_unknown_fields=True
+):
+    """What a fault did, and when that was proven. None means: has not happened (yet).
+
+    The network is in the faulty state for certain from `verified` to `revert_requested`, and
+    healthy for certain from `healed` on; in between it may be either. Recorded again whenever a
+    field becomes known: the last record of an `id` counts.
+    """
+
+    id: str
+    kind: str
+    """`kill`, `freeze`, `isolate`, `partition`, `latency`, ..."""
+    targets: tuple[str, ...]
+    """Operators or followers it disturbs; these no longer count as having stayed up."""
+    requested: float
+    applied: float | None = None
+    verified: float | None = None
+    """A positive probe saw the fault hold."""
+    revert_requested: float | None = None
+    reverted: float | None = None
+    healed: float | None = None
+    """A positive probe saw the network whole again."""
+    components: tuple[tuple[str, ...], ...] = ()
+    """Live operators by connected component while the fault holds; empty: connectivity untouched."""
+    hits_leader: bool = False
+    """Aimed at the leader of round 0 of `height`."""
+    height: int | None = None
+    round: int | None = None
+    phase: str = ""
+    """Where consensus stood when it was verified: `idle`, `proposal`, `prepared`, `decided`."""
+    error: str = ""
+    """Why it could not be applied, verified or reverted."""
+
+
+Record: TypeAlias = (
+    Setup
+    | Event
+    | VoteSeen
+    | GroupSignatureSeen
+    | BlockRead
+    | TransactionSubmitted
+    | ReceiptSeen
+    | FaultReceipt
+)
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All records of a run, by type. Built once at the end; `history.jsonl` is its stream form."""
+
+    setup: Setup
+    events: tuple[Event, ...] = ()
+    votes: tuple[VoteSeen, ...] = ()
+    group_signatures: tuple[GroupSignatureSeen, ...] = ()
+    blocks: tuple[BlockRead, ...] = ()
+    transactions: tuple[TransactionSubmitted, ...] = ()
+    receipts: tuple[ReceiptSeen, ...] = ()
+    faults: tuple[FaultReceipt, ...] = ()
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final[msgspec.json.Decoder[Record]] = msgspec.json.Decoder(Record)
+
+
+def encode_record(record: Record) -> bytes:
+    """One line of `history.jsonl`, without the newline."""
+    return _ENCODER.encode(record)
+
+
+def decode_record(line: bytes) -> Record:
+    """Raises: msgspec.ValidationError on a line that is no record."""
+    return _DECODER.decode(line)
+
+
+def record_time(record: Record) -> float:
+    """The moment a record became known, in monotonic seconds; end-of-run readings sort last."""
+    match record:
+        case Setup():
+            return float("-inf")
+        case BlockRead():
+            return float("inf")
+        case TransactionSubmitted():
+            return record.sent if record.answered is None else record.answered
+        case FaultReceipt():
+            known = (record.requested, record.applied, record.verified)
+            later = (record.revert_requested, record.reverted, record.healed)
+            return max(moment for moment in (*known, *later) if moment is not None)
+        case _:
+            return record.monotonic
+
+
+def history_of(setup: Setup, records: list[Record]) -> History:
+    """Group a stream of records by type, each in order of time; of a fault, the last record counts."""
+    ordered = sorted(records, key=record_time)
+    latest = {item.id: item for item in ordered if isinstance(item, FaultReceipt)}
+    return History(
+        setup=setup,
+        events=tuple(item for item in ordered if isinstance(item, Event)),
+        votes=tuple(item for item in ordered if isinstance(item, VoteSeen)),
+        group_signatures=tuple(item for item in ordered if isinstance(item, GroupSignatureSeen)),
+        blocks=tuple(item for item in ordered if isinstance(item, BlockRead)),
+        transactions=tuple(item for item in ordered if isinstance(item, TransactionSubmitted)),
+        receipts=tuple(item for item in ordered if isinstance(item, ReceiptSeen)),
+        faults=tuple(latest.values()),
+    )
+
+
+def records_of(history: History) -> list[Record]:
+    """The history as a stream in order of time, as a live checker would have been fed."""
+    groups: tuple[tuple[Record, ...], ...] = (
+        history.events, history.votes, history.group_signatures, history.blocks,
+        history.transactions, history.receipts, history.faults,
+    )  # fmt: skip
+    return [history.setup, *sorted((item for group in groups for item in group), key=record_time)]

@@ -1,0 +1,54 @@
+"""Finding scenarios: by name in the catalogue, or by path to a YAML file of the user's."""
+
+from pathlib import Path
+from typing import Final
+
+from devnet.model.scenario import Scenario
+from devnet.scenarios.parse import parse_text
+from dst.spec.errors import BadConfig
+
+FOLDER: Final = Path(__file__).parent
+ORDER: Final = (
+    "follower-restart",
+    "operator-restart",
+    "leader-kill",
+    "leader-freeze",
+    "leader-isolated",
+    "split-2-2",
+    "split-3-1",
+    "all-restart",
+    "wan-50ms",
+    "slow-engine",
+)
+"""How `devnet chaos list` shows them: from harmless to hard; files not named here follow by name."""
+
+
+def names() -> tuple[str, ...]:
+    """Names of the catalogue's scenarios, in the order they are shown."""
+    found = {path.stem for path in FOLDER.glob("*.yaml")}
+    known = [name for name in ORDER if name in found]
+    return (*known, *sorted(found - set(known)))
+
+
+def load_file(path: Path) -> Scenario:
+    """Raises: BadConfig when the file cannot be read or says something it should not."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"{path}: cannot read the scenario: {error}") from error
+    return parse_text(text, what=str(path))
+
+
+def load(name: str) -> Scenario:
+    """A scenario of the catalogue, or of the file whose path is given.
+
+    Raises: BadConfig, which lists the names there are.
+    """
+    if name in names():
+        return load_file(FOLDER / f"{name}.yaml")
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        return load_file(path)
+    raise BadConfig(
+        f"no scenario {name!r}; known: {', '.join(names())}; or give the path of a YAML file"
+    )
