@@ -1,4 +1,4 @@
-"""Checkers: pure functions `History -> Verdict`, one file per invariant, shared by sim and live runs.
+"""Checkers: pure functions `History -> Verdict`, a file per invariant, for sim and live runs alike.
 
 agreement S1, one_group_signature S2, stable_receipts S4/S5, exactly_once S6, equal_states S8,
 linked_chain S10, sign_once S12, no_quorum_no_progress S14, recovery L2/L4, inclusion L6,

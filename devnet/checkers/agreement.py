@@ -25,25 +25,27 @@ class LiveAgreement:
     def feed(self, record: Record) -> list[Violation]:
         match record:
             case Event() if record.kind in BINDING and record.root is not None:
-                return self._claim(record.term, record.height, record.root, record, record.monotonic)
+                return self._claim(record, record.root)
             case GroupSignatureSeen():
-                return self._claim(record.term, record.height, record.root, record, record.monotonic)
+                return self._claim(record, record.root)
             case _:
                 return []
 
-    def _claim(
-        self, term: int, height: int, root: str, record: Record, monotonic: float
-    ) -> list[Violation]:
+    def _claim(self, record: Event | GroupSignatureSeen, root: str) -> list[Violation]:
+        term, height = record.term, record.height
         first_root, first = self._first.setdefault((term, height), (root, record))
         if first_root == root:
             return []
         summary = f"height {height} (term {term}) has two roots: {first_root} and {root}"
         return [
             Violation(
-                checker=NAME, summary=summary, monotonic=monotonic, height=height,
+                checker=NAME,
+                summary=summary,
+                monotonic=record.monotonic,
+                height=height,
                 witness=(first, record),
             )
-        ]  # fmt: skip
+        ]
 
 
 def check(history: History) -> Verdict:

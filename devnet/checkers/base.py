@@ -1,9 +1,9 @@
 """The shape of a checker, and the few words all of them share.
 
-A *checker* is a pure function `History -> Verdict`. A *live checker* is fed one record at a time and
-answers with the violations that this record completes; fed the same records in the same order it
-says the same. Where an invariant can be watched live, its checker is the live one fed with the whole
-history: one definition of correct for the simulator, the running network and the report.
+A *checker* is a pure function `History -> Verdict`. A *live checker* is fed one record at a time
+and answers with the violations that this record completes; fed the same records in the same order
+it says the same. Where an invariant can be watched live, its checker is the live one fed with the
+whole history: one definition of correct for the simulator, the running network and the report.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,15 +19,13 @@ MAX_VIOLATIONS: Final = 16
 
 
 class LiveChecker(Protocol):
-    """Watches one invariant while the run goes on. Fed once per record; memory grows with heights only."""
+    """Watches one invariant while the run goes on; its memory grows with heights only."""
 
     def feed(self, record: Record) -> list[Violation]: ...
 
 
-def judge(
-    checker: str, violations: Iterable[Violation], *, looked_at: int, what: str
-) -> Verdict:
-    """A verdict from the violations found: fail, else pass, else vacuous when nothing was looked at."""
+def judge(checker: str, violations: Iterable[Violation], *, looked_at: int, what: str) -> Verdict:
+    """Fail on any violation, else pass; vacuous when nothing was looked at."""
     found = tuple(violations)
     if found:
         note = f"{len(found)} violation(s) in {looked_at} {what}"

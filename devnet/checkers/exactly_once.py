@@ -22,8 +22,10 @@ def check(history: History) -> Verdict:
             summary = f"transaction {transaction} is in heights {before.height} and {block.height}"
             found.append(
                 Violation(
-                    checker=NAME, summary=f"{block.node}: {summary}", height=block.height,
+                    checker=NAME,
+                    summary=f"{block.node}: {summary}",
+                    height=block.height,
                     witness=(before, block),
                 )
-            )  # fmt: skip
+            )
     return judge(NAME, found, looked_at=len(first), what="included transactions")

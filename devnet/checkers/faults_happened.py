@@ -1,7 +1,7 @@
 """Did the run test anything? Not an invariant of the system but of the experiment.
 
-Inconclusive: a fault without a positive probe. Vacuous: nothing was decided while a fault that leaves
-a quorum held, a leader was hit and no round changed, or load was wanted and none was accepted.
+Inconclusive: a fault without a positive probe. Vacuous: nothing was decided while a fault that
+leaves a quorum held, a leader was hit and no round changed, or load was wanted and none accepted.
 """
 
 from typing import Final

@@ -1,8 +1,8 @@
 """L6 inclusion: a transaction answered by an operator that stayed up is included within n heights.
 
 Counted from the newest height that was already proposed or decided when the answer came: in the n
-heights after it every operator leads once. Not judged (neither way): transactions whose operator was
-disturbed between sending and inclusion, and those whose n heights had not passed at the end.
+heights after it every operator leads once. Not judged (neither way): transactions whose operator
+was disturbed between sending and inclusion, and those whose n heights had not passed at the end.
 """
 
 from typing import Final

@@ -1,6 +1,6 @@
 """S10 well-formed chain: each node serves heights without a hole, each linked to the one below."""
 
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Final
 
 from devnet.checkers.base import judge
@@ -16,7 +16,7 @@ def check(history: History) -> Verdict:
     ordered = sorted(history.blocks, key=lambda block: (block.node, block.height))
     for _, group in groupby(ordered, key=lambda block: block.node):
         chain = list(group)
-        for below, block in zip(chain, chain[1:], strict=False):
+        for below, block in pairwise(chain):
             links += 1
             found += _broken(below, block)
     return judge(NAME, found, looked_at=links, what="parent links")
@@ -26,6 +26,4 @@ def _broken(below: BlockRead, block: BlockRead) -> list[Violation]:
     if block.height == below.height + 1 and block.parent_hash == below.block_hash:
         return []
     summary = f"{block.node}: height {block.height} does not follow height {below.height}"
-    return [
-        Violation(checker=NAME, summary=summary, height=block.height, witness=(below, block))
-    ]
+    return [Violation(checker=NAME, summary=summary, height=block.height, witness=(below, block))]

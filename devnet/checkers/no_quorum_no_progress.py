@@ -83,6 +83,9 @@ def _violation(event: Event, fault: FaultReceipt) -> Violation:
     since = event.monotonic - (fault.verified or 0.0)
     summary = f"height {event.height} was decided {since:.2f} s after the verified cut {fault.id}"
     return Violation(
-        checker=NAME, summary=summary, monotonic=event.monotonic, height=event.height,
+        checker=NAME,
+        summary=summary,
+        monotonic=event.monotonic,
+        height=event.height,
         witness=(fault, event),
-    )  # fmt: skip
+    )

@@ -36,6 +36,9 @@ check = no_round_change()
 def _violation(event: Event) -> Violation:
     summary = f"{event.node} entered round {event.round} of height {event.height}"
     return Violation(
-        checker=NAME, summary=summary, monotonic=event.monotonic, height=event.height,
+        checker=NAME,
+        summary=summary,
+        monotonic=event.monotonic,
+        height=event.height,
         witness=(event,),
-    )  # fmt: skip
+    )

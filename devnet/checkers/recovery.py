@@ -1,7 +1,7 @@
 """L4 heal bound: after a verified heal the next sealed block comes within block time + 5 s.
 
-The bound does not depend on how long the fault lasted (design sections 4 and 9). *Next* is the first
-height above all that were sealed before the heal, at whichever node reports it first.
+The bound does not depend on how long the fault lasted (design sections 4 and 9). *Next* is the
+first height above all that were sealed before the heal, at whichever node reports it first.
 """
 
 from typing import Final
@@ -26,9 +26,7 @@ def check(history: History) -> Verdict:
     return judge_within(NAME, worst, bound=bound, note=f"{len(waits)} heals")
 
 
-def _wait(
-    history: History, fault: FaultReceipt, bound: float
-) -> tuple[float, Violation] | None:
+def _wait(history: History, fault: FaultReceipt, bound: float) -> tuple[float, Violation] | None:
     """Seconds from the heal to the next sealed block; None when the run ended before it was due."""
     assert fault.healed is not None, "caller sorted out unverified heals"
     sealed = [event for event in history.events if event.kind is EventKind.SEALED]

@@ -1,4 +1,4 @@
-"""S12 sign-once: an operator's own words never contradict each other, restarts and restores included.
+"""S12 sign-once: an operator's own words never contradict each other, restarts included.
 
 Partial signatures: one root per (operator, term, height). Votes, where a tap saw them: one root per
 (operator, type, term, height, round). Only honest operators are bound; `forgiven` names the others.

@@ -1,7 +1,8 @@
 """S4 soft-confirmation stability and S5 no loss: a receipt in a sealed block stays where it was.
 
-Once a node has served a receipt for a transaction in a block of a sealed height, every later receipt
-of it, at every node, names the same (height, index, block), and so do the blocks read at the end.
+Once a node has served a receipt for a transaction in a block of a sealed height, every later
+receipt of it, at every node, names the same (height, index, block), and so do the blocks read at
+the end.
 """
 
 from typing import Final
@@ -65,6 +66,9 @@ def _violation(
     summary: str, receipt: ReceiptSeen, witness: tuple[ReceiptSeen | BlockRead, ...]
 ) -> Violation:
     return Violation(
-        checker=NAME, summary=summary, monotonic=receipt.monotonic, height=receipt.height,
+        checker=NAME,
+        summary=summary,
+        monotonic=receipt.monotonic,
+        height=receipt.height,
         witness=witness,
-    )  # fmt: skip
+    )

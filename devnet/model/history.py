@@ -1,4 +1,4 @@
-"""The recorded history of one run: what was observed, in the observers' own words, and nothing derived.
+"""The recorded history of one run: what was observed, in the observers' words, nothing derived.
 
 Every checker reads this, whether the run happened in containers, in processes or in virtual time.
 Times named `monotonic` are seconds of CLOCK_MONOTONIC, which all processes and containers of one
@@ -82,9 +82,7 @@ class GroupSignatureSeen(
     monotonic: float = 0.0
 
 
-class BlockRead(
-    msgspec.Struct, frozen=True, kw_only=True, tag="block", forbid_unknown_fields=True
-):
+class BlockRead(msgspec.Struct, frozen=True, kw_only=True, tag="block", forbid_unknown_fields=True):
     """A block as one node served it at the end of the run."""
 
     node: str
@@ -157,7 +155,7 @@ class FaultReceipt(
     healed: float | None = None
     """A positive probe saw the network whole again."""
     components: tuple[tuple[str, ...], ...] = ()
-    """Live operators by connected component while the fault holds; empty: connectivity untouched."""
+    """Live operators by connected component while it holds; empty: connectivity untouched."""
     hits_leader: bool = False
     """Aimed at the leader of round 0 of `height`."""
     height: int | None = None
@@ -225,7 +223,7 @@ def record_time(record: Record) -> float:
 
 
 def history_of(setup: Setup, records: list[Record]) -> History:
-    """Group a stream of records by type, each in order of time; of a fault, the last record counts."""
+    """Group a stream of records by type, in order of time; of a fault, the last record counts."""
     ordered = sorted(records, key=record_time)
     latest = {item.id: item for item in ordered if isinstance(item, FaultReceipt)}
     return History(
@@ -243,7 +241,12 @@ def history_of(setup: Setup, records: list[Record]) -> History:
 def records_of(history: History) -> list[Record]:
     """The history as a stream in order of time, as a live checker would have been fed."""
     groups: tuple[tuple[Record, ...], ...] = (
-        history.events, history.votes, history.group_signatures, history.blocks,
-        history.transactions, history.receipts, history.faults,
-    )  # fmt: skip
+        history.events,
+        history.votes,
+        history.group_signatures,
+        history.blocks,
+        history.transactions,
+        history.receipts,
+        history.faults,
+    )
     return [history.setup, *sorted((item for group in groups for item in group), key=record_time)]
