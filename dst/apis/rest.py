@@ -1,0 +1,345 @@
+"""What our REST APIs share: error bodies, content negotiation, server-sent events, and a client
+that maps failures.
+
+The error tree of `dst.spec.errors` is carried over HTTP and back: InvalidInput is 4xx, Unavailable
+503,
+ResetRequired 409 with `reset_height`. A client raises what the server meant.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import aiohttp
+from aiohttp import web
+
+from dst.runtime.http import MAX_BODY_BYTES, error_response
+from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
+
+SSZ: Final = "application/octet-stream"
+JSON: Final = "application/json"
+MSGPACK: Final = "application/msgpack"
+EVENT_STREAM: Final = "text/event-stream"
+
+KEEP_ALIVE_SECONDS: Final = 10.0
+"""A comment line this often keeps an idle event stream alive (validator clients expect one every 10
+s or so)."""
+DEFAULT_TIMEOUT_SECONDS: Final = 10.0
+CONNECT_TIMEOUT_SECONDS: Final = 2.0
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class NotFound(InvalidInput):
+    """404: there is no such thing, and asking again will not change that."""
+
+
+class UnsupportedMediaType(InvalidInput):
+    """415: the body's content type is none of those taken here."""
+
+
+class Conflict(InvalidInput):
+    """409: right question, wrong moment; `detail` (JSON fields beside the message) says what would
+    be right."""
+
+    def __init__(self, message: str, detail: Mapping[str, object]) -> None:
+        super().__init__(message)
+        self.detail = dict(detail)
+
+
+def answered(handler: Handler) -> Handler:
+    """Wrap a handler so that the error tree becomes status codes."""
+
+    async def wrapped(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except NotFound as error:
+            return error_response(404, str(error))
+        except UnsupportedMediaType as error:
+            return error_response(415, str(error))
+        except Conflict as error:
+            return error_response(409, str(error), **error.detail)
+        except InvalidInput as error:
+            return error_response(400, str(error))
+        except ResetRequired as error:
+            return error_response(409, str(error), reset_height=error.first_affected_height)
+        except Unavailable as error:
+            return error_response(503, str(error))
+
+    return wrapped
+
+
+def preferred(accept: str | None, offered: tuple[str, ...]) -> str:
+    """The offered media type with the highest q-value in an Accept header; the first offered on a
+    tie or none.
+
+    Raises: InvalidInput when nothing offered is acceptable.
+    """
+    if not accept:
+        return offered[0]
+    weights = _accept_weights(accept)
+    scored = [(_weight_of(kind, weights), -position, kind) for position, kind in enumerate(offered)]
+    quality, _, best = max(scored)
+    if quality <= 0:
+        raise InvalidInput(f"none of {', '.join(offered)} is acceptable to {accept[:120]!r}")
+    return best
+
+
+def _accept_weights(accept: str) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for part in accept.split(","):
+        kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name.strip() == "q":
+                try:
+                    quality = float(value)
+                except ValueError:
+                    raise InvalidInput(f"Accept: bad q-value {value[:20]!r}") from None
+        weights[kind] = quality
+    return weights
+
+
+def _weight_of(kind: str, weights: Mapping[str, float]) -> float:
+    for candidate in (kind, kind.split("/")[0] + "/*", "*/*"):
+        if candidate in weights:
+            return weights[candidate]
+    return 0.0
+
+
+def int_query(request: web.Request, name: str, default: int) -> int:
+    """A non-negative decimal query parameter. Raises: InvalidInput naming it."""
+    text = request.query.get(name)
+    if text is None:
+        return default
+    return parse_uint(text, what=f"query parameter {name!r}")
+
+
+def parse_uint(text: str, *, what: str) -> int:
+    """An unsigned 64-bit decimal integer. Raises: InvalidInput naming `what`."""
+    if not text.isascii() or not text.isdigit() or len(text) > 20 or int(text) >= 2**64:
+        raise InvalidInput(
+            f"{what}: expected an unsigned 64-bit decimal integer, got {text[:40]!r}"
+        )
+    return int(text)
+
+
+# ------------------------------------------------------------------------------- server-sent events
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSentEvent:
+    """One event of a stream: `event:` name, `data:` (JSON text), `id:` when the stream can be
+    resumed."""
+
+    event: str
+    data: str
+    id: int | None = None
+
+
+def encode_event(event: ServerSentEvent) -> bytes:
+    """The wire form; data is one line because it is compact JSON."""
+    head = f"id: {event.id}\n" if event.id is not None else ""
+    return f"{head}event: {event.event}\ndata: {event.data}\n\n".encode()
+
+
+async def stream_events(
+    request: web.Request, events: AsyncGenerator[ServerSentEvent, None]
+) -> web.StreamResponse:
+    """Answer with an event stream until the client goes or the source ends; comments keep it
+    alive."""
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": EVENT_STREAM,
+            "Cache-Control": "no-cache",
+            "X-Accel-Buffering": "no",
+        }
+    )
+    await response.prepare(request)
+    # A first comment lets the client know at once that the stream is open.
+    await response.write(b":\n\n")
+    try:
+        async with asyncio.TaskGroup() as group, aclosing(events):
+            keep_alive = group.create_task(_keep_alive(response))
+            async for event in events:
+                await response.write(encode_event(event))
+            keep_alive.cancel()
+    except* (ConnectionError, aiohttp.ClientConnectionError):
+        pass  # the reader went away
+    return response
+
+
+async def _keep_alive(response: web.StreamResponse) -> None:
+    while True:
+        await asyncio.sleep(KEEP_ALIVE_SECONDS)
+        await response.write(b":\n\n")
+
+
+async def read_events(content: aiohttp.StreamReader) -> AsyncIterator[ServerSentEvent]:
+    """Parse an event stream; comments are skipped, oversized lines end it with InvalidInput."""
+    name, data, identifier = "message", "", None
+    while True:
+        try:
+            line = await content.readline()
+        except ValueError as error:
+            raise InvalidInput("event stream: overlong line") from error
+        if not line:
+            return
+        text = line.decode("utf-8", "replace").rstrip("\r\n")
+        if not text:
+            if data:
+                yield ServerSentEvent(event=name, data=data, id=identifier)
+            name, data, identifier = "message", "", None
+        elif text.startswith("event:"):
+            name = text[6:].strip()
+        elif text.startswith("data:"):
+            data += text[5:].strip()
+        elif text.startswith("id:") and text[3:].strip().isdigit():
+            identifier = int(text[3:].strip())
+
+
+# --------------------------------------------------------------------------------------- the client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A successful response, read whole (at most MAX_BODY_BYTES)."""
+
+    body: bytes
+    content_type: str
+    headers: Mapping[str, str]
+
+    def json(self) -> Any:  # JSON from outside: the caller's `from_json` gives it a shape
+        """The body as JSON. Raises: InvalidInput."""
+        return load_json(self.body)
+
+
+def load_json(body: bytes | str) -> Any:  # JSON from outside: the caller gives it a shape
+    """Decode JSON. Raises: InvalidInput."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"not JSON: {error}") from error
+
+
+class RestClient:
+    """An HTTP client for one base URL; failures come back as the errors the server meant.
+
+    Raises, from every call: NotFound on 404, InvalidInput on other 4xx, ResetRequired on 409 with
+    `reset_height`,
+    Unavailable on 5xx, refused connections, broken bodies and time-outs.
+    """
+
+    def __init__(self, url: str, *, session: aiohttp.ClientSession | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._session = session
+        self._owned = session is None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the session when it is ours."""
+        if self._owned and self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def session(self) -> aiohttp.ClientSession:
+        """The session, opened on first use (inside the running loop)."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64))
+        return self._session
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    ) -> Answer:
+        """One request, read whole; raises as the class says."""
+        timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
+        try:
+            async with self.session().request(
+                method, self.url + path, params=params, data=body, headers=headers, timeout=timeout
+            ) as response:
+                content = await _read_bounded(response)
+                if response.status >= 300:
+                    raise failure_of(response.status, content)
+                return Answer(
+                    body=content, content_type=response.content_type, headers=response.headers
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(
+                f"{method} {self.url}{path}: {type(error).__name__} {error}"
+            ) from error
+
+    async def stream(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Follow an event stream until it ends. Raises Unavailable when silent for three
+        keep-alives."""
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_TIMEOUT_SECONDS, sock_read=3 * KEEP_ALIVE_SECONDS
+        )
+        wanted = {"Accept": EVENT_STREAM, **(headers or {})}
+        try:
+            async with self.session().get(
+                self.url + path, params=params, headers=wanted, timeout=timeout
+            ) as response:
+                if response.status != 200:
+                    raise failure_of(response.status, await _read_bounded(response))
+                async for event in read_events(response.content):
+                    yield event
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"GET {self.url}{path}: {type(error).__name__} {error}") from error
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_chunked(65536):
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise InvalidInput(f"answer of {response.url} is longer than {MAX_BODY_BYTES} bytes")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def failure_of(status: int, body: bytes) -> Exception:
+    """The error a non-2xx answer stands for."""
+    detail: dict[str, object] = {}
+    try:
+        decoded = json.loads(body)
+        detail = decoded if isinstance(decoded, dict) else {}
+    except ValueError:
+        pass
+    message = str(
+        detail.get("message") or body[:200].decode("utf-8", "replace") or f"HTTP {status}"
+    )
+    reset = detail.get("reset_height")
+    if status == 409 and isinstance(reset, int):
+        return ResetRequired(reset, message)
+    if status == 404:
+        return NotFound(message)
+    if status == 409:
+        return Conflict(message, {k: v for k, v in detail.items() if k not in ("code", "message")})
+    if status == 415:
+        return UnsupportedMediaType(message)
+    if 400 <= status < 500:
+        return InvalidInput(message)
+    return Unavailable(f"HTTP {status}: {message}")
