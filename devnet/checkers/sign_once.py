@@ -1,7 +1,7 @@
 """S12 sign-once: an operator's own words never contradict each other, restarts included.
 
 Partial signatures: one root per (operator, term, height). Votes, where a tap saw them: one root per
-(operator, type, term, height, round). Only honest operators are bound; `forgiven` names the others.
+(operator, step, term, height, round). Only honest operators are bound; `forgiven` names the others.
 """
 
 from typing import Final
@@ -28,7 +28,7 @@ class LiveSignOnce:
                 key: tuple[str | int, ...] = (record.node, "partial", record.term, record.height)
                 root = record.root
             case VoteSeen():
-                key = (record.node, record.type, record.term, record.height, record.round)
+                key = (record.node, record.step, record.term, record.height, record.round)
                 root = record.root
             case _:
                 return []

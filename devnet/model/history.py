@@ -59,7 +59,7 @@ class VoteSeen(msgspec.Struct, frozen=True, kw_only=True, tag="vote", forbid_unk
     """A consensus vote that left a node (passive tap: the simulator, or a transport with a tap)."""
 
     node: str
-    type: str
+    step: str
     """`proposal`, `prepare` or `commit`."""
     term: int
     height: int

@@ -1,0 +1,399 @@
+"""Every checker passes a sound history and fails the one forged against it: a checker that cannot
+fail proves nothing."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+
+from devnet import checkers
+from devnet.checkers import (
+    agreement,
+    equal_states,
+    exactly_once,
+    faults_happened,
+    inclusion,
+    linked_chain,
+    no_quorum_no_progress,
+    no_round_change,
+    one_group_signature,
+    recovery,
+    sign_once,
+    stable_receipts,
+)
+from devnet.checkers.base import Checker
+from devnet.model.history import (
+    Answer,
+    BlockRead,
+    Event,
+    EventKind,
+    FaultReceipt,
+    GroupSignatureSeen,
+    History,
+    ReceiptSeen,
+    Record,
+    Setup,
+    TransactionSubmitted,
+    VoteSeen,
+    decode_record,
+    encode_record,
+    history_of,
+    records_of,
+)
+from devnet.model.verdict import Outcome, Verdict, exit_code, worst
+
+SETUP = Setup(operators=("op1", "op2", "op3", "op4"), followers=("f1",), slot_seconds=1.0)
+HEIGHTS = 10
+
+
+def root(height: int, fork: str = "a") -> str:
+    return f"0x{fork}{height:02d}"
+
+
+def event(kind: EventKind, height: int, at: float, node: str = "op1", **extra: object) -> Event:
+    made = Event(kind=kind, node=node, height=height, root=root(height), monotonic=at, wall=at)
+    return msgspec.structs.replace(made, **extra)
+
+
+def block(node: str, height: int) -> BlockRead:
+    return BlockRead(
+        node=node,
+        height=height,
+        block_hash=f"0xb{height}",
+        parent_hash=f"0xb{height - 1}",
+        state_root=f"0xs{height}",
+        transactions=(f"0xt{height}",),
+    )
+
+
+def signature(height: int, fork: str = "a") -> GroupSignatureSeen:
+    return GroupSignatureSeen(
+        height=height, root=root(height, fork), signature=f"0xsig{fork}{height}", source="op1"
+    )
+
+
+def receipt(height: int, at: float, node: str = "op1") -> ReceiptSeen:
+    return ReceiptSeen(
+        transaction=f"0xt{height}",
+        block_hash=f"0xb{height}",
+        height=height,
+        index=0,
+        node=node,
+        monotonic=at,
+    )
+
+
+def submission(height: int) -> TransactionSubmitted:
+    """Answered just after the proposal of height - 1 went out, included at `height`."""
+    return TransactionSubmitted(
+        via="op1",
+        hash=f"0xt{height}",
+        sent=height - 0.95,
+        answered=height - 0.94,
+        answer=Answer.OK,
+    )
+
+
+LEADER_KILL = FaultReceipt(
+    id="kill",
+    kind="kill",
+    targets=("op3",),
+    requested=2.5,
+    applied=2.6,
+    verified=2.7,
+    revert_requested=6.0,
+    reverted=6.1,
+    healed=6.2,
+    components=(("op1", "op2", "op4"),),
+    hits_leader=True,
+    height=3,
+)
+SPLIT = FaultReceipt(
+    id="split",
+    kind="partition",
+    targets=("op1", "op2", "op3", "op4"),
+    requested=10.3,
+    applied=10.4,
+    verified=10.5,
+    revert_requested=15.0,
+    reverted=15.1,
+    healed=15.2,
+    components=(("op1", "op2"), ("op3", "op4")),
+)
+
+
+@dataclass
+class Draft:
+    """A sound run of ten heights at one per second, to be forged by one change."""
+
+    records: list[Record] = field(default_factory=list)
+
+    def history(self) -> History:
+        return history_of(SETUP, self.records)
+
+
+def sound() -> Draft:
+    records: list[Record] = [LEADER_KILL, SPLIT]
+    for height in range(1, HEIGHTS + 2):
+        at = float(height) if height <= HEIGHTS else 16.0
+        records.append(event(EventKind.PROPOSAL, height, at + 0.01))
+        for node in SETUP.operators:
+            records.append(event(EventKind.DECIDED, height, at + 0.1, node))
+            records.append(event(EventKind.SIGNED, height, at + 0.11, node))
+            records.append(event(EventKind.SEALED, height, at + 0.2, node))
+            records.append(block(node, height))
+            vote = VoteSeen(
+                node=node, step="prepare", term=0, height=height, round=0, root=root(height),
+                monotonic=at + 0.05,
+            )  # fmt: skip
+            records.append(vote)
+        records.append(block("f1", height))
+        records.append(signature(height))
+        records.append(receipt(height, at + 0.3))
+        records.append(submission(height))
+    records.append(event(EventKind.ROUND_CHANGE, 3, 3.0, root=None, round=1))
+    return Draft(records)
+
+
+CHECKERS: dict[str, Checker] = {
+    "agreement": agreement.check,
+    "one_group_signature": one_group_signature.check,
+    "stable_receipts": stable_receipts.check,
+    "exactly_once": exactly_once.check,
+    "equal_states": equal_states.check,
+    "linked_chain": linked_chain.check,
+    "sign_once": sign_once.check,
+    "no_quorum_no_progress": no_quorum_no_progress.check,
+    "recovery": recovery.check,
+    "inclusion": inclusion.check,
+    "no_round_change": no_round_change.check,
+    "faults_happened": faults_happened.check,
+}
+
+
+@pytest.mark.parametrize("name", CHECKERS)
+def test_a_sound_history_passes(name: str) -> None:
+    verdict = CHECKERS[name](sound().history())
+    assert verdict.outcome is Outcome.PASS, verdict
+
+
+FORGED: dict[str, tuple[str, list[Record]]] = {
+    "another root decided": (
+        "agreement",
+        [event(EventKind.DECIDED, 4, 4.5, "op4", root=root(4, "b"))],
+    ),
+    "another root once imported by a follower": (
+        "agreement",
+        [event(EventKind.IMPORTED, 4, 4.5, "f1", root=root(4, "b"))],
+    ),
+    "another block hash at the end": (
+        "agreement",
+        [msgspec.structs.replace(block("f2", 4), block_hash="0xother")],
+    ),
+    "two signed roots": ("one_group_signature", [signature(4, "b")]),
+    "two signatures of one root": (
+        "one_group_signature",
+        [msgspec.structs.replace(signature(4), signature="0xforged")],
+    ),
+    "receipt moved to another height": (
+        "stable_receipts",
+        [msgspec.structs.replace(receipt(4, 9.0, "op2"), height=5, block_hash="0xb5")],
+    ),
+    "receipt moved within the block": (
+        "stable_receipts",
+        [msgspec.structs.replace(receipt(4, 9.0, "f1"), index=1)],
+    ),
+    "confirmed transaction gone": (
+        "stable_receipts",
+        [msgspec.structs.replace(block("f1", 4), transactions=())],
+    ),
+    "transaction in two heights": (
+        "exactly_once",
+        [msgspec.structs.replace(block("op1", 12), transactions=("0xt4",))],
+    ),
+    "transaction twice in a block": (
+        "exactly_once",
+        [msgspec.structs.replace(block("op1", 12), transactions=("0xz", "0xz"))],
+    ),
+    "state roots differ": (
+        "equal_states",
+        [msgspec.structs.replace(block("f1", 4), state_root="0xother")],
+    ),
+    "parent hash wrong": (
+        "linked_chain",
+        [msgspec.structs.replace(block("op1", 12), parent_hash="0xother")],
+    ),
+    "hole in the chain": ("linked_chain", [block("op1", 13)]),
+    "two partials at a height": (
+        "sign_once",
+        [event(EventKind.SIGNED, 4, 9.0, "op2", root=root(4, "b"))],
+    ),
+    "two prepares in a round": (
+        "sign_once",
+        [
+            VoteSeen(
+                node="op2", step="prepare", term=0, height=4, round=0, root=root(4, "b"),
+                monotonic=9.0,
+            )
+        ],
+    ),
+    "decided during the split": (
+        "no_quorum_no_progress",
+        [event(EventKind.DECIDED, 12, 11.6, "op2")],
+    ),
+    "recovered too late": (
+        "recovery",
+        [msgspec.structs.replace(SPLIT, id="x", healed=16.3), event(EventKind.DECIDED, 11, 30.0)],
+    ),
+    "not included": (
+        "inclusion",
+        [
+            TransactionSubmitted(
+                via="op1", hash="0xlost", sent=1.5, answered=1.51, answer=Answer.OK
+            )
+        ],
+    ),
+    "round changed late": (
+        "no_round_change",
+        [event(EventKind.ROUND_CHANGE, 5, 5.05, root=None, round=1)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_history_fails(name: str) -> None:
+    checker, forgery = FORGED[name]
+    draft = sound()
+    draft.records += forgery
+    verdict = CHECKERS[checker](draft.history())
+    assert verdict.outcome is Outcome.FAIL, verdict
+    assert verdict.violations
+    assert all(violation.witness for violation in verdict.violations)
+
+
+def test_every_safety_and_liveness_checker_has_a_forgery() -> None:
+    forged = {CHECKERS[checker] for checker, _ in FORGED.values()}
+    assert {*checkers.SAFETY, *checkers.LIVENESS} <= forged
+
+
+LIVE_FORGED = (
+    "another root decided",
+    "two signed roots",
+    "two partials at a height",
+    "two prepares in a round",
+)
+
+
+@pytest.mark.parametrize("name", LIVE_FORGED)
+def test_live_checkers_fire_on_the_record_that_completes_the_breach(name: str) -> None:
+    draft = sound()
+    live = checkers.live_checkers()
+    breaches = []
+    draft.records += FORGED[name][1]
+    for record in records_of(draft.history()):
+        breaches += [violation for checker in live for violation in checker.feed(record)]
+    assert [breach.height for breach in breaches[:1]] == [FORGED[name][1][0].height]  # type: ignore[union-attr]
+
+
+def test_live_no_quorum_knows_a_fault_from_its_receipt() -> None:
+    live = no_quorum_no_progress.LiveNoQuorumNoProgress()
+    cut = msgspec.structs.replace(SPLIT, revert_requested=None, reverted=None, healed=None)
+    assert live.feed(SETUP) == []
+    assert live.feed(cut) == []
+    assert live.feed(event(EventKind.DECIDED, 11, 10.9)) == []
+    assert [breach.height for breach in live.feed(event(EventKind.DECIDED, 12, 12.0))] == [12]
+    assert live.feed(event(EventKind.DECIDED, 12, 12.1, "op2")) == []
+    live.feed(SPLIT)
+    assert live.feed(event(EventKind.DECIDED, 13, 15.5)) == []
+
+
+def with_fault(**changes: object) -> History:
+    draft = sound()
+    draft.records += [msgspec.structs.replace(LEADER_KILL, reverted=99.0, **changes)]
+    return draft.history()
+
+
+def test_a_leader_fault_without_a_round_change_is_vacuous() -> None:
+    verdict = faults_happened.check(with_fault(id="second", height=5))
+    assert verdict.outcome is Outcome.VACUOUS
+    assert "no round changed" in verdict.note
+
+
+@pytest.mark.parametrize("changes", [{"verified": None}, {"error": "probe timed out"}])
+def test_an_unproven_fault_is_inconclusive(changes: dict[str, object]) -> None:
+    assert faults_happened.check(with_fault(**changes)).outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_fault_in_which_nothing_was_decided_is_vacuous() -> None:
+    verdict = faults_happened.check(
+        with_fault(id="later", requested=12.0, hits_leader=False, verified=12.1, healed=12.5)
+    )
+    assert verdict.outcome is Outcome.VACUOUS
+
+
+def test_an_unverified_heal_or_cut_is_inconclusive() -> None:
+    assert recovery.check(with_fault(healed=None)).outcome is Outcome.INCONCLUSIVE
+    unverified = with_fault(id="s", components=(("op1",),), verified=None)
+    assert no_quorum_no_progress.check(unverified).outcome is Outcome.INCONCLUSIVE
+
+
+def test_recovery_is_measured_from_the_verified_heal() -> None:
+    verdict = recovery.check(sound().history())
+    assert verdict.measured == pytest.approx(1.0)
+    assert verdict.bound == 6.0
+
+
+def test_nothing_sealed_after_the_heal_fails_once_the_bound_has_passed() -> None:
+    draft = sound()
+    draft.records = [r for r in draft.records if not (isinstance(r, Event) and r.height == 11)]
+    draft.records.append(event(EventKind.REFUSED, 0, 18.0))
+    assert recovery.check(draft.history()).outcome is Outcome.PASS
+    draft.records.append(event(EventKind.REFUSED, 0, 25.0))
+    assert recovery.check(draft.history()).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    "changes", [{"answer": Answer.UNKNOWN}, {"answered": None}, {"via": "f1"}, {"via": "op3"}]
+)
+def test_inclusion_does_not_judge_what_it_cannot_know(changes: dict[str, object]) -> None:
+    lost = TransactionSubmitted(via="op1", hash="0xlost", sent=1.5, answered=1.51, answer=Answer.OK)
+    draft = sound()
+    draft.records.append(msgspec.structs.replace(lost, **changes))
+    assert inclusion.check(draft.history()).outcome is Outcome.PASS
+
+
+def test_receipts_above_the_sealed_head_are_not_confirmations() -> None:
+    draft = sound()
+    draft.records += [
+        msgspec.structs.replace(receipt(12, 16.5), block_hash="0xlost"),
+        receipt(12, 17.0, "op2"),
+    ]
+    assert stable_receipts.check(draft.history()).outcome is Outcome.PASS
+
+
+def test_an_empty_history_is_vacuous_not_passed() -> None:
+    empty = history_of(SETUP, [])
+    for name in set(CHECKERS):
+        assert CHECKERS[name](empty).outcome is Outcome.VACUOUS, name
+
+
+def test_check_all_passes_the_sound_history_and_orders_outcomes() -> None:
+    verdicts = checkers.check_all(sound().history(), extra=(no_round_change.check,))
+    assert worst(verdicts) is Outcome.PASS, [v for v in verdicts if v.outcome is not Outcome.PASS]
+    doubt = Verdict(checker="x", outcome=Outcome.INCONCLUSIVE)
+    empty = Verdict(checker="x", outcome=Outcome.VACUOUS)
+    breach = Verdict(checker="x", outcome=Outcome.FAIL)
+    assert worst([*verdicts, empty]) is Outcome.VACUOUS
+    assert worst([*verdicts, empty, doubt]) is Outcome.INCONCLUSIVE
+    assert worst([doubt, breach, empty]) is Outcome.FAIL
+    assert worst([]) is Outcome.VACUOUS
+    assert [exit_code(outcome) for outcome in Outcome] == [0, 1, 2, 2]
+
+
+def test_records_survive_the_journal_and_replay_in_order() -> None:
+    history = sound().history()
+    lines = [encode_record(record) for record in records_of(history)]
+    assert all(b"\n" not in line for line in lines)
+    again = [decode_record(line) for line in lines]
+    assert isinstance(again[0], Setup)
+    assert history_of(again[0], again[1:]) == history
