@@ -126,14 +126,11 @@ class Expect:
     settle_in: Count = Count()
     """Heights after the fault's proof in which a forbidden round change is still forgiven (a timer may be running)."""
     no_progress: bool = False
-    """While the partition stands, no new height is decided later than `grace` after its proof."""
-    grace: Duration = Duration(seconds=1.0)
+    """The faults leave no quorum, and the proven span is long enough to show that nothing is decided (S14)."""
     progress: Count = Count()
     """Heights that must be sealed while the faults stand; fewer is a fail of liveness."""
     gap: Duration | None = None
     """Longest time between consecutive sealed blocks while faults stand (None: not bounded)."""
-    recovery: Duration = Duration(slots=1.0, seconds=5.0)
-    """From the proven revert of the last fault to the next sealed block."""
     rejoin: Duration | None = None
     """From the revert until every target has caught up, and (operators) votes again. None: not asked."""
 

@@ -278,7 +278,7 @@ def _load(value: object) -> Load:
 
 
 EXPECT_KEYS: Final = (
-    "round_changes", "settle_in", "no_progress", "grace", "progress", "gap", "recovery", "rejoin",
+    "round_changes", "settle_in", "no_progress", "progress", "gap", "rejoin",
 )  # fmt: skip
 
 
@@ -292,10 +292,8 @@ def _expect(value: object) -> Expect:
         round_changes=_choice(fields, "round_changes", RoundChanges, usual.round_changes),
         settle_in=_count(fields, "settle_in", usual.settle_in),
         no_progress=no_progress,
-        grace=_duration(fields, "grace", usual.grace),
         progress=_count(fields, "progress", usual.progress),
         gap=_duration(fields, "gap", Duration()) if fields.has("gap") else None,
-        recovery=_duration(fields, "recovery", usual.recovery),
         rejoin=_duration(fields, "rejoin", Duration()) if fields.has("rejoin") else None,
     )
 

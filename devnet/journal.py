@@ -1,0 +1,142 @@
+"""The one list of what was observed in a run: appended to, waited on, fed to the live checkers, written to disk.
+
+Everything that learns something (event tails, load, probes, injector) records it here, in the shared clock
+CLOCK_MONOTONIC; everything that must wait for something waits here. One asyncio loop, no locks.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+from devnet.checkers import live_checkers
+from devnet.checkers.base import LiveChecker
+from devnet.model.history import (
+    Event,
+    EventKind,
+    FaultReceipt,
+    History,
+    Record,
+    Setup,
+    encode_record,
+    history_of,
+)
+from devnet.model.verdict import Violation
+
+MAX_RECORDS: Final = 2_000_000
+"""About an hour of ten operators under load; a run that fills it is broken, and says so instead of eating memory."""
+
+
+class JournalFull(RuntimeError):
+    """More records than any sane run makes."""
+
+
+@dataclass(slots=True)
+class Heights:
+    """Newest heights by node, kept up to date record by record so that nobody has to scan."""
+
+    decided: dict[str, int] = field(default_factory=dict)
+    sealed: dict[str, int] = field(default_factory=dict)
+
+    def take(self, event: Event) -> None:
+        # A sealed or imported block is also decided; a follower only imports.
+        if event.kind in (EventKind.SEALED, EventKind.IMPORTED):
+            self.sealed[event.node] = max(event.height, self.sealed.get(event.node, 0))
+        if event.kind in (EventKind.DECIDED, EventKind.SEALED, EventKind.IMPORTED):
+            self.decided[event.node] = max(event.height, self.decided.get(event.node, 0))
+
+    @property
+    def newest_decided(self) -> int:
+        return max(self.decided.values(), default=0)
+
+    @property
+    def newest_sealed(self) -> int:
+        return max(self.sealed.values(), default=0)
+
+
+class Journal:
+    """All records of one run.
+
+    Args:
+        setup: the first record.
+        path: `history.ndjson`; None keeps the run in memory only.
+        on_violation: told at once, so that a breach has a time and a person sees it happen.
+    Raises (record): JournalFull.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        path: Path | None = None,
+        on_violation: Callable[[Violation], None] | None = None,
+        checkers: list[LiveChecker] | None = None,
+    ) -> None:
+        self.setup = setup
+        self.heights = Heights()
+        self.violations: list[Violation] = []
+        self.records: list[Record] = []
+        self._checkers = live_checkers() if checkers is None else checkers
+        self._on_violation = on_violation
+        self._file: IO[bytes] | None = path.open("wb") if path is not None else None
+        self._changed = asyncio.Event()
+        self.record(setup)
+
+    def record(self, record: Record) -> None:
+        if len(self.records) >= MAX_RECORDS:
+            raise JournalFull(f"more than {MAX_RECORDS} records in one run")
+        self.records.append(record)
+        if isinstance(record, Event):
+            self.heights.take(record)
+        if self._file is not None:
+            self._file.write(encode_record(record) + b"\n")
+        for checker in self._checkers:
+            for violation in checker.feed(record):
+                self._report(violation)
+        self._changed.set()
+
+    def _report(self, violation: Violation) -> None:
+        self.violations.append(violation)
+        if self._on_violation is not None:
+            self._on_violation(violation)
+
+    def history(self) -> History:
+        return history_of(self.setup, self.records[1:])
+
+    def events(self) -> list[Event]:
+        return [record for record in self.records if isinstance(record, Event)]
+
+    def faults(self) -> list[FaultReceipt]:
+        """Latest state of each fault, in the order they were first requested."""
+        latest: dict[str, FaultReceipt] = {}
+        for record in self.records:
+            if isinstance(record, FaultReceipt):
+                latest[record.id] = record
+        return list(latest.values())
+
+    async def until(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Wait until `condition` holds (looked at after each new record); False when time is up."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            self._changed.clear()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            try:
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+            except TimeoutError:
+                return condition()
+        return True
+
+    async def next_decided(self, timeout: float) -> int | None:
+        """The next height that nobody had reported decided yet; None when none comes in time."""
+        before = self.heights.newest_decided
+        found = await self.until(lambda: self.heights.newest_decided > before, timeout)
+        return self.heights.newest_decided if found else None
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
