@@ -1,0 +1,141 @@
+"""All links of a network: which Toxiproxy holds which proxy, and one call for a fault over many links."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from devnet.links.toxiproxy import (
+    STREAMS,
+    CutMode,
+    Proxy,
+    Stream,
+    ToxiproxyClient,
+    ToxiproxyError,
+    ToxiproxyUnreachable,
+)
+from devnet.model.topology import Link, LinkClass, Topology
+
+START_TIMEOUT_S: Final = 15.0
+POLL_S: Final = 0.02
+
+
+@dataclass
+class Mesh:
+    """The Toxiproxies of a running network, by pod. No call touches a probe link.
+
+    Raises: ToxiproxyUnreachable, ToxiproxyError; KeyError for an unknown link; ValueError for a probe link.
+    """
+
+    topology: Topology
+    _clients: dict[str, ToxiproxyClient] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._clients = {
+            pod.name: ToxiproxyClient(f"http://127.0.0.1:{pod.admin_port}") for pod in self.topology.pods
+        }
+
+    async def close(self) -> None:
+        await asyncio.gather(*(client.close() for client in self._clients.values()))
+
+    def client(self, pod: str) -> ToxiproxyClient:
+        return self._clients[pod]
+
+    async def wait_until_up(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Raises: ToxiproxyUnreachable when one does not answer in time."""
+        await asyncio.gather(*(_until_answers(client, timeout_s) for client in self._clients.values()))
+
+    async def populate(self, listen_host: Callable[[Link], str]) -> None:
+        """Create every proxy, with the toxics that cuts patch later; probe and client links stay bare and quick."""
+        await asyncio.gather(*(self._populate_pod(pod.name, listen_host) for pod in self.topology.pods))
+
+    async def _populate_pod(self, pod: str, listen_host: Callable[[Link], str]) -> None:
+        client, links = self._clients[pod], self.topology.links_on(pod)
+        await client.populate([_proxy_of(link, listen_host(link)) for link in links])
+        for link in links:
+            if link.kind is not LinkClass.PROBE:
+                await client.guard(link.name)
+
+    async def cut(self, links: Iterable[Link], mode: CutMode, streams: Iterable[Stream] = STREAMS) -> None:
+        """Cut all of them at once; when this returns, every server has said so."""
+        chosen = tuple(streams)
+        await self._each(links, lambda client, link: client.cut(link.name, mode, chosen))
+
+    async def heal(self, links: Iterable[Link], mode: CutMode, streams: Iterable[Stream] = STREAMS) -> None:
+        """Undo a cut of the same mode; frozen processes must be resumed first."""
+        chosen = tuple(streams)
+        await self._each(links, lambda client, link: client.heal(link.name, mode, chosen))
+
+    async def set_latency(self, links: Iterable[Link], latency_ms: int, streams: Iterable[Stream] = STREAMS) -> None:
+        """Delay each chosen direction of every link; 0 takes the delay away."""
+        chosen = tuple(streams)
+        await self._each(links, lambda client, link: client.set_latency(link.name, latency_ms, chosen))
+
+    async def verify(self, links: Iterable[Link], mode: CutMode | None, streams: Iterable[Stream] = STREAMS) -> bool:
+        """Do all servers report the state that the cut, or with None the heal, leaves?"""
+        chosen, wanted = tuple(streams), tuple(links)
+        states = await asyncio.gather(
+            *(self._clients[link.target].verify(link.name, mode, chosen) for link in wanted)
+        )
+        return all(states)
+
+    async def faults(self) -> Mapping[str, str]:
+        """Link name -> what is done to it now, for the board: cut mode or delay. Healthy links are absent."""
+        answers = await asyncio.gather(
+            *(client.proxies() for client in self._clients.values()), return_exceptions=True
+        )
+        found: dict[str, str] = {}
+        for pod, answer in zip(self._clients, answers, strict=True):
+            if isinstance(answer, (ToxiproxyUnreachable, ToxiproxyError)):
+                found[f"{pod}.toxiproxy"] = "does not answer"
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                found |= {name: fault for name, proxy in answer.items() if (fault := describe_fault(proxy))}
+        return found
+
+    async def _each(self, links: Iterable[Link], call: Callable[[ToxiproxyClient, Link], Awaitable[None]]) -> None:
+        chosen = tuple(links)
+        for link in chosen:
+            if link.kind is LinkClass.PROBE:
+                raise ValueError(f"{link.name} is a probe link: faults never touch it")
+        await asyncio.gather(*(call(self._clients[link.target], link) for link in chosen))
+
+
+def describe_fault(proxy: Proxy) -> str:
+    """`refuse`, `hold`, `latency 50 ms`...; empty for a healthy proxy."""
+    if not proxy.enabled:
+        return "refuse"
+    words: list[str] = []
+    for toxic in proxy.toxics:
+        if toxic.toxicity == 0:
+            continue
+        if toxic.type == "bandwidth" and toxic.attributes.get("rate") == 0:
+            words.append("hold")
+        elif toxic.type == "timeout":
+            words.append("blackhole" if toxic.attributes.get("timeout") == 0 else "drop")
+        elif toxic.type == "latency" and toxic.attributes.get("latency"):
+            words.append(f"latency {toxic.attributes['latency']} ms")
+        elif toxic.type not in ("bandwidth", "latency"):
+            words.append(toxic.type)
+    return ", ".join(sorted(set(words)))
+
+
+def _proxy_of(link: Link, listen_host: str) -> Proxy:
+    return Proxy(
+        name=link.name,
+        listen=f"{listen_host}:{link.listen_port}",
+        upstream=f"127.0.0.1:{link.service_port}",
+    )
+
+
+async def _until_answers(client: ToxiproxyClient, timeout_s: float) -> None:
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        try:
+            await client.proxies()
+            return
+        except ToxiproxyUnreachable:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+        await asyncio.sleep(POLL_S)

@@ -1,0 +1,395 @@
+"""Async client of one Toxiproxy 2.12 server: time-outs, checked attributes, and cuts that never remove a toxic.
+
+What the server does was measured, and this file is shaped by it: changing or removing a toxic on a stream whose sink is
+frozen and full hangs for 25 s holding the proxy's lock; some attribute values crash the whole server on the first data;
+`GET /version` answers even while the rest hangs. So every call has a time-out, every attribute is checked before it is
+sent, and the four cut modes are PATCHes of toxics that `guard` installed while the link was idle.
+Order in a heal: resume frozen processes first, then touch toxics.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Literal, Self
+from urllib.parse import quote
+
+import aiohttp
+
+from dst.spec.errors import DstError, InvalidInput
+
+CALL_TIMEOUT_S: Final = 2.0
+"""Calls take 0.4 to 3 ms; what takes longer hangs for 25 s."""
+OPEN_RATE_KBPS: Final = 10_000_000
+"""`bandwidth` at this rate is not felt (measured: 0.00 ms, 500 MB/s as without)."""
+MAX_MS: Final = 1_000_000_000
+MAX_RATE_KBPS: Final = 1_000_000_000
+
+Stream = Literal["upstream", "downstream"]
+"""`upstream` flows from the dialling side to the service."""
+STREAMS: Final[tuple[Stream, Stream]] = ("upstream", "downstream")
+
+
+class CutMode(StrEnum):
+    """How a link is cut, by what its ends see."""
+
+    HOLD = "hold"
+    """Silence; everything sent is delivered, in order, at the heal."""
+    DROP = "drop"
+    """Established connections end, new ones are accepted and end at once."""
+    REFUSE = "refuse"
+    """Established connections end, new ones are refused."""
+    BLACKHOLE = "blackhole"
+    """Silence; what is sent is lost for ever, and the connection survives the heal with a hole."""
+
+
+class ToxiproxyError(DstError):
+    """The server refused; `status` is the HTTP status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ToxiproxyUnreachable(DstError):
+    """No answer in time or no connection: the server is gone, or a call hangs on a frozen, full sink."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toxic:
+    """A toxic to add; checked on construction of the request, not by the server."""
+
+    name: str
+    type: str
+    stream: Stream
+    attributes: Mapping[str, int]
+    toxicity: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """A proxy as the server describes it."""
+
+    name: str
+    listen: str
+    upstream: str
+    enabled: bool = True
+    toxics: tuple[Toxic, ...] = ()
+
+
+_Range = tuple[int, int]
+_ATTRIBUTES: Final[Mapping[str, Mapping[str, _Range]]] = {
+    "latency": {"latency": (0, MAX_MS), "jitter": (0, MAX_MS)},
+    "bandwidth": {"rate": (0, MAX_RATE_KBPS)},
+    "timeout": {"timeout": (0, MAX_MS)},
+    "reset_peer": {"timeout": (0, MAX_MS)},
+    "slow_close": {"delay": (0, MAX_MS)},
+    "slicer": {"average_size": (1, MAX_MS), "size_variation": (0, MAX_MS), "delay": (0, MAX_MS)},
+    "limit_data": {"bytes": (0, 2**62)},
+}
+"""Allowed attributes and their inclusive ranges. A negative rate, a slicer of size 0 or a huge jitter crash the server;
+overflowing delays silently mean none; unknown names are silently ignored. None of it leaves this process."""
+_REQUIRED: Final = {"bandwidth": "rate", "slicer": "average_size", "latency": "latency", "timeout": "timeout"}
+"""What the server would take as 0 when missing, with a meaning that nobody wants by accident."""
+
+
+def check_attributes(kind: str, attributes: Mapping[str, int], *, partial: bool = False) -> None:
+    """Refuse what the server would accept and then misunderstand or crash on.
+
+    Args:
+        partial: a PATCH, which may leave attributes out.
+    Raises: InvalidInput naming attribute, value and range.
+    """
+    ranges = _ATTRIBUTES.get(kind)
+    if ranges is None:
+        raise InvalidInput(f"toxic type {kind!r}: one of {', '.join(_ATTRIBUTES)}")
+    for name, value in attributes.items():
+        if name not in ranges:
+            raise InvalidInput(f"{kind}: unknown attribute {name!r}; it has {', '.join(ranges)}")
+        low, high = ranges[name]
+        if type(value) is not int or not low <= value <= high:
+            raise InvalidInput(f"{kind}.{name} = {value!r}: a whole number in {low}..{high}")
+    needed = _REQUIRED.get(kind)
+    if needed is not None and needed not in attributes and not partial:
+        raise InvalidInput(f"{kind}: attribute {needed!r} is missing")
+    _check_slicer(kind, attributes, partial)
+
+
+def _check_slicer(kind: str, attributes: Mapping[str, int], partial: bool) -> None:
+    """A variation at or above the average slices out of bounds, in the server's own goroutine."""
+    if kind != "slicer" or "size_variation" not in attributes:
+        return
+    if partial and "average_size" not in attributes:
+        raise InvalidInput("slicer: change size_variation together with average_size")
+    if attributes["size_variation"] >= attributes["average_size"]:
+        raise InvalidInput("slicer: size_variation must be below average_size")
+
+
+def _check_toxicity(toxicity: float) -> None:
+    if isinstance(toxicity, bool) or not 0 <= toxicity <= 1:
+        raise InvalidInput(f"toxicity {toxicity!r}: a number in 0..1")
+
+
+_HOLD_RATE: Final = {"rate": 0}
+_OPEN_RATE: Final = {"rate": OPEN_RATE_KBPS}
+
+
+def _hold_toxic(stream: Stream) -> str:
+    return f"hold_{stream}"
+
+
+def _blackhole_toxic(stream: Stream) -> str:
+    return f"blackhole_{stream}"
+
+
+def _drop_toxic(stream: Stream) -> str:
+    return f"drop_{stream}"
+
+
+def guard_toxics() -> tuple[Toxic, ...]:
+    """The toxics that a later `cut` only patches: put in while the link is idle, never taken out.
+
+    `hold` at a rate nobody feels; `blackhole` and `drop` with toxicity 0, so off.
+    """
+    made: list[Toxic] = []
+    for stream in STREAMS:
+        made.append(Toxic(name=_hold_toxic(stream), type="bandwidth", stream=stream, attributes=_OPEN_RATE))
+        for name, timeout in ((_blackhole_toxic(stream), 0), (_drop_toxic(stream), 1)):
+            made.append(
+                Toxic(name=name, type="timeout", stream=stream, toxicity=0.0, attributes={"timeout": timeout})
+            )
+    return tuple(made)
+
+
+@dataclass
+class ToxiproxyClient:
+    """One server's control API. Use as an async context manager, or call `close`.
+
+    Raises (every call): ToxiproxyUnreachable; ToxiproxyError with the server's words; InvalidInput before sending.
+    """
+
+    url: str
+    timeout_s: float = CALL_TIMEOUT_S
+    _session: aiohttp.ClientSession | None = field(default=None, init=False, repr=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def version(self) -> str:
+        """The server's version. It answers even when the rest hangs: ask `proxies` to know whether it is well."""
+        answer = await self._call("GET", "/version")
+        return str(answer["version"])
+
+    async def proxies(self) -> dict[str, Proxy]:
+        answer = await self._call("GET", "/proxies")
+        return {name: _proxy_from(entry) for name, entry in answer.items()}
+
+    async def proxy(self, name: str) -> Proxy:
+        return _proxy_from(await self._call("GET", _path(name)))
+
+    async def create(self, proxy: Proxy) -> Proxy:
+        return _proxy_from(await self._call("POST", "/proxies", _proxy_body(proxy)))
+
+    async def populate(self, proxies: Sequence[Proxy]) -> None:
+        """Create many at once and check that exactly these answer as asked: the server's call is not atomic.
+
+        Raises: ToxiproxyError naming the port that is taken.
+        """
+        await self._call("POST", "/populate", [_proxy_body(proxy) for proxy in proxies])
+        there = await self.proxies()
+        for proxy in proxies:
+            found = there.get(proxy.name)
+            if found is None or found.upstream != proxy.upstream or found.enabled != proxy.enabled:
+                raise ToxiproxyError(f"proxy {proxy.name} was not set up as asked: {found}", 500)
+
+    async def delete(self, name: str) -> None:
+        await self._call("DELETE", _path(name))
+
+    async def set_enabled(self, name: str, enabled: bool) -> None:
+        """Off: established connections end and new ones are refused. Safe while a sink is frozen."""
+        answer = await self._call("PATCH", _path(name), {"enabled": enabled})
+        if answer.get("enabled") is not enabled:
+            raise ToxiproxyError(f"proxy {name}: enabled is {answer.get('enabled')} after asking for {enabled}", 500)
+
+    async def add_toxic(self, proxy: str, toxic: Toxic) -> None:
+        check_attributes(toxic.type, toxic.attributes)
+        _check_toxicity(toxic.toxicity)
+        if toxic.stream not in STREAMS:
+            raise InvalidInput(f"stream {toxic.stream!r}: upstream or downstream")
+        await self._call("POST", _path(proxy, "toxics"), _toxic_body(toxic))
+
+    async def patch_toxic(
+        self,
+        proxy: str,
+        name: str,
+        kind: str,
+        attributes: Mapping[str, int] | None = None,
+        *,
+        toxicity: float | None = None,
+    ) -> None:
+        """Change a toxic in place. `kind` is its type: attributes cannot be checked without it."""
+        body: dict[str, Any] = {}
+        if attributes:
+            check_attributes(kind, attributes, partial=True)
+            body["attributes"] = dict(attributes)
+        if toxicity is not None:
+            _check_toxicity(toxicity)
+            body["toxicity"] = toxicity
+        await self._call("PATCH", _path(proxy, "toxics", name), body)
+
+    async def delete_toxic(self, proxy: str, name: str) -> None:
+        """Remove a toxic. Hangs when the stream's sink is frozen and full: resume it first. Cuts never need this."""
+        await self._call("DELETE", _path(proxy, "toxics", name))
+
+    async def guard(self, proxy: str) -> None:
+        """Install the toxics that `cut` patches; once, at set-up."""
+        for toxic in guard_toxics():
+            await self.add_toxic(proxy, toxic)
+
+    async def cut(self, proxy: str, mode: CutMode, streams: Iterable[Stream] = STREAMS) -> None:
+        """Cut a guarded link. One direction alone is possible for `hold` and `blackhole`.
+
+        Raises: InvalidInput for one direction of `drop` or `refuse`, which close whole connections.
+        """
+        chosen = tuple(streams)
+        if mode in (CutMode.DROP, CutMode.REFUSE) and set(chosen) != set(STREAMS):
+            raise InvalidInput(f"{mode} closes connections: it has no single direction")
+        match mode:
+            case CutMode.REFUSE:
+                await self.set_enabled(proxy, False)
+            case CutMode.HOLD:
+                await asyncio.gather(*(self._set_hold(proxy, stream, held=True) for stream in chosen))
+            case CutMode.BLACKHOLE:
+                await asyncio.gather(*(self._switch(proxy, _blackhole_toxic(s), on=True) for s in chosen))
+            case CutMode.DROP:
+                await asyncio.gather(*(self._switch(proxy, _drop_toxic(s), on=True) for s in chosen))
+                await self.set_enabled(proxy, False)  # ends idle connections too
+                await self.set_enabled(proxy, True)
+
+    async def heal(self, proxy: str, mode: CutMode, streams: Iterable[Stream] = STREAMS) -> None:
+        """Undo `cut` of the same mode and streams. Frozen processes behind the link must be resumed first."""
+        match mode:
+            case CutMode.REFUSE:
+                await self.set_enabled(proxy, True)
+            case CutMode.HOLD:
+                await asyncio.gather(*(self._set_hold(proxy, stream, held=False) for stream in streams))
+            case CutMode.BLACKHOLE:
+                await asyncio.gather(*(self._switch(proxy, _blackhole_toxic(s), on=False) for s in streams))
+            case CutMode.DROP:
+                await asyncio.gather(*(self._switch(proxy, _drop_toxic(s), on=False) for s in streams))
+
+    async def verify(self, proxy: str, mode: CutMode | None, streams: Iterable[Stream] = STREAMS) -> bool:
+        """Does the server hold the state that a cut (or, with None, a heal of everything) leaves?"""
+        found = await self.proxy(proxy)
+        toxics = {toxic.name: toxic for toxic in found.toxics}
+        chosen = tuple(streams)
+        match mode:
+            case None:
+                return found.enabled and not any(_is_cutting(toxic) for toxic in found.toxics)
+            case CutMode.REFUSE:
+                return not found.enabled
+            case CutMode.HOLD:
+                names = [_hold_toxic(stream) for stream in chosen]
+            case CutMode.BLACKHOLE:
+                names = [_blackhole_toxic(stream) for stream in chosen]
+            case CutMode.DROP:
+                names = [_drop_toxic(stream) for stream in chosen]
+        return found.enabled and all(name in toxics and _is_cutting(toxics[name]) for name in names)
+
+    async def set_latency(self, proxy: str, latency_ms: int, streams: Iterable[Stream] = STREAMS) -> None:
+        """Delay each chosen direction by `latency_ms`; 0 takes the delay away. The toxic stays once it is there."""
+        present = {toxic.name for toxic in (await self.proxy(proxy)).toxics}
+        for stream in streams:
+            name, attributes = f"latency_{stream}", {"latency": latency_ms}
+            if name in present:
+                await self.patch_toxic(proxy, name, "latency", attributes)
+            elif latency_ms:
+                await self.add_toxic(proxy, Toxic(name=name, type="latency", stream=stream, attributes=attributes))
+
+    async def _set_hold(self, proxy: str, stream: Stream, *, held: bool) -> None:
+        await self.patch_toxic(proxy, _hold_toxic(stream), "bandwidth", _HOLD_RATE if held else _OPEN_RATE)
+
+    async def _switch(self, proxy: str, toxic: str, *, on: bool) -> None:
+        await self.patch_toxic(proxy, toxic, "timeout", toxicity=1.0 if on else 0.0)
+
+    async def _call(self, method: str, path: str, body: object = None) -> Any:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(headers={"User-Agent": "devnet"})
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                async with self._session.request(method, self.url + path, json=body) as response:
+                    status, answer = response.status, await _body_of(response)
+        except TimeoutError:
+            raise ToxiproxyUnreachable(
+                f"Toxiproxy {self.url}: {method} {path} took more than {self.timeout_s} s "
+                "(a frozen, full sink makes it hang: resume the process behind the link first)"
+            ) from None
+        except aiohttp.ClientError as error:
+            raise ToxiproxyUnreachable(f"Toxiproxy {self.url}: {method} {path}: {error}") from error
+        if status >= 400:
+            raise ToxiproxyError(f"Toxiproxy {method} {path}: {answer.get('error', answer)}", status)
+        return answer
+
+
+async def _body_of(response: aiohttp.ClientResponse) -> Any:
+    """JSON when it is JSON; the 25 s time-out of the server answers in HTML."""
+    if response.status == 204:
+        return {}
+    try:
+        return await response.json(content_type=None)
+    except ValueError:
+        return {"error": (await response.text())[:200]}
+
+
+def _path(proxy: str, *rest: str) -> Any:
+    """Names hold `>` and dots: quoted, or the server would look elsewhere."""
+    return "/".join(("/proxies", *(quote(part, safe="") for part in (proxy, *rest))))
+
+
+def _proxy_body(proxy: Proxy) -> dict[str, Any]:
+    return {"name": proxy.name, "listen": proxy.listen, "upstream": proxy.upstream, "enabled": proxy.enabled}
+
+
+def _toxic_body(toxic: Toxic) -> dict[str, Any]:
+    return {
+        "name": toxic.name,
+        "type": toxic.type,
+        "stream": toxic.stream,
+        "toxicity": toxic.toxicity,
+        "attributes": dict(toxic.attributes),
+    }
+
+
+def _proxy_from(entry: Mapping[str, Any]) -> Proxy:
+    return Proxy(
+        name=entry["name"],
+        listen=entry["listen"],
+        upstream=entry["upstream"],
+        enabled=entry["enabled"],
+        toxics=tuple(_toxic_from(toxic) for toxic in entry.get("toxics") or ()),
+    )
+
+
+def _toxic_from(entry: Mapping[str, Any]) -> Toxic:
+    return Toxic(
+        name=entry["name"],
+        type=entry["type"],
+        stream=entry["stream"],
+        toxicity=entry["toxicity"],
+        attributes=entry["attributes"],
+    )
+
+
+def _is_cutting(toxic: Toxic) -> bool:
+    """Does this toxic stop traffic now?"""
+    if toxic.toxicity == 0:
+        return False
+    return toxic.type == "timeout" or (toxic.type == "bandwidth" and toxic.attributes.get("rate") == 0)
