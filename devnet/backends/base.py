@@ -22,10 +22,12 @@ class Program:
     command: str
     """`python`, `anvil` or `toxiproxy-server`; the backend knows where it is."""
     arguments: tuple[str, ...]
+    first_arguments: tuple[str, ...] = ()
+    """Added at the first start only: `--new` creates a store once."""
     reads: tuple[str, ...] = ()
     """Files and folders that it reads (containers mount these read-only, and nothing else)."""
     writes: tuple[str, ...] = ()
-    """Folders that it writes."""
+    """Folders that it writes; the first is its home."""
 
     @property
     def pod(self) -> str:
@@ -61,6 +63,9 @@ class Backend(Protocol):
 
     kind: str
 
+    async def prepare(self) -> None:
+        """Whatever must be there before the first start: images, networks."""
+
     async def start(self, names: Iterable[str]) -> None:
         """Start programs that do not run; those that run are left alone."""
 
@@ -73,3 +78,6 @@ class Backend(Protocol):
     async def resume(self, names: Iterable[str]) -> None: ...
 
     async def status(self) -> Mapping[str, ProgramStatus]: ...
+
+    async def close(self) -> None:
+        """End and remove everything of this network."""

@@ -1,0 +1,225 @@
+"""Process backend: every program a plain process on 127.0.0.1, without Docker and without root.
+
+Each program leads its own session, so a signal to the group reaches its children; each dies with the harness
+(PR_SET_PDEATHSIG where there is one) and has a pid file with its start time for the next `devnet down` otherwise.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from devnet.backends.base import BackendError, Program, ProgramStatus, RunState
+from devnet.backends.processes import (
+    ProcessId,
+    die_with_parent,
+    read_pid_file,
+    signal_group,
+    state_of,
+    write_pid_file,
+)
+from devnet.model.topology import Role
+
+STOP_GRACE_S: Final = 3.0
+"""Between SIGTERM and SIGKILL at the end; roles need milliseconds."""
+FREEZE_TIMEOUT_S: Final = 2.0
+POLL_S: Final = 0.002
+KEPT_ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "SYSTEMROOT")
+"""What a role inherits; secrets in the caller's environment stay with the caller."""
+
+OnCrash = Callable[[str, str], None]
+"""Called with the program's name and what is known about its end."""
+
+
+@dataclass
+class _Running:
+    process: asyncio.subprocess.Process
+    identity: ProcessId
+    watcher: "asyncio.Task[None]"
+    wanted_end: bool = False
+    paused: bool = False
+
+
+@dataclass
+class ProcessBackend:
+    """Programs of one network as children of this process.
+
+    Args:
+        directory: the network's directory: working directory, `logs/`, `run/`.
+        programs: every program by name.
+        executables: command name -> path (`python`, `anvil`, `toxiproxy-server`).
+        on_crash: told when a program ends that nobody asked to end.
+    """
+
+    directory: Path
+    programs: Mapping[str, Program]
+    executables: Mapping[str, Path]
+    source: Path
+    """Folder that holds `dst/`."""
+    on_crash: OnCrash
+    kind: str = field(default="process", init=False)
+    _running: dict[str, _Running] = field(default_factory=dict, init=False)
+    _ends: dict[str, ProgramStatus] = field(default_factory=dict, init=False)
+
+    async def prepare(self) -> None:
+        """Nothing to fetch or build."""
+
+    async def start(self, names: Iterable[str]) -> None:
+        await asyncio.gather(*(self._start(self._program(name)) for name in names))
+
+    async def kill(self, names: Iterable[str]) -> None:
+        """SIGKILL at once for all, then wait: a group of victims dies together."""
+        victims = self._chosen(names)
+        for running in victims.values():
+            running.wanted_end = True
+            signal_group(running.identity, signal.SIGKILL)
+        await asyncio.gather(*(running.watcher for running in victims.values()))
+
+    async def pause(self, names: Iterable[str]) -> None:
+        chosen = self._chosen(names)
+        for running in chosen.values():
+            running.paused = True
+            signal_group(running.identity, signal.SIGSTOP)
+        for name, running in chosen.items():
+            await _until_state(name, running.identity, stopped=True)
+
+    async def resume(self, names: Iterable[str]) -> None:
+        chosen = self._chosen(names)
+        for running in chosen.values():
+            running.paused = False
+            signal_group(running.identity, signal.SIGCONT)
+        for name, running in chosen.items():
+            await _until_state(name, running.identity, stopped=False)
+
+    async def status(self) -> Mapping[str, ProgramStatus]:
+        return {name: self._status(name) for name in self.programs}
+
+    async def close(self) -> None:
+        """End everything: roles by SIGTERM, then whatever is left (and Toxiproxies, whose SIGTERM can take 25 s) by
+        SIGKILL."""
+        everybody = dict(self._running)
+        for running in everybody.values():
+            running.wanted_end = True
+        roles = {n: r for n, r in everybody.items() if not n.endswith(f".{Role.TOXIPROXY}")}
+        for running in roles.values():
+            signal_group(running.identity, signal.SIGTERM)
+            signal_group(running.identity, signal.SIGCONT)
+        if roles:
+            await asyncio.wait([r.watcher for r in roles.values()], timeout=STOP_GRACE_S)
+        await self.kill(list(self._running))
+
+    def system_pid(self, name: str) -> int:
+        """Raises: BackendError when it does not run."""
+        running = self._running.get(name)
+        if running is None:
+            raise BackendError(f"{name} does not run")
+        return running.process.pid
+
+    async def _start(self, program: Program) -> None:
+        if program.name in self._running:
+            return
+        folder = self.directory
+        log_path = folder / "logs" / f"{program.name}.log"
+        for path in program.writes:
+            (folder / path).mkdir(parents=True, exist_ok=True)
+        with log_path.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *self._command(program),
+                cwd=folder,
+                env=self._environment(program),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),
+            )
+        self._adopt(program, process)
+
+    def _adopt(self, program: Program, process: asyncio.subprocess.Process) -> None:
+        identity = ProcessId.of(process.pid) or ProcessId(process.pid, "ended")
+        write_pid_file(self._pid_file(program.name), identity)
+        self._ends.pop(program.name, None)
+        # Kept in _running until it ends, so it is neither lost nor left behind.
+        watcher = asyncio.get_running_loop().create_task(self._watch(program.name, process))
+        self._running[program.name] = _Running(process, identity, watcher)
+
+    async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:
+        code = await process.wait()
+        running = self._running.pop(name)
+        self._pid_file(name).unlink(missing_ok=True)
+        detail = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        state = RunState.KILLED if running.wanted_end else RunState.CRASHED
+        self._ends[name] = ProgramStatus(name=name, state=state, detail=detail)
+        if state is RunState.CRASHED:
+            self.on_crash(name, detail)
+
+    def _status(self, name: str) -> ProgramStatus:
+        running = self._running.get(name)
+        if running is None:
+            return self._ends.get(name, ProgramStatus(name=name, state=RunState.KILLED, detail="not started"))
+        state = RunState.PAUSED if running.paused else RunState.RUNNING
+        return ProgramStatus(name=name, state=state, detail=f"pid {running.process.pid}")
+
+    def _command(self, program: Program) -> list[str]:
+        executable = self.executables[program.command]
+        first = () if started_before(self.directory, program) else program.first_arguments
+        return [str(executable), *program.arguments, *first]
+
+    def _environment(self, program: Program) -> dict[str, str]:
+        kept = {key: os.environ[key] for key in KEPT_ENVIRONMENT if key in os.environ}
+        home = self.directory / (program.writes[0] if program.writes else "run")
+        return {**kept, "HOME": str(home), "PYTHONPATH": str(self.source), "PYTHONUNBUFFERED": "1"}
+
+    def _program(self, name: str) -> Program:
+        if name not in self.programs:
+            raise BackendError(f"no program {name!r}; there are {', '.join(self.programs)}")
+        return self.programs[name]
+
+    def _chosen(self, names: Iterable[str]) -> dict[str, _Running]:
+        wanted = [self._program(name).name for name in names]
+        return {name: self._running[name] for name in wanted if name in self._running}
+
+    def _pid_file(self, name: str) -> Path:
+        return self.directory / "run" / f"{name}.pid"
+
+
+def started_before(directory: Path, program: Program) -> bool:
+    """True from the second start on, by a mark beside the program's data; so `--new` is said once in a network's
+    life, also when the program dies at once."""
+    if not program.first_arguments:
+        return True
+    mark = directory / program.writes[0] / ".started"
+    if mark.exists():
+        return True
+    mark.touch()
+    return False
+
+
+async def _until_state(name: str, identity: ProcessId, *, stopped: bool) -> None:
+    """Wait for the kernel's word: SIGSTOP takes effect a moment after it was sent."""
+    deadline = time.monotonic() + FREEZE_TIMEOUT_S
+    while identity.is_alive() and (state_of(identity.pid) in ("T", "t")) is not stopped:
+        if time.monotonic() > deadline:
+            raise BackendError(f"{name} is in state {state_of(identity.pid)} {FREEZE_TIMEOUT_S} s after the signal")
+        await asyncio.sleep(POLL_S)
+
+
+def reap_leftovers(directory: Path) -> list[str]:
+    """Kill what a dead harness left in this directory, by pid files; returns names. A recycled pid is never touched."""
+    reaped: list[str] = []
+    for path in sorted((directory / "run").glob("*.*.pid")):
+        process = read_pid_file(path)
+        if process is not None and signal_group(process, signal.SIGKILL):
+            reaped.append(path.stem)
+        path.unlink(missing_ok=True)
+    return reaped
+
+
+def python_executable() -> Path:
+    """The interpreter of this environment, unresolved: resolving would lose the virtual environment."""
+    return Path(sys.executable)
