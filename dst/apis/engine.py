@@ -459,12 +459,10 @@ class EngineClient:
             await self._session.close()
 
     async def exchange_capabilities(self, *, timeout: float = CALL_TIMEOUT_S) -> tuple[str, ...]:
-        return await self.call(
-            "engine_exchangeCapabilities",
-            [list(CAPABILITIES)],
-            tuple[str, ...],
-            timeout=timeout,
+        supported: list[str] = await self.call(
+            "engine_exchangeCapabilities", [list(CAPABILITIES)], list[str], timeout=timeout
         )
+        return tuple(supported)
 
     async def new_payload_v4(
         self,
