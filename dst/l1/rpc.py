@@ -1,0 +1,204 @@
+"""JSON-RPC client of one L1 node: exactly the calls that derivation and batching need.
+
+Answers are untrusted input: decoded into frozen values here, or refused. Every call is bounded in
+time, since L1 is dialled through links that may swallow what they are given.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import msgspec
+
+from dst.apis.engine import parse_quantity
+from dst.spec.errors import InvalidInput, Unavailable
+from dst.spec.primitives import Address, Hash32, parse_hex, to_hex
+
+CALL_TIMEOUT_S: Final = 2.0
+"""An L1 node answers in milliseconds; a silent link must not stop the poller for longer."""
+MAX_ANSWER_BYTES: Final = 32 * 2**20
+"""A 30 Mgas block full of batches is about 2 MB of calldata, 4 MB as hex; a margin of eight."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class L1BlockRef:
+    """What identifies and dates an L1 block. timestamp: unix seconds; base_fee: wei a gas."""
+
+    number: int
+    hash: Hash32
+    parent_hash: Hash32
+    timestamp: int
+    base_fee: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class L1Transaction:
+    """What an inbox scan reads of a transaction. `to` is None for a contract creation."""
+
+    hash: Hash32
+    to: Address | None
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class L1Block:
+    """A block with its transactions."""
+
+    ref: L1BlockRef
+    transactions: tuple[L1Transaction, ...]
+
+
+class L1RpcError(InvalidInput):
+    """The L1 node answered with a JSON-RPC error."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"L1 error {code}: {message[:300]}")
+        self.code = code
+
+
+class _Head(msgspec.Struct, rename="camel", frozen=True):
+    number: str
+    hash: str
+    parent_hash: str
+    timestamp: str
+    base_fee_per_gas: str = "0x0"
+
+
+class _Transaction(msgspec.Struct, rename="camel", frozen=True):
+    hash: str
+    input: str
+    to: str | None = None
+
+
+class _Block(_Head, rename="camel", frozen=True, kw_only=True):
+    transactions: list[_Transaction]
+
+
+class _Receipt(msgspec.Struct, rename="camel", frozen=True):
+    block_number: str
+    status: str = "0x1"
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: int
+    message: str
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    error: _Error | None = None
+
+
+class L1Client:
+    """Raises (every call): Unavailable when L1 cannot be reached; L1RpcError; InvalidInput."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession | None = None) -> None:
+        self.url = url
+        self._session, self._owned = session, session is None
+        self._next_id = 0
+
+    async def close(self) -> None:
+        if self._owned and self._session is not None:
+            await self._session.close()
+
+    async def chain_id(self) -> int:
+        return parse_quantity(await self._call("eth_chainId", [], str), what="eth_chainId")
+
+    async def head(self, tag: str = "latest") -> L1BlockRef | None:
+        """The block of a tag (`latest`, `finalized`), or None where the node has none."""
+        return await self._ref("eth_getBlockByNumber", [tag, False])
+
+    async def ref_by_number(self, number: int) -> L1BlockRef | None:
+        return await self._ref("eth_getBlockByNumber", [hex(number), False])
+
+    async def ref_by_hash(self, block_hash: Hash32) -> L1BlockRef | None:
+        return await self._ref("eth_getBlockByHash", [to_hex(block_hash), False])
+
+    async def block(self, number: int) -> L1Block | None:
+        """The canonical block of a number with its transactions."""
+        wire = await self._call("eth_getBlockByNumber", [hex(number), True], _Block | None)
+        if wire is None:
+            return None
+        return L1Block(
+            ref=_ref_of(wire), transactions=tuple(_transaction(tx) for tx in wire.transactions)
+        )
+
+    async def nonce(self, address: Address) -> int:
+        """Transactions of `address` in mined blocks."""
+        params = [to_hex(address), "latest"]
+        return parse_quantity(await self._call("eth_getTransactionCount", params, str))
+
+    async def balance(self, address: Address) -> int:
+        """Wei."""
+        params = [to_hex(address), "latest"]
+        return parse_quantity(await self._call("eth_getBalance", params, str), bits=256)
+
+    async def send_raw_transaction(self, raw: bytes) -> Hash32:
+        answer = await self._call("eth_sendRawTransaction", [to_hex(raw)], str)
+        return Hash32(parse_hex(answer, 32, what="transaction hash"))
+
+    async def mined_in(self, transaction_hash: Hash32) -> int | None:
+        """Number of the block that holds the transaction, or None while it is not mined."""
+        params = [to_hex(transaction_hash)]
+        wire = await self._call("eth_getTransactionReceipt", params, _Receipt | None)
+        return None if wire is None else parse_quantity(wire.block_number)
+
+    async def _ref(self, method: str, params: Sequence[object]) -> L1BlockRef | None:
+        wire = await self._call(method, params, _Head | None)
+        return None if wire is None else _ref_of(wire)
+
+    async def _call(self, method: str, params: Sequence[object], kind: Any) -> Any:
+        """`kind` is a type msgspec knows; the answer has that type."""
+        self._next_id += 1
+        request = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params}
+        body = await self._post(msgspec.json.encode(request))
+        try:
+            answer = msgspec.json.decode(body, type=_Answer)
+            if answer.error is not None:
+                raise L1RpcError(answer.error.code, answer.error.message)
+            return msgspec.json.decode(answer.result, type=kind)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Unavailable(f"L1 {self.url}: {method}: unreadable answer: {error}") from error
+
+    async def _post(self, body: bytes) -> bytes:
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
+        headers = {"Content-Type": "application/json"}
+        try:
+            async with self._session.post(
+                self.url, data=body, headers=headers, timeout=timeout
+            ) as response:
+                if response.status != 200:
+                    raise Unavailable(f"L1 {self.url}: HTTP {response.status}")
+                answer = await response.content.read(MAX_ANSWER_BYTES + 1)
+                while not response.content.at_eof() and len(answer) <= MAX_ANSWER_BYTES:
+                    answer += await response.content.read(MAX_ANSWER_BYTES + 1 - len(answer))
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unavailable(
+                f"L1 {self.url}: {type(error).__name__}: {str(error)[:200]}"
+            ) from error
+        if len(answer) > MAX_ANSWER_BYTES:
+            raise Unavailable(f"L1 {self.url}: answer longer than {MAX_ANSWER_BYTES} bytes")
+        return answer
+
+
+def _ref_of(wire: _Head) -> L1BlockRef:
+    return L1BlockRef(
+        number=parse_quantity(wire.number, what="L1 block number"),
+        hash=Hash32(parse_hex(wire.hash, 32, what="L1 block hash")),
+        parent_hash=Hash32(parse_hex(wire.parent_hash, 32, what="L1 parent hash")),
+        timestamp=parse_quantity(wire.timestamp, what="L1 timestamp"),
+        base_fee=parse_quantity(wire.base_fee_per_gas, what="L1 base fee", bits=256),
+    )
+
+
+def _transaction(wire: _Transaction) -> L1Transaction:
+    return L1Transaction(
+        hash=Hash32(parse_hex(wire.hash, 32, what="L1 transaction hash")),
+        to=None if wire.to is None else Address(parse_hex(wire.to, 20, what="L1 recipient")),
+        data=parse_hex(wire.input, what="L1 calldata"),
+    )
