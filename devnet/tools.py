@@ -250,9 +250,9 @@ def _wheel_toolchain(tool: Tool, scratch: Path, say: Say) -> _Toolchain:
 def _pin_of(package: str) -> str:
     """The requirement with its hashes, cut from the pins file."""
     text = (PINS / "wheels.txt").read_text()
-    match = re.search(rf"^{re.escape(package)}==.*(?:\\\n.*)*", text, re.MULTILINE)
+    match = re.search(rf"^{re.escape(package)}==(?:.*\\\n)*.*", text, re.MULTILINE)
     assert match is not None, f"{package} is not pinned in wheels.txt"
-    return match[0].rstrip().rstrip("\\") + "\n"
+    return match[0] + "\n"
 
 
 def _install_anvil(_tool: Tool, npm: _Toolchain, scratch: Path) -> Path:
@@ -312,7 +312,8 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
         raise _CannotInstall(f"{Path(command[0]).name} took more than {INSTALL_TIMEOUT_S} s") from None
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
-        raise _CannotInstall(f"{Path(command[0]).name} failed: {lines[-1][:200]}")
+        telling = next((line for line in lines if "error" in line.lower()), lines[-1])
+        raise _CannotInstall(f"{Path(command[0]).name} failed: {telling[:200]}")
 
 
 def main() -> int:
