@@ -1,0 +1,419 @@
+"""Docker backend: each pod is a Toxiproxy container that owns the network namespace; the pod's roles join it.
+
+So a role can die while its host's address and listeners live. Services listen on the pod's own loopback; the mesh is an
+internal network (no way out), the control port listens on a management network that each pod has for itself, and is
+published, like client and probe links, on the host's 127.0.0.1 alone. Containers run without root, without
+capabilities, with a read-only root, and see exactly the files that their program names. Everything carries the label
+`dst.devnet=ID`; removal goes by that label and by nothing else.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import docker
+import docker.errors
+
+from devnet.backends import image
+from devnet.backends.base import BackendError, Program, ProgramStatus, RunState
+from devnet.backends.process import OnCrash
+from devnet.model.topology import Link, Role, Topology
+
+LABEL: Final = "dst.devnet"
+PROGRAM_LABEL: Final = "dst.program"
+INSIDE: Final = "/devnet"
+API_TIMEOUT_S: Final = 60
+WORKERS: Final = 8
+"""Calls at once: the daemon starts containers in parallel, and more than this it queues itself."""
+PIDS_LIMIT: Final = 512
+STOP_GRACE_S: Final = 3
+
+T = TypeVar("T")
+
+
+def docker_client() -> Any:
+    """A client of the daemon that DOCKER_HOST or the default socket names.
+
+    Raises: BackendError saying what to do.
+    """
+    try:
+        client = docker.from_env(timeout=API_TIMEOUT_S, max_pool_size=WORKERS * 2)
+        client.ping()
+        return client
+    except (docker.errors.DockerException, OSError) as error:
+        raise BackendError(
+            f"no Docker daemon answers ({_short(error)}); start it, or use --backend process"
+        ) from error
+
+
+def daemon_answers() -> bool:
+    with contextlib.suppress(BackendError):
+        docker_client().close()
+        return True
+    return False
+
+
+@dataclass
+class DockerBackend:
+    """Containers of one network. Arguments as in ProcessBackend; `identifier` is the value of the label."""
+
+    directory: Path
+    programs: Mapping[str, Program]
+    executables: Mapping[str, Path]
+    source: Path
+    on_crash: OnCrash
+    topology: Topology
+    identifier: str
+    say: Callable[[str], None] = lambda _line: None
+    kind: str = field(default="docker", init=False)
+    _client: Any = field(default=None, init=False)
+    _pool: ThreadPoolExecutor = field(init=False)
+    _image: str = field(default="", init=False)
+    _subnets: dict[str, str] = field(default_factory=dict, init=False)
+    _wanted_ends: set[str] = field(default_factory=set, init=False)
+    _crashed: dict[str, str] = field(default_factory=dict, init=False)
+    _events: Any = field(default=None, init=False)
+    _closing: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="docker")
+
+    async def prepare(self) -> None:
+        """Client, image and networks, in parallel where the daemon allows."""
+        self._client = await self._call(docker_client)
+        await asyncio.gather(self._prepare_image(), self._prepare_networks())
+        await self._watch_events()
+
+    async def start(self, names: Iterable[str]) -> None:
+        """Toxiproxies first: they own the network that the others join."""
+        wanted = [self._program(name) for name in names]
+        for hosts in (True, False):
+            group = [p for p in wanted if (p.role == Role.TOXIPROXY) is hosts]
+            await self._each(group, self._start)
+
+    async def kill(self, names: Iterable[str]) -> None:
+        chosen = [self._program(name) for name in names]
+        self._wanted_ends.update(program.name for program in chosen)
+        await self._each(chosen, self._kill)
+
+    async def pause(self, names: Iterable[str]) -> None:
+        await self._each([self._program(name) for name in names], self._pause)
+
+    async def resume(self, names: Iterable[str]) -> None:
+        await self._each([self._program(name) for name in names], self._resume)
+
+    async def status(self) -> Mapping[str, ProgramStatus]:
+        found = await self._call(self._containers)
+        states = {c["Labels"][PROGRAM_LABEL]: c for c in found if PROGRAM_LABEL in c["Labels"]}
+        return {name: self._status(name, states.get(name)) for name in self.programs}
+
+    async def close(self) -> None:
+        self._closing = True
+        if self._events is not None:
+            with contextlib.suppress(Exception):  # docker-py closes a socket that may be gone already
+                self._events.close()
+        if self._client is not None:
+            await self._call(self._terminate_roles)
+            await self._call(lambda: remove_everything(self._client, self.identifier))
+            self._client.close()
+        self._pool.shutdown(wait=False)
+
+    # ------------------------------------------------------------------------- addresses of pods
+
+    async def listen_host(self) -> Callable[[Link], str]:
+        """Where each link's proxy listens: own loopback, mesh, or management address of its pod."""
+        addresses = {
+            pod.name: await self._call(lambda name=pod.name: self._addresses(name)) for pod in self.topology.pods
+        }
+
+        def host_of(link: Link) -> str:
+            if link.is_inside_pod:
+                return "127.0.0.1"
+            return addresses[link.target]["management" if link.is_from_host else "mesh"]
+
+        return host_of
+
+    def _addresses(self, pod: str) -> dict[str, str]:
+        networks = self._client.api.inspect_container(self._name(f"{pod}.{Role.TOXIPROXY}"))["NetworkSettings"]
+        found = networks["Networks"]
+        return {
+            "mesh": found[self._mesh]["IPAddress"],
+            "management": found[self._management(pod)]["IPAddress"],
+        }
+
+    async def run_in_pod(self, pod: str, script: str, *arguments: str) -> str:
+        """Output of a Python script inside a pod's network (about 0.5 s): for proofs, never for faults."""
+
+        def run() -> str:
+            container = self._client.containers.get(self._name(f"{pod}.{Role.TOXIPROXY}"))
+            code, output = container.exec_run([f"{image.APP}/bin/python", "-I", "-S", "-c", script, *arguments])
+            if code != 0:
+                raise BackendError(f"script in pod {pod} failed: {output.decode()[-300:]}")
+            return str(output.decode())
+
+        return await self._call(run)
+
+    # ---------------------------------------------------------------------------------- preparing
+
+    async def _prepare_image(self) -> None:
+        tools = {name: path for name, path in self.executables.items() if name != "python"}
+        self._image = await self._call(lambda: ensure_image(self._client, tools, self.source, self.say))
+
+    async def _prepare_networks(self) -> None:
+        def create(name: str, internal: bool) -> None:
+            made = self._client.networks.create(
+                name, driver="bridge", internal=internal, labels={LABEL: self.identifier}, check_duplicate=True
+            )
+            made.reload()
+            self._subnets[name] = made.attrs["IPAM"]["Config"][0]["Subnet"]
+
+        names = [(self._mesh, True), *((self._management(pod.name), False) for pod in self.topology.pods)]
+        await asyncio.gather(*(self._call(lambda n=name, i=internal: create(n, i)) for name, internal in names))
+
+    @property
+    def _mesh(self) -> str:
+        return f"dst-{self.identifier}-mesh"
+
+    def _management(self, pod: str) -> str:
+        return f"dst-{self.identifier}-manage-{pod}"
+
+    def _name(self, program: str) -> str:
+        return f"dst-{self.identifier}-{program}"
+
+    # ----------------------------------------------------------------------------- one container
+
+    def _start(self, program: Program) -> None:
+        self._wanted_ends.discard(program.name)
+        self._crashed.pop(program.name, None)
+        name = self._name(program.name)
+        try:
+            facts = self._client.api.inspect_container(name)
+        except docker.errors.NotFound:
+            self._create(program)
+        else:
+            if facts["State"]["Running"]:
+                return
+        self._client.api.start(name)
+
+    def _create(self, program: Program) -> None:
+        self._make_files(program)
+        pod = self.topology.pod(program.pod)
+        is_host = program.role == Role.TOXIPROXY
+        host_config = self._client.api.create_host_config(
+            binds=self._binds(program),
+            network_mode=self._management(pod.name) if is_host else f"container:{self._name(pod.programs[0])}",
+            port_bindings={port: ("127.0.0.1", port) for port in self.topology.host_ports(pod)} if is_host else None,
+            read_only=True,
+            tmpfs={"/tmp": "size=64m"},
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            pids_limit=PIDS_LIMIT,
+            log_config={"Type": "json-file", "Config": {"max-size": "1m"}},
+        )
+        self._client.api.create_container(
+            self._image,
+            command=self._command(program),
+            name=self._name(program.name),
+            hostname=pod.name if is_host else None,
+            labels={LABEL: self.identifier, PROGRAM_LABEL: program.name},
+            user=":".join(str(number) for number in _container_user()),
+            ports=list(self.topology.host_ports(pod)) if is_host else None,
+            host_config=host_config,
+        )
+        if is_host:
+            name, mesh = self._name(program.name), self._mesh
+            self._client.api.connect_container_to_network(name, mesh, aliases=[pod.name])
+
+    def _command(self, program: Program) -> list[str]:
+        mark = f"{INSIDE}/{program.writes[0]}/.started" if program.first_arguments else "-"
+        subnet = self._subnets[self._management(program.pod)] if program.role == Role.TOXIPROXY else "-"
+        first = program.first_arguments
+        launcher = [f"{image.APP}/bin/python", "-I", "-S", f"{image.APP}/launch.py"]
+        settings = [f"{INSIDE}/logs/{program.name}.log", mark, subnet, str(len(first))]
+        return [*launcher, *settings, *first, f"{image.APP}/bin/{program.command}", *program.arguments]
+
+    def _binds(self, program: Program) -> list[str]:
+        reads = [f"{self.directory / path}:{INSIDE}/{path}:ro" for path in program.reads]
+        writes = [f"{self.directory / path}:{INSIDE}/{path}:rw" for path in program.writes]
+        log = f"logs/{program.name}.log"
+        code = [f"{self.source / 'devnet/backends/launch.py'}:{image.APP}/launch.py:ro"]
+        if program.command == "python":
+            code.append(f"{self.source / 'dst'}:{image.APP}/dst:ro")
+        return [*reads, *writes, f"{self.directory / log}:{INSIDE}/{log}:rw", *code]
+
+    def _make_files(self, program: Program) -> None:
+        """What the container writes must exist and be its user's; what it reads may be secret, so be its user's too."""
+        log = self.directory / "logs" / f"{program.name}.log"
+        log.touch(mode=0o600)
+        for path in program.writes:
+            (self.directory / path).mkdir(parents=True, exist_ok=True)
+        if os.getuid() != 0:
+            return
+        user, group = _container_user()
+        for path in (log, *(self.directory / p for p in (*program.reads, *program.writes))):
+            for one in (path, *(path.rglob("*") if path.is_dir() else ())):
+                shutil.chown(one, user, group)
+
+    def _kill(self, program: Program) -> None:
+        name = self._name(program.name)
+        try:
+            self._client.api.kill(name, "SIGKILL")
+        except docker.errors.APIError as error:
+            if "paused" not in str(error).lower():
+                return  # not running: already what was asked for
+            self._client.api.unpause(name)
+            self._client.api.kill(name, "SIGKILL")
+        self._client.api.wait(name, timeout=API_TIMEOUT_S)
+
+    def _pause(self, program: Program) -> None:
+        self._tolerating("already paused", self._client.api.pause, program)
+
+    def _resume(self, program: Program) -> None:
+        self._tolerating("not paused", self._client.api.unpause, program)
+
+    def _tolerating(self, harmless: str, call: Callable[[str], None], program: Program) -> None:
+        try:
+            call(self._name(program.name))
+        except docker.errors.APIError as error:
+            if harmless not in str(error).lower():
+                raise BackendError(f"{program.name}: {_short(error)}") from error
+
+    def _status(self, name: str, container: Mapping[str, Any] | None) -> ProgramStatus:
+        if container is None:
+            return ProgramStatus(name=name, state=RunState.KILLED, detail="not started")
+        detail = f"container {container['Id'][:12]}"
+        states = {"running": RunState.RUNNING, "paused": RunState.PAUSED}
+        state = states.get(container["State"])
+        if state is not None:
+            return ProgramStatus(name=name, state=state, detail=detail)
+        if name in self._crashed:
+            return ProgramStatus(name=name, state=RunState.CRASHED, detail=self._crashed[name])
+        return ProgramStatus(name=name, state=RunState.KILLED, detail=container["Status"])
+
+    def _containers(self) -> list[dict[str, Any]]:
+        found = self._client.api.containers(all=True, filters={"label": f"{LABEL}={self.identifier}"})
+        return list(found)
+
+    def _terminate_roles(self) -> None:
+        """SIGTERM to the roles, so that the last log lines are theirs; then removal takes what is left."""
+        running = [c for c in self._containers() if c["State"] == "running"]
+        roles = [c for c in running if not c["Labels"].get(PROGRAM_LABEL, "").endswith(f".{Role.TOXIPROXY}")]
+        with ThreadPoolExecutor(WORKERS) as pool:
+            list(pool.map(self._terminate, [c["Id"] for c in roles]))
+
+    def _terminate(self, container: str) -> None:
+        with contextlib.suppress(docker.errors.APIError, OSError):
+            self._client.api.stop(container, timeout=STOP_GRACE_S)
+
+    # ------------------------------------------------------------------------------------ crashes
+
+    async def _watch_events(self) -> None:
+        """A thread reads the daemon's stream: a container that ends unasked is a crash."""
+        loop = asyncio.get_running_loop()
+        filters = {"label": f"{LABEL}={self.identifier}", "event": "die", "type": "container"}
+        self._events = await self._call(lambda: self._client.api.events(filters=filters, decode=True))
+        threading.Thread(target=self._read_events, args=(loop,), daemon=True, name="docker-events").start()
+
+    def _read_events(self, loop: asyncio.AbstractEventLoop) -> None:
+        with contextlib.suppress(Exception):  # the stream breaks when we close it, in many ways
+            for event in self._events:
+                attributes = event["Actor"]["Attributes"]
+                name, code = attributes.get(PROGRAM_LABEL, ""), attributes.get("exitCode", "?")
+                loop.call_soon_threadsafe(self._ended, name, code)
+
+    def _ended(self, name: str, code: str) -> None:
+        if self._closing or name in self._wanted_ends:
+            return
+        self._crashed[name] = f"exit code {code}"
+        self.on_crash(name, f"exit code {code}")
+
+    # ------------------------------------------------------------------------------------ helpers
+
+    def _program(self, name: str) -> Program:
+        if name not in self.programs:
+            raise BackendError(f"no program {name!r}; there are {', '.join(self.programs)}")
+        return self.programs[name]
+
+    async def _each(self, programs: Iterable[Program], call: Callable[[Program], None]) -> None:
+        await asyncio.gather(*(self._call(lambda p=program: call(p)) for program in programs))
+
+    async def _call(self, call: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        except docker.errors.DockerException as error:
+            raise BackendError(f"Docker: {_short(error)}") from error
+
+
+def ensure_image(client: Any, tools: Mapping[str, Path], source: Path, say: Callable[[str], None]) -> str:
+    """The tag of the image, made when it is not there; older images of ours that nobody uses go.
+
+    Raises: BackendError.
+    """
+    tag = image.image_tag(tools, source)
+    with contextlib.suppress(docker.errors.ImageNotFound):
+        client.images.get(tag)
+        return tag
+    say(f"==> image {tag}: making it from this machine's Python, packages and tools (under 30 s)")
+    if sys.platform.startswith("linux"):
+        _import_image(client, tag, tools, source)
+    else:
+        client.images.build(path=str(source), dockerfile="devnet/Dockerfile", tag=tag, labels={LABEL: "image"})
+    _remove_old_images(client, tag)
+    return tag
+
+
+def _import_image(client: Any, tag: str, tools: Mapping[str, Path], source: Path) -> None:
+    name, _, version = tag.partition(":")
+    with image.temporary_tar() as tar:
+        image.write_image_tar(tar, tools, source)
+        tar.seek(0)
+        answer = client.api.import_image(src=tar, repository=name, tag=version, changes=image.import_changes())
+    if "error" in answer:
+        raise BackendError(f"docker import refused the image: {answer[-300:]}")
+
+
+def _remove_old_images(client: Any, keep: str) -> None:
+    for old in client.images.list(name=image.REPOSITORY_NAME):
+        if keep not in old.tags:
+            with contextlib.suppress(docker.errors.APIError):  # in use by another network
+                client.images.remove(old.id)
+
+
+def remove_everything(client: Any, identifier: str) -> list[str]:
+    """Force-remove containers and networks that carry our label; returns their names."""
+    filters = {"label": f"{LABEL}={identifier}"}
+    containers = client.api.containers(all=True, filters=filters)
+    # Roles before the pods whose network they use.
+    containers.sort(key=lambda c: c["Labels"].get(PROGRAM_LABEL, "").endswith(f".{Role.TOXIPROXY}"))
+    removed = []
+    with ThreadPoolExecutor(WORKERS) as pool:
+        removed += list(pool.map(lambda c: _remove_container(client, c), containers))
+    for network in client.networks.list(filters=filters):
+        network.remove()
+        removed.append(network.name)
+    return removed
+
+
+def _remove_container(client: Any, container: Mapping[str, Any]) -> str:
+    with contextlib.suppress(docker.errors.NotFound):
+        client.api.remove_container(container["Id"], force=True, v=True)
+    return str(container["Names"][0]).lstrip("/")
+
+
+def _container_user() -> tuple[int, int]:
+    """The caller's own numbers, so that files stay the caller's; never root."""
+    if os.getuid() == 0:
+        return image.CONTAINER_USER, image.CONTAINER_USER
+    return os.getuid(), os.getgid()
+
+
+def _short(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
