@@ -1,24 +1,363 @@
-"""The rules of the partial-signature exchange."""
+"""The rules of the partial-signature exchange: one `upon_*` per input.
+
+Sign after decision, once per (term, height), durably: our partial is accepted only over the signing root of the block
+decided at its height, is on disk before it is sent, and is sent again until the group signature is held. Combination is
+optimistic: partials are verified singly only when a combined signature does not verify; then the bad one is named and
+excluded. A test bench may replace `resend_owed` or `threshold` to prove that its checkers notice.
+"""
 
 from collections.abc import Iterable, Mapping
+from typing import Any, Final, assert_never
 
-from dst.sealing.inputs import Input
-from dst.sealing.records import Record
-from dst.sealing.state import Config, State, Transition
-from dst.spec.primitives import Height, Root
+import msgspec
+
+from dst.sealing.effects import (
+    Broadcast,
+    Effect,
+    Persist,
+    Reason,
+    Refused,
+    Sealed,
+    Send,
+    SendStored,
+    SetTimer,
+)
+from dst.sealing.inputs import (
+    BlockDecided,
+    GroupSignatureReceived,
+    Input,
+    OwnPartial,
+    PartialReceived,
+    PartialRequested,
+    PeerConnected,
+    RetransmitDue,
+    Start,
+)
+from dst.sealing.messages import GroupSignature, Message, PartialRequest, PartialSignature
+from dst.sealing.records import PartialRecord, Record, SealRecord
+from dst.sealing.state import Config, Open, State, Transition
+from dst.spec.errors import InvalidInput
+from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, quorum
+
+MAX_COLLECTING: Final = 64
+"""Others' partials are collected for the newest 64 unsealed heights (a sealed descendant covers 64 blocks, and validator
+clients keep 64 slots open). Older ones keep only what we owe, and collect again as newer ones are sealed."""
+
+HEIGHTS_AHEAD: Final = 64
+"""Partials this far above our decided head are kept, one a peer and height; further ones are resent to us later."""
 
 
-def restore(config: Config, head: Height, unsealed: Mapping[Height, Root], records: Iterable[Record]) -> State:
-    """State after a restart.
+def threshold(n: int) -> int:
+    """Shares needed for the group signature: the quorum."""
+    return quorum(n)
+
+
+class Refusal(Exception):
+    """The input is at fault; raised before anything changed."""
+
+    def __init__(self, reason: Reason, detail: str, culprit: OperatorIndex | None = None) -> None:
+        super().__init__(detail)
+        self.reason, self.detail, self.culprit = reason, detail, culprit
+
+
+class Draft:
+    """One step in the making; lives for one call of `step`."""
+
+    def __init__(self, state: State, config: Config) -> None:
+        self.state, self.config = state, config
+        self.effects: list[Effect] = []
+
+    def emit(self, effect: Effect) -> None:
+        self.effects.append(effect)
+
+    def update(self, **changes: Any) -> None:
+        self.state = msgspec.structs.replace(self.state, **changes)
+
+    def update_open(self, height: Height, **changes: Any) -> None:
+        changed = msgspec.structs.replace(self.state.open[height], **changes)
+        self.update(open={**self.state.open, height: changed})
+
+
+def restore(
+    config: Config, head: Height, unsealed: Mapping[Height, Root], records: Iterable[Record]
+) -> State:
+    """State after a restart; feed `Start` next.
 
     Args:
         head: highest decided height (genesis 0 when nothing was decided).
         unsealed: signing roots of the decided heights without a SealRecord.
         records: whatever the log still holds; SealRecords of heights in `unsealed` win.
     """
-    raise NotImplementedError
+    open_heights = {height: Open(root=unsealed[height]) for height in sorted(unsealed)}
+    log = [each for each in records if each.message.term == config.term]
+    for record in log:
+        height = record.message.height
+        if isinstance(record, PartialRecord) and height in open_heights:
+            # A partial over another root than the decided one: stop rather than sign twice.
+            assert record.message.root == open_heights[height].root, f"sign-once at {height}"
+            open_heights[height] = Open(root=unsealed[height], own=record.message)
+    for record in log:
+        if isinstance(record, SealRecord):
+            open_heights.pop(record.message.height, None)
+    return State(head=head, open=open_heights)
 
 
 def step(state: State, event: Input, config: Config) -> Transition:
-    """One input: a new state and the effects to perform, in order."""
-    raise NotImplementedError
+    """One input: a new state and the effects to perform, in order. Pure."""
+    draft = Draft(state, config)
+    try:
+        _apply(draft, event)
+    except Refusal as refusal:
+        draft.emit(
+            Refused(
+                reason=refusal.reason,
+                link_peer=getattr(event, "link_peer", None),
+                culprit=refusal.culprit,
+                detail=refusal.detail,
+            )
+        )
+    return Transition(state=draft.state, effects=tuple(draft.effects))
+
+
+def _apply(draft: Draft, event: Input) -> None:
+    match event:
+        case Start() | RetransmitDue():
+            upon_retransmit_due(draft)
+        case BlockDecided():
+            upon_block_decided(draft, event)
+        case OwnPartial():
+            upon_own_partial(draft, event)
+        case PartialReceived():
+            upon_partial(draft, event.link_peer, event.message)
+        case GroupSignatureReceived():
+            upon_group_signature(draft, event.message)
+        case PartialRequested():
+            upon_partial_request(draft, event.link_peer, event.message)
+        case PeerConnected():
+            upon_peer_connected(draft, event)
+        case _:
+            assert_never(event)
+
+
+def upon_block_decided(draft: Draft, event: BlockDecided) -> None:
+    """The height is owed a group signature from now on; partials that came early are looked at."""
+    state, height = draft.state, event.height
+    if height <= state.head:
+        known = state.open.get(height)
+        assert known is None or known.root == event.root, f"two decisions at {height}"
+        return
+    early = state.early.get(height, {})
+    draft.update(
+        head=height,
+        open={**state.open, height: Open(root=event.root)},
+        early={above: kept for above, kept in state.early.items() if above > height},
+    )
+    if not state.ticking:
+        _tick(draft)
+    for operator in sorted(early):
+        try:
+            upon_partial(draft, operator, early[operator])
+        except Refusal as refusal:
+            draft.emit(
+                Refused(
+                    reason=refusal.reason,
+                    link_peer=operator,
+                    culprit=refusal.culprit,
+                    detail=refusal.detail,
+                )
+            )
+
+
+def upon_own_partial(draft: Draft, event: OwnPartial) -> None:
+    """Decided, that very root, and never signed before: persist, send, combine."""
+    state, height = draft.state, event.height
+    if height > state.head:
+        raise Refusal(Reason.NOT_DECIDED, f"height {height} is not decided here")
+    known = state.open.get(height)
+    if known is None:
+        return
+    if known.own is not None and known.own.root != event.root:
+        raise Refusal(Reason.ALREADY_SIGNED, f"another root was signed at height {height}")
+    if known.root != event.root:
+        raise Refusal(Reason.WRONG_ROOT, f"not the signing root decided at height {height}")
+    if known.own is not None:
+        return
+    message = PartialSignature(
+        term=draft.config.term,
+        height=height,
+        root=event.root,
+        operator=draft.config.self_index,
+        signature=event.signature,
+    )
+    draft.emit(Persist(record=PartialRecord(message=message)))
+    draft.emit(Broadcast(message=message))
+    draft.update_open(height, own=message)
+    _try_seal(draft, height)
+
+
+def upon_partial(draft: Draft, peer: OperatorIndex, message: PartialSignature) -> None:
+    """One partial per (operator, height), from that operator's own link; late ones are answered with the seal."""
+    state, config, height = draft.state, draft.config, message.height
+    _check_term(message, config)
+    if not 0 <= message.operator < config.n:
+        raise Refusal(Reason.NOT_A_MEMBER, f"no operator {message.operator}")
+    if message.operator != peer or message.operator == config.self_index:
+        raise Refusal(Reason.WRONG_SENDER, f"partial of {message.operator} on the link of {peer}")
+    if height > state.head:
+        return _keep_early(draft, message)
+    known = state.open.get(height)
+    if known is None:
+        draft.emit(SendStored(to=peer, height=height))
+        return
+    if message.root != known.root:
+        raise Refusal(Reason.WRONG_ROOT, f"partial over another root at height {height}", peer)
+    if peer in known.excluded or known.partials.get(peer) == message.signature:
+        return
+    if peer in known.partials:
+        raise Refusal(Reason.CONFLICTING_PARTIAL, f"second partial at height {height}", peer)
+    if height not in collecting(state):
+        raise Refusal(Reason.TOO_MANY_OPEN, f"height {height}: {MAX_COLLECTING} newer are open")
+    draft.update_open(height, partials={**known.partials, peer: message.signature})
+    _try_seal(draft, height)
+
+
+def upon_group_signature(draft: Draft, message: GroupSignature) -> None:
+    """Somebody has it already: verify, keep, done."""
+    state, height = draft.state, message.height
+    _check_term(message, draft.config)
+    if height > state.head:
+        raise Refusal(Reason.NOT_DECIDED, f"height {height} is not decided here yet")
+    known = state.open.get(height)
+    if known is None:
+        return
+    if message.root != known.root:
+        raise Refusal(Reason.WRONG_ROOT, f"group signature over another root at height {height}")
+    if not draft.config.verify_group(known.root, message.signature):
+        raise Refusal(Reason.BAD_GROUP_SIGNATURE, f"group signature of height {height}")
+    _seal(draft, height, message.signature)
+
+
+def upon_partial_request(draft: Draft, peer: OperatorIndex, message: PartialRequest) -> None:
+    """The group signature, or else our own partial; silence when we have neither."""
+    _check_term(message, draft.config)
+    if message.height > draft.state.head:
+        return
+    known = draft.state.open.get(message.height)
+    if known is None:
+        draft.emit(SendStored(to=peer, height=message.height))
+    elif known.own is not None:
+        draft.emit(Send(to=peer, message=known.own))
+
+
+def upon_peer_connected(draft: Draft, event: PeerConnected) -> None:
+    """What the broken link lost is lost for good: say it again."""
+    for message in resend_owed(draft.state, draft.config):
+        draft.emit(Send(to=event.peer, message=message))
+
+
+def upon_retransmit_due(draft: Draft) -> None:
+    """Until every height is sealed: resend our partials, ask for heights we cannot contribute to."""
+    for message in resend_owed(draft.state, draft.config):
+        draft.emit(Broadcast(message=message))
+    if draft.state.open:
+        _tick(draft)
+    else:
+        draft.update(ticking=False)
+
+
+def resend_owed(state: State, config: Config) -> tuple[Message, ...]:
+    """Our partial for each collecting height, or a request for it where our validator has not signed.
+
+    Either makes a holder of the group signature answer with it.
+    """
+    return tuple(
+        state.open[height].own or PartialRequest(term=config.term, height=height)
+        for height in collecting(state)
+    )
+
+
+def collecting(state: State) -> tuple[Height, ...]:
+    """The newest unsealed heights, ascending, at most MAX_COLLECTING."""
+    return tuple(sorted(state.open)[-MAX_COLLECTING:])
+
+
+def _check_term(message: Message, config: Config) -> None:
+    if message.term != config.term:
+        raise Refusal(Reason.WRONG_TERM, f"term {message.term}, ours is {config.term}")
+
+
+def _keep_early(draft: Draft, message: PartialSignature) -> None:
+    """The peer decided before us: keep the first of each (operator, height) within the bound."""
+    early, height = draft.state.early, message.height
+    if height > draft.state.head + HEIGHTS_AHEAD:
+        raise Refusal(Reason.TOO_FAR_AHEAD, f"height {height}, head {draft.state.head}")
+    kept = early.get(height, {})
+    if message.operator not in kept:
+        draft.update(early={**early, height: {**kept, message.operator: message}})
+
+
+def _try_seal(draft: Draft, height: Height) -> None:
+    """Combine the first threshold of partials; if that does not verify, find and exclude who lied, combine again."""
+    needed = threshold(draft.config.n)
+    signature = _combined(draft, height, needed)
+    if signature is None and len(_partials(draft, height)) >= needed:
+        _exclude_bad(draft, height)
+        signature = _combined(draft, height, needed)
+    if signature is not None:
+        _seal(draft, height, signature)
+
+
+def _partials(draft: Draft, height: Height) -> dict[OperatorIndex, BLSSignature]:
+    known = draft.state.open[height]
+    partials = dict(known.partials)
+    if known.own is not None:
+        partials[known.own.operator] = known.own.signature
+    return partials
+
+
+def _combined(draft: Draft, height: Height, needed: int) -> BLSSignature | None:
+    """A verified group signature from the lowest-indexed `needed` partials, if they make one."""
+    partials = _partials(draft, height)
+    if len(partials) < needed:
+        return None
+    chosen = {each: partials[each] for each in sorted(partials)[:needed]}
+    try:
+        signature = draft.config.combine(chosen)
+    except InvalidInput:
+        return None
+    root = draft.state.open[height].root
+    return signature if draft.config.verify_group(root, signature) else None
+
+
+def _exclude_bad(draft: Draft, height: Height) -> None:
+    """Verify each partial of the others by itself."""
+    known = draft.state.open[height]
+    bad = [
+        each
+        for each in sorted(known.partials)
+        if not draft.config.verify_partial(each, known.root, known.partials[each])
+    ]
+    for operator in bad:
+        detail = f"partial of operator {operator} at height {height} does not verify"
+        draft.emit(
+            Refused(reason=Reason.BAD_PARTIAL, link_peer=operator, culprit=operator, detail=detail)
+        )
+    draft.update_open(
+        height,
+        partials={each: sig for each, sig in known.partials.items() if each not in bad},
+        excluded=known.excluded | frozenset(bad),
+    )
+
+
+def _seal(draft: Draft, height: Height, signature: BLSSignature) -> None:
+    """On disk, then announced; the debt of this height is paid."""
+    root = draft.state.open[height].root
+    message = GroupSignature(term=draft.config.term, height=height, root=root, signature=signature)
+    draft.emit(Persist(record=SealRecord(message=message)))
+    draft.emit(Sealed(height=height, root=root, signature=signature))
+    draft.update(open={each: kept for each, kept in draft.state.open.items() if each != height})
+
+
+def _tick(draft: Draft) -> None:
+    draft.update(ticking=True)
+    draft.emit(SetTimer(delay_ms=draft.config.retransmit_ms))

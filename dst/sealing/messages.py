@@ -11,7 +11,9 @@ import msgspec
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Term
 
 
-class PartialSignature(msgspec.Struct, frozen=True, array_like=True, tag="partial", forbid_unknown_fields=True):
+class PartialSignature(
+    msgspec.Struct, frozen=True, array_like=True, tag="partial", forbid_unknown_fields=True
+):
     """`operator`'s BLS share signature over `root`, the signing root of the block decided at (term, height)."""
 
     term: Term
@@ -21,7 +23,9 @@ class PartialSignature(msgspec.Struct, frozen=True, array_like=True, tag="partia
     signature: BLSSignature
 
 
-class GroupSignature(msgspec.Struct, frozen=True, array_like=True, tag="group", forbid_unknown_fields=True):
+class GroupSignature(
+    msgspec.Struct, frozen=True, array_like=True, tag="group", forbid_unknown_fields=True
+):
     """The combined signature; verifiable by anyone under the group public key."""
 
     term: Term
@@ -30,7 +34,9 @@ class GroupSignature(msgspec.Struct, frozen=True, array_like=True, tag="group", 
     signature: BLSSignature
 
 
-class PartialRequest(msgspec.Struct, frozen=True, array_like=True, tag="request", forbid_unknown_fields=True):
+class PartialRequest(
+    msgspec.Struct, frozen=True, array_like=True, tag="request", forbid_unknown_fields=True
+):
     """The sender lacks the group signature of `height`: answered by it, or else by the receiver's own partial."""
 
     term: Term

@@ -10,13 +10,17 @@ import msgspec
 from dst.sealing.messages import GroupSignature, PartialSignature
 
 
-class PartialRecord(msgspec.Struct, frozen=True, array_like=True, tag="partial", forbid_unknown_fields=True):
+class PartialRecord(
+    msgspec.Struct, frozen=True, array_like=True, tag="partial", forbid_unknown_fields=True
+):
     """Our own partial, about to be sent: the only one of its (term, height), ever."""
 
     message: PartialSignature
 
 
-class SealRecord(msgspec.Struct, frozen=True, array_like=True, tag="seal", forbid_unknown_fields=True):
+class SealRecord(
+    msgspec.Struct, frozen=True, array_like=True, tag="seal", forbid_unknown_fields=True
+):
     """The verified group signature of a height: the debt is paid."""
 
     message: GroupSignature

@@ -1,0 +1,47 @@
+"""One step in the making: the next state and the effects so far.
+
+Rules work on a `Draft` that lives for one call of `step`; nothing of it escapes but the finished, immutable Transition.
+A rule refuses by raising `Refusal` before it changes anything.
+"""
+
+from typing import Any
+
+import msgspec
+
+from dst.qbft.effects import Effect, Reason, Refused
+from dst.qbft.state import Config, State, Transition
+from dst.spec.primitives import OperatorIndex
+
+
+class Refusal(Exception):
+    """The input is at fault; `culprit` signed what is wrong, when that is certain."""
+
+    def __init__(self, reason: Reason, detail: str, culprit: OperatorIndex | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.culprit = culprit
+
+    def effect(self, link_peer: OperatorIndex | None) -> Refused:
+        return Refused(
+            reason=self.reason, link_peer=link_peer, culprit=self.culprit, detail=self.detail
+        )
+
+
+class Draft:
+    __slots__ = ("config", "effects", "state")
+
+    def __init__(self, state: State, config: Config) -> None:
+        self.state = state
+        self.config = config
+        self.effects: list[Effect] = []
+
+    def update(self, **changes: Any) -> None:
+        """Replace fields of the state; an unknown field is a TypeError."""
+        self.state = msgspec.structs.replace(self.state, **changes)
+
+    def emit(self, effect: Effect) -> None:
+        self.effects.append(effect)
+
+    def transition(self) -> Transition:
+        return Transition(state=self.state, effects=tuple(self.effects))

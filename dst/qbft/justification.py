@@ -1,0 +1,147 @@
+"""Predicates over signed messages: quorums, locks, justifications, certificates. They change nothing.
+
+Each predicate checks *every* signature it counts, distinct authentic members only, and binds term and height; `Config`
+supplies the membership (n), the keys (`verify`) and the chain id (inside the digest). Names follow the QBFT formal
+specification (`isProposalJustification`, `validRoundChange`, `isHighestPrepared`).
+
+Rules call these through the module (`justification.is_justified_proposal`), and so may a test bench that replaces one of
+them to prove that its checkers would notice: `quorum_size`, `is_justified_proposal`, `is_valid_round_change`,
+`is_valid_prepare_quorum`, `is_valid_certificate`, `highest_prepared`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from dst.qbft.messages import (
+    Certificate,
+    Commit,
+    Prepare,
+    ProposalMessage,
+    RoundChange,
+    RoundChangeMessage,
+    Signed,
+    SignedPrepare,
+    SignedRoundChange,
+    signing_digest,
+)
+from dst.qbft.state import Config
+from dst.spec import primitives
+from dst.spec.primitives import Height, Root, Round
+
+
+def quorum_size(n: int) -> int:
+    """Votes, round-changes and certificates alike."""
+    return primitives.quorum(n)
+
+
+def is_member(sender: int, config: Config) -> bool:
+    return 0 <= sender < config.n
+
+
+def is_authentic(signed: Signed, config: Config) -> bool:
+    """The claimed sender is a member and signed exactly this payload for this chain."""
+    return is_member(signed.sender, config) and config.verify(
+        signed.sender, signing_digest(config.chain_id, signed.payload), signed.signature
+    )
+
+
+def _is_quorum(signed: Sequence[Signed], config: Config) -> bool:
+    """A quorum of distinct authentic members, and nothing else in the list (bounded by n before any signature)."""
+    senders = {each.sender for each in signed}
+    return (
+        quorum_size(config.n) <= len(senders) == len(signed) <= config.n
+        and all(is_authentic(each, config) for each in signed)
+    )  # fmt: skip
+
+
+def is_valid_prepare_quorum(
+    prepares: Sequence[SignedPrepare], height: Height, round_: Round, root: Root, config: Config
+) -> bool:
+    """A quorum of PREPAREs for exactly (term, height, round, root): the proof of a lock."""
+    wanted = Prepare(term=config.term, height=height, round=round_, root=root)
+    return all(each.payload == wanted for each in prepares) and _is_quorum(prepares, config)
+
+
+def is_well_formed_claim(payload: RoundChange) -> bool:
+    """Round 0 is never asked for; both halves of a lock or neither; a lock is older than the round (validRoundChange)."""
+    if payload.round <= 0:
+        return False
+    if payload.prepared_round is None or payload.prepared_root is None:
+        return payload.prepared_round is None and payload.prepared_root is None
+    return 0 <= payload.prepared_round < payload.round
+
+
+def is_proven_claim(
+    payload: RoundChange, prepares: Sequence[SignedPrepare], config: Config
+) -> bool:
+    """A claimed lock comes with its prepare quorum; no claim, no proof."""
+    if payload.prepared_round is None or payload.prepared_root is None:
+        return not prepares
+    return is_valid_prepare_quorum(
+        prepares, payload.height, payload.prepared_round, payload.prepared_root, config
+    )
+
+
+def is_valid_round_change(message: RoundChangeMessage, config: Config) -> bool:
+    """Checked on receipt, before the message counts for anything. Its own signature has been checked."""
+    payload = message.signed.payload
+    return is_well_formed_claim(payload) and is_proven_claim(payload, message.prepares, config)
+
+
+def highest_prepared(claims: Iterable[RoundChange]) -> RoundChange | None:
+    """The claim of the highest prepared round, None when nobody claims a lock (isHighestPrepared)."""
+    locked = [each for each in claims if each.prepared_round is not None]
+    return max(locked, key=lambda each: each.prepared_round or 0, default=None)
+
+
+def is_round_change_quorum(
+    round_changes: Sequence[SignedRoundChange], height: Height, round_: Round, config: Config
+) -> bool:
+    """A quorum of well-formed ROUND-CHANGEs for exactly (term, height, round)."""
+    return all(
+        (each.payload.term, each.payload.height, each.payload.round)
+        == (config.term, height, round_)
+        and is_well_formed_claim(each.payload)
+        for each in round_changes
+    ) and _is_quorum(round_changes, config)
+
+
+def is_justified_proposal(message: ProposalMessage, config: Config) -> bool:
+    """May the leader propose this root in this round? (isProposalJustification)
+
+    Round 0: no justification attached. Later: a round-change quorum for exactly this round, and if it holds any lock,
+    the root of the highest one, proven. Claims below the highest need no proof: they force nothing.
+    """
+    payload = message.signed.payload
+    if payload.round == 0:
+        return not message.round_changes and not message.prepares
+    if not is_round_change_quorum(message.round_changes, payload.height, payload.round, config):
+        return False
+    forced = highest_prepared(each.payload for each in message.round_changes)
+    if forced is None:
+        return not message.prepares
+    return forced.prepared_root == payload.root and is_proven_claim(
+        forced, message.prepares, config
+    )
+
+
+def is_forced(message: ProposalMessage) -> bool:
+    """Does a lock force this (justified) proposal's root? Then deterministic rules alone judge the block."""
+    return highest_prepared(each.payload for each in message.round_changes) is not None
+
+
+def is_valid_certificate(certificate: Certificate, config: Config) -> bool:
+    """A quorum of authentic COMMITs for exactly the certificate's (term, height, round, root) and no other vote.
+
+    The decided root is the one every vote names, never that of some element of the list.
+    """
+    wanted = Commit(
+        term=config.term,
+        height=certificate.height,
+        round=certificate.round,
+        root=certificate.root,
+    )
+    return (
+        certificate.term == config.term
+        and all(each.payload == wanted for each in certificate.commits)
+        and _is_quorum(certificate.commits, config)
+    )
