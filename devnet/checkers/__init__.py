@@ -29,6 +29,19 @@ from devnet.checkers.sign_once import LiveSignOnce
 from devnet.model.history import History
 from devnet.model.verdict import Outcome, Verdict
 
+__all__ = [
+    "LIVENESS",
+    "SAFETY",
+    "Checker",
+    "LiveAgreement",
+    "LiveChecker",
+    "LiveNoQuorumNoProgress",
+    "LiveOneGroupSignature",
+    "LiveSignOnce",
+    "check_all",
+    "live_checkers",
+]
+
 SAFETY: Final[tuple[Checker, ...]] = (
     agreement.check,
     one_group_signature.check,

@@ -1,0 +1,61 @@
+"""`python -m devnet.sim --seeds A:B --n 4 [--mutant NAME] [--jobs 2] [--verbose]`.
+
+Exit codes: 0 no failure, 1 a seed failed (with a mutant: it was killed), 2 wrong arguments.
+"""
+
+import argparse
+import sys
+
+from devnet.sim.campaign import reproduction, run_campaign
+from devnet.sim.mutants import MUTANTS, mutated
+from devnet.sim.world import run_seed
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    seeds: range = arguments.seeds
+    if arguments.verbose and len(seeds) == 1:
+        with mutated(arguments.mutant):
+            outcome = run_seed(seeds[0], arguments.n, verbose=True)
+        print(outcome)
+        return 1 if outcome.failure else 0
+    tally = run_campaign(
+        seeds,
+        arguments.n,
+        jobs=arguments.jobs,
+        mutant=arguments.mutant,
+        stop_at_failure=arguments.mutant is not None,
+        progress=sys.stderr.isatty() or arguments.verbose,
+    )
+    for failure in tally.failures:
+        print(f"seed {failure.seed}: {failure.failure}")
+        print(f"  again: {reproduction(failure, arguments.mutant)}")
+    print(tally.summary())
+    print(" ".join(f"{name}={count}" for name, count in sorted(tally.counts.items())))
+    return 1 if tally.failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="devnet.sim", description="Simulate seeds A to B-1.")
+    parser.add_argument("--seeds", type=_seeds, required=True, metavar="A:B")
+    parser.add_argument("--n", type=int, default=4, choices=(1, 4, 7, 10))
+    parser.add_argument("--mutant", choices=sorted(MUTANTS))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--verbose", action="store_true", help="the whole story of a single seed")
+    return parser
+
+
+def _seeds(text: str) -> range:
+    """A:B, half open; a single number is that seed alone."""
+    first, _, last = text.partition(":")
+    try:
+        seeds = range(int(first), int(last) if last else int(first) + 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected A:B, got {text!r}") from None
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"no seeds in {text!r}")
+    return seeds
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Blocks of the simulated chain, and the two kinds of rules a voter checks them by (design section
+4).
+
+Small stand-ins for SSZ beacon blocks with the fields that the rules read.
+"""
+
+from enum import StrEnum
+from functools import lru_cache
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from devnet.sim.l1 import L1
+from dst.spec.errors import InvalidInput
+from dst.spec.primitives import Root
+
+MAX_BLOCK_BYTES: Final = 4096
+
+
+class Block(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """salt: who built it, and when: two builds never collide. executes: what the engine says."""
+
+    height: int
+    slot: int
+    parent: bytes
+    origin_number: int
+    origin_fork: int
+    salt: bytes
+    executes: bool = True
+
+
+GENESIS: Final = Block(0, 0, bytes(32), 0, 0, b"genesis")
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(Block)
+
+
+def encode(block: Block) -> bytes:
+    return _ENCODER.encode(block)
+
+
+@lru_cache(maxsize=4096)
+def decode(data: bytes) -> Block:
+    """Raises: InvalidInput for what is not a block."""
+    try:
+        return _DECODER.decode(data)
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"not a block: {error}") from None
+
+
+@lru_cache(maxsize=4096)
+def root_of(data: bytes) -> Root:
+    """Raises: InvalidInput for what is not a block."""
+    decode(data)
+    return Root(sha256(data).digest())
+
+
+GENESIS_BYTES: Final = encode(GENESIS)
+
+
+class Opinion(StrEnum):
+    VALID = "VALID"
+    INVALID = "INVALID"
+    HOLD = "HOLD"
+    """May fit soon: ask again while the round lasts."""
+
+
+def check_deterministic(parent: bytes, block: Block) -> Opinion:
+    """Rules that depend on the block and its decided ancestors alone."""
+    above = decode(parent)
+    sound = (
+        block.executes
+        and block.height == above.height + 1
+        and block.parent == root_of(parent)
+        and block.slot > above.slot
+        and block.origin_number >= above.origin_number
+        and (block.origin_number > above.origin_number or block.origin_fork == above.origin_fork)
+    )
+    return Opinion.VALID if sound else Opinion.INVALID
+
+
+def check_view(parent: bytes, block: Block, l1: L1, slot_now: int, seen_us: int) -> Opinion:
+    """Rules that depend on the voter: its clock (current slot +-1), its view of L1 at `seen_us`."""
+    if not slot_now - 1 <= block.slot <= slot_now + 1:
+        return Opinion.INVALID
+    if block.slot > slot_now:
+        return Opinion.HOLD
+    if block.origin_number == decode(parent).origin_number:
+        return Opinion.VALID
+    if block.origin_number > l1.usable(seen_us):
+        return Opinion.HOLD
+    canonical = block.origin_fork == l1.fork(block.origin_number, seen_us)
+    return Opinion.VALID if canonical else Opinion.INVALID
+
+
+def build(parent: bytes, l1: L1, slot_now: int, seen_us: int, salt: bytes) -> bytes:
+    """A fresh block on `parent`, by an honest builder with this clock and this view of L1."""
+    above = decode(parent)
+    number, fork = above.origin_number, above.origin_fork
+    if l1.usable(seen_us) > number:
+        number = l1.usable(seen_us)
+        fork = l1.fork(number, seen_us)
+    slot = max(above.slot + 1, slot_now)
+    return encode(Block(above.height + 1, slot, root_of(parent), number, fork, salt))

@@ -1,0 +1,90 @@
+"""Bugs switched on by name, to prove that the simulator would notice them. None of them touches
+`dst`.
+
+A mutant replaces one function of a core (or of the simulated disk) while its context is open. Each
+is a mistake that a real implementation has made (`quorum-2f`: Celo #253; `votes-not-persisted`:
+Tendermint #10108, CometBFT #6031; `round-change-without-proof`: Anchor #549).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import dst.qbft.justification
+import dst.sealing
+from devnet.sim.disk import Disk
+from dst.qbft.records import CommitRecord, PrepareRecord, Record
+from dst.sealing import inputs as sealing_inputs
+from dst.sealing.effects import Broadcast, Send
+from dst.sealing.messages import PartialSignature
+from dst.spec.primitives import faults_tolerated
+
+_append: Final = Disk.append
+_seal: Final = dst.sealing.step
+_AGAIN: Final = (
+    sealing_inputs.Start,
+    sealing_inputs.PeerConnected,
+    sealing_inputs.PartialRequested,
+    sealing_inputs.RetransmitDue,
+    sealing_inputs.PartialReceived,
+)
+"""Inputs at which partials are said again."""
+
+
+def _two_f(n: int) -> int:
+    return max(1, 2 * faults_tolerated(n))
+
+
+def _anything_goes(*_: object) -> bool:
+    return True
+
+
+def _forget_votes(disk: Disk, record: Record) -> None:
+    if not isinstance(record, PrepareRecord | CommitRecord):
+        _append(disk, record)
+
+
+def _say_partials_once(
+    state: dst.sealing.State, event: sealing_inputs.Input, config: dst.sealing.Config
+) -> dst.sealing.Transition:
+    transition = _seal(state, event, config)
+    if not isinstance(event, _AGAIN):
+        return transition
+    kept = tuple(effect for effect in transition.effects if not _is_partial(effect))
+    return dst.sealing.Transition(state=transition.state, effects=kept)
+
+
+def _is_partial(effect: object) -> bool:
+    return isinstance(effect, Broadcast | Send) and isinstance(effect.message, PartialSignature)
+
+
+MUTANTS: Final[dict[str, tuple[Any, str, Callable[..., Any]]]] = {
+    "quorum-2f": (dst.qbft.justification, "quorum_size", _two_f),
+    "votes-not-persisted": (Disk, "append", _forget_votes),
+    "proposal-without-justification": (
+        dst.qbft.justification,
+        "is_justified_proposal",
+        _anything_goes,
+    ),
+    "round-change-without-proof": (dst.qbft.justification, "is_proven_claim", _anything_goes),
+    "partials-not-resent": (dst.sealing, "step", _say_partials_once),
+}
+"""name -> (where, attribute, replacement)"""
+
+
+@contextmanager
+def mutated(name: str | None) -> Iterator[None]:
+    """Run with the mutant `name` switched on (None: with the real thing).
+
+    Raises: KeyError for a name that is not in MUTANTS.
+    """
+    if name is None:
+        yield
+        return
+    owner, attribute, replacement = MUTANTS[name]
+    original = getattr(owner, attribute)
+    setattr(owner, attribute, replacement)
+    try:
+        yield
+    finally:
+        setattr(owner, attribute, original)

@@ -1,0 +1,103 @@
+"""What a seed draws: swarm testing, so that each run has some kinds of trouble and not others.
+
+Uniform "a bit of everything" finds less: a fault that hides another is then always there.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+from typing import Final
+
+from dst.spec.primitives import faults_tolerated
+
+SLOT_US: Final = 1_000_000
+ROUND_TIMEOUT_MS: Final = 500
+ROUND_TIMEOUT_CAP_MS: Final = 4000
+
+
+class Behaviour(StrEnum):
+    """Byzantine operators of a chaos run; the puppet of `lockstep` is the cleverer one."""
+
+    SILENT = "silent"
+    """Never speaks, before and after the heal."""
+    TWIN = "twin"
+    """Two instances with one key: it equivocates with correct code."""
+    BAD_PARTIAL = "bad_partial"
+    """Votes honestly, and sends partial signatures that do not verify."""
+
+
+class CutMode(StrEnum):
+    HOLD = "hold"
+    """What was sent arrives late, all at once."""
+    DROP = "drop"
+    """What was sent is gone; the connection comes back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Params:
+    """Times in microseconds, `*_rate` as probabilities.
+
+    chaos_us: length of the troubled part; everything is healed then.
+    latency_us: (least, most) one-way delay; `spread` of them is drawn per message, without order.
+    loss_rate, duplicate_rate: per message. crash_rate: per batch of effects. freeze_rate: per
+    input.
+    cut_every_us: mean time between partitions (0: none); cut_for_us: their greatest length.
+    crash_every_us: mean time between crashes outside the loop (0: none).
+    down_us: greatest time a crashed operator stays down.
+    """
+
+    n: int
+    byzantine: dict[int, Behaviour]
+    chaos_us: int
+    latency_us: tuple[int, int]
+    ordered: bool
+    loss_rate: float
+    duplicate_rate: float
+    cut_every_us: int
+    cut_for_us: int
+    cut_mode: CutMode
+    one_way: bool
+    crash_rate: float
+    crash_every_us: int
+    down_us: int
+    freeze_rate: float
+    validate_us: int
+    engine_fails: float
+    signing_us: int
+    l1_lag_us: int
+    l1_reorgs: int
+    skew_us: int
+
+
+def draw_params(rng: Random, n: int) -> Params:
+    """The configuration of one seed."""
+    return Params(
+        n=n,
+        byzantine=_draw_byzantine(rng, n),
+        chaos_us=rng.choice((3_000_000, 5_000_000, 8_000_000)),
+        latency_us=rng.choice(((200, 2_000), (1_000, 20_000), (5_000, 60_000), (1_000, 200_000))),
+        ordered=rng.random() < 0.5,
+        loss_rate=rng.choice((0.0, 0.0, 0.02, 0.1, 0.25)),
+        duplicate_rate=rng.choice((0.0, 0.0, 0.02, 0.2)),
+        cut_every_us=rng.choice((0, 0, 700_000, 2_000_000)),
+        cut_for_us=rng.choice((200_000, 1_000_000, 4_000_000)),
+        cut_mode=rng.choice((CutMode.HOLD, CutMode.DROP)),
+        one_way=rng.random() < 0.3,
+        crash_rate=rng.choice((0.0, 0.0, 0.005, 0.03)),
+        crash_every_us=rng.choice((0, 0, 1_000_000, 3_000_000)),
+        down_us=rng.choice((50_000, 600_000, 3_000_000)),
+        freeze_rate=rng.choice((0.0, 0.0, 0.003)),
+        validate_us=rng.choice((1_000, 20_000, 250_000)),
+        engine_fails=rng.choice((0.0, 0.0, 0.1)),
+        signing_us=rng.choice((1_000, 30_000, 1_500_000)),
+        l1_lag_us=rng.choice((0, 0, 2_000_000, 6_000_000)),
+        l1_reorgs=rng.choice((0, 0, 1, 3)),
+        skew_us=rng.choice((0, 0, 100_000, 400_000)),
+    )
+
+
+def _draw_byzantine(rng: Random, n: int) -> dict[int, Behaviour]:
+    """At most f operators; two runs in five have none at all."""
+    count = 0 if rng.random() < 0.4 else rng.randint(1, max(1, faults_tolerated(n)))
+    chosen = rng.sample(range(n), min(count, faults_tolerated(n)))
+    return {index: rng.choice(list(Behaviour)) for index in sorted(chosen)}
