@@ -1,0 +1,231 @@
+"""What one scenario promises beyond the standing invariants, as checkers: `Scenario -> (History -> Verdict, ...)`.
+
+All spans come from the fault receipts (verified to revert requested, and to healed), never from the plan.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from devnet.checkers.base import Checker, judge, judge_within
+from devnet.checkers.no_quorum_no_progress import GRACE_SECONDS, breaks_quorum
+from devnet.model.fault import FaultKind
+from devnet.model.history import Event, EventKind, FaultReceipt, History
+from devnet.model.scenario import Duration, Expect, RoundChanges, Scenario
+from devnet.model.verdict import Outcome, Verdict, Violation
+from dst.spec.primitives import Height, Round, leader_of
+
+ROUNDS: Final = "rounds as promised"
+PROGRESS: Final = "L9 progress under fault"
+GAP: Final = "L2 gap between sealed blocks"
+REJOIN: Final = "L5 caught up and voting again"
+STANDSTILL: Final = "standstill was looked at"
+
+VOTES: Final = frozenset({EventKind.PREPARED, EventKind.SIGNED})
+"""What only an operator that votes again reports."""
+
+
+def checkers_for(scenario: Scenario, operators: int) -> tuple[Checker, ...]:
+    """The scenario's own checkers, for a cluster of this size."""
+    expect = scenario.expect
+    found: list[Checker] = []
+    if expect.round_changes is not RoundChanges.ANY:
+        found.append(lambda history: check_rounds(history, expect, operators))
+    if expect.progress.for_operators(operators):
+        wanted = expect.progress.for_operators(operators)
+        found.append(lambda history: check_progress(history, wanted))
+    if expect.gap is not None:
+        gap = expect.gap
+        found.append(lambda history: check_gap(history, gap))
+    if expect.rejoin is not None:
+        rejoin = expect.rejoin
+        found.append(lambda history: check_rejoin(history, rejoin))
+    if expect.no_progress:
+        found.append(check_standstill)
+    return tuple(found)
+
+
+def standing_span(history: History) -> tuple[float, float] | None:
+    """From the first proof to the last asked-for revert; None when no fault was proven."""
+    starts = [fault.verified for fault in history.faults if fault.verified is not None]
+    ends = [f.revert_requested for f in history.faults if f.revert_requested is not None]
+    return (min(starts), max(ends)) if starts and ends else None
+
+
+def disturbed_span(history: History) -> tuple[float, float] | None:
+    """From the first request to the last proven heal (or revert): where gaps are the faults' doing."""
+    starts = [fault.requested for fault in history.faults]
+    ends = [fault.healed or fault.reverted for fault in history.faults]
+    known = [end for end in ends if end is not None]
+    return (min(starts), max(known)) if starts and known else None
+
+
+def _inconclusive(checker: str, note: str) -> Verdict:
+    return Verdict(checker=checker, outcome=Outcome.INCONCLUSIVE, note=note)
+
+
+def check_rounds(history: History, expect: Expect, operators: int) -> Verdict:
+    """Round changes required (else vacuous) or forbidden while the faults stand."""
+    span = disturbed_span(history)
+    if span is None:
+        return _inconclusive(ROUNDS, "no fault was proven")
+    changes = [
+        event
+        for event in history.events
+        if event.kind is EventKind.ROUND_CHANGE and span[0] <= event.monotonic <= span[1]
+    ]
+    if expect.round_changes is RoundChanges.REQUIRED:
+        note = f"{len(changes)} round changes"
+        outcome = Outcome.PASS if changes else Outcome.VACUOUS
+        return Verdict(checker=ROUNDS, outcome=outcome, note=note)
+    first = _first_judged(history, expect.settle_in.for_operators(operators))
+    judged = [event for event in changes if event.height >= first]
+    if expect.round_changes is RoundChanges.FORBIDDEN_FOR_OTHERS:
+        judged = [event for event in judged if not _led_by_target(event, history)]
+    heights = _sealed_heights(history, span)
+    looked_at = len([height for height in heights if height >= first])
+    return judge(ROUNDS, map(_round_violation, judged), looked_at=looked_at, what="heights")
+
+
+def _first_judged(history: History, forgiven: int) -> int:
+    """Heights up to here may still change rounds: links and timers were in motion."""
+    hit = max((fault.height or 0 for fault in history.faults), default=0)
+    return hit + forgiven + (1 if forgiven else 0)
+
+
+def _led_by_target(event: Event, history: History) -> bool:
+    names = history.setup.operators
+    leader = names[leader_of(Height(event.height), Round(0), len(names))]
+    return any(leader in fault.targets for fault in history.faults)
+
+
+def _round_violation(event: Event) -> Violation:
+    summary = f"{event.node} entered round {event.round} of height {event.height}"
+    return Violation(
+        checker=ROUNDS, summary=summary, monotonic=event.monotonic, height=event.height,
+        witness=(event,),
+    )  # fmt: skip
+
+
+def first_sealed(history: History) -> list[Event]:
+    """The first report of each sealed height, in order of time: when the chain as a whole moved on."""
+    first: dict[int, Event] = {}
+    for event in history.events:
+        if event.kind is EventKind.SEALED:
+            first.setdefault(event.height, event)
+    return sorted(first.values(), key=lambda event: event.monotonic)
+
+
+def _sealed_heights(history: History, span: tuple[float, float]) -> set[int]:
+    return {e.height for e in first_sealed(history) if span[0] <= e.monotonic <= span[1]}
+
+
+def check_progress(history: History, wanted: int) -> Verdict:
+    """So many heights are sealed between the proof and the heal."""
+    span = disturbed_span(history)
+    if span is None:
+        return _inconclusive(PROGRESS, "no fault was proven")
+    sealed = len(_sealed_heights(history, span))
+    note = f"{sealed} of {wanted} heights sealed while the faults stood"
+    if sealed >= wanted:
+        return Verdict(checker=PROGRESS, outcome=Outcome.PASS, note=note)
+    violation = Violation(checker=PROGRESS, summary=note, witness=history.faults)
+    return Verdict(checker=PROGRESS, outcome=Outcome.FAIL, violations=(violation,), note=note)
+
+
+def worst_gap(history: History) -> tuple[float, Event] | None:
+    """Longest time between two consecutive sealed blocks that touches the disturbed span, and the block after it."""
+    span = disturbed_span(history)
+    sealed = first_sealed(history)
+    if span is None or len(sealed) < 2:
+        return None
+    pairs = zip(sealed, sealed[1:], strict=False)
+    touching = [
+        (after.monotonic - before.monotonic, after)
+        for before, after in pairs
+        if after.monotonic >= span[0] and before.monotonic <= span[1]
+    ]
+    return max(touching, key=lambda pair: pair[0], default=None)
+
+
+def check_gap(history: History, limit: Duration) -> Verdict:
+    """The chain stalls no longer than this while faults stand."""
+    bound = limit.in_seconds(history.setup.slot_seconds)
+    found = worst_gap(history)
+    if found is None:
+        return judge_within(GAP, None, bound=bound, note="fewer than two sealed blocks")
+    gap, after = found
+    violation = Violation(
+        checker=GAP,
+        summary=f"{gap:.2f} s passed before height {after.height} was sealed",
+        monotonic=after.monotonic,
+        height=after.height,
+        witness=(after,),
+    )
+    return judge_within(GAP, (gap, violation), bound=bound, note=f"before height {after.height}")
+
+
+def rejoined_at(history: History, fault: FaultReceipt, node: str) -> float | None:
+    """When `node` had caught up with what was decided at the heal and, if an operator, voted above it."""
+    assert fault.healed is not None, "asked about healed faults only"
+    healed = fault.healed
+    head = max((e.height for e in history.events if e.monotonic <= healed), default=0)
+    mine = [e for e in history.events if e.node == node and e.monotonic >= healed]
+    seals = (EventKind.SEALED, EventKind.IMPORTED)
+    caught_up = next((e.monotonic for e in mine if e.kind in seals and e.height >= head), None)
+    if node not in history.setup.operators:
+        return caught_up
+    voted = next((e.monotonic for e in mine if e.kind in VOTES and e.height > head), None)
+    return None if caught_up is None or voted is None else max(caught_up, voted)
+
+
+def hit_nodes(history: History, fault: FaultReceipt) -> tuple[str, ...]:
+    """Nodes that have something to catch up with after this fault."""
+    return fault.targets if fault.kind != FaultKind.LATENCY else ()
+
+
+def check_rejoin(history: History, limit: Duration) -> Verdict:
+    """Every disturbed node catches up, and operators vote again, within `limit` of the proven heal."""
+    bound = limit.in_seconds(history.setup.slot_seconds)
+    healed = [fault for fault in history.faults if fault.healed is not None]
+    if len(healed) < len(history.faults):
+        return _inconclusive(REJOIN, "a heal was not proven")
+    waits: list[tuple[float, Violation]] = []
+    for fault in healed:
+        waits += [_rejoin_wait(history, fault, node, bound) for node in hit_nodes(history, fault)]
+    worst = max(waits, key=lambda wait: wait[0], default=None)
+    return judge_within(REJOIN, worst, bound=bound, note=f"{len(waits)} nodes")
+
+
+def _rejoin_wait(
+    history: History, fault: FaultReceipt, node: str, bound: float
+) -> tuple[float, Violation]:
+    assert fault.healed is not None, "caller checked"
+    moment = rejoined_at(history, fault, node)
+    if moment is not None:
+        waited = moment - fault.healed
+        summary = f"{node} was back {waited:.2f} s after the heal of {fault.id}"
+    else:
+        # Never seen back: worse than any bound, whatever the run's length.
+        waited = max(bound, _last_seen(history.events) - fault.healed) + 1.0
+        summary = f"{node} was not seen voting again after the heal of {fault.id}"
+    return waited, Violation(checker=REJOIN, summary=summary, monotonic=moment, witness=(fault,))
+
+
+def _last_seen(events: Iterable[Event]) -> float:
+    return max((event.monotonic for event in events), default=0.0)
+
+
+def check_standstill(history: History) -> Verdict:
+    """The cluster was really without a quorum, for longer than the in-flight grace: else S14 proved nothing."""
+    operators = len(history.setup.operators)
+    looked = [
+        fault.revert_requested - fault.verified - GRACE_SECONDS
+        for fault in history.faults
+        if fault.verified is not None
+        and fault.revert_requested is not None
+        and breaks_quorum(fault, operators)
+    ]
+    longest = max(looked, default=0.0)
+    outcome = Outcome.PASS if longest > 0 else Outcome.VACUOUS
+    note = f"{max(longest, 0.0):.2f} s without a quorum beyond the grace of {GRACE_SECONDS:.0f} s"
+    return Verdict(checker=STANDSTILL, outcome=outcome, note=note)

@@ -1,0 +1,78 @@
+"""From roles to names, and from sizes to groups: pure, all chance from the random generator that is passed in."""
+
+import random
+from collections.abc import Sequence
+
+from devnet.model.scenario import Role, Target
+from dst.spec.errors import BadConfig
+from dst.spec.primitives import Height, Round, leader_of
+
+
+def leader_name(operators: Sequence[str], height: int, round_: int = 0) -> str:
+    """Name of the leader of (height, round)."""
+    return operators[leader_of(Height(height), Round(round_), len(operators))]
+
+
+def resolve_target(
+    target: Target,
+    *,
+    operators: Sequence[str],
+    followers: Sequence[str],
+    next_height: int,
+    rng: random.Random,
+) -> tuple[str, ...]:
+    """Names of the nodes that `target` means now.
+
+    Args:
+        next_height: the height after the newest decided one; its round-0 leader is `leader`.
+    Raises: BadConfig when the network has no such node.
+    """
+    match target:
+        case Role.LEADER:
+            return (leader_name(operators, next_height),)
+        case Role.NOT_LEADER:
+            soon = {leader_name(operators, next_height + ahead) for ahead in (0, 1)}
+            return (_one_of([name for name in operators if name not in soon], target, rng),)
+        case Role.RANDOM:
+            return (_one_of(operators, target, rng),)
+        case Role.FOLLOWER:
+            return (_one_of(followers, target, rng),)
+        case Role.ALL_OPERATORS:
+            return tuple(operators)
+        case _:
+            if target not in (*operators, *followers):
+                known = ", ".join((*operators, *followers))
+                raise BadConfig(f"target {target}: this network has {known}")
+            return (str(target),)
+
+
+def _one_of(candidates: Sequence[str], target: Target, rng: random.Random) -> str:
+    if not candidates:
+        raise BadConfig(f"target {target}: this network has no such node")
+    return rng.choice(list(candidates))
+
+
+def draw_groups(
+    sizes: Sequence[int], operators: Sequence[str], rng: random.Random
+) -> tuple[tuple[str, ...], ...]:
+    """Deal the operators into groups of these sizes.
+
+    Raises: BadConfig when the sizes do not add up to the cluster.
+    """
+    if sum(sizes) != len(operators):
+        raise BadConfig(
+            f"split {list(sizes)} is for {sum(sizes)} operators; this network has {len(operators)}"
+        )
+    dealt = list(operators)
+    rng.shuffle(dealt)
+    groups, start = [], 0
+    for size in sizes:
+        groups.append(tuple(sorted(dealt[start : start + size])))
+        start += size
+    return tuple(groups)
+
+
+def isolate(nodes: Sequence[str], operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Two groups: these nodes, and the rest of the operators."""
+    rest = tuple(name for name in operators if name not in nodes)
+    return (tuple(nodes), rest)

@@ -1,0 +1,114 @@
+"""The end state as every node serves it: blocks, receipts, and the group signatures, each verified under the genesis key.
+
+Reads go over `probe>` links and run in parallel over nodes, one block after another within a node.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Protocol
+
+from devnet.model.history import BlockRead, GroupSignatureSeen, ReceiptSeen, Record
+from devnet.probes.rpc import RpcRefused, RpcUnknown
+
+READ_ATTEMPTS: Final = 3
+MAX_RECEIPTS: Final = 500
+"""Receipts asked for at the end of a run, newest first; the blocks read from every node cover the others."""
+
+
+class Endpoint(Protocol):
+    name: str
+
+    async def call(self, method: str, *params: Any) -> Any: ...
+
+
+class SealReader(Protocol):
+    """Reads one node's group signatures; verification is part of reading."""
+
+    name: str
+
+    async def seals(self, first: int, last: int) -> list[GroupSignatureSeen]: ...
+
+
+def block_of(node: str, answer: dict[str, Any]) -> BlockRead:
+    """A record from `eth_getBlockByNumber(n, false)`. Raises: KeyError, ValueError on another shape."""
+    return BlockRead(
+        node=node,
+        height=int(answer["number"], 16),
+        block_hash=str(answer["hash"]).lower(),
+        parent_hash=str(answer["parentHash"]).lower(),
+        state_root=str(answer["stateRoot"]).lower(),
+        transactions=tuple(str(item).lower() for item in answer["transactions"]),
+    )
+
+
+async def patient_call(endpoint: Endpoint, method: str, *params: Any) -> Any:
+    """A read repeated over a slow moment. Raises: RpcUnknown, RpcRefused of the last attempt."""
+    for attempt in range(READ_ATTEMPTS):
+        try:
+            return await endpoint.call(method, *params)
+        except RpcUnknown:
+            if attempt + 1 == READ_ATTEMPTS:
+                raise
+    raise AssertionError("the loop returns or raises")
+
+
+async def head_height(endpoint: Endpoint) -> int:
+    """Newest block number there."""
+    return int(await patient_call(endpoint, "eth_blockNumber"), 16)
+
+
+async def read_blocks(endpoint: Endpoint, first: int, last: int) -> list[BlockRead]:
+    """Blocks first..last as this node serves them; heights it does not have are left out."""
+    found = []
+    for height in range(first, last + 1):
+        answer = await patient_call(endpoint, "eth_getBlockByNumber", hex(height), False)
+        if answer is not None:
+            found.append(block_of(endpoint.name, answer))
+    return found
+
+
+async def read_receipt(endpoint: Endpoint, transaction: str) -> ReceiptSeen | None:
+    """The receipt as this node serves it now; None when it has none or cannot say."""
+    try:
+        answer = await endpoint.call("eth_getTransactionReceipt", transaction)
+        if answer is None:
+            return None
+        return ReceiptSeen(
+            transaction=transaction,
+            block_hash=str(answer["blockHash"]).lower(),
+            height=int(answer["blockNumber"], 16),
+            index=int(answer["transactionIndex"], 16),
+            node=endpoint.name,
+            monotonic=time.monotonic(),
+        )
+    except (RpcRefused, RpcUnknown, KeyError, TypeError, ValueError):
+        return None
+
+
+async def read_end_state(
+    *,
+    endpoints: Sequence[Endpoint],
+    seal_readers: Sequence[SealReader],
+    transactions: Iterable[str],
+    first: int,
+    last: int,
+    record: Callable[[Record], None],
+) -> None:
+    """Record blocks first..last of every node, their group signatures, and receipts of the load's transactions.
+
+    Raises: RpcUnknown, RpcRefused when a node cannot be read: the run then has no evidence.
+    """
+    blocks = await asyncio.gather(*(read_blocks(at, first, last) for at in endpoints))
+    seals = await asyncio.gather(*(reader.seals(first, last) for reader in seal_readers))
+    for many in blocks:
+        for block in many:
+            record(block)
+    for found in seals:
+        for seal in found:
+            record(seal)
+    wanted = list(dict.fromkeys(transactions))[-MAX_RECEIPTS:]
+    for index, transaction in enumerate(wanted):
+        receipt = await read_receipt(endpoints[index % len(endpoints)], transaction)
+        if receipt is not None:
+            record(receipt)

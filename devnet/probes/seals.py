@@ -1,0 +1,89 @@
+"""Group signatures as a node serves them. Only what verifies under the key of the genesis files is evidence.
+
+Blocks are asked for by root, every root that any node ever reported: two roots at one height are both looked up.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from devnet.model.history import Event, GroupSignatureSeen
+from dst.apis.beacon import BeaconClient
+from dst.crypto.bls import verify
+from dst.spec import ssz
+from dst.spec.beacon import BeaconBlock
+from dst.spec.cluster import ClusterLock, lock_proposer_domain
+from dst.spec.domains import signing_root
+from dst.spec.errors import DstError
+from dst.spec.primitives import Root, to_hex
+
+MAX_ROOTS: Final = 4096
+"""Looked up per node at the end of one run."""
+
+
+class Verifier:
+    """Checks each (root, signature) pair once, however many nodes serve it."""
+
+    def __init__(self, lock: ClusterLock) -> None:
+        self._key = lock.group_public_key
+        self._domain = lock_proposer_domain(lock)
+        self._known: dict[tuple[bytes, bytes], bool] = {}
+
+    def is_valid(self, root: Root, signature: bytes) -> bool:
+        key = (root, signature)
+        if key not in self._known:
+            self._known[key] = verify(self._key, signing_root(root, self._domain), signature)
+        return self._known[key]
+
+
+def roots_between(events: Sequence[Event], first: int, last: int) -> list[tuple[int, bytes]]:
+    """Every (term, root) that anybody reported for these heights, without doubles."""
+    found = {
+        (event.term, bytes.fromhex(event.root[2:])): None
+        for event in events
+        if event.root is not None and first <= event.height <= last
+    }
+    return list(found)[-MAX_ROOTS:]
+
+
+class BeaconSeals:
+    """One node's sealed blocks, over its Beacon API."""
+
+    def __init__(
+        self, name: str, url: str, verifier: Verifier, events: Callable[[], Sequence[Event]]
+    ) -> None:
+        self.name = name
+        self._url = url
+        self._verifier = verifier
+        self._events = events
+
+    async def seals(self, first: int, last: int) -> list[GroupSignatureSeen]:
+        """Raises: DstError when the node cannot be read."""
+        found = []
+        async with BeaconClient(self._url) as client:
+            for term, root in roots_between(self._events(), first, last):
+                seen = await self._read(client, term, Root(root))
+                if seen is not None:
+                    found.append(seen)
+        return found
+
+    async def _read(
+        self, client: BeaconClient, term: int, root: Root
+    ) -> GroupSignatureSeen | None:
+        wire = await client.block(root)
+        if wire is None or not wire.is_sealed:
+            return None
+        block = ssz.decode(BeaconBlock, wire.message)
+        served = ssz.hash_tree_root(block)
+        if served != root:
+            raise DstError(f"{self.name} serves {to_hex(served)} for the root {to_hex(root)}")
+        if not self._verifier.is_valid(root, wire.signature):
+            return None
+        return GroupSignatureSeen(
+            height=block.body.execution_payload.block_number,
+            root=to_hex(root),
+            signature=to_hex(wire.signature),
+            source=f"{self.name}.beacon",
+            term=term,
+            monotonic=time.monotonic(),
+        )

@@ -1,0 +1,173 @@
+"""The figures of one run, and of many: what the table, the JSON output and the page all show."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from devnet.checkers.expectations import first_sealed, worst_gap
+from devnet.model.history import Answer, FaultReceipt, History
+from devnet.model.verdict import Outcome, Verdict, worst
+
+SCHEMA_VERSION: Final = 1
+
+
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the table. Times in seconds; None where there was nothing to measure."""
+
+    scenario: str
+    seed: int
+    outcome: Outcome
+    reason: str
+    """The first verdict that is not a pass, in words."""
+    target: str
+    hit: str
+    """`h17 r0 prepared`: where consensus stood when the first fault was in place."""
+    gap: float | None
+    """Longest time between two sealed blocks, over the disturbed time."""
+    recovery: float | None
+    """From the last proven heal to the next sealed block."""
+    tx_ok: int
+    """Transactions answered by operators that no fault touched."""
+    tx_lost: int
+    """Of those with n heights' time to be included, how many were not."""
+    seconds: float
+    folder: str = ""
+
+
+class CampaignSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What `--json` prints."""
+
+    version: int = SCHEMA_VERSION
+    scenario: str
+    backend: str
+    operators: int
+    slot_seconds: float
+    outcome: Outcome
+    runs: tuple[RunSummary, ...]
+    gap_p50: float | None
+    gap_p99: float | None
+    recovery_p50: float | None
+    recovery_p99: float | None
+
+
+def percentile(values: Sequence[float], percent: float) -> float | None:
+    """Nearest-rank percentile: a value that was measured, never one in between."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    rank = max(1, -(-len(ordered) * percent // 100))
+    return ordered[int(rank) - 1]
+
+
+def recovery_of(history: History) -> float | None:
+    """Seconds from the last proven heal to the next newly sealed height."""
+    heals = [fault.healed for fault in history.faults if fault.healed is not None]
+    if not heals:
+        return None
+    healed = max(heals)
+    after = [event for event in first_sealed(history) if event.monotonic > healed]
+    return after[0].monotonic - healed if after else None
+
+
+def hit_of(fault: FaultReceipt) -> str:
+    if fault.applied is None or fault.height is None:
+        return "-"
+    return f"h{fault.height} r{fault.round or 0} {fault.phase}"
+
+
+def target_of(fault: FaultReceipt) -> str:
+    """Nodes hit, or how the cluster was divided."""
+    if fault.kind == "partition":
+        return "|".join("+".join(group) for group in fault.components)
+    return ",".join(fault.targets) or "links"
+
+
+def transactions_of(history: History) -> tuple[int, int]:
+    """(accepted, lost) by hash: answered by operators no fault touched; lost when n heights did not suffice."""
+    disturbed = {name for fault in history.faults for name in fault.targets}
+    accepted = {
+        item.hash: item.answered
+        for item in reversed(history.transactions)
+        if item.answer is Answer.OK and item.answered is not None and item.via not in disturbed
+    }
+    included = {transaction for block in history.blocks for transaction in block.transactions}
+    due = _moment_of_height(history, _last_read(history) - len(history.setup.operators))
+    lost = [
+        transaction
+        for transaction, answered in accepted.items()
+        if transaction not in included and answered <= due
+    ]
+    return len(accepted), len(lost)
+
+
+def _last_read(history: History) -> int:
+    return max((block.height for block in history.blocks), default=0)
+
+
+def _moment_of_height(history: History, height: int) -> float:
+    moments = [event.monotonic for event in first_sealed(history) if event.height == height]
+    return min(moments, default=0.0)
+
+
+def reason_of(verdicts: Sequence[Verdict], error: str = "") -> str:
+    """One sentence: the first thing that speaks against a pass."""
+    if error:
+        return error
+    outcome = worst(verdicts)
+    if outcome is Outcome.PASS:
+        return ""
+    first = next(verdict for verdict in verdicts if verdict.outcome is outcome)
+    detail = first.violations[0].summary if first.violations else first.note
+    return f"{first.checker}: {detail}"
+
+
+def summarise(
+    history: History | None, verdicts: Sequence[Verdict], *, scenario: str, seed: int,
+    error: str = "", folder: str = "", seconds: float = 0.0,
+) -> RunSummary:  # fmt: skip
+    """Figures of a run; one without a history (harness error) has none."""
+    fault = history.faults[0] if history is not None and history.faults else None
+    gap = worst_gap(history) if history is not None else None
+    tx_ok, tx_lost = transactions_of(history) if history is not None else (0, 0)
+    return RunSummary(
+        scenario=scenario,
+        seed=seed,
+        outcome=Outcome.INCONCLUSIVE if error else worst(verdicts),
+        reason=reason_of(verdicts, error),
+        target=target_of(fault) if fault is not None else "-",
+        hit=hit_of(fault) if fault is not None else "-",
+        gap=gap[0] if gap is not None else None,
+        recovery=recovery_of(history) if history is not None else None,
+        tx_ok=tx_ok,
+        tx_lost=tx_lost,
+        seconds=seconds,
+        folder=folder,
+    )
+
+
+def summarise_campaign(
+    runs: Sequence[RunSummary], *, scenario: str, backend: str, operators: int, slot_seconds: float
+) -> CampaignSummary:
+    gaps = [run.gap for run in runs if run.gap is not None]
+    recoveries = [run.recovery for run in runs if run.recovery is not None]
+    return CampaignSummary(
+        scenario=scenario,
+        backend=backend,
+        operators=operators,
+        slot_seconds=slot_seconds,
+        outcome=worst_outcome([run.outcome for run in runs]),
+        runs=tuple(runs),
+        gap_p50=percentile(gaps, 50),
+        gap_p99=percentile(gaps, 99),
+        recovery_p50=percentile(recoveries, 50),
+        recovery_p99=percentile(recoveries, 99),
+    )
+
+
+def worst_outcome(outcomes: Sequence[Outcome]) -> Outcome:
+    """As for verdicts: a breach outranks doubt, doubt outranks emptiness."""
+    for outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.VACUOUS, Outcome.PASS):
+        if outcome in outcomes:
+            return outcome
+    return Outcome.VACUOUS

@@ -1,0 +1,57 @@
+"""The table at the end of `devnet chaos run`: plain text, columns as wide as they must be."""
+
+from collections.abc import Sequence
+
+from devnet.model.verdict import Outcome
+from devnet.report.summary import CampaignSummary, RunSummary
+
+
+def seconds_text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} s"
+
+
+def render_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Align left; the first row is the head."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+_HEAD = ("run", "seed", "verdict", "target", "hit at", "gap", "recovery", "tx ok", "lost", "took")
+
+
+def _row(number: int, run: RunSummary) -> tuple[str, ...]:
+    return (
+        str(number),
+        str(run.seed),
+        run.outcome.value,
+        run.target,
+        run.hit,
+        seconds_text(run.gap),
+        seconds_text(run.recovery),
+        str(run.tx_ok),
+        str(run.tx_lost),
+        f"{run.seconds:.0f} s",
+    )
+
+
+def render_campaign(campaign: CampaignSummary) -> str:
+    """Table, one line of percentiles, and for every run that did not pass the reason and where it is kept."""
+    rows = [_HEAD, *(_row(number, run) for number, run in enumerate(campaign.runs, 1))]
+    parts = [render_columns(rows), "", _percentiles(campaign)]
+    for number, run in enumerate(campaign.runs, 1):
+        if run.outcome is not Outcome.PASS:
+            kept = f" (kept in {run.folder})" if run.folder else ""
+            parts.append(f"run {number}: {run.outcome.value}: {run.reason}{kept}")
+    return "\n".join(parts)
+
+
+def _percentiles(campaign: CampaignSummary) -> str:
+    passed = sum(run.outcome is Outcome.PASS for run in campaign.runs)
+    return (
+        f"{campaign.scenario} on {campaign.backend}, n = {campaign.operators}, "
+        f"{campaign.slot_seconds:g} s slots: {passed} of {len(campaign.runs)} passed; "
+        f"gap p50 {seconds_text(campaign.gap_p50)}, p99 {seconds_text(campaign.gap_p99)}; "
+        f"recovery p50 {seconds_text(campaign.recovery_p50)}, p99 {seconds_text(campaign.recovery_p99)}"
+    )

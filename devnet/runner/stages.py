@@ -1,0 +1,245 @@
+"""One run: start, load, inject, heal, settle, check. Setup and clean-up of the network are the campaign's.
+
+The stages share a `Journal`; each waits for conditions with a deadline, never for a duration (the scenario's own holds
+and delays excepted). Whatever happens, faults that still stand are reverted before a run ends.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from devnet.checkers import check_all
+from devnet.checkers.expectations import checkers_for, rejoined_at
+from devnet.injector.injector import Injector, PlannedFault
+from devnet.injector.surface import Links, Nodes
+from devnet.journal import Journal
+from devnet.model.fault import FaultKind
+from devnet.model.history import FaultReceipt, History
+from devnet.model.scenario import Fault, Scenario, Trigger
+from devnet.model.verdict import Outcome, Verdict, worst
+from devnet.runner.plan import draw_delay, plan_fault, rng_for
+
+START_TIMEOUT: Final = 60.0
+"""Seconds until the heights before the first fault are sealed everywhere."""
+TRIGGER_TIMEOUT: Final = 30.0
+"""Seconds to wait for a `decided` event to fire on."""
+REJOIN_POLL_SECONDS: Final = 0.3
+"""Between looks at the whole history, which cost milliseconds each."""
+
+
+class HarnessError(Exception):
+    """The run could not be carried out (exit code 3); the message is for a person."""
+
+
+class Surroundings(Protocol):
+    """The network as a run sees it."""
+
+    operators: tuple[str, ...]
+    followers: tuple[str, ...]
+    nodes: Nodes
+    links: Links
+
+    def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
+        """One event tail per node, to be run until cancelled."""
+
+    def load(self, journal: Journal, scenario: Scenario, seed: int) -> Coroutine[Any, Any, None]:
+        """The load, to be run until cancelled."""
+
+    async def read_end_state(self, journal: Journal, first: int, last: int) -> None:
+        """Blocks, group signatures and receipts of heights first..last into the journal."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What one run left behind."""
+
+    scenario: Scenario
+    seed: int
+    planned: list[PlannedFault] = field(default_factory=list)
+    verdicts: tuple[Verdict, ...] = ()
+    history: History | None = None
+    error: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome.INCONCLUSIVE if self.error else worst(self.verdicts)
+
+
+Progress = Callable[[str], None]
+"""Told one short line per stage."""
+
+
+class Runner:
+    """Carries one scenario out once."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        surroundings: Surroundings,
+        journal: Journal,
+        progress: Progress,
+    ) -> None:
+        self._scenario = scenario
+        self._seed = seed
+        self._net = surroundings
+        self._journal = journal
+        self._say = progress
+        self._slot = journal.setup.slot_seconds
+        self._n = len(surroundings.operators)
+        self._run = Run(scenario=scenario, seed=seed)
+        self._reverted: dict[str, asyncio.Event] = {f.id: asyncio.Event() for f in scenario.faults}
+        self._injector = Injector(
+            nodes=surroundings.nodes,
+            links=surroundings.links,
+            operators=surroundings.operators,
+            events=journal.events,
+            record=journal.record,
+        )
+
+    async def run(self) -> Run:
+        """Raises: HarnessError when the network does not get as far as the first fault, or cannot be read."""
+        async with background(self._net.tails(self._journal)):
+            first = await self._start()
+            load = self._net.load(self._journal, self._scenario, self._seed)
+            async with background([load]):
+                await self._wait_sealed(self._scenario.start.for_operators(self._n), START_TIMEOUT)
+                await self._inject()
+                await self._settle()
+            await self._check(first)
+        return self._run
+
+    async def _start(self) -> int:
+        """The first height of this run: everything from there on is judged."""
+        self._say("start: waiting for a sealed block on every node")
+        everywhere = (*self._net.operators, *self._net.followers)
+        heights = self._journal.heights
+        if not await self._journal.until(
+            lambda: all(name in heights.sealed for name in everywhere), START_TIMEOUT
+        ):
+            silent = ", ".join(name for name in everywhere if name not in heights.sealed)
+            raise HarnessError(f"no sealed block at {silent} within {START_TIMEOUT:.0f} s")
+        return min(heights.sealed.values())
+
+    async def _wait_sealed(self, count: int, timeout: float) -> None:
+        """`count` more heights on every node. Raises: HarnessError when they do not come."""
+        heights = self._journal.heights
+        goal = heights.newest_sealed + count
+        everywhere = (*self._net.operators, *self._net.followers)
+        if not await self._journal.until(
+            lambda: all(heights.sealed.get(name, 0) >= goal for name in everywhere), timeout
+        ):
+            behind = {name: heights.sealed.get(name, 0) for name in everywhere}
+            raise HarnessError(f"height {goal} not sealed everywhere within {timeout:.0f} s: {behind}")
+
+    async def _inject(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for fault in self._scenario.faults:
+                    tasks.create_task(self._one_fault(fault), name=f"fault-{fault.id}")
+        finally:
+            await self._injector.restore()
+
+    async def _one_fault(self, fault: Fault) -> None:
+        planned = await self._fire(fault)
+        self._run.planned.append(planned)
+        self._say(f"inject: {describe(planned)}")
+        receipt = await self._injector.apply(planned)
+        if receipt.error:
+            self._say(f"inject: {fault.id} failed: {receipt.error}")
+        else:
+            await self._hold(fault, receipt)
+        receipt = await self._injector.revert(planned)
+        self._say(f"heal: {fault.id} {receipt.error or 'verified'}")
+        self._reverted[fault.id].set()
+
+    async def _fire(self, fault: Fault) -> PlannedFault:
+        """Wait for the trigger, aim, wait the drawn delay."""
+        if fault.at.after is not None:
+            await self._reverted[fault.at.after].wait()
+        if fault.at.trigger is Trigger.DECIDED:
+            if await self._journal.next_decided(TRIGGER_TIMEOUT) is None:
+                raise HarnessError(f"nothing was decided for {TRIGGER_TIMEOUT:.0f} s before the fault")
+        next_height = self._journal.heights.newest_decided + 1
+        delay = draw_delay(fault.at.delay, self._slot, rng_for(self._seed, fault.id, "delay"))
+        planned = plan_fault(
+            fault,
+            seed=self._seed,
+            operators=self._net.operators,
+            followers=self._net.followers,
+            links=self._net.links,
+            next_height=next_height,
+            delay_seconds=delay,
+        )
+        await asyncio.sleep(delay)
+        return planned
+
+    async def _hold(self, fault: Fault, receipt: FaultReceipt) -> None:
+        """Until enough heights are decided from the hit on, and the hold is over."""
+        wanted = fault.until.heights.for_operators(self._n)
+        hold = fault.until.hold.in_seconds(self._slot)
+        timeout = fault.until.timeout.in_seconds(self._slot)
+        started = receipt.verified or time.monotonic()
+        if wanted:
+            goal = (receipt.height or 0) + wanted
+            heights = self._journal.heights
+            await self._journal.until(lambda: heights.newest_decided >= goal, timeout)
+        await asyncio.sleep(max(0.0, started + hold - time.monotonic()))
+
+    async def _settle(self) -> None:
+        """Heights on every node after the heal, and every target back. Too late is a verdict, not a harness error."""
+        scenario = self._scenario
+        timeout = scenario.settle_timeout.in_seconds(self._slot)
+        self._say("settle: waiting for every node to catch up")
+        deadline = time.monotonic() + timeout
+        try:
+            await self._wait_sealed(scenario.settle.for_operators(self._n), timeout)
+        except HarnessError as error:
+            self._say(f"settle: {error}")
+            return
+        while not self._all_rejoined() and time.monotonic() < deadline:
+            await asyncio.sleep(REJOIN_POLL_SECONDS)
+
+    def _all_rejoined(self) -> bool:
+        if self._scenario.expect.rejoin is None:
+            return True
+        history = self._journal.history()
+        return all(
+            rejoined_at(history, fault, node) is not None
+            for fault in history.faults
+            if fault.healed is not None and fault.kind != FaultKind.LATENCY
+            for node in fault.targets
+        )
+
+    async def _check(self, first: int) -> None:
+        self._say("check: reading the end state of every node")
+        heights = self._journal.heights
+        everywhere = (*self._net.operators, *self._net.followers)
+        last = min(heights.sealed.get(name, 0) for name in everywhere)
+        await self._net.read_end_state(self._journal, first, max(first, last))
+        history = self._journal.history()
+        self._run.history = history
+        self._run.verdicts = check_all(history, checkers_for(self._scenario, self._n))
+
+
+@asynccontextmanager
+async def background(work: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run endless tasks beside the block and cancel them after it; one that fails ends the block."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(item) for item in work]
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()
+
+
+def describe(fault: PlannedFault) -> str:
+    """`kill op3 (aimed at height 17, 0.42 s after the decision before it)`."""
+    what = ", ".join(fault.targets) or " | ".join("+".join(group) for group in fault.groups)
+    if fault.kind is FaultKind.LATENCY:
+        what = f"{fault.one_way_ms} ms each way on {len(fault.links)} links {what}".strip()
+    return f"{fault.kind} {what} (aimed at height {fault.aimed_height}, after {fault.delay_seconds:.2f} s)"

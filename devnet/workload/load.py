@@ -1,0 +1,157 @@
+"""Open-loop load: every sender submits at its share of the rate, whatever the network does, until told to stop.
+
+A submission without an answer is recorded as *unknown*, never as failed, and the sender turns to the next operator.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import aiohttp
+
+from devnet.model.history import Answer, Record, TransactionSubmitted
+from devnet.model.scenario import Load
+from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
+from devnet.workload.sender import (
+    Endpoint,
+    Sender,
+    SignedTransfer,
+    is_known,
+    transaction_count,
+)
+
+SUBMIT_TIMEOUT: Final = 2.0
+"""Seconds a client waits for an operator before it turns to another."""
+SWITCH_PAUSE: Final = 0.2
+"""Seconds between operators when none answers: an outage must not become a busy loop of the harness."""
+REFRESH_EVERY: Final = 10
+"""Submissions between looks at the account's nonce: keeps the list of unconfirmed transactions short."""
+
+
+class NodeRpc:
+    """A node's JSON-RPC through its client link, under the node's name."""
+
+    def __init__(self, name: str, url: str, session: aiohttp.ClientSession) -> None:
+        self.name = name
+        self._rpc = Rpc(session, url, SUBMIT_TIMEOUT)
+
+    async def call(self, method: str, *params: Any) -> Any:
+        return await self._rpc.call(method, *params)
+
+
+class SenderLoop:
+    """Drives one `Sender` over the endpoints, beginning with number `first`."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        endpoints: Sequence[Endpoint],
+        first: int,
+        record: Callable[[Record], None],
+        interval: float,
+    ) -> None:
+        self._sender = sender
+        self._endpoints = endpoints
+        self._at = first % len(endpoints)
+        self._record = record
+        self._interval = interval
+
+    @property
+    def _endpoint(self) -> Endpoint:
+        return self._endpoints[self._at]
+
+    async def run(self) -> None:
+        due = time.monotonic()
+        count = 0
+        while True:
+            count += 1
+            if count % REFRESH_EVERY == 0 or self._sender.is_full:
+                await self._refresh()
+            if not self._sender.is_full and not await self._submit(self._sender.sign_next()):
+                await self._move_on()
+            # An open loop keeps its pace; time lost in an outage is not made up for by a burst.
+            due = max(due + self._interval, time.monotonic())
+            await asyncio.sleep(max(0.0, due - time.monotonic()) or self._interval)
+
+    async def _refresh(self) -> None:
+        count = await transaction_count(self._endpoint, self._sender.address)
+        if count is None:
+            await self._move_on()
+        else:
+            self._sender.forget_below(count)
+
+    async def _move_on(self) -> None:
+        """To the next operator that takes everything unconfirmed."""
+        for _ in self._endpoints:
+            self._at = (self._at + 1) % len(self._endpoints)
+            if await self._hand_over():
+                return
+            await asyncio.sleep(SWITCH_PAUSE)
+
+    async def _hand_over(self) -> bool:
+        count = await transaction_count(self._endpoint, self._sender.address)
+        if count is None:
+            return False
+        self._sender.forget_below(count)
+        for transfer in self._sender.unconfirmed():
+            if not await self._submit(transfer):
+                return False
+        return True
+
+    async def _submit(self, transfer: SignedTransfer) -> bool:
+        """Whether the operator now holds the transaction."""
+        sent = time.monotonic()
+        try:
+            await self._endpoint.call("eth_sendRawTransaction", transfer.raw)
+            answer = Answer.OK
+        except RpcRefused as refusal:
+            answer = Answer.OK if is_known(refusal) else Answer.REFUSED
+        except RpcUnknown:
+            answer = Answer.UNKNOWN
+        self._record(
+            TransactionSubmitted(
+                via=self._endpoint.name,
+                hash=transfer.hash,
+                sent=sent,
+                answered=None if answer is Answer.UNKNOWN else time.monotonic(),
+                answer=answer,
+            )
+        )
+        return answer is Answer.OK
+
+
+async def prepare_senders(
+    endpoints: Sequence[Endpoint], keys: Sequence[str], chain_id: int, seed: int
+) -> list[Sender]:
+    """Senders at their accounts' present nonces (transactions still in a pool count as sent).
+
+    Raises: RpcUnknown when no endpoint can tell the nonces.
+    """
+    senders = []
+    for index, key in enumerate(keys):
+        sender = Sender(private_key=key, chain_id=chain_id, nonce=0, seed=seed * 1000 + index)
+        counts = [await transaction_count(at, sender.address, "pending") for at in endpoints]
+        known = [count for count in counts if count is not None]
+        if not known:
+            raise RpcUnknown(f"no operator tells the nonce of {sender.address}")
+        sender.next_nonce = max(known)
+        senders.append(sender)
+    return senders
+
+
+async def run_load(
+    load: Load,
+    endpoints: Sequence[Endpoint],
+    keys: Sequence[str],
+    chain_id: int,
+    seed: int,
+    record: Callable[[Record], None],
+) -> None:
+    """Submit until cancelled. Sender i begins at operator i, so every operator is used."""
+    senders = await prepare_senders(endpoints, keys[: load.senders], chain_id, seed)
+    interval = len(senders) / load.rate
+    async with asyncio.TaskGroup() as tasks:
+        for index, sender in enumerate(senders):
+            loop = SenderLoop(sender, endpoints, index, record, interval)
+            tasks.create_task(loop.run(), name=f"load-{index}")
