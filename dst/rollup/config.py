@@ -1,0 +1,129 @@
+"""`rollup.json`: what one rollup node needs to know. Paths are relative to the file's folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from dst.apis.engine import load_jwt_secret
+from dst.l1.transactions import AccountKey
+from dst.runtime.config import load_json, resolve, split_address
+from dst.runtime.files import read_secret
+from dst.runtime.log import LEVELS
+from dst.spec.cluster import ClusterLock, load_lock
+from dst.spec.errors import BadConfig
+from dst.spec.primitives import OperatorIndex
+
+MIN_SOURCES: int = 1
+"""A follower should follow two operators or more; one is allowed for a single sequencer."""
+
+
+class RollupConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file as written."""
+
+    name: str
+    data_dir: str
+    lock: str
+    genesis: str = ""
+    l1: str
+    """L1 JSON-RPC URL."""
+    engine: str
+    jwt_secret: str
+    listen: str
+    index: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """1-based operator index; null for a follower."""
+    sources: list[str] = []
+    """Beacon API URLs of operators, for a follower."""
+    from_l1: bool = False
+    """Follow the inbox on L1 and nothing else."""
+    batcher_key: str | None = None
+    """File with the hex key of a funded L1 account; null: this node posts no batches."""
+    log_level: str = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The file, read and checked."""
+
+    name: str
+    data_dir: Path
+    lock: ClusterLock
+    l1: str
+    engine: str
+    jwt_secret: bytes
+    listen: str
+    operator: OperatorIndex | None
+    sources: tuple[str, ...]
+    batcher_key: AccountKey | None
+    log_level: str
+
+    @property
+    def is_operator(self) -> bool:
+        return self.operator is not None
+
+
+def load_settings(path: Path) -> Settings:
+    """Raises: BadConfig naming the file and the field at fault."""
+    config = load_json(path, RollupConfig, what="rollup config")
+    lock = load_lock(resolve(path, config.lock))
+    _check(path, config, lock)
+    return Settings(
+        name=config.name,
+        data_dir=resolve(path, config.data_dir),
+        lock=lock,
+        l1=config.l1,
+        engine=config.engine,
+        jwt_secret=load_jwt_secret(resolve(path, config.jwt_secret)),
+        listen=config.listen,
+        operator=None if config.index is None else OperatorIndex(config.index - 1),
+        sources=() if config.from_l1 else tuple(config.sources),
+        batcher_key=_load_key(path, config.batcher_key),
+        log_level=config.log_level,
+    )
+
+
+def _check(path: Path, config: RollupConfig, lock: ClusterLock) -> None:
+    split_address(config.listen, what=f"rollup config {path}: listen")
+    facts = (
+        (config.log_level in LEVELS, f"log_level must be one of {', '.join(LEVELS)}"),
+        (
+            config.index is None or config.index <= lock.n,
+            f"index {config.index} is above the {lock.n} operators of the lock",
+        ),
+        (
+            config.index is None or not (config.sources or config.from_l1),
+            "an operator (index set) follows nobody: leave out sources and from_l1",
+        ),
+        (
+            config.index is not None or config.from_l1 or bool(config.sources),
+            "a follower needs `sources` (two operators or more) or `from_l1`: true",
+        ),
+        (not (config.from_l1 and config.sources), "give `sources` or `from_l1`, not both"),
+        (
+            config.batcher_key is None or config.index is not None,
+            "batcher_key: only an operator posts batches",
+        ),
+        (
+            all(url.startswith(("http://", "https://")) for url in _urls(config)),
+            "l1, engine and sources are http:// URLs",
+        ),
+    )
+    for holds, complaint in facts:
+        if not holds:
+            raise BadConfig(f"rollup config {path}: {complaint}")
+
+
+def _urls(config: RollupConfig) -> list[str]:
+    return [config.l1, config.engine, *config.sources]
+
+
+def _load_key(path: Path, relative: str | None) -> AccountKey | None:
+    if relative is None:
+        return None
+    file = resolve(path, relative)
+    text = read_secret(file, what="batcher key").decode("ascii", "replace").strip()
+    try:
+        return AccountKey(bytes.fromhex(text.removeprefix("0x")))
+    except (ValueError, BadConfig):
+        raise BadConfig(f"batcher key {file}: expected 32 bytes of hex") from None

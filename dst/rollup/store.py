@@ -1,0 +1,202 @@
+"""What the rollup node remembers: one SQLite file.
+
+Written without waiting for the disk on each commit: it survives a killed process, and after a power
+loss what is missing comes back from the middleware's own log, which does wait. One row a block,
+written in one transaction, so the file always holds a consistent chain.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dst.runtime.kv import open_database
+from dst.spec.errors import BadConfig
+from dst.spec.primitives import BLSSignature, Hash32, Height, Root, Slot
+
+SCANNED_KEPT: Final = 1024
+"""L1 block hashes kept behind the scan cursor: how deep a reorg the scanner can walk back without
+starting over."""
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS blocks (
+  height INTEGER PRIMARY KEY, slot INTEGER NOT NULL UNIQUE, root BLOB NOT NULL UNIQUE,
+  execution_hash BLOB NOT NULL, block BLOB NOT NULL, certificate BLOB, signature BLOB);
+CREATE TABLE IF NOT EXISTS batches (
+  l1_number INTEGER NOT NULL, position INTEGER NOT NULL,
+  last_height INTEGER NOT NULL, last_root BLOB NOT NULL, PRIMARY KEY (l1_number, position));
+CREATE TABLE IF NOT EXISTS scanned (number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBlock:
+    """One decided (operator) or covered (follower) block."""
+
+    height: Height
+    slot: Slot
+    root: Root
+    execution_hash: Hash32
+    block: bytes
+    """SSZ of the unsigned BeaconBlock."""
+    certificate: bytes | None = None
+    """msgpack; operators only."""
+    signature: BLSSignature | None = None
+    """The group's, when this very block is known to be sealed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBatch:
+    """A batch found on L1 that extended the derived chain."""
+
+    l1_number: int
+    position: int
+    """Order within the L1 block."""
+    last_height: Height
+    last_root: Root
+
+
+class Store:
+    """Synchronous, microseconds to fractions of a millisecond a call; used from the event loop."""
+
+    def __init__(self, path: Path, chain_identity: bytes) -> None:
+        """Raises: BadConfig when the file is damaged or belongs to another chain."""
+        self._db = open_database(path, durable=False)
+        self._db.executescript(_SCHEMA)
+        known = self._meta("chain")
+        if known is None:
+            self._set_meta("chain", chain_identity)
+        elif known != chain_identity:
+            raise BadConfig(
+                f"store {path} belongs to another chain or cluster: use another data_dir, "
+                "or remove this one if its chain is gone"
+            )
+
+    def close(self) -> None:
+        self._db.close()
+
+    # --- blocks ---
+
+    def put_block(self, block: StoredBlock) -> None:
+        """Add the block of the next height."""
+        self._db.execute(
+            "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                block.height,
+                block.slot,
+                block.root,
+                block.execution_hash,
+                block.block,
+                block.certificate,
+                block.signature,
+            ),
+        )
+
+    def put_signature(self, height: Height, signature: BLSSignature) -> None:
+        self._db.execute("UPDATE blocks SET signature = ? WHERE height = ?", (signature, height))
+
+    def head(self) -> StoredBlock | None:
+        return self._one("ORDER BY height DESC LIMIT 1")
+
+    def by_height(self, height: int) -> StoredBlock | None:
+        return self._one("WHERE height = ?", height)
+
+    def by_slot(self, slot: int) -> StoredBlock | None:
+        return self._one("WHERE slot = ?", slot)
+
+    def by_root(self, root: Root) -> StoredBlock | None:
+        return self._one("WHERE root = ?", root)
+
+    def newest_sealed(self) -> StoredBlock | None:
+        return self._one("WHERE signature IS NOT NULL ORDER BY height DESC LIMIT 1")
+
+    def first_sealed_from(self, height: int) -> StoredBlock | None:
+        """The lowest sealed block at or above a height: what covers it."""
+        return self._one(
+            "WHERE signature IS NOT NULL AND height >= ? ORDER BY height LIMIT 1", height
+        )
+
+    def range(self, first: int, last: int) -> list[StoredBlock]:
+        """Blocks of heights first..last, ascending."""
+        rows = self._db.execute(
+            "SELECT * FROM blocks WHERE height BETWEEN ? AND ? ORDER BY height", (first, last)
+        )
+        return [_block_of(row) for row in rows]
+
+    def _one(self, clause: str, *values: object) -> StoredBlock | None:
+        # `clause` is one of the literals above, never input.
+        row = self._db.execute(f"SELECT * FROM blocks {clause}", values).fetchone()
+        return None if row is None else _block_of(row)
+
+    # --- what was found on L1 ---
+
+    def put_scanned(self, number: int, block_hash: Hash32, batches: Sequence[StoredBatch]) -> None:
+        """One scanned L1 block with the batches it holds, in one transaction; it becomes the
+        cursor."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(
+                "INSERT INTO batches VALUES (?, ?, ?, ?)",
+                [(b.l1_number, b.position, b.last_height, b.last_root) for b in batches],
+            )
+            self._db.execute("INSERT INTO scanned VALUES (?, ?)", (number, block_hash))
+            self._db.execute("DELETE FROM scanned WHERE number <= ?", (number - SCANNED_KEPT,))
+
+    def forget_scanned_from(self, number: int) -> None:
+        """L1 replaced its blocks from `number` on: what they held was never posted."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("DELETE FROM batches WHERE l1_number >= ?", (number,))
+            self._db.execute("DELETE FROM scanned WHERE number >= ?", (number,))
+
+    def cursor(self) -> tuple[int, Hash32] | None:
+        """Number and hash of the newest scanned L1 block."""
+        row = self._db.execute(
+            "SELECT number, hash FROM scanned ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else (row[0], Hash32(row[1]))
+
+    def newest_batch(self, up_to_l1: int | None = None) -> StoredBatch | None:
+        """The last batch found, in L1 blocks up to a number when given."""
+        row = self._db.execute(
+            "SELECT * FROM batches WHERE l1_number <= ? "
+            "ORDER BY l1_number DESC, position DESC LIMIT 1",
+            (2**62 if up_to_l1 is None else up_to_l1,),
+        ).fetchone()
+        if row is None:
+            return None
+        return StoredBatch(
+            l1_number=row[0], position=row[1], last_height=Height(row[2]), last_root=Root(row[3])
+        )
+
+    # --- small facts ---
+
+    def reset_height(self) -> Height | None:
+        """First height affected by an L1 reset that this node has seen."""
+        value = self._meta("reset_height")
+        return None if value is None else Height(int.from_bytes(value, "big"))
+
+    def set_reset_height(self, height: Height) -> None:
+        self._set_meta("reset_height", height.to_bytes(8, "big"))
+
+    def _meta(self, key: str) -> bytes | None:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def _set_meta(self, key: str, value: bytes) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
+def _block_of(row: sqlite3.Row | tuple[object, ...]) -> StoredBlock:
+    height, slot, root, execution_hash, block, certificate, signature = row
+    return StoredBlock(
+        height=Height(height),  # type: ignore[arg-type]  # the schema says what the columns are
+        slot=Slot(slot),  # type: ignore[arg-type]
+        root=Root(root),  # type: ignore[arg-type]
+        execution_hash=Hash32(execution_hash),  # type: ignore[arg-type]
+        block=block,  # type: ignore[arg-type]
+        certificate=certificate,  # type: ignore[arg-type]
+        signature=None if signature is None else BLSSignature(signature),  # type: ignore[arg-type]
+    )

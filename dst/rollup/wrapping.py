@@ -1,0 +1,88 @@
+"""Between the engine's payloads and beacon blocks. Pure."""
+
+from dataclasses import replace
+from typing import Final
+
+from dst.apis.engine import BuiltPayload, PayloadAttributes
+from dst.spec import ssz
+from dst.spec.beacon import (
+    BeaconBlock,
+    ConsolidationRequest,
+    DepositRequest,
+    Eth1Data,
+    ExecutionRequests,
+    WithdrawalRequest,
+)
+from dst.spec.cluster import ClusterLock, membership_root
+from dst.spec.errors import InvalidInput
+from dst.spec.primitives import ZERO_ROOT, Hash32, Root, Slot
+from dst.spec.rules import PROPOSER_INDEX, compose_body, prev_randao, timestamp_at
+from dst.spec.state import compute_state_root
+
+_REQUEST_TYPES: Final = (
+    (0, "deposits", DepositRequest, 192),
+    (1, "withdrawals", WithdrawalRequest, 76),
+    (2, "consolidations", ConsolidationRequest, 116),
+)
+"""EIP-7685 type byte, field, container, SSZ size. All three are of fixed size, so a list is their
+concatenation."""
+
+
+def origin_of(number: int, block_hash: Hash32) -> Eth1Data:
+    """The L1 origin as a block carries it."""
+    return Eth1Data(deposit_root=ZERO_ROOT, deposit_count=number, block_hash=block_hash)
+
+
+def build_attributes(
+    lock: ClusterLock, slot: Slot, origin: Eth1Data, *, no_tx_pool: bool
+) -> PayloadAttributes:
+    """What the execution layer builds from: all of it follows from slot and origin."""
+    chain = lock.chain
+    return PayloadAttributes(
+        timestamp=timestamp_at(chain, slot),
+        prev_randao=Hash32(prev_randao(origin.block_hash, slot)),
+        suggested_fee_recipient=chain.fee_recipient,
+        parent_beacon_block_root=origin.block_hash,
+        no_tx_pool=no_tx_pool,
+    )
+
+
+def wrap(
+    lock: ClusterLock, parent_root: Root, slot: Slot, origin: Eth1Data, built: BuiltPayload
+) -> BeaconBlock:
+    """The beacon block around a built payload."""
+    body = compose_body(lock.chain, origin, built.payload)
+    return BeaconBlock(
+        slot=slot,
+        proposer_index=PROPOSER_INDEX,
+        parent_root=parent_root,
+        state_root=compute_state_root(origin, built.payload, membership_root(lock)),
+        body=replace(body, execution_requests=decode_requests(built.execution_requests)),
+    )
+
+
+def encode_requests(requests: ExecutionRequests) -> tuple[bytes, ...]:
+    """The engine's form: type byte and data, ascending, empty ones left out (EIP-7685)."""
+    lists = ((kind, getattr(requests, name)) for kind, name, _, _ in _REQUEST_TYPES)
+    return tuple(
+        bytes([kind]) + b"".join(ssz.encode(item) for item in items)
+        for kind, items in lists
+        if items
+    )
+
+
+def decode_requests(encoded: tuple[bytes, ...]) -> ExecutionRequests:
+    """Inverse of `encode_requests`. Raises: InvalidInput."""
+    fields: dict[str, tuple[object, ...]] = {}
+    known = {kind: (name, cls, size) for kind, name, cls, size in _REQUEST_TYPES}
+    for request in encoded:
+        kind, data = request[0] if request else -1, request[1:]
+        if kind not in known or known[kind][0] in fields or not data:
+            raise InvalidInput(f"execution request of type {kind}: unknown, repeated or empty")
+        name, cls, size = known[kind]
+        if len(data) % size:
+            raise InvalidInput(f"execution requests: {name} are not multiples of {size} bytes")
+        fields[name] = tuple(
+            ssz.decode(cls, data[at : at + size]) for at in range(0, len(data), size)
+        )
+    return ExecutionRequests(**fields)  # type: ignore[arg-type]  # each field got its own class
