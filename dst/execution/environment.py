@@ -1,0 +1,79 @@
+"""What an execution is given and what it gives back: values shared by evm, chain and services."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from dst.execution.receipts import Log, Receipt
+from dst.execution.state import StateCommit
+from dst.mempool.transaction import AccessList
+from dst.spec.errors import InvalidInput, Unavailable
+from dst.spec.primitives import Address, Hash32
+
+Interrupt: TypeAlias = Callable[[], None]
+"""Called every few hundred opcodes; raises ExecutionAborted to stop the run."""
+
+
+class ExecutionAborted(Unavailable):
+    """The run was stopped from outside: a deadline, a newer request, a client that went away."""
+
+
+class InvalidBlock(InvalidInput):
+    """A block that breaks a rule of execution; the message says which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockEnvironment:
+    """The block a transaction runs in."""
+
+    chain_id: int
+    number: int
+    timestamp: int
+    fee_recipient: Address
+    prev_randao: Hash32
+    gas_limit: int
+    base_fee_per_gas: int
+    parent_hash: Hash32
+    parent_beacon_block_root: Hash32
+    ancestor_hash: Callable[[int], bytes]
+    """Hash of an ancestor by number, b"" when there is none (opcode BLOCKHASH asks up to 256 back)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockResult:
+    """An executed block, before its header is made."""
+
+    receipts: tuple[Receipt, ...]
+    gas_used: int
+    bloom: int
+    requests: tuple[bytes, ...]
+    """EIP-7685, empty ones left out."""
+    fees: int
+    """Priority fees earned by the fee recipient, in wei."""
+    state: StateCommit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRequest:
+    """A message that is never mined. `to` empty: a creation."""
+
+    sender: Address
+    to: Address
+    data: bytes = b""
+    value: int = 0
+    gas: int
+    gas_price: int = 0
+    access_list: AccessList = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallResult:
+    output: bytes
+    """Return data, or revert data."""
+    gas_used: int
+    """What a transaction would be charged, refund and floor included."""
+    gas_needed: int
+    """Most gas in use at once: refunds come back only at the end."""
+    error: str | None
+    reverted: bool
+    logs: tuple[Log, ...] = ()
