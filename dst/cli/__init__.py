@@ -1,0 +1,3 @@
+"""Flags and files in, exit code out: main (front door), cluster (dealer), genesis (L2 genesis file)."""
+(L2 genesis file).
+"""
