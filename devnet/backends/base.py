@@ -1,8 +1,9 @@
 """What the harness needs of a backend, and how a program is described to it. Faults go through here on both backends."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from dst.spec.errors import DstError
@@ -81,3 +82,19 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """End and remove everything of this network."""
+
+
+OnCrash = Callable[[str, str], None]
+"""Told the name of a program that ended unasked, and what is known about its end."""
+
+
+def take_first_arguments(directory: Path, program: Program) -> tuple[str, ...]:
+    """The arguments of a first start, once in a network's life; also when the program dies at once.
+
+    The mark lies in `run/`, not beside the data: a scenario that loses a store must not get `--new` for it.
+    """
+    mark = directory / "run" / f"{program.name}.started"
+    if not program.first_arguments or mark.exists():
+        return ()
+    mark.touch()
+    return program.first_arguments

@@ -23,12 +23,12 @@ import docker
 import docker.errors
 
 from devnet.backends import image
-from devnet.backends.base import BackendError, Program, ProgramStatus, RunState
-from devnet.backends.process import OnCrash
+from devnet.backends.base import BackendError, OnCrash, Program, ProgramStatus, RunState, take_first_arguments
 from devnet.model.topology import Link, Role, Topology
 
 LABEL: Final = "dst.devnet"
 PROGRAM_LABEL: Final = "dst.program"
+FIRST_LABEL: Final = "dst.first"
 INSIDE: Final = "/devnet"
 API_TIMEOUT_S: Final = 60
 WORKERS: Final = 8
@@ -201,10 +201,15 @@ class DockerBackend:
         else:
             if facts["State"]["Running"]:
                 return
+            if facts["Config"]["Labels"].get(FIRST_LABEL):
+                # Its command says `--new`, which holds once: the next start needs another container.
+                self._client.api.remove_container(name, v=True)
+                self._create(program)
         self._client.api.start(name)
 
     def _create(self, program: Program) -> None:
         self._make_files(program)
+        first = take_first_arguments(self.directory, program)
         pod = self.topology.pod(program.pod)
         is_host = program.role == Role.TOXIPROXY
         host_config = self._client.api.create_host_config(
@@ -220,10 +225,14 @@ class DockerBackend:
         )
         self._client.api.create_container(
             self._image,
-            command=self._command(program),
+            command=self._command(program, first),
             name=self._name(program.name),
             hostname=pod.name if is_host else None,
-            labels={LABEL: self.identifier, PROGRAM_LABEL: program.name},
+            labels={
+                LABEL: self.identifier,
+                PROGRAM_LABEL: program.name,
+                **({FIRST_LABEL: "1"} if first else {}),
+            },
             user=":".join(str(number) for number in _container_user()),
             ports=list(self.topology.host_ports(pod)) if is_host else None,
             host_config=host_config,
@@ -232,13 +241,11 @@ class DockerBackend:
             name, mesh = self._name(program.name), self._mesh
             self._client.api.connect_container_to_network(name, mesh, aliases=[pod.name])
 
-    def _command(self, program: Program) -> list[str]:
-        mark = f"{INSIDE}/{program.writes[0]}/.started" if program.first_arguments else "-"
+    def _command(self, program: Program, first: tuple[str, ...]) -> list[str]:
         subnet = self._subnets[self._management(program.pod)] if program.role == Role.TOXIPROXY else "-"
-        first = program.first_arguments
         launcher = [f"{image.APP}/bin/python", "-I", "-S", f"{image.APP}/launch.py"]
-        settings = [f"{INSIDE}/logs/{program.name}.log", mark, subnet, str(len(first))]
-        return [*launcher, *settings, *first, f"{image.APP}/bin/{program.command}", *program.arguments]
+        command = [f"{image.APP}/bin/{program.command}", *program.arguments, *first]
+        return [*launcher, f"{INSIDE}/logs/{program.name}.log", subnet, *command]
 
     def _binds(self, program: Program) -> list[str]:
         reads = [f"{self.directory / path}:{INSIDE}/{path}:ro" for path in program.reads]

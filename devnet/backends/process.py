@@ -9,12 +9,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from devnet.backends.base import BackendError, Program, ProgramStatus, RunState
+from devnet.backends.base import BackendError, OnCrash, Program, ProgramStatus, RunState, take_first_arguments
 from devnet.backends.processes import (
     ProcessId,
     die_with_parent,
@@ -31,9 +31,6 @@ FREEZE_TIMEOUT_S: Final = 2.0
 POLL_S: Final = 0.002
 KEPT_ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "SYSTEMROOT")
 """What a role inherits; secrets in the caller's environment stay with the caller."""
-
-OnCrash = Callable[[str, str], None]
-"""Called with the program's name and what is known about its end."""
 
 
 @dataclass
@@ -167,7 +164,7 @@ class ProcessBackend:
 
     def _command(self, program: Program) -> list[str]:
         executable = self.executables[program.command]
-        first = () if started_before(self.directory, program) else program.first_arguments
+        first = take_first_arguments(self.directory, program)
         return [str(executable), *program.arguments, *first]
 
     def _environment(self, program: Program) -> dict[str, str]:
@@ -186,18 +183,6 @@ class ProcessBackend:
 
     def _pid_file(self, name: str) -> Path:
         return self.directory / "run" / f"{name}.pid"
-
-
-def started_before(directory: Path, program: Program) -> bool:
-    """True from the second start on, by a mark beside the program's data; so `--new` is said once in a network's
-    life, also when the program dies at once."""
-    if not program.first_arguments:
-        return True
-    mark = directory / program.writes[0] / ".started"
-    if mark.exists():
-        return True
-    mark.touch()
-    return False
 
 
 async def _until_state(name: str, identity: ProcessId, *, stopped: bool) -> None:

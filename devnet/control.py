@@ -1,0 +1,128 @@
+"""The supervisor's control socket: another process of the same user asks the running network's backend.
+
+A scenario that uses a running network must not start processes itself: they would die with the scenario, and the
+supervisor would take an intended kill for a crash. One JSON object a line, each answered by one; a Unix socket of mode
+0600. `RemoteBackend` speaks it and is a Backend like the others.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from devnet.backends.base import Backend, BackendError, ProgramStatus, RunState
+
+MAX_LINE: Final = 64 * 1024
+CALL_TIMEOUT_S: Final = 70.0
+"""Above the docker backend's own 60 s; a healthy call takes milliseconds."""
+LONGEST_SOCKET_PATH: Final = 100
+"""The kernel allows 107 bytes."""
+
+
+def socket_path(directory: Path) -> Path:
+    """In the network's folder, or in the temporary folder where that path would be too long for a socket."""
+    path = directory / "run" / "control.sock"
+    if len(bytes(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    digest = hashlib.sha256(bytes(directory)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"devnet-{os.getuid()}-{digest}.sock"
+
+
+@asynccontextmanager
+async def serve_control(directory: Path, backend: Backend) -> AsyncIterator[None]:
+    """Answer on the socket while the block runs."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                writer.write(json.dumps(await _perform(backend, line)).encode() + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError):
+            pass  # the other side left, or sent a line longer than any of ours
+        finally:
+            writer.close()
+
+    path = socket_path(directory)
+    path.unlink(missing_ok=True)
+    mask = os.umask(0o177)
+    try:
+        server = await asyncio.start_unix_server(answer, path, limit=MAX_LINE)
+    finally:
+        os.umask(mask)
+    try:
+        yield
+    finally:
+        server.close()
+        path.unlink(missing_ok=True)
+
+
+async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
+    calls: Mapping[str, Callable[[list[str]], Awaitable[None]]] = {
+        "start": backend.start,
+        "kill": backend.kill,
+        "pause": backend.pause,
+        "resume": backend.resume,
+    }
+    try:
+        request = json.loads(line)
+        action = request["do"]
+        if action == "status":
+            found = await backend.status()
+            return {"programs": [[s.name, s.state, s.detail] for s in found.values()], "kind": backend.kind}
+        await calls[action]([str(name) for name in request["names"]])
+    except (ValueError, KeyError, TypeError) as error:
+        return {"error": f"not a request of ours: {error!r}"}
+    except BackendError as error:
+        return {"error": str(error)}
+    return {"ok": True}
+
+
+@dataclass
+class RemoteBackend:
+    """The backend of a network that another process runs. Raises (all): BackendError."""
+
+    directory: Path
+    kind: str
+
+    async def prepare(self) -> None:
+        """The supervisor did."""
+
+    async def start(self, names: Iterable[str]) -> None:
+        await self._ask("start", names)
+
+    async def kill(self, names: Iterable[str]) -> None:
+        await self._ask("kill", names)
+
+    async def pause(self, names: Iterable[str]) -> None:
+        await self._ask("pause", names)
+
+    async def resume(self, names: Iterable[str]) -> None:
+        await self._ask("resume", names)
+
+    async def status(self) -> Mapping[str, ProgramStatus]:
+        answer = await self._ask("status", ())
+        return {n: ProgramStatus(name=n, state=RunState(s), detail=d) for n, s, d in answer["programs"]}
+
+    async def close(self) -> None:
+        """The network belongs to its supervisor: nothing ends here."""
+
+    async def _ask(self, action: str, names: Iterable[str]) -> dict[str, Any]:
+        path = socket_path(self.directory)
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
+                writer.write(json.dumps({"do": action, "names": list(names)}).encode() + b"\n")
+                line = await reader.readline()
+                writer.close()
+        except (OSError, TimeoutError) as error:
+            raise BackendError(f"the devnet in {self.directory} does not answer ({error!r}); is it running?") from error
+        answer: dict[str, Any] = json.loads(line or b'{"error": "the devnet ended"}')
+        if "error" in answer:
+            raise BackendError(answer["error"])
+        return answer

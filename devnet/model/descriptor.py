@@ -1,0 +1,153 @@
+"""`DIR/network.json`: all that a tool needs to use a running network. Its schema is fixtures/network.schema.json.
+
+It never holds a secret: the accounts are those of the public test mnemonic.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from devnet.model.accounts import ACCOUNTS
+from devnet.model.topology import Pod, Topology, compute_topology
+from dst.spec.cluster import ClusterLock
+from dst.spec.errors import BadConfig
+from dst.spec.primitives import to_hex
+
+DESCRIPTOR_VERSION: Final = 1
+FILE_NAME: Final = "network.json"
+
+
+class L1Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The L1 of the network."""
+
+    rpc: str
+    toxiproxy: str
+
+
+class OperatorEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One operator; `index` counts from 1, `identity` is its compressed secp256k1 key."""
+
+    index: int
+    name: str
+    rpc: str
+    beacon: str
+    identity: str
+    toxiproxy: str
+    ws: str | None = None
+
+
+class FollowerEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One follower; `from_l1` marks one that rebuilds the chain from L1 alone."""
+
+    name: str
+    rpc: str
+    beacon: str
+    toxiproxy: str
+    from_l1: bool = False
+    ws: str | None = None
+
+
+class FundedAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A public test account, funded on L1 and L2."""
+
+    address: str
+    private_key: str
+
+
+class Descriptor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A running network. URLs are of the host's 127.0.0.1 and go through the `client` links."""
+
+    version: int = DESCRIPTOR_VERSION
+    id: str
+    """Also the value of the label `dst.devnet` on containers."""
+    backend: str
+    seed: int
+    port_offset: int
+    chain_id: int
+    l1_chain_id: int
+    genesis_time: int
+    slot_seconds: int
+    group_public_key: str
+    l1: L1Endpoint
+    operators: tuple[OperatorEndpoint, ...]
+    followers: tuple[FollowerEndpoint, ...]
+    accounts: tuple[FundedAccount, ...]
+
+    @property
+    def topology(self) -> Topology:
+        """Who dials whom, with all ports: client, probe and control."""
+        return compute_topology(
+            operators=len(self.operators), followers=len(self.followers), port_offset=self.port_offset
+        )
+
+
+def build_descriptor(
+    lock: ClusterLock, topology: Topology, *, identifier: str, backend: str, seed: int, l1_followers: frozenset[str]
+) -> Descriptor:
+    """Describe a network; pure."""
+    chain = lock.chain
+    return Descriptor(
+        id=identifier,
+        backend=backend,
+        seed=seed,
+        port_offset=topology.port_offset,
+        chain_id=chain.chain_id,
+        l1_chain_id=chain.l1_chain_id,
+        genesis_time=chain.genesis_time,
+        slot_seconds=chain.seconds_per_slot,
+        group_public_key=to_hex(lock.group_public_key),
+        l1=L1Endpoint(rpc=_url(topology, "client>l1.rpc"), toxiproxy=_admin(topology.pod("l1"))),
+        operators=tuple(
+            OperatorEndpoint(
+                index=record.index,
+                name=name,
+                rpc=_url(topology, f"client>{name}.rpc"),
+                ws=_url(topology, f"client>{name}.rpc", scheme="ws"),
+                beacon=_url(topology, f"client>{name}.beacon"),
+                identity=to_hex(record.identity),
+                toxiproxy=_admin(topology.pod(name)),
+            )
+            for name, record in zip(topology.operator_names, lock.operators, strict=True)
+        ),
+        followers=tuple(
+            FollowerEndpoint(
+                name=name,
+                rpc=_url(topology, f"client>{name}.rpc"),
+                ws=_url(topology, f"client>{name}.rpc", scheme="ws"),
+                beacon=_url(topology, f"client>{name}.beacon"),
+                toxiproxy=_admin(topology.pod(name)),
+                from_l1=name in l1_followers,
+            )
+            for name in topology.follower_names
+        ),
+        accounts=tuple(FundedAccount(address=a.address, private_key=a.private_key) for a in ACCOUNTS),
+    )
+
+
+def _url(topology: Topology, link: str, *, scheme: str = "http") -> str:
+    return f"{scheme}://127.0.0.1:{topology.host_port(link)}"
+
+
+def _admin(pod: Pod) -> str:
+    return f"http://127.0.0.1:{pod.admin_port}"
+
+
+def write_descriptor(directory: Path, descriptor: Descriptor) -> Path:
+    """Written aside and renamed: it appears whole, and only when the network runs."""
+    path = directory / FILE_NAME
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(descriptor), indent=2) + b"\n")
+    partial.replace(path)
+    return path
+
+
+def read_descriptor(directory: Path) -> Descriptor:
+    """Raises: BadConfig when no network runs in the folder or the file is not ours."""
+    path = directory / FILE_NAME
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Descriptor)
+    except FileNotFoundError:
+        raise BadConfig(f"no network runs in {directory} (no {FILE_NAME}); start one with `devnet up`") from None
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadConfig(f"{path}: {error}") from error

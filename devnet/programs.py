@@ -1,0 +1,216 @@
+"""Every program of a network: what it runs, what it may read and write, and its configuration file. Pure but for writing.
+
+Layout of a network's folder: `cluster/` (dealt keys, lock, genesis), `nodes/POD/ROLE/` (config.json and data/), `logs/`,
+`run/` (pid files, control socket), `network.json`. A container sees only what its program names here.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from devnet.backends.base import Program
+from devnet.model.accounts import BATCHER_ACCOUNTS, L1_ACCOUNTS
+from devnet.model.topology import Link, LinkClass, Pod, Role, Service, Topology
+
+L1_CHAIN_ID: Final = 900
+L2_CHAIN_ID: Final = 901
+L1_BLOCK_SECONDS: Final = 2
+_UP: Final = "../../.."
+"""From nodes/POD/ROLE/config.json to the network's folder: role configs hold paths relative to their own file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All programs of a network. `backend` decides only by which name a pod is dialled."""
+
+    topology: Topology
+    backend: str
+    l1_followers: frozenset[str]
+    log_level: str = "info"
+
+    @property
+    def programs(self) -> dict[str, Program]:
+        made = [program for pod in self.topology.pods for program in self._programs_of(pod)]
+        return {program.name: program for program in made}
+
+    @property
+    def configs(self) -> dict[str, dict[str, Any]]:
+        """Program name -> contents of its config.json."""
+        names = (*self.topology.operator_names, *self.topology.follower_names)
+        made: dict[str, dict[str, Any]] = {}
+        for name in names:
+            pod = self.topology.pod(name)
+            for role in pod.roles:
+                made[f"{name}.{role}"] = {"name": name, **self._config(pod, role), "log_level": self.log_level}
+        return made
+
+    def _programs_of(self, pod: Pod) -> list[Program]:
+        return [self._toxiproxy(pod), *(self._anvil(pod) if r is Role.ANVIL else _role(pod, r) for r in pod.roles)]
+
+    def _toxiproxy(self, pod: Pod) -> Program:
+        """In a pod the control port listens on the management network only; its launcher fills the address in."""
+        host = "@management" if self.backend == "docker" else "127.0.0.1"
+        return Program(
+            name=f"{pod.name}.{Role.TOXIPROXY}",
+            command="toxiproxy-server",
+            arguments=("-host", host, "-port", str(pod.admin_port)),
+        )
+
+    def _anvil(self, pod: Pod) -> Program:
+        flags = {
+            "--host": "127.0.0.1",
+            "--port": pod.port(Service.L1_RPC),
+            "--chain-id": L1_CHAIN_ID,
+            "--block-time": L1_BLOCK_SECONDS,
+            "--accounts": L1_ACCOUNTS,
+        }
+        words = tuple(str(word) for pair in flags.items() for word in pair)
+        return Program(
+            name="l1.anvil", command="anvil", arguments=(*words, "--silent"), writes=("nodes/l1/anvil",)
+        )
+
+    # ---------------------------------------------------------------------------- role configs
+
+    def _config(self, pod: Pod, role: Role) -> dict[str, Any]:
+        match role:
+            case Role.EXECUTION:
+                return self._execution(pod)
+            case Role.ROLLUP:
+                return self._rollup(pod)
+            case Role.MIDDLEWARE:
+                return self._middleware(pod)
+            case Role.VALIDATOR:
+                return self._validator(pod)
+            case _:
+                raise AssertionError(f"{role} has no config file")
+
+    def _execution(self, pod: Pod) -> dict[str, Any]:
+        forward = [k for k in self.topology.links if k.kind is LinkClass.FORWARD and k.source == pod.name]
+        return {
+            "data_dir": "data",
+            "genesis": f"{_UP}/cluster/genesis.json",
+            "lock": f"{_UP}/cluster/cluster-lock.json",
+            "jwt_secret": f"{_UP}/{_secrets(pod)}/jwt.hex",
+            "engine_listen": f"127.0.0.1:{pod.port(Service.ENGINE)}",
+            "rpc_listen": f"127.0.0.1:{pod.port(Service.RPC)}",
+            "forward_to": [self._url(link) for link in forward],
+        }
+
+    def _rollup(self, pod: Pod) -> dict[str, Any]:
+        is_operator, from_l1 = _is_operator(pod), pod.name in self.l1_followers
+        follow = [k for k in self.topology.links if k.kind is LinkClass.FOLLOW and k.source == pod.name]
+        return {
+            "data_dir": "data",
+            "lock": f"{_UP}/cluster/cluster-lock.json",
+            "genesis": f"{_UP}/cluster/genesis.json",
+            "l1": self._url_of(f"{pod.name}>l1.rpc"),
+            "engine": self._url_of(f"{pod.name}.rollup>{pod.name}.engine"),
+            "jwt_secret": f"{_UP}/{_secrets(pod)}/jwt.hex",
+            "listen": f"127.0.0.1:{pod.port(Service.ROLLUP)}",
+            "index": _index(pod) if is_operator else None,
+            "sources": [] if from_l1 else [self._url(link) for link in follow],
+            "from_l1": from_l1,
+            "batcher_key": f"{_UP}/{_secrets(pod)}/batcher.key" if is_operator else None,
+        }
+
+    def _middleware(self, pod: Pod) -> dict[str, Any]:
+        peers = [k for k in self.topology.links if k.kind is LinkClass.CONSENSUS and k.source == pod.name]
+        return {
+            "data_dir": "data",
+            "lock": f"{_UP}/cluster/cluster-lock.json",
+            "index": _index(pod),
+            "identity_key": f"{_UP}/{_secrets(pod)}/identity.key",
+            "transport_key": f"{_UP}/{_secrets(pod)}/transport.key",
+            "transport_cert": f"{_UP}/{_secrets(pod)}/transport.crt",
+            "certs_dir": f"{_UP}/cluster/certs",
+            "rollup": self._url_of(f"{pod.name}.middleware>{pod.name}.rollup"),
+            "listen": f"127.0.0.1:{pod.port(Service.MIDDLEWARE)}",
+            "p2p_listen": f"127.0.0.1:{pod.port(Service.P2P)}",
+            "peers": [{"index": int(k.target.removeprefix("op")), "address": self._address(k)} for k in peers],
+        }
+
+    def _validator(self, pod: Pod) -> dict[str, Any]:
+        return {
+            "data_dir": "data",
+            "lock": f"{_UP}/cluster/cluster-lock.json",
+            "index": _index(pod),
+            "keystore": f"{_UP}/{_secrets(pod)}/keystore.json",
+            "password_file": f"{_UP}/{_secrets(pod)}/keystore.password",
+            "beacon": self._url_of(f"{pod.name}.validator>{pod.name}.middleware"),
+        }
+
+    def _address(self, link: Link) -> str:
+        """How the dialling pod reaches the link's listener: by the pod's name on the mesh, or side by side."""
+        other_pod = self.backend == "docker" and not link.is_inside_pod
+        return f"{link.target if other_pod else '127.0.0.1'}:{link.listen_port}"
+
+    def _url(self, link: Link) -> str:
+        return f"http://{self._address(link)}"
+
+    def _url_of(self, name: str) -> str:
+        return self._url(self.topology.link(name))
+
+
+def _is_operator(pod: Pod) -> bool:
+    return Role.VALIDATOR in pod.roles
+
+
+def _index(pod: Pod) -> int:
+    return int(pod.name.removeprefix("op"))
+
+
+def _secrets(pod: Pod) -> str:
+    """Folder of a pod's own secrets; a follower has nothing but the token of its Engine API."""
+    return f"cluster/operators/{pod.name}" if _is_operator(pod) else f"cluster/followers/{pod.name}"
+
+
+_SECRETS_OF: Final[Mapping[Role, tuple[str, ...]]] = {
+    Role.EXECUTION: ("jwt.hex",),
+    Role.ROLLUP: ("jwt.hex", "batcher.key"),
+    Role.MIDDLEWARE: ("identity.key", "transport.key", "transport.crt"),
+    Role.VALIDATOR: ("keystore.json", "keystore.password"),
+}
+_SHARED_WITH: Final[Mapping[Role, tuple[str, ...]]] = {
+    Role.EXECUTION: ("cluster/cluster-lock.json", "cluster/genesis.json"),
+    Role.ROLLUP: ("cluster/cluster-lock.json", "cluster/genesis.json"),
+    Role.MIDDLEWARE: ("cluster/cluster-lock.json", "cluster/certs"),
+    Role.VALIDATOR: ("cluster/cluster-lock.json",),
+}
+_HAS_STORE: Final = frozenset({Role.MIDDLEWARE, Role.VALIDATOR})
+
+
+def _role(pod: Pod, role: Role) -> Program:
+    home = f"nodes/{pod.name}/{role}"
+    own = [f for f in _SECRETS_OF[role] if _is_operator(pod) or f == "jwt.hex"]
+    return Program(
+        name=f"{pod.name}.{role}",
+        command="python",
+        arguments=("-P", "-m", "dst", str(role), "--config", f"{home}/config.json"),
+        first_arguments=("--new",) if role in _HAS_STORE else (),
+        reads=(*_SHARED_WITH[role], *(f"{_secrets(pod)}/{name}" for name in own), f"{home}/config.json"),
+        writes=(f"{home}/data",),
+    )
+
+
+def write_configs(directory: Path, plan: Plan) -> None:
+    """Role configs, and the secrets that only a devnet needs: batcher keys and the followers' Engine API tokens."""
+    for name, config in plan.configs.items():
+        pod, _, role = name.partition(".")
+        home = directory / "nodes" / pod / role
+        (home / "data").mkdir(parents=True, exist_ok=True)
+        (home / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    for pod_name, account in zip(plan.topology.operator_names, BATCHER_ACCOUNTS, strict=False):
+        _write_secret(directory / _secrets(plan.topology.pod(pod_name)) / "batcher.key", account.private_key)
+    for pod_name in plan.topology.follower_names:
+        _write_secret(directory / _secrets(plan.topology.pod(pod_name)) / "jwt.hex", secrets.token_hex(32))
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as handle:
+        handle.write(text + "\n")
