@@ -1,4 +1,5 @@
-"""QBFT, sans-I/O: messages, inputs, effects, records, state, justification (predicates), upon (rules), step (entry).
+"""QBFT, sans-I/O: messages, inputs, effects, records, state, justification (predicates), upon
+(rules), step (entry).
 
 Nothing here awaits, reads a clock, draws randomness, opens a file or logs.
 """

@@ -1,7 +1,8 @@
 """One step in the making: the next state and the effects so far.
 
-Rules work on a `Draft` that lives for one call of `step`; nothing of it escapes but the finished, immutable Transition.
-A rule refuses by raising `Refusal` before it changes anything.
+Rules work on a `Draft` that lives for one call of `step`; nothing of it escapes but the finished,
+immutable Transition. A rule refuses by raising `Refusal`; `step` then puts the draft back to where
+the rule began.
 """
 
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import msgspec
 
 from dst.qbft.effects import Effect, Reason, Refused
+from dst.qbft.inputs import MessageReceived
 from dst.qbft.state import Config, State, Transition
 from dst.spec.primitives import OperatorIndex
 
@@ -29,12 +31,16 @@ class Refusal(Exception):
 
 
 class Draft:
-    __slots__ = ("config", "effects", "state")
+    """replay: messages of the next height, to be handled once the rule that decided this one is
+    done."""
+
+    __slots__ = ("config", "effects", "replay", "state")
 
     def __init__(self, state: State, config: Config) -> None:
         self.state = state
         self.config = config
         self.effects: list[Effect] = []
+        self.replay: list[MessageReceived] = []
 
     def update(self, **changes: Any) -> None:
         """Replace fields of the state; an unknown field is a TypeError."""

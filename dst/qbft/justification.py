@@ -1,12 +1,14 @@
-"""Predicates over signed messages: quorums, locks, justifications, certificates. They change nothing.
+"""Predicates over signed messages: quorums, locks, justifications, certificates; nothing changes.
 
-Each predicate checks *every* signature it counts, distinct authentic members only, and binds term and height; `Config`
-supplies the membership (n), the keys (`verify`) and the chain id (inside the digest). Names follow the QBFT formal
-specification (`isProposalJustification`, `validRoundChange`, `isHighestPrepared`).
+Each predicate checks *every* signature it counts, distinct authentic members only, and binds term
+and height; `Config` supplies the membership (n), the keys (`verify`) and the chain id (inside the
+digest). Names follow the QBFT formal specification (`isProposalJustification`, `validRoundChange`,
+`isHighestPrepared`).
 
-Rules call these through the module (`justification.is_justified_proposal`), and so may a test bench that replaces one of
-them to prove that its checkers would notice: `quorum_size`, `is_justified_proposal`, `is_valid_round_change`,
-`is_valid_prepare_quorum`, `is_valid_certificate`, `highest_prepared`.
+Rules call these through the module (`justification.is_justified_proposal`), and so may a test bench
+that replaces one of them to prove that its checkers would notice: `quorum_size`,
+`is_justified_proposal`, `is_valid_round_change`, `is_valid_prepare_quorum`, `is_proven_claim`
+(claims without proof), `is_valid_certificate`, `highest_prepared`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,7 +47,7 @@ def is_authentic(signed: Signed, config: Config) -> bool:
 
 
 def _is_quorum(signed: Sequence[Signed], config: Config) -> bool:
-    """A quorum of distinct authentic members, and nothing else in the list (bounded by n before any signature)."""
+    """A quorum of distinct authentic members and nothing else; at most n, before any signature."""
     senders = {each.sender for each in signed}
     return (
         quorum_size(config.n) <= len(senders) == len(signed) <= config.n
@@ -62,7 +64,7 @@ def is_valid_prepare_quorum(
 
 
 def is_well_formed_claim(payload: RoundChange) -> bool:
-    """Round 0 is never asked for; both halves of a lock or neither; a lock is older than the round (validRoundChange)."""
+    """Round 0 is never asked for; both halves of a lock or none; a lock is older than the round."""
     if payload.round <= 0:
         return False
     if payload.prepared_round is None or payload.prepared_root is None:
@@ -82,13 +84,13 @@ def is_proven_claim(
 
 
 def is_valid_round_change(message: RoundChangeMessage, config: Config) -> bool:
-    """Checked on receipt, before the message counts for anything. Its own signature has been checked."""
+    """Checked on receipt, before it counts (validRoundChange). Its signature has been checked."""
     payload = message.signed.payload
     return is_well_formed_claim(payload) and is_proven_claim(payload, message.prepares, config)
 
 
 def highest_prepared(claims: Iterable[RoundChange]) -> RoundChange | None:
-    """The claim of the highest prepared round, None when nobody claims a lock (isHighestPrepared)."""
+    """The claim of the highest prepared round, None when there is no lock (isHighestPrepared)."""
     locked = [each for each in claims if each.prepared_round is not None]
     return max(locked, key=lambda each: each.prepared_round or 0, default=None)
 
@@ -108,8 +110,9 @@ def is_round_change_quorum(
 def is_justified_proposal(message: ProposalMessage, config: Config) -> bool:
     """May the leader propose this root in this round? (isProposalJustification)
 
-    Round 0: no justification attached. Later: a round-change quorum for exactly this round, and if it holds any lock,
-    the root of the highest one, proven. Claims below the highest need no proof: they force nothing.
+    Round 0: no justification attached. Later: a round-change quorum for exactly this round, and if
+        it holds any lock, the root of the highest one, proven. Claims below the highest need no
+        proof: they force nothing.
     """
     payload = message.signed.payload
     if payload.round == 0:
@@ -125,12 +128,12 @@ def is_justified_proposal(message: ProposalMessage, config: Config) -> bool:
 
 
 def is_forced(message: ProposalMessage) -> bool:
-    """Does a lock force this (justified) proposal's root? Then deterministic rules alone judge the block."""
+    """Does a lock force this justified proposal? Then deterministic rules alone judge the block."""
     return highest_prepared(each.payload for each in message.round_changes) is not None
 
 
 def is_valid_certificate(certificate: Certificate, config: Config) -> bool:
-    """A quorum of authentic COMMITs for exactly the certificate's (term, height, round, root) and no other vote.
+    """A quorum of authentic COMMITs for exactly what the certificate says, and no other vote.
 
     The decided root is the one every vote names, never that of some element of the list.
     """

@@ -19,12 +19,12 @@ from dst.spec.primitives import Height, OperatorIndex, Root, Round, Term
 
 
 def restore(config: Config, decided: DecidedHead | None, records: Iterable[Record]) -> State:
-    """The open height with this node's own promises: round, lock, votes, proposals. Feed `Start` next.
+    """The open height with this node's own promises (round, lock, votes). Feed `Start` next.
 
     Args:
         decided: highest decision in the store; None when only genesis (height 0) is.
-        records: the log in writing order; those of decided heights are ignored, DecisionRecords above `decided` are
-            applied and announced again by `Start`.
+        records: the log in writing order; those of decided heights are ignored, DecisionRecords
+            above `decided` are applied and announced again by `Start`.
     """
     log = tuple(records)
     head = Height(0) if decided is None else decided.height
@@ -71,7 +71,8 @@ def _open_height(
     promises: tuple[Record, ...],
     config: Config,
 ) -> State:
-    """Entered by the highest round that any promise names: a justified proposal moves a node without a round-change."""
+    """The round is the highest any promise names: a proposal moves a node without a
+    round-change."""
     me = config.self_index
     round_ = max((_instance_of(each)[2] for each in promises), default=Round(0))
     proposals: dict[Round, ProposalMessage] = {}
@@ -109,7 +110,7 @@ def _open_height(
 def _blocks(
     proposals: dict[Round, ProposalMessage], lock: Lock | None, round_: Round
 ) -> dict[Root, bytes]:
-    """Those of the lock and of the current round; older ones can still be fetched from this node's log by root."""
+    """Those of the lock and of the current round; older ones are fetched by root like any other."""
     wanted = {Round(-1) if lock is None else lock.round, round_}
     return {
         proposals[each].signed.payload.root: proposals[each].block

@@ -1,7 +1,7 @@
 """State, configuration and transition of the QBFT core: values, no behaviour.
 
-`State` describes one open height: everything below it is decided. All tables are treated as immutable; a rule that
-changes one copies it (they hold a few entries per operator).
+`State` describes one open height: everything below it is decided. All tables are treated as
+    immutable; a rule that changes one copies it (they hold a few entries per operator).
 """
 
 from collections.abc import Callable, Mapping
@@ -30,10 +30,12 @@ RETRANSMIT_MS: Final = 500
 class Config:
     """Constants of the network and the operator's pure functions.
 
-    round_timeout_ms, round_timeout_cap_ms: T0 and the cap of T(r) = min(T0 * 2^r, cap); compared in HELLO.
+    round_timeout_ms, round_timeout_cap_ms: T0 and the cap of T(r) = min(T0 * 2^r, cap); compared in
+        HELLO.
     max_block_bytes: largest encoded block accepted or proposed.
     sign: this operator's identity signature over a 32-byte digest (deterministic, RFC 6979).
-    verify: is `signature` over `digest` by operator `index`? False for anything malformed; pure, so a shell may cache.
+    verify: is `signature` over `digest` by operator `index`? False for anything malformed; pure, so
+        a shell may cache.
     root_of: hash tree root of an encoded block; raises InvalidInput for what is not a block.
     """
 
@@ -57,7 +59,8 @@ class DecidedHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True):
-    """The highest prepare quorum this node saw, and the COMMIT it sent for it. Kept until the height is decided."""
+    """The highest prepare quorum this node saw, and the COMMIT it sent for it. Kept until the
+    height is decided."""
 
     prepares: tuple[SignedPrepare, ...]
     commit: SignedCommit
@@ -72,7 +75,8 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Proposing(msgspec.Struct, frozen=True, kw_only=True):
-    """This leader waits for a block: fresh (root None, from the builder) or forced by a lock (from a holder)."""
+    """This leader waits for a block: fresh (root None, from the builder) or forced by a lock (from
+    a holder)."""
 
     round_changes: tuple[RoundChangeMessage, ...]
     root: Root | None
@@ -95,7 +99,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     blocks: encoded blocks of this height by root (bounded).
     pending: a certificate whose block is still being fetched.
     early: messages of the next height by link peer (bounded).
-    heard: (link peer, kind) of votes already heard of the decided round below: a repetition marks a laggard.
+    heard: (link peer, kind) of votes already heard of the decided round below: a repetition marks a
+        laggard.
     undelivered: decisions found in the log at restore, announced again by Start.
     """
 

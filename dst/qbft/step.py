@@ -18,11 +18,34 @@ from dst.qbft.inputs import (
     Start,
 )
 from dst.qbft.state import Config, State, Transition
+from dst.spec.primitives import OperatorIndex
 
 
 def step(state: State, event: Input, config: Config) -> Transition:
     """A new state and the effects to perform, in order. Pure: same arguments, same answer."""
     draft = Draft(state, config)
+    _handle(draft, event)
+    while draft.replay:
+        _handle(draft, draft.replay.pop(0))
+    return draft.transition()
+
+
+def _handle(draft: Draft, event: Input) -> None:
+    """Apply one rule; a refused input leaves no trace but its reason."""
+    state, done = draft.state, len(draft.effects)
+    try:
+        _apply(draft, event)
+    except Refusal as refusal:
+        draft.state = state
+        del draft.effects[done:]
+        draft.emit(refusal.effect(_link_peer(event)))
+
+
+def _link_peer(event: Input) -> OperatorIndex | None:
+    return event.link_peer if isinstance(event, MessageReceived | CertificateReceived) else None
+
+
+def _apply(draft: Draft, event: Input) -> None:
     match event:
         case MessageReceived():
             upon.upon_message(draft, event)
@@ -41,12 +64,8 @@ def step(state: State, event: Input, config: Config) -> Transition:
         case BlockFetched():
             upon.upon_block_fetched(draft, event)
         case CertificateReceived():
-            try:
-                upon.upon_certificate(draft, event)
-            except Refusal as refusal:
-                draft.emit(refusal.effect(event.link_peer))
+            upon.upon_certificate(draft, event)
         case PeerConnected():
             upon.upon_peer_connected(draft, event)
         case _:
             assert_never(event)
-    return draft.transition()

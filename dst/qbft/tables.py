@@ -1,4 +1,4 @@
-"""Arithmetic over the tables of `State`: votes, round-changes, known rounds. Pure leaf functions, copies only.
+"""Arithmetic over the tables of `State`: votes, round-changes, known rounds. Pure, copies only.
 
 All bounds on what peers can make this node remember are here.
 """
@@ -11,22 +11,24 @@ from dst.qbft.state import State
 from dst.spec.primitives import OperatorIndex, Root, Round, faults_tolerated
 
 VOTE_WINDOW: Final = 64
-"""PREPAREs and COMMITs further ahead than this many rounds are refused; retransmission repairs it once this node has
-caught up by round-changes. 64 rounds are over four minutes of capped timers, and 64 small votes a peer and kind."""
+"""PREPAREs and COMMITs further ahead than this many rounds are refused; retransmission repairs it
+once this node has caught up by round-changes. 64 rounds are over four minutes of capped timers, and
+64 small votes a peer and kind."""
 
 MAX_COMMIT_ROUNDS: Final = 128
-"""COMMITs are kept for past rounds too (a quorum of any round decides); the lowest rounds give way."""
+"""COMMITs are kept for past rounds too (a quorum of any round decides); the lowest rounds give
+way."""
 
 MAX_ROUND: Final = 2**32 - 1
-"""Round-changes need no window: at most two a sender are kept and only f+1 of them move a node. The bound keeps
-arithmetic and encodings sane."""
+"""Round-changes need no window: at most two a sender are kept and only f+1 of them move a node. The
+bound keeps arithmetic and encodings sane."""
 
 MAX_BLOCKS: Final = 4
 """Blocks kept besides the locked one: whoever decides an older root fetches it by root."""
 
 MAX_EARLY: Final = 8
-"""Messages of the next height kept for one link peer, one proposal among them: enough for what a peer says in its
-first round before this node has decided."""
+"""Messages of the next height kept for one link peer, one proposal among them: enough for what a
+peer says in its first round before this node has decided."""
 
 V = TypeVar("V")
 
@@ -82,7 +84,7 @@ def round_changes_for(state: State, round_: Round) -> tuple[RoundChangeMessage, 
 
 
 def jump_target(state: State, n: int) -> Round | None:
-    """The (f+1)-th highest round that operators ahead of this one ask for: an honest one is there or beyond.
+    """The (f+1)-th highest round asked for ahead of this one: an honest operator is there.
 
     None when fewer than f+1 are ahead. Never the maximum: one liar must not drag everybody along.
     """

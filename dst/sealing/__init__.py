@@ -1,6 +1,7 @@
-"""Partial-signature exchange, sans-I/O: every decided block is owed a group signature, and gets exactly one.
+"""Partial-signature exchange, sans-I/O: every decided block is owed one group signature.
 
-Same shape as `dst.qbft`: `step(state, input, config) -> Transition`, `restore(config, ...) -> State`. Read core.py.
+Same shape as `dst.qbft`: `step(state, input, config) -> Transition`, `restore(config, ...) ->
+State`. Read core.py.
 """
 
 from dst.sealing.core import restore, step

@@ -1,9 +1,10 @@
 """The rules of the partial-signature exchange: one `upon_*` per input.
 
-Sign after decision, once per (term, height), durably: our partial is accepted only over the signing root of the block
-decided at its height, is on disk before it is sent, and is sent again until the group signature is held. Combination is
-optimistic: partials are verified singly only when a combined signature does not verify; then the bad one is named and
-excluded. A test bench may replace `resend_owed` or `threshold` to prove that its checkers notice.
+Sign after decision, once per (term, height), durably: our partial is accepted only over the signing
+root of the block decided at its height, is on disk before it is sent, and is sent again until the
+group signature is held. Combination is optimistic: partials are verified singly only when a
+combined signature does not verify; then the bad one is named and excluded. A test bench may replace
+`resend_owed` or `threshold` to prove that its checkers notice.
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,11 +41,13 @@ from dst.spec.errors import InvalidInput
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, quorum
 
 MAX_COLLECTING: Final = 64
-"""Others' partials are collected for the newest 64 unsealed heights (a sealed descendant covers 64 blocks, and validator
-clients keep 64 slots open). Older ones keep only what we owe, and collect again as newer ones are sealed."""
+"""Others' partials are collected for the newest 64 unsealed heights (a sealed descendant covers 64
+blocks, and validator clients keep 64 slots open). Older ones keep only what we owe, and collect
+again as newer ones are sealed."""
 
 HEIGHTS_AHEAD: Final = 64
-"""Partials this far above our decided head are kept, one a peer and height; further ones are resent to us later."""
+"""Partials this far above our decided head are kept, one a peer and height; further ones are resent
+to us later."""
 
 
 def threshold(n: int) -> int:
@@ -58,6 +61,11 @@ class Refusal(Exception):
     def __init__(self, reason: Reason, detail: str, culprit: OperatorIndex | None = None) -> None:
         super().__init__(detail)
         self.reason, self.detail, self.culprit = reason, detail, culprit
+
+    def effect(self, link_peer: OperatorIndex | None) -> Refused:
+        return Refused(
+            reason=self.reason, link_peer=link_peer, culprit=self.culprit, detail=self.detail
+        )
 
 
 class Draft:
@@ -88,18 +96,29 @@ def restore(
         unsealed: signing roots of the decided heights without a SealRecord.
         records: whatever the log still holds; SealRecords of heights in `unsealed` win.
     """
-    open_heights = {height: Open(root=unsealed[height]) for height in sorted(unsealed)}
-    log = [each for each in records if each.message.term == config.term]
-    for record in log:
-        height = record.message.height
-        if isinstance(record, PartialRecord) and height in open_heights:
-            # A partial over another root than the decided one: stop rather than sign twice.
-            assert record.message.root == open_heights[height].root, f"sign-once at {height}"
-            open_heights[height] = Open(root=unsealed[height], own=record.message)
-    for record in log:
-        if isinstance(record, SealRecord):
-            open_heights.pop(record.message.height, None)
-    return State(head=head, open=open_heights)
+    log = [each.message for each in records if each.message.term == config.term]
+    sealed = {each.height for each in log if isinstance(each, GroupSignature)}
+    signed = {each.height: each for each in log if isinstance(each, PartialSignature)}
+    return State(
+        head=head,
+        open={
+            height: _opened(unsealed[height], signed.get(height))
+            for height in sorted(unsealed)
+            if height not in sealed
+        },
+        signed={height: signed[height] for height in sorted(signed) if height > head},
+    )
+
+
+def _opened(root: Root, own: PartialSignature | None) -> Open:
+    """A decided height, with the partial we made before a restart.
+
+    A partial over another root than the decided one is our bug: stop rather than sign twice.
+    """
+    if own is None:
+        return Open(root=root)
+    assert own.root == root, f"signed another root at height {own.height}"
+    return Open(root=root, own=own, partials={own.operator: own.signature})
 
 
 def step(state: State, event: Input, config: Config) -> Transition:
@@ -108,14 +127,7 @@ def step(state: State, event: Input, config: Config) -> Transition:
     try:
         _apply(draft, event)
     except Refusal as refusal:
-        draft.emit(
-            Refused(
-                reason=refusal.reason,
-                link_peer=getattr(event, "link_peer", None),
-                culprit=refusal.culprit,
-                detail=refusal.detail,
-            )
-        )
+        draft.emit(refusal.effect(getattr(event, "link_peer", None)))
     return Transition(state=draft.state, effects=tuple(draft.effects))
 
 
@@ -149,8 +161,9 @@ def upon_block_decided(draft: Draft, event: BlockDecided) -> None:
     early = state.early.get(height, {})
     draft.update(
         head=height,
-        open={**state.open, height: Open(root=event.root)},
+        open={**state.open, height: _opened(event.root, state.signed.get(height))},
         early={above: kept for above, kept in state.early.items() if above > height},
+        signed={above: kept for above, kept in state.signed.items() if above > height},
     )
     if not state.ticking:
         _tick(draft)
@@ -158,14 +171,7 @@ def upon_block_decided(draft: Draft, event: BlockDecided) -> None:
         try:
             upon_partial(draft, operator, early[operator])
         except Refusal as refusal:
-            draft.emit(
-                Refused(
-                    reason=refusal.reason,
-                    link_peer=operator,
-                    culprit=refusal.culprit,
-                    detail=refusal.detail,
-                )
-            )
+            draft.emit(refusal.effect(operator))
 
 
 def upon_own_partial(draft: Draft, event: OwnPartial) -> None:
@@ -191,12 +197,13 @@ def upon_own_partial(draft: Draft, event: OwnPartial) -> None:
     )
     draft.emit(Persist(record=PartialRecord(message=message)))
     draft.emit(Broadcast(message=message))
-    draft.update_open(height, own=message)
+    partials = {**known.partials, message.operator: message.signature}
+    draft.update_open(height, own=message, partials=partials)
     _try_seal(draft, height)
 
 
 def upon_partial(draft: Draft, peer: OperatorIndex, message: PartialSignature) -> None:
-    """One partial per (operator, height), from that operator's own link; late ones are answered with the seal."""
+    """One partial per (operator, height), on that operator's link; late ones get the seal."""
     state, config, height = draft.state, draft.config, message.height
     _check_term(message, config)
     if not 0 <= message.operator < config.n:
@@ -256,7 +263,8 @@ def upon_peer_connected(draft: Draft, event: PeerConnected) -> None:
 
 
 def upon_retransmit_due(draft: Draft) -> None:
-    """Until every height is sealed: resend our partials, ask for heights we cannot contribute to."""
+    """Until every height is sealed: resend our partials, ask for heights we cannot contribute
+    to."""
     for message in resend_owed(draft.state, draft.config):
         draft.emit(Broadcast(message=message))
     if draft.state.open:
@@ -266,7 +274,8 @@ def upon_retransmit_due(draft: Draft) -> None:
 
 
 def resend_owed(state: State, config: Config) -> tuple[Message, ...]:
-    """Our partial for each collecting height, or a request for it where our validator has not signed.
+    """Our partial for each collecting height, or a request for it where our validator has not
+    signed.
 
     Either makes a holder of the group signature answer with it.
     """
@@ -297,56 +306,44 @@ def _keep_early(draft: Draft, message: PartialSignature) -> None:
 
 
 def _try_seal(draft: Draft, height: Height) -> None:
-    """Combine the first threshold of partials; if that does not verify, find and exclude who lied, combine again."""
+    """Combine; if that does not verify, find and exclude who lied, and combine again."""
     needed = threshold(draft.config.n)
+    if len(draft.state.open[height].partials) < needed:
+        return
     signature = _combined(draft, height, needed)
-    if signature is None and len(_partials(draft, height)) >= needed:
+    if signature is None:
         _exclude_bad(draft, height)
         signature = _combined(draft, height, needed)
     if signature is not None:
         _seal(draft, height, signature)
 
 
-def _partials(draft: Draft, height: Height) -> dict[OperatorIndex, BLSSignature]:
-    known = draft.state.open[height]
-    partials = dict(known.partials)
-    if known.own is not None:
-        partials[known.own.operator] = known.own.signature
-    return partials
-
-
 def _combined(draft: Draft, height: Height, needed: int) -> BLSSignature | None:
-    """A verified group signature from the lowest-indexed `needed` partials, if they make one."""
-    partials = _partials(draft, height)
-    if len(partials) < needed:
+    """A verified group signature from the first `needed` partials by index, if they make one."""
+    known = draft.state.open[height]
+    if len(known.partials) < needed:
         return None
-    chosen = {each: partials[each] for each in sorted(partials)[:needed]}
+    chosen = {each: known.partials[each] for each in sorted(known.partials)[:needed]}
     try:
         signature = draft.config.combine(chosen)
     except InvalidInput:
         return None
-    root = draft.state.open[height].root
-    return signature if draft.config.verify_group(root, signature) else None
+    return signature if draft.config.verify_group(known.root, signature) else None
 
 
 def _exclude_bad(draft: Draft, height: Height) -> None:
-    """Verify each partial of the others by itself."""
-    known = draft.state.open[height]
-    bad = [
-        each
+    """Verify each partial by itself (also ours: a shell's mistake must not block the height)."""
+    known, verify = draft.state.open[height], draft.config.verify_partial
+    partials = {
+        each: known.partials[each]
         for each in sorted(known.partials)
-        if not draft.config.verify_partial(each, known.root, known.partials[each])
-    ]
+        if verify(each, known.root, known.partials[each])
+    }
+    bad = sorted(set(known.partials) - set(partials))
     for operator in bad:
         detail = f"partial of operator {operator} at height {height} does not verify"
-        draft.emit(
-            Refused(reason=Reason.BAD_PARTIAL, link_peer=operator, culprit=operator, detail=detail)
-        )
-    draft.update_open(
-        height,
-        partials={each: sig for each, sig in known.partials.items() if each not in bad},
-        excluded=known.excluded | frozenset(bad),
-    )
+        draft.emit(Refusal(Reason.BAD_PARTIAL, detail, operator).effect(operator))
+    draft.update_open(height, partials=partials, excluded=known.excluded | frozenset(bad))
 
 
 def _seal(draft: Draft, height: Height, signature: BLSSignature) -> None:

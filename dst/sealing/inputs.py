@@ -14,7 +14,8 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockDecided:
-    """The block at `height` is decided (its DecisionRecord is durable); `root` is its *signing* root.
+    """The block at `height` is decided (its DecisionRecord is durable); `root` is its *signing*
+    root.
 
     Fed in ascending order; repeating one is harmless.
     """
@@ -25,7 +26,8 @@ class BlockDecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnPartial:
-    """Our validator client signed. The shell has verified `signature` under our own share public key."""
+    """Our validator client signed. The shell has verified `signature` under our own share public
+    key."""
 
     height: Height
     root: Root
@@ -40,7 +42,8 @@ class PartialReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSignatureReceived:
-    """A group signature from a peer, or (link_peer = own index) one that the shell found elsewhere; verified here."""
+    """A group signature from a peer, or (link_peer = own index) one that the shell found elsewhere;
+    verified here."""
 
     link_peer: OperatorIndex
     message: GroupSignature

@@ -1,7 +1,8 @@
 """What operators say to each other to seal a decided block.
 
-Envelopes carry no identity signature: the link is authenticated, a partial is only taken from the operator it names, and
-every BLS signature is judged against the group's keys. Roots here are *signing roots* (block root and domain).
+Envelopes carry no identity signature: the link is authenticated, a partial is only taken from the
+    operator it names, and every BLS signature is judged against the group's keys. Roots here are
+    *signing roots* (block root and domain).
 """
 
 from typing import TypeAlias
@@ -14,7 +15,8 @@ from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Term
 class PartialSignature(
     msgspec.Struct, frozen=True, array_like=True, tag="partial", forbid_unknown_fields=True
 ):
-    """`operator`'s BLS share signature over `root`, the signing root of the block decided at (term, height)."""
+    """`operator`'s BLS share signature over `root`, the signing root of the block decided at (term,
+    height)."""
 
     term: Term
     height: Height
@@ -37,7 +39,8 @@ class GroupSignature(
 class PartialRequest(
     msgspec.Struct, frozen=True, array_like=True, tag="request", forbid_unknown_fields=True
 ):
-    """The sender lacks the group signature of `height`: answered by it, or else by the receiver's own partial."""
+    """The sender lacks the group signature of `height`: answered by it, or else by the receiver's
+    own partial."""
 
     term: Term
     height: Height

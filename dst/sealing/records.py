@@ -1,6 +1,7 @@
 """What the durable log holds for sealing: our own partials (sign-once), and the group signatures.
 
-A PartialRecord may be dropped once its height's SealRecord is durable; SealRecords are kept and served.
+A PartialRecord may be dropped once its height's SealRecord is durable; SealRecords are kept and
+served.
 """
 
 from typing import TypeAlias

@@ -1,6 +1,7 @@
 """State, configuration and transition of the sealing core: values, no behaviour.
 
-Invariant: a height at or below `head` that is not in `open` needs nothing more from this node (it is sealed).
+Invariant: a height at or below `head` that is not in `open` needs nothing more from this node (it
+    is sealed).
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +22,8 @@ RETRANSMIT_MS: Final = 500
 class Config:
     """Constants and the three pure functions of threshold BLS.
 
-    combine: partials by operator (exactly a threshold of them) -> group signature; may raise InvalidInput.
+    combine: partials by operator (exactly a threshold of them) -> group signature; may raise
+        InvalidInput.
     verify_group, verify_partial: over the signing root; False for anything malformed.
     """
 
@@ -38,7 +40,7 @@ class Open(msgspec.Struct, frozen=True, kw_only=True):
     """A decided height without group signature.
 
     own: our partial, owed to the others until the height is sealed.
-    partials: one per other operator, unverified until a combination fails.
+    partials: one per operator, our own included, unverified until a combination fails.
     excluded: operators whose partial was proven bad at this height.
     """
 
@@ -49,11 +51,18 @@ class Open(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """head: highest decided height. early: partials of heights not decided here yet. ticking: the timer runs."""
+    """What is owed.
+
+    head: highest decided height.
+    early: partials of heights not decided here yet (bounded).
+    signed: own partials above head, when the log of decisions was lost: sign-once still holds.
+    ticking: the timer runs.
+    """
 
     head: Height
     open: Mapping[Height, Open] = {}
     early: Mapping[Height, Mapping[OperatorIndex, PartialSignature]] = {}
+    signed: Mapping[Height, PartialSignature] = {}
     ticking: bool = False
 
 

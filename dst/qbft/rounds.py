@@ -1,0 +1,90 @@
+"""Where this node stands and what it says there: timers, entering a round, repetition, signing."""
+
+from dst.qbft import tables
+from dst.qbft.draft import Draft
+from dst.qbft.effects import (
+    Milestone,
+    Reached,
+    SetTimer,
+    TimerKind,
+)
+from dst.qbft.messages import (
+    CommitMessage,
+    Message,
+    Payload,
+    PrepareMessage,
+    SignedPrepare,
+    signing_digest,
+)
+from dst.qbft.state import Config, State
+from dst.spec.primitives import OperatorIndex, Round, leader_of
+
+
+def round_timeout_ms(config: Config, round_: Round) -> int:
+    """T(r) = min(T0 * 2^r, cap); the shift is bounded far above any cap."""
+    return min(config.round_timeout_ms << min(round_, 16), config.round_timeout_cap_ms)
+
+
+def start_round_timer(draft: Draft) -> None:
+    draft.update(timed=True)
+    set_timer(draft, TimerKind.ROUND)
+
+
+def set_timer(draft: Draft, kind: TimerKind) -> None:
+    state, config = draft.state, draft.config
+    delay = config.retransmit_ms
+    if kind is TimerKind.ROUND:
+        delay = round_timeout_ms(config, state.round)
+    draft.emit(SetTimer(kind=kind, height=state.height, round=state.round, delay_ms=delay))
+
+
+def enter_round(draft: Draft, round_: Round) -> None:
+    state = draft.state
+    draft.update(
+        round=round_,
+        timed=False,
+        accepted=None,
+        proposing=None,
+        prepares=tables.from_round(state.prepares, round_),
+        round_changes=tables.round_changes_from(state.round_changes, round_),
+    )
+    draft.emit(
+        Reached(milestone=Milestone.ROUND_CHANGE, height=state.height, round=round_, root=None)
+    )
+    set_timer(draft, TimerKind.RETRANSMIT)
+
+
+def note_seen(draft: Draft, sender: OperatorIndex, round_: Round) -> None:
+    seen = draft.state.seen
+    if round_ > seen.get(sender, -1):
+        draft.update(seen={**seen, sender: round_})
+
+
+def own_messages(state: State, config: Config) -> tuple[Message, ...]:
+    """What this node still stands by: this round's change, proposal and PREPARE; its latest
+    COMMIT."""
+    me = config.self_index
+    messages: list[Message] = [
+        each for each in state.round_changes.get(me, ()) if each.signed.payload.round == state.round
+    ]
+    if state.accepted is not None and state.accepted.signed.sender == me:
+        messages.append(state.accepted)
+    prepare = state.prepares.get(state.round, {}).get(me)
+    if prepare is not None:
+        messages.append(PrepareMessage(signed=prepare))
+    if state.lock is not None:
+        messages.append(CommitMessage(signed=state.lock.commit))
+    return tuple(messages)
+
+
+def sign(config: Config, payload: Payload) -> bytes:
+    return config.sign(signing_digest(config.chain_id, payload))
+
+
+def is_leader(draft: Draft) -> bool:
+    state, config = draft.state, draft.config
+    return leader_of(state.height, state.round, config.n) == config.self_index
+
+
+def own_prepare(draft: Draft) -> SignedPrepare | None:
+    return draft.state.prepares.get(draft.state.round, {}).get(draft.config.self_index)
