@@ -1,3 +1,1 @@
-"""Flags and files in, exit code out: main (front door), cluster (dealer), genesis (L2 genesis file)."""
-(L2 genesis file).
-"""
+"""Flags and files in, exit code out: main (front door), cluster (dealer), genesis (L2 genesis)."""

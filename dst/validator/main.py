@@ -1,0 +1,164 @@
+"""Start of the validator role: configuration, key share, store, client."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from dst.apis.beacon import BeaconClient
+from dst.crypto import bls, keystore
+from dst.runtime import config as config_files
+from dst.runtime import log as logs
+from dst.runtime.files import read_secret
+from dst.runtime.service import run_role, until
+from dst.spec.cluster import (
+    ClusterLock,
+    genesis_validators_root,
+    load_lock,
+    lock_proposer_domain,
+    lock_randao_domain,
+)
+from dst.spec.errors import BadConfig, InvalidInput
+from dst.spec.primitives import BLSPubkey, Slot
+from dst.validator.client import (
+    RESIGN_SLOTS,
+    Timing,
+    ValidatorClient,
+    log,
+    wait_until_synced,
+)
+from dst.validator.protection import FILE_NAME, ProtectionStore
+from dst.validator.signer import Signer
+from dst.validator.window import SlotWindow
+
+
+class ValidatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """validator.json. Paths are relative to the file's folder; `index` is 1-based; `beacon` is the
+    middleware's URL.
+    """
+
+    name: str
+    data_dir: str
+    lock: str
+    index: int
+    keystore: str
+    password_file: str
+    beacon: str
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a configuration file leads to, read and checked."""
+
+    config: ValidatorConfig
+    lock: ClusterLock
+    store_path: Path
+
+
+def run(config_path: Path, *, new: bool = False, rejoin: bool = False) -> int:
+    """Serve until SIGINT or SIGTERM. Returns the process's exit code (see `dst.runtime.service`).
+
+    Raises: BadConfig before anything is served.
+    """
+    setup = read_setup(config_path)
+    logs.configure(setup.config.name, setup.config.log_level)
+    share = load_share(setup, config_path)
+    store = open_store(setup, new=new, rejoin=rejoin)
+
+    async def main(stop: asyncio.Event) -> None:
+        async with BeaconClient(setup.config.beacon) as beacon:
+            log.info("ready", index=setup.config.index, beacon=setup.config.beacon)
+            await until(stop, _serve(setup, beacon, share, store, rejoin=rejoin))
+
+    try:
+        return run_role(main, log)
+    finally:
+        store.close()
+
+
+async def _serve(
+    setup: Setup,
+    beacon: BeaconClient,
+    share: bls.SecretShare,
+    store: ProtectionStore,
+    *,
+    rejoin: bool,
+) -> None:
+    timing = Timing(now=time.time)
+    if rejoin:
+        store.finish_rejoin(await wait_until_synced(beacon, timing))
+        log.info("rejoined", above_slot=store.minimum())
+    signer = Signer(
+        share,
+        store,
+        proposer_domain=lock_proposer_domain(setup.lock),
+        randao_domain=lock_randao_domain(setup.lock),
+    )
+    window = SlotWindow(first_slot(store, rejoined=rejoin))
+    await ValidatorClient(beacon, signer, setup.lock.chain, window, timing).run()
+
+
+def first_slot(store: ProtectionStore, *, rejoined: bool) -> Slot:
+    """Where to begin asking: at the newest slots on record again, but after a rejoin only above its
+    watermark.
+    """
+    lowest = store.minimum()
+    assert lowest is not None, "an open store has a record"
+    again = lowest if rejoined else store.newest() - RESIGN_SLOTS
+    return Slot(max(again, lowest, 0) + 1)
+
+
+def read_setup(config_path: Path) -> Setup:
+    """Raises: BadConfig naming file and field."""
+    config = config_files.load_json(config_path, ValidatorConfig, what="validator configuration")
+    lock = load_lock(config_files.resolve(config_path, config.lock))
+    if not 1 <= config.index <= lock.n:
+        raise BadConfig(f"{config_path}: index {config.index} is not one of 1..{lock.n}")
+    data_dir = config_files.resolve(config_path, config.data_dir)
+    return Setup(config=config, lock=lock, store_path=data_dir / FILE_NAME)
+
+
+def load_share(setup: Setup, config_path: Path) -> bls.SecretShare:
+    """The key share, checked against the lock. Raises: BadConfig."""
+    config = setup.config
+    path = config_files.resolve(config_path, config.keystore)
+    data = read_secret(path, what="keystore")
+    password_path = config_files.resolve(config_path, config.password_file)
+    password = read_secret(password_path, what="keystore password")
+    try:
+        share = keystore.decrypt(data, password.decode().rstrip("\r\n"))
+    except (InvalidInput, UnicodeDecodeError) as error:
+        raise BadConfig(f"keystore {path} with password {password_path}: {error}") from None
+    _check_share(setup.lock, config.index, bls.public_key(share), path)
+    return share
+
+
+def _check_share(lock: ClusterLock, index: int, pubkey: BLSPubkey, path: Path) -> None:
+    if lock.share_public_keys[index - 1] == pubkey:
+        return
+    owner = next(
+        (f"operator {i}" for i, key in enumerate(lock.share_public_keys, 1) if key == pubkey),
+        "no operator of this cluster",
+    )
+    raise BadConfig(f"keystore {path} holds the share of {owner}, not of operator {index}")
+
+
+def open_store(setup: Setup, *, new: bool, rejoin: bool) -> ProtectionStore:
+    """The store as the flags say: an existing one, a new one, or with `--rejoin` whichever there
+    is.
+
+    Raises: BadConfig when there is a key and no store (it may have held votes), or with `--new`
+    when there is one.
+    """
+    pubkey = setup.lock.share_public_keys[setup.config.index - 1]
+    root = genesis_validators_root(setup.lock)
+    path = setup.store_path
+    if new:
+        return ProtectionStore.create(path, pubkey=pubkey, genesis_validators_root=root)
+    if not rejoin:
+        return ProtectionStore.open(path, pubkey=pubkey, genesis_validators_root=root)
+    return ProtectionStore.open_for_rejoin(path, pubkey=pubkey, genesis_validators_root=root)
