@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from cryptography import x509
@@ -26,10 +26,11 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from dst.cli.genesis import dev_alloc, genesis_of
+from dst.cli.genesis import build_genesis, dev_alloc
 from dst.crypto import bls, keystore, tbls
 from dst.crypto.locks import lock_signing_root
 from dst.crypto.secp256k1 import IdentityKey
+from dst.execution.genesis import genesis_block_header
 from dst.runtime.files import write_atomic, write_secret
 from dst.spec.cluster import (
     ChainConfig,
@@ -53,16 +54,6 @@ CERTIFICATE_DAYS: Final = 3650
 cluster's.
 """
 CLOCK_SKEW: Final = timedelta(days=1)
-
-
-class GenesisHeader(Protocol):
-    """What the execution layer computes from a genesis file."""
-
-    @property
-    def hash(self) -> bytes: ...
-
-    @property
-    def state_root(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +90,7 @@ def create_cluster(
         raise BadConfig(f"{directory} already holds a cluster; choose another folder")
     draft = _chain_config(name, chain or {})
     accounts = {**(dev_alloc() if draft.dev else {}), **(alloc or {})}
-    genesis = genesis_of(draft, accounts)
+    genesis = build_genesis(draft, accounts)
     final = msgspec.structs.replace(draft, l2_genesis_hash=_genesis_hash(genesis))
     group = bls.SecretShare.generate()
     shares = tbls.split(group, operators, quorum(operators))
@@ -141,11 +132,11 @@ def _chain_config(name: str, overrides: Mapping[str, object]) -> ChainConfig:
 
 
 def _genesis_hash(genesis: Mapping[str, object]) -> Hash32:
-    # The execution layer brings py-evm with it: only the dealer pays for that import.
-    from dst.execution.genesis import genesis_block_header
-
-    header: GenesisHeader = genesis_block_header(genesis)
-    return Hash32(bytes(header.hash))
+    """Hash of block 0. Raises: BadConfig when the accounts are not in geth's form."""
+    try:
+        return Hash32(bytes(genesis_block_header(genesis).hash))
+    except InvalidInput as error:
+        raise BadConfig(f"genesis: {error}") from error
 
 
 # --- Keys -----------------------------------------------------------------------------------------
