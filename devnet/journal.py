@@ -1,11 +1,12 @@
-"""The one list of what was observed in a run: appended to, waited on, fed to the live checkers, written to disk.
+"""The one list of what was observed in a run: appended to, waited on, fed to the live checkers,
+written to disk.
 
-Everything that learns something (event tails, load, probes, injector) records it here, in the shared clock
-CLOCK_MONOTONIC; everything that must wait for something waits here. One asyncio loop, no locks.
+Everything that learns something (event tails, load, probes, injector) records it here, in the
+shared clock CLOCK_MONOTONIC; everything that must wait for something waits here. One asyncio loop,
+no locks.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import IO, Final
 
 from devnet.checkers import live_checkers
 from devnet.checkers.base import LiveChecker
+from devnet.clock import now
 from devnet.model.history import (
     Event,
     EventKind,
@@ -26,7 +28,8 @@ from devnet.model.history import (
 from devnet.model.verdict import Violation
 
 MAX_RECORDS: Final = 2_000_000
-"""About an hour of ten operators under load; a run that fills it is broken, and says so instead of eating memory."""
+"""About an hour of ten operators under load; a run that fills it is broken, and says so instead of
+eating memory."""
 
 
 class JournalFull(RuntimeError):
@@ -117,10 +120,10 @@ class Journal:
 
     async def until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Wait until `condition` holds (looked at after each new record); False when time is up."""
-        deadline = time.monotonic() + timeout
+        deadline = now() + timeout
         while not condition():
             self._changed.clear()
-            left = deadline - time.monotonic()
+            left = deadline - now()
             if left <= 0:
                 return False
             try:

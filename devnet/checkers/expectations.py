@@ -1,9 +1,12 @@
-"""What one scenario promises beyond the standing invariants, as checkers: `Scenario -> (History -> Verdict, ...)`.
+"""What one scenario promises beyond the standing invariants, as checkers: `Scenario -> (History ->
+Verdict, ...)`.
 
-All spans come from the fault receipts (verified to revert requested, and to healed), never from the plan.
+All spans come from the fault receipts (verified to revert requested, and to healed), never from the
+plan.
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 
 from devnet.checkers.base import Checker, judge, judge_within
@@ -52,7 +55,10 @@ def standing_span(history: History) -> tuple[float, float] | None:
 
 
 def disturbed_span(history: History) -> tuple[float, float] | None:
-    """From the first request to the last proven heal (or revert): where gaps are the faults' doing."""
+    """From the first request to the last proven heal (or revert): where gaps are the faults'
+    doing."""
+    if any(fault.verified is None for fault in history.faults):
+        return None
     starts = [fault.requested for fault in history.faults]
     ends = [fault.healed or fault.reverted for fault in history.faults]
     known = [end for end in ends if end is not None]
@@ -107,7 +113,8 @@ def _round_violation(event: Event) -> Violation:
 
 
 def first_sealed(history: History) -> list[Event]:
-    """The first report of each sealed height, in order of time: when the chain as a whole moved on."""
+    """The first report of each sealed height, in order of time: when the chain as a whole moved
+    on."""
     first: dict[int, Event] = {}
     for event in history.events:
         if event.kind is EventKind.SEALED:
@@ -133,12 +140,13 @@ def check_progress(history: History, wanted: int) -> Verdict:
 
 
 def worst_gap(history: History) -> tuple[float, Event] | None:
-    """Longest time between two consecutive sealed blocks that touches the disturbed span, and the block after it."""
+    """Longest time between two consecutive sealed blocks that touches the disturbed span, and the
+    block after it."""
     span = disturbed_span(history)
     sealed = first_sealed(history)
     if span is None or len(sealed) < 2:
         return None
-    pairs = zip(sealed, sealed[1:], strict=False)
+    pairs = pairwise(sealed)
     touching = [
         (after.monotonic - before.monotonic, after)
         for before, after in pairs
@@ -165,7 +173,8 @@ def check_gap(history: History, limit: Duration) -> Verdict:
 
 
 def rejoined_at(history: History, fault: FaultReceipt, node: str) -> float | None:
-    """When `node` had caught up with what was decided at the heal and, if an operator, voted above it."""
+    """When `node` had caught up with what was decided at the heal and, if an operator, voted above
+    it."""
     assert fault.healed is not None, "asked about healed faults only"
     healed = fault.healed
     head = max((e.height for e in history.events if e.monotonic <= healed), default=0)
@@ -184,7 +193,8 @@ def hit_nodes(history: History, fault: FaultReceipt) -> tuple[str, ...]:
 
 
 def check_rejoin(history: History, limit: Duration) -> Verdict:
-    """Every disturbed node catches up, and operators vote again, within `limit` of the proven heal."""
+    """Every disturbed node catches up, and operators vote again, within `limit` of the proven
+    heal."""
     bound = limit.in_seconds(history.setup.slot_seconds)
     healed = [fault for fault in history.faults if fault.healed is not None]
     if len(healed) < len(history.faults):
@@ -216,7 +226,8 @@ def _last_seen(events: Iterable[Event]) -> float:
 
 
 def check_standstill(history: History) -> Verdict:
-    """The cluster was really without a quorum, for longer than the in-flight grace: else S14 proved nothing."""
+    """The cluster was really without a quorum, for longer than the in-flight grace: else S14 proved
+    nothing."""
     operators = len(history.setup.operators)
     looked = [
         fault.revert_requested - fault.verified - GRACE_SECONDS

@@ -26,7 +26,8 @@ class Hit:
 def hit_at(events: Iterable[Event], moment: float) -> Hit:
     """Height, round and phase of consensus at `moment` (CLOCK_MONOTONIC).
 
-    The newest decided height counts as the current one until anybody reports it sealed; then the next one does.
+    The newest decided height counts as the current one until anybody reports it sealed; then the
+    next one does.
     """
     known = [event for event in events if event.monotonic <= moment]
     decided = [event for event in known if event.kind is EventKind.DECIDED]

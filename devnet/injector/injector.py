@@ -1,15 +1,17 @@
-"""Applies one planned fault and takes it back, recording its receipt again each time a moment becomes known.
+"""Applies one planned fault and takes it back, recording its receipt again each time a moment
+becomes known.
 
-Order of reverts (toxiproxy-measured: a call on a link whose end is frozen can hang): thaw processes, start processes,
-then touch links. `restore` does that for whatever still stands when a run is broken off.
+Order of reverts (toxiproxy-measured: a call on a link whose end is frozen can hang): thaw
+processes, start processes, then touch links. `restore` does that for whatever still stands when a
+run is broken off.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from devnet.clock import now
 from devnet.injector.hit import hit_at
 from devnet.injector.surface import CannotInject, Links, Nodes
 from devnet.injector.targets import leader_name
@@ -36,7 +38,8 @@ class PlannedFault:
 
 
 def components_of(fault: PlannedFault, operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """Live operators by connected component while the fault stands; empty when connectivity is untouched."""
+    """Live operators by connected component while the fault stands; empty when connectivity is
+    untouched."""
     match fault.kind:
         case FaultKind.KILL | FaultKind.FREEZE:
             alive = tuple(name for name in operators if name not in fault.targets)
@@ -48,7 +51,8 @@ def components_of(fault: PlannedFault, operators: Sequence[str]) -> tuple[tuple[
 
 
 def disturbed_by(fault: PlannedFault, operators: Sequence[str]) -> tuple[str, ...]:
-    """Nodes that no longer count as having stayed up: those hit, and those left in a group without a quorum."""
+    """Nodes that no longer count as having stayed up: those hit, and those left in a group without
+    a quorum."""
     if fault.kind is not FaultKind.PARTITION:
         return fault.targets
     needed = quorum(len(operators))
@@ -80,15 +84,16 @@ class Injector:
         self._standing: dict[str, tuple[PlannedFault, FaultReceipt]] = {}
 
     async def apply(self, fault: PlannedFault) -> FaultReceipt:
-        """Inject and prove. An error is in the receipt, not raised: the run goes on to clean up and ends inconclusive."""
+        """Inject and prove. An error is in the receipt, not raised: the run goes on to clean up and
+        ends inconclusive."""
         receipt = self._requested(fault)
         self._standing[fault.id] = (fault, receipt)
         try:
             await self._inject(fault)
-            receipt = self._note(fault, receipt, applied=time.monotonic())
+            receipt = self._note(fault, receipt, applied=now())
             receipt = self._locate(fault, receipt)
             await self._prove(fault)
-            receipt = self._note(fault, receipt, verified=time.monotonic())
+            receipt = self._note(fault, receipt, verified=now())
         except CannotInject as error:
             receipt = self._note(fault, receipt, error=str(error))
         return receipt
@@ -96,12 +101,12 @@ class Injector:
     async def revert(self, fault: PlannedFault) -> FaultReceipt:
         """Take back and prove that the network is whole again."""
         _, receipt = self._standing[fault.id]
-        receipt = self._note(fault, receipt, revert_requested=time.monotonic())
+        receipt = self._note(fault, receipt, revert_requested=now())
         try:
             await self._take_back(fault)
-            receipt = self._note(fault, receipt, reverted=time.monotonic())
+            receipt = self._note(fault, receipt, reverted=now())
             await self._prove_whole(fault)
-            receipt = self._note(fault, receipt, healed=time.monotonic())
+            receipt = self._note(fault, receipt, healed=now())
         except CannotInject as error:
             receipt = self._note(fault, receipt, error=f"revert: {error}")
         del self._standing[fault.id]
@@ -119,7 +124,7 @@ class Injector:
             id=fault.id,
             kind=str(fault.kind),
             targets=disturbed_by(fault, operators),
-            requested=time.monotonic(),
+            requested=now(),
             components=components_of(fault, operators),
             hits_leader=fault.kind is not FaultKind.LATENCY
             and fault.targets == (leader_name(operators, fault.aimed_height),),

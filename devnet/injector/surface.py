@@ -1,4 +1,5 @@
-"""What a fault needs of the network under test; the runner builds these over a backend and the Toxiproxies."""
+"""What a fault needs of the network under test; the runner builds these over a backend and the
+Toxiproxies."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,7 +8,8 @@ from devnet.model.fault import CutMode
 
 
 class CannotInject(Exception):
-    """The network refused, or did not get there in time; the message becomes the receipt's error."""
+    """The network refused, or did not get there in time; the message becomes the receipt's
+    error."""
 
 
 class Nodes(Protocol):

@@ -1,4 +1,5 @@
-"""From roles to names, and from sizes to groups: pure, all chance from the random generator that is passed in."""
+"""From roles to names, and from sizes to groups: pure, all chance from the random generator that is
+passed in."""
 
 import random
 from collections.abc import Sequence

@@ -8,7 +8,8 @@ from enum import StrEnum
 
 class FaultKind(StrEnum):
     KILL = "kill"
-    """SIGKILL to every role of the node at once; its Toxiproxy lives on. Reverted by starting the roles again."""
+    """SIGKILL to every role of the node at once; its Toxiproxy lives on. Reverted by starting the
+    roles again."""
     FREEZE = "freeze"
     """Every role of the node stopped as by SIGSTOP; reverted by letting them run on."""
     PARTITION = "partition"
@@ -21,9 +22,11 @@ class CutMode(StrEnum):
     """How a cut looks to its two ends: four different code paths in the node under test."""
 
     DROP = "drop"
-    """Established connections close, new ones are accepted and closed: lost messages, reconnect, resend."""
+    """Established connections close, new ones are accepted and closed: lost messages, reconnect,
+    resend."""
     HOLD = "hold"
-    """Nothing moves and nothing closes; held bytes arrive, in order, after the heal: late messages."""
+    """Nothing moves and nothing closes; held bytes arrive, in order, after the heal: late
+    messages."""
     REFUSE = "refuse"
     """Connections close and new ones are refused at once: error paths, retry storms."""
     BLACKHOLE = "blackhole"
@@ -31,7 +34,8 @@ class CutMode(StrEnum):
 
 
 class Phase(StrEnum):
-    """How far a height had come when a fault hit: the last thing any event stream said of it by then."""
+    """How far a height had come when a fault hit: the last thing any event stream said of it by
+    then."""
 
     IDLE = "idle"
     """Nothing yet: the slot had not begun, or the leader was still building."""

@@ -1,8 +1,10 @@
-"""A scenario as frozen values: which network, which load, which faults when and until when, and what must hold.
+"""A scenario as frozen values: which network, which load, which faults when and until when, and
+what must hold.
 
-The written form is YAML (`devnet/scenarios/*.yaml`, read by `devnet.scenarios.parse`). Durations may be given in slots and
-counts of heights as `n` (the number of operators), so that one file fits a cluster of 4 at 1 s and one of 7 at 2 s.
-Targets are roles ("leader", "random"): they become names only when the fault fires, and then stand in `resolved.yaml`.
+The written form is YAML (`devnet/scenarios/*.yaml`, read by `devnet.scenarios.parse`). Durations
+may be given in slots and counts of heights as `n` (the number of operators), so that one file fits
+a cluster of 4 at 1 s and one of 7 at 2 s. Targets are roles ("leader", "random"): they become names
+only when the fault fires, and then stand in `resolved.yaml`.
 """
 
 from dataclasses import dataclass, field
@@ -47,12 +49,14 @@ class Trigger(StrEnum):
     START = "start"
     """As soon as the load runs and the start heights are sealed."""
     DECIDED = "decided"
-    """On the first `decided` event any stream reports after that: the next height's leader is then known."""
+    """On the first `decided` event any stream reports after that: the next height's leader is then
+    known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class At:
-    """When a fault fires: the trigger, or the revert of the fault named by `after`; then the delay."""
+    """When a fault fires: the trigger, or the revert of the fault named by `after`; then the
+    delay."""
 
     trigger: Trigger = Trigger.START
     after: str | None = None
@@ -61,9 +65,11 @@ class At:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Until:
-    """When a fault is reverted: `heights` decided from the height it hit on, and at least `hold` after its proof.
+    """When a fault is reverted: `heights` decided from the height it hit on, and at least `hold`
+    after its proof.
 
-    `timeout` bounds the wait for heights: a chain that stands still must not leave the fault standing for ever.
+    `timeout` bounds the wait for heights: a chain that stands still must not leave the fault
+    standing for ever.
     """
 
     heights: Count = Count()
@@ -94,7 +100,8 @@ class LinkClass(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault. Which of the optional fields apply follows from `kind` (the parser refuses the others)."""
+    """One fault. Which of the optional fields apply follows from `kind` (the parser refuses the
+    others)."""
 
     id: str
     kind: FaultKind
@@ -124,15 +131,18 @@ class Expect:
 
     round_changes: RoundChanges = RoundChanges.ANY
     settle_in: Count = Count()
-    """Heights after the fault's proof in which a forbidden round change is still forgiven (a timer may be running)."""
+    """Heights after the fault's proof in which a forbidden round change is still forgiven (a timer
+    may be running)."""
     no_progress: bool = False
-    """The faults leave no quorum, and the proven span is long enough to show that nothing is decided (S14)."""
+    """The faults leave no quorum, and the proven span is long enough to show that nothing is
+    decided (S14)."""
     progress: Count = Count()
     """Heights that must be sealed while the faults stand; fewer is a fail of liveness."""
     gap: Duration | None = None
     """Longest time between consecutive sealed blocks while faults stand (None: not bounded)."""
     rejoin: Duration | None = None
-    """From the revert until every target has caught up, and (operators) votes again. None: not asked."""
+    """From the revert until every target has caught up, and (operators) votes again. None: not
+    asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

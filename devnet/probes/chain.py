@@ -1,19 +1,21 @@
-"""The end state as every node serves it: blocks, receipts, and the group signatures, each verified under the genesis key.
+"""The end state as every node serves it: blocks, receipts, and the group signatures, each verified
+under the genesis key.
 
 Reads go over `probe>` links and run in parallel over nodes, one block after another within a node.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
+from devnet.clock import now
 from devnet.model.history import BlockRead, GroupSignatureSeen, ReceiptSeen, Record
 from devnet.probes.rpc import RpcRefused, RpcUnknown
 
 READ_ATTEMPTS: Final = 3
 MAX_RECEIPTS: Final = 500
-"""Receipts asked for at the end of a run, newest first; the blocks read from every node cover the others."""
+"""Receipts asked for at the end of a run, newest first; the blocks read from every node cover the
+others."""
 
 
 class Endpoint(Protocol):
@@ -31,7 +33,8 @@ class SealReader(Protocol):
 
 
 def block_of(node: str, answer: dict[str, Any]) -> BlockRead:
-    """A record from `eth_getBlockByNumber(n, false)`. Raises: KeyError, ValueError on another shape."""
+    """A record from `eth_getBlockByNumber(n, false)`. Raises: KeyError, ValueError on another
+    shape."""
     return BlockRead(
         node=node,
         height=int(answer["number"], 16),
@@ -80,7 +83,7 @@ async def read_receipt(endpoint: Endpoint, transaction: str) -> ReceiptSeen | No
             height=int(answer["blockNumber"], 16),
             index=int(answer["transactionIndex"], 16),
             node=endpoint.name,
-            monotonic=time.monotonic(),
+            monotonic=now(),
         )
     except (RpcRefused, RpcUnknown, KeyError, TypeError, ValueError):
         return None
@@ -95,7 +98,8 @@ async def read_end_state(
     last: int,
     record: Callable[[Record], None],
 ) -> None:
-    """Record blocks first..last of every node, their group signatures, and receipts of the load's transactions.
+    """Record blocks first..last of every node, their group signatures, and receipts of the load's
+    transactions.
 
     Raises: RpcUnknown, RpcRefused when a node cannot be read: the run then has no evidence.
     """

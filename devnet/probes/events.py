@@ -1,7 +1,9 @@
-"""Tail of one node's `GET /dst/v1/events`: every event becomes a record, across restarts, freezes and reconnects.
+"""Tail of one node's `GET /dst/v1/events`: every event becomes a record, across restarts, freezes
+and reconnects.
 
-The stream opens with `hello`, whose `boot` changes when the process does. Same boot: resume after the last event seen.
-New boot: read it from its beginning, because everything since the start of that process is news.
+The stream opens with `hello`, whose `boot` changes when the process does. Same boot: resume after
+the last event seen. New boot: read it from its beginning, because everything since the start of
+that process is news.
 """
 
 import asyncio
@@ -21,7 +23,8 @@ RECONNECT_SECONDS: Final = 0.1
 
 
 def record_of(node: str, event: WireEvent) -> Event:
-    """An event as the history keeps it; `node` is whose stream told it, whatever the event says of itself."""
+    """An event as the history keeps it; `node` is whose stream told it, whatever the event says of
+    itself."""
     return Event(
         kind=EventKind(event.kind.value),
         node=node,
@@ -39,7 +42,8 @@ def record_of(node: str, event: WireEvent) -> Event:
 class EventTail:
     """Feeds `record` until cancelled.
 
-    boots: processes seen behind this address; 2 after one restart. connected: a hello came on the present connection.
+    boots: processes seen behind this address; 2 after one restart. connected: a hello came on the
+    present connection.
     """
 
     def __init__(self, node: str, beacon_url: str, record: Callable[[Record], None]) -> None:
@@ -82,7 +86,8 @@ class EventTail:
         if known != hello.boot:
             self.boots += 1
         if known is not None and known != hello.boot:
-            # We asked this process for what came after an event of its predecessor: ask again, from its beginning.
+            # We asked this process for what came after an event of its predecessor: ask again, from
+            # its beginning.
             self._last = 0
             return False
         self.connected.set()

@@ -1,4 +1,5 @@
-"""JSON-RPC over HTTP as the harness needs it: a deadline on every call, and an unknown outcome told from a refusal."""
+"""JSON-RPC over HTTP as the harness needs it: a deadline on every call, and an unknown outcome told
+from a refusal."""
 
 import asyncio
 import itertools
@@ -38,7 +39,10 @@ class Rpc:
         """Raises: RpcRefused; RpcUnknown on time-out, broken connection or an unreadable answer."""
         body = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
         try:
-            async with asyncio.timeout(self._timeout), self._session.post(self.url, json=body) as got:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._session.post(self.url, json=body) as got,
+            ):
                 answer = await got.json(content_type=None)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise RpcUnknown(f"{method} at {self.url}: {type(error).__name__} {error}") from error

@@ -1,12 +1,14 @@
-"""Group signatures as a node serves them. Only what verifies under the key of the genesis files is evidence.
+"""Group signatures as a node serves them. Only what verifies under the key of the genesis files is
+evidence.
 
-Blocks are asked for by root, every root that any node ever reported: two roots at one height are both looked up.
+Blocks are asked for by root, every root that any node ever reported: two roots at one height are
+both looked up.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from devnet.clock import now
 from devnet.model.history import Event, GroupSignatureSeen
 from dst.apis.beacon import BeaconClient
 from dst.crypto.bls import verify
@@ -67,9 +69,7 @@ class BeaconSeals:
                     found.append(seen)
         return found
 
-    async def _read(
-        self, client: BeaconClient, term: int, root: Root
-    ) -> GroupSignatureSeen | None:
+    async def _read(self, client: BeaconClient, term: int, root: Root) -> GroupSignatureSeen | None:
         wire = await client.block(root)
         if wire is None or not wire.is_sealed:
             return None
@@ -85,5 +85,5 @@ class BeaconSeals:
             signature=to_hex(wire.signature),
             source=f"{self.name}.beacon",
             term=term,
-            monotonic=time.monotonic(),
+            monotonic=now(),
         )

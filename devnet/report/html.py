@@ -1,12 +1,14 @@
 """The page of one run: self-contained HTML with inline SVG, no script, no outside asset.
 
-Top to bottom: verdict and how to run it again; heights over time with the fault bands; gaps between sealed blocks;
-verdicts; fault receipts. Everything is computed from the history and the verdicts alone.
+Top to bottom: verdict and how to run it again; heights over time with the fault bands; gaps between
+sealed blocks; verdicts; fault receipts. Everything is computed from the history and the verdicts
+alone.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import Final
 
 from devnet.checkers.expectations import first_sealed
@@ -32,14 +34,17 @@ OUTCOME_COLOUR: Final = {
     Outcome.VACUOUS: "#6e7781",
 }
 
-_STYLE: Final = """
-:root{color-scheme:light dark;--fg:#1f2328;--bg:#fff;--line:#d0d7de;--soft:#59636e}
+_STYLE: Final = """ :root{color-scheme:light
+dark;--fg:#1f2328;--bg:#fff;--line:#d0d7de;--soft:#59636e}
 @media(prefers-color-scheme:dark){:root{--fg:#e6edf3;--bg:#0d1117;--line:#30363d;--soft:#9198a1}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg);max-width:1000px;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;width:100%;margin:.5rem 0 1.5rem}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
-th{color:var(--soft);font-weight:600}code{font-size:90%}svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--soft)}
-.badge{display:inline-block;padding:.1rem .6rem;border-radius:1rem;color:#fff;font-weight:600}.soft{color:var(--soft)}
-"""
+body{font:15px/1.5
+system-ui,sans-serif;color:var(--fg);background:var(--bg);max-width:1000px;margin:2rem
+auto;padding:0 1rem} table{border-collapse:collapse;width:100%;margin:.5rem 0
+1.5rem}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid
+var(--line);vertical-align:top}
+th{color:var(--soft);font-weight:600}code{font-size:90%}svg{width:100%;height:auto}svg
+text{font:11px system-ui,sans-serif;fill:var(--soft)} .badge{display:inline-block;padding:.1rem
+.6rem;border-radius:1rem;color:#fff;font-weight:600}.soft{color:var(--soft)}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,14 +91,17 @@ def render_html(
 
 
 def _badge(outcome: Outcome) -> str:
-    return f'<span class="badge" style="background:{OUTCOME_COLOUR[outcome]}">{outcome.value}</span>'
+    return (
+        f'<span class="badge" style="background:{OUTCOME_COLOUR[outcome]}">{outcome.value}</span>'
+    )
 
 
 def _header(summary: RunSummary, replay: str) -> str:
     reason = f" {escape(summary.reason)}" if summary.reason else ""
     facts = (
         f"gap {seconds_text(summary.gap)} · recovery {seconds_text(summary.recovery)} · "
-        f"{summary.tx_ok} transactions accepted, {summary.tx_lost} lost · took {summary.seconds:.0f} s"
+        f"{summary.tx_ok} transactions accepted, {summary.tx_lost} lost · "
+        f"took {summary.seconds:.0f} s"
     )
     return (
         f"<p>{_badge(summary.outcome)}{reason}</p><p class=soft>{facts}</p>"
@@ -103,8 +111,9 @@ def _header(summary: RunSummary, replay: str) -> str:
 
 def _legend() -> str:
     return (
-        "<p class=soft>Solid band: the fault certainly stood (probe to revert). Pale band: it was being applied or "
-        "taken back, the network may have been either. Ticks at the foot: round changes.</p>"
+        "<p class=soft>Solid band: the fault certainly stood (probe to revert). Pale band: it was "
+        "being applied or taken back, the network may have been either. Ticks at the foot: round "
+        "changes.</p>"
     )
 
 
@@ -159,7 +168,9 @@ def _step_line(
     for moment, height in steps[1:]:
         path += f"H{axis.x(moment):.1f}V{axis.y(height) - shift:.1f}"
     path += f"H{axis.x(axis.end):.1f}"
-    label = f'<text x="{LEFT + 6}" y="{16 + 13 * index}" style="fill:{colour}">{escape(name)}</text>'
+    label = (
+        f'<text x="{LEFT + 6}" y="{16 + 13 * index}" style="fill:{colour}">{escape(name)}</text>'
+    )
     return f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>{label}'
 
 
@@ -205,7 +216,9 @@ def _round_changes(history: History, axis: _Axis) -> str:
     for event in history.events:
         if event.kind is EventKind.ROUND_CHANGE and event.monotonic >= axis.start:
             x = axis.x(event.monotonic)
-            ticks.append(f'<line x1="{x:.1f}" y1="{foot - 8}" x2="{x:.1f}" y2="{foot}" stroke="#cf222e"/>')
+            ticks.append(
+                f'<line x1="{x:.1f}" y1="{foot - 8}" x2="{x:.1f}" y2="{foot}" stroke="#cf222e"/>'
+            )
     return "".join(ticks)
 
 
@@ -214,16 +227,19 @@ def _gaps_svg(history: History) -> str:
     sealed = [event for event in first_sealed(history) if event.monotonic >= start]
     gaps = [
         (after.monotonic, after.monotonic - before.monotonic, after.height)
-        for before, after in zip(sealed, sealed[1:], strict=False)
+        for before, after in pairwise(sealed)
     ]
     high = max((gap for _, gap, _ in gaps), default=1.0)
-    axis = _Axis(start=start, end=end, low=0.0, high=max(high, history.setup.slot_seconds), tall=GAPS_TALL)
+    axis = _Axis(
+        start=start, end=end, low=0.0, high=max(high, history.setup.slot_seconds), tall=GAPS_TALL
+    )
     parts = [_bands(history, axis), _grid(axis), _slot_line(history, axis)]
     foot = GAPS_TALL - 24
     for moment, gap, height in gaps:
         x, y = axis.x(moment), axis.y(gap)
+        tall = max(foot - y, 0.5)
         parts.append(
-            f'<rect x="{x - 2:.1f}" y="{y:.1f}" width="4" height="{max(foot - y, 0.5):.1f}" fill="#4269d0">'
+            f'<rect x="{x - 2:.1f}" y="{y:.1f}" width="4" height="{tall:.1f}" fill="#4269d0">'
             f"<title>height {height}: {gap:.2f} s</title></rect>"
         )
     return _svg(parts, GAPS_TALL, "seconds between sealed blocks")
@@ -252,8 +268,12 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> str:
     rows = []
     for verdict in verdicts:
         said = "<br>".join(escape(violation.summary) for violation in verdict.violations)
-        figure = "" if verdict.bound is None else f"{_figure(verdict.measured)} / {verdict.bound:.2f}"
-        rows.append((escape(verdict.checker), _badge(verdict.outcome), figure, said or escape(verdict.note)))
+        figure = (
+            "" if verdict.bound is None else f"{_figure(verdict.measured)} / {verdict.bound:.2f}"
+        )
+        rows.append(
+            (escape(verdict.checker), _badge(verdict.outcome), figure, said or escape(verdict.note))
+        )
     return _table(("invariant", "verdict", "measured / bound", "what was looked at"), rows)
 
 
@@ -263,7 +283,17 @@ def _figure(value: float | None) -> str:
 
 def _fault_table(history: History) -> str:
     start, _ = _span(history)
-    head = ("fault", "what", "hit at", "requested", "applied", "verified", "revert", "healed", "error")
+    head = (
+        "fault",
+        "what",
+        "hit at",
+        "requested",
+        "applied",
+        "verified",
+        "revert",
+        "healed",
+        "error",
+    )
     rows = [_fault_row(fault, start) for fault in history.faults]
     return _table(head, rows)
 

@@ -11,7 +11,8 @@ def render_junit(
 ) -> str:
     """`replay` is the command that runs the same plan again; it closes every failure text.
 
-    Inconclusive and vacuous verdicts are errors, not failures: nothing broke, but nothing was shown either.
+    Inconclusive and vacuous verdicts are errors, not failures: nothing broke, but nothing was shown
+    either.
     """
     failures = sum(verdict.outcome is Outcome.FAIL for verdict in verdicts)
     errors = sum(v.outcome in (Outcome.INCONCLUSIVE, Outcome.VACUOUS) for v in verdicts)

@@ -84,7 +84,8 @@ def target_of(fault: FaultReceipt) -> str:
 
 
 def transactions_of(history: History) -> tuple[int, int]:
-    """(accepted, lost) by hash: answered by operators no fault touched; lost when n heights did not suffice."""
+    """(accepted, lost) by hash: answered by operators no fault touched; lost when n heights did not
+    suffice."""
     disturbed = {name for fault in history.faults for name in fault.targets}
     accepted = {
         item.hash: item.answered

@@ -13,7 +13,10 @@ def seconds_text(value: float | None) -> str:
 def render_columns(rows: Sequence[Sequence[str]]) -> str:
     """Align left; the first row is the head."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(line.rstrip() for line in lines)
 
@@ -37,7 +40,8 @@ def _row(number: int, run: RunSummary) -> tuple[str, ...]:
 
 
 def render_campaign(campaign: CampaignSummary) -> str:
-    """Table, one line of percentiles, and for every run that did not pass the reason and where it is kept."""
+    """Table, one line of percentiles, and for every run that did not pass the reason and where it
+    is kept."""
     rows = [_HEAD, *(_row(number, run) for number, run in enumerate(campaign.runs, 1))]
     parts = [render_columns(rows), "", _percentiles(campaign)]
     for number, run in enumerate(campaign.runs, 1):
@@ -53,5 +57,6 @@ def _percentiles(campaign: CampaignSummary) -> str:
         f"{campaign.scenario} on {campaign.backend}, n = {campaign.operators}, "
         f"{campaign.slot_seconds:g} s slots: {passed} of {len(campaign.runs)} passed; "
         f"gap p50 {seconds_text(campaign.gap_p50)}, p99 {seconds_text(campaign.gap_p99)}; "
-        f"recovery p50 {seconds_text(campaign.recovery_p50)}, p99 {seconds_text(campaign.recovery_p99)}"
+        f"recovery p50 {seconds_text(campaign.recovery_p50)}, "
+        f"p99 {seconds_text(campaign.recovery_p99)}"
     )

@@ -1,4 +1,5 @@
-"""From a scenario's fault to a `PlannedFault`: roles resolved, random draws made, all from the run's seed. Pure."""
+"""From a scenario's fault to a `PlannedFault`: roles resolved, random draws made, all from the
+run's seed. Pure."""
 
 import random
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from dst.spec.errors import BadConfig
 
 
 def rng_for(seed: int, fault_id: str, purpose: str) -> random.Random:
-    """A generator of its own for each draw: adding a fault to a scenario leaves the draws of the others alone."""
+    """A generator of its own for each draw: adding a fault to a scenario leaves the draws of the
+    others alone."""
     return random.Random(f"{seed}/{fault_id}/{purpose}")
 
 
@@ -30,7 +32,8 @@ def require_fits(scenario: Scenario, operators: int, followers: int) -> None:
     """Raises: BadConfig when the network is too small for the scenario."""
     if operators < scenario.min_operators:
         raise BadConfig(
-            f"{scenario.name} needs at least {scenario.min_operators} operators, the network has {operators}"
+            f"{scenario.name} needs at least {scenario.min_operators} operators, "
+            f"the network has {operators}"
         )
     for fault in scenario.faults:
         if fault.split and sum(fault.split) != operators:
@@ -100,7 +103,8 @@ def _links_of(
 
 
 def resolved_yaml(scenario: Scenario, seed: int, planned: Sequence[PlannedFault]) -> str:
-    """What really ran: names for roles, seconds for draws. For a person and for comparison of runs."""
+    """What really ran: names for roles, seconds for draws. For a person and for comparison of
+    runs."""
     faults: list[dict[str, Any]] = []
     for fault in planned:
         entry: dict[str, Any] = {

@@ -1,11 +1,12 @@
-"""One run: start, load, inject, heal, settle, check. Setup and clean-up of the network are the campaign's.
+"""One run: start, load, inject, heal, settle, check. Setup and clean-up of the network are the
+campaign's.
 
-The stages share a `Journal`; each waits for conditions with a deadline, never for a duration (the scenario's own holds
-and delays excepted). Whatever happens, faults that still stand are reverted before a run ends.
+The stages share a `Journal`; each waits for conditions with a deadline, never for a duration (the
+scenario's own holds and delays excepted). Whatever happens, faults that still stand are reverted
+before a run ends.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from devnet.checkers import check_all
 from devnet.checkers.expectations import checkers_for, rejoined_at
+from devnet.clock import now
 from devnet.injector.injector import Injector, PlannedFault
 from devnet.injector.surface import Links, Nodes
 from devnet.journal import Journal
@@ -101,7 +103,8 @@ class Runner:
         )
 
     async def run(self) -> Run:
-        """Raises: HarnessError when the network does not get as far as the first fault, or cannot be read."""
+        """Raises: HarnessError when the network does not get as far as the first fault, or cannot
+        be read."""
         async with background(self._net.tails(self._journal)):
             first = await self._start()
             load = self._net.load(self._journal, self._scenario, self._seed)
@@ -133,7 +136,9 @@ class Runner:
             lambda: all(heights.sealed.get(name, 0) >= goal for name in everywhere), timeout
         ):
             behind = {name: heights.sealed.get(name, 0) for name in everywhere}
-            raise HarnessError(f"height {goal} not sealed everywhere within {timeout:.0f} s: {behind}")
+            raise HarnessError(
+                f"height {goal} not sealed everywhere within {timeout:.0f} s: {behind}"
+            )
 
     async def _inject(self) -> None:
         try:
@@ -162,7 +167,9 @@ class Runner:
             await self._reverted[fault.at.after].wait()
         if fault.at.trigger is Trigger.DECIDED:
             if await self._journal.next_decided(TRIGGER_TIMEOUT) is None:
-                raise HarnessError(f"nothing was decided for {TRIGGER_TIMEOUT:.0f} s before the fault")
+                raise HarnessError(
+                    f"nothing was decided for {TRIGGER_TIMEOUT:.0f} s before the fault"
+                )
         next_height = self._journal.heights.newest_decided + 1
         delay = draw_delay(fault.at.delay, self._slot, rng_for(self._seed, fault.id, "delay"))
         planned = plan_fault(
@@ -182,26 +189,29 @@ class Runner:
         wanted = fault.until.heights.for_operators(self._n)
         hold = fault.until.hold.in_seconds(self._slot)
         timeout = fault.until.timeout.in_seconds(self._slot)
-        started = receipt.verified or time.monotonic()
+        started = receipt.verified or now()
         if wanted:
             goal = (receipt.height or 0) + wanted
             heights = self._journal.heights
             await self._journal.until(lambda: heights.newest_decided >= goal, timeout)
-        await asyncio.sleep(max(0.0, started + hold - time.monotonic()))
+        await asyncio.sleep(max(0.0, started + hold - now()))
 
     async def _settle(self) -> None:
-        """Heights on every node after the heal, and every target back. Too late is a verdict, not a harness error."""
+        """Heights on every node after the heal, and every target back. Too late is a verdict, not a
+        harness error."""
         scenario = self._scenario
         timeout = scenario.settle_timeout.in_seconds(self._slot)
         self._say("settle: waiting for every node to catch up")
-        deadline = time.monotonic() + timeout
+        deadline = now() + timeout
         try:
             await self._wait_sealed(scenario.settle.for_operators(self._n), timeout)
         except HarnessError as error:
             self._say(f"settle: {error}")
             return
-        while not self._all_rejoined() and time.monotonic() < deadline:
+        rejoined = self._all_rejoined()
+        while not rejoined and now() < deadline:
             await asyncio.sleep(REJOIN_POLL_SECONDS)
+            rejoined = self._all_rejoined()
 
     def _all_rejoined(self) -> bool:
         if self._scenario.expect.rejoin is None:
@@ -227,7 +237,8 @@ class Runner:
 
 @asynccontextmanager
 async def background(work: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Run endless tasks beside the block and cancel them after it; one that fails ends the block."""
+    """Run endless tasks beside the block and cancel them after it; one that fails ends the
+    block."""
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(item) for item in work]
         try:
@@ -242,4 +253,5 @@ def describe(fault: PlannedFault) -> str:
     what = ", ".join(fault.targets) or " | ".join("+".join(group) for group in fault.groups)
     if fault.kind is FaultKind.LATENCY:
         what = f"{fault.one_way_ms} ms each way on {len(fault.links)} links {what}".strip()
-    return f"{fault.kind} {what} (aimed at height {fault.aimed_height}, after {fault.delay_seconds:.2f} s)"
+    aim = f"aimed at height {fault.aimed_height}, after {fault.delay_seconds:.2f} s"
+    return f"{fault.kind} {what} ({aim})"

@@ -20,7 +20,8 @@ ORDER: Final = (
     "wan-50ms",
     "slow-engine",
 )
-"""How `devnet chaos list` shows them: from harmless to hard; files not named here follow by name."""
+"""How `devnet chaos list` shows them: from harmless to hard; files not named here follow by
+name."""
 
 
 def names() -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""From YAML to a `Scenario`, or one precise error: unknown keys, wrong types and impossible combinations are refused.
+"""From YAML to a `Scenario`, or one precise error: unknown keys, wrong types and impossible
+combinations are refused.
 
-Every error names the place (`faults[0].until`) and what would be right there: a key that is silently ignored would
-be a fault that silently does not happen.
+Every error names the place (`faults[0].until`) and what would be right there: a key that is
+silently ignored would be a fault that silently does not happen.
 """
 
 import re
@@ -81,7 +82,8 @@ def parse_duration(value: object, where: str) -> Duration:
         match = _TERM.fullmatch(part.strip())
         if match is None:
             raise BadConfig(
-                f"{where}: expected a duration such as 300ms, 5s, 1 slot or 2 slots + 4s, got {value!r}"
+                f"{where}: expected a duration such as 300ms, 5s, 1 slot or 2 slots + 4s, "
+                f"got {value!r}"
             )
         amount, unit = float(match[1]), match[2]
         if unit.startswith("slot"):
@@ -161,7 +163,9 @@ def _at(value: object, where: str) -> At:
         raise BadConfig(f"{where}: give either event or after, not both")
     after = _name(fields, "after") if fields.has("after") else None
     delay = (
-        parse_delay(fields.required("delay"), fields.at("delay")) if fields.has("delay") else Delay()
+        parse_delay(fields.required("delay"), fields.at("delay"))
+        if fields.has("delay")
+        else Delay()
     )
     return At(trigger=_choice(fields, "event", Trigger, Trigger.START), after=after, delay=delay)
 
@@ -264,7 +268,9 @@ def _faults(value: object) -> tuple[Fault, ...]:
         if fault.id in seen:
             raise BadConfig(f"faults: the id {fault.id!r} is used twice")
         if fault.at.after is not None and fault.at.after not in seen:
-            raise BadConfig(f"faults: {fault.id}.at.after names no fault above it: {fault.at.after!r}")
+            raise BadConfig(
+                f"faults: {fault.id}.at.after names no fault above it: {fault.at.after!r}"
+            )
         seen.add(fault.id)
     return faults
 
@@ -273,7 +279,9 @@ def _load(value: object) -> Load:
     fields = _Fields(value, "load", ("rate", "senders"))
     rate = fields.get("rate", Load().rate)
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= MAX_RATE:
-        raise BadConfig(f"load.rate: expected transactions per second up to {MAX_RATE}, got {rate!r}")
+        raise BadConfig(
+            f"load.rate: expected transactions per second up to {MAX_RATE}, got {rate!r}"
+        )
     return Load(rate=float(rate), senders=_integer(fields, "senders", Load().senders, 1, 10))
 
 

@@ -1,1 +1,2 @@
-"""Clients that submit transactions and record how each submission ended (Jepsen's ok, fail, info)."""
+"""Clients that submit transactions and record how each submission ended (Jepsen's ok, fail,
+info)."""

@@ -1,15 +1,17 @@
-"""Open-loop load: every sender submits at its share of the rate, whatever the network does, until told to stop.
+"""Open-loop load: every sender submits at its share of the rate, whatever the network does, until
+told to stop.
 
-A submission without an answer is recorded as *unknown*, never as failed, and the sender turns to the next operator.
+A submission without an answer is recorded as *unknown*, never as failed, and the sender turns to
+the next operator.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import aiohttp
 
+from devnet.clock import now
 from devnet.model.history import Answer, Record, TransactionSubmitted
 from devnet.model.scenario import Load
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
@@ -24,9 +26,11 @@ from devnet.workload.sender import (
 SUBMIT_TIMEOUT: Final = 2.0
 """Seconds a client waits for an operator before it turns to another."""
 SWITCH_PAUSE: Final = 0.2
-"""Seconds between operators when none answers: an outage must not become a busy loop of the harness."""
+"""Seconds between operators when none answers: an outage must not become a busy loop of the
+harness."""
 REFRESH_EVERY: Final = 10
-"""Submissions between looks at the account's nonce: keeps the list of unconfirmed transactions short."""
+"""Submissions between looks at the account's nonce: keeps the list of unconfirmed transactions
+short."""
 
 
 class NodeRpc:
@@ -62,7 +66,7 @@ class SenderLoop:
         return self._endpoints[self._at]
 
     async def run(self) -> None:
-        due = time.monotonic()
+        due = now()
         count = 0
         while True:
             count += 1
@@ -71,8 +75,8 @@ class SenderLoop:
             if not self._sender.is_full and not await self._submit(self._sender.sign_next()):
                 await self._move_on()
             # An open loop keeps its pace; time lost in an outage is not made up for by a burst.
-            due = max(due + self._interval, time.monotonic())
-            await asyncio.sleep(max(0.0, due - time.monotonic()) or self._interval)
+            due = max(due + self._interval, now())
+            await asyncio.sleep(max(0.0, due - now()) or self._interval)
 
     async def _refresh(self) -> None:
         count = await transaction_count(self._endpoint, self._sender.address)
@@ -101,7 +105,7 @@ class SenderLoop:
 
     async def _submit(self, transfer: SignedTransfer) -> bool:
         """Whether the operator now holds the transaction."""
-        sent = time.monotonic()
+        sent = now()
         try:
             await self._endpoint.call("eth_sendRawTransaction", transfer.raw)
             answer = Answer.OK
@@ -114,7 +118,7 @@ class SenderLoop:
                 via=self._endpoint.name,
                 hash=transfer.hash,
                 sent=sent,
-                answered=None if answer is Answer.UNKNOWN else time.monotonic(),
+                answered=None if answer is Answer.UNKNOWN else now(),
                 answer=answer,
             )
         )

@@ -1,9 +1,11 @@
-"""One funded account that sends transfers through one operator at a time, as a careful wallet would.
+"""One funded account that sends transfers through one operator at a time, as a careful wallet
+would.
 
-The hard part is the nonce. An operator that dies after answering may take an unforwarded transaction with it, and
-every later nonce of the account would then wait for ever, at operators that did nothing wrong. So a sender that turns
-to another operator first gives it, in order, every transaction of its own that is not on the chain yet. The same signed
-bytes have the same hash: submitting twice is harmless, and the checkers see one transaction.
+The hard part is the nonce. An operator that dies after answering may take an unforwarded
+transaction with it, and every later nonce of the account would then wait for ever, at operators
+that did nothing wrong. So a sender that turns to another operator first gives it, in order, every
+transaction of its own that is not on the chain yet. The same signed bytes have the same hash:
+submitting twice is harmless, and the checkers see one transaction.
 """
 
 import random
@@ -19,7 +21,8 @@ MAX_FEE: Final = 20 * 10**9
 """Wei per gas: far above any base fee of a devnet, so that no transaction waits for a price."""
 PRIORITY_FEE: Final = 10**9
 MAX_PENDING: Final = 48
-"""Per sender: when the chain stands still, the load waits instead of flooding the pools (which would drop it)."""
+"""Per sender: when the chain stands still, the load waits instead of flooding the pools (which
+would drop it)."""
 
 KNOWN_ANSWERS: Final = ("already known", "known transaction", "already imported", "nonce too low")
 """Error texts that mean: this transaction, or its place, is taken care of already."""
@@ -59,7 +62,8 @@ class Sender:
         return len(self.pending) >= MAX_PENDING
 
     def sign_next(self) -> SignedTransfer:
-        """The next transfer: 1 wei to an address drawn from the seed, so that two transactions are never equal."""
+        """The next transfer: 1 wei to an address drawn from the seed, so that two transactions are
+        never equal."""
         signed = self._account.sign_transaction(
             {
                 "type": 2,

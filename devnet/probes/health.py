@@ -1,0 +1,50 @@
+"""Does a node serve, and are its links up: read from its own `/healthz` and `/metrics` over probe
+links."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+
+ANSWER_SECONDS: Final = 0.5
+"""A healthy node answers in milliseconds, also on two busy cores; a frozen one never does."""
+MAX_METRICS_BYTES: Final = 1 << 20
+
+_LINK_UP: Final = re.compile(r'dst_p2p_link_up\{[^}]*peer="([^"]+)"[^}]*\}\s+([0-9.]+)')
+_SAMPLE: Final = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{[^}]*\})?\s+([0-9.eE+-]+)")
+
+
+async def answers(
+    session: aiohttp.ClientSession, url: str, seconds: float = ANSWER_SECONDS
+) -> bool:
+    """Whether `GET url` is answered with 200 in time."""
+    try:
+        async with asyncio.timeout(seconds), session.get(url) as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return False
+
+
+async def read_metrics(
+    session: aiohttp.ClientSession, url: str, seconds: float = ANSWER_SECONDS
+) -> str | None:
+    """Prometheus text, or None when there is no answer in time."""
+    try:
+        async with asyncio.timeout(seconds), session.get(url) as response:
+            if response.status != 200:
+                return None
+            return (await response.content.read(MAX_METRICS_BYTES)).decode("utf-8", "replace")
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return None
+
+
+def links_up(metrics: str) -> Mapping[str, bool]:
+    """Peer name -> whether the link this operator dials to it is up (after HELLO)."""
+    return {peer: float(value) > 0 for peer, value in _LINK_UP.findall(metrics)}
+
+
+def sum_of(metrics: str, name: str) -> float:
+    """Sum of a metric over all its labels; 0 when there is none."""
+    return sum(float(value) for found, value in _SAMPLE.findall(metrics) if found == name)

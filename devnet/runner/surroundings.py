@@ -1,0 +1,286 @@
+"""A running network as faults and runs see it: backend, Toxiproxies and probes behind the
+injector's two surfaces."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+
+from devnet.backends.base import Backend, BackendError, RunState
+from devnet.clock import now
+from devnet.injector.surface import CannotInject
+from devnet.journal import Journal
+from devnet.links.mesh import Mesh
+from devnet.links.toxiproxy import CutMode as ProxyCut
+from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
+from devnet.model.fault import CutMode
+from devnet.model.history import TransactionSubmitted
+from devnet.model.scenario import Scenario
+from devnet.model.topology import Link, LinkClass, Topology, resolve_programs
+from devnet.probes.chain import read_end_state
+from devnet.probes.events import EventTail
+from devnet.probes.health import answers, links_up, read_metrics
+from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
+from devnet.probes.seals import BeaconSeals, Verifier
+from devnet.runner.stages import HarnessError
+from devnet.workload.load import NodeRpc, run_load
+from dst.spec.cluster import ClusterLock
+from dst.spec.errors import DstError, InvalidInput
+
+DOWN_TIMEOUT: Final = 5.0
+"""Seconds for a killed or frozen node to stop answering: it is immediate, or something is wrong."""
+UP_TIMEOUT: Final = 60.0
+"""Seconds for restarted programs to serve; sixteen Python processes at once need about ten on two
+cores."""
+CUT_TIMEOUT: Final = 10.0
+"""Silent cuts (hold, blackhole) show only after three missed pings of one second each."""
+WHOLE_TIMEOUT: Final = 15.0
+POLL: Final = 0.05
+READ_TIMEOUT: Final = 10.0
+
+
+def host_url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+async def _until(check: Callable[[], Awaitable[str]], timeout: float, what: str) -> None:
+    """Repeat `check` until it has nothing to complain about. Raises: CannotInject with its last
+    complaint."""
+    deadline = now() + timeout
+    while complaint := await check():
+        if now() > deadline:
+            raise CannotInject(f"{what}: {complaint} after {timeout:.0f} s")
+        await asyncio.sleep(POLL)
+
+
+class LiveNodes:
+    """`Nodes` over a backend, proven through probe links."""
+
+    def __init__(
+        self, backend: Backend, topology: Topology, session: aiohttp.ClientSession
+    ) -> None:
+        self._backend = backend
+        self._topology = topology
+        self._session = session
+
+    async def kill(self, nodes: Sequence[str]) -> None:
+        await self._call(self._backend.kill, nodes)
+
+    async def start(self, nodes: Sequence[str]) -> None:
+        await self._call(self._backend.start, nodes)
+
+    async def freeze(self, nodes: Sequence[str]) -> None:
+        await self._call(self._backend.pause, nodes)
+
+    async def thaw(self, nodes: Sequence[str]) -> None:
+        await self._call(self._backend.resume, nodes)
+
+    async def probe_down(self, nodes: Sequence[str]) -> str:
+        await _until(lambda: self._complain_down(nodes), DOWN_TIMEOUT, "not down")
+        return f"{', '.join(nodes)}: every program stopped, nothing answers"
+
+    async def probe_up(self, nodes: Sequence[str]) -> str:
+        await _until(lambda: self._complain_up(nodes), UP_TIMEOUT, "not up")
+        return f"{', '.join(nodes)}: every program runs and serves"
+
+    def _programs(self, nodes: Sequence[str]) -> list[str]:
+        return [name for node in nodes for name in resolve_programs(self._topology, node)]
+
+    async def _call(
+        self, call: Callable[[Sequence[str]], Awaitable[None]], nodes: Sequence[str]
+    ) -> None:
+        try:
+            await call(self._programs(nodes))
+        except BackendError as error:
+            raise CannotInject(str(error)) from error
+
+    async def _states(self, nodes: Sequence[str]) -> dict[str, RunState]:
+        try:
+            status = await self._backend.status()
+        except BackendError as error:
+            raise CannotInject(str(error)) from error
+        return {name: status[name].state for name in self._programs(nodes)}
+
+    def _health_urls(self, node: str) -> list[str]:
+        links = [f"probe>{node}.beacon", f"probe>{node}.rpc"]
+        if node in self._topology.operator_names:
+            links.append(f"probe>{node}.middleware")
+        return [f"{host_url(self._topology.host_port(link))}/healthz" for link in links]
+
+    async def _complain_down(self, nodes: Sequence[str]) -> str:
+        states = await self._states(nodes)
+        alive = [name for name, state in states.items() if state is RunState.RUNNING]
+        if alive:
+            return f"{', '.join(alive)} still running"
+        for node in nodes:
+            if await answers(self._session, self._health_urls(node)[0], seconds=0.25):
+                return f"{node} still answers"
+        return ""
+
+    async def _complain_up(self, nodes: Sequence[str]) -> str:
+        states = await self._states(nodes)
+        down = [name for name, state in states.items() if state is not RunState.RUNNING]
+        if down:
+            return f"{', '.join(down)} not running"
+        urls = [url for node in nodes for url in self._health_urls(node)]
+        served = await asyncio.gather(*(answers(self._session, url) for url in urls))
+        silent = [url for url, ok in zip(urls, served, strict=True) if not ok]
+        return f"no answer from {', '.join(silent)}" if silent else ""
+
+
+class LiveLinks:
+    """`Links` over the Toxiproxies, proven by what both ends report of their links."""
+
+    def __init__(self, mesh: Mesh, topology: Topology, session: aiohttp.ClientSession) -> None:
+        self._mesh = mesh
+        self._topology = topology
+        self._session = session
+
+    def consensus_between(self, groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        place = {name: index for index, group in enumerate(groups) for name in group}
+        return tuple(
+            link.name
+            for link in self._topology.links
+            if link.kind is LinkClass.CONSENSUS and place.get(link.source) != place.get(link.target)
+        )
+
+    def engine_of(self, node: str) -> tuple[str, ...]:
+        return (f"{node}.rollup>{node}.engine",)
+
+    async def cut(self, links: Sequence[str], mode: CutMode) -> None:
+        await self._call(self._mesh.cut(self._links(links), ProxyCut(mode.value)))
+
+    async def heal(self, links: Sequence[str], mode: CutMode) -> None:
+        await self._call(self._mesh.heal(self._links(links), ProxyCut(mode.value)))
+
+    async def delay(self, links: Sequence[str], one_way_ms: int) -> None:
+        await self._call(self._mesh.set_latency(self._links(links), one_way_ms))
+
+    async def probe_cut(self, links: Sequence[str]) -> str:
+        await _until(lambda: self._complain_links(links, up=False), CUT_TIMEOUT, "not cut")
+        return f"{len(links)} links reported down by the ends that dial them"
+
+    async def probe_whole(self, links: Sequence[str]) -> str:
+        await _until(lambda: self._complain_links(links, up=True), WHOLE_TIMEOUT, "not healed")
+        return f"{len(links)} links up again"
+
+    async def probe_delay(self, links: Sequence[str], one_way_ms: int) -> str:
+        await _until(lambda: self._complain_delay(links, one_way_ms), DOWN_TIMEOUT, "no delay")
+        return f"{len(links)} links delayed by {one_way_ms} ms each way"
+
+    def _links(self, names: Sequence[str]) -> list[Link]:
+        return [self._topology.link(name) for name in names]
+
+    async def _call(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except (ToxiproxyError, ToxiproxyUnreachable, InvalidInput) as error:
+            raise CannotInject(str(error)) from error
+
+    async def _complain_links(self, names: Sequence[str], *, up: bool) -> str:
+        """A partition cuts both directions of each pair, so the dialling ends together are both
+        ends."""
+        wanted = self._links(names)
+        dialling = sorted({link.source for link in wanted})
+        reports = await asyncio.gather(*(self._report(node) for node in dialling))
+        known = dict(zip(dialling, reports, strict=True))
+        wrong = [link.name for link in wanted if known[link.source].get(link.target) is not up]
+        state = "not up" if up else "not down"
+        return f"{', '.join(wrong)} {state}" if wrong else ""
+
+    async def _report(self, node: str) -> dict[str, bool]:
+        url = f"{host_url(self._topology.host_port(f'probe>{node}.middleware'))}/metrics"
+        text = await read_metrics(self._session, url)
+        return {} if text is None else dict(links_up(text))
+
+    async def _complain_delay(self, names: Sequence[str], one_way_ms: int) -> str:
+        try:
+            known = await self._mesh.faults()
+        except (ToxiproxyError, ToxiproxyUnreachable) as error:
+            return str(error)
+        wanted = f"latency {one_way_ms} ms"
+        if one_way_ms:
+            wrong = [name for name in names if wanted not in known.get(name, "")]
+        else:
+            wrong = [name for name in names if "latency" in known.get(name, "")]
+        return f"{', '.join(wrong)}: {'no' if one_way_ms else 'still a'} delay" if wrong else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What the load signs with: the network's public development accounts."""
+
+    chain_id: int
+    private_keys: tuple[str, ...]
+
+
+class LiveNetwork:
+    """`Surroundings` of a running network. The session is the caller's."""
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        mesh: Mesh,
+        topology: Topology,
+        lock: ClusterLock,
+        credentials: Credentials,
+        session: aiohttp.ClientSession,
+    ) -> None:
+        self.operators = topology.operator_names
+        self.followers = topology.follower_names
+        self.nodes = LiveNodes(backend, topology, session)
+        self.links = LiveLinks(mesh, topology, session)
+        self._topology = topology
+        self._credentials = credentials
+        self._session = session
+        self._verifier = Verifier(lock)
+
+    def _url(self, link: str) -> str:
+        return host_url(self._topology.host_port(link))
+
+    def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
+        return [
+            EventTail(name, self._url(f"probe>{name}.beacon"), journal.record).run()
+            for name in (*self.operators, *self.followers)
+        ]
+
+    def load(self, journal: Journal, scenario: Scenario, seed: int) -> Coroutine[Any, Any, None]:
+        endpoints = [
+            NodeRpc(name, self._url(f"client>{name}.rpc"), self._session) for name in self.operators
+        ]
+        keys, chain_id = self._credentials.private_keys, self._credentials.chain_id
+        return run_load(scenario.load, endpoints, keys, chain_id, seed, journal.record)
+
+    async def read_end_state(self, journal: Journal, first: int, last: int) -> None:
+        names = (*self.operators, *self.followers)
+        endpoints = [
+            _ProbeRpc(name, self._url(f"probe>{name}.rpc"), self._session) for name in names
+        ]
+        readers = [
+            BeaconSeals(name, self._url(f"probe>{name}.beacon"), self._verifier, journal.events)
+            for name in names
+        ]
+        sent = [item.hash for item in journal.records if isinstance(item, TransactionSubmitted)]
+        try:
+            await read_end_state(
+                endpoints=endpoints,
+                seal_readers=readers,
+                transactions=sent,
+                first=first,
+                last=last,
+                record=journal.record,
+            )
+        except (RpcUnknown, RpcRefused, DstError) as error:
+            raise HarnessError(f"the end state cannot be read: {error}") from error
+
+
+class _ProbeRpc(NodeRpc):
+    """JSON-RPC over a probe link, patient: the end state is read under no fault but on a busy
+    machine."""
+
+    def __init__(self, name: str, url: str, session: aiohttp.ClientSession) -> None:
+        super().__init__(name, url, session)
+        self._rpc = Rpc(session, url, READ_TIMEOUT)

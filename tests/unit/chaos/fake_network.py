@@ -1,0 +1,247 @@
+"""A cluster of a few dozen lines in virtual time: what a scenario run can be tested on in
+milliseconds.
+
+It seals a block a slot while a quorum is connected, changes round when the leader is away, and
+catches up when a node returns. Bugs are switched on by name: `fork`, `decides-without-quorum`,
+`never-back`, `cannot-cut`, `loses`.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from devnet.clock import now
+from devnet.injector.surface import CannotInject
+from devnet.injector.targets import leader_name
+from devnet.journal import Journal
+from devnet.model.fault import CutMode
+from devnet.model.history import (
+    Answer,
+    BlockRead,
+    Event,
+    EventKind,
+    GroupSignatureSeen,
+    Setup,
+    TransactionSubmitted,
+)
+from devnet.model.scenario import Scenario
+from dst.spec.primitives import quorum
+
+SLOT = 1.0
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Time jumps to the next timer instead of passing."""
+
+    def __init__(self) -> None:
+        self._virtual = 1000.0
+        super().__init__()
+
+    def time(self) -> float:
+        return self._virtual
+
+    def _run_once(self) -> None:
+        scheduled, ready = self._scheduled, self._ready  # type: ignore[attr-defined]
+        if not ready and scheduled:
+            self._virtual = max(self._virtual, scheduled[0]._when)
+        super()._run_once()  # type: ignore[misc]
+
+
+def in_virtual_time(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Run `work()` to its end on a loop of its own."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(work())
+
+
+class FakeNodes:
+    def __init__(self, network: "FakeNetwork") -> None:
+        self._network = network
+        self.calls: list[tuple[str, tuple[str, ...]]] = []
+
+    async def kill(self, nodes: Sequence[str]) -> None:
+        self.calls.append(("kill", tuple(nodes)))
+        self._network.away |= set(nodes)
+
+    async def start(self, nodes: Sequence[str]) -> None:
+        self.calls.append(("start", tuple(nodes)))
+        if "never-back" not in self._network.bugs:
+            self._network.away -= set(nodes)
+
+    async def freeze(self, nodes: Sequence[str]) -> None:
+        self.calls.append(("freeze", tuple(nodes)))
+        self._network.away |= set(nodes)
+
+    async def thaw(self, nodes: Sequence[str]) -> None:
+        self.calls.append(("thaw", tuple(nodes)))
+        self._network.away -= set(nodes)
+
+    async def probe_down(self, nodes: Sequence[str]) -> str:
+        return "down"
+
+    async def probe_up(self, nodes: Sequence[str]) -> str:
+        return "up"
+
+
+class FakeLinks:
+    def __init__(self, network: "FakeNetwork") -> None:
+        self._network = network
+        self.calls: list[tuple[str, tuple[str, ...]]] = []
+
+    def consensus_between(self, groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        place = {name: index for index, group in enumerate(groups) for name in group}
+        return tuple(f"{a}>{b}.consensus" for a in place for b in place if place[a] != place[b])
+
+    def engine_of(self, node: str) -> tuple[str, ...]:
+        return (f"{node}.rollup>{node}.engine",)
+
+    async def cut(self, links: Sequence[str], mode: CutMode) -> None:
+        self.calls.append((f"cut {mode}", tuple(links)))
+        if "cannot-cut" in self._network.bugs:
+            raise CannotInject("the Toxiproxy of op1 does not answer")
+        self._network.cut |= set(links)
+
+    async def heal(self, links: Sequence[str], mode: CutMode) -> None:
+        self.calls.append((f"heal {mode}", tuple(links)))
+        self._network.cut -= set(links)
+
+    async def delay(self, links: Sequence[str], one_way_ms: int) -> None:
+        self.calls.append((f"delay {one_way_ms}", tuple(links)))
+
+    async def probe_cut(self, links: Sequence[str]) -> str:
+        return "cut"
+
+    async def probe_whole(self, links: Sequence[str]) -> str:
+        return "whole"
+
+    async def probe_delay(self, links: Sequence[str], one_way_ms: int) -> str:
+        return "delayed"
+
+
+class FakeNetwork:
+    """`Surroundings` of nodes that do not exist."""
+
+    def __init__(self, operators: int = 4, bugs: frozenset[str] = frozenset()) -> None:
+        self.operators = tuple(f"op{i + 1}" for i in range(operators))
+        self.followers = ("f1",)
+        self.bugs = bugs
+        self.away: set[str] = set()
+        self.cut: set[str] = set()
+        self.nodes = FakeNodes(self)
+        self.links = FakeLinks(self)
+        self.height = 0
+        self.pool: list[str] = []
+        self.blocks: dict[int, tuple[str, ...]] = {}
+        self.known: dict[str, int] = dict.fromkeys((*self.operators, "f1"), 0)
+
+    def setup(self, scenario: str = "test") -> Setup:
+        return Setup(
+            operators=self.operators,
+            followers=self.followers,
+            slot_seconds=SLOT,
+            scenario=scenario,
+        )
+
+    def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
+        return [self._chain(journal)]
+
+    async def load(self, journal: Journal, scenario: Scenario, seed: int) -> None:
+        count = 0
+        while True:
+            await asyncio.sleep(1 / scenario.load.rate)
+            count += 1
+            via = self.operators[count % len(self.operators)]
+            if via in self.away:
+                continue
+            transaction = "0x" + f"{count:064x}"
+            journal.record(
+                TransactionSubmitted(
+                    via=via, hash=transaction, sent=now(), answered=now(), answer=Answer.OK
+                )
+            )
+            if "loses" not in self.bugs:
+                self.pool.append(transaction)
+
+    async def read_end_state(self, journal: Journal, first: int, last: int) -> None:
+        for node in (*self.operators, *self.followers):
+            for height in range(first, last + 1):
+                journal.record(self._block(node, height))
+        for height in range(first, last + 1):
+            journal.record(
+                GroupSignatureSeen(
+                    height=height,
+                    root=_root(height),
+                    signature="0xaa",
+                    source="op1.beacon",
+                    monotonic=now(),
+                )
+            )
+
+    def _block(self, node: str, height: int) -> BlockRead:
+        return BlockRead(
+            node=node,
+            height=height,
+            block_hash=f"0x{height:064x}",
+            parent_hash=f"0x{height - 1:064x}",
+            state_root=f"0x{height:064x}",
+            transactions=self.blocks.get(height, ()),
+        )
+
+    async def _chain(self, journal: Journal) -> None:
+        while True:
+            await asyncio.sleep(SLOT)
+            for node in (*self.operators, "f1"):
+                self._catch_up(journal, node)
+            group = self._largest_group()
+            if len(group) >= quorum(len(self.operators)) or "decides-without-quorum" in self.bugs:
+                await self._next_block(journal, group)
+
+    def _largest_group(self) -> set[str]:
+        alive = [name for name in self.operators if name not in self.away]
+        groups = [
+            {name, *(o for o in alive if o != name and f"{name}>{o}.consensus" not in self.cut)}
+            for name in alive
+        ]
+        return max(groups, key=len, default=set())
+
+    async def _next_block(self, journal: Journal, group: set[str]) -> None:
+        height, round_ = self.height + 1, 0
+        while group and leader_name(self.operators, height, round_) not in group:
+            round_ += 1
+            await asyncio.sleep(SLOT / 2)
+            for name in sorted(group):
+                self._tell(journal, EventKind.ROUND_CHANGE, name, height, round_)
+        self.height = height
+        self.blocks[height], self.pool = tuple(self.pool), []
+        for name in sorted(group):
+            for kind in (EventKind.PROPOSAL, EventKind.PREPARED, EventKind.DECIDED):
+                self._tell(journal, kind, name, height, round_)
+        for name in (*sorted(group), "f1"):
+            if name not in self.away:
+                self.known[name] = height
+                self._tell(journal, EventKind.SEALED, name, height, round_)
+
+    def _catch_up(self, journal: Journal, node: str) -> None:
+        reachable = self._largest_group() | {"f1"}
+        if node in self.away or node not in reachable or self.known[node] >= self.height:
+            return
+        self.known[node] = self.height
+        self._tell(journal, EventKind.SEALED, node, self.height, 0)
+
+    def _tell(self, journal: Journal, kind: EventKind, node: str, height: int, round_: int) -> None:
+        forked = "fork" in self.bugs and node == "op2" and height == 6
+        journal.record(
+            Event(
+                kind=kind,
+                node=node,
+                height=height,
+                round=round_,
+                root=_root(height + 1000 * forked),
+                slot=height,
+                monotonic=now(),
+                wall=0.0,
+            )
+        )
+
+
+def _root(height: int) -> str:
+    return f"0x{height:064x}"
