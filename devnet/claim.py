@@ -17,9 +17,18 @@ from dst.spec.errors import BadConfig
 
 MARK: Final = "devnet.json"
 """Says that the folder is a devnet's: nothing is ever removed from a folder without it."""
-MADE_BY_A_NETWORK: Final = ("network.json", "network.partial", "cluster", "nodes", "run", "devnet.lock", MARK)
+MADE_BY_A_NETWORK: Final = (
+    "network.json",
+    "network.partial",
+    "cluster",
+    "nodes",
+    "run",
+    "devnet.lock",
+    MARK,
+)
 """What tear-down removes; `logs/` stays for the reader, `runs/` belongs to scenarios."""
-REPLACED_AT_START: Final = ("logs",)
+SUPERVISOR_LOG: Final = "devnet.log"
+"""In `logs/`: what a detached harness says; it is open before the folder is set up, so that stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +65,21 @@ def claim(directory: Path, backend: str) -> Iterator[str]:
 
     Raises: BadConfig when another harness runs there, or when the folder holds something else.
     """
-    _refuse_foreign(directory)
+    refuse_foreign(directory)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         handle = (directory / "devnet.lock").open("a+")
     except OSError as error:
-        raise BadConfig(f"cannot write {directory}: {error.strerror}; choose another --dir") from error
+        raise BadConfig(
+            f"cannot write {directory}: {error.strerror}; choose another --dir"
+        ) from error
     with handle:
         if not _try_lock(handle):
             raise BadConfig(
                 f"a devnet already runs in {directory}: see `devnet status`, end it with `devnet down`, "
                 "or choose another --dir (and --port-offset)"
             )
+        remove_leftovers(directory)
         identifier = secrets.token_hex(4)
         _set_up(directory, identifier, backend)
         yield identifier
@@ -81,10 +93,14 @@ def _try_lock(handle: IO[str]) -> bool:
     return True
 
 
-def _refuse_foreign(directory: Path) -> None:
+def refuse_foreign(directory: Path) -> None:
     if directory.exists() and not directory.is_dir():
         raise BadConfig(f"{directory} is not a folder; choose another --dir")
-    foreign = {p.name for p in directory.iterdir()} - {"logs", "runs", "devnet.lock"} if directory.is_dir() else set()
+    foreign = (
+        {p.name for p in directory.iterdir()} - {"logs", "runs", "devnet.lock"}
+        if directory.is_dir()
+        else set()
+    )
     if foreign and read_mark(directory) is None:
         raise BadConfig(
             f"{directory} holds other things ({sorted(foreign)[0]}) and is not a devnet's folder; choose another --dir"
@@ -92,13 +108,21 @@ def _refuse_foreign(directory: Path) -> None:
 
 
 def _set_up(directory: Path, identifier: str, backend: str) -> None:
-    for name in (*REPLACED_AT_START, "cluster", "nodes", "run"):
+    for name in ("cluster", "nodes", "run"):
         shutil.rmtree(directory / name, ignore_errors=True)
+    for old in (directory / "logs").glob("*.log"):
+        if old.name != SUPERVISOR_LOG:
+            old.unlink()
     (directory / "network.json").unlink(missing_ok=True)
     for name in ("logs", "run", "nodes"):
-        (directory / name).mkdir(mode=0o700)
+        (directory / name).mkdir(mode=0o700, exist_ok=True)
     me = ProcessId.of(os.getpid())
-    record = {"id": identifier, "backend": backend, "pid": me and me.pid, "started": me and me.started}
+    record = {
+        "id": identifier,
+        "backend": backend,
+        "pid": me and me.pid,
+        "started": me and me.started,
+    }
     (directory / MARK).write_text(json.dumps(record) + "\n")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from devnet.backends.base import Backend, BackendError, ProgramStatus, RunState
+from devnet.model.topology import Link
 
 MAX_LINE: Final = 64 * 1024
 CALL_TIMEOUT_S: Final = 70.0
@@ -74,7 +75,10 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
         action = request["do"]
         if action == "status":
             found = await backend.status()
-            return {"programs": [[s.name, s.state, s.detail] for s in found.values()], "kind": backend.kind}
+            return {
+                "programs": [[s.name, s.state, s.detail] for s in found.values()],
+                "kind": backend.kind,
+            }
         await calls[action]([str(name) for name in request["names"]])
     except (ValueError, KeyError, TypeError) as error:
         return {"error": f"not a request of ours: {error!r}"}
@@ -107,7 +111,12 @@ class RemoteBackend:
 
     async def status(self) -> Mapping[str, ProgramStatus]:
         answer = await self._ask("status", ())
-        return {n: ProgramStatus(name=n, state=RunState(s), detail=d) for n, s, d in answer["programs"]}
+        return {
+            n: ProgramStatus(name=n, state=RunState(s), detail=d) for n, s, d in answer["programs"]
+        }
+
+    async def listen_host(self) -> Callable[[Link], str]:
+        raise BackendError("the supervisor has set the proxies up")
 
     async def close(self) -> None:
         """The network belongs to its supervisor: nothing ends here."""
@@ -121,7 +130,9 @@ class RemoteBackend:
                 line = await reader.readline()
                 writer.close()
         except (OSError, TimeoutError) as error:
-            raise BackendError(f"the devnet in {self.directory} does not answer ({error!r}); is it running?") from error
+            raise BackendError(
+                f"the devnet in {self.directory} does not answer ({error!r}); is it running?"
+            ) from error
         answer: dict[str, Any] = json.loads(line or b'{"error": "the devnet ended"}')
         if "error" in answer:
             raise BackendError(answer["error"])

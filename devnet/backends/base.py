@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from devnet.model.topology import Link
 from dst.spec.errors import DstError
 
 
@@ -79,6 +80,9 @@ class Backend(Protocol):
     async def resume(self, names: Iterable[str]) -> None: ...
 
     async def status(self) -> Mapping[str, ProgramStatus]: ...
+
+    async def listen_host(self) -> Callable[[Link], str]:
+        """Where each link's proxy must listen, once its Toxiproxy runs."""
 
     async def close(self) -> None:
         """End and remove everything of this network."""

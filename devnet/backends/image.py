@@ -97,7 +97,10 @@ def _wanted(text: str) -> list[tuple[str, str]]:
     match = re.match(r"([A-Za-z0-9._-]+)\s*(?:\[([^]]*)\])?", text)
     assert match is not None, f"not a requirement: {text!r}"
     name = re.sub(r"[-_.]+", "-", match[1]).lower()
-    return [(name, ""), *((name, extra.strip()) for extra in (match[2] or "").split(",") if extra.strip())]
+    return [
+        (name, ""),
+        *((name, extra.strip()) for extra in (match[2] or "").split(",") if extra.strip()),
+    ]
 
 
 def _extra_of(text: str) -> str:
@@ -174,7 +177,9 @@ class _Root:
         for library in sorted(_shared_libraries(self._binaries)):
             self._file(Path(library), Path(library))
         for pattern in ("libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"):
-            for folder in {str(Path(found).parent) for found in _shared_libraries([_real_python()])}:
+            for folder in {
+                str(Path(found).parent) for found in _shared_libraries([_real_python()])
+            }:
                 self._file(Path(folder) / pattern, Path(folder) / pattern)
         self._file(Path("/etc/ld.so.cache"), Path("/etc/ld.so.cache"))
 
@@ -190,11 +195,19 @@ class _Root:
 
 def _stdlib_files(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
-        folders[:] = [n for n in folders if n not in _SKIPPED_IN_STDLIB and not n.startswith("config-")]
-        yield from (Path(root) / name for name in files if not name.endswith((".a", ".opt-1.pyc", ".opt-2.pyc")))
+        folders[:] = [
+            n for n in folders if n not in _SKIPPED_IN_STDLIB and not n.startswith("config-")
+        ]
+        yield from (
+            Path(root) / name
+            for name in files
+            if not name.endswith((".a", ".opt-1.pyc", ".opt-2.pyc"))
+        )
 
 
-def _distribution_files(distribution: metadata.Distribution) -> Iterator[tuple[Path, PurePosixPath]]:
+def _distribution_files(
+    distribution: metadata.Distribution,
+) -> Iterator[tuple[Path, PurePosixPath]]:
     """Files of a package below site-packages, compiled: an uncompiled import costs every start."""
     for entry in distribution.files or ():
         if ".." in entry.parts or "tests" in entry.parts or entry.suffix == ".pyc":

@@ -9,12 +9,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from devnet.backends.base import BackendError, OnCrash, Program, ProgramStatus, RunState, take_first_arguments
+from devnet.backends.base import (
+    BackendError,
+    OnCrash,
+    Program,
+    ProgramStatus,
+    RunState,
+    take_first_arguments,
+)
 from devnet.backends.processes import (
     ProcessId,
     die_with_parent,
@@ -23,7 +30,7 @@ from devnet.backends.processes import (
     state_of,
     write_pid_file,
 )
-from devnet.model.topology import Role
+from devnet.model.topology import Link, Role
 
 STOP_GRACE_S: Final = 3.0
 """Between SIGTERM and SIGKILL at the end; roles need milliseconds."""
@@ -110,12 +117,9 @@ class ProcessBackend:
             await asyncio.wait([r.watcher for r in roles.values()], timeout=STOP_GRACE_S)
         await self.kill(list(self._running))
 
-    def system_pid(self, name: str) -> int:
-        """Raises: BackendError when it does not run."""
-        running = self._running.get(name)
-        if running is None:
-            raise BackendError(f"{name} does not run")
-        return running.process.pid
+    async def listen_host(self) -> Callable[[Link], str]:
+        """All proxies lie side by side on loopback."""
+        return lambda _link: "127.0.0.1"
 
     async def _start(self, program: Program) -> None:
         if program.name in self._running:
@@ -158,7 +162,9 @@ class ProcessBackend:
     def _status(self, name: str) -> ProgramStatus:
         running = self._running.get(name)
         if running is None:
-            return self._ends.get(name, ProgramStatus(name=name, state=RunState.KILLED, detail="not started"))
+            return self._ends.get(
+                name, ProgramStatus(name=name, state=RunState.KILLED, detail="not started")
+            )
         state = RunState.PAUSED if running.paused else RunState.RUNNING
         return ProgramStatus(name=name, state=state, detail=f"pid {running.process.pid}")
 
@@ -190,7 +196,9 @@ async def _until_state(name: str, identity: ProcessId, *, stopped: bool) -> None
     deadline = time.monotonic() + FREEZE_TIMEOUT_S
     while identity.is_alive() and (state_of(identity.pid) in ("T", "t")) is not stopped:
         if time.monotonic() > deadline:
-            raise BackendError(f"{name} is in state {state_of(identity.pid)} {FREEZE_TIMEOUT_S} s after the signal")
+            raise BackendError(
+                f"{name} is in state {state_of(identity.pid)} {FREEZE_TIMEOUT_S} s after the signal"
+            )
         await asyncio.sleep(POLL_S)
 
 

@@ -32,7 +32,8 @@ class Mesh:
 
     def __post_init__(self) -> None:
         self._clients = {
-            pod.name: ToxiproxyClient(f"http://127.0.0.1:{pod.admin_port}") for pod in self.topology.pods
+            pod.name: ToxiproxyClient(f"http://127.0.0.1:{pod.admin_port}")
+            for pod in self.topology.pods
         }
 
     async def close(self) -> None:
@@ -43,11 +44,15 @@ class Mesh:
 
     async def wait_until_up(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Raises: ToxiproxyUnreachable when one does not answer in time."""
-        await asyncio.gather(*(_until_answers(client, timeout_s) for client in self._clients.values()))
+        await asyncio.gather(
+            *(_until_answers(client, timeout_s) for client in self._clients.values())
+        )
 
     async def populate(self, listen_host: Callable[[Link], str]) -> None:
         """Create every proxy, with the toxics that cuts patch later; probe and client links stay bare and quick."""
-        await asyncio.gather(*(self._populate_pod(pod.name, listen_host) for pod in self.topology.pods))
+        await asyncio.gather(
+            *(self._populate_pod(pod.name, listen_host) for pod in self.topology.pods)
+        )
 
     async def _populate_pod(self, pod: str, listen_host: Callable[[Link], str]) -> None:
         client, links = self._clients[pod], self.topology.links_on(pod)
@@ -56,22 +61,32 @@ class Mesh:
             if link.kind is not LinkClass.PROBE:
                 await client.guard(link.name)
 
-    async def cut(self, links: Iterable[Link], mode: CutMode, streams: Iterable[Stream] = STREAMS) -> None:
+    async def cut(
+        self, links: Iterable[Link], mode: CutMode, streams: Iterable[Stream] = STREAMS
+    ) -> None:
         """Cut all of them at once; when this returns, every server has said so."""
         chosen = tuple(streams)
         await self._each(links, lambda client, link: client.cut(link.name, mode, chosen))
 
-    async def heal(self, links: Iterable[Link], mode: CutMode, streams: Iterable[Stream] = STREAMS) -> None:
+    async def heal(
+        self, links: Iterable[Link], mode: CutMode, streams: Iterable[Stream] = STREAMS
+    ) -> None:
         """Undo a cut of the same mode; frozen processes must be resumed first."""
         chosen = tuple(streams)
         await self._each(links, lambda client, link: client.heal(link.name, mode, chosen))
 
-    async def set_latency(self, links: Iterable[Link], latency_ms: int, streams: Iterable[Stream] = STREAMS) -> None:
+    async def set_latency(
+        self, links: Iterable[Link], latency_ms: int, streams: Iterable[Stream] = STREAMS
+    ) -> None:
         """Delay each chosen direction of every link; 0 takes the delay away."""
         chosen = tuple(streams)
-        await self._each(links, lambda client, link: client.set_latency(link.name, latency_ms, chosen))
+        await self._each(
+            links, lambda client, link: client.set_latency(link.name, latency_ms, chosen)
+        )
 
-    async def verify(self, links: Iterable[Link], mode: CutMode | None, streams: Iterable[Stream] = STREAMS) -> bool:
+    async def verify(
+        self, links: Iterable[Link], mode: CutMode | None, streams: Iterable[Stream] = STREAMS
+    ) -> bool:
         """Do all servers report the state that the cut, or with None the heal, leaves?"""
         chosen, wanted = tuple(streams), tuple(links)
         states = await asyncio.gather(
@@ -91,10 +106,16 @@ class Mesh:
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                found |= {name: fault for name, proxy in answer.items() if (fault := describe_fault(proxy))}
+                found |= {
+                    name: fault
+                    for name, proxy in answer.items()
+                    if (fault := describe_fault(proxy))
+                }
         return found
 
-    async def _each(self, links: Iterable[Link], call: Callable[[ToxiproxyClient, Link], Awaitable[None]]) -> None:
+    async def _each(
+        self, links: Iterable[Link], call: Callable[[ToxiproxyClient, Link], Awaitable[None]]
+    ) -> None:
         chosen = tuple(links)
         for link in chosen:
             if link.kind is LinkClass.PROBE:

@@ -89,7 +89,12 @@ _ATTRIBUTES: Final[Mapping[str, Mapping[str, _Range]]] = {
 }
 """Allowed attributes and their inclusive ranges. A negative rate, a slicer of size 0 or a huge jitter crash the server;
 overflowing delays silently mean none; unknown names are silently ignored. None of it leaves this process."""
-_REQUIRED: Final = {"bandwidth": "rate", "slicer": "average_size", "latency": "latency", "timeout": "timeout"}
+_REQUIRED: Final = {
+    "bandwidth": "rate",
+    "slicer": "average_size",
+    "latency": "latency",
+    "timeout": "timeout",
+}
 """What the server would take as 0 when missing, with a meaning that nobody wants by accident."""
 
 
@@ -153,10 +158,18 @@ def guard_toxics() -> tuple[Toxic, ...]:
     """
     made: list[Toxic] = []
     for stream in STREAMS:
-        made.append(Toxic(name=_hold_toxic(stream), type="bandwidth", stream=stream, attributes=_OPEN_RATE))
+        made.append(
+            Toxic(name=_hold_toxic(stream), type="bandwidth", stream=stream, attributes=_OPEN_RATE)
+        )
         for name, timeout in ((_blackhole_toxic(stream), 0), (_drop_toxic(stream), 1)):
             made.append(
-                Toxic(name=name, type="timeout", stream=stream, toxicity=0.0, attributes={"timeout": timeout})
+                Toxic(
+                    name=name,
+                    type="timeout",
+                    stream=stream,
+                    toxicity=0.0,
+                    attributes={"timeout": timeout},
+                )
             )
     return tuple(made)
 
@@ -217,7 +230,9 @@ class ToxiproxyClient:
         """Off: established connections end and new ones are refused. Safe while a sink is frozen."""
         answer = await self._call("PATCH", _path(name), {"enabled": enabled})
         if answer.get("enabled") is not enabled:
-            raise ToxiproxyError(f"proxy {name}: enabled is {answer.get('enabled')} after asking for {enabled}", 500)
+            raise ToxiproxyError(
+                f"proxy {name}: enabled is {answer.get('enabled')} after asking for {enabled}", 500
+            )
 
     async def add_toxic(self, proxy: str, toxic: Toxic) -> None:
         check_attributes(toxic.type, toxic.attributes)
@@ -266,11 +281,17 @@ class ToxiproxyClient:
             case CutMode.REFUSE:
                 await self.set_enabled(proxy, False)
             case CutMode.HOLD:
-                await asyncio.gather(*(self._set_hold(proxy, stream, held=True) for stream in chosen))
+                await asyncio.gather(
+                    *(self._set_hold(proxy, stream, held=True) for stream in chosen)
+                )
             case CutMode.BLACKHOLE:
-                await asyncio.gather(*(self._switch(proxy, _blackhole_toxic(s), on=True) for s in chosen))
+                await asyncio.gather(
+                    *(self._switch(proxy, _blackhole_toxic(s), on=True) for s in chosen)
+                )
             case CutMode.DROP:
-                await asyncio.gather(*(self._switch(proxy, _drop_toxic(s), on=True) for s in chosen))
+                await asyncio.gather(
+                    *(self._switch(proxy, _drop_toxic(s), on=True) for s in chosen)
+                )
                 await self.set_enabled(proxy, False)  # ends idle connections too
                 await self.set_enabled(proxy, True)
 
@@ -280,13 +301,21 @@ class ToxiproxyClient:
             case CutMode.REFUSE:
                 await self.set_enabled(proxy, True)
             case CutMode.HOLD:
-                await asyncio.gather(*(self._set_hold(proxy, stream, held=False) for stream in streams))
+                await asyncio.gather(
+                    *(self._set_hold(proxy, stream, held=False) for stream in streams)
+                )
             case CutMode.BLACKHOLE:
-                await asyncio.gather(*(self._switch(proxy, _blackhole_toxic(s), on=False) for s in streams))
+                await asyncio.gather(
+                    *(self._switch(proxy, _blackhole_toxic(s), on=False) for s in streams)
+                )
             case CutMode.DROP:
-                await asyncio.gather(*(self._switch(proxy, _drop_toxic(s), on=False) for s in streams))
+                await asyncio.gather(
+                    *(self._switch(proxy, _drop_toxic(s), on=False) for s in streams)
+                )
 
-    async def verify(self, proxy: str, mode: CutMode | None, streams: Iterable[Stream] = STREAMS) -> bool:
+    async def verify(
+        self, proxy: str, mode: CutMode | None, streams: Iterable[Stream] = STREAMS
+    ) -> bool:
         """Does the server hold the state that a cut (or, with None, a heal of everything) leaves?"""
         found = await self.proxy(proxy)
         toxics = {toxic.name: toxic for toxic in found.toxics}
@@ -304,7 +333,9 @@ class ToxiproxyClient:
                 names = [_drop_toxic(stream) for stream in chosen]
         return found.enabled and all(name in toxics and _is_cutting(toxics[name]) for name in names)
 
-    async def set_latency(self, proxy: str, latency_ms: int, streams: Iterable[Stream] = STREAMS) -> None:
+    async def set_latency(
+        self, proxy: str, latency_ms: int, streams: Iterable[Stream] = STREAMS
+    ) -> None:
         """Delay each chosen direction by `latency_ms`; 0 takes the delay away. The toxic stays once it is there."""
         present = {toxic.name for toxic in (await self.proxy(proxy)).toxics}
         for stream in streams:
@@ -312,10 +343,14 @@ class ToxiproxyClient:
             if name in present:
                 await self.patch_toxic(proxy, name, "latency", attributes)
             elif latency_ms:
-                await self.add_toxic(proxy, Toxic(name=name, type="latency", stream=stream, attributes=attributes))
+                await self.add_toxic(
+                    proxy, Toxic(name=name, type="latency", stream=stream, attributes=attributes)
+                )
 
     async def _set_hold(self, proxy: str, stream: Stream, *, held: bool) -> None:
-        await self.patch_toxic(proxy, _hold_toxic(stream), "bandwidth", _HOLD_RATE if held else _OPEN_RATE)
+        await self.patch_toxic(
+            proxy, _hold_toxic(stream), "bandwidth", _HOLD_RATE if held else _OPEN_RATE
+        )
 
     async def _switch(self, proxy: str, toxic: str, *, on: bool) -> None:
         await self.patch_toxic(proxy, toxic, "timeout", toxicity=1.0 if on else 0.0)
@@ -335,7 +370,9 @@ class ToxiproxyClient:
         except aiohttp.ClientError as error:
             raise ToxiproxyUnreachable(f"Toxiproxy {self.url}: {method} {path}: {error}") from error
         if status >= 400:
-            raise ToxiproxyError(f"Toxiproxy {method} {path}: {answer.get('error', answer)}", status)
+            raise ToxiproxyError(
+                f"Toxiproxy {method} {path}: {answer.get('error', answer)}", status
+            )
         return answer
 
 
@@ -355,7 +392,12 @@ def _path(proxy: str, *rest: str) -> Any:
 
 
 def _proxy_body(proxy: Proxy) -> dict[str, Any]:
-    return {"name": proxy.name, "listen": proxy.listen, "upstream": proxy.upstream, "enabled": proxy.enabled}
+    return {
+        "name": proxy.name,
+        "listen": proxy.listen,
+        "upstream": proxy.upstream,
+        "enabled": proxy.enabled,
+    }
 
 
 def _toxic_body(toxic: Toxic) -> dict[str, Any]:
@@ -392,4 +434,6 @@ def _is_cutting(toxic: Toxic) -> bool:
     """Does this toxic stop traffic now?"""
     if toxic.toxicity == 0:
         return False
-    return toxic.type == "timeout" or (toxic.type == "bandwidth" and toxic.attributes.get("rate") == 0)
+    return toxic.type == "timeout" or (
+        toxic.type == "bandwidth" and toxic.attributes.get("rate") == 0
+    )

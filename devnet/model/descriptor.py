@@ -25,7 +25,9 @@ class L1Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     toxiproxy: str
 
 
-class OperatorEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class OperatorEndpoint(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """One operator; `index` counts from 1, `identity` is its compressed secp256k1 key."""
 
     index: int
@@ -37,7 +39,9 @@ class OperatorEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ws: str | None = None
 
 
-class FollowerEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class FollowerEndpoint(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """One follower; `from_l1` marks one that rebuilds the chain from L1 alone."""
 
     name: str
@@ -78,12 +82,20 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def topology(self) -> Topology:
         """Who dials whom, with all ports: client, probe and control."""
         return compute_topology(
-            operators=len(self.operators), followers=len(self.followers), port_offset=self.port_offset
+            operators=len(self.operators),
+            followers=len(self.followers),
+            port_offset=self.port_offset,
         )
 
 
 def build_descriptor(
-    lock: ClusterLock, topology: Topology, *, identifier: str, backend: str, seed: int, l1_followers: frozenset[str]
+    lock: ClusterLock,
+    topology: Topology,
+    *,
+    identifier: str,
+    backend: str,
+    seed: int,
+    l1_followers: frozenset[str],
 ) -> Descriptor:
     """Describe a network; pure."""
     chain = lock.chain
@@ -121,7 +133,9 @@ def build_descriptor(
             )
             for name in topology.follower_names
         ),
-        accounts=tuple(FundedAccount(address=a.address, private_key=a.private_key) for a in ACCOUNTS),
+        accounts=tuple(
+            FundedAccount(address=a.address, private_key=a.private_key) for a in ACCOUNTS
+        ),
     )
 
 
@@ -148,6 +162,8 @@ def read_descriptor(directory: Path) -> Descriptor:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Descriptor)
     except FileNotFoundError:
-        raise BadConfig(f"no network runs in {directory} (no {FILE_NAME}); start one with `devnet up`") from None
+        raise BadConfig(
+            f"no network runs in {directory} (no {FILE_NAME}); start one with `devnet up`"
+        ) from None
     except (OSError, msgspec.DecodeError) as error:
         raise BadConfig(f"{path}: {error}") from error

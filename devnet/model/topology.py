@@ -120,7 +120,9 @@ class Pod:
         if self.name == "l1":
             return (Service.L1_RPC,)
         follower = (Service.ENGINE, Service.RPC, Service.ROLLUP)
-        return follower if self.name.startswith("f") else (*follower, Service.MIDDLEWARE, Service.P2P)
+        return (
+            follower if self.name.startswith("f") else (*follower, Service.MIDDLEWARE, Service.P2P)
+        )
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -173,15 +175,22 @@ class Topology:
 
     def links_of(self, pod: str) -> tuple[Link, ...]:
         """Every link that this pod dials or answers, except probes."""
-        return tuple(k for k in self.links if pod in (k.source, k.target) and k.kind is not LinkClass.PROBE)
+        return tuple(
+            k for k in self.links if pod in (k.source, k.target) and k.kind is not LinkClass.PROBE
+        )
 
-    def between(self, left: frozenset[str], right: frozenset[str], kind: LinkClass | None = None) -> tuple[Link, ...]:
+    def between(
+        self, left: frozenset[str], right: frozenset[str], kind: LinkClass | None = None
+    ) -> tuple[Link, ...]:
         """Links from one group of pods to the other, both directions: what a partition cuts."""
         return tuple(
             link
             for link in self.links
             if kind in (None, link.kind)
-            and ((link.source in left and link.target in right) or (link.source in right and link.target in left))
+            and (
+                (link.source in left and link.target in right)
+                or (link.source in right and link.target in left)
+            )
         )
 
     def host_port(self, link_name: str) -> int:
@@ -192,7 +201,10 @@ class Topology:
 
     def host_ports(self, pod: Pod) -> tuple[int, ...]:
         """What docker publishes for a pod: its control port, client and probe links."""
-        return (pod.admin_port, *(link.listen_port for link in self.links_on(pod.name) if link.is_from_host))
+        return (
+            pod.admin_port,
+            *(link.listen_port for link in self.links_on(pod.name) if link.is_from_host),
+        )
 
     def all_ports(self) -> tuple[tuple[int, str], ...]:
         """Every port of the process backend with what uses it."""
@@ -221,9 +233,15 @@ def _pods(topology: Topology) -> Iterator[Pod]:
     offset = topology.port_offset
     yield Pod(name="l1", base_port=L1_BASE + offset, roles=L1_ROLES)
     for i in range(1, topology.operators + 1):
-        yield Pod(name=f"op{i}", base_port=L1_BASE + OPERATOR_STRIDE * i + offset, roles=OPERATOR_ROLES)
+        yield Pod(
+            name=f"op{i}", base_port=L1_BASE + OPERATOR_STRIDE * i + offset, roles=OPERATOR_ROLES
+        )
     for j in range(1, topology.followers + 1):
-        yield Pod(name=f"f{j}", base_port=FOLLOWER_BASE + OPERATOR_STRIDE * j + offset, roles=FOLLOWER_ROLES)
+        yield Pod(
+            name=f"f{j}",
+            base_port=FOLLOWER_BASE + OPERATOR_STRIDE * j + offset,
+            roles=FOLLOWER_ROLES,
+        )
 
 
 # Where a link's listener sits within the dialled pod's block of 100. Operators and followers count from 1.
@@ -251,7 +269,14 @@ def _links(topology: Topology) -> Iterator[Link]:
     for name in (*topology.operator_names, *topology.follower_names):
         pod = topology.pod(name)
         yield from _links_from_host(pod)
-        yield _link(f"{name}.rollup>{name}.engine", name, pod, Service.ENGINE, LinkClass.INTERNAL, _ROLLUP_TO_ENGINE)
+        yield _link(
+            f"{name}.rollup>{name}.engine",
+            name,
+            pod,
+            Service.ENGINE,
+            LinkClass.INTERNAL,
+            _ROLLUP_TO_ENGINE,
+        )
     for name in topology.operator_names:
         yield from _links_on_operator(topology, topology.pod(name))
 
@@ -268,24 +293,67 @@ def _links_on_l1(topology: Topology, l1: Pod) -> Iterator[Link]:
 def _links_from_host(pod: Pod) -> Iterator[Link]:
     name = pod.name
     yield _link(f"client>{name}.rpc", "client", pod, Service.RPC, LinkClass.CLIENT, _CLIENT_RPC)
-    yield _link(f"client>{name}.beacon", "client", pod, Service.ROLLUP, LinkClass.CLIENT, _CLIENT_BEACON)
+    yield _link(
+        f"client>{name}.beacon", "client", pod, Service.ROLLUP, LinkClass.CLIENT, _CLIENT_BEACON
+    )
     yield _link(f"probe>{name}.rpc", "probe", pod, Service.RPC, LinkClass.PROBE, _PROBE_RPC)
-    yield _link(f"probe>{name}.beacon", "probe", pod, Service.ROLLUP, LinkClass.PROBE, _PROBE_BEACON)
+    yield _link(
+        f"probe>{name}.beacon", "probe", pod, Service.ROLLUP, LinkClass.PROBE, _PROBE_BEACON
+    )
 
 
 def _links_on_operator(topology: Topology, pod: Pod) -> Iterator[Link]:
     me = pod.name
     inside, consensus = LinkClass.INTERNAL, LinkClass.CONSENSUS
-    yield _link(f"probe>{me}.middleware", "probe", pod, Service.MIDDLEWARE, LinkClass.PROBE, _PROBE_MIDDLEWARE)
-    yield _link(f"{me}.middleware>{me}.rollup", me, pod, Service.ROLLUP, inside, _MIDDLEWARE_TO_ROLLUP)
-    yield _link(f"{me}.validator>{me}.middleware", me, pod, Service.MIDDLEWARE, inside, _VALIDATOR_TO_MIDDLEWARE)
+    yield _link(
+        f"probe>{me}.middleware",
+        "probe",
+        pod,
+        Service.MIDDLEWARE,
+        LinkClass.PROBE,
+        _PROBE_MIDDLEWARE,
+    )
+    yield _link(
+        f"{me}.middleware>{me}.rollup", me, pod, Service.ROLLUP, inside, _MIDDLEWARE_TO_ROLLUP
+    )
+    yield _link(
+        f"{me}.validator>{me}.middleware",
+        me,
+        pod,
+        Service.MIDDLEWARE,
+        inside,
+        _VALIDATOR_TO_MIDDLEWARE,
+    )
     for j, other in enumerate(topology.operator_names, 1):
         if other != me:
-            yield _link(f"{other}>{me}.consensus", other, pod, Service.P2P, consensus, _CONSENSUS_FROM_OPERATOR + j)
-            yield _link(f"{other}>{me}.rpc", other, pod, Service.RPC, LinkClass.FORWARD, _RPC_FROM_OPERATOR + j)
+            yield _link(
+                f"{other}>{me}.consensus",
+                other,
+                pod,
+                Service.P2P,
+                consensus,
+                _CONSENSUS_FROM_OPERATOR + j,
+            )
+            yield _link(
+                f"{other}>{me}.rpc",
+                other,
+                pod,
+                Service.RPC,
+                LinkClass.FORWARD,
+                _RPC_FROM_OPERATOR + j,
+            )
     for j, other in enumerate(topology.follower_names, 1):
-        yield _link(f"{other}>{me}.beacon", other, pod, Service.ROLLUP, LinkClass.FOLLOW, _BEACON_FROM_FOLLOWER + j)
-        yield _link(f"{other}>{me}.rpc", other, pod, Service.RPC, LinkClass.FORWARD, _RPC_FROM_FOLLOWER + j)
+        yield _link(
+            f"{other}>{me}.beacon",
+            other,
+            pod,
+            Service.ROLLUP,
+            LinkClass.FOLLOW,
+            _BEACON_FROM_FOLLOWER + j,
+        )
+        yield _link(
+            f"{other}>{me}.rpc", other, pod, Service.RPC, LinkClass.FORWARD, _RPC_FROM_FOLLOWER + j
+        )
 
 
 _PROGRAM: Final = re.compile(r"(l1|op[1-9][0-9]?|f[1-9])(?:\.([a-z0-9]+))?")
