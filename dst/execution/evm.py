@@ -377,8 +377,8 @@ def _logs(computation: Computation) -> tuple[Log, ...]:
 
 def _gas_charged(computation: Computation, gas: int, data: bytes) -> int:
     """Gas used after refund and floor (EIP-3529, EIP-7623)."""
-    used = gas - computation.get_gas_remaining()
-    refund = min(computation.get_gas_refund(), used // MAX_REFUND_QUOTIENT)
+    used: int = gas - computation.get_gas_remaining()
+    refund: int = min(computation.get_gas_refund(), used // MAX_REFUND_QUOTIENT)
     return max(used - refund, floor_gas(data))
 
 

@@ -6,7 +6,7 @@ Source: execution-specs prague `Header`; EIP-1559, 4399, 4788, 4844, 4895, 7685.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 from dst.crypto.keccak import keccak256
 from dst.execution.trie import EMPTY_ROOT, ordered_root
@@ -71,14 +71,11 @@ _INT_FIELDS: Final = frozenset(field.name for field in fields(Header) if field.t
 def decode_header(data: bytes) -> Header:
     """Raises: InvalidInput."""
     items = rlp.to_list(rlp.decode(data), len(_FIELD_NAMES), what="header")
-    return Header(
-        **{
-            name: rlp.to_int(item, what=name)
-            if name in _INT_FIELDS
-            else rlp.to_bytes(item, what=name)
-            for name, item in zip(_FIELD_NAMES, items, strict=True)
-        }
-    )
+    values: dict[str, Any] = {
+        name: rlp.to_int(item, what=name) if name in _INT_FIELDS else rlp.to_bytes(item, what=name)
+        for name, item in zip(_FIELD_NAMES, items, strict=True)
+    }
+    return Header(**values)
 
 
 def header_of_payload(

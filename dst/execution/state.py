@@ -277,8 +277,8 @@ class BlockState:
                 nodes.update(new)
                 self._accounts[address] = account._replace(storage_root=root)
         trie = Trie(self._reader.nodes, self._reader.root)
-        for address, account in self._accounts.items():
-            trie.set(keccak256(address), account.encode() if account else b"")
+        for key, account in self._accounts.items():
+            trie.set(keccak256(key), account.encode() if account else b"")
         root, new = trie.commit()
         nodes.update(new)
         return StateCommit(root=root, nodes=nodes, codes=dict(self._codes))
@@ -288,7 +288,7 @@ class BlockState:
         changed: dict[bytes, list[tuple[int, int]]] = {address: [] for address in self._wiped}
         for (address, slot), value in self._slots.items():
             changed.setdefault(address, []).append((slot, value))
-        results = []
+        results: list[tuple[Address, bytes, dict[bytes, bytes]]] = []
         for address, slots in changed.items():
             stored = self._reader.account(address)
             fresh = address in self._wiped or stored is None

@@ -1,0 +1,315 @@
+"""Executed blocks and the three pointers over them. Fork choice is told, never computed: `newPayload` adds a block,
+only `forkchoiceUpdated` moves the head, to any block that is here.
+
+One thread calls what changes (`execute`, `insert`, `set_forkchoice`); any thread may read.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from dst.execution.environment import BlockEnvironment, BlockResult, Interrupt, InvalidBlock
+from dst.execution.evm import BlockRun
+from dst.execution.genesis import Genesis
+from dst.execution.header import (
+    Header,
+    header_fault,
+    payload_of_header,
+    requests_hash,
+)
+from dst.execution.receipts import Receipt
+from dst.execution.state import StateReader
+from dst.execution.store import BlockStore, Body, Pointers
+from dst.execution.trie import NodeCache, ordered_root
+from dst.mempool.transaction import InvalidTransaction, Transaction, decode_transaction
+from dst.spec.beacon import ExecutionPayload, Withdrawal
+from dst.spec.errors import InvalidInput
+from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
+
+HEADER_CACHE_ENTRIES: Final = 1_024
+"""Four times what BLOCKHASH can reach."""
+DECODED_CACHE_ENTRIES: Final = 4_096
+MAX_CACHED_TRANSACTION_BYTES: Final = 2_048
+"""Together at most 8 MB; larger transactions are decoded again."""
+
+
+class UnknownBlock(InvalidInput):
+    """A block that is not here."""
+
+
+class UnknownParent(UnknownBlock):
+    """The parent is not here: the answer is SYNCING, and the rollup node brings it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutedBlock:
+    header: Header
+    hash: Hash32
+    transactions: tuple[Transaction, ...]
+    withdrawals: tuple[Withdrawal, ...]
+    result: BlockResult
+
+    def body(self) -> Body:
+        return Body(
+            transactions=tuple(each.raw for each in self.transactions),
+            transaction_hashes=tuple(each.hash for each in self.transactions),
+            withdrawals=tuple(
+                (each.index, each.validator_index, each.address, each.amount)
+                for each in self.withdrawals
+            ),
+            requests=self.result.requests,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadChange:
+    """What moving the head did to the canonical chain, oldest first."""
+
+    added: tuple[Hash32, ...] = ()
+    removed: tuple[Hash32, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heads:
+    """safe and finalized fall back to genesis for readers while nobody named one."""
+
+    head: Header
+    head_hash: Hash32
+    safe_hash: Hash32
+    finalized_hash: Hash32
+
+
+@lru_cache(DECODED_CACHE_ENTRIES)
+def _decode_cached(raw: bytes) -> Transaction:
+    return decode_transaction(raw)
+
+
+def decode_once(raw: bytes) -> Transaction:
+    """Decode with memory: pool, builder, importer and RPC meet the same bytes. Raises: InvalidTransaction."""
+    if len(raw) > MAX_CACHED_TRANSACTION_BYTES:
+        return decode_transaction(raw)
+    return _decode_cached(raw)
+
+
+class Chain:
+    def __init__(self, store: BlockStore, genesis: Genesis) -> None:
+        self.chain_id = genesis.chain_id
+        self.genesis_hash = genesis.header.hash
+        self._store = store
+        self._nodes = NodeCache(store.node)
+        self._code = lru_cache(1_024)(store.code)
+        self._headers: OrderedDict[bytes, Header] = OrderedDict()
+        pointers = store.open(genesis.header, genesis.state)
+        self._heads = self._heads_of(pointers)
+
+    # reads
+
+    @property
+    def heads(self) -> Heads:
+        """One consistent view of the three pointers."""
+        return self._heads
+
+    def header(self, block_hash: bytes) -> Header | None:
+        header = self._headers.get(block_hash) or self._store.header(block_hash)
+        if header is not None:
+            self._headers[block_hash] = header
+            while len(self._headers) > HEADER_CACHE_ENTRIES:
+                self._headers.popitem(last=False)
+        return header
+
+    def body(self, block_hash: bytes) -> Body:
+        return self._store.body(block_hash)
+
+    def receipts(self, block_hash: bytes) -> tuple[Receipt, ...]:
+        return self._store.receipts(block_hash)
+
+    def canonical_hash(self, number: int) -> Hash32 | None:
+        return self._store.canonical_hash(number)
+
+    def location(self, transaction_hash: bytes) -> tuple[Hash32, int] | None:
+        return self._store.location(transaction_hash)
+
+    def reader(self, root: bytes) -> StateReader:
+        """A fresh reader of one state; not for two threads at once."""
+        return StateReader(self._nodes, self._code, root)
+
+    def environment(self, header: Header) -> BlockEnvironment:
+        return BlockEnvironment(
+            chain_id=self.chain_id,
+            number=header.number,
+            timestamp=header.timestamp,
+            fee_recipient=header.fee_recipient,
+            prev_randao=header.prev_randao,
+            gas_limit=header.gas_limit,
+            base_fee_per_gas=header.base_fee_per_gas,
+            parent_hash=header.parent_hash,
+            parent_beacon_block_root=header.parent_beacon_block_root,
+            ancestor_hash=self._ancestor_lookup(header),
+        )
+
+    def is_ancestor(self, ancestor: bytes, of: Header, of_hash: bytes) -> bool:
+        """True also when both are the same block."""
+        wanted = self.header(ancestor)
+        if wanted is None:
+            return False
+        current, current_hash = of, of_hash
+        while current.number > wanted.number:
+            if self._is_canonical(current, current_hash):
+                return self._is_canonical(wanted, ancestor)
+            current_hash = current.parent_hash
+            current = self._require_header(current_hash)
+        return current_hash == ancestor
+
+    # changes
+
+    def execute(
+        self,
+        header: Header,
+        transactions: Sequence[bytes],
+        withdrawals: tuple[Withdrawal, ...],
+        interrupt: Interrupt,
+    ) -> ExecutedBlock:
+        """Execute a block whose header is claimed, and compare all that it claims.
+
+        Raises: UnknownParent, InvalidBlock, ExecutionAborted. Nothing is stored.
+        """
+        parent = self.header(header.parent_hash)
+        if parent is None:
+            raise UnknownParent(f"parent {to_hex(header.parent_hash)} is not known")
+        fault = header_fault(header, parent)
+        if fault is not None:
+            raise InvalidBlock(fault)
+        decoded = _decode_all(transactions)
+        run = BlockRun(self.reader(parent.state_root), self.environment(header), interrupt)
+        for index, transaction in enumerate(decoded):
+            try:
+                run.apply(transaction)
+            except InvalidTransaction as error:
+                raise InvalidBlock(f"transaction {index}: {error}") from None
+        result = run.finish(withdrawals)
+        _compare(header, result)
+        return ExecutedBlock(
+            header=header,
+            hash=header.hash,
+            transactions=decoded,
+            withdrawals=withdrawals,
+            result=result,
+        )
+
+    def insert(self, block: ExecutedBlock) -> None:
+        """Store a valid block; idempotent; the head stays."""
+        self._store.put_block(
+            block.header, block.body(), block.result.receipts, block.result.state
+        )
+        self._headers[block.hash] = block.header
+
+    def set_forkchoice(self, head: Hash32, safe: Hash32, finalized: Hash32) -> HeadChange:
+        """Move the pointers. Raises: UnknownBlock when `head` is not here; safe and finalized are checked by the
+        caller."""
+        if self.header(head) is None:
+            raise UnknownBlock(f"head {to_hex(head)} is not known")
+        pointers = Pointers(head, safe, finalized)
+        if pointers == self._stored_pointers():
+            return HeadChange()
+        added, removed = self._path(head)
+        self._store.set_canonical(added, removed, pointers)
+        self._heads = self._heads_of(pointers)
+        return HeadChange(
+            added=tuple(Hash32(each) for _, each in added),
+            removed=tuple(Hash32(each) for _, each in removed),
+        )
+
+    def _stored_pointers(self) -> Pointers:
+        return self._store.pointers()
+
+    def _path(
+        self, head: Hash32
+    ) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
+        """Blocks to add and to remove so that `head` ends the canonical chain, oldest first."""
+        added: list[tuple[int, bytes]] = []
+        block_hash, header = bytes(head), self._require_header(head)
+        while not self._is_canonical(header, block_hash):
+            added.append((header.number, block_hash))
+            block_hash = header.parent_hash
+            header = self._require_header(block_hash)
+        removed: list[tuple[int, bytes]] = []
+        for number in range(header.number + 1, self._heads.head.number + 1):
+            old = self._store.canonical_hash(number)
+            assert old is not None, f"no canonical block at {number} below the head"
+            removed.append((number, old))
+        return added[::-1], removed
+
+    def _is_canonical(self, header: Header, block_hash: bytes) -> bool:
+        return (
+            header.number <= self._heads.head.number
+            and self._store.canonical_hash(header.number) == block_hash
+        )
+
+    def _heads_of(self, pointers: Pointers) -> Heads:
+        genesis = self.genesis_hash
+        return Heads(
+            head=self._require_header(pointers.head),
+            head_hash=Hash32(pointers.head),
+            safe_hash=Hash32(pointers.safe if pointers.safe != ZERO_HASH else genesis),
+            finalized_hash=Hash32(
+                pointers.finalized if pointers.finalized != ZERO_HASH else genesis
+            ),
+        )
+
+    def _require_header(self, block_hash: bytes) -> Header:
+        header = self.header(block_hash)
+        assert header is not None, f"store lacks header 0x{block_hash.hex()}"
+        return header
+
+    def _ancestor_lookup(self, header: Header) -> Callable[[int], bytes]:
+        """Walks the block's own ancestry, which need not be the canonical one; remembers what it passed."""
+        known = {header.number - 1: bytes(header.parent_hash)}
+        lowest = header.number - 1
+
+        def ancestor_hash(number: int) -> bytes:
+            nonlocal lowest
+            while number < lowest:
+                known[lowest - 1] = self._require_header(known[lowest]).parent_hash
+                lowest -= 1
+            return known.get(number, b"")
+
+        return ancestor_hash
+
+
+def payload_of(block: ExecutedBlock) -> ExecutionPayload:
+    return payload_of_header(
+        block.header, (each.raw for each in block.transactions), block.withdrawals
+    )
+
+
+def _decode_all(transactions: Sequence[bytes]) -> tuple[Transaction, ...]:
+    decoded = []
+    for index, raw in enumerate(transactions):
+        try:
+            decoded.append(decode_once(raw))
+        except InvalidTransaction as error:
+            raise InvalidBlock(f"transaction {index}: {error}") from None
+    return tuple(decoded)
+
+
+def _compare(header: Header, result: BlockResult) -> None:
+    """What the execution found against what the header claims. Raises: InvalidBlock."""
+    if result.gas_used != header.gas_used:
+        raise InvalidBlock(f"gas used {header.gas_used}, executed {result.gas_used}")
+    claims = (
+        ("logs bloom", header.logs_bloom, result.bloom.to_bytes(256, "big")),
+        (
+            "receipts root",
+            header.receipts_root,
+            ordered_root([each.encode() for each in result.receipts]),
+        ),
+        ("requests hash", header.requests_hash, requests_hash(result.requests)),
+        ("state root", header.state_root, result.state.root),
+    )
+    for name, claimed, executed in claims:
+        if claimed != executed:
+            raise InvalidBlock(
+                f"{name} {to_hex(claimed)[:18]}…, executed {to_hex(executed)[:18]}…"
+            )
