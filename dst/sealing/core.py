@@ -133,7 +133,9 @@ def step(state: State, event: Input, config: Config) -> Transition:
 
 def _apply(draft: Draft, event: Input) -> None:
     match event:
-        case Start() | RetransmitDue():
+        case Start():
+            upon_start(draft)
+        case RetransmitDue():
             upon_retransmit_due(draft)
         case BlockDecided():
             upon_block_decided(draft, event)
@@ -151,6 +153,13 @@ def _apply(draft: Draft, event: Input) -> None:
             assert_never(event)
 
 
+def upon_start(draft: Draft) -> None:
+    """Finish what a crash interrupted (alone, n = 1), say again what is owed."""
+    for height in collecting(draft.state):
+        _try_seal(draft, height)
+    upon_retransmit_due(draft)
+
+
 def upon_block_decided(draft: Draft, event: BlockDecided) -> None:
     """The height is owed a group signature from now on; partials that came early are looked at."""
     state, height = draft.state, event.height
@@ -165,8 +174,10 @@ def upon_block_decided(draft: Draft, event: BlockDecided) -> None:
         early={above: kept for above, kept in state.early.items() if above > height},
         signed={above: kept for above, kept in state.signed.items() if above > height},
     )
+    _stop_collecting_oldest(draft)
     if not state.ticking:
         _tick(draft)
+    _try_seal(draft, height)
     for operator in sorted(early):
         try:
             upon_partial(draft, operator, early[operator])
@@ -288,6 +299,15 @@ def resend_owed(state: State, config: Config) -> tuple[Message, ...]:
 def collecting(state: State) -> tuple[Height, ...]:
     """The newest unsealed heights, ascending, at most MAX_COLLECTING."""
     return tuple(sorted(state.open)[-MAX_COLLECTING:])
+
+
+def _stop_collecting_oldest(draft: Draft) -> None:
+    """The height that has just left the newest ones keeps our own partial only."""
+    heights = sorted(draft.state.open)
+    if len(heights) > MAX_COLLECTING:
+        leaving = heights[-MAX_COLLECTING - 1]
+        known = draft.state.open[leaving]
+        draft.update_open(leaving, partials=_opened(known.root, known.own).partials)
 
 
 def _check_term(message: Message, config: Config) -> None:

@@ -1,4 +1,5 @@
-"""Dialogues with the core: inputs in, effects out; and makers of every signed thing, for every operator.
+"""Dialogues with the core: inputs in, effects out; and makers of every signed thing, for every
+operator.
 
 Signatures are ideal (a hash of operator and digest), blocks are any bytes, a root is their SHA-256.
 """
@@ -76,7 +77,9 @@ ROOT_A, ROOT_B = root_of(A), root_of(B)
 class Maker:
     """Signs as any operator at one (term, height)."""
 
-    def __init__(self, height: int = 1, n: int = 4, term: int = 0, chain_id: int = CHAIN_ID) -> None:
+    def __init__(
+        self, height: int = 1, n: int = 4, term: int = 0, chain_id: int = CHAIN_ID
+    ) -> None:
         self.height, self.n, self.term, self.chain_id = Height(height), n, Term(term), chain_id
 
     def leader(self, round_: int) -> int:
@@ -116,7 +119,8 @@ class Maker:
         lock: tuple[int, Root] | None = None,
         proof: Sequence[SignedPrepare] | None = None,
     ) -> RoundChangeMessage:
-        """`lock` is (prepared round, root), proven by operators 0, 1, 2 unless `proof` says otherwise."""
+        """`lock` is (prepared round, root), proven by operators 0, 1, 2 unless `proof` says
+        otherwise."""
         payload = RoundChange(
             term=self.term,
             height=self.height,
@@ -232,7 +236,10 @@ class Playbook:
     def restart(self) -> "Playbook":
         """The same node from its log alone; not started yet."""
         return Playbook(
-            decided=self.state.height - 1, records=tuple(self.log), config=self.config, n=self.config.n
+            decided=self.state.height - 1,
+            records=tuple(self.log),
+            config=self.config,
+            n=self.config.n,
         )
 
     def get(self, kind: type[E]) -> list[E]:

@@ -1,18 +1,20 @@
-"""Four cores (and one, and seven) glued by a queue: they decide, survive a dead leader, and seal."""
+"""Four cores (and one, and seven) glued by a queue: they decide, survive a dead leader, and
+seal."""
 
-import hashlib
 import heapq
 from collections.abc import Mapping
+from typing import cast
 
 import pytest
 
 from dst import qbft, sealing
 from dst.qbft import effects as out
 from dst.qbft import inputs as into
+from dst.qbft.messages import Message
 from dst.sealing import effects as seal_out
 from dst.sealing import inputs as seal_in
 from dst.sealing.messages import PartialSignature
-from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root
+from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Term
 from tests.unit.qbft.playbook import make_config, root_of
 
 SLOT_MS = 1000
@@ -21,52 +23,34 @@ BUILD_MS = 10
 
 
 def share(index: int, root: Root) -> BLSSignature:
-    return BLSSignature(hashlib.sha384(bytes([index]) + root).digest() * 2)
+    return BLSSignature(bytes([index]) + root + bytes(63))
 
 
 def group(root: Root) -> BLSSignature:
-    return BLSSignature(hashlib.sha384(b"group" + root).digest() * 2)
+    return BLSSignature(b"\xff" + root + bytes(63))
+
+
+def combine(partials: Mapping[OperatorIndex, BLSSignature]) -> BLSSignature:
+    (root,) = {partial[1:33] for partial in partials.values()}
+    return group(Root(root))
 
 
 def seal_config(me: int, n: int) -> sealing.Config:
-    def combine(partials: Mapping[OperatorIndex, BLSSignature]) -> BLSSignature:
-        roots = {root for root in known_roots if all(partials[i] == share(i, root) for i in partials)}
-        return group(roots.pop()) if roots else BLSSignature(bytes(96))
-
-    known_roots: set[Root] = set()
-
-    def verify_group(root: Root, signature: BLSSignature) -> bool:
-        return signature == group(root)
-
-    def verify_partial(index: OperatorIndex, root: Root, signature: BLSSignature) -> bool:
-        return signature == share(index, root)
-
-    def combine_any(partials: Mapping[OperatorIndex, BLSSignature]) -> BLSSignature:
-        known_roots.update(ROOTS)
-        return combine(partials)
-
     return sealing.Config(
-        term=qbft_term(me),
+        term=Term(0),
         n=n,
         self_index=OperatorIndex(me),
-        combine=combine_any,
-        verify_group=verify_group,
-        verify_partial=verify_partial,
+        combine=combine,
+        verify_group=lambda root, signature: signature == group(root),
+        verify_partial=lambda index, root, signature: signature == share(index, root),
     )
 
 
-ROOTS: set[Root] = set()
-
-
-def qbft_term(me: int) -> "qbft.messages.Term":  # type: ignore[name-defined]
-    return make_config(me).term
-
-
 class Cluster:
-    """Virtual time; every link delivers after LINK_MS; `dead` operators neither send nor receive."""
+    """Virtual time; every link delivers after LINK_MS; `dead` operators neither send nor
+    receive."""
 
     def __init__(self, n: int, dead: frozenset[int] = frozenset()) -> None:
-        ROOTS.clear()
         self.n, self.dead, self.now, self.serial = n, dead, 0, 0
         self.queue: list[tuple[int, int, int, object]] = []
         self.configs = [make_config(i, n) for i in range(n)]
@@ -92,12 +76,12 @@ class Cluster:
             self.now, _, node, event = heapq.heappop(self.queue)
             assert self.now <= limit_ms, f"too slow: {[len(each) for each in self.sealed]}"
             if type(event).__module__ == seal_in.__name__:
-                self.seal_step(node, event)
+                self.seal_step(node, cast(seal_in.Input, event))
             else:
-                self.qbft_step(node, event)
+                self.qbft_step(node, cast(into.Input, event))
 
-    def qbft_step(self, node: int, event: object) -> None:
-        transition = qbft.step(self.states[node], event, self.configs[node])  # type: ignore[arg-type]
+    def qbft_step(self, node: int, event: into.Input) -> None:
+        transition = qbft.step(self.states[node], event, self.configs[node])
         self.states[node] = transition.state
         for effect in transition.effects:
             self.perform(node, effect)
@@ -111,7 +95,9 @@ class Cluster:
             case out.Send():
                 self.post(LINK_MS, effect.to, heard(node, effect.message))
             case out.SetTimer():
-                kind = into.RoundExpired if effect.kind is out.TimerKind.ROUND else into.RetransmitDue
+                kind = (
+                    into.RoundExpired if effect.kind is out.TimerKind.ROUND else into.RetransmitDue
+                )
                 self.post(effect.delay_ms, node, kind(height=effect.height, round=effect.round))
             case out.RequestBlock():
                 block = b"%d-%d-%d" % (effect.height, effect.round, node)
@@ -133,7 +119,6 @@ class Cluster:
         height, root = effect.certificate.height, effect.certificate.root
         assert height not in self.decided[node]
         self.decided[node][height] = root
-        ROOTS.add(root)
         slot_start = height * SLOT_MS
         due = into.HeightDue(height=Height(height + 1))
         self.post(max(0, slot_start - self.now), node, due)
@@ -141,15 +126,17 @@ class Cluster:
         own = seal_in.OwnPartial(height=height, root=root, signature=share(node, root))
         self.post(1, node, own)
 
-    def seal_step(self, node: int, event: object) -> None:
-        transition = sealing.step(self.seals[node], event, self.seal_configs[node])  # type: ignore[arg-type]
+    def seal_step(self, node: int, event: seal_in.Input) -> None:
+        transition = sealing.step(self.seals[node], event, self.seal_configs[node])
         self.seals[node] = transition.state
         for effect in transition.effects:
             match effect:
                 case seal_out.Broadcast(message=PartialSignature() as message):
                     for peer in range(self.n):
                         if peer != node:
-                            came = seal_in.PartialReceived(link_peer=OperatorIndex(node), message=message)
+                            came = seal_in.PartialReceived(
+                                link_peer=OperatorIndex(node), message=message
+                            )
                             self.post(LINK_MS, peer, came)
                 case seal_out.SetTimer():
                     self.post(effect.delay_ms, node, seal_in.RetransmitDue())
@@ -160,7 +147,7 @@ class Cluster:
                     pytest.fail(f"refused: {effect}")
 
 
-def heard(node: int, message: qbft.messages.Message) -> into.MessageReceived:  # type: ignore[name-defined]
+def heard(node: int, message: Message) -> into.MessageReceived:
     return into.MessageReceived(link_peer=OperatorIndex(node), message=message)
 
 
