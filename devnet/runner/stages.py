@@ -39,10 +39,14 @@ class HarnessError(Exception):
 class Surroundings(Protocol):
     """The network as a run sees it."""
 
-    operators: tuple[str, ...]
-    followers: tuple[str, ...]
-    nodes: Nodes
-    links: Links
+    @property
+    def operators(self) -> tuple[str, ...]: ...
+    @property
+    def followers(self) -> tuple[str, ...]: ...
+    @property
+    def nodes(self) -> Nodes: ...
+    @property
+    def links(self) -> Links: ...
 
     def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
         """One event tail per node, to be run until cancelled."""

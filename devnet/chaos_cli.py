@@ -1,0 +1,169 @@
+"""`devnet chaos list` and `devnet chaos run NAME`: flags in, table or JSON out, exit code.
+
+0 every run passed, 1 an invariant broke, 2 nothing was shown (inconclusive or vacuous), 3 the
+harness failed. `python -m devnet.chaos_cli all` runs the whole catalogue.
+"""
+
+import argparse
+import asyncio
+import secrets
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from devnet.model.verdict import Outcome, exit_code
+from devnet.report.summary import CampaignSummary, worst_outcome
+from devnet.report.table import render_campaign
+from devnet.runner.attach import Wanted
+from devnet.runner.campaign import Campaign, run_campaign
+from devnet.runner.stages import HarnessError
+from devnet.scenarios import catalogue
+from dst.spec.errors import BadConfig, DstError
+
+EXIT_HARNESS: Final = 3
+MAX_RUNS: Final = 1000
+DEFAULT_DIR: Final = ".devnet"
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Give `devnet chaos` its commands; each sets `call`, a function from arguments to an exit
+    code."""
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    listing = commands.add_parser("list", help="names of the scenarios, a line about each")
+    listing.set_defaults(call=list_scenarios)
+    run = commands.add_parser("run", help="run one scenario, on the network in DIR or on its own")
+    run.add_argument("name", metavar="NAME", help="a scenario's name, or the path of a YAML file")
+    _add_flags(run)
+    run.set_defaults(call=run_named)
+    every = commands.add_parser(
+        "all", help="run every scenario of the catalogue in turn"
+    )
+    _add_flags(every)
+    every.set_defaults(call=run_all)
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runs", type=_runs, default=1, metavar="N", help="repeat with seeds S, S+1, ..."
+    )
+    parser.add_argument(
+        "--seed", type=int, default=None, metavar="S", help="default: drawn and printed"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object instead of the table"
+    )
+    parser.add_argument("--backend", choices=("docker", "process"), default=None)
+    parser.add_argument("--operators", type=int, default=None, metavar="N")
+    parser.add_argument("--slot-seconds", type=int, default=None, metavar="SECONDS")
+    parser.add_argument("--port-offset", type=int, default=None, metavar="K")
+    parser.add_argument(
+        "--dir", type=Path, default=Path(DEFAULT_DIR),
+        help="folder of the network (default: %(default)s); a running one there is used",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), help="where reports go (default: %(default)s)"
+    )
+
+
+def _runs(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if not 1 <= value <= MAX_RUNS:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to {MAX_RUNS}, got {text!r}")
+    return value
+
+
+def list_scenarios(_arguments: argparse.Namespace) -> int:
+    names = catalogue.names()
+    width = max(len(name) for name in names)
+    for name in names:
+        print(f"{name.ljust(width)}  {catalogue.load(name).about}")
+    return 0
+
+
+def run_named(arguments: argparse.Namespace) -> int:
+    return _guarded(arguments, [arguments.name])
+
+
+def run_all(arguments: argparse.Namespace) -> int:
+    return _guarded(arguments, list(catalogue.names()))
+
+
+def _guarded(arguments: argparse.Namespace, names: Sequence[str]) -> int:
+    """Turn errors into one line and exit code 3."""
+    try:
+        campaigns = [_campaign(arguments, name) for name in names]
+        return _print(arguments, asyncio.run(_run_each(campaigns)))
+    except (BadConfig, HarnessError, DstError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_HARNESS
+    except asyncio.CancelledError:
+        print("stopped; the network and its faults were cleaned up", file=sys.stderr)
+        return EXIT_HARNESS
+
+
+def _campaign(arguments: argparse.Namespace, name: str) -> Campaign:
+    # Small enough to be read aloud and typed again.
+    seed = secrets.randbelow(1_000_000) if arguments.seed is None else arguments.seed
+    wanted = Wanted(
+        directory=arguments.dir.resolve(),
+        backend=arguments.backend,
+        operators=arguments.operators,
+        slot_seconds=arguments.slot_seconds,
+        port_offset=arguments.port_offset,
+    )
+    return Campaign(
+        scenario=catalogue.load(name),
+        source=name,
+        wanted=wanted,
+        runs=arguments.runs,
+        seed=seed,
+        root=arguments.out,
+        say=_say,
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+async def _run_each(campaigns: Sequence[Campaign]) -> list[CampaignSummary]:
+    """One after another; SIGTERM ends them as Ctrl-C does, with clean-up."""
+    task = asyncio.current_task()
+    assert task is not None, "runs inside a task"
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    summaries = []
+    for campaign in campaigns:
+        _say(f"scenario {campaign.scenario.name}: {campaign.scenario.about}")
+        summaries.append(await run_campaign(campaign))
+    return summaries
+
+
+def _print(arguments: argparse.Namespace, summaries: Sequence[CampaignSummary]) -> int:
+    for summary in summaries:
+        if arguments.json:
+            print(msgspec.json.encode(summary).decode())
+        else:
+            print(render_campaign(summary))
+    outcome: Outcome = worst_outcome([summary.outcome for summary in summaries])
+    return exit_code(outcome)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m devnet.chaos_cli COMMAND`; the same commands as `devnet chaos`."""
+    parser = argparse.ArgumentParser(prog="devnet chaos", description=__doc__)
+    add_commands(parser)
+    arguments = parser.parse_args(argv)
+    result: int = arguments.call(arguments)
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

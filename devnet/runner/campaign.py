@@ -1,0 +1,136 @@
+"""Many runs of one scenario on one network: seeds, folders, progress, and the summary at the
+end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from devnet.clock import now
+from devnet.journal import Journal
+from devnet.model.descriptor import Descriptor
+from devnet.model.history import Setup
+from devnet.model.scenario import Scenario
+from devnet.model.verdict import Violation
+from devnet.report.summary import CampaignSummary, RunSummary, summarise, summarise_campaign
+from devnet.runner.attach import Wanted, attached, network_for
+from devnet.runner.folder import RunFolder
+from devnet.runner.plan import require_fits
+from devnet.runner.stages import HarnessError, Run, Runner
+from devnet.runner.surroundings import LiveNetwork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """What `devnet chaos run` was asked for.
+
+    Args:
+        source: the scenario's name or path, as given: it goes into the replay command.
+        runs: how many; run i (from 0) has seed `seed + i`.
+        root: where run folders go.
+        say: told one line per stage; goes to stderr, so that `--json` on stdout stays clean.
+    """
+
+    scenario: Scenario
+    source: str
+    wanted: Wanted
+    runs: int
+    seed: int
+    root: Path
+    say: Callable[[str], None]
+
+
+async def run_campaign(campaign: Campaign) -> CampaignSummary:
+    """Raises: BadConfig; HarnessError, when a run could not be carried out (runs before it are
+    written)."""
+    async with network_for(campaign.wanted, campaign.scenario.operators) as (descriptor, own):
+        require_fits(campaign.scenario, len(descriptor.operators), len(descriptor.followers))
+        campaign.say(f"network: {'own' if own else 'running'} in {campaign.wanted.directory}")
+        summaries = []
+        async with attached(campaign.wanted.directory, descriptor) as network:
+            for index in range(campaign.runs):
+                campaign.say(f"run {index + 1} of {campaign.runs}, seed {campaign.seed + index}")
+                summaries.append(
+                    await _one_run(campaign, campaign.seed + index, descriptor, network)
+                )
+    return summarise_campaign(
+        summaries,
+        scenario=campaign.scenario.name,
+        backend=descriptor.backend,
+        operators=len(descriptor.operators),
+        slot_seconds=float(descriptor.slot_seconds),
+    )
+
+
+def replay_command(campaign: Campaign, seed: int, descriptor: Descriptor) -> str:
+    """The command that runs the same plan on a network like this one (interleavings are the
+    machine's)."""
+    return (
+        f"devnet chaos run {campaign.source} --seed {seed} --backend {descriptor.backend} "
+        f"--operators {len(descriptor.operators)} --slot-seconds {descriptor.slot_seconds}"
+    )
+
+
+def _alarm(campaign: Campaign) -> Callable[[Violation], None]:
+    def tell(violation: Violation) -> None:
+        campaign.say(f"BREACH {violation.checker}: {violation.summary}")
+
+    return tell
+
+
+async def _one_run(
+    campaign: Campaign, seed: int, descriptor: Descriptor, network: LiveNetwork
+) -> RunSummary:
+    folder = RunFolder.create(campaign.root, campaign.scenario.name, seed)
+    setup = Setup(
+        operators=network.operators,
+        followers=network.followers,
+        slot_seconds=float(descriptor.slot_seconds),
+        chain_id=descriptor.chain_id,
+        scenario=campaign.scenario.name,
+        seed=seed,
+    )
+    journal = Journal(setup, folder.history, _alarm(campaign))
+    started = now()
+    run = Run(scenario=campaign.scenario, seed=seed)
+    try:
+        runner = Runner(campaign.scenario, seed, network, journal, campaign.say)
+        run = await runner.run()
+    except* HarnessError as errors:
+        run.error = "; ".join(str(error) for error in _leaves(errors))
+        run.history = journal.history()
+    finally:
+        journal.close()
+    return _finish(campaign, run, folder, descriptor, now() - started)
+
+
+def _finish(
+    campaign: Campaign, run: Run, folder: RunFolder, descriptor: Descriptor, seconds: float
+) -> RunSummary:
+    summary = summarise(
+        run.history,
+        run.verdicts,
+        scenario=campaign.scenario.name,
+        seed=run.seed,
+        error=run.error,
+        folder=str(folder.path),
+        seconds=seconds,
+    )
+    replay = replay_command(campaign, run.seed, descriptor)
+    folder.write(run, summary, descriptor, replay)
+    folder.keep_or_trim(summary.outcome, campaign.wanted.directory / "logs")
+    campaign.say(
+        f"verdict: {summary.outcome.value}{f': {summary.reason}' if summary.reason else ''}"
+    )
+    if run.error:
+        raise HarnessError(f"{run.error} (kept in {folder.path})")
+    return summary
+
+
+def _leaves(group: BaseExceptionGroup[HarnessError]) -> list[HarnessError]:
+    found: list[HarnessError] = []
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            found += _leaves(error)
+        else:
+            found.append(error)
+    return found

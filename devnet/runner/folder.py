@@ -1,0 +1,117 @@
+"""`runs/<scenario>/<time>-<seed>/`: what a run leaves for a person, for CI and for the next reader.
+
+Every run leaves its page, verdicts, plan and JUnit file; one that did not pass keeps its history
+and logs too.
+"""
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from devnet.model.descriptor import Descriptor
+from devnet.model.verdict import Outcome
+from devnet.report.html import render_html
+from devnet.report.junit import render_junit
+from devnet.report.summary import RunSummary
+from devnet.runner.plan import resolved_yaml
+from devnet.runner.stages import Run
+
+HISTORY: Final = "history.ndjson"
+MAX_LOG_BYTES: Final = 64 * 1024 * 1024
+"""Of one log file: its end is kept, which is where the failure is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFolder:
+    path: Path
+
+    @classmethod
+    def create(cls, root: Path, scenario: str, seed: int) -> "RunFolder":
+        """A new folder; a second run of the same second and seed gets a number."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        path = root / scenario / f"{stamp}-{seed}"
+        number = 1
+        while path.exists():
+            number += 1
+            path = root / scenario / f"{stamp}-{seed}-{number}"
+        path.mkdir(parents=True)
+        return cls(path=path)
+
+    @property
+    def history(self) -> Path:
+        return self.path / HISTORY
+
+    def write(self, run: Run, summary: RunSummary, descriptor: Descriptor, replay: str) -> None:
+        """The reports of a run that came to its end."""
+        self._json("manifest.json", manifest_of(run, summary, descriptor, replay))
+        self._json("verdicts.json", run.verdicts)
+        self._text("resolved.yaml", resolved_yaml(run.scenario, run.seed, run.planned))
+        junit = render_junit(
+            run.verdicts,
+            scenario=run.scenario.name,
+            seconds=summary.seconds,
+            replay=replay,
+            error=run.error,
+        )
+        self._text("junit.xml", junit)
+        if run.history is not None:
+            self._text("report.html", render_html(run.history, run.verdicts, summary, replay))
+
+    def keep_or_trim(self, outcome: Outcome, logs: Path) -> None:
+        """A pass needs no evidence; anything else keeps all of it."""
+        if outcome is Outcome.PASS:
+            self.history.unlink(missing_ok=True)
+        else:
+            copy_logs(logs, self.path / "logs")
+
+    def _json(self, name: str, value: Any) -> None:
+        encoded = msgspec.json.format(msgspec.json.encode(value), indent=2)
+        (self.path / name).write_bytes(encoded + b"\n")
+
+    def _text(self, name: str, text: str) -> None:
+        (self.path / name).write_text(text, encoding="utf-8")
+
+
+def manifest_of(
+    run: Run, summary: RunSummary, descriptor: Descriptor, replay: str
+) -> dict[str, Any]:
+    """What ran, on what, and how to run it again. Built of public facts only: never of files with
+    keys."""
+    return {
+        "version": 1,
+        "scenario": run.scenario.name,
+        "about": run.scenario.about,
+        "seed": run.seed,
+        "replay": replay,
+        "outcome": summary.outcome,
+        "reason": summary.reason,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "summary": summary,
+        "network": {
+            "backend": descriptor.backend,
+            "operators": len(descriptor.operators),
+            "followers": len(descriptor.followers),
+            "slot_seconds": descriptor.slot_seconds,
+            "chain_id": descriptor.chain_id,
+            "genesis_time": descriptor.genesis_time,
+            "group_public_key": descriptor.group_public_key,
+        },
+    }
+
+
+def copy_logs(source: Path, target: Path) -> None:
+    """Copy a network's log files, the end of each when it is huge."""
+    if not source.is_dir():
+        return
+    target.mkdir(exist_ok=True)
+    for path in sorted(source.glob("*.log")):
+        if path.stat().st_size <= MAX_LOG_BYTES:
+            shutil.copyfile(path, target / path.name)
+            continue
+        with path.open("rb") as log:
+            log.seek(-MAX_LOG_BYTES, 2)
+            (target / path.name).write_bytes(log.read())
