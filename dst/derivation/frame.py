@@ -30,8 +30,10 @@ SIGNATURE_BYTES: Final = 96
 FIXED_BYTES: Final = 1 + 8 + 4 + HEADER_BYTES + SIGNATURE_BYTES
 MAX_UNCOMPRESSED_BYTES: Final = 8 * 2**20
 """Sixteen blocks of the largest size; a batch of more is split by its poster."""
-MAX_BLOCKS: Final = 4096
-"""Empty blocks encode to about 1.2 kB, so the length limit holds first; this bounds the list."""
+MAX_UNSEALED_RUN: Final = 64
+"""A sealed block covers at most this many ancestors that carry no signature of their own."""
+MAX_BLOCKS: Final = MAX_UNSEALED_RUN + 1
+"""So a batch, which carries one signature, has at most the sealed block and what it may cover."""
 COMPRESSION_LEVEL: Final = 6
 
 VerifySignature: TypeAlias = Callable[[Root, BLSSignature], bool]

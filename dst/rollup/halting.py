@@ -1,0 +1,61 @@
+"""Why this node may not move its chain: an L1 reset, or evidence of two signed blocks at a height.
+
+Both are said once, loudly; both survive a restart; neither ends by itself.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dst.apis.dst_v1 import EventKind
+from dst.rollup.events import EventRing
+from dst.rollup.evidence import Claim, find_evidence, write_evidence
+from dst.rollup.store import Store
+from dst.runtime.log import Logger
+from dst.spec.errors import ResetRequired, Unavailable
+from dst.spec.primitives import Height
+
+HALTED_ADVICE = "halted until the next term"
+
+
+class Halting:
+    """Asked before every step that would move the chain."""
+
+    def __init__(self, data_dir: Path, store: Store, ring: EventRing, log: Logger) -> None:
+        self._data_dir, self._store, self._ring, self._log = data_dir, store, ring, log
+        self.alarm = find_evidence(data_dir)
+        self.reset_height = store.reset_height()
+        if self.alarm is not None:
+            log.error("stopped", alarm=self.alarm)
+        if self.reset_height is not None:
+            log.error("l1_reset", first_affected_height=self.reset_height, advice=HALTED_ADVICE)
+
+    @property
+    def is_halted(self) -> bool:
+        return self.alarm is not None or self.reset_height is not None
+
+    def require_moving(self) -> None:
+        """Raises: ResetRequired after an L1 reset, Unavailable after a double signature."""
+        if self.reset_height is not None:
+            raise ResetRequired(self.reset_height, HALTED_ADVICE)
+        if self.alarm is not None:
+            raise Unavailable(f"stopped: {self.alarm}")
+
+    def stop_on_evidence(self, height: Height, claims: Sequence[Claim], what: str) -> None:
+        """Write both signed blocks down and stop. Said once a height."""
+        if self.alarm is not None:
+            return
+        folder = write_evidence(self._data_dir, height, claims, what)
+        self.alarm = f"{what}: both are in {folder}"
+        self._log.error("evidence", height=height, what=what, folder=folder)
+        self._ring.emit(EventKind.EVIDENCE, height=height, what=what, folder=str(folder))
+
+    def reset(self, height: Height, detail: str) -> None:
+        """L1 dropped the origin of the decided block at `height`. One alarm."""
+        if self.reset_height is not None:
+            return
+        self._store.set_reset_height(height)
+        self.reset_height = height
+        self._log.error(
+            "l1_reset", first_affected_height=height, detail=detail, advice=HALTED_ADVICE
+        )
+        self._ring.emit(EventKind.RESET, height=height, detail=detail)

@@ -1,0 +1,305 @@
+"""The driver of a cluster member: it builds, judges and keeps blocks for its own middleware.
+
+The decided head moves by `decided` alone, one height after another; `publish` adds the group's
+signature to a decided block. Nothing here votes or signs.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from dst.apis.beacon import ProduceRequest, WireBlock
+from dst.apis.dst_v1 import DecidedBlock, EventKind, OutOfOrder, ValidateResult, Verdict
+from dst.apis.engine import PayloadStatusKind
+from dst.l1.source import L1Source
+from dst.l1.view import select_origin
+from dst.rollup.chain import Chain, Head, wire_of
+from dst.rollup.events import BeaconBus, EventRing, block_event, head_event
+from dst.rollup.evidence import Claim
+from dst.rollup.execution import Aborted, Execution, InvalidPayload
+from dst.rollup.halting import Halting
+from dst.rollup.importer import Candidate
+from dst.rollup.origins import Broken, Unknown, judge_deterministic
+from dst.rollup.store import StoredBlock
+from dst.rollup.trust import CertificateVerifier, VerifySeal
+from dst.rollup.wrapping import build_attributes, origin_of, wrap
+from dst.runtime.log import Logger
+from dst.runtime.metrics import Metrics
+from dst.spec import rules, ssz
+from dst.spec.beacon import BeaconBlock, Eth1Data
+from dst.spec.cluster import ClusterLock
+from dst.spec.errors import InvalidInput, Unavailable
+from dst.spec.primitives import G2_POINT_AT_INFINITY, BLSSignature, Height, Root, Round, Slot
+
+
+class Operator:
+    """Blocks in from the middleware, blocks out to it; the engine and L1 behind."""
+
+    def __init__(
+        self,
+        *,
+        lock: ClusterLock,
+        chain: Chain,
+        execution: Execution,
+        l1: L1Source,
+        ring: EventRing,
+        bus: BeaconBus,
+        halting: Halting,
+        verify_seal: VerifySeal,
+        certificates: CertificateVerifier,
+        log: Logger,
+        metrics: Metrics,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._lock, self._chain, self._execution, self._l1 = lock, chain, execution, l1
+        self._ring, self._bus, self._halting = ring, bus, halting
+        self._verify_seal, self._certificates = verify_seal, certificates
+        self._log, self._metrics, self._now = log, metrics, now
+        self.on_sealed: Callable[[], None] = lambda: None
+        """Called when the newest sealed block moved."""
+        self._moving = asyncio.Lock()
+
+    # --- produce ---
+
+    async def produce(self, request: ProduceRequest) -> bytes | None:
+        """SSZ of a block for this slot on the decided head; None when the slot is over.
+
+        Raises: InvalidInput for a slot that is not now; Unavailable while L1 or the engine is.
+        """
+        self._halting.require_moving()
+        head = self._chain.head
+        current = rules.slot_at(self._lock.chain, self._now())
+        if request.slot <= head.block.slot:
+            return None
+        if abs(request.slot - current) > 1:
+            raise InvalidInput(f"slot {request.slot} is not the current slot {current}")
+        if self._l1.chain is None:
+            raise Unavailable("L1 has not answered yet: no origin to build on")
+        before = head.block.body.eth1_data
+        number, origin_hash = select_origin(
+            self._lock.chain, self._l1.chain, before.deposit_count, before.block_hash
+        )
+        origin = origin_of(number, origin_hash)
+        started = time.monotonic()
+        empty = request.no_tx_pool or await self._is_drifted(request.slot, origin)
+        block = await self._build(head, request.slot, origin, no_tx_pool=empty)
+        if len(block) > self._lock.chain.max_block_bytes and not empty:
+            self._log.warning("block_too_large", slot=request.slot, size=len(block))
+            block = await self._build(head, request.slot, origin, no_tx_pool=True)
+        self._metrics.observe("produce", time.monotonic() - started)
+        return block
+
+    async def _build(self, head: Head, slot: Slot, origin: Eth1Data, *, no_tx_pool: bool) -> bytes:
+        attributes = build_attributes(self._lock, slot, origin, no_tx_pool=no_tx_pool)
+        built = await self._execution.build(attributes)
+        if built.payload.parent_hash != head.execution_hash:
+            raise Unavailable("the head moved while the payload was built")
+        return ssz.encode(wrap(self._lock, head.root, slot, origin, built))
+
+    async def _is_drifted(self, slot: Slot, origin: Eth1Data) -> bool:
+        """Whether the block's time leaves no room for mempool transactions on its origin."""
+        ref = await self._l1.ref_by_hash(origin.block_hash)
+        if ref is None:
+            raise Unavailable("the L1 origin's time is not known yet")
+        drift = rules.timestamp_at(self._lock.chain, slot) - ref.timestamp
+        return drift > self._lock.chain.max_sequencer_drift
+
+    # --- validate ---
+
+    async def validate(
+        self, data: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
+    ) -> ValidateResult:
+        """Judge a proposal. HOLD: not yet, ask again; a deadline that passes is a HOLD too."""
+        self._halting.require_moving()
+        block = ssz.decode(BeaconBlock, data)
+        try:
+            async with asyncio.timeout(None if deadline_ms is None else deadline_ms / 1000):
+                result = await self._judge(block, justified=justified)
+        except (TimeoutError, Aborted):
+            result = ValidateResult(Verdict.HOLD, "execution not finished before the deadline")
+        except Unavailable as error:
+            result = ValidateResult(Verdict.HOLD, str(error))
+        if result.status is Verdict.INVALID:
+            self._metrics.inc("proposals_refused_total")
+            self._ring.emit(
+                EventKind.REFUSED,
+                height=Height(block.body.execution_payload.block_number),
+                round_=round_,
+                root=ssz.hash_tree_root(block),
+                slot=block.slot,
+                reason=result.reason,
+            )
+        return result
+
+    async def _judge(self, block: BeaconBlock, *, justified: bool) -> ValidateResult:
+        head = self._chain.head
+        height = block.body.execution_payload.block_number
+        if height <= head.height:
+            return ValidateResult(Verdict.INVALID, f"height {height} is decided already")
+        if height > head.height + 1:
+            return ValidateResult(Verdict.HOLD, f"decided head is {head.height} here")
+        judgement = await judge_deterministic(self._lock, self._l1, head.block, block)
+        if isinstance(judgement, Broken):
+            return ValidateResult(Verdict.INVALID, judgement.reason)
+        if isinstance(judgement, Unknown):
+            return ValidateResult(Verdict.HOLD, judgement.reason)
+        if not justified:
+            view = await self._check_view(block)
+            if view.status is not Verdict.VALID:
+                return view
+        return await self._judge_execution(block, justified=justified)
+
+    async def _check_view(self, block: BeaconBlock) -> ValidateResult:
+        head_number = self._l1.head_number
+        if head_number is None:
+            return ValidateResult(Verdict.HOLD, "L1 has not answered yet")
+        number = block.body.eth1_data.deposit_count
+        l1 = rules.L1View(
+            head_number=head_number, hash_at_origin=await self._l1.canonical_hash(number)
+        )
+        verdict = rules.check_view(self._lock.chain, block, now=self._now(), l1=l1)
+        return ValidateResult(Verdict(verdict.verdict.value), verdict.reason)
+
+    async def _judge_execution(self, block: BeaconBlock, *, justified: bool) -> ValidateResult:
+        if justified:
+            try:
+                await self._execution.execute(block)
+            except InvalidPayload as error:
+                return ValidateResult(Verdict.INVALID, str(error))
+            return ValidateResult(Verdict.VALID)
+        status = await self._execution.validate(block)
+        match status.status:
+            case PayloadStatusKind.VALID:
+                return ValidateResult(Verdict.VALID)
+            case PayloadStatusKind.INVALID:
+                reason = f"execution: {status.validation_error or 'invalid'}"
+                return ValidateResult(Verdict.INVALID, reason)
+            case _:
+                return ValidateResult(Verdict.HOLD, f"execution layer is {status.status.value}")
+
+    # --- decided ---
+
+    async def decided(self, decided: DecidedBlock) -> Height:
+        """Take the next decided block: verify, execute to the end, store, announce. Idempotent.
+
+        Raises: InvalidInput for a bad certificate; OutOfOrder; ResetRequired; Unavailable.
+        """
+        block = ssz.decode(BeaconBlock, decided.block)
+        root = ssz.hash_tree_root(block)
+        height = Height(block.body.execution_payload.block_number)
+        if decided.certificate.height != height:
+            raise InvalidInput("certificate: it decides another height than the block's")
+        async with self._moving:
+            if height <= self._chain.head.height:
+                self._check_known(height, root, decided)
+                return self._chain.head.height
+            self._halting.require_moving()
+            if height > self._chain.head.height + 1:
+                raise OutOfOrder(self._chain.head.height)
+            self._certificates.check(decided.certificate, root)
+            await self._import(block, root, decided)
+        await self._announce()
+        return height
+
+    def _check_known(self, height: Height, root: Root, decided: DecidedBlock) -> None:
+        known = self._chain.store.by_height(height)
+        assert known is not None, "every height up to the head is stored"
+        if known.root == root:
+            return
+        self._certificates.check(decided.certificate, root)
+        ours = Claim(blocks=(wire_of(known),), source="own store")
+        theirs = Claim(
+            blocks=(WireBlock(message=decided.block, signature=G2_POINT_AT_INFINITY),),
+            source="middleware, with a valid certificate",
+        )
+        what = f"two certificates decide height {height}"
+        self._halting.stop_on_evidence(height, (ours, theirs), what)
+        raise InvalidInput(what)
+
+    async def _import(self, block: BeaconBlock, root: Root, decided: DecidedBlock) -> None:
+        head = self._chain.head
+        if block.parent_root != head.root:
+            # A quorum decided on a parent that is not our decided one: not ours to resolve.
+            raise InvalidInput("decided block does not extend the decided head")
+        started = time.monotonic()
+        try:
+            await self._execution.execute(block)
+        except InvalidPayload as error:
+            self._log.error("decided_block_invalid", height=head.height + 1, error=str(error))
+            raise Unavailable(f"this node's execution layer refuses the block: {error}") from error
+        certificate = msgspec.msgpack.encode(decided.certificate)
+        self._chain.append(block, root, certificate=certificate)
+        self._metrics.observe("import", time.monotonic() - started)
+        self._log.debug("decided", height=self._chain.head.height, root=root)
+
+    async def _announce(self) -> None:
+        try:
+            await self._execution.announce()
+        except Unavailable as error:
+            # The block is stored; `Execution.keep_announced` and the next block say it again.
+            self._log.warning("announce_failed", error=str(error))
+
+    # --- publish ---
+
+    async def publish(self, wire: WireBlock) -> None:
+        """Keep the group's signature of a decided block.
+
+        Raises: InvalidInput for a bad signature or another block; Unavailable when the height is
+        not decided here yet.
+        """
+        block = ssz.decode(BeaconBlock, wire.message)
+        root = ssz.hash_tree_root(block)
+        if not self._verify_seal(root, wire.signature):
+            raise InvalidInput("the group key did not sign this block")
+        height = Height(block.body.execution_payload.block_number)
+        stored = self._chain.store.by_height(height)
+        if stored is None:
+            raise Unavailable(
+                f"height {height} is not decided here yet: send it by /dst/v1/decided"
+            )
+        if stored.root != root:
+            self._report_double(height, stored, wire)
+            raise InvalidInput(f"another block is decided at height {height}")
+        if stored.signature is None:
+            self._seal(stored, wire.signature, block)
+
+    async def compare(self, candidates: Sequence[Candidate], source: str) -> None:
+        """Blocks of a batch on L1 against our decided ones; a difference is evidence, and we stop.
+
+        Raises: InvalidInput then.
+        """
+        for position, candidate in enumerate(candidates):
+            known = self._chain.store.by_height(candidate.height)
+            if known is None:
+                return
+            if known.root != candidate.root:
+                theirs = tuple(each.wire for each in candidates[position:])
+                ours = Claim(blocks=(wire_of(known),), source="own store, decided")
+                what = f"the batch on L1 holds another block than the decided one at {known.height}"
+                claims = (ours, Claim(blocks=theirs, source=source))
+                self._halting.stop_on_evidence(known.height, claims, what)
+                raise InvalidInput(what)
+
+    def _report_double(self, height: Height, stored: StoredBlock, wire: WireBlock) -> None:
+        ours = Claim(blocks=(wire_of(stored),), source="own store, decided")
+        theirs = Claim(blocks=(wire,), source="published with a valid group signature")
+        what = f"the group signed another block than the decided one at height {height}"
+        self._halting.stop_on_evidence(height, (ours, theirs), what)
+
+    def _seal(self, stored: StoredBlock, signature: BLSSignature, block: BeaconBlock) -> None:
+        is_newest = self._chain.seal(stored, signature)
+        self._log.info(
+            "sealed",
+            height=stored.height,
+            slot=stored.slot,
+            root=stored.root,
+            txs=len(block.body.execution_payload.transactions),
+        )
+        self._ring.emit(EventKind.SEALED, height=stored.height, root=stored.root, slot=stored.slot)
+        self._bus.publish(block_event(stored.slot, stored.root))
+        if is_newest:
+            dependent = self._chain.genesis_root
+            self._bus.publish(head_event(stored.slot, stored.root, block.state_root, dependent))
+            self.on_sealed()

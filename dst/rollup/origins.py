@@ -1,0 +1,69 @@
+"""What the deterministic rules need to know of L1: the time of an origin, by hash."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from dst.l1.source import L1Source
+from dst.spec.beacon import BeaconBlock, Eth1Data
+from dst.spec.cluster import ClusterLock
+from dst.spec.errors import Unavailable
+from dst.spec.rules import check_deterministic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A rule the block breaks, for ever."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """L1 has not shown an origin that the rules need."""
+
+    reason: str
+
+
+Judgement: TypeAlias = Broken | Unknown | None
+
+
+async def judge_deterministic(
+    lock: ClusterLock,
+    l1: L1Source,
+    parent: BeaconBlock,
+    block: BeaconBlock,
+    *,
+    l1_optional: bool = False,
+) -> Judgement:
+    """The first deterministic rule `block` breaks on `parent`, or what is missing to tell.
+
+    l1_optional: for a sealed block, whose origin a quorum has checked. While L1 cannot be asked,
+    the
+    two rules that need an origin's time are left to that quorum, so that an L1 outage stops nobody.
+    Raises: Unavailable while L1 cannot be asked for an origin not seen before.
+    """
+    times: list[int] = []
+    for origin in (block.body.eth1_data, parent.body.eth1_data):
+        try:
+            found = await _origin_time(l1, origin)
+        except Unavailable:
+            if not l1_optional:
+                raise
+            found = block.body.execution_payload.timestamp
+        if not isinstance(found, int):
+            return found
+        times.append(found)
+    origin_time, parent_origin_time = times
+    if l1_optional:
+        parent_origin_time = min(times)
+    reason = check_deterministic(lock, parent, block, origin_time, parent_origin_time)
+    return None if reason is None else Broken(reason=reason)
+
+
+async def _origin_time(l1: L1Source, origin: Eth1Data) -> int | Broken | Unknown:
+    ref = await l1.ref_by_hash(origin.block_hash)
+    if ref is None:
+        return Unknown(reason=f"L1 origin {origin.deposit_count} not seen yet")
+    if ref.number != origin.deposit_count:
+        return Broken(reason=f"L1 origin {origin.deposit_count} has number {ref.number} on L1")
+    return ref.timestamp
