@@ -39,9 +39,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     run.add_argument("name", metavar="NAME", help="a scenario's name, or the path of a YAML file")
     _add_flags(run)
     run.set_defaults(call=run_named)
-    every = commands.add_parser(
-        "all", help="run every scenario of the catalogue in turn"
-    )
+    every = commands.add_parser("all", help="run every scenario of the catalogue in turn")
     _add_flags(every)
     every.set_defaults(call=run_all)
 

@@ -21,6 +21,7 @@ ROUNDS: Final = "rounds as promised"
 PROGRESS: Final = "L9 progress under fault"
 GAP: Final = "L2 gap between sealed blocks"
 REJOIN: Final = "L5 caught up and voting again"
+CRASHES: Final = "S17 no program ends on its own"
 STANDSTILL: Final = "standstill was looked at"
 
 VOTES: Final = frozenset({EventKind.PREPARED, EventKind.SIGNED})
@@ -240,3 +241,12 @@ def check_standstill(history: History) -> Verdict:
     outcome = Outcome.PASS if longest > 0 else Outcome.VACUOUS
     note = f"{max(longest, 0.0):.2f} s without a quorum beyond the grace of {GRACE_SECONDS:.0f} s"
     return Verdict(checker=STANDSTILL, outcome=outcome, note=note)
+
+
+def judge_crashes(crashed: list[str]) -> Verdict:
+    """Programs die when they are killed, and otherwise not (`crashed` comes from the backend)."""
+    violations = [
+        Violation(checker=CRASHES, summary=f"{program} ended on its own") for program in crashed
+    ]
+    # Every network has programs, so there is always something to look at.
+    return judge(CRASHES, violations, looked_at=1, what="network")

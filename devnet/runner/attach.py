@@ -1,32 +1,19 @@
-"""The network a campaign runs on: the one that runs in DIR, or one of its own, brought up and taken
-down through the `devnet` command in a process of its own (a campaign that is killed leaves what
-`devnet down` removes)."""
+"""The network a campaign runs on: the one that runs in DIR, or one of its own, up for as long as
+the campaign."""
 
-import asyncio
-import os
-import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import aiohttp
 
 from devnet.claim import is_claimed
-from devnet.control import RemoteBackend
-from devnet.links.mesh import Mesh
-from devnet.model.descriptor import Descriptor, read_descriptor
-from devnet.runner.stages import HarnessError
+from devnet.model.descriptor import Descriptor
+from devnet.network import Network, NetworkOptions, running
+from devnet.network import attached as attached_network
 from devnet.runner.surroundings import Credentials, LiveNetwork
-from dst.spec.cluster import load_lock
 from dst.spec.errors import BadConfig
-
-UP_TIMEOUT: Final = 300.0
-"""Seconds: the first start on a fresh machine also fetches tools and builds the image."""
-DOWN_TIMEOUT: Final = 60.0
-LOCK_FILE: Final = Path("cluster") / "cluster-lock.json"
-MAX_SHOWN_OUTPUT: Final = 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,21 +26,19 @@ class Wanted:
     slot_seconds: int | None = None
     port_offset: int | None = None
 
-    def up_arguments(self, default_operators: int) -> list[str]:
-        """Arguments of `devnet up --detach` for a network like this."""
-        found = ["up", "--detach", "--dir", str(self.directory)]
-        found += ["--operators", str(self.operators or default_operators)]
-        for flag, value in (
-            ("--backend", self.backend),
-            ("--slot-seconds", self.slot_seconds),
-            ("--port-offset", self.port_offset),
-        ):
-            if value is not None:
-                found += [flag, str(value)]
-        return found
+    def options(self, default_operators: int, followers: int) -> NetworkOptions:
+        """Of a network of our own."""
+        return NetworkOptions(
+            directory=self.directory,
+            operators=default_operators if self.operators is None else self.operators,
+            followers=followers,
+            slot_seconds=1 if self.slot_seconds is None else self.slot_seconds,
+            backend=self.backend,
+            port_offset=0 if self.port_offset is None else self.port_offset,
+        )
 
 
-def require_same(wanted: Wanted, running: Descriptor) -> None:
+def require_same(wanted: Wanted, descriptor: Descriptor) -> None:
     """A running network is used as it is; asking for another one in its folder is a mistake.
 
     Raises: BadConfig.
@@ -61,10 +46,10 @@ def require_same(wanted: Wanted, running: Descriptor) -> None:
     differences = [
         f"{name} {got} instead of {asked}"
         for name, asked, got in (
-            ("backend", wanted.backend, running.backend),
-            ("operators", wanted.operators, len(running.operators)),
-            ("slot seconds", wanted.slot_seconds, running.slot_seconds),
-            ("port offset", wanted.port_offset, running.port_offset),
+            ("backend", wanted.backend, descriptor.backend),
+            ("operators", wanted.operators, len(descriptor.operators)),
+            ("slot seconds", wanted.slot_seconds, descriptor.slot_seconds),
+            ("port offset", wanted.port_offset, descriptor.port_offset),
         )
         if asked is not None and asked != got
     ]
@@ -75,79 +60,41 @@ def require_same(wanted: Wanted, running: Descriptor) -> None:
         )
 
 
-async def devnet_command(arguments: Sequence[str], timeout: float) -> None:
-    """Run `devnet ARGUMENTS`. Raises: HarnessError with the end of its output."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "devnet",
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": _source_path()},
-    )
-    try:
-        async with asyncio.timeout(timeout):
-            output, _ = await process.communicate()
-    except (TimeoutError, asyncio.CancelledError) as error:
-        process.terminate()
-        await process.wait()
-        if isinstance(error, asyncio.CancelledError):
-            raise
-        raise HarnessError(f"devnet {arguments[0]}: not done after {timeout:.0f} s") from error
-    if process.returncode != 0:
-        told = output.decode("utf-8", "replace")[-MAX_SHOWN_OUTPUT:].strip()
-        raise HarnessError(f"devnet {arguments[0]} failed ({process.returncode}): {told}")
-
-
-def _source_path() -> str:
-    """The folder that holds this `devnet`, so that the command is the same one from any working
-    folder."""
-    own = str(Path(__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH")
-    return own if not inherited else f"{own}{os.pathsep}{inherited}"
-
-
 @asynccontextmanager
 async def network_for(
-    wanted: Wanted, default_operators: int
-) -> AsyncIterator[tuple[Descriptor, bool]]:
-    """Yields the descriptor of the network to use, and whether it is the campaign's own.
+    wanted: Wanted, *, default_operators: int, followers: int, say: Callable[[str], None]
+) -> AsyncIterator[Network]:
+    """The running network of the folder, else one of our own.
 
-    Raises: BadConfig, HarnessError.
+    Raises: BadConfig, and what a start raises (all DstError).
     """
     if is_claimed(wanted.directory):
-        running = read_descriptor(wanted.directory)
-        require_same(wanted, running)
-        yield running, False
+        async with attached_network(wanted.directory) as network:
+            require_same(wanted, network.descriptor)
+            say(f"using the network that runs in {wanted.directory}")
+            yield network
         return
-    try:
-        await devnet_command(wanted.up_arguments(default_operators), UP_TIMEOUT)
-        yield read_descriptor(wanted.directory), True
-    finally:
-        await asyncio.shield(devnet_command(["down", "--dir", str(wanted.directory)], DOWN_TIMEOUT))
+
+    def crashed(name: str, detail: str) -> None:
+        say(f"CRASH {name} ended on its own: {detail}")
+
+    async with running(wanted.options(default_operators, followers), say, crashed) as network:
+        yield network
 
 
 @asynccontextmanager
-async def attached(directory: Path, descriptor: Descriptor) -> AsyncIterator[LiveNetwork]:
-    """Everything needed to hurt and to watch the network that runs in `directory`."""
-    topology = descriptor.topology
-    lock = load_lock(directory / LOCK_FILE)
-    mesh = Mesh(topology)
-    connector = aiohttp.TCPConnector(limit=0, force_close=False)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        try:
-            yield LiveNetwork(
-                backend=RemoteBackend(directory, descriptor.backend),
-                mesh=mesh,
-                topology=topology,
-                lock=lock,
-                credentials=Credentials(
-                    chain_id=descriptor.chain_id,
-                    private_keys=tuple(account.private_key for account in descriptor.accounts),
-                ),
-                session=session,
-            )
-        finally:
-            await mesh.close()
+async def surroundings_of(network: Network) -> AsyncIterator[LiveNetwork]:
+    """Everything needed to hurt and to watch a network. Its connections are its own: as many as
+    there are probes."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        yield LiveNetwork(
+            backend=network.backend,
+            mesh=network.mesh,
+            topology=network.topology,
+            lock=network.lock,
+            credentials=Credentials(
+                chain_id=network.descriptor.chain_id,
+                private_keys=tuple(a.private_key for a in network.descriptor.accounts),
+            ),
+            session=session,
+        )

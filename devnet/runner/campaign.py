@@ -12,7 +12,7 @@ from devnet.model.history import Setup
 from devnet.model.scenario import Scenario
 from devnet.model.verdict import Violation
 from devnet.report.summary import CampaignSummary, RunSummary, summarise, summarise_campaign
-from devnet.runner.attach import Wanted, attached, network_for
+from devnet.runner.attach import Wanted, network_for, surroundings_of
 from devnet.runner.folder import RunFolder
 from devnet.runner.plan import require_fits
 from devnet.runner.stages import HarnessError, Run, Runner
@@ -42,16 +42,21 @@ class Campaign:
 async def run_campaign(campaign: Campaign) -> CampaignSummary:
     """Raises: BadConfig; HarnessError, when a run could not be carried out (runs before it are
     written)."""
-    async with network_for(campaign.wanted, campaign.scenario.operators) as (descriptor, own):
-        require_fits(campaign.scenario, len(descriptor.operators), len(descriptor.followers))
-        campaign.say(f"network: {'own' if own else 'running'} in {campaign.wanted.directory}")
+    scenario = campaign.scenario
+    async with network_for(
+        campaign.wanted,
+        default_operators=scenario.operators,
+        followers=scenario.followers,
+        say=campaign.say,
+    ) as network:
+        descriptor = network.descriptor
+        require_fits(scenario, len(descriptor.operators), len(descriptor.followers))
         summaries = []
-        async with attached(campaign.wanted.directory, descriptor) as network:
+        async with surroundings_of(network) as surroundings:
             for index in range(campaign.runs):
-                campaign.say(f"run {index + 1} of {campaign.runs}, seed {campaign.seed + index}")
-                summaries.append(
-                    await _one_run(campaign, campaign.seed + index, descriptor, network)
-                )
+                seed = campaign.seed + index
+                campaign.say(f"run {index + 1} of {campaign.runs}, seed {seed}")
+                summaries.append(await _one_run(campaign, seed, descriptor, surroundings))
     return summarise_campaign(
         summaries,
         scenario=campaign.scenario.name,
@@ -118,9 +123,8 @@ def _finish(
     replay = replay_command(campaign, run.seed, descriptor)
     folder.write(run, summary, descriptor, replay)
     folder.keep_or_trim(summary.outcome, campaign.wanted.directory / "logs")
-    campaign.say(
-        f"verdict: {summary.outcome.value}{f': {summary.reason}' if summary.reason else ''}"
-    )
+    reason = f": {summary.reason}" if summary.reason else ""
+    campaign.say(f"verdict: {summary.outcome.value}{reason}")
     if run.error:
         raise HarnessError(f"{run.error} (kept in {folder.path})")
     return summary

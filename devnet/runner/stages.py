@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from devnet.checkers import check_all
-from devnet.checkers.expectations import checkers_for, rejoined_at
+from devnet.checkers.expectations import checkers_for, judge_crashes, rejoined_at
 from devnet.clock import now
 from devnet.injector.injector import Injector, PlannedFault
 from devnet.injector.surface import Links, Nodes
@@ -53,6 +53,9 @@ class Surroundings(Protocol):
 
     def load(self, journal: Journal, scenario: Scenario, seed: int) -> Coroutine[Any, Any, None]:
         """The load, to be run until cancelled."""
+
+    async def crashed(self) -> list[str]:
+        """Programs that ended on their own, with what is known about it."""
 
     async def read_end_state(self, journal: Journal, first: int, last: int) -> None:
         """Blocks, group signatures and receipts of heights first..last into the journal."""
@@ -236,7 +239,8 @@ class Runner:
         await self._net.read_end_state(self._journal, first, max(first, last))
         history = self._journal.history()
         self._run.history = history
-        self._run.verdicts = check_all(history, checkers_for(self._scenario, self._n))
+        said = check_all(history, checkers_for(self._scenario, self._n))
+        self._run.verdicts = (*said, judge_crashes(await self._net.crashed()))
 
 
 @asynccontextmanager

@@ -231,6 +231,7 @@ class LiveNetwork:
     ) -> None:
         self.operators = topology.operator_names
         self.followers = topology.follower_names
+        self._backend = backend
         self.nodes = LiveNodes(backend, topology, session)
         self.links = LiveLinks(mesh, topology, session)
         self._topology = topology
@@ -253,6 +254,17 @@ class LiveNetwork:
         ]
         keys, chain_id = self._credentials.private_keys, self._credentials.chain_id
         return run_load(scenario.load, endpoints, keys, chain_id, seed, journal.record)
+
+    async def crashed(self) -> list[str]:
+        try:
+            status = await self._backend.status()
+        except BackendError as error:
+            raise HarnessError(str(error)) from error
+        return [
+            f"{item.name} {item.detail}".strip()
+            for item in status.values()
+            if item.state is RunState.CRASHED
+        ]
 
     async def read_end_state(self, journal: Journal, first: int, last: int) -> None:
         names = (*self.operators, *self.followers)

@@ -3,7 +3,7 @@ milliseconds.
 
 It seals a block a slot while a quorum is connected, changes round when the leader is away, and
 catches up when a node returns. Bugs are switched on by name: `fork`, `decides-without-quorum`,
-`never-back`, `cannot-cut`, `loses`.
+`never-back`, `cannot-cut`, `loses`, `crashes`.
 """
 
 import asyncio
@@ -160,6 +160,9 @@ class FakeNetwork:
             )
             if "loses" not in self.bugs:
                 self.pool.append(transaction)
+
+    async def crashed(self) -> list[str]:
+        return ["op3.validator exit code 1"] if "crashes" in self.bugs else []
 
     async def read_end_state(self, journal: Journal, first: int, last: int) -> None:
         for node in (*self.operators, *self.followers):
