@@ -26,6 +26,7 @@ class Tally:
     seconds: float = 0.0
     failures: list[Outcome] = field(default_factory=list)
     recoveries_us: list[int] = field(default_factory=list)
+    slowest: Outcome | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, outcome: Outcome) -> None:
@@ -37,6 +38,8 @@ class Tally:
             self.failures.append(outcome)
         if outcome.recovery_us is not None:
             self.recoveries_us.append(outcome.recovery_us)
+            if outcome.recovery_us >= max(self.recoveries_us):
+                self.slowest = outcome
         for name, count in outcome.counts.items():
             self.counts[name] = self.counts.get(name, 0) + count
 
@@ -52,7 +55,8 @@ class Tally:
             f"{self.virtual_us / 1e6:.0f} virtual s in {self.seconds:.1f} s "
             f"({rate:.0f} seeds/s, {self.heights / max(self.seconds, 1e-9):.0f} heights/s); "
             f"heal to next height p50 {self.recovery_at(0.5):.2f} s "
-            f"p99 {self.recovery_at(0.99):.2f} s max {self.recovery_at(1.0):.2f} s; "
+            f"p99 {self.recovery_at(0.99):.2f} s max {self.recovery_at(1.0):.2f} s "
+            f"(seed {self.slowest.seed if self.slowest else '-'}); "
             f"{len(self.failures)} failures"
         )
 

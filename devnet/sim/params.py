@@ -38,7 +38,7 @@ class Params:
     """Times in microseconds, `*_rate` as probabilities.
 
     chaos_us: length of the troubled part; everything is healed then.
-    latency_us: (least, most) one-way delay; `spread` of them is drawn per message, without order.
+    latency_us: (least, most) one-way delay, drawn per message. ordered: links keep their order.
     loss_rate, duplicate_rate: per message. crash_rate: per batch of effects. freeze_rate: per
     input.
     cut_every_us: mean time between partitions (0: none); cut_for_us: their greatest length.
@@ -74,7 +74,7 @@ def draw_params(rng: Random, n: int) -> Params:
     return Params(
         n=n,
         byzantine=_draw_byzantine(rng, n),
-        chaos_us=rng.choice((3_000_000, 5_000_000, 8_000_000)),
+        chaos_us=rng.choice((5_000_000, 10_000_000, 20_000_000)),
         latency_us=rng.choice(((200, 2_000), (1_000, 20_000), (5_000, 60_000), (1_000, 200_000))),
         ordered=rng.random() < 0.5,
         loss_rate=rng.choice((0.0, 0.0, 0.02, 0.1, 0.25)),

@@ -126,6 +126,10 @@ class World:
             self._play()
         except Breach as breach:
             failure = str(breach)
+        except (
+            Exception
+        ) as error:  # a core must never raise (S17): that is a finding, with its seed
+            failure = f"S17 isolation of harm: a core raised {error!r}"
         recovery = None if self._first_after_heal is None else self._first_after_heal
         return Outcome(
             seed=self.seed,
