@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -178,7 +179,7 @@ class DockerBackend:
             *((self._management(pod.name), False) for pod in self.topology.pods),
         ]
         await asyncio.gather(
-            *(self._call(lambda n=name, i=internal: create(n, i)) for name, internal in names)
+            *(self._call(partial(create, name, internal)) for name, internal in names)
         )
 
     @property
@@ -274,8 +275,9 @@ class DockerBackend:
         if os.getuid() != 0:
             return
         user, group = _container_user()
-        for path in (log, *(self.directory / p for p in (*program.reads, *program.writes))):
-            for one in (path, *(path.rglob("*") if path.is_dir() else ())):
+        named = [self.directory / path for path in (*program.reads, *program.writes)]
+        for top in (log, *named):
+            for one in (top, *(top.rglob("*") if top.is_dir() else ())):
                 shutil.chown(one, user, group)
 
     def _kill(self, program: Program) -> None:
@@ -369,7 +371,7 @@ class DockerBackend:
         return self.programs[name]
 
     async def _each(self, programs: Iterable[Program], call: Callable[[Program], None]) -> None:
-        await asyncio.gather(*(self._call(lambda p=program: call(p)) for program in programs))
+        await asyncio.gather(*(self._call(partial(call, program)) for program in programs))
 
     async def _call(self, call: Callable[[], T]) -> T:
         try:

@@ -1,0 +1,218 @@
+"""The `devnet` command: flags in, exit code out. Everything heavy is imported by the command that needs it.
+
+Exit codes: 0 done or asked to stop, 1 a checker fired, 2 a wrong flag, 3 could not start or no network.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from devnet import VERSION
+from dst.spec.errors import DstError
+
+EXIT_FAILED: Final = 3
+DEFAULT_DIR: Final = ".devnet"
+
+_ABOUT: Final = "A local network of a distributed sequencer: an L1, n operators and a follower, every link through Toxiproxy."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code; an expected error is one line on stderr."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser(words).parse_args(words)
+    try:
+        code: int = arguments.call(arguments)
+        return code
+    except DstError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output left; nothing more to say to it
+        return 0
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="devnet", description=_ABOUT)
+    parser.add_argument("--version", action="version", version=f"devnet {VERSION}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_up(commands)
+    _add_down(commands)
+    _add_status(commands)
+    _add_logs(commands)
+    _add_verify(commands)
+    chaos = commands.add_parser(
+        "chaos", help="list and run fault scenarios", description="Fault scenarios."
+    )
+    if words[:1] == ["chaos"]:
+        # The scenarios' code costs every other command half a second.
+        from devnet.chaos_cli import add_commands
+
+        add_commands(chaos)
+    return parser
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        default=Path(DEFAULT_DIR),
+        help="folder of the network (default: %(default)s)",
+    )
+
+
+def _add_up(commands: _Commands) -> None:
+    up = commands.add_parser(
+        "up",
+        help="start a network and watch it until Ctrl-C",
+        description="Start a network. On a terminal: a live board until Ctrl-C, then everything is removed but the "
+        "logs. Without a terminal: the descriptor's path, then a line a block. Exit codes: 0 asked to stop, 1 a "
+        "checker fired, 3 could not start.",
+    )
+    up.add_argument(
+        "-d", "--detach", action="store_true", help="return once every node has a sealed block"
+    )
+    up.add_argument(
+        "--operators", type=int, default=4, metavar="N", help="1, 4, 7 or 10 (default: 4)"
+    )
+    up.add_argument(
+        "--slot-seconds",
+        type=int,
+        default=1,
+        metavar="S",
+        help="block time, whole seconds (default: 1)",
+    )
+    up.add_argument(
+        "--backend",
+        choices=("docker", "process"),
+        help="default: docker when a daemon answers, else plain processes",
+    )
+    up.add_argument(
+        "--port-offset",
+        type=int,
+        default=0,
+        metavar="K",
+        help="added to every port (table: docs/ports.md)",
+    )
+    up.add_argument(
+        "--followers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="followers of the operators (default: 1)",
+    )
+    up.add_argument(
+        "--l1-follower",
+        action="store_true",
+        help="one more, which rebuilds the chain from L1 alone",
+    )
+    up.add_argument("--seed", type=int, default=0, help="recorded in the descriptor (default: 0)")
+    up.add_argument("--supervise", action="store_true", help=argparse.SUPPRESS)
+    _add_dir(up)
+    up.set_defaults(call=_up)
+
+
+def _add_down(commands: _Commands) -> None:
+    down = commands.add_parser(
+        "down", help="stop the network of DIR and remove what it made, but its logs"
+    )
+    _add_dir(down)
+    down.set_defaults(call=_down)
+
+
+def _add_status(commands: _Commands) -> None:
+    status = commands.add_parser(
+        "status", help="heights, programs and faults of the network in DIR"
+    )
+    status.add_argument("--json", action="store_true", help="one JSON object")
+    _add_dir(status)
+    status.set_defaults(call=_status)
+
+
+def _add_logs(commands: _Commands) -> None:
+    logs = commands.add_parser("logs", help="logs of all programs, of one node or of one program")
+    logs.add_argument(
+        "node", nargs="?", metavar="NODE", help="op1, op1.rollup, f1, l1; default: all"
+    )
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as lines are written")
+    _add_dir(logs)
+    logs.set_defaults(call=_logs)
+
+
+def _add_verify(commands: _Commands) -> None:
+    verify = commands.add_parser(
+        "verify",
+        help="prove that every link of the running network is its proxy (cuts each operator off in turn)",
+    )
+    _add_dir(verify)
+    verify.set_defaults(call=_verify)
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from devnet.network import NetworkOptions
+
+    options = NetworkOptions(
+        directory=arguments.dir.resolve(),
+        operators=arguments.operators,
+        followers=arguments.followers,
+        l1_follower=arguments.l1_follower,
+        slot_seconds=arguments.slot_seconds,
+        backend=arguments.backend,
+        port_offset=arguments.port_offset,
+        seed=arguments.seed,
+    )
+    if arguments.detach:
+        from devnet.detached import start_detached
+
+        return start_detached(options.directory, _supervisor_words(arguments, options.directory))
+    from devnet.supervise import supervise
+
+    return supervise(options, detached=arguments.supervise)
+
+
+def _supervisor_words(arguments: argparse.Namespace, directory: Path) -> list[str]:
+    """The same command, to be run by a process of its own."""
+    words = ["up", "--supervise", "--dir", str(directory)]
+    for flag in ("operators", "slot_seconds", "port_offset", "followers", "seed"):
+        words += [f"--{flag.replace('_', '-')}", str(getattr(arguments, flag))]
+    if arguments.backend:
+        words += ["--backend", arguments.backend]
+    return [*words, "--l1-follower"] if arguments.l1_follower else words
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    from devnet.detached import take_down
+
+    return take_down(arguments.dir.resolve())
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from devnet.status import show_status
+
+    return show_status(arguments.dir, as_json=arguments.json)
+
+
+def _logs(arguments: argparse.Namespace) -> int:
+    from devnet.logs import show_logs
+
+    return show_logs(arguments.dir.resolve(), arguments.node, follow=arguments.follow)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from devnet.network import attached
+
+    async def prove() -> None:
+        async with attached(arguments.dir) as network:
+            for line in await network.proof.full():
+                print(line)
+
+    asyncio.run(prove())
+    return 0

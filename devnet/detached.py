@@ -1,0 +1,102 @@
+"""Networks that outlive the command: start a supervisor in a session of its own, and end the one of a folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from devnet.claim import (
+    SUPERVISOR_LOG,
+    is_claimed,
+    read_mark,
+    refuse_foreign,
+    remove_files,
+    remove_leftovers,
+)
+from dst.spec.errors import BadConfig
+
+POLL_S: Final = 0.05
+STOP_TIMEOUT_S: Final = 45.0
+"""Removing 25 containers takes a few seconds; a busy machine gets ten times that."""
+_SOURCE: Final = Path(__file__).parents[1]
+
+
+def start_detached(directory: Path, words: list[str]) -> int:
+    """Run the supervisor until the network is up; returns its exit code when it ends before. Its words are shown."""
+    refuse_foreign(directory)
+    if is_claimed(directory):
+        raise BadConfig(
+            f"a devnet already runs in {directory}: see `devnet status`, or end it with `devnet down`"
+        )
+    (directory / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
+    log_path = directory / "logs" / SUPERVISOR_LOG
+    inherited = os.environ.get("PYTHONPATH")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p for p in (str(_SOURCE), inherited) if p),
+    }
+    with log_path.open("wb") as log:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "devnet", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=environment,
+        )
+    try:
+        return _wait_until_up(directory, supervisor, log_path)
+    except KeyboardInterrupt:
+        supervisor.terminate()
+        supervisor.wait(STOP_TIMEOUT_S)
+        raise
+
+
+def _wait_until_up(directory: Path, supervisor: "subprocess.Popen[bytes]", log_path: Path) -> int:
+    shown, descriptor = 0, directory / "network.json"
+    while True:
+        code, is_up = supervisor.poll(), descriptor.exists()
+        text = log_path.read_text(errors="replace")
+        lines = text[shown : text.rfind("\n") + 1]
+        shown += len(lines)
+        for line in lines.splitlines():
+            if line.startswith(("==>", "error:", "CRASH", "Traceback")) or code is not None:
+                print(line, file=sys.stderr)
+        if code is not None:
+            return code or 3
+        if is_up and read_mark(directory) is not None:
+            print(descriptor)
+            return 0
+        time.sleep(POLL_S)
+
+
+def take_down(directory: Path) -> int:
+    """End the supervisor of this folder, then remove whatever is left of a network there; and nothing else."""
+    mark = read_mark(directory)
+    if mark is None:
+        print(f"no devnet in {directory}")
+        return 0
+    if is_claimed(directory):
+        if mark.supervisor is not None and mark.supervisor.is_alive():
+            os.kill(mark.supervisor.pid, signal.SIGTERM)
+        _wait_until_free(directory)
+    left = remove_leftovers(directory)
+    for name in left:
+        print(f"removed {name}, left by a harness that was killed")
+    remove_files(directory)
+    logs = directory / "logs"
+    print(f"devnet in {directory} is down" + (f"; logs stay in {logs}" if logs.is_dir() else ""))
+    return 0
+
+
+def _wait_until_free(directory: Path) -> None:
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while is_claimed(directory):
+        if time.monotonic() > deadline:
+            raise BadConfig(
+                f"the harness in {directory} does not end; see {directory / 'logs' / SUPERVISOR_LOG}"
+            )
+        time.sleep(POLL_S)

@@ -1,0 +1,195 @@
+"""One network from start to stop: live checkers and the board fed from every node's events, until asked to stop.
+
+Exit codes: 0 asked to stop, 1 a checker fired, 3 could not start.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+
+from devnet.backends.base import BackendError, RunState
+from devnet.checkers import LiveChecker, live_checkers
+from devnet.control import serve_control
+from devnet.dashboard import Board, line_of, table_of
+from devnet.model.history import Event, Record, Setup
+from devnet.network import Network, NetworkOptions, running
+from devnet.probes.events import EventTail
+from devnet.probes.health import links_up, read_metrics
+from dst.runtime.service import until
+from dst.spec.errors import DstError
+
+EXIT_STOPPED: Final = 0
+EXIT_CHECKER_FIRED: Final = 1
+EXIT_COULD_NOT_START: Final = 3
+
+LOOK_SECONDS: Final = 1.0
+"""Between looks at peers, faults and program states."""
+REFRESH_PER_SECOND: Final = 4
+
+
+@dataclass
+class Watch:
+    """Feeds events to checkers and board, and says when to stop."""
+
+    network: Network
+    board: Board
+    stop: asyncio.Event
+    keep_on: bool
+    """A detached network outlives a breach, so that it can be looked at; others end with it."""
+    live: Live | None = None
+    violated: bool = False
+    checkers: list[LiveChecker] = field(default_factory=live_checkers)
+
+    def __post_init__(self) -> None:
+        topology, descriptor = self.network.topology, self.network.descriptor
+        self._feed(
+            Setup(
+                operators=topology.operator_names,
+                followers=topology.follower_names,
+                slot_seconds=descriptor.slot_seconds,
+                chain_id=descriptor.chain_id,
+                seed=descriptor.seed,
+            )
+        )
+
+    def record(self, record: Record) -> None:
+        """One event of one node."""
+        self._feed(record)
+        if not isinstance(record, Event):
+            return
+        block = self.board.take(record)
+        if block is not None and self.live is None:
+            print(line_of(block), flush=True)
+
+    def _feed(self, record: Record) -> None:
+        for checker in self.checkers:
+            for violation in checker.feed(record):
+                self.violated = True
+                self.say(f"VIOLATION of {violation.checker}: {violation.summary}")
+                if not self.keep_on:
+                    self.stop.set()
+
+    def say(self, text: str) -> None:
+        self.board.note(text)
+        print(text, file=sys.stderr, flush=True)
+
+    async def look_around(self) -> None:
+        """Peers, faults and program states, once a second, for the board."""
+        while True:
+            self.board.peers = await self._peers()
+            self.board.faults = {**await self.network.mesh.faults(), **await self._programs()}
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _peers(self) -> dict[str, str]:
+        names = self.network.topology.operator_names
+        urls = [f"{self.network.probe_url(name, 'middleware')}/metrics" for name in names]
+        texts = await asyncio.gather(*(read_metrics(self.network.session, url) for url in urls))
+        return {
+            name: f"{sum(links_up(text or '').values())}/{len(names) - 1}"
+            for name, text in zip(names, texts, strict=True)
+        }
+
+    async def _programs(self) -> dict[str, str]:
+        try:
+            status = await self.network.backend.status()
+        except BackendError as error:
+            return {"backend.": str(error)}
+        return {n: s.state for n, s in status.items() if s.state is not RunState.RUNNING}
+
+    async def draw(self, title: str) -> None:
+        """Redraw the board on the terminal."""
+        while True:
+            if self.live is not None:
+                self.live.update(table_of(self.board, title), refresh=True)
+            await asyncio.sleep(1 / REFRESH_PER_SECOND)
+
+
+def supervise(options: NetworkOptions, *, detached: bool) -> int:
+    """Run a network until SIGINT or SIGTERM and return the exit code. Says what happens on stderr."""
+    try:
+        return asyncio.run(_supervise(options, detached))
+    except DstError as error:
+        _say(f"error: {error}")
+        return EXIT_COULD_NOT_START
+    except _Interrupted:
+        _say("==> stopped before the network was up")
+        return EXIT_STOPPED
+
+
+class _Interrupted(Exception):
+    """A signal came while the network was starting."""
+
+
+async def _supervise(options: NetworkOptions, detached: bool) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    watches: list[Watch] = []
+
+    def on_crash(name: str, detail: str) -> None:
+        text = f"CRASH: {name} ended on its own ({detail}); see logs/{name}.log"
+        for watch in watches:
+            watch.say(text)
+
+    async with _interruptible(running(options, _say, on_crash), stop) as network:
+        board = Board(network.topology.operator_names, network.topology.follower_names)
+        watch = Watch(network, board, stop, keep_on=detached)
+        watches.append(watch)
+        print(network.directory / "network.json", flush=True)
+        for line in network.proven:
+            _say(f"==> {line}")
+        await _watch(watch)
+        watches.clear()
+        _say("==> stopping")
+    _say("==> everything is stopped and removed; logs stay in " + str(options.directory / "logs"))
+    return EXIT_CHECKER_FIRED if watch.violated else EXIT_STOPPED
+
+
+@asynccontextmanager
+async def _interruptible(
+    context: AbstractAsyncContextManager[Network], stop: asyncio.Event
+) -> AsyncIterator[Network]:
+    """Enter a context unless `stop` comes first; its clean-up runs in either case."""
+    entering = asyncio.get_running_loop().create_task(context.__aenter__())
+    stopping = asyncio.get_running_loop().create_task(stop.wait())
+    await asyncio.wait({entering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not entering.done():
+        entering.cancel()
+        with suppress(asyncio.CancelledError):
+            await entering
+        raise _Interrupted
+    network = entering.result()
+    try:
+        yield network
+    finally:
+        await context.__aexit__(None, None, None)
+
+
+async def _watch(watch: Watch) -> None:
+    network = watch.network
+    tails = [EventTail(node, network.probe_url(node), watch.record).run() for node in network.nodes]
+    title = (
+        f"devnet {network.descriptor.id}  {network.descriptor.backend}  "
+        f"{network.directory / 'network.json'}  Ctrl-C stops"
+    )
+    console = Console()
+    async with serve_control(network.directory, network.backend):
+        if not console.is_terminal:
+            await until(watch.stop, *tails, watch.look_around())
+            return
+        with Live(console=console, auto_refresh=False) as live:
+            watch.live = live
+            await until(watch.stop, *tails, watch.look_around(), watch.draw(title))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
