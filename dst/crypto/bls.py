@@ -11,7 +11,6 @@ Source: consensus-specs phase0, BLS signatures; draft-irtf-cfrg-bls-signature-04
 """
 
 import secrets
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NoReturn
 
@@ -152,44 +151,5 @@ def verify(pubkey: bytes, message: bytes, signature: bytes) -> bool:
         key, point = decode_pubkey(pubkey), decode_signature(signature)
     except InvalidPoint:
         return False
-    return _pairs_to_one((key, _NEGATIVE_GENERATOR), (hash_point(message), point))
-
-
-def fast_aggregate_verify(pubkeys: Sequence[bytes], message: bytes, signature: bytes) -> bool:
-    """Whether `signature` is the sum of all keys' signatures over one message."""
-    try:
-        keys = [decode_pubkey(key) for key in pubkeys]
-        point = decode_signature(signature)
-    except InvalidPoint:
-        return False
-    total = sum(keys, G1Point.identity())
-    # A key and its negation cancel out, and the identity key accepts the identity signature of
-    # anything.
-    if not keys or total == G1Point.identity():
-        return False
-    return _pairs_to_one((total, _NEGATIVE_GENERATOR), (hash_point(message), point))
-
-
-def aggregate_verify(pubkeys: Sequence[bytes], messages: Sequence[bytes], signature: bytes) -> bool:
-    """Whether `signature` is the sum of each key's signature over its own message."""
-    if not pubkeys or len(pubkeys) != len(messages):
-        return False
-    try:
-        keys = [decode_pubkey(key) for key in pubkeys]
-        point = decode_signature(signature)
-    except InvalidPoint:
-        return False
-    hashes = [hash_point(message) for message in messages]
-    return _pairs_to_one((*keys, _NEGATIVE_GENERATOR), (*hashes, point))
-
-
-def aggregate(signatures: Sequence[bytes]) -> BLSSignature:
-    """Sum of signatures. Raises: InvalidPoint; InvalidInput for none."""
-    if not signatures:
-        raise InvalidInput("nothing to aggregate")
-    points = [decode_signature(signature) for signature in signatures]
-    return encode_signature(sum(points, G2Point.identity()))
-
-
-def _pairs_to_one(left: Sequence[G1Point], right: Sequence[G2Point]) -> bool:
-    return bool(GT.pairing_check(list(left), list(right)))
+    # e(key, H(m)) * e(-G, signature) = 1
+    return bool(GT.pairing_check([key, _NEGATIVE_GENERATOR], [hash_point(message), point]))
