@@ -1,0 +1,180 @@
+"""The written form: everything in the catalogue is valid, everything else is refused with the place and the remedy."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devnet.model.fault import FaultKind
+from devnet.model.scenario import Count, Duration, Role
+from devnet.scenarios import catalogue
+from devnet.scenarios.parse import (
+    EXPECT_KEYS,
+    FAULT_KEYS,
+    SCENARIO_KEYS,
+    parse_count,
+    parse_duration,
+    parse_scenario,
+    parse_text,
+)
+from dst.spec.errors import BadConfig
+
+SCHEMA = json.loads((catalogue.FOLDER / "scenario.schema.json").read_text())
+
+WANTED = {
+    "follower-restart",
+    "operator-restart",
+    "leader-kill",
+    "leader-freeze",
+    "leader-isolated",
+    "split-2-2",
+    "split-3-1",
+    "all-restart",
+    "wan-50ms",
+    "slow-engine",
+}
+
+
+def minimal() -> dict[str, object]:
+    return {
+        "scenario": 1,
+        "name": "mine",
+        "about": "one fault",
+        "faults": [{"id": "a", "do": "kill", "target": "leader", "until": {"heights": 4}}],
+    }
+
+
+def with_fault(**changes: object) -> dict[str, object]:
+    document = minimal()
+    fault = {"id": "a", "do": "kill", "target": "leader", "until": {"heights": 4}, **changes}
+    document["faults"] = [{key: value for key, value in fault.items() if value is not None}]
+    return document
+
+
+def test_the_catalogue_is_complete_and_every_file_is_named_after_its_scenario() -> None:
+    assert set(catalogue.names()) == WANTED
+    assert all(catalogue.load(name).name == name for name in catalogue.names())
+    assert set(catalogue.ORDER) == WANTED
+
+
+@pytest.mark.parametrize("name", sorted(WANTED))
+def test_every_file_satisfies_the_published_schema(name: str) -> None:
+    document = yaml.safe_load((catalogue.FOLDER / f"{name}.yaml").read_text())
+    jsonschema.validate(document, SCHEMA)
+
+
+def test_schema_and_reader_know_the_same_keys() -> None:
+    assert set(SCHEMA["properties"]) == set(SCENARIO_KEYS)
+    assert set(SCHEMA["properties"]["expect"]["properties"]) == set(EXPECT_KEYS)
+    fault = set(SCHEMA["$defs"]["fault"]["properties"])
+    assert fault == {key for keys in FAULT_KEYS.values() for key in keys}
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({**minimal(), "topologie": 4}, ["unknown key 'topologie'", "allowed: scenario, name"]),
+        (with_fault(tagret="op1"), ["faults[0]", "unknown key 'tagret'", "target"]),
+        (with_fault(mode="drop"), ["faults[0] (kill)", "unknown key 'mode'"]),
+        (with_fault(until={"hieghts": 3}), ["faults[0] (kill).until", "'hieghts'", "heights"]),
+        (with_fault(until={}), ["a fault needs an end"]),
+        (with_fault(target="chef"), ["expected leader, not-leader", "'chef'"]),
+        (with_fault(target=None), ["needs a target"]),
+        (with_fault(do="explode"), ["expected one of kill, freeze, partition, latency"]),
+        (with_fault(at={"delay": 3}), ["expected a duration such as 300ms"]),
+        (with_fault(at={"event": "decided", "after": "b"}), ["either event or after"]),
+        (with_fault(at={"after": "b"}), ["names no fault above it: 'b'"]),
+        (with_fault(do="partition", split=[2, 2]), ["either target (isolated alone) or split"]),
+        (with_fault(do="partition", target=None, split=[4]), ["one group is no partition"]),
+        (with_fault(do="partition", target=None, split=[4, 4]), ["8 operators, the scenario only 4"]),
+        (with_fault(do="latency", target=None), ["needs one_way"]),
+        (
+            with_fault(do="latency", target=None, links="engine", one_way="5ms"),
+            ["engine links need a target"],
+        ),
+        ({**minimal(), "expect": {"rejoin": "soon"}}, ["expect.rejoin", "duration", "'soon'"]),
+        ({**minimal(), "expect": {"no_progress": "yes"}}, ["expected true or false"]),
+        ({**minimal(), "load": {"rate": 0}}, ["load.rate", "got 0"]),
+        ({**minimal(), "operators": True}, ["operators", "whole number"]),
+        ({**minimal(), "scenario": 2}, ["knows version 1"]),
+        ({**minimal(), "name": "Mit Leerzeichen"}, ["expected a name of a-z"]),
+        ({**minimal(), "faults": []}, ["expected a list of 1 to 32 faults"]),
+        ([1, 2], ["expected a mapping"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(document: object, words: list[str]) -> None:
+    with pytest.raises(BadConfig) as caught:
+        parse_scenario(document)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_two_faults_of_one_id_are_refused() -> None:
+    document = minimal()
+    document["faults"] = [*with_fault()["faults"], *with_fault()["faults"]]  # type: ignore[misc]
+    with pytest.raises(BadConfig, match="'a' is used twice"):
+        parse_scenario(document)
+
+
+def test_a_file_of_the_users_is_found_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(minimal()))
+    scenario = catalogue.load(str(path))
+    assert scenario.name == "mine"
+    assert scenario.faults[0].kind is FaultKind.KILL
+    assert scenario.faults[0].target is Role.LEADER
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(BadConfig, match=r"no scenario 'laeder-kill'; known: follower-restart"):
+        catalogue.load("laeder-kill")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"nothing\.yaml: cannot read the scenario"):
+        catalogue.load(str(tmp_path / "nothing.yaml"))
+
+
+@pytest.mark.parametrize("text", ["a: [", "- - -\n  x", "\t", "", "just text"])
+def test_text_that_is_no_scenario_is_refused_with_the_files_name(text: str) -> None:
+    with pytest.raises(BadConfig, match=r"^mine\.yaml: "):
+        parse_text(text, what="mine.yaml")
+
+
+def test_durations_and_counts() -> None:
+    assert parse_duration("2 slots + 4s", "x") == Duration(seconds=4, slots=2)
+    assert parse_duration("1 slot", "x").in_seconds(2.0) == 2.0
+    assert parse_duration("50ms", "x") == Duration(seconds=0.05)
+    assert parse_count("n", "x").for_operators(7) == 7
+    assert parse_count("n + 3", "x") == Count(plain=3, operators=1)
+    assert parse_count(5, "x") == Count(plain=5)
+
+
+@given(st.one_of(st.text(max_size=30), st.integers(max_value=-1), st.floats(), st.none()))
+def test_no_other_text_is_a_count_or_crashes_the_reader(value: object) -> None:
+    try:
+        parse_count(value, "x")
+        assert isinstance(value, str)
+    except BadConfig:
+        pass
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["scenario", "name", "faults", "do", "id", "until", "at", "split", "x"]),
+            inner,
+            max_size=4,
+        ),
+        max_leaves=12,
+    )
+)
+def test_any_document_is_read_or_refused_never_a_crash(document: object) -> None:
+    with pytest.raises(BadConfig):
+        parse_scenario(document)
