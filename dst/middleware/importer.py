@@ -1,0 +1,168 @@
+"""Keeps the rollup node's chain equal to ours: every decided block in order, every group signature.
+
+A rollup node that lost its head (new disk, old copy) is refilled from here; one that is down is
+waited for. The importer reads where the node stands, it never assumes.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from dst.apis.beacon import WireBlock
+from dst.apis.dst_v1 import DecidedBlock, OutOfOrder, Status
+from dst.runtime.backoff import Backoff
+from dst.runtime.log import Logger
+from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
+from dst.spec.primitives import BLSSignature, Height
+
+CHECK_EVERY_S: Final = 1.0
+"""With nothing new the node's head is still compared this often: it may have lost it."""
+SEAL_WINDOW: Final = 64
+"""A group signature may be missing below the newest sealed block, at most this far (design
+section 4)."""
+BATCH: Final = 32
+"""Decided blocks sent before signatures get a turn: a long refill must not hold the sealed head
+back."""
+REFUSED_DELAY_S: Final = 2.0
+"""Pause after the rollup node called a decided block wrong; a person has to look."""
+
+log = Logger("importer")
+
+
+class Chain(Protocol):
+    """What the importer reads of the store."""
+
+    def decided_height(self) -> Height: ...
+
+    def decided(self, height: Height) -> DecidedBlock | None: ...
+
+    def group_signature(self, height: Height) -> BLSSignature | None: ...
+
+
+class RollupNode(Protocol):
+    """`DstClient` satisfies it."""
+
+    async def status(self) -> Status: ...
+
+    async def decided(self, decided: DecidedBlock) -> Height: ...
+
+
+class Publisher(Protocol):
+    """`BeaconClient` satisfies it."""
+
+    async def publish_block(self, block: WireBlock) -> None: ...
+
+
+class Importer:
+    """The loop; `wake` it when something was decided or sealed."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        rollup: RollupNode,
+        publisher: Publisher,
+        on_reset: Callable[[ResetRequired], None],
+    ) -> None:
+        self._chain = chain
+        self._rollup = rollup
+        self._publisher = publisher
+        self._on_reset = on_reset
+        self._woken = asyncio.Event()
+        self._published: set[Height] = set()
+        self._seals_from = Height(1)
+        self._head: Height | None = None
+
+    @property
+    def head(self) -> Height | None:
+        """The rollup node's decided head as last heard; None while it does not answer."""
+        return self._head
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> None:
+        """For ever: compare, send what is missing, wait for news."""
+        backoff = Backoff()
+        while True:
+            self._woken.clear()
+            try:
+                await self._bring_up_to_date()
+                backoff.reset()
+                await self._wait(CHECK_EVERY_S)
+            except Unavailable as error:
+                self._lost(str(error))
+                await asyncio.sleep(backoff.next_delay())
+            except ResetRequired as error:
+                self._on_reset(error)
+                await asyncio.sleep(REFUSED_DELAY_S)
+            except InvalidInput as error:
+                log.error("rollup_node_refuses", reason=str(error), height=self._head)
+                await asyncio.sleep(REFUSED_DELAY_S)
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            # Nothing new for a while: look where the node stands instead of remembering it.
+            self._head = None
+
+    def _lost(self, reason: str) -> None:
+        if self._head is not None:
+            log.warning("rollup_node_unavailable", reason=reason)
+        self._head = None
+
+    async def _bring_up_to_date(self) -> None:
+        if self._head is None:
+            await self._look()
+        while True:
+            progressed = await self._send_decided() + await self._send_signatures()
+            if not progressed:
+                return
+
+    async def _look(self) -> None:
+        status = await self._rollup.status()
+        self._head = Height(status.decided_height)
+        first = Height(max(1, status.sealed_height - SEAL_WINDOW + 1))
+        if first < self._seals_from:
+            log.info("refilling_rollup_node", decided_height=self._head, sealed_from=first)
+        self._seals_from = first
+        self._published = {each for each in self._published if each <= status.sealed_height}
+
+    async def _send_decided(self) -> int:
+        assert self._head is not None
+        sent = 0
+        while sent < BATCH and self._head < self._chain.decided_height():
+            block = self._chain.decided(Height(self._head + 1))
+            assert block is not None, "the store holds every height up to its head"
+            try:
+                self._head = await self._rollup.decided(block)
+            except OutOfOrder as error:
+                self._head = error.head_height
+            sent += 1
+        return sent
+
+    async def _send_signatures(self) -> int:
+        """Group signatures of decided blocks that the node has; out of order is fine."""
+        assert self._head is not None
+        sent = 0
+        for number in range(self._seals_from, self._head + 1):
+            height = Height(number)
+            if height in self._published:
+                continue
+            signature = self._chain.group_signature(height)
+            if signature is None:
+                continue
+            block = self._chain.decided(height)
+            assert block is not None, "sealed blocks are decided"
+            await self._publisher.publish_block(WireBlock(message=block.block, signature=signature))
+            self._published.add(height)
+            sent += 1
+        self._slide()
+        return sent
+
+    def _slide(self) -> None:
+        """Forget what lies below an unbroken row of published signatures."""
+        while self._seals_from in self._published:
+            self._published.discard(self._seals_from)
+            self._seals_from = Height(self._seals_from + 1)
