@@ -1,4 +1,5 @@
-"""The written form: everything in the catalogue is valid, everything else is refused with the place and the remedy."""
+"""The written form: everything in the catalogue is valid, everything else is refused with the place
+and the remedy."""
 
 import json
 from pathlib import Path
@@ -90,7 +91,7 @@ def test_schema_and_reader_know_the_same_keys() -> None:
         (with_fault(at={"after": "b"}), ["names no fault above it: 'b'"]),
         (with_fault(do="partition", split=[2, 2]), ["either target (isolated alone) or split"]),
         (with_fault(do="partition", target=None, split=[4]), ["one group is no partition"]),
-        (with_fault(do="partition", target=None, split=[4, 4]), ["8 operators, the scenario only 4"]),
+        (with_fault(do="partition", target=None, split=[4, 4]), ["8 operators"]),
         (with_fault(do="latency", target=None), ["needs one_way"]),
         (
             with_fault(do="latency", target=None, links="engine", one_way="5ms"),
@@ -166,11 +167,15 @@ def test_no_other_text_is_a_count_or_crashes_the_reader(value: object) -> None:
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["scenario", "name", "faults", "do", "id", "until", "at", "split", "x"]),
-            inner,
-            max_size=4,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["scenario", "name", "faults", "do", "id", "until", "at", "split", "x"]
+                ),
+                inner,
+                max_size=4,
+            )
         ),
         max_leaves=12,
     )
