@@ -112,9 +112,7 @@ async def _call(request: Request, methods: Mapping[str, Method]) -> dict[str, ob
         return _error(request.id, INTERNAL_ERROR, "internal error; this node's log has the details")
 
 
-def _error(
-    request_id: object, code: int, message: str, data: object = None
-) -> dict[str, object]:
+def _error(request_id: object, code: int, message: str, data: object = None) -> dict[str, object]:
     error: dict[str, object] = {"code": code, "message": message}
     if data is not None:
         error["data"] = data

@@ -116,6 +116,4 @@ def _encode_g2(point: Any) -> bytes:
 
 
 def _pad(coordinates: bytes) -> bytes:
-    return b"".join(
-        _PADDING + coordinates[at : at + 48] for at in range(0, len(coordinates), 48)
-    )
+    return b"".join(_PADDING + coordinates[at : at + 48] for at in range(0, len(coordinates), 48))

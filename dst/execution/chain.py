@@ -200,9 +200,7 @@ class Chain:
 
     def insert(self, block: ExecutedBlock) -> None:
         """Store a valid block; idempotent; the head stays."""
-        self._store.put_block(
-            block.header, block.body(), block.result.receipts, block.result.state
-        )
+        self._store.put_block(block.header, block.body(), block.result.receipts, block.result.state)
         self._headers[block.hash] = block.header
 
     def set_forkchoice(self, head: Hash32, safe: Hash32, finalized: Hash32) -> HeadChange:
@@ -224,9 +222,7 @@ class Chain:
     def _stored_pointers(self) -> Pointers:
         return self._store.pointers()
 
-    def _path(
-        self, head: Hash32
-    ) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
+    def _path(self, head: Hash32) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
         """Blocks to add and to remove so that `head` ends the canonical chain, oldest first."""
         added: list[tuple[int, bytes]] = []
         block_hash, header = bytes(head), self._require_header(head)
@@ -310,6 +306,4 @@ def _compare(header: Header, result: BlockResult) -> None:
     )
     for name, claimed, executed in claims:
         if claimed != executed:
-            raise InvalidBlock(
-                f"{name} {to_hex(claimed)[:18]}…, executed {to_hex(executed)[:18]}…"
-            )
+            raise InvalidBlock(f"{name} {to_hex(claimed)[:18]}…, executed {to_hex(executed)[:18]}…")

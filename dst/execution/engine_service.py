@@ -56,7 +56,7 @@ from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.beacon import ExecutionPayload
 from dst.spec.errors import InvalidInput
-from dst.spec.primitives import ZERO_HASH, Hash32, parse_hex, to_hex
+from dst.spec.primitives import ZERO_HASH, Address, Hash32, parse_hex, to_hex
 
 MAX_BUILDS: Final = 8
 """Payload ids remembered; a build is asked for once, within its slot."""
@@ -108,6 +108,11 @@ class EngineService:
         self._memory = _Memory()
         self._running: _Validation | None = None
         self.on_head: list[Callable[[HeadChange], None]] = []
+
+    def close(self) -> None:
+        """Abort a running validation, so that the process can end."""
+        if self._running is not None:
+            self._running.flag.abort()
 
     def methods(self) -> Mapping[str, Method]:
         return {
@@ -230,7 +235,7 @@ class EngineService:
 
     def _set_forkchoice(
         self, state: ForkchoiceState
-    ) -> tuple[HeadChange, dict[Any, int], list[bytes]] | None:
+    ) -> tuple[HeadChange, dict[Address, int], list[bytes]] | None:
         """Runs on the worker: what moved, the nonces of senders met on the way, transactions of removed blocks."""
         chain = self._chain
         head = chain.header(state.head_block_hash)
@@ -248,7 +253,7 @@ class EngineService:
         moved = chain.set_forkchoice(
             state.head_block_hash, state.safe_block_hash, state.finalized_block_hash
         )
-        senders = set()
+        senders: set[Address] = set()
         orphans: list[bytes] = []
         for block_hash in (*moved.added, *moved.removed):
             raws = chain.body(block_hash).transactions

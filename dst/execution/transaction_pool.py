@@ -1,7 +1,7 @@
 """The pool as a service: admits what clients send, follows the head, tells the forwarder. Lives on the event loop;
 account reads happen on the reading thread before a transaction comes here."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +25,8 @@ class Admissible:
     """A transaction that passed every check of its bytes and its sender's account at the head."""
 
     transaction: Transaction
+    head: Hash32
+    """The head it was examined at."""
     nonce: int
     balance: int
 
@@ -33,13 +35,13 @@ class TransactionPool:
     def __init__(self, chain: Chain, metrics: Metrics) -> None:
         self._chain, self._metrics = chain, metrics
         self._pool = Pool()
-        self.on_added: list[Callable[[Transaction], None]] = []
         metrics.function("pool_transactions", lambda: float(len(self._pool)))
 
     def examine(self, raw: bytes) -> Admissible:
         """Decode and check against the head's state. Any thread. Raises: InvalidTransaction."""
         transaction = decode_once(raw)
-        head = self._chain.heads.head
+        heads = self._chain.heads
+        head = heads.head
         check_stateless(transaction, self._chain.chain_id)
         if transaction.gas > head.gas_limit:
             raise InvalidTransaction(
@@ -50,17 +52,22 @@ class TransactionPool:
         check_account(transaction, reader, allow_gap=True)
         return Admissible(
             transaction=transaction,
+            head=heads.head_hash,
             nonce=reader.get_nonce(transaction.sender),
             balance=reader.get_balance(transaction.sender),
         )
 
     def admit(self, admissible: Admissible) -> Hash32:
-        """Raises: InvalidTransaction (already known, underpriced, limits)."""
+        """Raises: InvalidTransaction (already known, underpriced, limits).
+
+        The head may have moved since the examination; then it is repeated, or the queue would
+        start from a nonce that is spent.
+        """
+        if admissible.head != self._chain.heads.head_hash:
+            admissible = self.examine(admissible.transaction.raw)
         transaction = admissible.transaction
         try:
-            added = self._pool.add(
-                transaction, nonce=admissible.nonce, balance=admissible.balance
-            )
+            added = self._pool.add(transaction, nonce=admissible.nonce, balance=admissible.balance)
         except InvalidTransaction as error:
             self._metrics.inc("pool_refused_total", reason=error.reason)
             raise

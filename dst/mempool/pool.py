@@ -157,9 +157,7 @@ class Pool:
 
     def counts(self) -> tuple[int, int]:
         """(executable, waiting behind a nonce gap)."""
-        ready = sum(
-            queue.executable_end() - queue.next_nonce for queue in self._queues.values()
-        )
+        ready = sum(queue.executable_end() - queue.next_nonce for queue in self._queues.values())
         return ready, len(self._by_hash) - ready
 
     def _check_admissible(self, transaction: Transaction, nonce: int) -> None:
@@ -207,9 +205,8 @@ class Pool:
             or self._bytes + len(transaction.raw) > self._max_bytes
         ):
             victim = self._cheapest_tail()
-            if (
-                victim.sender == transaction.sender
-                or _rank(transaction, gapped) <= self._tail_rank(victim)
+            if victim.sender == transaction.sender or _rank(transaction, gapped) <= self._tail_rank(
+                victim
             ):
                 raise InvalidTransaction(Reason.POOL_FULL, "txpool is full")
             self._remove(victim)

@@ -1,0 +1,212 @@
+"""Blocks, receipts and logs as JSON-RPC shows them; pure functions over what the chain stores."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dst.apis.eth import LogFilter, show_transaction
+from dst.execution.chain import Chain, decode_once
+from dst.execution.header import EMPTY_OMMERS_HASH, Header, encode_withdrawal, next_base_fee
+from dst.execution.receipts import Log, Receipt, bloom_bits
+from dst.execution.store import Body
+from dst.mempool.transaction import Transaction
+from dst.spec import rlp
+from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockView:
+    header: Header
+    hash: Hash32
+    body: Body
+
+    def transactions(self) -> list[Transaction]:
+        return [decode_once(raw) for raw in self.body.transactions]
+
+
+def load_block(chain: Chain, block_hash: bytes) -> BlockView | None:
+    header = chain.header(block_hash)
+    if header is None:
+        return None
+    return BlockView(header=header, hash=Hash32(block_hash), body=chain.body(block_hash))
+
+
+def show_block(block: BlockView, *, full: bool) -> dict[str, object]:
+    transactions: list[Any] = (
+        [
+            show_transaction(
+                each,
+                block_hash=block.hash,
+                block_number=block.header.number,
+                index=index,
+                base_fee_per_gas=block.header.base_fee_per_gas,
+            )
+            for index, each in enumerate(block.transactions())
+        ]
+        if full
+        else [to_hex(each) for each in block.body.transaction_hashes]
+    )
+    withdrawals = block.body.payload_withdrawals()
+    encoded = rlp.encode_list(
+        block.header.encode(),
+        rlp.encode_list(*block.body.transactions),
+        rlp.encode_list(),
+        rlp.encode_list(*[encode_withdrawal(each) for each in withdrawals]),
+    )
+    return {
+        **show_header(block.header),
+        "hash": to_hex(block.hash),
+        "size": hex(len(encoded)),
+        "transactions": transactions,
+        "uncles": [],
+        "withdrawals": [
+            {
+                "index": hex(each.index),
+                "validatorIndex": hex(each.validator_index),
+                "address": to_hex(each.address),
+                "amount": hex(each.amount),
+            }
+            for each in withdrawals
+        ],
+    }
+
+
+def show_pending_block(head: Header, head_hash: Hash32) -> dict[str, object]:
+    """The next block as far as anybody knows it: who proposes is decided by consensus, not here."""
+    return {
+        **show_header(head),
+        "number": hex(head.number + 1),
+        "parentHash": to_hex(head_hash),
+        "baseFeePerGas": hex(next_base_fee(head)),
+        "gasUsed": "0x0",
+        "hash": None,
+        "nonce": None,
+        "miner": to_hex(head.fee_recipient),
+        "logsBloom": to_hex(bytes(256)),
+        "size": "0x0",
+        "transactions": [],
+        "uncles": [],
+        "withdrawals": [],
+    }
+
+
+def show_header(header: Header) -> dict[str, object]:
+    return {
+        "number": hex(header.number),
+        "parentHash": to_hex(header.parent_hash),
+        "sha3Uncles": to_hex(EMPTY_OMMERS_HASH),
+        "miner": to_hex(header.fee_recipient),
+        "stateRoot": to_hex(header.state_root),
+        "transactionsRoot": to_hex(header.transactions_root),
+        "receiptsRoot": to_hex(header.receipts_root),
+        "logsBloom": to_hex(header.logs_bloom),
+        "difficulty": "0x0",
+        "totalDifficulty": "0x0",
+        "gasLimit": hex(header.gas_limit),
+        "gasUsed": hex(header.gas_used),
+        "timestamp": hex(header.timestamp),
+        "extraData": to_hex(header.extra_data),
+        "mixHash": to_hex(header.prev_randao),
+        "nonce": to_hex(header.nonce),
+        "baseFeePerGas": hex(header.base_fee_per_gas),
+        "withdrawalsRoot": to_hex(header.withdrawals_root),
+        "blobGasUsed": hex(header.blob_gas_used),
+        "excessBlobGas": hex(header.excess_blob_gas),
+        "parentBeaconBlockRoot": to_hex(header.parent_beacon_block_root),
+        "requestsHash": to_hex(header.requests_hash),
+    }
+
+
+def show_receipts(block: BlockView, receipts: Sequence[Receipt]) -> list[dict[str, object]]:
+    shown: list[dict[str, object]] = []
+    first_log = 0
+    for index, (transaction, receipt) in enumerate(
+        zip(block.transactions(), receipts, strict=True)
+    ):
+        shown.append(_show_receipt(block, index, transaction, receipt, first_log))
+        first_log += len(receipt.logs)
+    return shown
+
+
+def _show_receipt(
+    block: BlockView, index: int, transaction: Transaction, receipt: Receipt, first_log: int
+) -> dict[str, object]:
+    created = receipt.contract_address
+    return {
+        "type": hex(receipt.type_id),
+        "status": hex(int(receipt.succeeded)),
+        "transactionHash": to_hex(transaction.hash),
+        "transactionIndex": hex(index),
+        "blockHash": to_hex(block.hash),
+        "blockNumber": hex(block.header.number),
+        "from": to_hex(transaction.sender),
+        "to": to_hex(transaction.to) if transaction.to else None,
+        "contractAddress": None if created is None else to_hex(created),
+        "cumulativeGasUsed": hex(receipt.cumulative_gas_used),
+        "gasUsed": hex(receipt.gas_used),
+        "effectiveGasPrice": hex(receipt.effective_gas_price),
+        "logsBloom": to_hex(receipt.bloom().to_bytes(256, "big")),
+        "logs": [
+            show_log(block, index, transaction.hash, first_log + offset, log)
+            for offset, log in enumerate(receipt.logs)
+        ],
+    }
+
+
+def show_log(
+    block: BlockView, index: int, transaction_hash: bytes, log_index: int, log: Log
+) -> dict[str, object]:
+    return {
+        "address": to_hex(log.address),
+        "topics": [to_hex(topic) for topic in log.topics],
+        "data": to_hex(log.data),
+        "blockNumber": hex(block.header.number),
+        "blockHash": to_hex(block.hash),
+        "blockTimestamp": hex(block.header.timestamp),
+        "transactionHash": to_hex(transaction_hash),
+        "transactionIndex": hex(index),
+        "logIndex": hex(log_index),
+        "removed": False,
+    }
+
+
+def logs_of_block(
+    chain: Chain, block_hash: bytes, header: Header, wanted: LogFilter
+) -> Iterator[dict[str, object]]:
+    """Matching logs of one block; the bloom filter answers most blocks without reading them."""
+    if not bloom_may_hold(int.from_bytes(header.logs_bloom, "big"), wanted):
+        return
+    block = BlockView(header=header, hash=Hash32(block_hash), body=chain.body(block_hash))
+    log_index = 0
+    for index, receipt in enumerate(chain.receipts(block_hash)):
+        transaction_hash = block.body.transaction_hashes[index]
+        for log in receipt.logs:
+            if matches(log, wanted):
+                yield show_log(block, index, transaction_hash, log_index, log)
+            log_index += 1
+
+
+def matches(log: Log, wanted: LogFilter) -> bool:
+    if wanted.addresses and log.address not in wanted.addresses:
+        return False
+    if len(wanted.topics) > len(log.topics):
+        return False
+    return all(
+        choices is None or topic in choices
+        for choices, topic in zip(wanted.topics, log.topics, strict=False)
+    )
+
+
+def bloom_may_hold(bloom: int, wanted: LogFilter) -> bool:
+    """False only when no log of the block can match."""
+
+    def may_hold_one_of(choices: frozenset[bytes]) -> bool:
+        return any(bloom & bits == bits for bits in map(bloom_bits, choices))
+
+    if wanted.addresses and not may_hold_one_of(wanted.addresses):
+        return False
+    return all(choices is None or may_hold_one_of(choices) for choices in wanted.topics)
+
+
+def is_zero(block_hash: bytes) -> bool:
+    return block_hash == ZERO_HASH
