@@ -65,6 +65,7 @@ class Plan:
             name=f"{pod.name}.{Role.TOXIPROXY}",
             command="toxiproxy-server",
             arguments=("-host", host, "-port", str(pod.admin_port)),
+            environment=(("LOG_LEVEL", "error"),),  # at info it writes two lines a connection
         )
 
     def _anvil(self, pod: Pod) -> Program:

@@ -26,6 +26,7 @@ class Program:
     arguments: tuple[str, ...]
     first_arguments: tuple[str, ...] = ()
     """Added at the first start only: `--new` creates a store once."""
+    environment: tuple[tuple[str, str], ...] = ()
     reads: tuple[str, ...] = ()
     """Files and folders that it reads (containers mount these read-only, and nothing else)."""
     writes: tuple[str, ...] = ()

@@ -243,6 +243,7 @@ class DockerBackend:
             },
             user=":".join(str(number) for number in _container_user()),
             ports=list(self.topology.host_ports(pod)) if is_host else None,
+            environment=dict(program.environment),
             host_config=host_config,
         )
         if is_host:

@@ -176,6 +176,7 @@ class ProcessBackend:
     def _environment(self, program: Program) -> dict[str, str]:
         kept = {key: os.environ[key] for key in KEPT_ENVIRONMENT if key in os.environ}
         home = self.directory / (program.writes[0] if program.writes else "run")
+        kept |= dict(program.environment)
         return {**kept, "HOME": str(home), "PYTHONPATH": str(self.source), "PYTHONUNBUFFERED": "1"}
 
     def _program(self, name: str) -> Program:
