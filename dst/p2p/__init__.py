@@ -1,0 +1,7 @@
+"""Links between operators: framing and handshake (both sans-I/O), tls (pinned certificates),
+transport (the links).
+
+A link is dialled by its sender and carries messages one way; the other way carries only HELLO and
+pongs. What it promises: authenticated peer, frames whole and in order while the link lasts, nothing
+about delivery across a reconnect.
+"""

@@ -1,0 +1,181 @@
+"""The listening side of the links: everything the other operators send to this one.
+
+A connection earns trust in two steps: its certificate must be pinned (TLS refuses strangers), and
+its HELLO must fit. Each peer has at most one inbound link; a newer one replaces the older, which a
+peer that restarted or lost its path has forgotten anyway.
+"""
+
+import asyncio
+import errno
+
+from dst.p2p.framing import FrameError, FrameReader, encode_frame
+from dst.p2p.handshake import (
+    Data,
+    Hello,
+    HelloRefused,
+    LinkFrame,
+    Ping,
+    Pong,
+    clip_refusal,
+    decode_first_frame,
+    decode_link_frame,
+    encode_link_frame,
+    judge_hello,
+)
+from dst.p2p.link import (
+    ESTABLISH_TIMEOUT_S,
+    PING_INTERVAL_S,
+    READ_BYTES,
+    SILENCE_S,
+    HandshakeRefused,
+    LinkContext,
+    LinkLost,
+    RefusalLog,
+    certified_peer,
+    read_frames,
+    set_no_delay,
+)
+from dst.spec.errors import BadConfig
+from dst.spec.primitives import OperatorIndex
+
+
+class Listener:
+    def __init__(self, context: LinkContext, *, host: str, port: int) -> None:
+        self._context = context
+        self._host, self._port = host, port
+        self._refusals = RefusalLog(context.log)
+        self._current: dict[OperatorIndex, asyncio.StreamWriter] = {}
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The bound port (differs from the configured one when that was 0)."""
+        assert self._server is not None, "listener not started"
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def start(self) -> None:
+        """Bind and accept. Raises: BadConfig when the address cannot be had."""
+        try:
+            self._server = await asyncio.start_server(
+                self._on_connection,
+                self._host,
+                self._port,
+                ssl=self._context.identity.server,
+                ssl_handshake_timeout=ESTABLISH_TIMEOUT_S,
+            )
+        except OSError as error:
+            why = "is taken by another program" if error.errno == errno.EADDRINUSE else "fails"
+            raise BadConfig(
+                f"p2p_listen: port {self._port} on {self._host} {why} ({error.strerror});"
+                " stop the other program or choose another port"
+            ) from error
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in self._current.values():
+            writer.transport.abort()
+        self._current.clear()
+
+    async def _on_connection(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """One connection's whole life; nothing it does may raise into the event loop."""
+        peer = certified_peer(self._context.identity, writer)
+        name = "stranger" if peer is None else f"op{peer + 1}"
+        try:
+            if peer is None:
+                raise HandshakeRefused("certificate: not pinned to any operator of this cluster")
+            await self._welcome_and_serve(peer, name, reader, writer)
+        except HandshakeRefused as error:
+            self._refusals.refused(name, "listener", str(error))
+        except FrameError as error:
+            self._context.metrics.inc("p2p_bad_frames_total", peer=name)
+            self._context.log.warning("link_garbled", peer=name, detail=str(error))
+        except (OSError, TimeoutError, LinkLost) as error:
+            self._context.log.debug("inbound_lost", peer=name, reason=str(error))
+        finally:
+            if peer is not None and self._current.get(peer) is writer:
+                del self._current[peer]
+            await _close(writer)
+
+    async def _welcome_and_serve(
+        self,
+        peer: OperatorIndex,
+        name: str,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        set_no_delay(writer)
+        frames = FrameReader()
+        async with asyncio.timeout(ESTABLISH_TIMEOUT_S):
+            bodies = await read_frames(reader, frames)
+        self._answer_hello(peer, bodies[0], writer)
+        self._refusals.accepted(name, "listener")
+        older = self._current.get(peer)
+        if older is not None:
+            older.transport.abort()
+        self._current[peer] = writer
+        await self._serve(peer, name, reader, writer, frames, bodies[1:])
+
+    def _answer_hello(self, peer: OperatorIndex, body: bytes, writer: asyncio.StreamWriter) -> None:
+        """Answer with our HELLO, or name the difference and refuse.
+
+        Raises: HandshakeRefused, FrameError.
+        """
+        ours = self._context.hello()
+        first = decode_first_frame(body, ours)
+        refused = judge_hello(ours, first, certified=peer) if isinstance(first, Hello) else first
+        if refused is not None:
+            writer.write(encode_frame(encode_link_frame(refused)))
+            raise HandshakeRefused(clip_refusal(refused).for_log())
+        writer.write(encode_frame(encode_link_frame(ours)))
+
+    async def _serve(
+        self,
+        peer: OperatorIndex,
+        name: str,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        frames: FrameReader,
+        bodies: list[bytes],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        answered = loop.time()
+        while True:
+            for body in bodies:
+                self._on_frame(peer, decode_link_frame(body), writer)
+            if loop.time() - answered >= PING_INTERVAL_S:
+                # A frame that takes seconds to arrive must not look like silence to its sender.
+                answered = loop.time()
+                writer.write(encode_frame(encode_link_frame(Pong(0))))
+            async with asyncio.timeout(SILENCE_S):
+                data = await reader.read(READ_BYTES)
+            if not data:
+                frames.finish()
+                raise LinkLost("closed by the dialler")
+            self._context.metrics.inc("p2p_received_bytes_total", len(data), peer=name)
+            bodies = frames.feed(data)
+
+    def _on_frame(
+        self, peer: OperatorIndex, frame: LinkFrame, writer: asyncio.StreamWriter
+    ) -> None:
+        match frame:
+            case Data(body=body):
+                self._context.events.received(peer, bytes(body))
+            case Ping(number=number):
+                writer.write(encode_frame(encode_link_frame(Pong(number))))
+            case HelloRefused():
+                raise HandshakeRefused(clip_refusal(frame).for_log())
+            case _:
+                raise FrameError(f"{type(frame).__name__} after the handshake")
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Let a refusal reach the peer, but do not wait for one that is gone."""
+    try:
+        async with asyncio.timeout(0.5):
+            writer.close()
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        writer.transport.abort()

@@ -1,0 +1,298 @@
+"""Live links: real TLS 1.3 over loopback."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from dst.p2p import link
+from dst.p2p.framing import MAX_FRAME_BYTES, FrameError, FrameReader, encode_frame
+from dst.p2p.handshake import Data, Hello, HelloRefused, decode_link_frame, encode_link_frame
+from dst.p2p.tls import TlsIdentity, load_identity
+from dst.spec.errors import BadConfig
+from dst.spec.primitives import Height, OperatorIndex
+
+Start = Callable[..., Awaitable[Any]]
+Run = Callable[..., AbstractAsyncContextManager[Any]]
+MakeHello = Callable[..., Hello]
+
+BODY = msgspec.msgpack.encode(["vote", 1])
+
+
+async def dial(
+    port: int, identity: TlsIdentity
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", port, ssl=identity.client)
+
+
+async def read_until_closed(reader: asyncio.StreamReader) -> list[object]:
+    frames, seen = FrameReader(), []
+    try:
+        async with asyncio.timeout(8):
+            while data := await reader.read(65536):
+                seen += [decode_link_frame(body) for body in frames.feed(data)]
+    except (ConnectionError, ssl.SSLError):
+        pass
+    return list(seen)
+
+
+async def poll_until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(8):
+        while not condition():  # noqa: ASYNC110 - a log line sets no event
+            await asyncio.sleep(0.01)
+
+
+async def test_message_reaches_the_peer_and_names_its_sender(start_node: Start) -> None:
+    receiver = await start_node(1, {})
+    sender = await start_node(0, {1: receiver.transport.port}, decided_height=Height(5))
+    await sender.heard.until(lambda heard: bool(heard.ups))
+    assert sender.transport.up_peers() == (OperatorIndex(1),)
+    sender.transport.send(OperatorIndex(1), BODY, height=Height(1))
+    sender.transport.broadcast(BODY, height=None)
+    await receiver.heard.until(lambda heard: len(heard.bodies) == 2)
+    assert receiver.heard.bodies == [(OperatorIndex(0), BODY)] * 2
+
+
+async def test_order_is_kept_under_congestion(start_node: Start) -> None:
+    receiver = await start_node(1, {})
+    sender = await start_node(0, {1: receiver.transport.port})
+    await sender.heard.until(lambda heard: bool(heard.ups))
+    sent = [msgspec.msgpack.encode([number, bytes(40_000)]) for number in range(60)]
+    for body in sent:
+        sender.transport.send(OperatorIndex(1), body, height=Height(1))
+    await receiver.heard.until(lambda heard: len(heard.bodies) == len(sent))
+    assert [body for _, body in receiver.heard.bodies] == sent
+
+
+async def test_message_larger_than_a_frame_is_the_callers_error(start_node: Start) -> None:
+    receiver = await start_node(1, {})
+    sender = await start_node(0, {1: receiver.transport.port})
+    with pytest.raises(FrameError, match="exceeds"):
+        sender.transport.broadcast(msgspec.msgpack.encode(bytes(MAX_FRAME_BYTES)), height=None)
+
+
+async def test_down_link_drops_with_a_metric(start_node: Start, unused_tcp_port: int) -> None:
+    sender = await start_node(0, {1: unused_tcp_port})
+    sender.transport.send(OperatorIndex(1), BODY, height=None)
+    assert sender.metrics.get("p2p_dropped_total", peer="op2", reason="down") == 1
+
+
+async def test_reconnects_to_a_restarted_peer(
+    start_node: Start, run_node: Run, unused_tcp_port: int
+) -> None:
+    sender = await start_node(0, {1: unused_tcp_port})
+    async with run_node(1, {}, unused_tcp_port):
+        await sender.heard.until(lambda heard: len(heard.ups) == 1)
+    await sender.heard.until(lambda heard: len(heard.downs) == 1)
+    async with run_node(1, {}, unused_tcp_port, decided_height=Height(9)) as again:
+        await sender.heard.until(lambda heard: len(heard.ups) == 2)
+        assert sender.heard.ups[1][1].decided_height == 9
+        sender.transport.broadcast(BODY, height=None)
+        await again.heard.until(lambda heard: bool(heard.bodies))
+
+
+async def test_survives_a_proxy_that_accepts_and_ends(
+    start_node: Start, run_node: Run, unused_tcp_port: int
+) -> None:
+    attempts = asyncio.Semaphore(0)
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        attempts.release()
+        writer.close()
+
+    proxy = await asyncio.start_server(hang_up, "127.0.0.1", unused_tcp_port)
+    sender = await start_node(0, {1: unused_tcp_port})
+    for _ in range(3):
+        await asyncio.wait_for(attempts.acquire(), 5)
+    assert sender.heard.ups == []
+    proxy.close()
+    async with run_node(1, {}, unused_tcp_port):
+        await sender.heard.until(lambda heard: bool(heard.ups))
+
+
+async def test_silent_path_is_noticed_by_missed_pings(
+    start_node: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that stops forwarding keeps both sockets open: only the missing pong tells."""
+    monkeypatch.setattr(link, "PING_INTERVAL_S", 0.05)
+    receiver = await start_node(1, {})
+    blackhole = asyncio.Event()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if not blackhole.is_set():
+                writer.write(data)
+        writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", receiver.transport.port)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(forward(reader, far_writer))
+            group.create_task(forward(far_reader, writer))
+
+    proxy = await asyncio.start_server(relay, "127.0.0.1", 0)
+    sender = await start_node(0, {1: proxy.sockets[0].getsockname()[1]})
+    await sender.heard.until(lambda heard: len(heard.ups) == 1)
+    blackhole.set()
+    await sender.heard.until(lambda heard: len(heard.downs) == 1)
+    blackhole.clear()
+    await sender.heard.until(lambda heard: len(heard.ups) == 2)
+    proxy.close()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("lock_hash", b"\x22" * 32),
+        ("chain_id", 8),
+        ("round_timeout_ms", 501),
+        ("protocol_version", 2),
+    ],
+)
+async def test_differing_hello_is_refused_and_named_on_both_sides_once(
+    start_node: Start, caplog: pytest.LogCaptureFixture, field: str, value: object
+) -> None:
+    caplog.set_level(logging.INFO, "dst")
+    receiver = await start_node(1, {})
+    sender = await start_node(0, {1: receiver.transport.port}, **{field: value})
+
+    def lines(side: str) -> list[str]:
+        return [
+            record.getMessage()
+            for record in caplog.records
+            if "link_refused" in record.getMessage() and f"side={side}" in record.getMessage()
+        ]
+
+    await poll_until(lambda: bool(lines("dialler") and lines("listener")))
+    await asyncio.sleep(0.4)  # several more attempts, which must not be logged again
+    assert sender.heard.ups == []
+    assert receiver.heard.bodies == []
+    for side in ("dialler", "listener"):
+        (line,) = lines(side)
+        assert field in line
+        assert (value.hex() if isinstance(value, bytes) else str(value)) in line
+
+
+async def test_stranger_is_refused_by_tls(start_node: Start, keys: Any) -> None:
+    receiver = await start_node(1, {})
+    reader, writer = await dial(receiver.transport.port, keys.identity("stranger", ("op2",)))
+    # TLS 1.3 lets the client believe in the handshake; the refusal arrives with the first read.
+    with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
+        await asyncio.wait_for(reader.readexactly(1), 5)
+    writer.transport.abort()
+    assert receiver.heard.bodies == []
+
+
+async def test_wrong_peer_behind_an_address_is_refused(
+    start_node: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver = await start_node(1, {})
+    sender = await start_node(0, {2: receiver.transport.port})  # op2 answers where op3 should
+    await poll_until(
+        lambda: any("belongs to operator index 1" in r.getMessage() for r in caplog.records)
+    )
+    assert sender.heard.ups == []
+
+
+async def test_tls_1_2_is_refused(start_node: Start, keys: Any) -> None:
+    receiver = await start_node(1, {})
+    identity = keys.identity("op1", ("op2",))
+    identity.client.minimum_version = ssl.TLSVersion.TLSv1_2
+    identity.client.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await dial(receiver.transport.port, identity)
+
+
+def frame(body: object) -> bytes:
+    return encode_frame(msgspec.msgpack.encode(body))
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        (MAX_FRAME_BYTES + 1).to_bytes(4, "big"),
+        encode_frame(b"\xc1garbage"),
+        frame(["unknown", 1]),
+        frame(["hello"]),
+        frame(["pong", 1]),
+        encode_frame(b"\x92\xa4data"),
+    ],
+    ids=["oversized", "garbage", "unknown-tag", "short-hello", "wrong-way", "truncated-body"],
+)
+async def test_poisoned_stream_ends_the_link_and_nothing_else(
+    start_node: Start, keys: Any, make_hello: MakeHello, poison: bytes
+) -> None:
+    receiver = await start_node(1, {})
+    reader, writer = await dial(receiver.transport.port, keys.identity("op1", ("op2",)))
+    writer.write(encode_frame(encode_link_frame(make_hello(0))))
+    writer.write(encode_frame(encode_link_frame(Data(msgspec.Raw(BODY)))))
+    await receiver.heard.until(lambda heard: bool(heard.bodies))
+    writer.write(poison)
+    answers = await read_until_closed(reader)
+    assert isinstance(answers[0], Hello)
+    assert receiver.heard.bodies == [(OperatorIndex(0), BODY)]
+    assert receiver.metrics.get("p2p_bad_frames_total", peer="op1") == 1
+    healthy = await start_node(0, {1: receiver.transport.port})
+    await healthy.heard.until(lambda heard: bool(heard.ups))
+
+
+async def test_data_before_hello_is_refused(start_node: Start, keys: Any) -> None:
+    receiver = await start_node(1, {})
+    reader, writer = await dial(receiver.transport.port, keys.identity("op1", ("op2",)))
+    writer.write(encode_frame(encode_link_frame(Data(msgspec.Raw(BODY)))))
+    assert await read_until_closed(reader) == []
+    assert receiver.heard.bodies == []
+
+
+async def test_foreign_index_in_hello_is_answered_with_its_name(
+    start_node: Start, keys: Any, make_hello: MakeHello
+) -> None:
+    receiver = await start_node(1, {})
+    reader, writer = await dial(receiver.transport.port, keys.identity("op1", ("op2",)))
+    writer.write(encode_frame(encode_link_frame(make_hello(2))))
+    assert await read_until_closed(reader) == [HelloRefused("index", "0 (by certificate)", "2")]
+
+
+async def test_taken_port_is_a_clear_error(start_node: Start) -> None:
+    holder = await start_node(1, {})
+    with pytest.raises(BadConfig, match=f"port {holder.transport.port} .* taken"):
+        await start_node(0, {}, port=holder.transport.port)
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_foreign_certificate_is_named(keys: Any, tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"op3\.crt holds key"):
+        load_identity(
+            own_certificate=keys.folder / "op1.crt",
+            own_key=keys.folder / "op1.key",
+            own_pin=keys.pins["op1"],
+            peers=[(OperatorIndex(1), keys.folder / "op3.crt", keys.pins["op2"])],
+        )
+    with pytest.raises(BadConfig, match="No such file"):
+        load_identity(
+            own_certificate=tmp_path / "none.crt",
+            own_key=keys.folder / "op1.key",
+            own_pin=keys.pins["op1"],
+            peers=[],
+        )
+    with pytest.raises(BadConfig, match="does not fit"):
+        load_identity(
+            own_certificate=keys.folder / "op1.crt",
+            own_key=keys.folder / "op2.key",
+            own_pin=keys.pins["op1"],
+            peers=[],
+        )
