@@ -27,7 +27,7 @@ from dst.qbft.records import (
     DecisionRecord,
 )
 from dst.qbft.state import Lock, Proposing, State
-from dst.spec.primitives import Height, OperatorIndex, Root, Round, leader_of
+from dst.spec.primitives import Height, OperatorIndex, Root, Round
 
 
 def try_commit(draft: Draft) -> None:
@@ -116,9 +116,7 @@ def decide(draft: Draft, certificate: Certificate, block: bytes) -> None:
     state = draft.state
     draft.emit(Persist(record=DecisionRecord(certificate=certificate, block=block)))
     draft.emit(Decided(certificate=certificate, block=block))
-    draft.state = State(
-        height=Height(state.height + 1), heard=heard(state, certificate, draft.config.n)
-    )
+    draft.state = State(height=Height(state.height + 1), heard=heard(state, certificate.round))
     draft.replay = [
         MessageReceived(link_peer=peer, message=message)
         for peer in sorted(state.early)
@@ -126,10 +124,11 @@ def decide(draft: Draft, certificate: Certificate, block: bytes) -> None:
     ]
 
 
-def heard(state: State, certificate: Certificate, n: int) -> frozenset[tuple[OperatorIndex, str]]:
+def heard(state: State, round_: Round) -> frozenset[tuple[OperatorIndex, str]]:
     """Who has said what of the decided round: a peer that says it again did not hear the others."""
-    round_ = certificate.round
     prepared = {(each, PrepareMessage.__name__) for each in state.prepares.get(round_, {})}
     committed = {(each, CommitMessage.__name__) for each in state.commits.get(round_, {})}
-    leader = leader_of(certificate.height, round_, n)
-    return frozenset(prepared | committed | {(leader, ProposalMessage.__name__)})
+    proposed = set()
+    if state.accepted is not None and state.round == round_:
+        proposed = {(state.accepted.signed.sender, ProposalMessage.__name__)}
+    return frozenset(prepared | committed | proposed)

@@ -31,8 +31,7 @@ class Refusal(Exception):
 
 
 class Draft:
-    """replay: messages of the next height, to be handled once the rule that decided this one is
-    done."""
+    """replay: messages of the next height, handled once the rule that decided this one is done."""
 
     __slots__ = ("config", "effects", "replay", "state")
 

@@ -38,8 +38,10 @@ class TimerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetTimer:
-    """Deliver RoundExpired or RetransmitDue for (height, round) after delay_ms. Replaces a running
-    timer of the kind."""
+    """Deliver RoundExpired or RetransmitDue for (height, round) after delay_ms.
+
+    Replaces a running timer of the kind.
+    """
 
     kind: TimerKind
     height: Height
@@ -49,8 +51,10 @@ class SetTimer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestBlock:
-    """Build a fresh block for (height, round) on the decided parent; answered by BlockBuilt, or
-    never."""
+    """Build a fresh block for (height, round) on the decided parent.
+
+    Answered by BlockBuilt, or never.
+    """
 
     height: Height
     round: Round
@@ -73,8 +77,10 @@ class ValidateBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchBlock:
-    """Get the block with `root` from one of `holders`, one after another (bounded); answered by
-    BlockFetched."""
+    """Get the block with `root` from one of `holders`, one after another (bounded).
+
+    Answered by BlockFetched.
+    """
 
     height: Height
     root: Root
@@ -83,8 +89,10 @@ class FetchBlock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchDecided:
-    """This node is behind: get certificates with blocks from `from_height` on, from `peer`. Rate-
-    limited by the shell."""
+    """This node is behind.
+
+    Get certificates with blocks from `from_height` on, from `peer`. Rate-limited by the shell.
+    """
 
     peer: OperatorIndex
     from_height: Height
@@ -92,8 +100,10 @@ class FetchDecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelpLaggard:
-    """`peer` still talks about the decided `height`: send it the certificate with its block. Rate-
-    limited by the shell."""
+    """`peer` still talks about the decided `height`.
+
+    Send it the certificate with its block. Rate-limited by the shell.
+    """
 
     peer: OperatorIndex
     height: Height
@@ -101,8 +111,10 @@ class HelpLaggard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """`block` is final at certificate.height; its DecisionRecord was persisted before
-    this effect."""
+    """`block` is final at certificate.height.
+
+    Its DecisionRecord was persisted before this effect.
+    """
 
     certificate: Certificate
     block: bytes
@@ -129,8 +141,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Input refused, state unchanged. `culprit` is the operator whose signed message is at fault,
-    when known."""
+    """Input refused, state unchanged.
+
+    `culprit` is the operator whose signed message is at fault, when known.
+    """
 
     reason: Reason
     link_peer: OperatorIndex | None
@@ -146,8 +160,10 @@ class Milestone(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached:
-    """Something observers care about: proposal accepted (or made), lock taken, round entered (root
-    None)."""
+    """Something observers care about.
+
+    Proposal accepted (or made), lock taken, round entered (root None).
+    """
 
     milestone: Milestone
     height: Height

@@ -10,14 +10,18 @@ from dst.spec.primitives import Height, OperatorIndex, Root, Round
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """First input after `restore`: re-send what the log promised, re-arm timers, ask for what is
-    missing."""
+    """First input after `restore`.
+
+    Re-send what the log promised, start timers, announce again the decisions found above the head.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeightDue:
-    """The slot of `height` has begun and its parent is decided: round 0's timer starts, its leader
-    builds."""
+    """The slot of `height` has begun and its parent is decided.
+
+    Round 0's timer starts, its leader builds.
+    """
 
     height: Height
 
@@ -41,8 +45,10 @@ class RoundExpired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetransmitDue:
-    """The retransmit timer of (height, round) ran out: say again, unchanged, what this round said
-    so far."""
+    """The retransmit timer of (height, round) ran out.
+
+    Say again, unchanged, what this round said so far.
+    """
 
     height: Height
     round: Round
@@ -60,8 +66,10 @@ class BlockBuilt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockValidated:
-    """Answer to `ValidateBlock`. INVALID leaves the round to expire; a HOLD is the shell's to
-    repeat, not an answer."""
+    """Answer to `ValidateBlock`.
+
+    INVALID leaves the round to expire; a HOLD is the shell's to repeat, not an answer.
+    """
 
     height: Height
     round: Round
@@ -80,8 +88,10 @@ class BlockFetched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateReceived:
-    """A certificate with its block, from catch-up or a helping peer; the shell has checked that
-    block hashes to root."""
+    """A certificate with its block, from catch-up or a helping peer.
+
+    The shell has checked that block hashes to root.
+    """
 
     link_peer: OperatorIndex
     certificate: Certificate

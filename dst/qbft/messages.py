@@ -2,10 +2,8 @@
 
 A *payload* is what an operator signs (secp256k1 over `signing_digest`); a *message* is a signed
 payload with what justifies it. The block travels in the proposal message only; everything else
-carries its 32-byte
-root.
-Sender identity is the operator's 0-based index, and the signature must verify under that operator's
-key.
+carries its 32-byte root. The sender is the operator's 0-based index, and the signature must verify
+under that operator's key.
 """
 
 import hashlib
@@ -61,8 +59,10 @@ Payload: TypeAlias = Proposal | Prepare | Commit | RoundChange
 
 
 def signing_digest(chain_id: int, payload: Payload) -> bytes:
-    """32 bytes an operator signs: SHA-256 over tag, chain id, and the canonical msgpack of the
-    tagged payload."""
+    """32 bytes an operator signs.
+
+    SHA-256 over tag, chain id, and the canonical msgpack of the tagged payload.
+    """
     return hashlib.sha256(
         SIGNING_TAG + chain_id.to_bytes(8, "big") + msgspec.msgpack.encode(payload)
     ).digest()
@@ -134,8 +134,10 @@ class RoundChangeMessage(
 class Certificate(
     msgspec.Struct, frozen=True, array_like=True, tag="certificate", forbid_unknown_fields=True
 ):
-    """Commit certificate: a quorum of COMMITs of one (term, height, round, root). Self-contained,
-    transferable."""
+    """Commit certificate.
+
+    A quorum of COMMITs of one (term, height, round, root). Self-contained, transferable.
+    """
 
     term: Term
     height: Height

@@ -69,8 +69,7 @@ def review_round(draft: Draft) -> None:
 
 
 def lead(draft: Draft) -> None:
-    """With a round-change quorum: propose its highest lock again, or a fresh block if it has
-    none."""
+    """Given a round-change quorum: propose its highest lock again, or a fresh block if none."""
     state = draft.state
     round_changes = tables.round_changes_for(state, state.round)
     if len(round_changes) < justification.quorum_size(draft.config.n):

@@ -71,8 +71,7 @@ def _open_height(
     promises: tuple[Record, ...],
     config: Config,
 ) -> State:
-    """The round is the highest any promise names: a proposal moves a node without a
-    round-change."""
+    """The round is the highest that any promise names: a proposal can move a node, too."""
     me = config.self_index
     round_ = max((_instance_of(each)[2] for each in promises), default=Round(0))
     proposals: dict[Round, ProposalMessage] = {}

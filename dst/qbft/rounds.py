@@ -61,8 +61,10 @@ def note_seen(draft: Draft, sender: OperatorIndex, round_: Round) -> None:
 
 
 def own_messages(state: State, config: Config) -> tuple[Message, ...]:
-    """What this node still stands by: this round's change, proposal and PREPARE; its latest
-    COMMIT."""
+    """What this node still stands by.
+
+    This round's change, proposal and PREPARE; its latest COMMIT.
+    """
     me = config.self_index
     messages: list[Message] = [
         each for each in state.round_changes.get(me, ()) if each.signed.payload.round == state.round

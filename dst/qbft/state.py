@@ -59,8 +59,10 @@ class DecidedHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True):
-    """The highest prepare quorum this node saw, and the COMMIT it sent for it. Kept until the
-    height is decided."""
+    """The highest prepare quorum this node saw, and the COMMIT it sent for it.
+
+    Kept until the height is decided.
+    """
 
     prepares: tuple[SignedPrepare, ...]
     commit: SignedCommit
@@ -75,8 +77,10 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Proposing(msgspec.Struct, frozen=True, kw_only=True):
-    """This leader waits for a block: fresh (root None, from the builder) or forced by a lock (from
-    a holder)."""
+    """This leader waits for a block.
+
+    Fresh (root None, from the builder) or forced by a lock (from a holder).
+    """
 
     round_changes: tuple[RoundChangeMessage, ...]
     root: Root | None

@@ -1,9 +1,9 @@
 """The rules: one `upon_*` per input, in the order of a height's life, then one per message.
 
-Safety rests on five habits, visible in each rule: check everything before changing anything;
-    persist before the send that depends on it; one accepted proposal, one PREPARE and one COMMIT
-    per round; the lock and its proof are kept until the height is decided; the decided root is read
-    from a verified quorum.
+Safety rests on five habits, seen in each rule: check everything before changing anything; persist
+before the send that depends on it; one accepted proposal, one PREPARE and one COMMIT per round; the
+lock and its proof are kept until the height is decided; the decided root is read from a verified
+quorum.
 """
 
 from dst.qbft import deciding, justification, proposing, rounds, tables
@@ -102,8 +102,7 @@ def upon_block_fetched(draft: Draft, event: BlockFetched) -> None:
 
 
 def upon_block_validated(draft: Draft, event: BlockValidated) -> None:
-    """Valid: PREPARE, once a round, on disk first. A late verdict (older round, other root) means
-    nothing."""
+    """Valid: PREPARE, once a round, on disk first. A late verdict means nothing any more."""
     state, config = draft.state, draft.config
     accepted = state.accepted
     if (
@@ -168,8 +167,7 @@ def upon_certificate(draft: Draft, event: CertificateReceived) -> None:
 
 
 def upon_message(draft: Draft, event: MessageReceived) -> None:
-    """Sort by height: below is a laggard's, above shows that we are one, the open height has
-    rules."""
+    """Sort by height: below, a laggard may speak; above, we may be one."""
     peer, message = event.link_peer, event.message
     payload: Payload = message.signed.payload
     if payload.term != draft.config.term:
@@ -192,8 +190,7 @@ def upon_message(draft: Draft, event: MessageReceived) -> None:
 
 
 def upon_past_height(draft: Draft, peer: OperatorIndex, message: Message) -> None:
-    """A round-change, a repetition, anything below the head: a laggard. First late votes are
-    not."""
+    """First late votes are normal; a repetition, a round-change or an older height is a laggard."""
     state = draft.state
     height = message.signed.payload.height
     mark = (peer, type(message).__name__)
@@ -270,8 +267,7 @@ def upon_commit(draft: Draft, message: CommitMessage) -> None:
 
 
 def upon_round_change(draft: Draft, peer: OperatorIndex, message: RoundChangeMessage) -> None:
-    """Count it only with its lock proven; follow f+1 ahead of us; lead when a quorum wants us
-    to."""
+    """Count it only with its lock proven; follow f+1 ahead of us; lead when a quorum is here."""
     state, signed = draft.state, message.signed
     payload, sender = signed.payload, signed.sender
     known = state.round_changes.get(sender, ())

@@ -274,8 +274,10 @@ def upon_peer_connected(draft: Draft, event: PeerConnected) -> None:
 
 
 def upon_retransmit_due(draft: Draft) -> None:
-    """Until every height is sealed: resend our partials, ask for heights we cannot contribute
-    to."""
+    """Until every height is sealed.
+
+    Resend our partials, ask for heights we cannot contribute to.
+    """
     for message in resend_owed(draft.state, draft.config):
         draft.emit(Broadcast(message=message))
     if draft.state.open:

@@ -30,8 +30,10 @@ class Send:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendStored:
-    """Send `to` the GroupSignature of the SealRecord stored for `height`; nothing if the store has
-    none (any more)."""
+    """Send `to` the GroupSignature of the SealRecord stored for `height`.
+
+    Nothing if the store has none (any more).
+    """
 
     to: OperatorIndex
     height: Height
@@ -39,16 +41,20 @@ class SendStored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetTimer:
-    """Deliver RetransmitDue after delay_ms. There is one timer; setting it replaces a running
-    one."""
+    """Deliver RetransmitDue after delay_ms.
+
+    There is one timer; setting it replaces a running one.
+    """
 
     delay_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
-    """The block decided at `height` has its group signature, verified; its SealRecord was persisted
-    before."""
+    """The block decided at `height` has its group signature, verified.
+
+    Its SealRecord was persisted before.
+    """
 
     height: Height
     root: Root

@@ -26,8 +26,10 @@ class BlockDecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnPartial:
-    """Our validator client signed. The shell has verified `signature` under our own share public
-    key."""
+    """Our validator client signed.
+
+    The shell has verified `signature` under our own share public key.
+    """
 
     height: Height
     root: Root
@@ -42,8 +44,10 @@ class PartialReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSignatureReceived:
-    """A group signature from a peer, or (link_peer = own index) one that the shell found elsewhere;
-    verified here."""
+    """A group signature from a peer, or (link_peer = own index) one that the shell found elsewhere.
+
+    Verified here.
+    """
 
     link_peer: OperatorIndex
     message: GroupSignature

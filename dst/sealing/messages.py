@@ -39,8 +39,10 @@ class GroupSignature(
 class PartialRequest(
     msgspec.Struct, frozen=True, array_like=True, tag="request", forbid_unknown_fields=True
 ):
-    """The sender lacks the group signature of `height`: answered by it, or else by the receiver's
-    own partial."""
+    """The sender lacks the group signature of `height`.
+
+    Answered by it, or else by the receiver's own partial.
+    """
 
     term: Term
     height: Height
