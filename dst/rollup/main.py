@@ -73,8 +73,10 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> None:
             log.info("ready", listen=settings.listen, head=parts.chain.head.height)
             await until(stop, *parts.loops)
     finally:
-        for client in (engine, l1_client, *sources):
-            await client.close()
+        await engine.close()
+        await l1_client.close()
+        for source in sources:
+            await source.close()
         store.close()
 
 

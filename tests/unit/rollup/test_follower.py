@@ -1,0 +1,366 @@
+"""The follower against scripted sources: what it takes, what it refuses, what stops it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from dst.apis.beacon import BeaconClient, BeaconEvent, BlockId, HeaderView, WireBlock, decode_signed
+from dst.apis.dst_v1 import EventKind
+from dst.derivation.frame import encode_frame
+from dst.l1.source import L1Source
+from dst.rollup.chain import Chain
+from dst.rollup.events import BeaconBus, EventRing
+from dst.rollup.execution import Execution, InvalidPayload
+from dst.rollup.follower import Follower, Lying
+from dst.rollup.halting import Halting
+from dst.rollup.importer import Importer
+from dst.rollup.scanner import InboxScanner
+from dst.rollup.store import Store
+from dst.rollup.trust import GroupVerifier
+from dst.runtime.log import Logger
+from dst.runtime.metrics import Metrics
+from dst.spec import ssz
+from dst.spec.beacon import BeaconBlock, header_of
+from dst.spec.cluster import ClusterLock
+from dst.spec.errors import InvalidInput, Unavailable
+from dst.spec.primitives import G2_POINT_AT_INFINITY, BLSSignature, Root, Term
+from tests.unit.rollup.rollup_bench import (
+    STRANGER,
+    EngineStub,
+    FakeL1,
+    engine_client,
+    make_block,
+    make_chain,
+    make_genesis,
+    make_lock,
+    root_of,
+    seal,
+    until_true,
+)
+
+
+@dataclass
+class Source(BeaconClient):
+    """Serves the blocks it is given; `signatures` by root, the infinity point for the others."""
+
+    name: str = "a"
+    blocks: list[BeaconBlock] = field(default_factory=list)
+    signatures: dict[Root, BLSSignature] = field(default_factory=dict)
+    head_at: int = -1
+    is_down: bool = False
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        super().__init__(f"fake://{self.name}")
+
+    def serve(
+        self, lock: ClusterLock, blocks: Sequence[BeaconBlock], sealed_at: Sequence[int]
+    ) -> None:
+        self.blocks = list(blocks)
+        for position in sealed_at:
+            block = blocks[position]
+            self.signatures[root_of(block)] = seal(lock, block)
+
+    def _signature(self, block: BeaconBlock) -> BLSSignature:
+        return self.signatures.get(root_of(block), G2_POINT_AT_INFINITY)
+
+    async def header(self, block_id: BlockId) -> HeaderView | None:
+        if self.is_down:
+            raise Unavailable("down")
+        if not self.blocks:
+            return None
+        block = self.blocks[self.head_at]
+        return HeaderView(
+            root=root_of(block), header=header_of(block), signature=self._signature(block)
+        )
+
+    async def block(self, block_id: BlockId) -> WireBlock | None:
+        if self.is_down:
+            raise Unavailable("down")
+        self.asked += 1
+        for block in self.blocks:
+            if block_id in (block.slot, root_of(block)):
+                return WireBlock(message=ssz.encode(block), signature=self._signature(block))
+        return None
+
+    async def events(self, topics: frozenset[str]) -> AsyncIterator[BeaconEvent]:
+        await asyncio.Event().wait()
+        yield BeaconEvent(topic="head", data={})
+
+
+@dataclass
+class Bench:
+    lock: ClusterLock
+    engine: EngineStub
+    fake_l1: FakeL1
+    l1: L1Source
+    chain: Chain
+    ring: EventRing
+    halting: Halting
+    follower: Follower
+    scanner: InboxScanner
+    a: Source
+    b: Source
+
+    def kinds(self) -> list[EventKind]:
+        return [each.event.kind for each in self.ring._events]
+
+
+@asynccontextmanager
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    lock = make_lock()
+    engine, fake_l1, a, b = EngineStub(lock), FakeL1(), Source(), Source(name="b")
+    log, metrics, ring, bus = Logger("test"), Metrics(), EventRing("f1", Term(0)), BeaconBus()
+    l1 = L1Source(fake_l1, lock.chain, log, metrics)
+    await l1.poll()
+    async with engine_client(engine) as client:
+        store = Store(tmp_path / "rollup.sqlite", b"bench")
+        chain = Chain(store, make_genesis(lock))
+        halting = Halting(tmp_path, store, ring, log)
+        importer = Importer(
+            lock=lock,
+            chain=chain,
+            execution=Execution(client, chain, log, metrics),
+            l1=l1,
+            ring=ring,
+            bus=bus,
+            halting=halting,
+            log=log,
+        )
+        verify = GroupVerifier(lock)
+        follower = Follower(
+            sources=[a, b],
+            importer=importer,
+            chain=chain,
+            verify_seal=verify,
+            halting=halting,
+            poll_seconds=0.01,
+            log=log,
+            metrics=metrics,
+        )
+        scanner = InboxScanner(
+            client=fake_l1,
+            l1=l1,
+            lock=lock,
+            chain=chain,
+            verify_seal=verify,
+            bus=bus,
+            on_batch=importer.import_run,
+            log=log,
+            metrics=metrics,
+        )
+        yield Bench(lock, engine, fake_l1, l1, chain, ring, halting, follower, scanner, a, b)
+        store.close()
+
+
+def frame(lock: ClusterLock, blocks: Sequence[BeaconBlock]) -> bytes:
+    last = blocks[-1]
+    return encode_frame(
+        lock.chain.chain_id, [ssz.encode(b) for b in blocks], header_of(last), seal(lock, last)
+    )
+
+
+async def test_it_catches_up_over_several_windows_and_executes_everything(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 50)
+        at.a.serve(at.lock, blocks, [9, 19, 39, 49])
+        await at.follower.catch_up(at.a)
+        assert (at.chain.head.height, at.chain.sealed_height) == (50, 50)
+        assert at.engine.head == blocks[-1].body.execution_payload.block_hash
+        assert at.kinds() == [EventKind.IMPORTED] * 50
+
+
+async def test_gaps_between_slots_are_skipped(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        first = make_block(at.lock, make_genesis(at.lock), slot=3)
+        second = make_block(at.lock, first, slot=40)
+        at.a.serve(at.lock, [first, second], [0, 1])
+        await at.follower.catch_up(at.a)
+        assert at.chain.head.root == root_of(second)
+
+
+async def test_an_unsealed_tail_is_never_kept(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 5)
+        at.a.serve(at.lock, blocks, [2])
+        at.a.head_at = 2
+        await at.follower.catch_up(at.a)
+        assert at.chain.head.height == 3
+        at.a.head_at = 4
+        with pytest.raises(Lying, match="did not sign its head"):
+            await at.follower.catch_up(at.a)
+        assert at.chain.head.height == 3
+
+
+async def test_a_seal_covers_sixty_four_blocks_and_no_more(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 66)
+        at.a.serve(at.lock, blocks[:65], [64])
+        await at.follower.catch_up(at.a)
+        assert at.chain.head.height == 65
+    async with bench(tmp_path / "second") as at:
+        at.a.serve(at.lock, blocks, [65])
+        with pytest.raises(Lying, match="without a seal"):
+            await at.follower.catch_up(at.a)
+        assert at.chain.head.height == 0
+
+
+async def test_a_wrong_signature_is_refused(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 2)
+        at.a.serve(at.lock, blocks, [1])
+        at.a.signatures[root_of(blocks[0])] = seal(at.lock, blocks[0], STRANGER)
+        with pytest.raises(Lying, match="did not sign this block"):
+            await at.follower.catch_up(at.a)
+        at.a.signatures = {root_of(blocks[1]): seal(at.lock, blocks[1], STRANGER)}
+        with pytest.raises(Lying, match="did not sign its head"):
+            await at.follower.catch_up(at.a)
+        assert at.chain.head.height == 0
+
+
+async def test_blocks_that_do_not_lead_to_the_signed_head_are_refused(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 3)
+        stray = make_block(at.lock, make_genesis(at.lock), slot=2, transactions=[b"\x02stray"])
+        at.a.serve(at.lock, blocks, [2])
+        at.a.blocks.insert(1, stray)
+        with pytest.raises(Lying):
+            await at.follower.catch_up(at.a)
+        assert (at.chain.head.height, at.halting.is_halted) == (0, False)
+
+
+async def test_a_sealed_block_that_breaks_a_rule_is_refused(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        other = make_lock(graffiti=b"other".ljust(32, b"\0"))
+        bad = make_block(other, make_genesis(at.lock))
+        at.a.serve(at.lock, [bad], [0])
+        with pytest.raises(InvalidInput, match="graffiti"):
+            await at.follower.catch_up(at.a)
+        assert at.chain.head.height == 0
+
+
+async def test_a_sealed_block_that_does_not_execute_is_refused(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 1)
+        at.engine.invalid.add(blocks[0].body.execution_payload.block_hash)
+        at.a.serve(at.lock, blocks, [0])
+        with pytest.raises(InvalidPayload):
+            await at.follower.catch_up(at.a)
+        assert at.chain.head.height == 0
+
+
+async def test_two_signed_blocks_at_one_height_stop_it_with_both_on_disk(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 3)
+        at.a.serve(at.lock, blocks, [0, 1, 2])
+        await at.follower.catch_up(at.a)
+        twin = make_block(at.lock, blocks[0], transactions=[b"\x02twin"])
+        at.b.serve(at.lock, [blocks[0], twin], [0, 1])
+        with pytest.raises(InvalidInput, match="leaves our chain at height 2"):
+            await at.follower.catch_up(at.b)
+        assert EventKind.EVIDENCE in at.kinds()
+        folder = tmp_path / "evidence" / "height-2"
+        kept = [decode_signed((folder / name).read_bytes()) for name in ("a-0.ssz", "b-0.ssz")]
+        assert [ssz.decode(BeaconBlock, each.message) for each in kept] == [blocks[1], twin]
+        assert all(each.is_sealed for each in kept)
+        assert json.loads((folder / "summary.json").read_text())["height"] == 2
+        with pytest.raises(Unavailable, match="stopped"):
+            await at.follower.catch_up(at.a)
+
+
+async def test_a_branch_sealed_only_further_on_is_evidence_too(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 2)
+        at.a.serve(at.lock, blocks, [1])
+        await at.follower.catch_up(at.a)
+        twin = make_block(at.lock, make_genesis(at.lock), transactions=[b"\x02twin"])
+        longer = [twin]
+        for _ in range(3):
+            longer.append(make_block(at.lock, longer[-1]))
+        at.b.serve(at.lock, longer, [3])
+        with pytest.raises(InvalidInput, match="at height 1"):
+            await at.follower.catch_up(at.b)
+        assert at.halting.is_halted
+
+
+async def test_a_lying_and_a_dead_source_are_skipped_for_the_good_one(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 8)
+        at.a.serve(at.lock, blocks, [])
+        at.a.signatures[root_of(blocks[-1])] = seal(at.lock, blocks[-1], STRANGER)
+        at.b.serve(at.lock, blocks, [7])
+        following = asyncio.get_running_loop().create_task(at.follower.run())
+        await until_true(lambda: at.chain.head.height == 8)
+        at.a.is_down = True
+        longer = [*blocks, make_block(at.lock, blocks[-1])]
+        at.b.serve(at.lock, longer, [8])
+        await until_true(lambda: at.chain.head.height == 9)
+        following.cancel()
+
+
+async def test_an_l1_outage_does_not_stop_it(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        at.fake_l1.is_down = True
+        at.a.serve(at.lock, make_chain(at.lock, 3), [2])
+        await at.follower.catch_up(at.a)
+        assert at.chain.head.height == 3
+
+
+async def test_the_chain_is_rebuilt_from_l1_alone(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 12)
+        at.fake_l1.mine(2, data=[b"noise", frame(at.lock, blocks[:5])])
+        at.fake_l1.mine(3, data=[frame(at.lock, blocks[3:12])])
+        await at.l1.poll()
+        await at.scanner.scan()
+        assert (at.chain.head.height, at.chain.safe_height) == (12, 12)
+        assert at.chain.finalized_height == 0
+        at.fake_l1.finalized = 3
+        await at.l1.poll()
+        await at.scanner.scan()
+        assert at.chain.finalized_height == 5
+
+
+async def test_a_batch_after_a_gap_waits_for_nobody(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 6)
+        at.fake_l1.mine(1, data=[frame(at.lock, blocks[3:])])
+        at.fake_l1.mine(1, data=[frame(at.lock, blocks[:2])])
+        await at.l1.poll()
+        await at.scanner.scan()
+        assert (at.chain.head.height, at.chain.safe_height) == (2, 2)
+
+
+async def test_safe_falls_back_when_l1_drops_a_batch(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 4)
+        at.fake_l1.mine(1, data=[frame(at.lock, blocks[:2])])
+        at.fake_l1.mine(2, data=[frame(at.lock, blocks[2:])])
+        await at.l1.poll()
+        await at.scanner.scan()
+        assert at.chain.safe_height == 4
+        at.fake_l1.reorg(1, "fork", 3)
+        await at.l1.poll()
+        await at.scanner.scan()
+        assert (at.chain.safe_height, at.chain.head.height) == (2, 4)
+        at.fake_l1.mine(1, "fork", data=[frame(at.lock, blocks[2:])])
+        await at.l1.poll()
+        await at.scanner.scan()
+        assert at.chain.safe_height == 4
+
+
+async def test_a_batch_that_conflicts_with_a_sealed_chain_is_evidence(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        at.a.serve(at.lock, make_chain(at.lock, 2), [1])
+        await at.follower.catch_up(at.a)
+        twin = make_block(at.lock, make_genesis(at.lock), transactions=[b"\x02twin"])
+        at.fake_l1.mine(1, data=[frame(at.lock, [twin])])
+        await at.l1.poll()
+        with pytest.raises(InvalidInput, match="conflicts"):
+            await at.scanner.scan()
+        assert at.halting.is_halted

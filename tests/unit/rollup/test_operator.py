@@ -1,0 +1,382 @@
+"""The operator's driver over a real HTTP engine: produce, validate, decided, publish; refusals as
+much as success."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from dst.apis.beacon import ProduceRequest, WireBlock
+from dst.apis.dst_v1 import EventKind, OutOfOrder, ValidateResult, Verdict
+from dst.l1.source import L1Source
+from dst.rollup.chain import Chain
+from dst.rollup.events import BeaconBus, EventRing
+from dst.rollup.execution import Execution
+from dst.rollup.halting import Halting
+from dst.rollup.operator import Operator
+from dst.rollup.reset_watch import ResetWatch
+from dst.rollup.store import Store
+from dst.rollup.trust import CertificateVerifier, GroupVerifier
+from dst.runtime.log import Logger
+from dst.runtime.metrics import Metrics
+from dst.spec import ssz
+from dst.spec.beacon import BeaconBlock
+from dst.spec.cluster import ClusterLock
+from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
+from dst.spec.primitives import BLSSignature, Round, Slot, Term
+from tests.unit.rollup.rollup_bench import (
+    GENESIS_TIME,
+    STRANGER,
+    EngineStub,
+    FakeL1,
+    certify,
+    engine_client,
+    make_block,
+    make_chain,
+    make_genesis,
+    make_lock,
+    root_of,
+    seal,
+    sealed,
+    until_true,
+)
+
+IDENTITY = b"bench chain"
+
+
+@dataclass
+class Bench:
+    lock: ClusterLock
+    engine: EngineStub
+    fake_l1: FakeL1
+    l1: L1Source
+    chain: Chain
+    ring: EventRing
+    halting: Halting
+    operator: Operator
+    execution: Execution
+    clock: list[float]
+
+    def at_slot(self, slot: int) -> None:
+        self.clock[0] = GENESIS_TIME + slot * self.lock.chain.seconds_per_slot + 0.25
+
+    async def grow(self, count: int) -> list[BeaconBlock]:
+        blocks = []
+        for _ in range(count):
+            block = make_block(self.lock, self.chain.head.block)
+            await self.operator.decided(certify(self.lock, block))
+            blocks.append(block)
+        return blocks
+
+    def kinds(self) -> list[EventKind]:
+        return [each.event.kind for each in self.ring._events]
+
+
+@asynccontextmanager
+async def bench(tmp_path: Path, **chain_constants: object) -> AsyncIterator[Bench]:
+    lock = make_lock(**chain_constants)
+    engine, fake_l1, clock = EngineStub(lock), FakeL1(), [GENESIS_TIME + 1.25]
+    fake_l1.mine(20)
+    log, metrics = Logger("test"), Metrics()
+    l1 = L1Source(fake_l1, lock.chain, log, metrics)
+    await l1.poll()
+    async with engine_client(engine) as client:
+        store = Store(tmp_path / "rollup.sqlite", IDENTITY)
+        chain = Chain(store, make_genesis(lock))
+        ring = EventRing("op1", Term(0))
+        halting = Halting(tmp_path, store, ring, log)
+        execution = Execution(client, chain, log, metrics)
+        operator = Operator(
+            lock=lock,
+            chain=chain,
+            execution=execution,
+            l1=l1,
+            ring=ring,
+            bus=BeaconBus(),
+            halting=halting,
+            verify_seal=GroupVerifier(lock),
+            certificates=CertificateVerifier(lock),
+            log=log,
+            metrics=metrics,
+            now=lambda: clock[0],
+        )
+        yield Bench(lock, engine, fake_l1, l1, chain, ring, halting, operator, execution, clock)
+        store.close()
+
+
+async def validate(
+    at: Bench, block: BeaconBlock, *, justified: bool = False, deadline_ms: int | None = None
+) -> ValidateResult:
+    return await at.operator.validate(
+        ssz.encode(block), round_=Round(0), justified=justified, deadline_ms=deadline_ms
+    )
+
+
+async def test_a_produced_block_validates_decides_and_seals(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        data = await at.operator.produce(ProduceRequest(slot=Slot(1)))
+        assert data is not None
+        block = ssz.decode(BeaconBlock, data)
+        assert block.body.eth1_data.deposit_count == 16, "head 20 less four confirmations"
+        assert await validate(at, block) == ValidateResult(Verdict.VALID)
+        assert await at.operator.decided(certify(at.lock, block)) == 1
+        await at.operator.publish(sealed(at.lock, block))
+        assert (at.chain.head.height, at.chain.sealed_height) == (1, 1)
+        assert at.engine.head == block.body.execution_payload.block_hash
+        assert at.kinds() == [EventKind.SEALED]
+
+
+async def test_produce_refuses_a_slot_that_is_not_now_and_one_that_is_over(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        with pytest.raises(InvalidInput, match="not the current slot"):
+            await at.operator.produce(ProduceRequest(slot=Slot(9)))
+        await at.grow(1)
+        assert await at.operator.produce(ProduceRequest(slot=Slot(1))) is None
+
+
+async def test_beyond_the_drift_a_block_is_empty(tmp_path: Path) -> None:
+    async with bench(tmp_path, max_sequencer_drift=1) as at:
+        at.engine.transactions = (b"\x02tx",)
+        data = await at.operator.produce(ProduceRequest(slot=Slot(1)))
+        assert data is not None
+        assert ssz.decode(BeaconBlock, data).body.execution_payload.transactions == ()
+
+
+async def test_an_l1_outage_does_not_stop_production(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        at.fake_l1.is_down = True
+        assert await at.operator.produce(ProduceRequest(slot=Slot(1))) is not None
+
+
+async def test_view_rules_bind_fresh_proposals_only(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        at.at_slot(10)
+        late = make_block(at.lock, at.chain.head.block, slot=1)
+        assert (await validate(at, late)).status is Verdict.INVALID
+        assert (await validate(at, late, justified=True)).status is Verdict.VALID
+
+
+async def test_early_slot_and_unseen_origin_are_held(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        early = make_block(at.lock, at.chain.head.block, slot=2)
+        assert (await validate(at, early)).status is Verdict.HOLD
+        at.fake_l1.mine(1, "later")
+        unseen = at.fake_l1.blocks.pop().ref
+        block = make_block(at.lock, at.chain.head.block, origin=(unseen.number, unseen.hash))
+        assert (await validate(at, block)).status is Verdict.HOLD
+
+
+async def test_a_broken_constant_is_refused_even_when_justified(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        block = make_block(at.lock, at.chain.head.block)
+        bad = replace(block, body=replace(block.body, graffiti=b"\x01" * 32))
+        assert (await validate(at, bad, justified=True)).status is Verdict.INVALID
+        assert at.kinds() == [EventKind.REFUSED]
+
+
+async def test_what_the_engine_finds_invalid_is_refused(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        block = make_block(at.lock, at.chain.head.block)
+        at.engine.invalid.add(block.body.execution_payload.block_hash)
+        assert "bad state root" in (await validate(at, block)).reason
+
+
+async def test_a_fresh_execution_ends_with_its_deadline(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        block = make_block(at.lock, at.chain.head.block)
+        block_hash = block.body.execution_payload.block_hash
+        at.engine.slow[block_hash] = asyncio.Event()
+        result = await validate(at, block, deadline_ms=40)
+        assert result.status is Verdict.HOLD
+        await until_true(lambda: at.engine.aborted == [block_hash])
+
+
+async def test_a_decided_block_aborts_a_fresh_execution_of_another(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        stale = make_block(at.lock, at.chain.head.block, transactions=[b"\x02slow"])
+        stale_hash = stale.body.execution_payload.block_hash
+        at.engine.slow[stale_hash] = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(validate(at, stale))
+            await until_true(lambda: stale_hash in at.engine.started)
+            await at.grow(1)
+        assert waiting.result().status is Verdict.HOLD
+        await until_true(lambda: at.engine.aborted == [stale_hash])
+        assert at.chain.head.height == 1
+
+
+async def test_a_decided_block_joins_its_own_validation_and_outlives_its_deadline(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path) as at:
+        block = make_block(at.lock, at.chain.head.block)
+        block_hash = block.body.execution_payload.block_hash
+        at.engine.slow[block_hash] = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            voting = group.create_task(validate(at, block, deadline_ms=150))
+            await until_true(lambda: block_hash in at.engine.started)
+            deciding = group.create_task(at.operator.decided(certify(at.lock, block)))
+            await asyncio.wait({voting})
+            at.engine.slow[block_hash].set()
+        assert (deciding.result(), at.engine.aborted) == (1, [])
+        assert at.engine.started == [block_hash], "one call for both"
+
+
+async def test_decided_blocks_come_one_after_another(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        first, second, third = make_chain(at.lock, 3)
+        with pytest.raises(OutOfOrder) as refusal:
+            await at.operator.decided(certify(at.lock, second))
+        assert refusal.value.head_height == 0
+        for block in (first, second, third):
+            await at.operator.decided(certify(at.lock, block))
+        assert await at.operator.decided(certify(at.lock, first)) == 3, "known: the head"
+
+
+async def test_forged_certificates_are_refused(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        first, second = make_chain(at.lock, 2)
+        forged = certify(at.lock, second)
+        for bad in (
+            certify(at.lock, first, voters=2),
+            msgspec.structs.replace(certify(at.lock, first), certificate=forged.certificate),
+        ):
+            with pytest.raises(InvalidInput, match="certificate"):
+                await at.operator.decided(bad)
+        assert at.chain.head.height == 0
+
+
+async def test_two_certificates_at_one_height_stop_the_node(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        await at.grow(1)
+        other = make_block(at.lock, make_genesis(at.lock), transactions=[b"\x02other"])
+        with pytest.raises(InvalidInput, match="two certificates"):
+            await at.operator.decided(certify(at.lock, other))
+        with pytest.raises(Unavailable, match="stopped"):
+            await at.grow(1)
+        assert (tmp_path / "evidence" / "height-1" / "summary.json").exists()
+
+
+async def test_publish_verifies_the_group_signature(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        (block,) = await at.grow(1)
+        wrong = WireBlock(message=ssz.encode(block), signature=seal(at.lock, block, STRANGER))
+        none = WireBlock(message=ssz.encode(block), signature=BLSSignature(b"\xc0" + bytes(95)))
+        for bad in (wrong, none):
+            with pytest.raises(InvalidInput, match="did not sign"):
+                await at.operator.publish(bad)
+        assert at.chain.sealed_height == 0
+
+
+async def test_publish_before_the_decision_is_asked_to_wait(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        (block,) = make_chain(at.lock, 1)
+        with pytest.raises(Unavailable, match="not decided here"):
+            await at.operator.publish(sealed(at.lock, block))
+
+
+async def test_a_second_signed_block_at_a_height_stops_the_node_for_good(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        (block,) = await at.grow(1)
+        await at.operator.publish(sealed(at.lock, block))
+        other = make_block(at.lock, make_genesis(at.lock), transactions=[b"\x02other"])
+        with pytest.raises(InvalidInput, match="another block"):
+            await at.operator.publish(sealed(at.lock, other))
+        assert EventKind.EVIDENCE in at.kinds()
+        folder = tmp_path / "evidence" / "height-1"
+        assert {f.name for f in folder.iterdir()} == {"a-0.ssz", "b-0.ssz", "summary.json"}
+    async with bench(tmp_path) as at:
+        with pytest.raises(Unavailable, match="stopped"):
+            await at.operator.produce(ProduceRequest(slot=Slot(2)))
+
+
+async def test_blocks_seal_late_and_out_of_order(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        first, second = await at.grow(2)
+        await at.operator.publish(sealed(at.lock, second))
+        head = at.chain.header("head")
+        assert head is not None
+        assert head.root == root_of(second)
+        await at.operator.publish(sealed(at.lock, first))
+        assert at.chain.sealed_height == 2
+        served = at.chain.wire_block(Slot(1))
+        assert served is not None
+        assert served.is_sealed
+
+
+async def test_a_restart_goes_on_from_the_store(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        blocks = await at.grow(3)
+        await at.operator.publish(sealed(at.lock, blocks[1]))
+    async with bench(tmp_path) as at:
+        assert (at.chain.head.height, at.chain.sealed_height) == (3, 2)
+
+
+async def test_an_engine_that_lost_its_head_is_refilled(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        blocks = await at.grow(5)
+        at.engine.forget()
+        block = make_block(at.lock, blocks[-1])
+        await at.operator.decided(certify(at.lock, block))
+        assert at.engine.head == block.body.execution_payload.block_hash
+
+
+async def test_a_store_behind_its_engine_recovers(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        (first,) = make_chain(at.lock, 1)
+        at.engine.payloads[first.body.execution_payload.block_hash] = first.body.execution_payload
+        at.engine.head = first.body.execution_payload.block_hash
+        await at.operator.decided(certify(at.lock, first))
+        assert at.chain.head.height == 1
+
+
+async def test_an_engine_outage_is_a_retry_not_a_loss(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        (block,) = make_chain(at.lock, 1)
+        at.engine.is_down = True
+        with pytest.raises(Unavailable):
+            await at.operator.decided(certify(at.lock, block))
+        at.engine.is_down = False
+        assert await at.operator.decided(certify(at.lock, block)) == 1
+
+
+async def test_an_l1_reorg_below_the_origin_halts_and_names_the_first_height(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path) as at:
+        await at.grow(2)
+        origin = at.fake_l1.blocks[16].ref
+        for _ in range(2):
+            block = make_block(at.lock, at.chain.head.block, origin=(16, origin.hash))
+            await at.operator.decided(certify(at.lock, block))
+        watch = ResetWatch(at.chain, at.l1, at.halting)
+        await watch.look()
+        assert not at.halting.is_halted
+        at.fake_l1.reorg(8, "fork", 9)
+        await at.l1.poll()
+        await watch.look()
+        assert at.halting.reset_height == 3
+        assert at.kinds() == [EventKind.RESET]
+        with pytest.raises(ResetRequired, match="first affected height 3"):
+            await at.operator.produce(ProduceRequest(slot=Slot(5)))
+        with pytest.raises(ResetRequired):
+            await validate(at, make_block(at.lock, at.chain.head.block))
+    async with bench(tmp_path) as at:
+        assert at.halting.reset_height == 3, "a restart does not forget"
+
+
+async def test_a_lagging_l1_is_no_reset(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        block = make_block(
+            at.lock, at.chain.head.block, origin=(16, at.fake_l1.blocks[16].ref.hash)
+        )
+        await at.operator.decided(certify(at.lock, block))
+        del at.fake_l1.blocks[10:]
+        await at.l1.poll()
+        with pytest.raises(Unavailable):
+            await ResetWatch(at.chain, at.l1, at.halting).look()
+        assert at.halting.reset_height is None
