@@ -1,8 +1,8 @@
 """The Engine API: wire forms, JWT, and the client the rollup node drives its execution layer with.
 
-Standard Prague methods (execution-apis, engine/prague.md) and nothing else; the one extension is OP's: payload
-attributes may carry `transactions` and `noTxPool`. Values inside the program are bytes and ints; hex lives here alone.
-No decisions: the rules are in `dst.execution.engine_service`.
+Standard Prague methods (execution-apis, engine/prague.md) and nothing else; the one extension is
+OP's: payload attributes may carry `transactions` and `noTxPool`. Values inside the program are
+bytes and ints; hex lives here alone. No decisions: the rules are in `dst.execution.engine_service`.
 """
 
 import base64
@@ -96,7 +96,8 @@ class PayloadAttributes:
     withdrawals: tuple[Withdrawal, ...] = ()
     parent_beacon_block_root: Hash32
     transactions: tuple[bytes, ...] = ()
-    """Raw transactions the payload begins with, in this order; one that is invalid there is left out."""
+    """Raw transactions the payload begins with, in this order; one that is invalid there is left
+    out."""
     no_tx_pool: bool = False
     """True: nothing from the pool; the payload is a function of parent and attributes alone."""
 
@@ -416,7 +417,7 @@ def check_jwt(secret: bytes, authorization: str | None, now: float) -> str | Non
     if header.alg != "HS256":
         return "token must use HS256"
     if abs(now - claims.iat) > JWT_MAX_DRIFT_S:
-        return f"token was issued more than {JWT_MAX_DRIFT_S} s from this node's time: check the clocks"
+        return f"token is more than {JWT_MAX_DRIFT_S} s off this node's time: check the clocks"
     return None
 
 
@@ -441,7 +442,8 @@ def _unbase64(data: bytes) -> bytes:
 
 
 class EngineClient:
-    """Drives one execution layer. Cancelling a call closes its connection, which aborts a validation there.
+    """Drives one execution layer. Cancelling a call closes its connection, which aborts a
+    validation there.
 
     Raises (every call): EngineError for a JSON-RPC error; Unavailable when it cannot be reached or
     does not answer in `timeout` seconds; BadConfig when it refuses our JWT.
@@ -473,7 +475,7 @@ class EngineClient:
         versioned_hashes: Sequence[bytes] = (),
         timeout: float | None = CALL_TIMEOUT_S,
     ) -> PayloadStatus:
-        """timeout None: wait as long as execution takes (a decided block is executed to the end)."""
+        """timeout None: wait as long as execution takes (a decided block runs to its end)."""
         params = [
             payload_to_wire(payload),
             [to_hex(each) for each in versioned_hashes],
@@ -526,7 +528,7 @@ class EngineClient:
     async def block(
         self, number_or_tag: int | str, *, timeout: float = CALL_TIMEOUT_S
     ) -> BlockRef | None:
-        """The canonical block of a number, or of a tag (`latest`, `safe`, `finalized`, `earliest`)."""
+        """The canonical block of a number or tag (`latest`, `safe`, `finalized`, `earliest`)."""
         key = hex(number_or_tag) if isinstance(number_or_tag, int) else number_or_tag
         wire = await self.call(
             "eth_getBlockByNumber", [key, False], _BlockHead | None, timeout=timeout
@@ -573,9 +575,8 @@ class EngineClient:
             ) as response:
                 answer = await response.read()
                 if response.status == 401:
-                    raise BadConfig(
-                        f"engine {self._url} refused our JWT: {answer.decode(errors='replace')[:200]}"
-                    )
+                    reason = answer.decode(errors="replace")[:200]
+                    raise BadConfig(f"engine {self._url} refused our JWT: {reason}")
                 if response.status != 200:
                     raise Unavailable(f"engine {self._url}: HTTP {response.status}")
                 return answer

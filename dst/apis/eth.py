@@ -1,6 +1,7 @@
 """The `eth_` JSON-RPC: request forms decoded into values, and values shown as clients expect them.
 
-Source: execution-apis, `src/eth` and `src/schemas`. No decisions: what a method does is in `dst.execution.eth_service`.
+Source: execution-apis, `src/eth` and `src/schemas`. No decisions: what a method does is in
+`dst.execution.eth_service`.
 """
 
 from dataclasses import dataclass

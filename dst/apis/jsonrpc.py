@@ -1,7 +1,8 @@
-"""JSON-RPC 2.0 over HTTP, server side: one request or a batch in, the answers out. What a method does is its owner's.
+"""JSON-RPC 2.0 over HTTP, server side: one request or a batch in, the answers out. What a method
+does is its owner's.
 
-Error codes as the field uses them: -32700 not JSON, -32600 not a request, -32601 unknown method, -32602 wrong parameters,
--32000 refused by a rule, -32603 our fault, 3 execution reverted.
+Error codes as the field uses them: -32700 not JSON, -32600 not a request, -32601 unknown method,
+-32602 wrong parameters, -32000 refused by a rule, -32603 our fault, 3 execution reverted.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,6 +1,8 @@
-"""The seven BLS12-381 precompiles of EIP-2537 on native arithmetic: bytes in, bytes out, gas elsewhere.
+"""The seven BLS12-381 precompiles of EIP-2537 on native arithmetic: bytes in, bytes out, gas
+elsewhere.
 
-py-evm's own are pure Python: one pairing check takes 1.2 s there for 102,900 gas, which is a way to stop a chain.
+py-evm's own are pure Python: one pairing check takes 1.2 s there for 102,900 gas, which is a way to
+stop a chain.
 """
 
 from collections.abc import Callable

@@ -1,5 +1,5 @@
-"""Executed blocks and the three pointers over them. Fork choice is told, never computed: `newPayload` adds a block,
-only `forkchoiceUpdated` moves the head, to any block that is here.
+"""Executed blocks and the three pointers over them. Fork choice is told, never computed:
+`newPayload` adds a block, only `forkchoiceUpdated` moves the head, to any block that is here.
 
 One thread calls what changes (`execute`, `insert`, `set_forkchoice`); any thread may read.
 """
@@ -87,7 +87,8 @@ def _decode_cached(raw: bytes) -> Transaction:
 
 
 def decode_once(raw: bytes) -> Transaction:
-    """Decode with memory: pool, builder, importer and RPC meet the same bytes. Raises: InvalidTransaction."""
+    """Decode with memory: pool, builder, importer and RPC meet the same bytes. Raises:
+    InvalidTransaction."""
     if len(raw) > MAX_CACHED_TRANSACTION_BYTES:
         return decode_transaction(raw)
     return _decode_cached(raw)
@@ -204,8 +205,8 @@ class Chain:
         self._headers[block.hash] = block.header
 
     def set_forkchoice(self, head: Hash32, safe: Hash32, finalized: Hash32) -> HeadChange:
-        """Move the pointers. Raises: UnknownBlock when `head` is not here; safe and finalized are checked by the
-        caller."""
+        """Move the pointers. Raises: UnknownBlock when `head` is not here; safe and finalized are
+        checked by the caller."""
         if self.header(head) is None:
             raise UnknownBlock(f"head {to_hex(head)} is not known")
         pointers = Pointers(head, safe, finalized)
@@ -260,7 +261,8 @@ class Chain:
         return header
 
     def _ancestor_lookup(self, header: Header) -> Callable[[int], bytes]:
-        """Walks the block's own ancestry, which need not be the canonical one; remembers what it passed."""
+        """Walks the block's own ancestry, which need not be the canonical one; remembers what it
+        passed."""
         known = {header.number - 1: bytes(header.parent_hash)}
         lowest = header.number - 1
 

@@ -1,8 +1,10 @@
-"""The rules of the Engine API (execution-apis, engine/prague.md), over a chain, a pool and one worker thread.
+"""The rules of the Engine API (execution-apis, engine/prague.md), over a chain, a pool and one
+worker thread.
 
-newPayload executes, stores and never moves the head. One validation runs at a time: the same payload joins it, another one aborts
-it, and so does the last waiting client that goes away; an aborted one answers SYNCING. forkchoiceUpdated
-moves the pointers and may start a build; getPayload waits for it.
+newPayload executes, stores and never moves the head. One validation runs at a time: the same
+payload joins it, another one aborts it, and so does the last waiting client that goes away; an
+aborted one answers SYNCING. forkchoiceUpdated moves the pointers and may start a build; getPayload
+waits for it.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -203,8 +206,8 @@ class EngineService:
     ) -> tuple[PayloadStatus, bytes | None]:
         """Move the pointers; with attributes start a build on the head.
 
-        Raises: RpcError -38002 when safe or finalized are not ancestors of the head, -38003 for attributes that
-        cannot follow it (the pointers have moved all the same).
+        Raises: RpcError -38002 when safe or finalized are not ancestors of the head, -38003 for
+        attributes that cannot follow it (the pointers have moved all the same).
         """
         status = await self._move(state)
         if status.status is not PayloadStatusKind.VALID or attributes is None:
@@ -236,7 +239,8 @@ class EngineService:
     def _set_forkchoice(
         self, state: ForkchoiceState
     ) -> tuple[HeadChange, dict[Address, int], list[bytes]] | None:
-        """Runs on the worker: what moved, the nonces of senders met on the way, transactions of removed blocks."""
+        """Runs on the worker: what moved, the nonces of senders met on the way, transactions of
+        removed blocks."""
         chain = self._chain
         head = chain.header(state.head_block_hash)
         if head is None:
@@ -371,7 +375,7 @@ def _requests(value: object) -> tuple[bytes, ...]:
         parse_hex(each, what="execution request") for each in msgspec.convert(value, list[str])
     )
     types = [each[0] if len(each) > 1 else -1 for each in requests]
-    if -1 in types or any(left >= right for left, right in zip(types, types[1:], strict=False)):
+    if -1 in types or any(left >= right for left, right in pairwise(types)):
         raise InvalidInput("executionRequests: must be non-empty, types strictly ascending")
     return requests
 

@@ -36,7 +36,8 @@ class BlockEnvironment:
     parent_hash: Hash32
     parent_beacon_block_root: Hash32
     ancestor_hash: Callable[[int], bytes]
-    """Hash of an ancestor by number, b"" when there is none (opcode BLOCKHASH asks up to 256 back)."""
+    """Hash of an ancestor by number, b"" when there is none (opcode BLOCKHASH asks up to 256 back).
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

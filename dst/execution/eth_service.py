@@ -1,7 +1,7 @@
 """The `eth_`, `net_`, `web3_` and `txpool_` methods, over the chain and the pool.
 
-Reads of the store run on the reading thread, calls into the EVM on the calling thread (so that a slow call delays no receipt),
-neither on the event loop. A call is bounded by gas and by wall clock.
+Reads of the store run on the reading thread, calls into the EVM on the calling thread (so that a
+slow call delays no receipt), neither on the event loop. A call is bounded by gas and by wall clock.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ from dst.execution.state import StateReader
 from dst.execution.transaction_pool import TransactionPool
 from dst.mempool.transaction import InvalidTransaction, Transaction
 from dst.spec.errors import InvalidInput
-from dst.spec.primitives import Address, Hash32, parse_hex, to_hex
+from dst.spec.primitives import Hash32, parse_hex, to_hex
 
 CALL_GAS_CAP: Final = 50_000_000
 """Gas of one eth_call, geth's figure."""

@@ -1,13 +1,15 @@
 """The one module that knows py-evm: it executes one block, or one call, on a state root.
 
-py-evm gives the opcodes, call and create semantics, gas rules and the small precompiles. Ours are the state (flat, with
-an undo log), transaction validity before any change, the steps of a block, native BLS12-381, and an opcode loop that can be
-interrupted. All through its extension points; nothing in it is patched.
+py-evm gives the opcodes, call and create semantics, gas rules and the small precompiles. Ours are
+the state (flat, with an undo log), transaction validity before any change, the steps of a block,
+native BLS12-381, and an opcode loop that can be interrupted. All through its extension points;
+nothing in it is patched.
 
-Time. Every run takes an `Interrupt`, called at each message call and every `OPCODES_BETWEEN_CHECKS` opcodes; it stops the
-run by raising `ExecutionAborted`. One BN254 pairing (pure Python, about a quarter of a second a pair) is the longest
-step between two checks: the precompile checks between pairs. So a hostile transaction costs a builder its share of the block's
-time plus one pair, a voter its round, and no block that holds one is ever decided while n - f voters are honest.
+Time. Every run takes an `Interrupt`, called at each message call and every `OPCODES_BETWEEN_CHECKS`
+opcodes; it stops the run by raising `ExecutionAborted`. One BN254 pairing (pure Python, about a
+quarter of a second a pair) is the longest step between two checks: the precompile checks between
+pairs. So a hostile transaction costs a builder its share of the block's time plus one pair, a voter
+its round, and no block that holds one is ever decided while n - f voters are honest.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -42,7 +44,7 @@ from dst.execution.genesis import (
     HISTORY_STORAGE_ADDRESS,
     WITHDRAWAL_REQUESTS_ADDRESS,
 )
-from dst.execution.receipts import Log, Receipt, logs_bloom
+from dst.execution.receipts import Log, Receipt
 from dst.execution.state import BlockState, StateReader
 from dst.mempool.transaction import (
     AccessList,
@@ -219,7 +221,7 @@ class _Computation(PragueComputation):  # type: ignore[misc]
 
 
 class _State(PragueState):  # type: ignore[misc]
-    """py-evm's view of a block, its account database replaced by ours and bound without wrappers."""
+    """py-evm's view of a block; its account database is ours, bound without wrappers."""
 
     computation_class = _Computation
 
@@ -296,7 +298,8 @@ class _Runner:
         access_list: AccessList = (),
         refund: int = 0,
     ) -> Computation:
-        """Run a call or creation whose gas is bought; `nonce` is the sender's before the transaction."""
+        """Run a call or creation whose gas is bought; `nonce` is the sender's before the
+        transaction."""
         context = CancunTransactionContext(gas_price=gas_price, origin=sender)
         create_address = generate_contract_address(sender, nonce) if to == _CREATE else None
         self._warm(sender, create_address or to, access_list)
@@ -326,7 +329,8 @@ class _Runner:
         return _Computation.apply_message(self.state, message, context)
 
     def system_call(self, address: Address, data: bytes = b"") -> bytes:
-        """Call a predeploy as the protocol itself. Raises: InvalidBlock when it fails (EIP-7002, EIP-7251)."""
+        """Call a predeploy as the protocol itself. Raises: InvalidBlock when it fails (EIP-7002,
+        EIP-7251)."""
         self.accounts.begin_transaction()
         message = Message(
             gas=SYSTEM_CALL_GAS,
@@ -557,7 +561,8 @@ class BlockRun:
 
 
 _DEPOSIT_LAYOUT: Final = ((160, 48), (256, 32), (320, 8), (384, 96), (512, 8))
-"""Position and length of public key, withdrawal credentials, amount, signature, index (EIP-6110)."""
+"""Position and length of public key, withdrawal credentials, amount, signature, index (EIP-6110).
+"""
 
 
 def _deposit_request(data: bytes) -> bytes:

@@ -1,4 +1,5 @@
-"""Filters that clients poll: each holds a position on the canonical chain. Bounded in number and in idle time."""
+"""Filters that clients poll: each holds a position on the canonical chain. Bounded in number and in
+idle time."""
 
 import secrets
 import time

@@ -1,7 +1,8 @@
-"""A transaction that a client gave to one operator goes once to each of the others, so that a killed operator loses
-nothing that it forwarded. A follower forwards to the operators alike.
+"""A transaction that a client gave to one operator goes once to each of the others, so that a
+killed operator loses nothing that it forwarded. A follower forwards to the operators alike.
 
-One bounded queue and one sender task a target. A forwarded transaction carries a header and is not forwarded again.
+One bounded queue and one sender task a target. A forwarded transaction carries a header and is not
+forwarded again.
 """
 
 import asyncio
@@ -23,8 +24,8 @@ MAX_QUEUED: Final = 4_096
 """A target that is down for long loses what is beyond; half the pool of the receiver."""
 MAX_BATCH: Final = 100
 RETRY_FOR_S: Final = 15.0
-"""A transaction older than this is not sent to a target that comes back: by then it is in a block, or its
-sender has sent it again."""
+"""A transaction older than this is not sent to a target that comes back: by then it is in a block,
+or its sender has sent it again."""
 CALL_TIMEOUT_S: Final = 3.0
 
 log = Logger("forwarder")

@@ -1,6 +1,7 @@
 """The L2 genesis block: from a geth-style genesis file to a header, and to the state under it.
 
-The file is one that a stock geth takes too: Prague from genesis, no proof of work. `prague_genesis` writes it.
+The file is one that a stock geth takes too: Prague from genesis, no proof of work. `prague_genesis`
+writes it.
 """
 
 from collections.abc import Mapping
@@ -65,8 +66,8 @@ PREDEPLOYS: Final[Mapping[Address, bytes]] = {
     WITHDRAWAL_REQUESTS_ADDRESS: bytes.fromhex(_WITHDRAWAL_REQUESTS_CODE),
     CONSOLIDATION_REQUESTS_ADDRESS: bytes.fromhex(_CONSOLIDATION_REQUESTS_CODE),
 }
-"""The system contracts of Cancun and Prague, code as their EIPs print it (4788, 2935, 7002, 7251). A
-Prague block is invalid without the last two."""
+"""The system contracts of Cancun and Prague, code as their EIPs print it (4788, 2935, 7002, 7251).
+A Prague block is invalid without the last two."""
 
 
 class GenesisConfig(msgspec.Struct, rename="camel", frozen=True):

@@ -1,4 +1,5 @@
-"""The execution role: config in, two listeners out (Engine API with JWT, JSON-RPC), exit code at the end."""
+"""The execution role: config in, two listeners out (Engine API with JWT, JSON-RPC), exit code at
+the end."""
 
 import asyncio
 import sys
@@ -36,7 +37,8 @@ from dst.spec.primitives import to_hex
 
 STORE_FILE: Final = "chain.sqlite"
 EVM_STACK_BYTES: Final = 256 * 2**20
-"""Stack of threads that run the EVM: 1,024 nested calls are about 12,000 Python frames. Address space, not memory."""
+"""Stack of threads that run the EVM: 1,024 nested calls are about 12,000 Python frames. Address
+space, not memory."""
 SWITCH_INTERVAL_S: Final = 0.001
 """How long the EVM thread may keep the interpreter from the event loop."""
 
@@ -68,7 +70,8 @@ class _Services:
 
 
 def run(config_path: str) -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 2 bad configuration, 1 crash."""
+    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 2 bad configuration, 1
+    crash."""
     path = Path(config_path)
     try:
         config = load_json(path, ExecutionConfig, what="execution config")

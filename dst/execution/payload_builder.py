@@ -1,9 +1,11 @@
-"""Builds a block: forced transactions first, then the pool's by price, until gas, bytes or time run out.
+"""Builds a block: forced transactions first, then the pool's by price, until gas, bytes or time run
+out.
 
-Time is the scarce one: py-evm runs 10 M gas of token transfers in a fraction of a second and 10 M gas of CALLs in
-several. So the block has a wall-clock budget, and one transaction a share of it in CPU time of this thread
-(CPU, because a busy machine must not get an honest transfer evicted). A transaction over its share is dropped from the block and
-evicted from the pool; one that the block's end interrupted stays.
+Time is the scarce one: py-evm runs 10 M gas of token transfers in a fraction of a second and 10 M
+gas of CALLs in several. So the block has a wall-clock budget, and one transaction a share of it in
+CPU time of this thread (CPU, because a busy machine must not get an honest transfer evicted). A
+transaction over its share is dropped from the block and evicted from the pool; one that the block's
+end interrupted stays.
 """
 
 import time
@@ -59,7 +61,8 @@ class Build:
 
 
 class TimeShare:
-    """The interrupt of a build: wall clock for the block, CPU time of this thread for a transaction."""
+    """The interrupt of a build: wall clock for the block, CPU time of this thread for a
+    transaction."""
 
     def __init__(self, block_seconds: float) -> None:
         self._share = block_seconds * TRANSACTION_SHARE
@@ -87,7 +90,8 @@ def build_block(
     candidates: Sequence[Transaction],
     limits: BuilderLimits,
 ) -> Build:
-    """Build on `parent_hash`. `candidates` are the pool's, best first, each sender's in nonce order.
+    """Build on `parent_hash`. `candidates` are the pool's, best first, each sender's in nonce
+    order.
 
     Raises: InvalidTransaction when one of `attributes.transactions` cannot be decoded.
     """

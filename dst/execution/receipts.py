@@ -1,4 +1,5 @@
-"""Receipts, logs and the bloom filter over them. Source: EIP-658, EIP-2718, yellow paper section 4.3.1."""
+"""Receipts, logs and the bloom filter over them. Source: EIP-658, EIP-2718, yellow paper section
+4.3.1."""
 
 from collections.abc import Iterable
 from functools import lru_cache

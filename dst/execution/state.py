@@ -1,7 +1,8 @@
 """The accounts a block sees: flat dicts over a state root, with an undo log for snapshots.
 
-`StateReader` reads one root; `BlockState` is its writable overlay, with the methods py-evm's account database has, so that
-the opcodes of py-evm run on it. Nothing reaches the trie before `commit`; an aborted block leaves nothing behind.
+`StateReader` reads one root; `BlockState` is its writable overlay, with the methods py-evm's
+account database has, so that the opcodes of py-evm run on it. Nothing reaches the trie before
+`commit`; an aborted block leaves nothing behind.
 """
 
 from collections.abc import Callable
@@ -127,7 +128,7 @@ class BlockState:
     # snapshots
 
     def begin_transaction(self) -> None:
-        """Make what happened so far permanent for this block, and forget what was per transaction."""
+        """Make what happened so far permanent in this block; forget what was per transaction."""
         self._undo.clear()
         self._warm.clear()
         self._original.clear()

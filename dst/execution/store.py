@@ -1,8 +1,8 @@
 """Blocks, state and indices on disk: one key-value table, one transaction a write.
 
-Trie nodes and codes are content-addressed and never deleted (every state stays readable); a block is written whole with
-its state, the three pointers move together with the number and transaction indices. After a kill the
-store is at the old block or at the new one.
+Trie nodes and codes are content-addressed and never deleted (every state stays readable); a block
+is written whole with its state, the three pointers move together with the number and transaction
+indices. After a kill the store is at the old block or at the new one.
 """
 
 import threading
@@ -133,7 +133,8 @@ class BlockStore:
     def set_canonical(
         self, added: Iterable[tuple[int, bytes]], removed: Iterable[tuple[int, bytes]], to: Pointers
     ) -> None:
-        """Move the pointers and the indices with them: `removed` blocks out, `added` in (number, hash)."""
+        """Move the pointers and the indices with them: `removed` blocks out, `added` in (number,
+        hash)."""
         deletes: list[bytes] = []
         for number, block_hash in removed:
             deletes.append(_number_key(number))

@@ -1,5 +1,5 @@
-"""The pool as a service: admits what clients send, follows the head, tells the forwarder. Lives on the event loop;
-account reads happen on the reading thread before a transaction comes here."""
+"""The pool as a service: admits what clients send, follows the head, tells the forwarder. Lives on
+the event loop; account reads happen on the reading thread before a transaction comes here."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from dst.runtime.metrics import Metrics
 from dst.spec.primitives import Address, Hash32
 
 CANDIDATES_FACTOR: Final = 2
-"""Candidates offered to the builder, as a multiple of what a block can hold of the smallest: spares for those that fail."""
+"""Candidates offered to the builder, as a multiple of what a block can hold of the smallest: spares
+for those that fail."""
 
 log = Logger("pool")
 

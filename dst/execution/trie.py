@@ -1,6 +1,7 @@
 """Merkle-Patricia trie, incremental: a block's writes touch each dirty node once, at `commit`.
 
-Nodes are plain lists, never changed once they are shared (path copying), so an old root stays readable for ever:
+Nodes are plain lists, never changed once they are shared (path copying), so an old root stays
+readable for ever:
     branch  [child 0 .. child 15, value]
     short   [nibbles, is_leaf, value or child]
 A child is b"" (none), a 32-byte hash (in the store) or a list (inline, or not yet committed).
@@ -28,7 +29,8 @@ NODE_CACHE_ENTRIES: Final = 100_000
 
 
 class NodeCache:
-    """Decoded nodes by hash, shared by all tries of a process; bounded by forgetting the older half.
+    """Decoded nodes by hash, shared by all tries of a process; bounded by forgetting the older
+    half.
 
     Content-addressed and never changed, so threads may share it.
     """

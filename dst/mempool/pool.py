@@ -1,8 +1,9 @@
-"""The transactions waiting for a block: nonce order per sender, replacement by price, bounds with eviction.
+"""The transactions waiting for a block: nonce order per sender, replacement by price, bounds with
+eviction.
 
 A mutable store without I/O: same calls, same content. The caller has checked validity
-(`dst.mempool.validity`) and tells the pool each new head's nonces; the pool drops what was included and nothing else, so a
-transaction of a proposal that lost is still here.
+(`dst.mempool.validity`) and tells the pool each new head's nonces; the pool drops what was included
+and nothing else, so a transaction of a proposal that lost is still here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -135,7 +136,8 @@ class Pool:
         return tuple(dropped)
 
     def pending_nonce(self, sender: Address, nonce: int) -> int:
-        """The nonce a new transaction of `sender` should carry; `nonce` is its account's at the head."""
+        """The nonce a new transaction of `sender` should carry; `nonce` is its account's at the
+        head."""
         queue = self._queues.get(sender)
         if queue is None:
             return nonce
@@ -196,7 +198,8 @@ class Pool:
     def _make_room(self, transaction: Transaction, nonce: int) -> tuple[Hash32, ...]:
         """Evict the cheapest tails until `transaction` fits.
 
-        Raises: InvalidTransaction when it is itself the cheapest, or would push out what it waits for.
+        Raises: InvalidTransaction when it is itself the cheapest, or would push out what it waits
+        for.
         """
         evicted: list[Hash32] = []
         gapped = transaction.nonce > self.pending_nonce(transaction.sender, nonce)
@@ -214,7 +217,7 @@ class Pool:
         return tuple(evicted)
 
     def _cheapest_tail(self) -> Transaction:
-        """Only a sender's last transaction may go: evicting an earlier one would strand the rest."""
+        """Only a sender's last one may go: evicting an earlier one would strand the rest."""
         return min((queue.tail() for queue in self._queues.values()), key=self._tail_rank)
 
     def _tail_rank(self, tail: Transaction) -> tuple[bool, int, int, int]:
@@ -225,7 +228,7 @@ class Pool:
 
 
 def _rank(transaction: Transaction, gapped: bool) -> tuple[bool, int, int, int]:
-    """Larger is worth more: executable before gapped, then tip, then fee cap; newest first to go."""
+    """Larger is worth more: executable before gapped, then tip, then fee cap; newest goes first."""
     return (
         not gapped,
         transaction.max_priority_fee_per_gas,

@@ -1,9 +1,9 @@
 """May this transaction be in this block? The one answer for pool, builder, importer and derivation.
 
-Complete, and without touching state: py-evm alone accepts six kinds of invalid transaction and rejects two more only
-after it has changed balances. Words are geth's, because wallets match on them.
-Source: EIP-155, 1559, 2681, 3607, 3860, 7623, 7702; execution-specs prague `validate_transaction`,
-`check_transaction`.
+Complete, and without touching state: py-evm alone accepts six kinds of invalid transaction and
+rejects two more only after it has changed balances. Words are geth's, because wallets match on
+them. Source: EIP-155, 1559, 2681, 3607, 3860, 7623, 7702; execution-specs prague
+`validate_transaction`, `check_transaction`.
 """
 
 from typing import Final, Protocol
@@ -118,7 +118,8 @@ def _check_gas(transaction: Transaction) -> None:
 def check_account(
     transaction: Transaction, accounts: AccountView, *, allow_gap: bool = False
 ) -> None:
-    """What depends on the sender's account. `allow_gap`: a nonce above the account's is no fault (pool).
+    """What depends on the sender's account. `allow_gap`: a nonce above the account's is no fault
+    (pool).
 
     Raises: InvalidTransaction.
     """
@@ -155,7 +156,8 @@ def check_in_block(
     base_fee_per_gas: int,
     gas_left: int,
 ) -> None:
-    """The whole of it: may the next transaction of this block be this one? Raises: InvalidTransaction."""
+    """The whole of it: may the next transaction of this block be this one? Raises:
+    InvalidTransaction."""
     check_stateless(transaction, chain_id)
     if transaction.gas > gas_left:
         raise InvalidTransaction(
