@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final, TypeVar
 
+import msgspec
+
 import dst.qbft
 import dst.sealing
 from devnet.checkers.agreement import LiveAgreement
@@ -26,6 +28,7 @@ from devnet.sim.disk import Disk
 from devnet.sim.node import CHAIN_ID, TERM, qbft_config, sealing_config
 from dst.qbft import effects, inputs
 from dst.qbft.messages import (
+    Certificate,
     Commit,
     CommitMessage,
     Message,
@@ -372,6 +375,8 @@ class Schedule:
         self._maybe_restart()
         if leader in self.stage.byzantine and self.restart_rate:
             self._puppet_proposes(self._puppet(leader), round_)
+        if self.rng.random() < 0.3:
+            self._puppet_forges(round_)
         self._phase_of_votes(round_)
         self._maybe_restart()
         self._phase_of_commits(round_)
@@ -553,6 +558,32 @@ class Schedule:
         if style == 4:
             return puppet.round_change(Round(round_ + self.rng.choice((1, 2, 4000))))
         return puppet.round_change(round_)
+
+    def _puppet_forges(self, round_: Round) -> None:
+        """A certificate, and votes in the names of others (members or not), for a block of its own.
+
+        It has its own signature only, and puts it under every name.
+        """
+        puppet = self.rng.choice(self.stage.puppets)
+        root = self._puppet_block(puppet, round_)
+        victim = self.stage.actors[self.rng.choice(self.honest)]
+        own = puppet.commit(round_, root).signed
+        names = [OperatorIndex(each) for each in range(self.stage.n + 1)]
+        votes = [msgspec.structs.replace(own, sender=name) for name in names]
+        if self.rng.random() < 0.5:
+            for vote in votes:
+                victim.hear(puppet.index, CommitMessage(signed=vote))
+            return
+        repeated = [own] * quorum(self.stage.n)
+        commits = tuple(self.rng.choice((votes[: quorum(self.stage.n)], repeated, [own])))
+        certificate = Certificate(
+            term=TERM, height=HEIGHT, round=round_, root=root, commits=commits
+        )
+        victim.feed(
+            inputs.CertificateReceived(
+                link_peer=puppet.index, certificate=certificate, block=self.stage.blocks[root]
+            )
+        )
 
     # ---------------------------------------------------------------- omniscience
 

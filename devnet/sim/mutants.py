@@ -6,13 +6,15 @@ is a mistake that a real implementation has made (`quorum-2f`: Celo #253; `votes
 Tendermint #10108, CometBFT #6031; `round-change-without-proof`: Anchor #549).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import dst.qbft.justification
+import dst.qbft.restoring
 import dst.sealing
 from devnet.sim.disk import Disk
+from dst.qbft.messages import RoundChange
 from dst.qbft.records import CommitRecord, PrepareRecord, Record
 from dst.sealing import inputs as sealing_inputs
 from dst.sealing.effects import Broadcast, Send
@@ -39,9 +41,22 @@ def _anything_goes(*_: object) -> bool:
     return True
 
 
+def _nothing_goes(*_: object) -> bool:
+    return False
+
+
+def _lowest_prepared(claims: Iterable[RoundChange]) -> RoundChange | None:
+    locked = [each for each in claims if each.prepared_round is not None]
+    return min(locked, key=lambda each: each.prepared_round or 0, default=None)
+
+
 def _forget_votes(disk: Disk, record: Record) -> None:
     if not isinstance(record, PrepareRecord | CommitRecord):
         _append(disk, record)
+
+
+def _no_promises(*_: object) -> tuple[Record, ...]:
+    return ()
 
 
 def _say_partials_once(
@@ -68,6 +83,11 @@ MUTANTS: Final[dict[str, tuple[Any, str, Callable[..., Any]]]] = {
     ),
     "round-change-without-proof": (dst.qbft.justification, "is_proven_claim", _anything_goes),
     "partials-not-resent": (dst.sealing, "step", _say_partials_once),
+    "certificate-unchecked": (dst.qbft.justification, "is_valid_certificate", _anything_goes),
+    "signatures-unchecked": (dst.qbft.justification, "is_authentic", _anything_goes),
+    "lowest-lock-wins": (dst.qbft.justification, "highest_prepared", _lowest_prepared),
+    "view-rules-for-locked-blocks": (dst.qbft.justification, "is_forced", _nothing_goes),
+    "log-not-read": (dst.qbft.restoring, "remembered", _no_promises),
 }
 """name -> (where, attribute, replacement)"""
 

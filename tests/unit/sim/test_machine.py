@@ -1,0 +1,185 @@
+"""The simulated machine itself: a simulator on a wrong machine proves nothing."""
+
+from random import Random
+
+import pytest
+
+from devnet.sim import blocks, ideal
+from devnet.sim.blocks import Opinion
+from devnet.sim.clock import Clock
+from devnet.sim.disk import Disk
+from devnet.sim.l1 import BLOCK_US, L1, draw_l1
+from devnet.sim.node import CHAIN_ID, TERM
+from devnet.sim.params import draw_params
+from dst.qbft.messages import (
+    Certificate,
+    Commit,
+    Prepare,
+    Proposal,
+    ProposalMessage,
+    RoundChange,
+    RoundChangeMessage,
+    SignedCommit,
+    SignedPrepare,
+    SignedProposal,
+    SignedRoundChange,
+    signing_digest,
+)
+from dst.qbft.records import (
+    CommitRecord,
+    DecisionRecord,
+    PrepareRecord,
+    Record,
+    RoundChangeRecord,
+)
+from dst.sealing.messages import GroupSignature, PartialSignature
+from dst.sealing.records import PartialRecord, SealRecord
+from dst.spec.errors import InvalidInput
+from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round, faults_tolerated
+
+ME = OperatorIndex(1)
+ROOT = Root(b"r" * 32)
+
+
+def prepare_record(height: int) -> PrepareRecord:
+    proposal = SignedProposal(
+        payload=Proposal(TERM, Height(height), Round(0), ROOT), sender=ME, signature=b"s"
+    )
+    prepare = SignedPrepare(
+        payload=Prepare(TERM, Height(height), Round(0), ROOT), sender=ME, signature=b"s"
+    )
+    return PrepareRecord(proposal=ProposalMessage(signed=proposal, block=b"block"), prepare=prepare)
+
+
+def commit_record(height: int) -> CommitRecord:
+    payload = Commit(term=TERM, height=Height(height), round=Round(0), root=ROOT)
+    return CommitRecord(
+        prepares=(), commit=SignedCommit(payload=payload, sender=ME, signature=b"s")
+    )
+
+
+def round_change_record(height: int) -> RoundChangeRecord:
+    payload = RoundChange(
+        term=TERM, height=Height(height), round=Round(1), prepared_round=None, prepared_root=None
+    )
+    signed = SignedRoundChange(payload=payload, sender=ME, signature=b"s")
+    return RoundChangeRecord(message=RoundChangeMessage(signed=signed))
+
+
+def decision_record(height: int) -> DecisionRecord:
+    certificate = Certificate(
+        term=TERM, height=Height(height), round=Round(0), root=ROOT, commits=()
+    )
+    return DecisionRecord(certificate=certificate, block=b"block")
+
+
+def test_equal_times_run_in_the_order_asked_for() -> None:
+    clock = Clock()
+    heard: list[str] = []
+    for name, delay in (("b", 5), ("c", 5), ("a", 1), ("never", 11)):
+        clock.after(delay, heard.append, name)
+    while clock.run_next(10):
+        pass
+    assert heard == ["a", "b", "c"]
+    assert clock.now == 10
+
+
+def test_a_crash_loses_what_was_not_synced_and_nothing_else() -> None:
+    disk = Disk()
+    disk.append(prepare_record(1))
+    disk.sync()
+    disk.append(commit_record(1))
+    disk.crash()
+    assert disk.records() == [prepare_record(1)]
+
+
+def test_filing_a_decision_keeps_later_promises_and_the_head() -> None:
+    disk = Disk()
+    records: list[Record] = [
+        prepare_record(1),
+        decision_record(1),
+        prepare_record(2),
+        round_change_record(2),
+    ]
+    for record in records:
+        disk.append(record)
+    disk.sync()
+    disk.file_decision(decision_record(1))
+    disk.crash()
+    assert disk.records() == [prepare_record(2), round_change_record(2)]
+    assert disk.head() == 1
+
+
+def test_a_partial_is_dropped_once_its_seal_is_stored() -> None:
+    disk = Disk()
+    sign = ideal.partial_signer(ME)
+    partial = PartialSignature(TERM, Height(3), ROOT, ME, sign(ROOT))
+    seal = GroupSignature(TERM, Height(3), ROOT, sign(ROOT))
+    disk.append_sealing(PartialRecord(message=partial))
+    assert disk.own_partial(Height(3)) == PartialRecord(message=partial)
+    disk.append_sealing(SealRecord(message=seal))
+    assert disk.own_partial(Height(3)) is None
+    assert disk.sealing_records() == [SealRecord(message=seal)]
+    assert disk.seal_of(Height(3)) == SealRecord(message=seal)
+    assert disk.seal_of(Height(4)) is None
+
+
+def test_identity_signatures_bind_signer_and_digest() -> None:
+    payload = Prepare(term=TERM, height=Height(1), round=Round(0), root=ROOT)
+    digest = signing_digest(CHAIN_ID, payload)
+    signature = ideal.signer(ME)(digest)
+    assert ideal.verify(ME, digest, signature)
+    assert not ideal.verify(OperatorIndex(2), digest, signature)
+    assert not ideal.verify(ME, digest[::-1], signature)
+
+
+@pytest.mark.parametrize("n", [4, 7, 10])
+def test_combination_needs_a_quorum_of_sound_partials_over_one_root(n: int) -> None:
+    combine = ideal.combiner(n)
+    members = [OperatorIndex(i) for i in range(n - faults_tolerated(n))]
+    sound = {i: ideal.partial_signer(i)(ROOT) for i in members}
+    assert ideal.verify_group(ROOT, combine(sound))
+    last = members[-1]
+    other = Root(b"o" * 32)
+    for bad in (
+        {**sound, last: ideal.partial_signer(last)(other)},
+        {**sound, last: BLSSignature(sound[last][:-1] + b"?")},
+        {i: sound[i] for i in members[:-1]},
+    ):
+        garbage = combine(bad)
+        assert not ideal.verify_group(ROOT, garbage)
+        assert not ideal.verify_group(other, garbage)
+
+
+def test_a_reorg_changes_the_fork_of_what_it_replaces_from_then_on() -> None:
+    l1 = L1([(10 * BLOCK_US, 8)])
+    assert [l1.fork(number, 9 * BLOCK_US) for number in (7, 8, 9)] == [0, 0, 0]
+    assert [l1.fork(number, 11 * BLOCK_US) for number in (7, 8, 9)] == [0, 1, 1]
+    assert l1.usable(-5) == 0
+
+
+def test_view_rules_differ_between_voters_and_deterministic_rules_do_not() -> None:
+    l1 = L1([(10 * BLOCK_US, 6)])
+    before, after = 9 * BLOCK_US, 11 * BLOCK_US
+    block = blocks.decode(blocks.build(blocks.GENESIS_BYTES, l1, 5, before, b"salt"))
+    parent = blocks.GENESIS_BYTES
+    assert blocks.check_view(parent, block, l1, 5, before) is Opinion.VALID
+    assert blocks.check_view(parent, block, l1, 5, after) is Opinion.INVALID
+    assert blocks.check_view(parent, block, l1, 4, before) is Opinion.HOLD
+    assert blocks.check_view(parent, block, l1, 7, before) is Opinion.INVALID
+    assert blocks.check_view(parent, block, l1, 5, 0) is Opinion.HOLD
+    assert blocks.check_deterministic(parent, block) is Opinion.VALID
+
+
+def test_what_is_not_a_block_has_no_root() -> None:
+    with pytest.raises(InvalidInput):
+        blocks.root_of(b"\xff garbage")
+
+
+@pytest.mark.parametrize("n", [1, 4, 7, 10])
+def test_no_draw_exceeds_the_fault_budget(n: int) -> None:
+    for seed in range(200):
+        params = draw_params(Random(seed), n)
+        assert len(params.byzantine) <= faults_tolerated(n)
+        l1 = draw_l1(Random(seed), reorg_count=params.l1_reorgs, until_us=params.chaos_us)
+        assert l1.reorgs == sorted(l1.reorgs)
