@@ -118,7 +118,9 @@ def reason_of(verdicts: Sequence[Verdict], error: str = "") -> str:
     outcome = worst(verdicts)
     if outcome is Outcome.PASS:
         return ""
-    first = next(verdict for verdict in verdicts if verdict.outcome is outcome)
+    first = next((verdict for verdict in verdicts if verdict.outcome is outcome), None)
+    if first is None:
+        return "nothing was checked"
     detail = first.violations[0].summary if first.violations else first.note
     return f"{first.checker}: {detail}"
 

@@ -69,7 +69,7 @@ class Sender:
                 "type": 2,
                 "chainId": self._chain_id,
                 "nonce": self.next_nonce,
-                "to": "0x" + self._random.randbytes(20).hex(),
+                "to": self._random.randbytes(20),
                 "value": 1,
                 "gas": GAS,
                 "maxFeePerGas": MAX_FEE,

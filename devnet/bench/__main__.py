@@ -1,0 +1,52 @@
+"""`python -m devnet.bench`: run all benchmarks, print the table, write docs/benchmarks.md."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from devnet.bench.measure import Plan, measure_all
+from devnet.bench.page import machine, render_terminal, write_page
+from devnet.runner.stages import HarnessError
+from devnet.tools import REPOSITORY
+from dst.spec.errors import DstError
+
+
+def main() -> int:
+    """0 when everything was measured, 3 when the harness failed."""
+    parser = argparse.ArgumentParser(prog="devnet.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a few of each: tries the benches")
+    parser.add_argument("--kills", type=int, default=Plan.__dataclass_fields__["kills"].default)
+    parser.add_argument("--no-docker", action="store_true", help="leave the containers out")
+    parser.add_argument("--port-offset", type=int, default=2000)
+    parser.add_argument("--page", type=Path, default=REPOSITORY / "docs" / "benchmarks.md")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="devnet-bench-") as folder:
+        plan = Plan(
+            directory=Path(folder) / "net",
+            root=Path(folder) / "runs",
+            kills=arguments.kills,
+            port_offset=arguments.port_offset,
+            docker=not arguments.no_docker,
+        )
+        return _measure(plan.quick() if arguments.quick else plan, arguments.page)
+
+
+def _measure(plan: Plan, page: Path) -> int:
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    try:
+        figures = asyncio.run(measure_all(plan, say))
+    except (DstError, HarnessError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    print(f"{machine()}\n\n{render_terminal(figures)}")
+    write_page(page, figures)
+    print(f"\nwritten to {page}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

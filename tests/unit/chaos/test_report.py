@@ -1,0 +1,176 @@
+"""What a person and a CI read at the end: complete, self-contained, and right about the verdict."""
+
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import msgspec
+import pytest
+
+from devnet.bench.measure import Figure
+from devnet.bench.page import NOTES_MARK, render_page, render_terminal
+from devnet.bench.phases import times_of
+from devnet.journal import Journal
+from devnet.model.history import Event, EventKind, FaultReceipt, History, Setup
+from devnet.model.verdict import Outcome, Verdict, Violation
+from devnet.report.html import render_html
+from devnet.report.junit import render_junit
+from devnet.report.summary import (
+    CampaignSummary,
+    percentile,
+    summarise,
+    summarise_campaign,
+)
+from devnet.report.table import render_campaign
+from devnet.runner.stages import Run, Runner
+from devnet.scenarios import catalogue
+from tests.unit.chaos.fake_network import FakeNetwork, in_virtual_time
+
+
+@pytest.fixture(scope="module")
+def finished() -> Run:
+    network = FakeNetwork()
+
+    async def work() -> Run:
+        journal = Journal(network.setup("leader-kill"))
+        return await Runner(
+            catalogue.load("leader-kill"), 3, network, journal, lambda _: None
+        ).run()
+
+    result: Run = in_virtual_time(work)
+    return result
+
+
+BROKEN = Verdict(
+    checker="S1 agreement",
+    outcome=Outcome.FAIL,
+    violations=(Violation(checker="S1 agreement", summary="height 7 has <two> roots"),),
+)
+
+
+class Collector(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_the_page_is_self_contained_and_shows_every_node_and_verdict(finished: Run) -> None:
+    assert finished.history is not None
+    verdicts = (*finished.verdicts, BROKEN)
+    summary = summarise(finished.history, verdicts, scenario="leader-kill", seed=3)
+    page = render_html(finished.history, verdicts, summary, "devnet chaos run leader-kill --seed 3")
+    seen = Collector()
+    seen.feed(page)
+    assert seen.links == []
+    assert "script" not in seen.tags
+    assert seen.tags.count("svg") == 2
+    for name in ("op1", "op4", "f1", "L6 inclusion", "--seed 3"):
+        assert name in page
+    assert "height 7 has &lt;two&gt; roots" in page
+    assert "<two>" not in page
+
+
+def test_a_page_of_an_empty_history_is_still_a_page() -> None:
+    history = History(setup=Setup(operators=("op1",), slot_seconds=1.0))
+    summary = summarise(history, (), scenario="x", seed=1, error="could not start")
+    assert "could not start" in render_html(history, (), summary, "again")
+
+
+def test_junit_counts_failures_and_empty_verdicts_apart() -> None:
+    vacuous = Verdict(checker="rounds", outcome=Outcome.VACUOUS, note="0 round changes")
+    passed = Verdict(checker="S2", outcome=Outcome.PASS)
+    text = render_junit(
+        (BROKEN, vacuous, passed), scenario="leader-kill", seconds=1.5, replay="again"
+    )
+    suite = ET.fromstring(text)
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
+    failure = suite.find(".//failure")
+    assert failure is not None
+    assert failure.text == "height 7 has <two> roots\nagain"
+
+
+def campaign_of(finished: Run, *verdicts: Verdict) -> CampaignSummary:
+    run = summarise(
+        finished.history,
+        (*finished.verdicts, *verdicts),
+        scenario="leader-kill",
+        seed=3,
+        folder="runs/leader-kill/x",
+    )
+    return summarise_campaign(
+        [run], scenario="leader-kill", backend="process", operators=4, slot_seconds=1.0
+    )
+
+
+def test_the_table_has_verdict_target_hit_gap_recovery_and_transactions(finished: Run) -> None:
+    text = render_campaign(campaign_of(finished))
+    row = text.splitlines()[2]
+    assert finished.planned[0].targets[0] in row
+    assert "pass" in row
+    assert " h" in row
+    assert "1 of 1 passed" in text
+
+
+def test_a_run_that_failed_says_why_and_where(finished: Run) -> None:
+    campaign = campaign_of(finished, BROKEN)
+    assert campaign.outcome is Outcome.FAIL
+    text = render_campaign(campaign)
+    assert (
+        "run 1: fail: S1 agreement: height 7 has <two> roots (kept in runs/leader-kill/x)" in text
+    )
+
+
+def test_the_json_answer_reads_back(finished: Run) -> None:
+    campaign = campaign_of(finished)
+    assert msgspec.json.decode(msgspec.json.encode(campaign), type=CampaignSummary) == campaign
+
+
+def test_percentiles_are_measured_values() -> None:
+    assert percentile([], 50) is None
+    assert percentile([3.0, 1.0, 2.0], 50) == 2.0
+    assert percentile([float(i) for i in range(1, 101)], 99) == 99.0
+    assert percentile([1.0, 9.0], 99) == 9.0
+
+
+def test_a_harness_error_is_inconclusive_and_keeps_its_words() -> None:
+    summary = summarise(None, (), scenario="x", seed=1, error="no sealed block at op1")
+    assert (summary.outcome, summary.reason) == (Outcome.INCONCLUSIVE, "no sealed block at op1")
+
+
+def test_a_fault_without_targets_is_shown_as_links() -> None:
+    setup = Setup(operators=("op1",), slot_seconds=1.0)
+    receipt = FaultReceipt(id="wan", kind="latency", targets=(), requested=1.0)
+    history = History(setup=setup, faults=(receipt,))
+    assert summarise(history, (), scenario="x", seed=1).target == "links"
+
+
+def told(kind: EventKind, node: str, moment: float) -> Event:
+    return Event(kind=kind, node=node, height=4, round=0, monotonic=moment, wall=0.0)
+
+
+def test_the_phases_of_a_block_add_up() -> None:
+    operators = ("op1", "op2", "op3", "op4")
+    events = [told(EventKind.PROPOSAL, "op1", 10.0)]
+    events += [told(EventKind.PREPARED, name, 10.1) for name in operators]
+    events += [told(EventKind.DECIDED, name, 10.2 + i / 100) for i, name in enumerate(operators)]
+    events += [told(EventKind.SIGNED, name, 10.3 + i / 100) for i, name in enumerate(operators)]
+    events += [told(EventKind.SEALED, name, 10.4) for name in operators]
+    events += [told(EventKind.IMPORTED, "f1", 10.5)]
+    times = times_of(events, 4, operators, ("f1",))
+    assert times is not None
+    assert times.phases == pytest.approx((0.1, 0.12, 0.1, 0.08, 0.1))
+    assert times.total == pytest.approx(0.5)
+    assert times.at_operators == pytest.approx(0.4)
+    assert times_of(events[:-1], 4, operators, ("f1",)) is None
+
+
+def test_the_bench_page_keeps_its_notes() -> None:
+    figures = [Figure(what="gap 2|2", value=2.0, unit="s", baseline=1.0, target="<= 2 s")]
+    page = render_page(figures, f"{NOTES_MARK}\n\nMostly in BLS.")
+    assert "| gap 2&#124;2 | 2.0 s | 1.0 s | 2.00 | <= 2 s |" in page
+    assert page.rstrip().endswith("Mostly in BLS.")
+    assert "gap 2|2" in render_terminal(figures)
