@@ -2,7 +2,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from eth_keys import keys
+from eth_keys.datatypes import PrivateKey, PublicKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ DIGEST = b"\x07" * 32
 def test_eth_keys_agrees(secret: int, digest: bytes) -> None:
     key = IdentityKey(secret.to_bytes(32, "big"))
     signature = key.sign(digest)
-    oracle = keys.PrivateKey(secret.to_bytes(32, "big"))
+    oracle = PrivateKey(secret.to_bytes(32, "big"))
     assert key.public_key == oracle.public_key.to_compressed_bytes()
     assert signature == oracle.sign_msg_hash_non_recoverable(digest).to_bytes()
     assert verify(key.public_key, digest, signature)
@@ -50,7 +50,7 @@ def test_other_message_and_other_key_do_not_verify() -> None:
 def test_uncompressed_key_is_refused() -> None:
     key = IdentityKey.generate()
     assert is_public_key(key.public_key)
-    uncompressed = keys.PublicKey.from_compressed_bytes(key.public_key).to_bytes()
+    uncompressed = PublicKey.from_compressed_bytes(key.public_key).to_bytes()
     assert not is_public_key(b"\x04" + uncompressed)
 
 
