@@ -44,6 +44,8 @@ def read_mark(directory: Path) -> Mark | None:
     """None when the folder is not a devnet's."""
     try:
         record = json.loads((directory / MARK).read_text())
+        if not isinstance(record, dict):
+            return None
         owner = ProcessId(record["pid"], record["started"]) if record.get("pid") else None
         return Mark(str(record["id"]), str(record["backend"]), owner)
     except (OSError, ValueError, KeyError, TypeError):

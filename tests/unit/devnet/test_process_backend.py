@@ -1,0 +1,239 @@
+"""The process backend with tiny programs: start, kill, freeze, crash, tear-down, and nothing left."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from devnet.backends.base import BackendError, Program, RunState
+from devnet.backends.process import ProcessBackend
+from devnet.backends.processes import ProcessId, read_pid_file, state_of
+from devnet.control import RemoteBackend, serve_control
+
+FOREVER = "import signal; print('ready', flush=True); signal.pause()"
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
+CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import signal; signal.pause()'])"
+
+Crashes = list[tuple[str, str]]
+
+
+def program(name: str, code: str, *, first: tuple[str, ...] = ()) -> Program:
+    return Program(
+        name=name,
+        command="python",
+        arguments=("-c", code),
+        first_arguments=first,
+        writes=(f"nodes/{name}",),
+    )
+
+
+@pytest.fixture
+def crashes() -> Crashes:
+    return []
+
+
+@pytest.fixture
+async def make(tmp_path: Path, crashes: Crashes) -> AsyncIterator[Callable[..., ProcessBackend]]:
+    for folder in ("logs", "run"):
+        (tmp_path / folder).mkdir()
+    made: list[ProcessBackend] = []
+
+    def build(*programs: Program) -> ProcessBackend:
+        backend = ProcessBackend(
+            directory=tmp_path,
+            programs={p.name: p for p in programs},
+            executables={"python": Path(sys.executable)},
+            source=Path.cwd(),
+            on_crash=lambda name, detail: crashes.append((name, detail)),
+        )
+        made.append(backend)
+        return backend
+
+    yield build
+    for backend in made:
+        await backend.close()
+
+
+async def eventually(check: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not check():
+        assert time.monotonic() < deadline, "condition did not come"
+        await asyncio.sleep(0.01)
+
+
+def pid_of(folder: Path, name: str) -> int:
+    process = read_pid_file(folder / "run" / f"{name}.pid")
+    assert process is not None
+    return process.pid
+
+
+async def test_start_is_idempotent_and_logs_to_the_file(
+    make: Callable[..., ProcessBackend], tmp_path: Path
+) -> None:
+    backend = make(program("op1.rollup", FOREVER))
+    await backend.start(["op1.rollup"])
+    pid = pid_of(tmp_path, "op1.rollup")
+    await backend.start(["op1.rollup"])
+    assert pid_of(tmp_path, "op1.rollup") == pid
+    await eventually(lambda: "ready" in (tmp_path / "logs" / "op1.rollup.log").read_text())
+
+
+async def test_kill_ends_the_program_with_its_children_and_is_no_crash(
+    make: Callable[..., ProcessBackend], tmp_path: Path, crashes: Crashes
+) -> None:
+    backend = make(program("op1.rollup", CHILD))
+    await backend.start(["op1.rollup"])
+    pid = pid_of(tmp_path, "op1.rollup")
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    await eventually(lambda: bool(children.read_text().split()))
+    child = ProcessId.of(int(children.read_text().split()[0]))
+    await backend.kill(["op1.rollup"])
+    assert child is not None
+    await eventually(lambda: not child.is_alive())
+    assert (await backend.status())["op1.rollup"].state is RunState.KILLED
+    assert crashes == []
+    assert list((tmp_path / "run").glob("*.pid")) == []
+
+
+async def test_freeze_is_the_kernels_word_and_a_frozen_program_dies_too(
+    make: Callable[..., ProcessBackend], tmp_path: Path
+) -> None:
+    backend = make(program("op1.rollup", FOREVER))
+    await backend.start(["op1.rollup"])
+    pid = pid_of(tmp_path, "op1.rollup")
+    await backend.pause(["op1.rollup"])
+    assert state_of(pid) == "T"
+    assert (await backend.status())["op1.rollup"].state is RunState.PAUSED
+    await backend.resume(["op1.rollup"])
+    assert state_of(pid) != "T"
+    await backend.pause(["op1.rollup"])
+    await backend.kill(["op1.rollup"])
+    assert ProcessId.of(pid) is None
+
+
+async def test_an_end_that_nobody_asked_for_is_a_crash(
+    make: Callable[..., ProcessBackend], tmp_path: Path, crashes: Crashes
+) -> None:
+    backend = make(program("op1.rollup", "raise SystemExit(7)"), program("op1.execution", FOREVER))
+    await backend.start(["op1.rollup", "op1.execution"])
+    await eventually(lambda: len(crashes) == 1)
+    os.kill(pid_of(tmp_path, "op1.execution"), signal.SIGSEGV)
+    await eventually(lambda: len(crashes) == 2)
+    assert crashes == [("op1.rollup", "exit code 7"), ("op1.execution", "killed by SIGSEGV")]
+    assert (await backend.status())["op1.rollup"].state is RunState.CRASHED
+
+
+async def test_first_arguments_are_said_once(
+    make: Callable[..., ProcessBackend], tmp_path: Path
+) -> None:
+    code = "import sys, signal; print(sys.argv[1:], flush=True); signal.pause()"
+    backend = make(program("op1.validator", code, first=("--new",)))
+    log = tmp_path / "logs" / "op1.validator.log"
+    await backend.start(["op1.validator"])
+    await eventually(lambda: log.exists() and "--new" in log.read_text())
+    await backend.kill(["op1.validator"])
+    await backend.start(["op1.validator"])
+    await eventually(lambda: log.read_text() == "['--new']\n[]\n")
+
+
+async def test_close_ends_also_what_ignores_sigterm(
+    make: Callable[..., ProcessBackend], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devnet.backends.process.STOP_GRACE_S", 0.2)
+    backend = make(program("op1.rollup", STUBBORN), program("op2.rollup", FOREVER))
+    await backend.start(["op1.rollup", "op2.rollup"])
+    pids = [pid_of(tmp_path, name) for name in ("op1.rollup", "op2.rollup")]
+    await backend.pause(["op2.rollup"])
+    await backend.close()
+    assert [ProcessId.of(pid) for pid in pids] == [None, None]
+
+
+async def test_unknown_names_are_refused(make: Callable[..., ProcessBackend]) -> None:
+    backend = make(program("op1.rollup", FOREVER))
+    for call in (backend.start, backend.kill, backend.pause, backend.resume):
+        with pytest.raises(BackendError, match=r"no program 'op9\.rollup'"):
+            await call(["op9.rollup"])
+
+
+async def test_roles_do_not_inherit_the_callers_secrets(
+    make: Callable[..., ProcessBackend], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", "secret")
+    backend = make(
+        program("op1.rollup", "import os; print(sorted(os.environ), flush=True); input()")
+    )
+    await backend.start(["op1.rollup"])
+    log = tmp_path / "logs" / "op1.rollup.log"
+    await eventually(lambda: "PYTHONPATH" in log.read_text())
+    assert "MY_TOKEN" not in log.read_text()
+
+
+async def test_another_process_reaches_the_backend_over_the_socket(
+    make: Callable[..., ProcessBackend], tmp_path: Path
+) -> None:
+    backend = make(program("op1.rollup", FOREVER))
+    remote = RemoteBackend(tmp_path, "process")
+    with pytest.raises(BackendError, match="does not answer"):
+        await remote.start(["op1.rollup"])
+    async with serve_control(tmp_path, backend):
+        assert (tmp_path / "run" / "control.sock").stat().st_mode & 0o777 == 0o600
+        await remote.start(["op1.rollup"])
+        assert (await remote.status())["op1.rollup"].state is RunState.RUNNING
+        await remote.pause(["op1.rollup"])
+        assert (await remote.status())["op1.rollup"].state is RunState.PAUSED
+        await remote.kill(["op1.rollup"])
+        assert (await remote.status())["op1.rollup"].state is RunState.KILLED
+        with pytest.raises(BackendError, match="no program"):
+            await remote.kill(["nobody"])
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "run" / "control.sock")
+        writer.write(b'{"do": "rm"}\nnot json\n')
+        assert b"error" in await reader.readline()
+        assert b"error" in await reader.readline()
+        writer.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
+def test_programs_die_with_a_harness_that_is_killed(tmp_path: Path) -> None:
+    for folder in ("logs", "run"):
+        (tmp_path / folder).mkdir()
+    harness = subprocess.Popen(
+        [sys.executable, "-c", _HARNESS, str(tmp_path)], stdout=subprocess.PIPE
+    )
+    try:
+        assert harness.stdout is not None
+        assert harness.stdout.readline() == b"up\n"
+        child = read_pid_file(tmp_path / "run" / "op1.rollup.pid")
+        assert child is not None
+        assert child.is_alive()
+    finally:
+        harness.kill()
+        harness.communicate()
+    deadline = time.monotonic() + 10
+    while child.is_alive() and time.monotonic() < deadline:
+        pass
+    assert not child.is_alive()
+
+
+_HARNESS = """
+import asyncio, sys
+from pathlib import Path
+from devnet.backends.base import Program
+from devnet.backends.process import ProcessBackend
+
+async def main():
+    program = Program(name="op1.rollup", command="python", arguments=("-c", "import signal; signal.pause()"),
+                      writes=("nodes",))
+    backend = ProcessBackend(directory=Path(sys.argv[1]), programs={"op1.rollup": program},
+                             executables={"python": Path(sys.executable)}, source=Path.cwd(), on_crash=print)
+    await backend.start(["op1.rollup"])
+    print("up", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""

@@ -1,0 +1,105 @@
+"""Every role dials through its own proxy, sees its own secrets alone, and its config names only what exists."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from devnet.model.accounts import ACCOUNTS, BATCHER_ACCOUNTS
+from devnet.model.topology import Service, Topology, compute_topology
+from devnet.programs import Plan, write_configs
+from dst.cli.genesis import DEV_ACCOUNTS
+
+TOPOLOGY = compute_topology(operators=4, followers=2)
+
+
+def plan(backend: str = "process") -> Plan:
+    return Plan(TOPOLOGY, backend, frozenset({"f2"}))
+
+
+def _addresses(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [a for item in value.values() for a in _addresses(item)]
+    if isinstance(value, list):
+        return [a for item in value for a in _addresses(item)]
+    text = str(value).removeprefix("http://")
+    return [text] if text.rpartition(":")[2].isdigit() and ":" in text else []
+
+
+def test_no_role_dials_a_service_port() -> None:
+    services = {pod.port(s) for pod in TOPOLOGY.pods for s in pod.services}
+    for name, config in plan().configs.items():
+        dialled = {k: v for k, v in config.items() if not k.endswith("listen")}
+        for address in _addresses(dialled):
+            assert int(address.rpartition(":")[2]) not in services, (name, address)
+
+
+def test_every_listener_is_on_loopback() -> None:
+    for backend in ("process", "docker"):
+        for config in plan(backend).configs.values():
+            listens = [v for k, v in config.items() if k.endswith("listen")]
+            assert all(str(listen).startswith("127.0.0.1:") for listen in listens)
+
+
+def test_every_link_between_pods_is_dialled_by_exactly_one_config() -> None:
+    dialled: list[str] = []
+    for config in plan().configs.values():
+        dialled += _addresses({k: v for k, v in config.items() if not k.endswith("listen")})
+    ports = sorted(int(address.rpartition(":")[2]) for address in dialled)
+    wanted = sorted(k.listen_port for k in TOPOLOGY.links if not k.is_from_host)
+    # A follower that rebuilds the chain from L1 has beacon links that it does not use.
+    unused = {
+        k.listen_port for k in TOPOLOGY.links if k.source == "f2" and k.service is Service.ROLLUP
+    }
+    assert ports == [port for port in wanted if port not in unused]
+
+
+def test_docker_dials_other_pods_by_name_and_its_own_by_loopback() -> None:
+    config = plan("docker").configs["op1.middleware"]
+    assert config["peers"][0] == {
+        "index": 2,
+        "address": f"op2:{TOPOLOGY.link('op1>op2.consensus').listen_port}",
+    }
+    assert config["rollup"].startswith("http://127.0.0.1:")
+    assert plan("docker").configs["op1.rollup"]["l1"].startswith("http://l1:")
+
+
+def test_secrets_are_shared_by_need() -> None:
+    programs = plan().programs
+    assert not any("identity.key" in path for path in programs["op1.validator"].reads)
+    assert not any("keystore" in path for path in programs["op1.middleware"].reads)
+    for name, program in programs.items():
+        others = [
+            path
+            for path in program.reads
+            if "/operators/" in path and f"/{program.pod}/" not in path
+        ]
+        assert others == [], name
+    assert programs["f1.rollup"].reads.count("cluster/followers/f1/jwt.hex") == 1
+
+
+def test_only_roles_with_a_store_are_told_new() -> None:
+    told = {name for name, program in plan().programs.items() if program.first_arguments}
+    assert told == {f"op{i}.{role}" for i in range(1, 5) for role in ("middleware", "validator")}
+
+
+def test_configs_are_written_and_secrets_are_private(tmp_path: Path) -> None:
+    write_configs(tmp_path, plan())
+    config = json.loads((tmp_path / "nodes" / "f2" / "rollup" / "config.json").read_text())
+    assert config["from_l1"] is True
+    assert config["sources"] == []
+    assert config["index"] is None
+    for secret in (*tmp_path.rglob("batcher.key"), *tmp_path.rglob("jwt.hex")):
+        assert secret.stat().st_mode & 0o777 == 0o600
+    keys = {path.read_text() for path in tmp_path.rglob("batcher.key")}
+    assert len(keys) == 4
+
+
+@pytest.mark.parametrize("operators", [1, 4, 7, 10])
+def test_every_operator_has_a_batcher_account(operators: int) -> None:
+    topology: Topology = compute_topology(operators=operators)
+    assert len(BATCHER_ACCOUNTS) >= len(topology.operator_names)
+
+
+def test_the_standard_accounts_are_those_of_the_genesis() -> None:
+    assert [account.address.lower() for account in ACCOUNTS] == list(DEV_ACCOUNTS)
