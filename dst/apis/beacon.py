@@ -656,7 +656,7 @@ class BeaconClient(RestClient):
             return decode_signed(answer.body)
         return _signed_from_json(_field(answer.json(), "data"))
 
-    async def events(self, topics: frozenset[str]) -> AsyncIterator[BeaconEvent]:
+    async def events(self, topics: frozenset[str]) -> AsyncGenerator[BeaconEvent, None]:
         """`GET v1/events`; ends when the server ends it."""
         stream = self.stream("/eth/v1/events", params={"topics": ",".join(sorted(topics))})
         async for event in stream:

@@ -424,7 +424,7 @@ class DstClient(RestClient):
                 headers={"Content-Type": JSON},
             )
 
-    async def events(self, after: int | None = None) -> AsyncIterator[Hello | NumberedEvent]:
+    async def events(self, after: int | None = None) -> AsyncGenerator[Hello | NumberedEvent, None]:
         """The hello, then events; resume with the last sequence number seen, if `boot` is still the
         same."""
         params = {} if after is None else {"from": str(after)}

@@ -290,7 +290,7 @@ class RestClient:
         *,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[ServerSentEvent]:
+    ) -> AsyncGenerator[ServerSentEvent, None]:
         """Follow an event stream until it ends. Raises Unavailable when silent for three
         keep-alives."""
         timeout = aiohttp.ClientTimeout(

@@ -39,6 +39,8 @@ class AccountKey:
     def __init__(self, secret: bytes) -> None:
         """Raises: BadConfig unless `secret` is a secp256k1 scalar of 32 bytes."""
         try:
+            if len(secret) != 32:
+                raise ValueError("the library would pad it")
             self._key = coincurve.PrivateKey(secret)
         except (ValueError, TypeError):
             raise BadConfig("not a secp256k1 private key of 32 bytes") from None

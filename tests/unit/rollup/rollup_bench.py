@@ -401,5 +401,5 @@ def root_of(block: BeaconBlock) -> Root:
 async def until_true(condition: Any, seconds: float = 5.0) -> None:
     """Let the loop run until a condition holds."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # conditions of other tasks, polled
+        while not condition():  # conditions of other tasks, polled
             await asyncio.sleep(0.002)

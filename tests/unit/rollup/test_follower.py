@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,7 +88,7 @@ class Source(BeaconClient):
                 return WireBlock(message=ssz.encode(block), signature=self._signature(block))
         return None
 
-    async def events(self, topics: frozenset[str]) -> AsyncIterator[BeaconEvent]:
+    async def events(self, topics: frozenset[str]) -> AsyncGenerator[BeaconEvent, None]:
         await asyncio.Event().wait()
         yield BeaconEvent(topic="head", data={})
 
