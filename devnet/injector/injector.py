@@ -6,8 +6,10 @@ processes, start processes, then touch links. `restore` does that for whatever s
 run is broken off.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -18,6 +20,10 @@ from devnet.injector.targets import leader_name
 from devnet.model.fault import CutMode, FaultKind
 from devnet.model.history import Event, FaultReceipt, Record
 from dst.spec.primitives import quorum
+
+EVENT_LAG_SECONDS: Final = 0.25
+"""What happened before the fault reaches us up to so much later (middleware to rollup node to
+stream); the place of the hit is read after it, or it would be read one step too early."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +97,10 @@ class Injector:
         try:
             await self._inject(fault)
             receipt = self._note(fault, receipt, applied=now())
-            receipt = self._locate(fault, receipt)
             await self._prove(fault)
             receipt = self._note(fault, receipt, verified=now())
+            await asyncio.sleep(EVENT_LAG_SECONDS)
+            receipt = self._locate(fault, receipt)
         except CannotInject as error:
             receipt = self._note(fault, receipt, error=str(error))
         return receipt

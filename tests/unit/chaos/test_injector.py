@@ -152,15 +152,7 @@ def test_a_receipt_grows_moment_by_moment_and_names_the_hit() -> None:
     _, records = run_faults(fault(FaultKind.KILL, targets=("op3",)))
     receipts = [record for record in records if isinstance(record, FaultReceipt)]
     last = receipts[-1]
-    assert [r.verified is not None for r in receipts] == [
-        False,
-        False,
-        False,
-        True,
-        True,
-        True,
-        True,
-    ]
+    assert [r.verified is not None for r in receipts] == [False] * 2 + [True] * 5
     assert last.hits_leader
     assert (last.height, last.round, last.phase) == (1, 0, "idle")
     assert last.healed is not None

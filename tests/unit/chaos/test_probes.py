@@ -1,0 +1,244 @@
+"""The eyes, against the real server bindings: a tail that survives restarts, and probes that
+complain in words."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from devnet.backends.base import BackendError, ProgramStatus, RunState
+from devnet.injector.surface import CannotInject
+from devnet.model.history import Event, EventKind, Record
+from devnet.model.topology import compute_topology
+from devnet.probes.chain import block_of, read_receipt
+from devnet.probes.events import EventTail, record_of
+from devnet.probes.health import links_up, sum_of
+from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
+from devnet.runner.surroundings import LiveLinks, LiveNodes
+from dst.apis.dst_v1 import Event as WireEvent
+from dst.apis.dst_v1 import EventKind as WireKind
+from dst.apis.dst_v1 import Hello, NumberedEvent, dst_v1_routes
+from dst.spec.primitives import Height, Root, Round, Slot
+
+METRICS = """
+dst_p2p_link_up{peer="op2"} 1
+dst_p2p_link_up{peer="op3"} 0.0
+dst_p2p_sent_bytes_total{peer="op2"} 1500.0
+dst_p2p_sent_bytes_total{peer="op3"} 500
+dst_p2p_sent_bytes_total_of_something_else 7
+"""
+
+
+def test_metrics_are_read_by_name_and_peer() -> None:
+    assert links_up(METRICS) == {"op2": True, "op3": False}
+    assert sum_of(METRICS, "dst_p2p_sent_bytes_total") == 2000.0
+    assert sum_of("", "dst_p2p_sent_bytes_total") == 0.0
+
+
+def wire_event(height: int) -> WireEvent:
+    return WireEvent(
+        kind=WireKind.DECIDED,
+        operator="op1",
+        monotonic=float(height),
+        wall=0.0,
+        height=Height(height),
+        round=Round(0),
+        root=Root(bytes(32)),
+        slot=Slot(height),
+        extra={"milliseconds": 3},
+    )
+
+
+def test_a_wire_event_keeps_everything_it_says() -> None:
+    assert record_of("f1", wire_event(7)) == Event(
+        kind=EventKind.DECIDED,
+        node="f1",
+        height=7,
+        round=0,
+        root="0x" + "00" * 32,
+        slot=7,
+        monotonic=7.0,
+        wall=0.0,
+        detail={"milliseconds": 3},
+    )
+
+
+class FakeDstNode:
+    """What `dst_v1_routes` needs for its event stream: numbered events, a boot, and an end."""
+
+    def __init__(self, boot: str, heights: Iterable[int]) -> None:
+        self._hello = Hello(operator="op1", boot=boot, decided_height=0)
+        self._events = [wire_event(height) for height in heights]
+        self.asked: list[int | None] = []
+
+    def hello(self) -> Hello:
+        return self._hello
+
+    async def event_stream(self, after: int | None) -> AsyncIterator[NumberedEvent]:
+        self.asked.append(after)
+        for sequence, event in enumerate(self._events, 1):
+            if after is None or sequence > after:
+                yield NumberedEvent(sequence=sequence, event=event)
+
+
+@asynccontextmanager
+async def served(node: FakeDstNode, port: int = 0) -> AsyncIterator[int]:
+    application = web.Application()
+    application.add_routes(dst_v1_routes(node))  # type: ignore[arg-type]  # the stream's part is enough
+    server = TestServer(application, port=port or None)
+    await server.start_server()
+    try:
+        assert server.port is not None
+        yield server.port
+    finally:
+        await server.close()
+
+
+async def tail_until(port: int, tail: EventTail, records: list[Record], count: int) -> None:
+    async with asyncio.timeout(10):
+        task = asyncio.get_running_loop().create_task(tail.run())
+        while len(records) < count:
+            await asyncio.sleep(0.005)
+        task.cancel()
+
+
+async def test_a_tail_resumes_after_a_break_and_starts_over_after_a_restart() -> None:
+    records: list[Record] = []
+    node = FakeDstNode("first", [1, 2, 3])
+    async with served(node) as port:
+        tail = EventTail("op1", f"http://127.0.0.1:{port}", records.append)
+        await tail_until(port, tail, records, 3)
+        # Same process, broken connection: nothing is told twice.
+        node._events.append(wire_event(4))
+        await tail_until(port, tail, records, 4)
+    assert node.asked[0] is None
+    assert 3 in node.asked
+    restarted = FakeDstNode("second", [5, 6])
+    async with served(restarted, port):
+        await tail_until(port, tail, records, 6)
+    heights = [record.height for record in records if isinstance(record, Event)]
+    assert heights == [1, 2, 3, 4, 5, 6]
+    assert tail.boots == 2
+
+
+@asynccontextmanager
+async def json_rpc(answer: object, status: int = 200) -> AsyncIterator[Rpc]:
+    async def handle(_: web.Request) -> web.Response:
+        return web.json_response(answer, status=status)
+
+    application = web.Application()
+    application.router.add_post("/", handle)
+    server = TestServer(application)
+    await server.start_server()
+    async with aiohttp.ClientSession() as session:
+        yield Rpc(session, str(server.make_url("/")))
+    await server.close()
+
+
+async def test_a_refusal_is_told_from_no_answer() -> None:
+    async with json_rpc({"error": {"code": -32000, "message": "nonce too low"}}) as rpc:
+        with pytest.raises(RpcRefused, match="nonce too low"):
+            await rpc.call("eth_sendRawTransaction", "0x")
+    async with json_rpc(["nonsense"]) as rpc:
+        with pytest.raises(RpcUnknown, match="not a JSON-RPC answer"):
+            await rpc.call("eth_chainId")
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(RpcUnknown):
+            await Rpc(session, "http://127.0.0.1:1").call("eth_chainId")
+
+
+async def test_a_receipt_of_a_strange_shape_is_none() -> None:
+    async with json_rpc({"result": {"blockHash": None}}) as rpc:
+        rpc.name = "op1"  # type: ignore[attr-defined]  # an endpoint is a named RPC
+        assert await read_receipt(rpc, "0x01") is None  # type: ignore[arg-type]
+
+
+def test_a_block_is_read_from_its_json() -> None:
+    block = block_of(
+        "op1",
+        {
+            "number": "0x10",
+            "hash": "0xAA",
+            "parentHash": "0xBB",
+            "stateRoot": "0xCC",
+            "transactions": ["0xDD"],
+        },
+    )
+    assert (block.height, block.block_hash, block.transactions) == (16, "0xaa", ("0xdd",))
+
+
+class FakeBackend:
+    """Programs in one state; refuses when `broken`."""
+
+    kind = "process"
+
+    def __init__(self, state: RunState, broken: bool = False) -> None:
+        self.state = state
+        self.broken = broken
+        self.killed: list[str] = []
+
+    async def start(self, names: Iterable[str]) -> None:
+        self.state = RunState.RUNNING
+
+    async def kill(self, names: Iterable[str]) -> None:
+        if self.broken:
+            raise BackendError("no such container")
+        self.killed = list(names)
+        self.state = RunState.KILLED
+
+    async def pause(self, names: Iterable[str]) -> None:
+        self.state = RunState.PAUSED
+
+    async def resume(self, names: Iterable[str]) -> None:
+        self.state = RunState.RUNNING
+
+    async def status(self) -> Mapping[str, ProgramStatus]:
+        topology = compute_topology(operators=4)
+        names = [name for pod in topology.pods for name in pod.programs]
+        return {name: ProgramStatus(name=name, state=self.state) for name in names}
+
+
+def live_nodes(backend: FakeBackend, session: aiohttp.ClientSession) -> LiveNodes:
+    # Ports of nobody: every health probe is refused, as from a dead node.
+    return LiveNodes(backend, compute_topology(operators=4, port_offset=11_000), session)  # type: ignore[arg-type]
+
+
+async def test_an_operator_fault_hits_all_roles_and_never_its_toxiproxy() -> None:
+    backend = FakeBackend(RunState.RUNNING)
+    async with aiohttp.ClientSession() as session:
+        nodes = live_nodes(backend, session)
+        await nodes.kill(["op2"])
+        roles = ("execution", "rollup", "middleware", "validator")
+        assert backend.killed == [f"op2.{role}" for role in roles]
+        assert "nothing answers" in await nodes.probe_down(["op2"])
+
+
+async def test_a_node_that_runs_on_is_not_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devnet.runner.surroundings.DOWN_TIMEOUT", 0.0)
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(CannotInject, match=r"not down: op1\.execution, .* still running"):
+            await live_nodes(FakeBackend(RunState.RUNNING), session).probe_down(["op1"])
+
+
+async def test_what_the_backend_refuses_is_the_receipts_error() -> None:
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(CannotInject, match="no such container"):
+            await live_nodes(FakeBackend(RunState.RUNNING, broken=True), session).kill(["op1"])
+
+
+def consensus(groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    links = LiveLinks(None, compute_topology(operators=4), None)  # type: ignore[arg-type]
+    return links.consensus_between(groups)
+
+
+def test_a_split_cuts_both_directions_of_every_pair_across_it() -> None:
+    halves = consensus([("op1", "op2"), ("op3", "op4")])
+    assert len(halves) == 8
+    assert {"op1>op3.consensus", "op3>op1.consensus"} <= set(halves)
+    assert "op1>op2.consensus" not in halves
+    assert len(consensus([("op1",), ("op2", "op3", "op4")])) == 6
+    assert len(consensus([("op1",), ("op2",), ("op3",), ("op4",)])) == 12
