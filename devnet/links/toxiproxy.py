@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Self
 from urllib.parse import quote
 
 import aiohttp
+from yarl import URL
 
 from dst.spec.errors import DstError, InvalidInput
 
@@ -360,7 +361,9 @@ class ToxiproxyClient:
             self._session = aiohttp.ClientSession(headers={"User-Agent": "devnet"})
         try:
             async with asyncio.timeout(self.timeout_s):
-                async with self._session.request(method, self.url + path, json=body) as response:
+                async with self._session.request(
+                    method, URL(self.url + path, encoded=True), json=body
+                ) as response:
                     status, answer = response.status, await _body_of(response)
         except TimeoutError:
             raise ToxiproxyUnreachable(
@@ -386,12 +389,19 @@ async def _body_of(response: aiohttp.ClientResponse) -> Any:
         return {"error": (await response.text())[:200]}
 
 
-def _path(proxy: str, *rest: str) -> Any:
-    """Names hold `>` and dots: quoted, or the server would look elsewhere."""
+def _path(proxy: str, *rest: str) -> str:
+    """Names hold `>` and dots: quoted, or the server would look elsewhere. Its router unquotes before it splits, so a
+    name with a slash could be made but never be addressed again.
+
+    Raises: InvalidInput.
+    """
+    if "/" in proxy:
+        raise InvalidInput(f"proxy name {proxy!r}: no slash, the server could not find it again")
     return "/".join(("/proxies", *(quote(part, safe="") for part in (proxy, *rest))))
 
 
 def _proxy_body(proxy: Proxy) -> dict[str, Any]:
+    _path(proxy.name)
     return {
         "name": proxy.name,
         "listen": proxy.listen,

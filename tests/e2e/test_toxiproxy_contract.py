@@ -1,0 +1,365 @@
+"""Contract of our Toxiproxy client with the real server, with the published Python client as the second reader.
+
+The same tests run against the pinned binary and, where a Docker Engine answers, against a container started by
+testcontainers from the project's own image.
+"""
+
+import asyncio
+import os
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from devnet.links.toxiproxy import (
+    STREAMS,
+    CutMode,
+    Proxy,
+    Toxic,
+    ToxiproxyClient,
+    ToxiproxyError,
+    ToxiproxyUnreachable,
+)
+from devnet.tools import REPOSITORY, TOXIPROXY, ensure_all
+from dst.spec.errors import InvalidInput
+
+NAME = "op1>op2.consensus"
+SILENCE_S = 0.3
+"""How long nothing must arrive to be called silence; a hop takes 0.2 ms."""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def tools() -> dict[str, Path]:
+    return ensure_all()
+
+
+@contextmanager
+def running_server(tools: dict[str, Path]) -> Iterator[str]:
+    """URL of the control API of a fresh server."""
+    port = free_port()
+    command = [str(tools[TOXIPROXY.name]), "-host", "127.0.0.1", "-port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def server(tools: dict[str, Path]) -> Iterator[str]:
+    with running_server(tools) as url:
+        yield url
+
+
+@pytest.fixture
+async def client(server: str) -> AsyncIterator[ToxiproxyClient]:
+    async with ToxiproxyClient(server) as opened:
+        await _until_answers(opened)
+        yield opened
+        for name in await opened.proxies():
+            await opened.delete(name)
+
+
+async def _until_answers(client: ToxiproxyClient) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await client.proxies()
+                return
+            except ToxiproxyUnreachable:
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def echo() -> AsyncIterator[int]:
+    """Port of a service that sends back what it gets."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(4096):
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    service = await asyncio.start_server(answer, "127.0.0.1", 0)
+    yield service.sockets[0].getsockname()[1]
+    service.close()
+
+
+@pytest.fixture
+async def link(client: ToxiproxyClient, echo: int) -> int:
+    """Listening port of a guarded proxy in front of the echo service."""
+    port = free_port()
+    await client.populate(
+        [Proxy(name=NAME, listen=f"127.0.0.1:{port}", upstream=f"127.0.0.1:{echo}")]
+    )
+    await client.guard(NAME)
+    return port
+
+
+class Conversation:
+    """One connection through the proxy."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def through(cls, port: int) -> "Conversation":
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    def say(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def hear(self, timeout_s: float = 2.0) -> bytes | None:
+        """What arrives; b"" at the end of the connection, None for silence."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self.reader.read(4096)
+        except TimeoutError:
+            return None
+        except ConnectionError:
+            return b""
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+async def test_the_server_is_the_pinned_one(client: ToxiproxyClient) -> None:
+    assert await client.version() in (TOXIPROXY.version, "git")
+
+
+async def test_hold_keeps_everything_in_order(client: ToxiproxyClient, link: int) -> None:
+    talk = await Conversation.through(link)
+    await client.cut(NAME, CutMode.HOLD)
+    assert await client.verify(NAME, CutMode.HOLD)
+    talk.say(b"one ")
+    talk.say(b"two")
+    assert await talk.hear(SILENCE_S) is None
+    await client.heal(NAME, CutMode.HOLD)
+    assert await client.verify(NAME, None)
+    heard = b""
+    while len(heard) < 7:
+        heard += await talk.hear() or b""
+    assert heard == b"one two"
+    talk.close()
+
+
+async def test_blackhole_loses_and_the_connection_goes_on(
+    client: ToxiproxyClient, link: int
+) -> None:
+    talk = await Conversation.through(link)
+    await client.cut(NAME, CutMode.BLACKHOLE)
+    assert await client.verify(NAME, CutMode.BLACKHOLE)
+    talk.say(b"lost")
+    assert await talk.hear(SILENCE_S) is None
+    await client.heal(NAME, CutMode.BLACKHOLE)
+    talk.say(b"kept")
+    assert await talk.hear() == b"kept"
+    talk.close()
+
+
+async def test_blackhole_of_one_direction_leaves_the_other(
+    client: ToxiproxyClient, link: int
+) -> None:
+    talk = await Conversation.through(link)
+    await client.cut(NAME, CutMode.BLACKHOLE, ["upstream"])
+    assert await client.verify(NAME, CutMode.BLACKHOLE, ["upstream"])
+    assert not await client.verify(NAME, CutMode.BLACKHOLE)
+    talk.say(b"lost")
+    assert await talk.hear(SILENCE_S) is None
+    await client.heal(NAME, CutMode.BLACKHOLE, ["upstream"])
+    talk.close()
+
+
+async def test_drop_ends_idle_and_new_connections(client: ToxiproxyClient, link: int) -> None:
+    idle = await Conversation.through(link)
+    idle.say(b"x")
+    assert await idle.hear() == b"x"
+    await client.cut(NAME, CutMode.DROP)
+    assert await client.verify(NAME, CutMode.DROP)
+    assert await idle.hear() == b""
+    fresh = await Conversation.through(link)
+    assert await fresh.hear() == b""
+    await client.heal(NAME, CutMode.DROP)
+    after = await Conversation.through(link)
+    after.say(b"y")
+    assert await after.hear() == b"y"
+    for talk in (idle, fresh, after):
+        talk.close()
+
+
+async def test_refuse_ends_and_refuses(client: ToxiproxyClient, link: int) -> None:
+    idle = await Conversation.through(link)
+    idle.say(b"x")
+    assert await idle.hear() == b"x"
+    await client.cut(NAME, CutMode.REFUSE)
+    assert await client.verify(NAME, CutMode.REFUSE)
+    assert await idle.hear() == b""
+    with pytest.raises(ConnectionRefusedError):
+        await Conversation.through(link)
+    await client.heal(NAME, CutMode.REFUSE)
+    after = await Conversation.through(link)
+    after.say(b"y")
+    assert await after.hear() == b"y"
+    for talk in (idle, after):
+        talk.close()
+
+
+async def test_latency_is_added_each_way_changed_and_taken_back(
+    client: ToxiproxyClient, link: int
+) -> None:
+    talk = await Conversation.through(link)
+    loop = asyncio.get_running_loop()
+
+    async def round_trip() -> float:
+        started = loop.time()
+        talk.say(b"x")
+        assert await talk.hear() == b"x"
+        return loop.time() - started
+
+    await client.set_latency(NAME, 60)
+    assert await round_trip() >= 0.120
+    await client.set_latency(NAME, 20)
+    assert 0.040 <= await round_trip() < 0.120
+    await client.set_latency(NAME, 0)
+    await round_trip()  # the first chunk after a change may still meet the old delay
+    assert await round_trip() < 0.040
+    talk.close()
+
+
+async def test_a_change_behind_a_frozen_full_sink_hangs_for_our_time_out_only(
+    tools: dict[str, Path],
+) -> None:
+    """Measured: the server answers 503 after 25 s, and its whole API may hang meanwhile; so it is
+    a server of this test's own. Ours gives up after its time-out and says what to do."""
+    done_reading = asyncio.Event()
+
+    async def never_read(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await done_reading.wait()
+        writer.close()
+
+    sink = await asyncio.start_server(never_read, "127.0.0.1", 0)
+    port, upstream = free_port(), f"127.0.0.1:{sink.sockets[0].getsockname()[1]}"
+    with running_server(tools) as url:
+        async with ToxiproxyClient(url, timeout_s=0.5) as client:
+            await _until_answers(client)
+            await client.populate(
+                [Proxy(name="full", listen=f"127.0.0.1:{port}", upstream=upstream)]
+            )
+            await client.guard("full")
+            _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    while True:
+                        writer.write(bytes(1 << 20))
+                        await writer.drain()
+            with pytest.raises(ToxiproxyUnreachable, match="resume the process"):
+                await client.cut("full", CutMode.HOLD)
+            writer.transport.abort()
+    done_reading.set()
+    sink.close()
+
+
+async def test_refusals_carry_the_servers_words(
+    client: ToxiproxyClient, link: int, echo: int
+) -> None:
+    with pytest.raises(ToxiproxyError, match="proxy not found") as missing:
+        await client.proxy("no such proxy")
+    assert missing.value.status == 404
+    again = Proxy(name=NAME, listen="127.0.0.1:0", upstream=f"127.0.0.1:{echo}")
+    with pytest.raises(ToxiproxyError, match="already exists"):
+        await client.create(again)
+    with pytest.raises(ToxiproxyError, match="already exists"):
+        await client.guard(NAME)
+    taken = Proxy(name="other", listen=f"127.0.0.1:{link}", upstream=f"127.0.0.1:{echo}")
+    with pytest.raises(ToxiproxyError, match="address already in use"):
+        await client.populate([taken])
+    with pytest.raises(InvalidInput):
+        await client.patch_toxic(NAME, "hold_upstream", "bandwidth", {"rate": -1})
+
+
+async def test_names_with_awkward_characters_arrive_whole(
+    client: ToxiproxyClient, echo: int
+) -> None:
+    for name in ("f1>op1.beacon", "a b?c#d", "%3E"):
+        port = free_port()
+        await client.create(
+            Proxy(name=name, listen=f"127.0.0.1:{port}", upstream=f"127.0.0.1:{echo}")
+        )
+        assert (await client.proxy(name)).name == name
+        await client.delete(name)
+    with pytest.raises(InvalidInput, match="slash"):
+        await client.create(Proxy(name="a/b", listen="127.0.0.1:0", upstream=f"127.0.0.1:{echo}"))
+
+
+async def test_the_published_client_reads_what_ours_wrote(
+    client: ToxiproxyClient, link: int
+) -> None:
+    """toxiproxy-python 0.1.1: another author's reading of the same server."""
+    toxiproxy = pytest.importorskip("toxiproxy")
+    host, _, port = client.url.removeprefix("http://").rpartition(":")
+
+    def read() -> tuple[bool, dict[str, tuple[str, dict[str, int], float]]]:
+        reader = toxiproxy.Toxiproxy()
+        reader.update_api_consumer(host, int(port))
+        proxy = reader.get_proxy(NAME)
+        toxics = {t.name: (t.stream, t.attributes, t.toxicity) for t in proxy.toxics().values()}
+        return proxy.enabled, toxics
+
+    await client.add_toxic(
+        NAME,
+        Toxic(
+            name="slow", type="latency", stream="upstream", attributes={"latency": 5, "jitter": 1}
+        ),
+    )
+    await client.cut(NAME, CutMode.HOLD, ["downstream"])
+    enabled, toxics = await asyncio.to_thread(read)
+    assert enabled
+    assert toxics["slow"] == ("upstream", {"latency": 5, "jitter": 1}, 1)
+    assert toxics["hold_downstream"][1] == {"rate": 0}
+    assert toxics["hold_upstream"][1]["rate"] > 0
+    assert {toxics[f"blackhole_{stream}"][2] for stream in STREAMS} == {0}
+    await client.cut(NAME, CutMode.REFUSE)
+    assert (await asyncio.to_thread(read))[0] is False
+
+
+@pytest.mark.docker
+async def test_the_same_server_in_a_container(tools: dict[str, Path]) -> None:
+    """testcontainers starts it from the project's image; its reaper would have to be pulled, so it is off."""
+    from devnet.backends.base import BackendError
+    from devnet.backends.docker import docker_client, ensure_image
+    from devnet.backends.image import APP
+
+    try:
+        engine = docker_client()
+    except BackendError as error:
+        pytest.skip(str(error))
+    tag = ensure_image(engine, tools, REPOSITORY, lambda _line: None)
+    os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
+    from testcontainers.core.container import DockerContainer
+
+    command = f"{APP}/bin/toxiproxy-server -host 0.0.0.0 -port 8474"
+    with DockerContainer(tag).with_command(command).with_exposed_ports(8474) as container:
+        port = container.get_exposed_port(8474)
+        async with ToxiproxyClient(f"http://127.0.0.1:{port}") as client:
+            await _until_answers(client)
+            await client.create(Proxy(name=NAME, listen="127.0.0.1:0", upstream="127.0.0.1:9"))
+            await client.guard(NAME)
+            for mode in CutMode:
+                await client.cut(NAME, mode)
+                assert await client.verify(NAME, mode)
+                await client.heal(NAME, mode)
+                assert await client.verify(NAME, None)
