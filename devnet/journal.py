@@ -14,6 +14,7 @@ from typing import IO, Final
 
 from devnet.checkers import live_checkers
 from devnet.checkers.base import LiveChecker
+from devnet.checkers.expectations import is_sealed_there
 from devnet.clock import now
 from devnet.model.history import (
     Event,
@@ -40,13 +41,14 @@ class JournalFull(RuntimeError):
 class Heights:
     """Newest heights by node, kept up to date record by record so that nobody has to scan."""
 
+    operators: tuple[str, ...]
     decided: dict[str, int] = field(default_factory=dict)
     sealed: dict[str, int] = field(default_factory=dict)
 
     def take(self, event: Event) -> None:
-        # A sealed or imported block is also decided; a follower only imports.
-        if event.kind in (EventKind.SEALED, EventKind.IMPORTED):
+        if is_sealed_there(event, self.operators):
             self.sealed[event.node] = max(event.height, self.sealed.get(event.node, 0))
+        # A sealed or imported block is also decided.
         if event.kind in (EventKind.DECIDED, EventKind.SEALED, EventKind.IMPORTED):
             self.decided[event.node] = max(event.height, self.decided.get(event.node, 0))
 
@@ -77,7 +79,7 @@ class Journal:
         checkers: list[LiveChecker] | None = None,
     ) -> None:
         self.setup = setup
-        self.heights = Heights()
+        self.heights = Heights(operators=setup.operators)
         self.violations: list[Violation] = []
         self.records: list[Record] = []
         self._checkers = live_checkers() if checkers is None else checkers

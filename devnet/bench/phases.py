@@ -6,7 +6,7 @@ execute   until the first `prepared` anywhere: a quorum has executed the block a
 vote      until a quorum reported `decided`
 sign      until a quorum reported `signed` (own partial signature made)
 combine   until the first `sealed`
-publish   until every node, followers too, reported `sealed` or `imported`
+publish   until every operator reported `sealed` and every follower `imported`
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,7 +44,10 @@ def times_of(
     prepared = sorted(first_by_node(mine, {EventKind.PREPARED}).values())
     decided = sorted(first_by_node(mine, {EventKind.DECIDED}, operators).values())
     signed = sorted(first_by_node(mine, {EventKind.SIGNED}).values())
-    seen = first_by_node(mine, {EventKind.SEALED, EventKind.IMPORTED})
+    seen = {
+        **first_by_node(mine, {EventKind.SEALED, EventKind.IMPORTED}, followers),
+        **first_by_node(mine, {EventKind.SEALED}, operators),
+    }
     needed = quorum(len(operators))
     everybody = (*operators, *followers)
     complete = (

@@ -5,7 +5,7 @@ All spans come from the fault receipts (verified to revert requested, and to hea
 plan.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -111,6 +111,16 @@ def _round_violation(event: Event) -> Violation:
         checker=ROUNDS, summary=summary, monotonic=event.monotonic, height=event.height,
         witness=(event,),
     )  # fmt: skip
+
+
+def is_sealed_there(event: Event, operators: Sequence[str]) -> bool:
+    """Whether this event says that its node has the block with its group signature.
+
+    An operator imports what is decided and seals it later; a follower imports only what is sealed.
+    """
+    if event.kind is EventKind.SEALED:
+        return True
+    return event.kind is EventKind.IMPORTED and event.node not in operators
 
 
 def first_sealed(history: History) -> list[Event]:

@@ -11,7 +11,7 @@ from html import escape
 from itertools import pairwise
 from typing import Final
 
-from devnet.checkers.expectations import first_sealed
+from devnet.checkers.expectations import first_sealed, is_sealed_there
 from devnet.model.history import EventKind, FaultReceipt, History
 from devnet.model.verdict import Outcome, Verdict
 from devnet.report.summary import RunSummary, hit_of, target_of
@@ -150,7 +150,7 @@ def _steps(history: History, node: str, start: float) -> list[tuple[float, int]]
     """(moment, height) each time the node's sealed height grew."""
     steps: list[tuple[float, int]] = []
     for event in history.events:
-        if event.node != node or event.kind not in (EventKind.SEALED, EventKind.IMPORTED):
+        if event.node != node or not is_sealed_there(event, history.setup.operators):
             continue
         if event.monotonic >= start and (not steps or event.height > steps[-1][1]):
             steps.append((event.monotonic, event.height))
