@@ -12,6 +12,7 @@ pairs. So a hostile transaction costs a builder its share of the block's time pl
 its round, and no block that holds one is ever decided while n - f voters are honest.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -65,6 +66,11 @@ from dst.mempool.validity import (
 )
 from dst.spec.beacon import Withdrawal
 from dst.spec.primitives import Address
+
+RECURSION_LIMIT: Final = 15_000
+"""Python frames. py-evm wants 12 * 1024 for a full call depth; py_ecc, which it imports, sets
+100,000, and then a hundred kilobytes of `[` end a JSON decoder, and with it the process, by a stack overflow."""
+sys.setrecursionlimit(RECURSION_LIMIT)
 
 OPCODES_BETWEEN_CHECKS: Final = 256
 """At 1 to 10 us an opcode: a check every millisecond or so, for under 0.1 % of the time."""

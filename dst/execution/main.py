@@ -5,6 +5,7 @@ import asyncio
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -80,6 +81,7 @@ def run(config_path: str) -> int:
         return EXIT_BAD_CONFIG
     configure(config.name, config.log_level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    warnings.filterwarnings("ignore", message="SELFDESTRUCT")  # py-evm's, at every use on chain
 
     async def main(stop: asyncio.Event) -> None:
         await serve(path, config, stop)

@@ -1,0 +1,236 @@
+"""The dumb twin: unmodified py-evm imports the blocks that our state, trie and block loop make.
+
+It re-executes each and compares every header field, so one wrong gas unit or trie node fails here.
+"""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rlp
+from eth.chains.base import Chain as StockChain
+from eth.db.atomic import AtomicDB
+from eth.vm.forks.prague import PragueVM
+from eth_account import Account
+
+from dst.execution.chain import ExecutedBlock
+from dst.execution.genesis import PREDEPLOYS
+from dst.execution.header import encode_withdrawal
+from dst.mempool.transaction import Transaction
+from dst.spec import rlp as our_rlp
+from dst.spec.beacon import Withdrawal
+from dst.spec.primitives import Address, Gwei
+from tests.unit.execution.worlds import (
+    ADDRESSES,
+    CHAIN_ID,
+    GENESIS_TIME,
+    GWEI,
+    KEYS,
+    RICH,
+    address_of,
+    make_world,
+    signed,
+)
+
+CONTRACTS = tuple(address_of(0xC0DE00 + number) for number in range(8))
+SEEDS = range(12)
+BLOCKS = 4
+TRANSACTIONS = 12
+
+
+def push(value: int) -> bytes:
+    data = value.to_bytes(max(1, (value.bit_length() + 7) // 8), "big")
+    return bytes([0x5F + len(data)]) + data
+
+
+def word(rng: random.Random) -> int:
+    return rng.choice([0, 1, 2, 3, 0xFF, rng.getrandbits(16), rng.getrandbits(256)])
+
+
+def snippet(rng: random.Random) -> bytes:
+    """A few instructions that leave the stack as it was, and often what they saw in storage."""
+    target = rng.choice([*CONTRACTS, *ADDRESSES, address_of(rng.randrange(1, 12))])
+    address = push(int.from_bytes(target, "big"))
+    keep = push(rng.randrange(6)) + b"\x55"  # sstore(slot, top)
+    call_end = push(rng.choice([0, 700, 30_000, 200_000]))
+    match rng.randrange(13):
+        case 0:
+            return push(word(rng)) + keep
+        case 1:
+            return b"\x5a" + keep  # gas: any difference in gas becomes a difference in state
+        case 2:
+            return push(rng.randrange(6)) + b"\x54" + keep
+        case 3:
+            return address + b"\x31" + keep  # balance
+        case 4:
+            return address + rng.choice([b"\x3b", b"\x3f"]) + keep
+        case 5:
+            value = push(rng.choice([0, 0, 1, 7]))
+            return (
+                push(32)
+                + push(0)
+                + push(32)
+                + push(0)
+                + value
+                + address
+                + call_end
+                + b"\xf1"
+                + keep
+            )
+        case 6:
+            opcode = rng.choice([b"\xf4", b"\xfa"])
+            return push(32) + push(0) + push(4) + push(0) + address + call_end + opcode + keep
+        case 7:
+            topics = rng.randrange(5)
+            return (
+                b"".join(push(word(rng)) for _ in range(topics))
+                + push(40)
+                + push(0)
+                + bytes([0xA0 + topics])
+            )
+        case 8:
+            return push(word(rng)) + push(3) + b"\x5d" + push(3) + b"\x5c" + keep  # transient
+        case 9:  # create: code that stores a byte and returns some code
+            init = rng.choice([b"\x60\x01\x60\x00\x55\x60\x20\x60\x00\xf3", b"\xfe", b"\x33\xff"])
+            return (
+                push(int.from_bytes(init, "big"))
+                + push(0)
+                + b"\x52"
+                + push(len(init))
+                + push(32 - len(init))
+                + push(rng.choice([0, 3]))
+                + b"\xf0"
+                + keep
+            )
+        case 10:
+            return push(rng.randrange(8)) + b"\x40" + keep  # blockhash
+        case 11:
+            return push(64) + push(0) + b"\x20" + keep
+        case _:
+            return rng.choice([b"\x3d" + keep, b"\x48" + keep, b"\x44" + keep, b"\x46" + keep])
+
+
+def program(rng: random.Random) -> bytes:
+    body = b"".join(snippet(rng) for _ in range(rng.randrange(1, 9)))
+    end = rng.choice(
+        [
+            b"\x00",
+            b"\x00",
+            push(32) + push(0) + b"\xf3",
+            push(4) + push(0) + b"\xfd",
+            push(int.from_bytes(rng.choice(ADDRESSES), "big")) + b"\xff",
+            b"\xfe",
+        ]
+    )
+    return body + end
+
+
+def random_transaction(rng: random.Random, key: bytes, nonce: int) -> Transaction:
+    to: Any = rng.choice([*CONTRACTS, *CONTRACTS, rng.choice(ADDRESSES), address_of(0xAA), None])
+    data = rng.randbytes(rng.choice([0, 4, 300]))
+    fields: dict[str, Any] = {
+        "nonce": nonce,
+        "to": to,
+        "value": rng.choice([0, 0, 5]),
+        "gas": 600_000,
+    }
+    if to is None:
+        fields["data"] = rng.choice([program(rng), b"\x60\x20\x60\x00\xf3", b""])
+        fields["to"] = b""
+    else:
+        fields["data"] = data
+    kind = rng.randrange(4)
+    if kind == 0:
+        fields |= {
+            "type": None,
+            "gasPrice": 3 * GWEI,
+            "maxFeePerGas": None,
+            "maxPriorityFeePerGas": None,
+        }
+    elif kind == 1:
+        entry = {"address": Account.from_key(key).address, "storageKeys": ["0x" + "00" * 32]}
+        fields["accessList"] = [entry]
+    elif kind == 2 and to is not None:
+        authority = rng.choice(KEYS)
+        authorization = Account.from_key(authority).sign_authorization(
+            {
+                "chainId": rng.choice([0, CHAIN_ID, 5]),
+                "address": rng.choice([*CONTRACTS, address_of(0)]),
+                "nonce": rng.choice([nonce + 1, 0]),
+            }
+        )
+        fields |= {"type": 4, "authorizationList": [authorization]}
+    return signed(key, **fields)
+
+
+def stock_chain() -> tuple[Any, Any]:
+    def account(balance: int, code: bytes = b"", nonce: int = 0) -> dict[str, Any]:
+        return {"balance": balance, "code": code, "nonce": nonce, "storage": {}}
+
+    state = {bytes(address): account(RICH) for address in ADDRESSES}
+    state |= {bytes(address): account(0, code, 1) for address, code in PREDEPLOYS.items()}
+    cls: Any = StockChain.configure("Stock", vm_configuration=((0, PragueVM),), chain_id=CHAIN_ID)
+    return cls, state
+
+
+def to_stock(block: ExecutedBlock) -> Any:
+    """The block as py-evm reads it from its RLP."""
+    encoded = our_rlp.encode_list(
+        block.header.encode(),
+        our_rlp.encode_list(
+            *[
+                each.raw if each.type_id == 0 else our_rlp.encode_bytes(each.raw)
+                for each in block.transactions
+            ]
+        ),
+        our_rlp.encode_list(),
+        our_rlp.encode_list(*[encode_withdrawal(each) for each in block.withdrawals]),
+    )
+    return rlp.decode(encoded, sedes=PragueVM.get_block_class())
+
+
+@pytest.mark.filterwarnings("ignore:SELFDESTRUCT")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_stock_pyevm_agrees_on_random_blocks(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    codes: dict[Address, bytes] = {address: program(rng) for address in CONTRACTS}
+    world = make_world(tmp_path, codes)
+    cls, state = stock_chain()
+    for address, code in codes.items():
+        state[bytes(address)] = {"balance": 0, "code": code, "nonce": 1, "storage": {}}
+    genesis = {
+        "difficulty": 0,
+        "gas_limit": 10_000_000,
+        "timestamp": GENESIS_TIME,
+        "extra_data": b"",
+        "mix_hash": bytes(32),
+        "nonce": bytes(8),
+        "coinbase": bytes(20),
+        "base_fee_per_gas": GWEI,
+        "parent_beacon_block_root": bytes(32),
+    }
+    stock = cls.from_genesis(AtomicDB(), genesis, state)
+    assert stock.get_canonical_head().hash == world.genesis.header.hash
+
+    for number in range(BLOCKS):
+        reader = world.chain.reader(world.chain.heads.head.state_root)
+        nonces = {
+            key: reader.get_nonce(address) for key, address in zip(KEYS, ADDRESSES, strict=True)
+        }
+        candidates = []
+        for _ in range(TRANSACTIONS):
+            key = rng.choice(KEYS)
+            candidates.append(random_transaction(rng, key, nonces[key]))
+            nonces[key] += 1
+        gift = Withdrawal(
+            index=number,
+            validator_index=0,
+            address=rng.choice([*ADDRESSES, address_of(0xD0), CONTRACTS[0]]),
+            amount=Gwei(rng.choice([0, 1, 10**9])),
+        )
+        block = world.extend(candidates, [gift])
+        assert block.transactions
+        imported = stock.import_block(to_stock(block)).imported_block
+        assert imported.hash == block.hash
+    world.store.close()

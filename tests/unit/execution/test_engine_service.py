@@ -1,0 +1,352 @@
+"""The Engine API's rules, one test a rule; scenarios as in hive's engine simulator."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from dst.apis.engine import (
+    ForkchoiceState,
+    PayloadAttributes,
+    PayloadStatusKind,
+    attributes_to_wire,
+    payload_to_wire,
+)
+from dst.apis.jsonrpc import RpcError
+from dst.execution.chain import payload_of
+from dst.execution.engine_service import EngineService, NewPayload
+from dst.execution.header import Header, payload_of_header
+from dst.execution.payload_builder import BuilderLimits
+from dst.execution.transaction_pool import TransactionPool
+from dst.execution.trie import ordered_root
+from dst.runtime.metrics import Metrics
+from dst.spec.errors import InvalidInput
+from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
+from tests.unit.execution.worlds import (
+    ADDRESSES,
+    KEYS,
+    LIMITS,
+    World,
+    address_of,
+    make_world,
+    signed,
+)
+
+SPINNER = address_of(0x5150)
+SPIN = bytes.fromhex("5b5f56")  # jumpdest push0 jump: burns all its gas, one gas at a time
+ROOT = Hash32(b"\x22" * 32)
+
+
+class Engine:
+    def __init__(self, world: World, worker: ThreadPoolExecutor, limits: BuilderLimits) -> None:
+        self.world = world
+        self.pool = TransactionPool(world.chain, Metrics())
+        self.service = EngineService(world.chain, self.pool, worker, limits, Metrics())
+        self.methods = self.service.methods()
+
+    def add(self, *transactions: Any) -> None:
+        for each in transactions:
+            self.pool.admit(self.pool.examine(each.raw))
+
+    async def point(
+        self, head: Hash32, attributes: PayloadAttributes | None = None, **other: Hash32
+    ) -> tuple[Any, bytes | None]:
+        state = ForkchoiceState(
+            head_block_hash=head,
+            safe_block_hash=other.get("safe", ZERO_HASH),
+            finalized_block_hash=other.get("finalized", ZERO_HASH),
+        )
+        return await self.service.forkchoice_updated(state, attributes)
+
+    async def build(self, **changes: Any) -> Any:
+        head = self.world.chain.heads.head_hash
+        _, payload_id = await self.point(head, self.world.attributes(**changes))
+        assert payload_id is not None
+        return await self.service.get_payload(payload_id)
+
+    async def new_payload(self, payload: Any) -> Any:
+        return await self.service.new_payload(request(payload))
+
+
+def request(payload: Any, requests: tuple[bytes, ...] = ()) -> NewPayload:
+    return NewPayload(payload=payload, parent_beacon_block_root=ROOT, requests=requests)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    world = make_world(tmp_path, {SPINNER: SPIN})
+    with ThreadPoolExecutor(1) as worker:
+        yield Engine(world, worker, LIMITS)
+    world.store.close()
+
+
+def spinning_payload(world: World, salt: int = 0) -> Any:
+    """A payload that takes py-evm seconds, made without executing it: its state root is a guess."""
+    spin = signed(KEYS[0], to=SPINNER, gas=9_000_000, value=salt)
+    header: Header = replace(
+        world.build().block.header, transactions_root=ordered_root([spin.raw]), gas_used=9_000_000
+    )
+    return payload_of_header(header, [spin.raw], ())
+
+
+async def until_running(engine: Engine, count: int = 1) -> None:
+    while engine.service._running is None or engine.service._running.waiting < count:
+        await asyncio.sleep(0)
+
+
+async def test_build_then_import_then_point(engine: Engine) -> None:
+    engine.add(signed(), signed(nonce=1), signed(KEYS[1]))
+    built = await engine.build()
+    assert len(built.payload.transactions) == 3
+    assert built.block_value == 3 * 21_000
+    before = engine.world.chain.heads.head_hash
+    status = await engine.new_payload(built.payload)
+    assert status.status is PayloadStatusKind.VALID
+    assert status.latest_valid_hash == built.payload.block_hash
+    assert engine.world.chain.heads.head_hash == before, "newPayload never moves the head"
+    pointed, payload_id = await engine.point(built.payload.block_hash)
+    assert (pointed.status, payload_id) == (PayloadStatusKind.VALID, None)
+    assert engine.world.chain.heads.head_hash == built.payload.block_hash
+    assert engine.pool.counts() == (0, 0)
+
+
+async def test_own_payload_is_not_executed_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = await engine.build()
+    monkeypatch.setattr(engine.world.chain, "execute", None)
+    assert (await engine.new_payload(built.payload)).status is PayloadStatusKind.VALID
+    assert (await engine.new_payload(built.payload)).status is PayloadStatusKind.VALID
+
+
+async def test_bad_hash(engine: Engine) -> None:
+    payload = replace((await engine.build()).payload, block_hash=Hash32(b"\x01" * 32))
+    status = await engine.new_payload(payload)
+    assert (status.status, status.latest_valid_hash) == (PayloadStatusKind.INVALID, None)
+    assert "blockhash mismatch" in str(status.validation_error)
+
+
+async def test_unknown_parent_is_syncing(engine: Engine) -> None:
+    block = engine.world.build().block
+    header = replace(block.header, parent_hash=Hash32(b"\x07" * 32))
+    status = await engine.new_payload(payload_of_header(header, (), ()))
+    assert (status.status, status.latest_valid_hash) == (PayloadStatusKind.SYNCING, None)
+
+
+async def test_invalid_payload_and_its_descendants(engine: Engine) -> None:
+    genesis = engine.world.chain.genesis_hash
+    block = engine.world.build().block
+    bad = replace(block.header, state_root=Hash32(b"\x05" * 32))
+    status = await engine.new_payload(payload_of_header(bad, (), ()))
+    assert (status.status, status.latest_valid_hash) == (PayloadStatusKind.INVALID, genesis)
+    child = replace(bad, parent_hash=bad.hash, number=2, timestamp=bad.timestamp + 1)
+    status = await engine.new_payload(payload_of_header(child, (), ()))
+    assert (status.status, status.latest_valid_hash) == (PayloadStatusKind.INVALID, genesis)
+    pointed, _ = await engine.point(child.hash)
+    assert pointed.status is PayloadStatusKind.INVALID
+
+
+async def test_unknown_head_is_syncing(engine: Engine) -> None:
+    status, payload_id = await engine.point(Hash32(b"\x01" * 32), engine.world.attributes())
+    assert (status.status, payload_id) == (PayloadStatusKind.SYNCING, None)
+
+
+@pytest.mark.parametrize("name", ["safe", "finalized"])
+async def test_inconsistent_forkchoice_state(engine: Engine, name: str) -> None:
+    """Unknown, or on another branch than the head."""
+    main = engine.world.extend()
+    side = engine.world.build(
+        parent=engine.world.chain.genesis_hash, prev_randao=Hash32(b"\x99" * 32)
+    ).block
+    engine.world.chain.insert(side)
+    for wrong in (side.hash, Hash32(b"\x01" * 32)):
+        with pytest.raises(RpcError) as refused:
+            await engine.point(main.hash, **{name: wrong})
+        assert refused.value.code == -38002
+
+
+async def test_safe_and_finalized_move(engine: Engine) -> None:
+    first, second = engine.world.extend(), engine.world.extend()
+    await engine.point(second.hash, safe=first.hash, finalized=engine.world.chain.genesis_hash)
+    heads = engine.world.chain.heads
+    assert (heads.safe_hash, heads.finalized_hash) == (first.hash, engine.world.chain.genesis_hash)
+
+
+async def test_attributes_must_be_later_than_the_head(engine: Engine) -> None:
+    block = engine.world.extend()
+    with pytest.raises(RpcError) as refused:
+        await engine.point(block.hash, engine.world.attributes(timestamp=block.header.timestamp))
+    assert refused.value.code == -38003
+
+
+async def test_unique_payload_ids(engine: Engine) -> None:
+    head = engine.world.chain.heads.head_hash
+    changes: list[dict[str, Any]] = [
+        {},
+        {"timestamp": 2_000},
+        {"prev_randao": Hash32(b"\x01" * 32)},
+        {"suggested_fee_recipient": address_of(1)},
+        {"parent_beacon_block_root": Hash32(b"\x01" * 32)},
+        {"no_tx_pool": True},
+        {"transactions": (signed().raw,)},
+    ]
+    ids = [(await engine.point(head, engine.world.attributes(**each)))[1] for each in changes]
+    assert len(set(ids)) == len(changes)
+    assert (await engine.point(head, engine.world.attributes()))[1] == ids[0]
+
+
+async def test_unknown_payload(engine: Engine) -> None:
+    with pytest.raises(RpcError) as refused:
+        await engine.service.get_payload(bytes(8))
+    assert refused.value.code == -38001
+
+
+async def test_forced_transactions_come_first_and_invalid_ones_stay_out(engine: Engine) -> None:
+    engine.add(signed(KEYS[1], maxPriorityFeePerGas=10**8))
+    forced = (signed(value=5), signed(nonce=9), signed(nonce=1, value=6))
+    built = await engine.build(transactions=tuple(each.raw for each in forced))
+    included = [forced[0].raw, forced[2].raw]
+    assert list(built.payload.transactions[:2]) == included
+    assert len(built.payload.transactions) == 3
+    alone = await engine.build(transactions=tuple(each.raw for each in forced), no_tx_pool=True)
+    assert list(alone.payload.transactions) == included
+
+
+async def test_forced_transaction_that_is_no_transaction(engine: Engine) -> None:
+    with pytest.raises(RpcError) as refused:
+        await engine.build(transactions=(b"\x02garbage",))
+    assert refused.value.code == -38003
+
+
+async def test_reorg_to_a_sibling_and_back_keeps_indices_and_transactions(engine: Engine) -> None:
+    world, chain = engine.world, engine.world.chain
+    genesis = chain.genesis_hash
+    transaction = signed()
+    engine.add(transaction)
+    first = await engine.build()
+    await engine.new_payload(first.payload)
+    await engine.point(Hash32(first.payload.block_hash))
+    assert chain.location(transaction.hash) == (first.payload.block_hash, 0)
+    side = world.build(parent=genesis, prev_randao=Hash32(b"\x99" * 32)).block
+    await engine.new_payload(payload_of(side))
+    await engine.point(side.hash)
+    assert chain.canonical_hash(1) == side.hash
+    assert chain.location(transaction.hash) is None
+    assert engine.pool.counts() == (1, 0), "what the removed block held waits again"
+    await engine.point(genesis)
+    assert chain.canonical_hash(1) is None
+    await engine.point(Hash32(first.payload.block_hash))
+    assert chain.location(transaction.hash) == (first.payload.block_hash, 0)
+    assert engine.pool.counts() == (0, 0)
+
+
+async def test_newer_payload_aborts_the_running_one(engine: Engine) -> None:
+    slow = asyncio.ensure_future(engine.new_payload(spinning_payload(engine.world)))  # noqa: TID251
+    await until_running(engine)
+    good = engine.world.build().block
+    status = await engine.new_payload(payload_of(good))
+    assert status.status is PayloadStatusKind.VALID
+    assert (await slow).status is PayloadStatusKind.SYNCING
+
+
+async def test_same_payload_joins(engine: Engine) -> None:
+    payload = spinning_payload(engine.world)
+    waiting = [
+        asyncio.ensure_future(engine.new_payload(payload))  # noqa: TID251
+        for _ in range(2)
+    ]
+    await until_running(engine, count=2)
+    waiting[0].cancel()
+    await asyncio.gather(waiting[0], return_exceptions=True)
+    running = engine.service._running
+    assert running is not None
+    assert not running.flag.aborted, "one client is still waiting"
+    waiting[1].cancel()
+    await asyncio.gather(waiting[1], return_exceptions=True)
+    assert running.flag.aborted, "nobody waits any more"
+    assert (await running.future).status is PayloadStatusKind.SYNCING
+
+
+async def test_an_aborted_payload_can_be_asked_again(engine: Engine) -> None:
+    block = engine.world.build([signed()]).block
+    first = asyncio.ensure_future(engine.new_payload(spinning_payload(engine.world)))  # noqa: TID251
+    await until_running(engine)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert (await engine.new_payload(payload_of(block))).status is PayloadStatusKind.VALID
+
+
+async def test_slow_transaction_is_left_out_and_evicted(tmp_path: Path) -> None:
+    world = make_world(tmp_path, {SPINNER: SPIN})
+    limits = BuilderLimits(builder_time_s=0.4, max_block_bytes=524_288)
+    with ThreadPoolExecutor(1) as worker:
+        engine = Engine(world, worker, limits)
+        slow = signed(KEYS[0], to=SPINNER, gas=9_000_000, maxPriorityFeePerGas=10**8)
+        honest = signed(KEYS[1])
+        engine.add(slow, honest)
+        built = await engine.build()
+    assert list(built.payload.transactions) == [honest.raw]
+    assert engine.pool.get(slow.hash) is None
+    assert engine.pool.get(honest.hash) is not None
+    world.store.close()
+
+
+async def test_block_size_is_bounded(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    big = [
+        signed(key, data=b"\x00" * 20_000, gas=300_000, maxPriorityFeePerGas=10**8) for key in KEYS
+    ]
+    limits = BuilderLimits(builder_time_s=30, max_block_bytes=8_192 + 50_000)
+    build = world.build(big, limits=limits)
+    assert len(build.block.transactions) == 2
+    assert build.evicted == ()
+    world.store.close()
+
+
+async def test_wire_shapes(engine: Engine) -> None:
+    """-32602 for a wrong shape, -38003 for wrong attributes, INVALID for blobs."""
+    payload = msgspec.to_builtins(payload_to_wire((await engine.build()).payload))
+    call = engine.methods["engine_newPayloadV4"]
+    root = to_hex(ROOT)
+    for params in (
+        [payload],
+        [{**payload, "blockNumber": "1"}, [], root, []],
+        [payload, [], root, None],
+        [payload, [], root, ["0x01"]],
+        [payload, [], root, ["0x02aa", "0x01aa"]],
+        [payload, [], None, []],
+    ):
+        with pytest.raises((InvalidInput, msgspec.ValidationError)):
+            await call(params)
+    blobs = await call([payload, [to_hex(bytes(32))], root, []])
+    assert blobs.status is PayloadStatusKind.INVALID  # type: ignore[attr-defined]
+    state = {
+        name: to_hex(engine.world.chain.genesis_hash if name == "headBlockHash" else ZERO_HASH)
+        for name in ("headBlockHash", "safeBlockHash", "finalizedBlockHash")
+    }
+    wire = msgspec.to_builtins(attributes_to_wire(engine.world.attributes()))
+    del wire["withdrawals"]
+    with pytest.raises(RpcError) as refused:
+        await engine.methods["engine_forkchoiceUpdatedV3"]([state, wire])
+    assert refused.value.code == -38003
+    with pytest.raises((InvalidInput, msgspec.ValidationError)):
+        await engine.methods["engine_forkchoiceUpdatedV3"]([{**state, "headBlockHash": "0x00"}])
+    capabilities = await engine.methods["engine_exchangeCapabilities"]([["engine_newPayloadV4"]])
+    assert "engine_getPayloadV4" in capabilities  # type: ignore[operator]
+
+
+async def test_pool_follows_the_head(engine: Engine) -> None:
+    engine.add(signed(), signed(nonce=1), signed(nonce=3))
+    assert engine.pool.counts() == (2, 1)
+    built = await engine.build()
+    await engine.new_payload(built.payload)
+    await engine.point(Hash32(built.payload.block_hash))
+    assert engine.pool.counts() == (0, 1)
+    assert engine.pool.pending_nonce(ADDRESSES[0], 2) == 2
+    engine.add(signed(nonce=2))
+    assert engine.pool.counts() == (2, 0)
