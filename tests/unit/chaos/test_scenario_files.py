@@ -183,3 +183,11 @@ def test_no_other_text_is_a_count_or_crashes_the_reader(value: object) -> None:
 def test_any_document_is_read_or_refused_never_a_crash(document: object) -> None:
     with pytest.raises(BadConfig):
         parse_scenario(document)
+
+
+def test_the_example_of_the_documentation_is_a_scenario() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text()
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    scenario = parse_text(example, what="docs/scenarios.md")
+    assert [fault.id for fault in scenario.faults] == ["kill", "split"]
+    jsonschema.validate(yaml.safe_load(example), SCHEMA)
