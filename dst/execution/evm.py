@@ -69,7 +69,8 @@ from dst.spec.primitives import Address
 
 RECURSION_LIMIT: Final = 15_000
 """Python frames. py-evm wants 12 * 1024 for a full call depth; py_ecc, which it imports, sets
-100,000, and then a hundred kilobytes of `[` end a JSON decoder, and with it the process, by a stack overflow."""
+100,000, and then a hundred kilobytes of `[` overflow the stack of a JSON decoder and end the
+process."""
 sys.setrecursionlimit(RECURSION_LIMIT)
 
 OPCODES_BETWEEN_CHECKS: Final = 256
