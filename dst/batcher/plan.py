@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dst.derivation.frame import MAX_BLOCKS, MAX_UNCOMPRESSED_BYTES, encode_frame
+from dst.derivation.frame import MAX_BLOCKS, encode_frame
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock, header_of
 from dst.spec.primitives import BLSSignature
@@ -58,16 +58,9 @@ def split(chain_id: int, blocks: Sequence[BatchBlock]) -> list[bytes]:
 
 
 def _sealed_ends(blocks: Sequence[BatchBlock]) -> list[int]:
-    """Lengths of prefixes that end in a sealed block and are within what one frame may hold."""
-    ends: list[int] = []
-    size = 0
-    for count, block in enumerate(blocks[:MAX_BLOCKS], start=1):
-        size += 4 + len(block.message)
-        if size > MAX_UNCOMPRESSED_BYTES and ends:
-            break
-        if block.signature is not None:
-            ends.append(count)
-    return ends
+    """Lengths of prefixes that end in a sealed block and are within what one seal may cover."""
+    numbered = enumerate(blocks[:MAX_BLOCKS], start=1)
+    return [count for count, block in numbered if block.signature is not None]
 
 
 def _largest_frame(

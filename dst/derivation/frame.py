@@ -28,12 +28,14 @@ HEADER_BYTES: Final = 112
 """SSZ of BeaconBlockHeader: two uint64 and three roots."""
 SIGNATURE_BYTES: Final = 96
 FIXED_BYTES: Final = 1 + 8 + 4 + HEADER_BYTES + SIGNATURE_BYTES
-MAX_UNCOMPRESSED_BYTES: Final = 8 * 2**20
-"""Sixteen blocks of the largest size; a batch of more is split by its poster."""
 MAX_UNSEALED_RUN: Final = 64
 """A sealed block covers at most this many ancestors that carry no signature of their own."""
 MAX_BLOCKS: Final = MAX_UNSEALED_RUN + 1
 """So a batch, which carries one signature, has at most the sealed block and what it may cover."""
+MAX_BLOCK_BYTES: Final = 524_288
+"""The most that a chain's `max_block_bytes` may be."""
+MAX_UNCOMPRESSED_BYTES: Final = MAX_BLOCKS * (4 + MAX_BLOCK_BYTES)
+"""34 MiB: a seal that covers 64 blocks of the largest size can still be posted."""
 COMPRESSION_LEVEL: Final = 6
 
 VerifySignature: TypeAlias = Callable[[Root, BLSSignature], bool]

@@ -126,7 +126,7 @@ class Importer:
         if candidate.block.parent_root != head.root:
             raise InvalidInput(f"block {candidate.height} does not extend our head {head.height}")
         judgement = await judge_deterministic(
-            self._lock, self._l1, head.block, candidate.block, l1_optional=True
+            self._lock, self._l1, head, candidate.block, l1_optional=True
         )
         if isinstance(judgement, Broken):
             raise InvalidInput(f"sealed block {candidate.height}: {judgement.reason}")

@@ -24,7 +24,7 @@ from dst.rollup.importer import Candidate
 from dst.rollup.origins import Broken, Unknown, judge_deterministic
 from dst.rollup.store import StoredBlock
 from dst.rollup.trust import CertificateVerifier, VerifySeal
-from dst.rollup.wrapping import build_attributes, origin_of, wrap
+from dst.rollup.wrapping import build_attributes, decode_block, origin_of, wrap
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec import rules, ssz
@@ -113,7 +113,7 @@ class Operator:
     ) -> ValidateResult:
         """Judge a proposal. HOLD: not yet, ask again; a deadline that passes is a HOLD too."""
         self._halting.require_moving()
-        block = ssz.decode(BeaconBlock, data)
+        block, root = decode_block(data)
         try:
             async with asyncio.timeout(None if deadline_ms is None else deadline_ms / 1000):
                 result = await self._judge(block, justified=justified)
@@ -127,7 +127,7 @@ class Operator:
                 EventKind.REFUSED,
                 height=Height(block.body.execution_payload.block_number),
                 round_=round_,
-                root=ssz.hash_tree_root(block),
+                root=root,
                 slot=block.slot,
                 reason=result.reason,
             )
@@ -140,7 +140,7 @@ class Operator:
             return ValidateResult(Verdict.INVALID, f"height {height} is decided already")
         if height > head.height + 1:
             return ValidateResult(Verdict.HOLD, f"decided head is {head.height} here")
-        judgement = await judge_deterministic(self._lock, self._l1, head.block, block)
+        judgement = await judge_deterministic(self._lock, self._l1, head, block)
         if isinstance(judgement, Broken):
             return ValidateResult(Verdict.INVALID, judgement.reason)
         if isinstance(judgement, Unknown):
@@ -186,8 +186,7 @@ class Operator:
 
         Raises: InvalidInput for a bad certificate; OutOfOrder; ResetRequired; Unavailable.
         """
-        block = ssz.decode(BeaconBlock, decided.block)
-        root = ssz.hash_tree_root(block)
+        block, root = decode_block(decided.block)
         height = Height(block.body.execution_payload.block_number)
         if decided.certificate.height != height:
             raise InvalidInput("certificate: it decides another height than the block's")
@@ -249,8 +248,7 @@ class Operator:
         Raises: InvalidInput for a bad signature or another block; Unavailable when the height is
         not decided here yet.
         """
-        block = ssz.decode(BeaconBlock, wire.message)
-        root = ssz.hash_tree_root(block)
+        block, root = decode_block(wire.message)
         if not self._verify_seal(root, wire.signature):
             raise InvalidInput("the group key did not sign this block")
         height = Height(block.body.execution_payload.block_number)

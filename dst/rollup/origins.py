@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from dst.l1.source import L1Source
+from dst.rollup.chain import Head
 from dst.spec.beacon import BeaconBlock, Eth1Data
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import Unavailable
@@ -30,7 +31,7 @@ Judgement: TypeAlias = Broken | Unknown | None
 async def judge_deterministic(
     lock: ClusterLock,
     l1: L1Source,
-    parent: BeaconBlock,
+    parent: Head,
     block: BeaconBlock,
     *,
     l1_optional: bool = False,
@@ -43,7 +44,7 @@ async def judge_deterministic(
     Raises: Unavailable while L1 cannot be asked for an origin not seen before.
     """
     times: list[int] = []
-    for origin in (block.body.eth1_data, parent.body.eth1_data):
+    for origin in (block.body.eth1_data, parent.block.body.eth1_data):
         try:
             found = await _origin_time(l1, origin)
         except Unavailable:
@@ -56,7 +57,9 @@ async def judge_deterministic(
     origin_time, parent_origin_time = times
     if l1_optional:
         parent_origin_time = min(times)
-    reason = check_deterministic(lock, parent, block, origin_time, parent_origin_time)
+    reason = check_deterministic(
+        lock, parent.block, block, origin_time, parent_origin_time, parent_root=parent.root
+    )
     return None if reason is None else Broken(reason=reason)
 
 

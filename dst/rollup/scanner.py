@@ -168,23 +168,21 @@ class InboxScanner:
             return None
 
     def move_heads(self) -> None:
-        """Recompute safe and finalized from the batches found and the blocks held."""
-        chain = self._chain
-        chain.safe_height = self._height_of(chain.store.newest_batch())
+        """Recompute safe and finalized from the batches found that end in a block held here."""
+        chain, store = self._chain, self._chain.store
+        held = chain.head.height
+        chain.safe_height = self._height_of(store.newest_batch(up_to_height=held))
         before = chain.finalized_height
-        finalized = self._height_of(chain.store.newest_batch(self._l1.finalized_number))
-        chain.finalized_height = max(before, finalized)
+        finalized = store.newest_batch(up_to_l1=self._l1.finalized_number, up_to_height=held)
+        chain.finalized_height = max(before, self._height_of(finalized))
         if chain.finalized_height > before:
             self._tell_finalized(chain.finalized_height)
 
     def _height_of(self, batch: StoredBatch | None) -> Height:
-        """Of the last block found on L1 that this node holds too; lower while it lags behind L1."""
-        if batch is None:
+        """Of a batch's last block, when this node holds the same one."""
+        if batch is None or self._chain.root_at(batch.last_height) != batch.last_root:
             return Height(0)
-        if batch.last_height > self._chain.head.height:
-            return self._chain.safe_height
-        is_ours = self._chain.root_at(batch.last_height) == batch.last_root
-        return batch.last_height if is_ours else self._chain.safe_height
+        return batch.last_height
 
     def _tell_finalized(self, height: Height) -> None:
         stored = self._chain.store.by_height(height)

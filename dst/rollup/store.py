@@ -19,6 +19,8 @@ SCANNED_KEPT: Final = 1024
 """L1 block hashes kept behind the scan cursor: how deep a reorg the scanner can walk back without
 starting over."""
 
+_NO_LIMIT: Final = 2**62
+
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS blocks (
   height INTEGER PRIMARY KEY, slot INTEGER NOT NULL UNIQUE, root BLOB NOT NULL UNIQUE,
@@ -158,12 +160,14 @@ class Store:
         ).fetchone()
         return None if row is None else (row[0], Hash32(row[1]))
 
-    def newest_batch(self, up_to_l1: int | None = None) -> StoredBatch | None:
-        """The last batch found, in L1 blocks up to a number when given."""
+    def newest_batch(
+        self, *, up_to_l1: int = _NO_LIMIT, up_to_height: int = _NO_LIMIT
+    ) -> StoredBatch | None:
+        """The last batch found, in L1 blocks and of L2 heights up to a number when given."""
         row = self._db.execute(
-            "SELECT * FROM batches WHERE l1_number <= ? "
+            "SELECT * FROM batches WHERE l1_number <= ? AND last_height <= ? "
             "ORDER BY l1_number DESC, position DESC LIMIT 1",
-            (2**62 if up_to_l1 is None else up_to_l1,),
+            (up_to_l1, up_to_height),
         ).fetchone()
         if row is None:
             return None

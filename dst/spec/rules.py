@@ -130,16 +130,21 @@ def check_deterministic(
     block: BeaconBlock,
     origin_time: int,
     parent_origin_time: int,
+    *,
+    parent_root: Root | None = None,
 ) -> str | None:
     """The first rule that `block` breaks on `parent`, in words, or None.
 
     Args:
         origin_time, parent_origin_time: unix seconds of the L1 blocks that both name as origin
         (found by hash).
+        parent_root: root of `parent`, from whoever knows it already: hashing a full block takes
+        tens of milliseconds.
     """
     chain = lock.chain
+    root = hash_tree_root(parent) if parent_root is None else parent_root
     return (
-        _first_broken(_wrapper_rules(chain, parent, block))
+        _first_broken(_wrapper_rules(chain, parent, root, block))
         or _first_broken(_payload_rules(chain, parent, block))
         or _first_broken(_origin_rules(chain, parent, block, origin_time, parent_origin_time))
         or _first_broken(_content_rules(lock, block))
@@ -153,11 +158,13 @@ def _first_broken(rules: _Rules) -> str | None:
     return next((complaint for holds, complaint in rules if not holds), None)
 
 
-def _wrapper_rules(chain: ChainConfig, parent: BeaconBlock, block: BeaconBlock) -> _Rules:
+def _wrapper_rules(
+    chain: ChainConfig, parent: BeaconBlock, parent_root: Root, block: BeaconBlock
+) -> _Rules:
     body = block.body
     yield block.slot > parent.slot, f"slot {block.slot} is not after the parent's {parent.slot}"
     yield block.proposer_index == PROPOSER_INDEX, "proposer_index is not 0"
-    yield block.parent_root == hash_tree_root(parent), "parent_root is not the decided parent"
+    yield block.parent_root == parent_root, "parent_root is not the decided parent"
     yield body.randao_reveal == G2_POINT_AT_INFINITY, "randao_reveal is not the point at infinity"
     yield body.graffiti == chain.graffiti, "graffiti differs from the chain's constant"
     yield body.sync_aggregate == SyncAggregate(), "sync_aggregate is not empty"
