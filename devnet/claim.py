@@ -28,7 +28,8 @@ MADE_BY_A_NETWORK: Final = (
 )
 """What tear-down removes; `logs/` stays for the reader, `runs/` belongs to scenarios."""
 SUPERVISOR_LOG: Final = "devnet.log"
-"""In `logs/`: what a detached harness says; it is open before the folder is set up, so that stays."""
+"""In `logs/`: what a detached harness says; it is open before the folder is set up, so that
+stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ def is_claimed(directory: Path) -> bool:
 
 @contextmanager
 def claim(directory: Path, backend: str) -> Iterator[str]:
-    """Own the folder while the block runs; yields the network's identifier. The folder is set up fresh.
+    """Own the folder while the block runs; yields the network's identifier. The folder is set up
+    fresh.
 
     Raises: BadConfig when another harness runs there, or when the folder holds something else.
     """
@@ -78,8 +80,8 @@ def claim(directory: Path, backend: str) -> Iterator[str]:
     with handle:
         if not _try_lock(handle):
             raise BadConfig(
-                f"a devnet already runs in {directory}: see `devnet status`, end it with `devnet down`, "
-                "or choose another --dir (and --port-offset)"
+                f"a devnet already runs in {directory}: see `devnet status`, end it with "
+                "`devnet down`, or choose another --dir (and --port-offset)"
             )
         remove_leftovers(directory)
         identifier = secrets.token_hex(4)
@@ -105,7 +107,8 @@ def refuse_foreign(directory: Path) -> None:
     )
     if foreign and read_mark(directory) is None:
         raise BadConfig(
-            f"{directory} holds other things ({sorted(foreign)[0]}) and is not a devnet's folder; choose another --dir"
+            f"{directory} holds other things ({sorted(foreign)[0]}) and is not a devnet's folder; "
+            "choose another --dir"
         )
 
 
@@ -129,7 +132,8 @@ def _set_up(directory: Path, identifier: str, backend: str) -> None:
 
 
 def remove_leftovers(directory: Path) -> list[str]:
-    """Kill and remove what a dead harness of this folder left: its processes, its containers. Returns their names.
+    """Kill and remove what a dead harness of this folder left: its processes, its containers.
+    Returns their names.
 
     Raises: BackendError when containers are left and no Docker daemon answers.
     """

@@ -1,6 +1,8 @@
-"""The `devnet` command: flags in, exit code out. Everything heavy is imported by the command that needs it.
+"""The `devnet` command: flags in, exit code out. Everything heavy is imported by the command that
+needs it.
 
-Exit codes: 0 done or asked to stop, 1 a checker fired, 2 a wrong flag, 3 could not start or no network.
+Exit codes: 0 done or asked to stop, 1 a checker fired, 2 a wrong flag, 3 could not start or no
+network.
 """
 
 import argparse
@@ -15,7 +17,10 @@ from dst.spec.errors import DstError
 EXIT_FAILED: Final = 3
 DEFAULT_DIR: Final = ".devnet"
 
-_ABOUT: Final = "A local network of a distributed sequencer: an L1, n operators and a follower, every link through Toxiproxy."
+_ABOUT: Final = (
+    "A local network of a distributed sequencer: an L1, n operators and a follower, every link "
+    "through Toxiproxy."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,9 +76,9 @@ def _add_up(commands: _Commands) -> None:
     up = commands.add_parser(
         "up",
         help="start a network and watch it until Ctrl-C",
-        description="Start a network. On a terminal: a live board until Ctrl-C, then everything is removed but the "
-        "logs. Without a terminal: the descriptor's path, then a line a block. Exit codes: 0 asked to stop, 1 a "
-        "checker fired, 3 could not start.",
+        description="Start a network. On a terminal: a live board until Ctrl-C, then everything is "
+        "removed but the logs. Without a terminal: the descriptor's path, then a line a block. "
+        "Exit codes: 0 asked to stop, 1 a checker fired, 3 could not start.",
     )
     up.add_argument(
         "-d", "--detach", action="store_true", help="return once every node has a sealed block"
@@ -148,7 +153,8 @@ def _add_logs(commands: _Commands) -> None:
 def _add_verify(commands: _Commands) -> None:
     verify = commands.add_parser(
         "verify",
-        help="prove that every link of the running network is its proxy (cuts each operator off in turn)",
+        help="prove that every link of the running network is its proxy; cuts each operator off "
+        "in turn",
     )
     _add_dir(verify)
     verify.set_defaults(call=_verify)
@@ -195,7 +201,7 @@ def _down(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from devnet.status import show_status
 
-    return show_status(arguments.dir, as_json=arguments.json)
+    return show_status(arguments.dir.resolve(), as_json=arguments.json)
 
 
 def _logs(arguments: argparse.Namespace) -> int:
@@ -210,7 +216,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     from devnet.network import attached
 
     async def prove() -> None:
-        async with attached(arguments.dir) as network:
+        async with attached(arguments.dir.resolve()) as network:
             for line in await network.proof.full():
                 print(line)
 

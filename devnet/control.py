@@ -1,8 +1,10 @@
-"""The supervisor's control socket: another process of the same user asks the running network's backend.
+"""The supervisor's control socket: another process of the same user asks the running network's
+backend.
 
-A scenario that uses a running network must not start processes itself: they would die with the scenario, and the
-supervisor would take an intended kill for a crash. One JSON object a line, each answered by one; a Unix socket of mode
-0600. `RemoteBackend` speaks it and is a Backend like the others.
+A scenario that uses a running network must not start processes itself: they would die with the
+scenario, and the supervisor would take an intended kill for a crash. One JSON object a line, each
+answered by one; a Unix socket of mode 0600. `RemoteBackend` speaks it and is a Backend like the
+others.
 """
 
 import asyncio
@@ -27,7 +29,8 @@ LONGEST_SOCKET_PATH: Final = 100
 
 
 def socket_path(directory: Path) -> Path:
-    """In the network's folder, or in the temporary folder where that path would be too long for a socket."""
+    """In the network's folder, or in the temporary folder where that path would be too long for a
+    socket."""
     path = directory / "run" / "control.sock"
     if len(bytes(path)) <= LONGEST_SOCKET_PATH:
         return path

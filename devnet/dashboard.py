@@ -1,6 +1,8 @@
-"""The board of a running network: what the event streams tell, as a table on a terminal or a line a block elsewhere.
+"""The board of a running network: what the event streams tell, as a table on a terminal or a line a
+block elsewhere.
 
-`Board` is fed records and knows nothing of terminals; `table_of` and `line_of` only show what it holds.
+`Board` is fed records and knows nothing of terminals; `table_of` and `line_of` only show what it
+holds.
 """
 
 from collections.abc import Mapping
@@ -43,7 +45,8 @@ class Block:
 
 @dataclass
 class Board:
-    """State of a network by its events. Heights only grow: a node that starts anew repeats old news."""
+    """State of a network by its events. Heights only grow: a node that starts anew repeats old
+    news."""
 
     operators: tuple[str, ...]
     followers: tuple[str, ...]
@@ -119,8 +122,8 @@ def line_of(block: Block) -> str:
     gap = "-" if block.gap_s is None else f"{block.gap_s:.2f} s"
     slot = "-" if block.slot is None else str(block.slot)
     return (
-        f"block {block.height}  slot {slot}  leader {block.leader}  round {block.round}  gap {gap}  "
-        f"{block.root[:18]}"
+        f"block {block.height}  slot {slot}  leader {block.leader}  round {block.round}  "
+        f"gap {gap}  {block.root[:18]}"
     )
 
 

@@ -1,4 +1,5 @@
-"""Networks that outlive the command: start a supervisor in a session of its own, and end the one of a folder."""
+"""Networks that outlive the command: start a supervisor in a session of its own, and end the one of
+a folder."""
 
 import os
 import signal
@@ -25,11 +26,13 @@ _SOURCE: Final = Path(__file__).parents[1]
 
 
 def start_detached(directory: Path, words: list[str]) -> int:
-    """Run the supervisor until the network is up; returns its exit code when it ends before. Its words are shown."""
+    """Run the supervisor until the network is up; returns its exit code when it ends before. Its
+    words are shown."""
     refuse_foreign(directory)
     if is_claimed(directory):
         raise BadConfig(
-            f"a devnet already runs in {directory}: see `devnet status`, or end it with `devnet down`"
+            f"a devnet already runs in {directory}: see `devnet status`, or end it with "
+            "`devnet down`"
         )
     (directory / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
     log_path = directory / "logs" / SUPERVISOR_LOG
@@ -74,7 +77,8 @@ def _wait_until_up(directory: Path, supervisor: "subprocess.Popen[bytes]", log_p
 
 
 def take_down(directory: Path) -> int:
-    """End the supervisor of this folder, then remove whatever is left of a network there; and nothing else."""
+    """End the supervisor of this folder, then remove whatever is left of a network there; and
+    nothing else."""
     mark = read_mark(directory)
     if mark is None:
         print(f"no devnet in {directory}")
@@ -97,6 +101,7 @@ def _wait_until_free(directory: Path) -> None:
     while is_claimed(directory):
         if time.monotonic() > deadline:
             raise BadConfig(
-                f"the harness in {directory} does not end; see {directory / 'logs' / SUPERVISOR_LOG}"
+                f"the harness in {directory} does not end; "
+                f"see {directory / 'logs' / SUPERVISOR_LOG}"
             )
         time.sleep(POLL_S)

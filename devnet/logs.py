@@ -1,4 +1,5 @@
-"""`devnet logs`: the files under DIR/logs, merged by the order they are read, each line named when there are several."""
+"""`devnet logs`: the files under DIR/logs, merged by the order they are read, each line named when
+there are several."""
 
 import time
 from pathlib import Path

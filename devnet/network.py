@@ -1,7 +1,9 @@
-"""Bring a network up and take it down: the order of things, and nothing that one of them does by itself.
+"""Bring a network up and take it down: the order of things, and nothing that one of them does by
+itself.
 
-tools -> folder claimed, ports free -> Toxiproxies and anvil -> L1 block 0 -> keys dealt, configs written, proxies set
--> all roles at once -> first sealed block on every node -> proof -> network.json
+tools -> folder claimed, ports free -> Toxiproxies and anvil -> L1 block 0 -> keys dealt, configs
+written, proxies set -> all roles at once -> first sealed block on every node -> proof ->
+network.json
 """
 
 import asyncio
@@ -49,6 +51,7 @@ class NetworkOptions:
     """What a user may choose. `backend` None: docker when a daemon answers, else process."""
 
     directory: Path
+    """Absolute: programs run with it as their working directory."""
     operators: int = 4
     followers: int = 1
     l1_follower: bool = False
@@ -63,7 +66,8 @@ class NetworkOptions:
 
 @dataclass
 class Network:
-    """A running network: descriptor, keys' public side, and the two planes on which faults are injected."""
+    """A running network: descriptor, keys' public side, and the two planes on which faults are
+    injected."""
 
     directory: Path
     descriptor: Descriptor
@@ -97,7 +101,8 @@ class Network:
 
 
 def choose_backend(wanted: str | None) -> str:
-    """Docker when a daemon answers. Raises: BackendError when docker was asked for by name and does not."""
+    """Docker when a daemon answers. Raises: BackendError when docker was asked for by name and does
+    not."""
     if wanted == "process":
         return "process"
     from devnet.backends.docker import daemon_answers, docker_client
@@ -112,10 +117,11 @@ def choose_backend(wanted: str | None) -> str:
 async def running(options: NetworkOptions, say: Say, on_crash: OnCrash) -> AsyncIterator[Network]:
     """A network of our own, up inside the block; afterwards nothing of it is left but `logs/`.
 
-    Raises: BadConfig, ToolMissing, BackendError, StartFailed, ProofFailed: all DstError, for a person.
+    Raises: BadConfig, ToolMissing, BackendError, StartFailed, ProofFailed: all DstError, for a
+    person.
     """
     started = time.monotonic()
-    directory = options.directory.resolve()
+    directory = options.directory
     topology = _topology_of(options)
     tools = await asyncio.to_thread(ensure_all)
     kind = await asyncio.to_thread(choose_backend, options.backend)
@@ -136,8 +142,8 @@ def _why(kind: str) -> str:
 
 @asynccontextmanager
 async def attached(directory: Path) -> AsyncIterator[Network]:
-    """A network that another process runs. Raises: BadConfig when none does."""
-    directory = directory.resolve()
+    """A network that another process runs in an absolute `directory`. Raises: BadConfig when none
+    does."""
     if not is_claimed(directory) and read_mark(directory) is not None:
         raise BadConfig(f"the network in {directory} lost its harness; clean up with `devnet down`")
     descriptor = read_descriptor(directory)
@@ -315,7 +321,8 @@ class _Start:
         )
 
     async def _first_block(self, session: aiohttp.ClientSession) -> None:
-        """Until every node has a sealed block; one that rebuilds from L1 waits for a batch, so it is not waited for."""
+        """Until every node has a sealed block; one that rebuilds from L1 waits for a batch, so it
+        is not waited for."""
         nodes = [
             n
             for n in (*self.topology.operator_names, *self.topology.follower_names)
@@ -341,7 +348,8 @@ class _Start:
     def _why_no_block(self, waiting: dict[str, str]) -> str:
         seen = "; ".join(f"{node}: {what}" for node, what in waiting.items())
         first = next(iter(waiting))
-        return f"no sealed block after {FIRST_BLOCK_TIMEOUT_S:.0f} s ({seen}); {self._logs_of(f'{first}.rollup')}"
+        logs = self._logs_of(f"{first}.rollup")
+        return f"no sealed block after {FIRST_BLOCK_TIMEOUT_S:.0f} s ({seen}); {logs}"
 
     def _stop_if_crashed(self) -> None:
         for name, detail in self.crashed.items():
@@ -384,6 +392,6 @@ def check_ports_free(topology: Topology, backend: str) -> None:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
                 raise BadConfig(
-                    f"port {port} of 127.0.0.1 ({use}) is taken ({error.strerror}): end what uses it "
-                    "(`devnet down` if it is a devnet), or shift all ports with --port-offset 2000"
+                    f"port {port} of 127.0.0.1 ({use}) is taken ({error.strerror}): end what "
+                    "uses it (`devnet down` if it is a devnet), or shift all ports with --port-offset 2000"
                 ) from error

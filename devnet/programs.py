@@ -1,7 +1,9 @@
-"""Every program of a network: what it runs, what it may read and write, and its configuration file. Pure but for writing.
+"""Every program of a network: what it runs, what it may read and write, and its configuration file.
+Pure but for writing.
 
-Layout of a network's folder: `cluster/` (dealt keys, lock, genesis), `nodes/POD/ROLE/` (config.json and data/), `logs/`,
-`run/` (pid files, control socket), `network.json`. A container sees only what its program names here.
+Layout of a network's folder: `cluster/` (dealt keys, lock, genesis), `nodes/POD/ROLE/` (config.json
+and data/), `logs/`, `run/` (pid files, control socket), `network.json`. A container sees only what
+its program names here.
 """
 
 import json
@@ -20,7 +22,8 @@ L1_CHAIN_ID: Final = 900
 L2_CHAIN_ID: Final = 901
 L1_BLOCK_SECONDS: Final = 2
 _UP: Final = "../../.."
-"""From nodes/POD/ROLE/config.json to the network's folder: role configs hold paths relative to their own file."""
+"""From nodes/POD/ROLE/config.json to the network's folder: role configs hold paths relative to
+their own file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class Plan:
         ]
 
     def _toxiproxy(self, pod: Pod) -> Program:
-        """In a pod the control port listens on the management network only; its launcher fills the address in."""
+        """In a pod the control port listens on the management network only; its launcher fills the
+        address in."""
         host = "@management" if self.backend == "docker" else "127.0.0.1"
         return Program(
             name=f"{pod.name}.{Role.TOXIPROXY}",
@@ -164,7 +168,8 @@ class Plan:
         }
 
     def _address(self, link: Link) -> str:
-        """How the dialling pod reaches the link's listener: by the pod's name on the mesh, or side by side."""
+        """How the dialling pod reaches the link's listener: by the pod's name on the mesh, or side
+        by side."""
         other_pod = self.backend == "docker" and not link.is_inside_pod
         return f"{link.target if other_pod else '127.0.0.1'}:{link.listen_port}"
 
@@ -221,7 +226,8 @@ def _role(pod: Pod, role: Role) -> Program:
 
 
 def write_configs(directory: Path, plan: Plan) -> None:
-    """Role configs, and the secrets that only a devnet needs: batcher keys and the followers' Engine API tokens."""
+    """Role configs, and the secrets that only a devnet needs: batcher keys and the followers'
+    Engine API tokens."""
     for name, config in plan.configs.items():
         pod, _, role = name.partition(".")
         home = directory / "nodes" / pod / role

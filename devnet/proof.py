@@ -1,9 +1,9 @@
 """The start-up proof: every link really is its proxy (design section 7).
 
 Structure (docker): no service port and no control port of a pod answers from another pod.
-Behaviour (both backends): every connection in the kernel's table that ends at a service port has the pod's Toxiproxy
-as its peer; and with all proxies of an operator off, every one of its links is down, as its ends report and as the
-kernel's table shows.
+Behaviour (both backends): every connection in the kernel's table that ends at a service port has
+the pod's Toxiproxy as its peer; and with all proxies of an operator off, every one of its links is
+down, as its ends report and as the kernel's table shows.
 """
 
 import asyncio
@@ -44,6 +44,9 @@ while waiting.get_map() and time.monotonic() < end:
 print(json.dumps(open_))
 """
 """Tries all addresses at once from inside a pod and prints those that accept."""
+
+
+_SURVEY_SCRIPT: Final = Path(sockets.__file__).read_text()
 
 
 class ProofFailed(DstError):
@@ -89,7 +92,8 @@ class Proof:
         return "kernel's table: every connection to a service port comes from its Toxiproxy"
 
     async def structure(self) -> str:
-        """Try every service and control port of every other pod, on both of its addresses, from each pod."""
+        """Try every service and control port of every other pod, on both of its addresses, from
+        each pod."""
         where = {
             pod.name: await self._in_docker("pod_addresses", pod.name) for pod in self.topology.pods
         }
@@ -100,7 +104,8 @@ class Proof:
         return "structure: no service or control port answers from another pod"
 
     async def isolate(self, operator: str) -> str:
-        """All proxies of an operator off: every one of its links must be down; then on: all up again."""
+        """All proxies of an operator off: every one of its links must be down; then on: all up
+        again."""
         links = self.topology.links_of(operator)
         await self.mesh.cut(links, CutMode.REFUSE)
         try:
@@ -112,7 +117,7 @@ class Proof:
         await self._until(
             lambda: self._still_down(links), UP_TIMEOUT_S, f"proxies of {operator} on, yet down"
         )
-        return f"behaviour: all {len(links)} links of {operator} go down with their proxies and come back"
+        return f"behaviour: the {len(links)} links of {operator} go down and up with their proxies"
 
     # ------------------------------------------------------------------------------------- looking
 
@@ -155,9 +160,8 @@ class Proof:
     async def _survey(self, pod: Pod) -> dict[str, Any]:
         ports = [pod.port(service) for service in pod.services]
         if self.backend == "docker":
-            script = Path(sockets.__file__).read_text()
             answer = await self._in_docker(
-                "run_in_pod", pod.name, script, "1", *(str(port) for port in ports)
+                "run_in_pod", pod.name, _SURVEY_SCRIPT, "1", *(str(port) for port in ports)
             )
             found: dict[str, Any] = json.loads(answer)
             return found

@@ -1,6 +1,8 @@
-"""The kernel's own table of TCP connections: who ends where. Linux; stdlib only, because it also runs inside pods.
+"""The kernel's own table of TCP connections: who ends where. Linux; stdlib only, because it also
+runs inside pods.
 
-Printed as JSON when run as a script: `python sockets.py PID PORT...` for one process and the service ports of its pod.
+Printed as JSON when run as a script: `python sockets.py PID PORT...` for one process and the
+service ports of its pod.
 """
 
 import json
@@ -14,7 +16,8 @@ LISTEN = 10
 
 
 class Row(NamedTuple):
-    """One line of /proc/net/tcp: ports, state, and the socket's inode (0 when no process holds it any more)."""
+    """One line of /proc/net/tcp: ports, state, and the socket's inode (0 when no process holds it
+    any more)."""
 
     local_port: int
     remote_port: int
@@ -32,7 +35,8 @@ def read_table() -> list[Row]:
 
 
 def parse_row(line: str) -> Row:
-    """`sl local remote st tx:rx tr:when retr uid timeout inode`, addresses as hex `ADDRESS:PORT`."""
+    """`sl local remote st tx:rx tr:when retr uid timeout inode`, addresses as hex
+    `ADDRESS:PORT`."""
     fields = line.split()
     ports = [int(address.rpartition(":")[2], 16) for address in fields[1:3]]
     return Row(ports[0], ports[1], int(fields[3], 16), int(fields[9]))
@@ -75,7 +79,8 @@ def established_at(table: list[Row]) -> dict[int, int]:
 def survey(pid: int, service_ports: set[int]) -> dict[str, object]:
     """What the proof asks of one pod: strangers at its services, and connections by local port.
 
-    A connection may be opened between the two readings, so a stranger counts only when it is one twice.
+    A connection may be opened between the two readings, so a stranger counts only when it is one
+    twice.
     """
     first = strangers(read_table(), sockets_of(pid), service_ports)
     table = read_table()

@@ -13,7 +13,8 @@ from devnet.network import Network, attached, read_status
 
 
 def show_status(directory: Path, *, as_json: bool) -> int:
-    """Print what the nodes, the backend and the Toxiproxies say. Raises: BadConfig when no network runs there."""
+    """Print what the nodes, the backend and the Toxiproxies say. Raises: BadConfig when no network
+    runs there."""
     facts = asyncio.run(_collect(directory))
     if as_json:
         print(msgspec.json.encode(facts).decode())

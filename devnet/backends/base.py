@@ -1,4 +1,5 @@
-"""What the harness needs of a backend, and how a program is described to it. Faults go through here on both backends."""
+"""What the harness needs of a backend, and how a program is described to it. Faults go through here
+on both backends."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ class BackendError(DstError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One role: what to run and which files it may see. Paths are relative to the network's directory, which is
-    the working directory on both backends, so one argument list serves both."""
+    """One role: what to run and which files it may see. Paths are relative to the network's
+    directory, which is the working directory on both backends, so one argument list serves both."""
 
     name: str
     """`op1.rollup`; the part before the dot is the pod."""
@@ -59,7 +60,8 @@ class ProgramStatus:
 
 
 class Backend(Protocol):
-    """Names are program names (`op1.rollup`); all calls return when the effect is there, not before.
+    """Names are program names (`op1.rollup`); all calls return when the effect is there, not
+    before.
 
     Raises (all): BackendError for an unknown name or a refused operation.
     """
@@ -76,7 +78,8 @@ class Backend(Protocol):
         """SIGKILL, and wait for the end. Paused programs die too."""
 
     async def pause(self, names: Iterable[str]) -> None:
-        """Freeze; returns once the kernel reports every one stopped. The kernel goes on accepting connections."""
+        """Freeze; returns once the kernel reports every one stopped. The kernel goes on accepting
+        connections."""
 
     async def resume(self, names: Iterable[str]) -> None: ...
 
@@ -96,7 +99,8 @@ OnCrash = Callable[[str, str], None]
 def take_first_arguments(directory: Path, program: Program) -> tuple[str, ...]:
     """The arguments of a first start, once in a network's life; also when the program dies at once.
 
-    The mark lies in `run/`, not beside the data: a scenario that loses a store must not get `--new` for it.
+    The mark lies in `run/`, not beside the data: a scenario that loses a store must not get `--new`
+    for it.
     """
     mark = directory / "run" / f"{program.name}.started"
     if not program.first_arguments or mark.exists():

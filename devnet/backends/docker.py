@@ -1,10 +1,12 @@
-"""Docker backend: each pod is a Toxiproxy container that owns the network namespace; the pod's roles join it.
+"""Docker backend: each pod is a Toxiproxy container that owns the network namespace; the pod's
+roles join it.
 
-So a role can die while its host's address and listeners live. Services listen on the pod's own loopback; the mesh is an
-internal network (no way out), the control port listens on a management network that each pod has for itself, and is
-published, like client and probe links, on the host's 127.0.0.1 alone. Containers run without root, without
-capabilities, with a read-only root, and see exactly the files that their program names. Everything carries the label
-`dst.devnet=ID`; removal goes by that label and by nothing else.
+So a role can die while its host's address and listeners live. Services listen on the pod's own
+loopback; the mesh is an internal network (no way out), the control port listens on a management
+network that each pod has for itself, and is published, like client and probe links, on the host's
+127.0.0.1 alone. Containers run without root, without capabilities, with a read-only root, and see
+exactly the files that their program names. Everything carries the label `dst.devnet=ID`; removal
+goes by that label and by nothing else.
 """
 
 import asyncio
@@ -71,7 +73,8 @@ def daemon_answers() -> bool:
 
 @dataclass
 class DockerBackend:
-    """Containers of one network. Arguments as in ProcessBackend; `identifier` is the value of the label."""
+    """Containers of one network. Arguments as in ProcessBackend; `identifier` is the value of the
+    label."""
 
     directory: Path
     programs: Mapping[str, Program]
@@ -142,7 +145,7 @@ class DockerBackend:
         """Where each link's proxy listens: own loopback, mesh, or management address of its pod."""
         addresses = {
             pod.name: await self._call(
-                lambda n=pod.name: pod_addresses(self._client, self.identifier, n)
+                partial(pod_addresses, self._client, self.identifier, pod.name)
             )
             for pod in self.topology.pods
         }
@@ -206,7 +209,8 @@ class DockerBackend:
             if facts["State"]["Running"]:
                 return
             if facts["Config"]["Labels"].get(FIRST_LABEL):
-                # Its command says `--new`, which holds once: the next start needs another container.
+                # Its command says `--new`, which holds once: the next start needs another
+                # container.
                 self._client.api.remove_container(name, v=True)
                 self._create(program)
         self._client.api.start(name)
@@ -268,7 +272,8 @@ class DockerBackend:
         return [*reads, *writes, f"{self.directory / log}:{INSIDE}/{log}:rw", *code]
 
     def _make_files(self, program: Program) -> None:
-        """What the container writes must exist and be its user's; what it reads may be secret, so be its user's too."""
+        """What the container writes must exist and be its user's; what it reads may be secret, so
+        be its user's too."""
         log = self.directory / "logs" / f"{program.name}.log"
         log.touch(mode=0o600)
         for path in program.writes:
@@ -324,7 +329,8 @@ class DockerBackend:
         return list(found)
 
     def _terminate_roles(self) -> None:
-        """SIGTERM to the roles, so that the last log lines are theirs; then removal takes what is left."""
+        """SIGTERM to the roles, so that the last log lines are theirs; then removal takes what is
+        left."""
         running = [c for c in self._containers() if c["State"] == "running"]
         roles = [
             c
@@ -423,7 +429,8 @@ def _remove_old_images(client: Any, keep: str) -> None:
 
 
 def run_in_pod(client: Any, identifier: str, pod: str, script: str, *arguments: str) -> str:
-    """Output of a Python script inside a pod's network (0.3 to 0.8 s): for proofs, never for faults.
+    """Output of a Python script inside a pod's network (0.3 to 0.8 s): for proofs, never for
+    faults.
 
     Raises: BackendError with the script's last words.
     """

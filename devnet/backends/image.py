@@ -1,7 +1,9 @@
-"""The one image of all roles: imported from this machine's Python, the roles' locked packages and the cached tools.
+"""The one image of all roles: imported from this machine's Python, the roles' locked packages and
+the cached tools.
 
-No registry is asked. The tag is a hash of everything that goes in, so it is made again only when something changed.
-Where this machine is not Linux, `devnet/Dockerfile` builds the same from a registry.
+No registry is asked. The tag is a hash of everything that goes in, so it is made again only when
+something changed. Where this machine is not Linux, `devnet/Dockerfile` builds the same from a
+registry.
 """
 
 import hashlib
@@ -31,7 +33,8 @@ CONTAINER_USER: Final = 65532
 """Used when the harness itself runs as root: containers never do."""
 
 _SKIPPED_IN_STDLIB: Final = {
-    "test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages", "dist-packages", "pydoc_data",
+    "test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3",
+    "site-packages", "dist-packages", "pydoc_data",
 }  # fmt: skip
 _SETTINGS: Final = {
     "etc/passwd": f"root:x:0:0::/:/none\ndst:x:{CONTAINER_USER}:{CONTAINER_USER}::/tmp:/none\n",
@@ -53,7 +56,8 @@ def image_tag(tools: Mapping[str, Path], source: Path) -> str:
 
 
 def write_image_tar(out: IO[bytes], tools: Mapping[str, Path], source: Path) -> None:
-    """The root file system as a tar: Python and libraries at their own paths, the rest under /app."""
+    """The root file system as a tar: Python and libraries at their own paths, the rest under
+    /app."""
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
         _Root(tar).fill(tools, source)
 
@@ -61,7 +65,8 @@ def write_image_tar(out: IO[bytes], tools: Mapping[str, Path], source: Path) -> 
 def import_changes() -> list[str]:
     """Dockerfile lines that `docker import` applies."""
     return [
-        f"ENV PATH={APP}/bin PYTHONPATH={APP}:{SITE} PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp",
+        f"ENV PATH={APP}/bin PYTHONPATH={APP}:{SITE} HOME=/tmp",
+        "ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1",
         f"USER {CONTAINER_USER}:{CONTAINER_USER}",
         "WORKDIR /devnet",
     ]
@@ -73,7 +78,8 @@ def temporary_tar() -> IO[bytes]:
 
 
 def role_distributions(source: Path) -> list[metadata.Distribution]:
-    """Installed distributions that the roles need: pyproject's dependencies and what those require, sorted."""
+    """Installed distributions that the roles need: pyproject's dependencies and what those require,
+    sorted."""
     project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
     found: dict[tuple[str, str], metadata.Distribution] = {}
     waiting = [wanted for text in project["dependencies"] for wanted in _wanted(text)]
@@ -84,7 +90,8 @@ def role_distributions(source: Path) -> list[metadata.Distribution]:
         try:
             distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            continue  # a requirement of another platform; a missing one of ours fails at the role's first import
+            # A requirement of another platform; a missing one of ours fails at the first import.
+            continue
         found[name, extra] = distribution
         for text in distribution.requires or ():
             if _extra_of(text) == extra:
@@ -93,7 +100,8 @@ def role_distributions(source: Path) -> list[metadata.Distribution]:
 
 
 def _wanted(text: str) -> list[tuple[str, str]]:
-    """`eth-hash[pycryptodome]>=0.7` -> the package and each extra: ("eth-hash", ""), ("eth-hash", "pycryptodome")."""
+    """`eth-hash[pycryptodome]>=0.7` -> the package and each extra: ("eth-hash", ""), ("eth-hash",
+    "pycryptodome")."""
     match = re.match(r"([A-Za-z0-9._-]+)\s*(?:\[([^]]*)\])?", text)
     assert match is not None, f"not a requirement: {text!r}"
     name = re.sub(r"[-_.]+", "-", match[1]).lower()

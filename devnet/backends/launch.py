@@ -1,6 +1,7 @@
 """First program in a container: point output at the network's log file, then become the role.
 
-Stdlib only and mounted alone, so it costs a container 20 ms and shows it nothing else of the harness.
+Stdlib only and mounted alone, so it costs a container 20 ms and shows it nothing else of the
+harness.
 Usage: launch.py LOG SUBNET COMMAND...
     LOG      file that takes stdout and stderr
     SUBNET   where `@management` in an argument finds its address, or `-`

@@ -1,7 +1,8 @@
 """Process backend: every program a plain process on 127.0.0.1, without Docker and without root.
 
-Each program leads its own session, so a signal to the group reaches its children; each dies with the harness
-(PR_SET_PDEATHSIG where there is one) and has a pid file with its start time for the next `devnet down` otherwise.
+Each program leads its own session, so a signal to the group reaches its children; each dies with
+the harness (PR_SET_PDEATHSIG where there is one) and has a pid file with its start time for the
+next `devnet down` otherwise.
 """
 
 import asyncio
@@ -104,8 +105,8 @@ class ProcessBackend:
         return {name: self._status(name) for name in self.programs}
 
     async def close(self) -> None:
-        """End everything: roles by SIGTERM, then whatever is left (and Toxiproxies, whose SIGTERM can take 25 s) by
-        SIGKILL."""
+        """End everything: roles by SIGTERM, then whatever is left (and Toxiproxies, whose SIGTERM
+        can take 25 s) by SIGKILL."""
         everybody = dict(self._running)
         for running in everybody.values():
             running.wanted_end = True
@@ -204,7 +205,8 @@ async def _until_state(name: str, identity: ProcessId, *, stopped: bool) -> None
 
 
 def reap_leftovers(directory: Path) -> list[str]:
-    """Kill what a dead harness left in this directory, by pid files; returns names. A recycled pid is never touched."""
+    """Kill what a dead harness left in this directory, by pid files; returns names. A recycled pid
+    is never touched."""
     reaped: list[str] = []
     for path in sorted((directory / "run").glob("*.*.pid")):
         process = read_pid_file(path)
@@ -215,5 +217,6 @@ def reap_leftovers(directory: Path) -> list[str]:
 
 
 def python_executable() -> Path:
-    """The interpreter of this environment, unresolved: resolving would lose the virtual environment."""
+    """The interpreter of this environment, unresolved: resolving would lose the virtual
+    environment."""
     return Path(sys.executable)

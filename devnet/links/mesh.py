@@ -1,4 +1,5 @@
-"""All links of a network: which Toxiproxy holds which proxy, and one call for a fault over many links."""
+"""All links of a network: which Toxiproxy holds which proxy, and one call for a fault over many
+links."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -24,7 +25,8 @@ POLL_S: Final = 0.02
 class Mesh:
     """The Toxiproxies of a running network, by pod. No call touches a probe link.
 
-    Raises: ToxiproxyUnreachable, ToxiproxyError; KeyError for an unknown link; ValueError for a probe link.
+    Raises: ToxiproxyUnreachable, ToxiproxyError; KeyError for an unknown link; ValueError for a
+    probe link.
     """
 
     topology: Topology
@@ -49,7 +51,8 @@ class Mesh:
         )
 
     async def populate(self, listen_host: Callable[[Link], str]) -> None:
-        """Create every proxy, with the toxics that cuts patch later; probe and client links stay bare and quick."""
+        """Create every proxy, with the toxics that cuts patch later; probe and client links stay
+        bare and quick."""
         await asyncio.gather(
             *(self._populate_pod(pod.name, listen_host) for pod in self.topology.pods)
         )
@@ -95,7 +98,8 @@ class Mesh:
         return all(states)
 
     async def faults(self) -> Mapping[str, str]:
-        """Link name -> what is done to it now, for the board: cut mode or delay. Healthy links are absent."""
+        """Link name -> what is done to it now, for the board: cut mode or delay. Healthy links are
+        absent."""
         answers = await asyncio.gather(
             *(client.proxies() for client in self._clients.values()), return_exceptions=True
         )

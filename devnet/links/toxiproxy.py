@@ -1,10 +1,12 @@
-"""Async client of one Toxiproxy 2.12 server: time-outs, checked attributes, and cuts that never remove a toxic.
+"""Async client of one Toxiproxy 2.12 server: time-outs, checked attributes, and cuts that never
+remove a toxic.
 
-What the server does was measured, and this file is shaped by it: changing or removing a toxic on a stream whose sink is
-frozen and full hangs for 25 s holding the proxy's lock; some attribute values crash the whole server on the first data;
-`GET /version` answers even while the rest hangs. So every call has a time-out, every attribute is checked before it is
-sent, and the four cut modes are PATCHes of toxics that `guard` installed while the link was idle.
-Order in a heal: resume frozen processes first, then touch toxics.
+What the server does was measured, and this file is shaped by it: changing or removing a toxic on a
+stream whose sink is frozen and full hangs for 25 s holding the proxy's lock; some attribute values
+crash the whole server on the first data; `GET /version` answers even while the rest hangs. So every
+call has a time-out, every attribute is checked before it is sent, and the four cut modes are
+PATCHes of toxics that `guard` installed while the link was idle. Order in a heal: resume frozen
+processes first, then touch toxics.
 """
 
 import asyncio
@@ -53,7 +55,8 @@ class ToxiproxyError(DstError):
 
 
 class ToxiproxyUnreachable(DstError):
-    """No answer in time or no connection: the server is gone, or a call hangs on a frozen, full sink."""
+    """No answer in time or no connection: the server is gone, or a call hangs on a frozen, full
+    sink."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +91,9 @@ _ATTRIBUTES: Final[Mapping[str, Mapping[str, _Range]]] = {
     "slicer": {"average_size": (1, MAX_MS), "size_variation": (0, MAX_MS), "delay": (0, MAX_MS)},
     "limit_data": {"bytes": (0, 2**62)},
 }
-"""Allowed attributes and their inclusive ranges. A negative rate, a slicer of size 0 or a huge jitter crash the server;
-overflowing delays silently mean none; unknown names are silently ignored. None of it leaves this process."""
+"""Allowed attributes and their inclusive ranges. A negative rate, a slicer of size 0 or a huge
+jitter crash the server; overflowing delays silently mean none; unknown names are silently ignored.
+None of it leaves this process."""
 _REQUIRED: Final = {
     "bandwidth": "rate",
     "slicer": "average_size",
@@ -179,7 +183,8 @@ def guard_toxics() -> tuple[Toxic, ...]:
 class ToxiproxyClient:
     """One server's control API. Use as an async context manager, or call `close`.
 
-    Raises (every call): ToxiproxyUnreachable; ToxiproxyError with the server's words; InvalidInput before sending.
+    Raises (every call): ToxiproxyUnreachable; ToxiproxyError with the server's words; InvalidInput
+    before sending.
     """
 
     url: str
@@ -198,7 +203,8 @@ class ToxiproxyClient:
             self._session = None
 
     async def version(self) -> str:
-        """The server's version. It answers even when the rest hangs: ask `proxies` to know whether it is well."""
+        """The server's version. It answers even when the rest hangs: ask `proxies` to know whether
+        it is well."""
         answer = await self._call("GET", "/version")
         return str(answer["version"])
 
@@ -213,7 +219,8 @@ class ToxiproxyClient:
         return _proxy_from(await self._call("POST", "/proxies", _proxy_body(proxy)))
 
     async def populate(self, proxies: Sequence[Proxy]) -> None:
-        """Create many at once and check that exactly these answer as asked: the server's call is not atomic.
+        """Create many at once and check that exactly these answer as asked: the server's call is
+        not atomic.
 
         Raises: ToxiproxyError naming the port that is taken.
         """
@@ -228,7 +235,8 @@ class ToxiproxyClient:
         await self._call("DELETE", _path(name))
 
     async def set_enabled(self, name: str, enabled: bool) -> None:
-        """Off: established connections end and new ones are refused. Safe while a sink is frozen."""
+        """Off: established connections end and new ones are refused. Safe while a sink is
+        frozen."""
         answer = await self._call("PATCH", _path(name), {"enabled": enabled})
         if answer.get("enabled") is not enabled:
             raise ToxiproxyError(
@@ -262,7 +270,8 @@ class ToxiproxyClient:
         await self._call("PATCH", _path(proxy, "toxics", name), body)
 
     async def delete_toxic(self, proxy: str, name: str) -> None:
-        """Remove a toxic. Hangs when the stream's sink is frozen and full: resume it first. Cuts never need this."""
+        """Remove a toxic. Hangs when the stream's sink is frozen and full: resume it first. Cuts
+        never need this."""
         await self._call("DELETE", _path(proxy, "toxics", name))
 
     async def guard(self, proxy: str) -> None:
@@ -297,7 +306,8 @@ class ToxiproxyClient:
                 await self.set_enabled(proxy, True)
 
     async def heal(self, proxy: str, mode: CutMode, streams: Iterable[Stream] = STREAMS) -> None:
-        """Undo `cut` of the same mode and streams. Frozen processes behind the link must be resumed first."""
+        """Undo `cut` of the same mode and streams. Frozen processes behind the link must be resumed
+        first."""
         match mode:
             case CutMode.REFUSE:
                 await self.set_enabled(proxy, True)
@@ -317,7 +327,8 @@ class ToxiproxyClient:
     async def verify(
         self, proxy: str, mode: CutMode | None, streams: Iterable[Stream] = STREAMS
     ) -> bool:
-        """Does the server hold the state that a cut (or, with None, a heal of everything) leaves?"""
+        """Does the server hold the state that a cut (or, with None, a heal of everything)
+        leaves?"""
         found = await self.proxy(proxy)
         toxics = {toxic.name: toxic for toxic in found.toxics}
         chosen = tuple(streams)
@@ -337,7 +348,8 @@ class ToxiproxyClient:
     async def set_latency(
         self, proxy: str, latency_ms: int, streams: Iterable[Stream] = STREAMS
     ) -> None:
-        """Delay each chosen direction by `latency_ms`; 0 takes the delay away. The toxic stays once it is there."""
+        """Delay each chosen direction by `latency_ms`; 0 takes the delay away. The toxic stays once
+        it is there."""
         present = {toxic.name for toxic in (await self.proxy(proxy)).toxics}
         for stream in streams:
             name, attributes = f"latency_{stream}", {"latency": latency_ms}
@@ -390,8 +402,8 @@ async def _body_of(response: aiohttp.ClientResponse) -> Any:
 
 
 def _path(proxy: str, *rest: str) -> str:
-    """Names hold `>` and dots: quoted, or the server would look elsewhere. Its router unquotes before it splits, so a
-    name with a slash could be made but never be addressed again.
+    """Names hold `>` and dots: quoted, or the server would look elsewhere. Its router unquotes
+    before it splits, so a name with a slash could be made but never be addressed again.
 
     Raises: InvalidInput.
     """

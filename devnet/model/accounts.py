@@ -1,7 +1,8 @@
-"""Accounts of the public test mnemonic: everybody knows these keys, so they exist only in a genesis marked `dev`.
+"""Accounts of the public test mnemonic: everybody knows these keys, so they exist only in a genesis
+marked `dev`.
 
-`test test test test test test test test test test test junk`, path m/44'/60'/0'/0/i. A constant, so that no role and no
-command imports a wallet library for it.
+`test test test test test test test test test test test junk`, path m/44'/60'/0'/0/i. A constant, so
+that no role and no command imports a wallet library for it.
 """
 
 from typing import Final, NamedTuple
@@ -100,6 +101,7 @@ _ALL: Final = (
 ACCOUNTS: Final = _ALL[:10]
 """The ten standard accounts, funded on L1 and L2: for users."""
 BATCHER_ACCOUNTS: Final = _ALL[10:]
-"""Accounts 10 to 19, funded on L1: one per operator's batcher, so that no two senders share a nonce."""
+"""Accounts 10 to 19, funded on L1: one per operator's batcher, so that no two senders share a
+nonce."""
 L1_ACCOUNTS: Final = len(_ALL)
 """What anvil is asked to fund."""

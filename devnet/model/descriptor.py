@@ -1,4 +1,5 @@
-"""`DIR/network.json`: all that a tool needs to use a running network. Its schema is fixtures/network.schema.json.
+"""`DIR/network.json`: all that a tool needs to use a running network. Its schema is
+fixtures/network.schema.json.
 
 It never holds a secret: the accounts are those of the public test mnemonic.
 """

@@ -1,8 +1,10 @@
-"""Who dials whom: one proxy per directed link, on the Toxiproxy of the dialled side; every port has its fixed place.
+"""Who dials whom: one proxy per directed link, on the Toxiproxy of the dialled side; every port has
+its fixed place.
 
-Both backends use the same port numbers. In the process backend they lie side by side on 127.0.0.1; in the docker
-backend each pod has its own loopback, and only client, probe and admin ports are published on the host's 127.0.0.1.
-The table for readers is docs/ports.md; a unit test keeps the two equal.
+Both backends use the same port numbers. In the process backend they lie side by side on 127.0.0.1;
+in the docker backend each pod has its own loopback, and only client, probe and admin ports are
+published on the host's 127.0.0.1. The table for readers is docs/ports.md; a unit test keeps the two
+equal.
 """
 
 import re
@@ -19,7 +21,8 @@ FOLLOWER_BASE: Final = 21_100
 MAX_OPERATORS: Final = 10
 MAX_FOLLOWERS: Final = 5
 HIGHEST_OFFSET: Final = 11_000
-"""Ports stay below 32,768, where the kernel's ephemeral range begins: a dialling socket never takes a listener's port."""
+"""Ports stay below 32,768, where the kernel's ephemeral range begins: a dialling socket never takes
+a listener's port."""
 OPERATOR_COUNTS: Final = (1, 4, 7, 10)
 
 ADMIN: Final = 2
@@ -78,7 +81,8 @@ class LinkClass(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """One directed link and its proxy, e.g. `op1>op2.consensus`: op1 dials, the proxy lives on op2's Toxiproxy."""
+    """One directed link and its proxy, e.g. `op1>op2.consensus`: op1 dials, the proxy lives on
+    op2's Toxiproxy."""
 
     name: str
     source: str
@@ -244,7 +248,8 @@ def _pods(topology: Topology) -> Iterator[Pod]:
         )
 
 
-# Where a link's listener sits within the dialled pod's block of 100. Operators and followers count from 1.
+# Where a link's listener sits within the dialled pod's block of 100. Operators and followers count
+# from 1.
 _CLIENT_RPC, _CLIENT_BEACON, _PROBE_RPC, _PROBE_BEACON, _PROBE_MIDDLEWARE = 0, 1, 3, 4, 5
 _ROLLUP_TO_ENGINE, _MIDDLEWARE_TO_ROLLUP, _VALIDATOR_TO_MIDDLEWARE = 20, 21, 22
 _CONSENSUS_FROM_OPERATOR, _RPC_FROM_OPERATOR = 29, 39

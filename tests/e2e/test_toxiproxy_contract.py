@@ -1,7 +1,8 @@
-"""Contract of our Toxiproxy client with the real server, with the published Python client as the second reader.
+"""Contract of our Toxiproxy client with the real server, with the published Python client as the
+second reader.
 
-The same tests run against the pinned binary and, where a Docker Engine answers, against a container started by
-testcontainers from the project's own image.
+The same tests run against the pinned binary and, where a Docker Engine answers, against a container
+started by testcontainers from the project's own image.
 """
 
 import asyncio
@@ -9,8 +10,9 @@ import os
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -239,6 +241,15 @@ async def test_latency_is_added_each_way_changed_and_taken_back(
     talk.close()
 
 
+async def _fill(writer: asyncio.StreamWriter) -> None:
+    """Write until nothing is taken any more."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while True:
+                writer.write(bytes(1 << 20))
+                await writer.drain()
+
+
 async def test_a_change_behind_a_frozen_full_sink_hangs_for_our_time_out_only(
     tools: dict[str, Path],
 ) -> None:
@@ -261,11 +272,7 @@ async def test_a_change_behind_a_frozen_full_sink_hangs_for_our_time_out_only(
             )
             await client.guard("full")
             _reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(1):
-                    while True:
-                        writer.write(bytes(1 << 20))
-                        await writer.drain()
+            await _fill(writer)
             with pytest.raises(ToxiproxyUnreachable, match="resume the process"):
                 await client.cut("full", CutMode.HOLD)
             writer.transport.abort()
@@ -312,7 +319,7 @@ async def test_the_published_client_reads_what_ours_wrote(
     toxiproxy = pytest.importorskip("toxiproxy")
     host, _, port = client.url.removeprefix("http://").rpartition(":")
 
-    def read() -> tuple[bool, dict[str, tuple[str, dict[str, int], float]]]:
+    def read() -> tuple[bool, dict[str, Any]]:
         reader = toxiproxy.Toxiproxy()
         reader.update_api_consumer(host, int(port))
         proxy = reader.get_proxy(NAME)
@@ -338,7 +345,8 @@ async def test_the_published_client_reads_what_ours_wrote(
 
 @pytest.mark.docker
 async def test_the_same_server_in_a_container(tools: dict[str, Path]) -> None:
-    """testcontainers starts it from the project's image; its reaper would have to be pulled, so it is off."""
+    """testcontainers starts it from the project's image; its reaper would have to be pulled, so it
+    is off."""
     from devnet.backends.base import BackendError
     from devnet.backends.docker import docker_client, ensure_image
     from devnet.backends.image import APP

@@ -1,4 +1,5 @@
-"""A folder has one harness at a time, and nothing is ever removed from a folder that is not a devnet's."""
+"""A folder has one harness at a time, and nothing is ever removed from a folder that is not a
+devnet's."""
 
 import json
 import os

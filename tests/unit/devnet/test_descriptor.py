@@ -1,4 +1,5 @@
-"""network.json fits its schema, survives a round trip, and holds no secret but the public test accounts."""
+"""network.json fits its schema, survives a round trip, and holds no secret but the public test
+accounts."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""The process backend with tiny programs: start, kill, freeze, crash, tear-down, and nothing left."""
+"""The process backend with tiny programs: start, kill, freeze, crash, tear-down, and nothing
+left."""
 
 import asyncio
 import os
@@ -18,7 +19,10 @@ from devnet.control import RemoteBackend, serve_control
 
 FOREVER = "import signal; print('ready', flush=True); signal.pause()"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
-CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import signal; signal.pause()'])"
+CHILD = (
+    "import subprocess, sys; "
+    "subprocess.run([sys.executable, '-c', 'import signal; signal.pause()'])"
+)
 
 Crashes = list[tuple[str, str]]
 
@@ -92,7 +96,7 @@ async def test_kill_ends_the_program_with_its_children_and_is_no_crash(
     pid = pid_of(tmp_path, "op1.rollup")
     children = Path(f"/proc/{pid}/task/{pid}/children")
     await eventually(lambda: bool(children.read_text().split()))
-    child = ProcessId.of(int(children.read_text().split()[0]))
+    child = ProcessId.of(int(children.read_text().split()[0]))  # noqa: ASYNC240
     await backend.kill(["op1.rollup"])
     assert child is not None
     await eventually(lambda: not child.is_alive())
@@ -227,10 +231,12 @@ from devnet.backends.base import Program
 from devnet.backends.process import ProcessBackend
 
 async def main():
-    program = Program(name="op1.rollup", command="python", arguments=("-c", "import signal; signal.pause()"),
-                      writes=("nodes",))
-    backend = ProcessBackend(directory=Path(sys.argv[1]), programs={"op1.rollup": program},
-                             executables={"python": Path(sys.executable)}, source=Path.cwd(), on_crash=print)
+    arguments = ("-c", "import signal; signal.pause()")
+    program = Program(name="op1.rollup", command="python", arguments=arguments, writes=("nodes",))
+    backend = ProcessBackend(
+        directory=Path(sys.argv[1]), programs={"op1.rollup": program}, source=Path.cwd(),
+        executables={"python": Path(sys.executable)}, on_crash=print,
+    )
     await backend.start(["op1.rollup"])
     print("up", flush=True)
     await asyncio.Event().wait()

@@ -1,4 +1,5 @@
-"""Every role dials through its own proxy, sees its own secrets alone, and its config names only what exists."""
+"""Every role dials through its own proxy, sees its own secrets alone, and its config names only
+what exists."""
 
 import json
 from pathlib import Path

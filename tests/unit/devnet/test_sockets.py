@@ -15,8 +15,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc/net/tcp i
 
 def test_a_row_of_the_table() -> None:
     line = (
-        "   4: 0100007F:4E21 0100007F:8A3C 01 00000000:00000000 00:00000000 00000000  1000        0 84012 1 "
-        "0000000000000000 20 4 30 10 -1"
+        "   4: 0100007F:4E21 0100007F:8A3C 01 00000000:00000000 00:00000000 00000000  1000"
+        "        0 84012 1 0000000000000000 20 4 30 10 -1"
     )
     assert parse_row(line) == Row(0x4E21, 0x8A3C, ESTABLISHED, 84012)
 

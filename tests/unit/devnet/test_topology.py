@@ -104,6 +104,10 @@ def test_targets_resolve_to_programs_without_the_host() -> None:
             resolve_programs(topology, wrong)
 
 
+_LETTERS = {"i": 2, "j": 1, "k": 3}
+"""Which operator, follower and dialling operator the page's letters stand for below."""
+
+
 def _documented(section: str) -> dict[str, str]:
     """Port column -> what, of one table of the page."""
     text = PAGE.read_text().split(f"## {section}\n", 1)[1].split("\n## ", 1)[0]
@@ -128,9 +132,8 @@ def test_the_page_of_ports_is_true(section: str, pod: str) -> None:
         match = re.search(r"`([^`]+>[^`]+)`", what)
         if match is None:
             continue
-        letters = {"i": 2, "j": 1, "k": 3}
-        name = re.sub(r"\{([ijk])\}", lambda m: str(letters[m[1]]), match[1])
-        assert links[name] == _place(cell, **letters), name
+        name = re.sub(r"\{([ijk])\}", lambda m: str(_LETTERS[m[1]]), match[1])
+        assert links[name] == _place(cell, **_LETTERS), name
         seen.add(re.sub(r"[0-9]+(?=>)", "", name))
     assert seen == {re.sub(r"[0-9]+(?=>)", "", name) for name in links}
 

@@ -90,7 +90,7 @@ async def test_cuts_that_close_connections_have_no_single_direction() -> None:
 
 async def test_a_server_that_is_not_there_is_unreachable_not_a_crash() -> None:
     async with ToxiproxyClient("http://127.0.0.1:1") as client:
-        with pytest.raises(ToxiproxyUnreachable, match="127.0.0.1:1"):
+        with pytest.raises(ToxiproxyUnreachable, match=r"127\.0\.0\.1:1"):
             await client.proxies()
 
 

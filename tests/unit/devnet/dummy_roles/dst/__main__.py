@@ -1,6 +1,8 @@
-"""Dummy roles with the real ones' command line, ports and links: enough to bring a network up without a chain.
+"""Dummy roles with the real ones' command line, ports and links: enough to bring a network up
+without a chain.
 
-A middleware keeps a TCP connection to each peer and reports it; a rollup node claims one sealed block.
+A middleware keeps a TCP connection to each peer and reports it; a rollup node claims one sealed
+block.
 """
 
 import argparse
@@ -12,8 +14,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 STATUS = {
-    "decided_height": 1, "decided_slot": 1, "decided_root": "0x" + "00" * 32, "sealed_height": 1, "unsafe": 1,
-    "safe": 0, "finalized": 0, "l1_head": 1, "reset_height": None,
+    "decided_height": 1, "decided_slot": 1, "decided_root": "0x" + "00" * 32, "sealed_height": 1,
+    "unsafe": 1, "safe": 0, "finalized": 0, "l1_head": 1, "reset_height": None,
 }  # fmt: skip
 
 
