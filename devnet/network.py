@@ -7,6 +7,7 @@ network.json
 """
 
 import asyncio
+import compileall
 import contextlib
 import socket
 import time
@@ -203,6 +204,7 @@ class _Start:
         await asyncio.gather(
             self._start_hosts(backend, mesh, plan),
             asyncio.to_thread(import_module, "dst.execution.genesis"),
+            asyncio.to_thread(_compile_roles),
         )
         lock = await self._deal(await self._l1_genesis(session))
         write_configs(self.directory, plan)
@@ -363,6 +365,12 @@ class _Start:
         return f"see {path}" + (": " + " | ".join(lines) if lines else " (empty)")
 
 
+def _compile_roles() -> None:
+    """Bytecode beside the sources, once for all: containers mount them read-only, and 18 processes
+    that each compile the same files cost seconds."""
+    compileall.compile_dir(REPOSITORY / "dst", quiet=2)
+
+
 async def read_status(
     session: aiohttp.ClientSession, beacon_url: str, timeout_s: float = 1.0
 ) -> dict[str, Any] | None:
@@ -392,6 +400,7 @@ def check_ports_free(topology: Topology, backend: str) -> None:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
                 raise BadConfig(
-                    f"port {port} of 127.0.0.1 ({use}) is taken ({error.strerror}): end what "
-                    "uses it (`devnet down` if it is a devnet), or shift all ports with --port-offset 2000"
+                    f"port {port} of 127.0.0.1 ({use}) is taken ({error.strerror}): end what uses "
+                    "it (`devnet down` if it is a devnet), or shift all ports with "
+                    "--port-offset 2000"
                 ) from error

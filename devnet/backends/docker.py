@@ -41,6 +41,8 @@ PROGRAM_LABEL: Final = "dst.program"
 FIRST_LABEL: Final = "dst.first"
 INSIDE: Final = "/devnet"
 API_TIMEOUT_S: Final = 60
+ANSWER_TIMEOUT_S: Final = 3
+"""To the first word: a daemon that takes longer is not one to start 25 containers on."""
 WORKERS: Final = 8
 """Calls at once: the daemon starts containers in parallel, and more than this it queues itself."""
 PIDS_LIMIT: Final = 512
@@ -49,13 +51,13 @@ STOP_GRACE_S: Final = 3
 T = TypeVar("T")
 
 
-def docker_client() -> Any:
+def docker_client(timeout_s: float = API_TIMEOUT_S) -> Any:
     """A client of the daemon that DOCKER_HOST or the default socket names.
 
     Raises: BackendError saying what to do.
     """
     try:
-        client = docker.from_env(timeout=API_TIMEOUT_S, max_pool_size=WORKERS * 2)
+        client = docker.from_env(timeout=timeout_s, max_pool_size=WORKERS * 2)
         client.ping()
         return client
     except (docker.errors.DockerException, OSError) as error:
@@ -66,7 +68,7 @@ def docker_client() -> Any:
 
 def daemon_answers() -> bool:
     with contextlib.suppress(BackendError):
-        docker_client().close()
+        docker_client(ANSWER_TIMEOUT_S).close()
         return True
     return False
 
@@ -133,11 +135,13 @@ class DockerBackend:
                 Exception
             ):  # docker-py closes a socket that may be gone already
                 self._events.close()
+        # A start may have been cancelled with calls under way: what they still create must be there
+        # when we look for what to remove.
+        await asyncio.to_thread(partial(self._pool.shutdown, cancel_futures=True))
         if self._client is not None:
-            await self._call(self._terminate_roles)
-            await self._call(lambda: remove_everything(self._client, self.identifier))
+            await asyncio.to_thread(self._terminate_roles)
+            await asyncio.to_thread(remove_everything, self._client, self.identifier)
             self._client.close()
-        self._pool.shutdown(wait=False)
 
     # ------------------------------------------------------------------------- addresses of pods
 

@@ -1,0 +1,188 @@
+"""A network's life through the `devnet` command: up, refusals, descriptor, proof, killed harness,
+down; and that nothing is left."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.e2e.conftest import REPOSITORY, Finished, run_devnet
+
+OFFSET = "6000"
+BACKENDS = ["process", pytest.param("docker", marks=pytest.mark.docker)]
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def network(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """Folder of a running network of one operator: the smallest that has every kind of program."""
+    directory = tmp_path_factory.mktemp("lifecycle") / "net"
+    started = _up(directory, request.param)
+    assert started.code == 0, started.told
+    yield directory
+    ended = run_devnet(["down", "--dir", str(directory)], directory.parent)
+    assert ended.code == 0, ended.told
+    assert [path.name for path in directory.iterdir()] == ["logs"]
+    assert _left_of(directory) == []
+
+
+def _up(directory: Path, backend: str, *more: str) -> Finished:
+    words = ["up", "--detach", "--dir", str(directory), "--backend", backend, "--operators", "1"]
+    return run_devnet([*words, "--port-offset", OFFSET, *more], directory.parent)
+
+
+def _left_of(directory: Path) -> list[str]:
+    """Command lines of processes that still name the folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(directory) in command:
+                found.append(command)
+    return found
+
+
+def _status(directory: Path) -> dict[str, Any]:
+    done = run_devnet(["status", "--json", "--dir", str(directory)], directory.parent)
+    assert done.code == 0, done.told
+    facts: dict[str, Any] = json.loads(done.out)
+    return facts
+
+
+def test_the_descriptor_fits_its_schema(network: Path) -> None:
+    schema = json.loads((REPOSITORY / "fixtures" / "network.schema.json").read_text())
+    jsonschema.validate(json.loads((network / "network.json").read_text()), schema)
+
+
+def test_status_shows_a_sealed_block_on_every_node(network: Path) -> None:
+    facts = _status(network)
+    assert all(node["sealed_height"] >= 1 for node in facts["nodes"])
+    assert all(state.startswith("running") for state in facts["programs"].values())
+    assert facts["faults"] == {}
+
+
+def test_a_second_up_in_the_same_folder_is_refused(network: Path) -> None:
+    for detach in (["--detach"], []):
+        words = ["up", *detach, "--dir", str(network), "--backend", "process"]
+        refused = run_devnet([*words, "--port-offset", "9000"], network.parent)
+        assert refused.code == 3, refused.told
+        assert "already runs" in refused.err
+    assert _status(network)["nodes"][0]["answers"]
+
+
+def test_a_taken_port_is_named(network: Path, tmp_path: Path) -> None:
+    refused = _up(tmp_path / "other", "process")
+    assert refused.code == 3, refused.told
+    assert "--port-offset" in refused.err
+    assert "port 26000 of 127.0.0.1 (proxy client>l1.rpc) is taken" in refused.err
+
+
+def test_verify_proves_every_link(network: Path) -> None:
+    done = run_devnet(["verify", "--dir", str(network)], network.parent)
+    assert done.code == 0, done.told
+    assert "kernel's table" in done.out
+    assert "behaviour" in done.out
+
+
+def test_logs_of_a_node_and_of_one_that_is_not_there(network: Path) -> None:
+    done = run_devnet(["logs", "op1.rollup", "--dir", str(network)], network.parent)
+    assert done.code == 0, done.told
+    assert "ready" in done.out
+    missing = run_devnet(["logs", "op9", "--dir", str(network)], network.parent)
+    assert missing.code == 3
+    assert "there are" in missing.err
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_down_removes_what_a_killed_harness_left(tmp_path: Path, backend: str) -> None:
+    directory = tmp_path / "net"
+    started = _up(directory, backend, "--port-offset", "7000")
+    assert started.code == 0, started.told
+    supervisor = json.loads((directory / "devnet.json").read_text())["pid"]
+    os.kill(supervisor, signal.SIGKILL)
+    done = run_devnet(["down", "--dir", str(directory)], tmp_path)
+    assert done.code == 0, done.told
+    assert [path.name for path in directory.iterdir()] == ["logs"]
+    assert _left_of(directory) == []
+    with socket.create_server(("127.0.0.1", 27000)):
+        pass  # its first port is free again
+
+
+def test_up_without_a_terminal_tells_its_blocks_and_cleans_up_on_sigterm(tmp_path: Path) -> None:
+    directory = tmp_path / "net"
+    words = ["up", "--dir", str(directory), "--backend", "process", "--operators", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "devnet", *words, "--port-offset", "8000"],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == str(directory / "network.json")
+        assert process.stdout.readline().startswith("block ")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert [path.name for path in directory.iterdir()] == ["logs"]
+    assert _left_of(directory) == []
+
+
+def test_up_that_is_interrupted_while_starting_leaves_nothing(tmp_path: Path) -> None:
+    directory = tmp_path / "net"
+    words = ["up", "--dir", str(directory), "--backend", "process", "--operators", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "devnet", *words, "--port-offset", "8000"],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        cwd=tmp_path,
+    ) as process:
+        deadline = time.monotonic() + 30
+        while not list(directory.glob("run/*.pid")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert _left_of(directory) == []
+    assert not (directory / "network.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--operators", "5"], "1, 4, 7 or 10"),
+        (["--slot-seconds", "0"], "slot-seconds"),
+        (["--port-offset", "99999"], "port-offset"),
+    ],
+)
+def test_wrong_flags_end_in_one_clear_line(tmp_path: Path, flags: list[str], word: str) -> None:
+    refused = run_devnet(["up", "--dir", str(tmp_path / "net"), *flags], tmp_path)
+    assert refused.code == 3
+    assert word in refused.err
+    assert "Traceback" not in refused.err
+
+
+def test_docker_that_does_not_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    refused = run_devnet(["up", "--backend", "docker", "--dir", str(tmp_path / "net")], tmp_path)
+    assert refused.code == 3
+    assert "no Docker daemon answers" in refused.err
+    assert "--backend process" in refused.err
+
+
+def test_a_folder_that_is_not_a_devnets_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    refused = run_devnet(["up", "--backend", "process", "--dir", str(tmp_path)], tmp_path)
+    assert refused.code == 3
+    assert "not a devnet's folder" in refused.err
+    ended = run_devnet(["down", "--dir", str(tmp_path)], tmp_path)
+    assert ended.code == 0
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
