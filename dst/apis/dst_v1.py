@@ -49,10 +49,10 @@ FIRST_TERM: Final = Term(0)
 HTTP_SLACK_SECONDS: Final = 0.25
 """Added to a validation's deadline before the client gives up: the server answers at the deadline
 itself."""
-JUSTIFIED_TIMEOUT_SECONDS: Final = 60.0
+JUSTIFIED_TIMEOUT_SECONDS: Final = 30.0
 """A justified block is executed to the end; 10 Mgas of CALLs take py-evm up to 12 s on a busy
 core."""
-DECIDED_TIMEOUT_SECONDS: Final = 60.0
+DECIDED_TIMEOUT_SECONDS: Final = 30.0
 """As above: a decided block is executed before the answer."""
 
 

@@ -27,9 +27,10 @@ from dst.spec.beacon import BeaconBlock
 from dst.spec.errors import BadConfig, InvalidInput, Unavailable
 from dst.spec.primitives import Hash32
 
-EXECUTE_TIMEOUT_S: Final = 60.0
+EXECUTE_TIMEOUT_S: Final = 20.0
 """One call for a block executed to the end; 10 Mgas of CALLs take py-evm 12 s on a busy core. The
-caller repeats after a time-out, and an engine that is still at it lets the repeat join."""
+caller repeats after a time-out: a link that swallowed the call must not hold the chain for
+longer."""
 CALL_TIMEOUT_S: Final = 5.0
 """Forkchoice and payload calls, which execute nothing beyond the builder's 100 ms."""
 KEEP_ANNOUNCED_S: Final = 0.5
