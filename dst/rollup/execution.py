@@ -123,11 +123,9 @@ class Execution:
                     self._heads(), attributes, timeout=CALL_TIMEOUT_S
                 )
                 if answer.payload_id is not None:
-                    built = await self._client.get_payload_v4(
+                    return await self._client.get_payload_v4(
                         answer.payload_id, timeout=CALL_TIMEOUT_S
                     )
-                    self._note_valid(built.payload.block_hash)
-                    return built
             if attempt == 0 and _is_missing_parent(answer.payload_status):
                 await self._refill()
         raise Unavailable(

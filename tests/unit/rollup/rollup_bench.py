@@ -349,7 +349,7 @@ class EngineStub:
             block_hash=Hash32(sha256(content).digest()),
             transactions=transactions,
         )
-        self.payloads[payload.block_hash] = payload
+        # As in a real engine, a built payload is not a block before newPayload brings it.
         return built_to_wire(BuiltPayload(payload=payload, block_value=0))
 
     async def eth_getBlockByNumber(self, key: str, _: bool) -> Any:

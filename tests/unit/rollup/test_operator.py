@@ -124,6 +124,8 @@ async def test_a_produced_block_validates_decides_and_seals(tmp_path: Path) -> N
         assert block.body.eth1_data.deposit_count == 16, "head 20 less four confirmations"
         assert await validate(at, block) == ValidateResult(Verdict.VALID)
         assert await at.operator.decided(certify(at.lock, block)) == 1
+        assert at.engine.started == [block.body.execution_payload.block_hash], "executed once"
+        assert "eth_getBlockByNumber" not in at.engine.calls, "nothing had to be refilled"
         await at.operator.publish(sealed(at.lock, block))
         assert (at.chain.head.height, at.chain.sealed_height) == (1, 1)
         assert at.engine.head == block.body.execution_payload.block_hash
