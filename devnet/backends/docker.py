@@ -341,7 +341,7 @@ class DockerBackend:
             for c in running
             if not c["Labels"].get(PROGRAM_LABEL, "").endswith(f".{Role.TOXIPROXY}")
         ]
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with ThreadPoolExecutor(max(1, len(roles))) as pool:  # each only waits for a role to end
             list(pool.map(self._terminate, [c["Id"] for c in roles]))
 
     def _terminate(self, container: str) -> None:
