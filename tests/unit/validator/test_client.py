@@ -6,10 +6,20 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from dst.apis.beacon import ProduceRequest, Syncing, WireBlock
+from dst.apis.beacon import (
+    BeaconClient,
+    BeaconNode,
+    ProduceRequest,
+    Syncing,
+    WireBlock,
+    beacon_routes,
+)
 from dst.crypto import bls
 from dst.spec.beacon import BeaconBlock
 from dst.spec.cluster import lock_proposer_domain, lock_randao_domain
@@ -312,3 +322,31 @@ def test_first_slot(tmp_path: Path, store: ProtectionStore) -> None:
     assert first_slot(store, rejoined=False) == 37
     store.finish_rejoin(Slot(60))
     assert first_slot(store, rejoined=True) == 61
+
+
+async def test_over_http_with_the_real_beacon_client(store: ProtectionStore) -> None:
+    """The client's two calls against the server binding that rollup node and middleware use."""
+    behind = FakeBeacon()
+    behind.script(1, Unavailable("not decided"), block_of(1))
+
+    class Node:
+        async def produce_block(self, request: ProduceRequest) -> bytes | None:
+            return await behind.produce_block(request, timeout_seconds=1)
+
+        async def publish_block(self, block: WireBlock) -> None:
+            await behind.publish_block(block)
+
+    app = web.Application()
+    app.add_routes(beacon_routes(cast(BeaconNode, Node())))
+    async with TestServer(app) as server, BeaconClient(str(server.make_url("/"))) as beacon:
+        clock = FakeTime(float(timestamp_at(CHAIN, 2)))
+        timing = Timing(now=clock.now)
+        window = SlotWindow(Slot(1))
+        client = ValidatorClient(beacon, make_signer(store), CHAIN, window, timing)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(client.run())
+            async with asyncio.timeout(PATIENCE_S):
+                while window.lowest < 3:
+                    await asyncio.sleep(0.001)
+            task.cancel()
+    assert is_ours(behind.published[0], block_of(1))

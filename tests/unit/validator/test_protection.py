@@ -240,13 +240,45 @@ def test_two_processes_on_one_file_cannot_both_sign(path: Path) -> None:
     assert isinstance(one._connection, sqlite3.Connection)
 
 
-# --- the published suite, where DST_VECTORS names it ---------------------------------------------
+# --- published cases: the standard's example, and the whole suite where DST_VECTORS names it ------
+
+EXAMPLE = Path(__file__).parents[3] / "fixtures" / "eip3076" / "eip_example.json"
 
 
 def _published() -> list[Any]:
     folder = os.environ.get("DST_VECTORS")
     paths = sorted(Path(folder, "eip3076").glob("*.json")) if folder else []
-    return [pytest.param(json.loads(path.read_text()), id=path.stem) for path in paths]
+    suite = [pytest.param(json.loads(path.read_text()), id=path.stem) for path in paths]
+    return [pytest.param(_example_case(), id="eip-3076-example"), *suite]
+
+
+def _example_case() -> dict[str, Any]:
+    """The standard's example with what its conditions 1 and 2 say about the slots around it."""
+    interchange = json.loads(EXAMPLE.read_text())
+    record = interchange["data"][0]
+    known, other = record["signed_blocks"][0]["signing_root"], "0x" + "00" * 32
+    outcomes = [
+        (81952, known, True),
+        (81952, other, False),
+        (81951, other, False),
+        (81950, other, False),
+        (81953, other, True),
+    ]
+    blocks = [
+        {
+            "pubkey": record["pubkey"],
+            "slot": str(slot),
+            "signing_root": root,
+            "should_succeed": succeeds,
+            "should_succeed_complete": succeeds,
+        }
+        for slot, root, succeeds in outcomes
+    ]
+    step = {"should_succeed": True, "interchange": interchange, "blocks": blocks}
+    return {
+        "genesis_validators_root": interchange["metadata"]["genesis_validators_root"],
+        "steps": [step],
+    }
 
 
 @pytest.mark.parametrize("case", _published())

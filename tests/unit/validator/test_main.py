@@ -1,0 +1,146 @@
+"""Start of the role: what it refuses, and the whole program in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dst.cli.cluster import create_cluster
+from dst.cli.main import main
+from dst.spec.errors import BadConfig
+from dst.spec.primitives import Slot
+from dst.validator.main import load_share, open_store, read_setup, run
+from dst.validator.protection import FILE_NAME
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("cluster")
+    create_cluster(directory, operators=4)
+    return directory
+
+
+@pytest.fixture
+def write_config(cluster: Path, tmp_path: Path) -> Callable[..., Path]:
+    def write(**changes: object) -> Path:
+        fields: dict[str, object] = {
+            "name": "op1",
+            "data_dir": "data",
+            "lock": str(cluster / "cluster-lock.json"),
+            "index": 1,
+            "keystore": str(cluster / "operators/op1/keystore.json"),
+            "password_file": str(cluster / "operators/op1/keystore.password"),
+            "beacon": "http://127.0.0.1:1",
+        }
+        path = tmp_path / "validator.json"
+        path.write_text(json.dumps(fields | changes))
+        return path
+
+    return write
+
+
+def test_share_of_this_operator(write_config: Any, cluster: Path) -> None:
+    path = write_config()
+    share = load_share(read_setup(path), path)
+    assert "***" in repr(share)
+
+
+def test_share_of_another_operator_is_named(write_config: Any, cluster: Path) -> None:
+    path = write_config(
+        keystore=str(cluster / "operators/op3/keystore.json"),
+        password_file=str(cluster / "operators/op3/keystore.password"),
+    )
+    with pytest.raises(BadConfig, match="share of operator 3, not of operator 1"):
+        load_share(read_setup(path), path)
+
+
+def test_wrong_password_is_named_without_telling_it(write_config: Any, cluster: Path) -> None:
+    other = cluster / "operators/op2/keystore.password"
+    path = write_config(password_file=str(other))
+    with pytest.raises(BadConfig, match="wrong password") as error:
+        load_share(read_setup(path), path)
+    assert other.read_text() not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"index": 5}, "index 5"),
+        ({"index": "1"}, "index"),
+        ({"colour": "blue"}, "colour"),
+        ({"log_level": "loud"}, "log_level"),
+        ({"lock": "nowhere.json"}, "nowhere.json"),
+    ],
+)
+def test_bad_configuration_names_the_field(
+    write_config: Any, changes: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(BadConfig, match=complaint):
+        read_setup(write_config(**changes))
+
+
+def test_a_key_without_its_store_does_not_start(write_config: Any) -> None:
+    path = write_config()
+    with pytest.raises(BadConfig, match="--rejoin"):
+        run(path)
+    setup = read_setup(path)
+    open_store(setup, new=True, rejoin=False).close()
+    with pytest.raises(BadConfig, match="without --new"):
+        run(path, new=True)
+
+
+def test_protection_moves_through_the_front_door(
+    write_config: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, file = write_config(), tmp_path / "interchange.json"
+    store = open_store(read_setup(path), new=True, rejoin=False)
+    store.record(Slot(9), b"\1" * 32)  # type: ignore[arg-type]
+    store.close()
+    words = ["--config", str(path), "--file", str(file)]
+    assert main(["slashing", "export", *words]) == 0
+    assert "wrote 2 signed blocks" in capsys.readouterr().out
+    (tmp_path / "data" / FILE_NAME).unlink()
+    assert main(["slashing", "import", *words]) == 0
+    store = open_store(read_setup(path), new=False, rejoin=False)
+    assert store.newest() == 9
+    store.close()
+    file.write_text("{}")
+    assert main(["slashing", "import", *words]) == 2
+
+
+def test_the_program_starts_without_a_middleware_and_stops_when_asked(write_config: Any) -> None:
+    path = write_config()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dst", "validator", "--config", str(path), "--new"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        first = process.stderr.readline()
+        assert " ready " in first
+        os.kill(process.pid, signal.SIGTERM)
+        rest = process.stderr.read()
+        assert process.wait(timeout=10) == 0, rest
+    finally:
+        process.kill()
+        process.stderr.close()
+    secret = load_share(read_setup(path), path).reveal().hex()
+    assert secret not in first + rest
+    assert "ready" not in rest
+
+
+def test_roles_import_nothing_that_costs_start_up() -> None:
+    code = (
+        "import sys, dst.validator.main, dst.cli.main;"
+        "print(sorted({name.split('.')[0] for name in sys.modules}"
+        " & {'web3', 'eth_account', 'py_ecc', 'pytest', 'docker', 'eth'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
