@@ -54,12 +54,16 @@ class Engine:
             self.pool.admit(self.pool.examine(each.raw))
 
     async def point(
-        self, head: Hash32, attributes: PayloadAttributes | None = None, **other: Hash32
+        self,
+        head: Hash32,
+        attributes: PayloadAttributes | None = None,
+        safe: Hash32 = ZERO_HASH,
+        finalized: Hash32 = ZERO_HASH,
     ) -> tuple[Any, bytes | None]:
         state = ForkchoiceState(
             head_block_hash=head,
-            safe_block_hash=other.get("safe", ZERO_HASH),
-            finalized_block_hash=other.get("finalized", ZERO_HASH),
+            safe_block_hash=safe,
+            finalized_block_hash=finalized,
         )
         return await self.service.forkchoice_updated(state, attributes)
 
@@ -92,6 +96,16 @@ def spinning_payload(world: World, salt: int = 0) -> Any:
         world.build().block.header, transactions_root=ordered_root([spin.raw]), gas_used=9_000_000
     )
     return payload_of_header(header, [spin.raw], ())
+
+
+def pointers(name: str, block_hash: Hash32) -> tuple[Hash32, Hash32]:
+    """(safe, finalized) with one of them set."""
+    return (block_hash, ZERO_HASH) if name == "safe" else (ZERO_HASH, block_hash)
+
+
+def is_aborted(engine: Engine) -> bool:
+    assert engine.service._running is not None
+    return engine.service._running.flag.aborted
 
 
 async def until_running(engine: Engine, count: int = 1) -> None:
@@ -166,7 +180,8 @@ async def test_inconsistent_forkchoice_state(engine: Engine, name: str) -> None:
     engine.world.chain.insert(side)
     for wrong in (side.hash, Hash32(b"\x01" * 32)):
         with pytest.raises(RpcError) as refused:
-            await engine.point(main.hash, **{name: wrong})
+            await engine.point(main.hash, None, *pointers(name, wrong))
+            )
         assert refused.value.code == -38002
 
 
@@ -265,10 +280,10 @@ async def test_same_payload_joins(engine: Engine) -> None:
     await asyncio.gather(waiting[0], return_exceptions=True)
     running = engine.service._running
     assert running is not None
-    assert not running.flag.aborted, "one client is still waiting"
+    assert not is_aborted(engine), "one client is still waiting"
     waiting[1].cancel()
     await asyncio.gather(waiting[1], return_exceptions=True)
-    assert running.flag.aborted, "nobody waits any more"
+    assert is_aborted(engine), "nobody waits any more"
     assert (await running.future).status is PayloadStatusKind.SYNCING
 
 

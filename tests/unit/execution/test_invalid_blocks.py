@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from eth_account import Account
-from eth_keys import keys
+from eth_keys.datatypes import PrivateKey
 
 from dst.crypto.keccak import keccak256
 from dst.execution import evm
@@ -44,7 +44,7 @@ BASE_FEE = GWEI * 7 // 8
 def self_signed(type_id: int, fields: list[rlp.Item]) -> bytes:
     """For transactions that signing libraries refuse to make."""
     digest = keccak256(bytes([type_id]) + rlp.encode(fields))
-    signature = keys.PrivateKey(KEYS[0]).sign_msg_hash(digest)
+    signature = PrivateKey(KEYS[0]).sign_msg_hash(digest)
     tail: list[rlp.Item] = [
         rlp.int_to_bytes(number) for number in (signature.v, signature.r, signature.s)
     ]
@@ -122,7 +122,7 @@ def unchecked(monkeypatch: pytest.MonkeyPatch, world: World, transaction: Transa
         patch.setattr(evm, "check_in_block", lambda *_, **__: None)
         patch.setattr(evm, "intrinsic_gas", lambda tx: min(tx.gas, 21_000))
         patch.setattr(evm._Computation, "validate_create_message", lambda _: None)
-        # A funded fee recipient can pay a negative tip: arithmetic must not be what stops the block.
+        # A funded fee recipient can pay a negative tip: arithmetic must not stop the block.
         return world.build([transaction], suggested_fee_recipient=ADDRESSES[1]).block
 
 
@@ -151,7 +151,7 @@ def test_block_gas_is_what_is_left(monkeypatch: pytest.MonkeyPatch, world: World
 
 
 def test_blob_transactions_are_refused(world: World) -> None:
-    fields = [*dynamic_fields(), [], rlp.int_to_bytes(1), [b"\x01" + bytes(31)]]
+    fields: list[rlp.Item] = [*dynamic_fields(), [], rlp.int_to_bytes(1), [b"\x01" + bytes(31)]]
     raw = self_signed(3, fields)
     block = world.build().block
     header = replace(block.header, transactions_root=ordered_root([raw]))
