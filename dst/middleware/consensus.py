@@ -1,0 +1,421 @@
+"""The asyncio shell around `dst.qbft`: one inbox, one step at a time, effects in order.
+
+The core decides; this file only does. `Persist` returns when its record is on disk, so whatever is
+sent after it is backed by it. Jobs that take time (build, validate, fetch) run beside the loop and
+come back as inputs.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Final, Protocol, assert_never
+
+import msgspec
+
+import dst.qbft
+from dst.apis.dst_v1 import EventKind, Scalar
+from dst.middleware.catch_up import CatchUp
+from dst.middleware.inbox import Inbox
+from dst.middleware.progress import Progress
+from dst.middleware.proposals import Proposals
+from dst.middleware.store import Evidence, Store, slot_of
+from dst.qbft import effects as fx
+from dst.qbft import inputs
+from dst.qbft.messages import Certificate, Message, ProposalMessage
+from dst.runtime.log import Logger
+from dst.runtime.metrics import Metrics
+from dst.spec.cluster import ChainConfig
+from dst.spec.errors import InvalidInput, ResetRequired
+from dst.spec.primitives import Height, OperatorIndex, Root, Round, Slot
+from dst.spec.rules import timestamp_at
+
+CLOCK_CHECK_S: Final = 0.5
+"""A slot's start is waited for in steps: a wall clock that is set must not cost a whole wait."""
+
+QUIET_REASONS: Final = frozenset({fx.Reason.STALE, fx.Reason.TOO_FAR_AHEAD, fx.Reason.WRONG_TERM})
+"""Refusals that a healthy network produces now and then; counted, not logged above debug."""
+
+
+class Network(Protocol):
+    def send(self, to: OperatorIndex, message: Message) -> None: ...
+    def broadcast(self, message: Message) -> None: ...
+
+
+class Observe(Protocol):
+    """`EventPusher.emit`."""
+
+    def __call__(
+        self,
+        kind: EventKind,
+        *,
+        height: Height | None = None,
+        round_: Round | None = None,
+        root: Root | None = None,
+        slot: Slot | None = None,
+        **extra: Scalar,
+    ) -> None: ...
+
+
+OnDecided = Callable[[Certificate, bytes], None]
+
+_MILESTONES: Final = {
+    fx.Milestone.PROPOSAL: EventKind.PROPOSAL,
+    fx.Milestone.PREPARED: EventKind.PREPARED,
+    fx.Milestone.ROUND_CHANGE: EventKind.ROUND_CHANGE,
+}
+
+
+class Consensus:
+    def __init__(
+        self,
+        *,
+        config: dst.qbft.Config,
+        chain: ChainConfig,
+        store: Store,
+        network: Network,
+        progress: Progress,
+        proposals: Proposals,
+        observe: Observe,
+        log: Logger,
+        metrics: Metrics,
+        now: Callable[[], float],
+    ) -> None:
+        self._config, self._chain, self._store = config, chain, store
+        self._network, self._progress, self._proposals = network, progress, proposals
+        self._observe, self._log, self._metrics, self._now = observe, log, metrics, now
+        self._inbox: Inbox[inputs.Input] = Inbox("consensus", metrics)
+        self._timers: dict[fx.TimerKind, asyncio.TimerHandle] = {}
+        self._round_ends: tuple[Height, Round, float] | None = None
+        self._jobs: dict[str, tuple[Height, Round | None, asyncio.Task[None]]] = {}
+        self._judged: dict[Root, fx.ValidateBlock] = {}
+        """Justified proposals being executed, with the latest round that asked."""
+        self._due: asyncio.Task[None] | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._started = False
+        self._state = self._restore()
+        self.on_decided: OnDecided = lambda certificate, block: None
+        self.catch_up: CatchUp | None = None
+        """Set by wire.py: catch-up hands its findings back to this shell."""
+
+    # --------------------------------------------------------------- inputs, from anywhere
+
+    def message_received(self, peer: OperatorIndex, message: Message, size_bytes: int) -> None:
+        if not self._progress.is_halted and not self._progress.is_rejoining:
+            event = inputs.MessageReceived(link_peer=peer, message=message)
+            self._inbox.put_from(peer, event, size_bytes)
+
+    def certificate_received(
+        self, peer: OperatorIndex, certificate: Certificate, block: bytes, size_bytes: int
+    ) -> None:
+        """`block` hashes to the certificate's root (checked by catch-up)."""
+        event = inputs.CertificateReceived(link_peer=peer, certificate=certificate, block=block)
+        self._inbox.put_from(peer, event, size_bytes)
+
+    def peer_connected(self, peer: OperatorIndex) -> None:
+        if self._started:
+            self._inbox.put(inputs.PeerConnected(peer=peer))
+
+    def open_block(self, root: Root) -> bytes | None:
+        """A block of the open height that this node holds."""
+        accepted = self._state.accepted
+        if accepted is not None and accepted.signed.payload.root == root:
+            return accepted.block
+        return self._state.blocks.get(root)
+
+    @property
+    def height(self) -> Height:
+        """The open height."""
+        return self._state.height
+
+    @property
+    def round(self) -> Round:
+        return self._state.round
+
+    # ----------------------------------------------------------------------------- loop
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                group.create_task(self._start_when_allowed())
+                while True:
+                    await self._handle(await self._inbox.get())
+        finally:
+            for handle in self._timers.values():
+                handle.cancel()
+
+    def _restore(self) -> dst.qbft.State:
+        head = self._store.decided_height()
+        decided = dst.qbft.DecidedHead(height=head) if head else None
+        return dst.qbft.restore(self._config, decided, self._store.promises())
+
+    async def _start_when_allowed(self) -> None:
+        """A node that may have forgotten votes takes part only once it has caught up."""
+        while self._progress.is_rejoining or self._progress.is_halted:
+            await self._progress.changed()
+        self._started = True
+        self._inbox.put(inputs.Start())
+        self._wait_for_slot()
+
+    async def _handle(self, event: inputs.Input) -> None:
+        if not self._takes(event):
+            return
+        before = self._state
+        transition = dst.qbft.step(before, event, self._config)
+        self._state = transition.state
+        self._drop_outdated_jobs()
+        for effect in transition.effects:
+            await self._perform(effect, event, before)
+
+    def _takes(self, event: inputs.Input) -> bool:
+        """Halted: nothing. Rejoining: certificates alone, which move the height and vote for
+        nothing."""
+        if self._progress.is_halted:
+            return False
+        return self._started or isinstance(event, inputs.CertificateReceived)
+
+    async def _perform(
+        self, effect: fx.Effect, event: inputs.Input, before: dst.qbft.State
+    ) -> None:
+        match effect:
+            case fx.Persist(record=record):
+                await self._store.append((record,))
+            case fx.Broadcast(message=message):
+                self._network.broadcast(message)
+            case fx.Send(to=to, message=message):
+                self._network.send(to, message)
+            case fx.SetTimer():
+                self._set_timer(effect)
+            case fx.RequestBlock():
+                self._begin("build", effect.height, effect.round, self._build(effect))
+            case fx.ValidateBlock():
+                self._judge(effect)
+            case fx.FetchBlock():
+                self._fetch_block(effect)
+            case fx.FetchDecided(peer=peer, from_height=first):
+                self._catching_up().fetch_decided(peer, first)
+            case fx.HelpLaggard(peer=peer, height=height):
+                self._catching_up().help_laggard(peer, height)
+            case fx.Decided(certificate=certificate, block=block):
+                self._decided(certificate, block)
+            case fx.Refused():
+                await self._refused(effect, event, before)
+            case fx.Reached():
+                self._reached(effect)
+            case _:
+                assert_never(effect)
+
+    # --------------------------------------------------------------------------- timers
+
+    def _set_timer(self, effect: fx.SetTimer) -> None:
+        loop = asyncio.get_running_loop()
+        running = self._timers.pop(effect.kind, None)
+        if running is not None:
+            running.cancel()
+        event: inputs.Input
+        if effect.kind is fx.TimerKind.ROUND:
+            event = inputs.RoundExpired(height=effect.height, round=effect.round)
+            ends = loop.time() + effect.delay_ms / 1000
+            self._round_ends = (effect.height, effect.round, ends)
+        else:
+            event = inputs.RetransmitDue(height=effect.height, round=effect.round)
+        self._timers[effect.kind] = loop.call_later(effect.delay_ms / 1000, self._inbox.put, event)
+
+    def _deadline_of(self, height: Height, round_: Round) -> float:
+        """Loop time at which the round ends; a full timeout from now when its timer has not
+        started."""
+        if self._round_ends is not None and self._round_ends[:2] == (height, round_):
+            return self._round_ends[2]
+        timeout_ms = min(
+            self._config.round_timeout_ms << min(round_, 16), self._config.round_timeout_cap_ms
+        )
+        return asyncio.get_running_loop().time() + timeout_ms / 1000
+
+    def _wait_for_slot(self) -> None:
+        """One task at a time waits until the open height is due."""
+        if not self._started:
+            return
+        if self._due is not None:
+            self._due.cancel()
+        self._due = self._spawn(self._announce_due(self._state.height))
+
+    async def _announce_due(self, height: Height) -> None:
+        """Due: the slot after the parent's has begun, and we are not behind."""
+        head = self._store.head_entry()
+        begins = timestamp_at(self._chain, (0 if head is None else head.slot) + 1)
+        while (wait_s := begins - self._now()) > 0:  # noqa: ASYNC110 - a clock sets no event
+            await asyncio.sleep(min(wait_s, CLOCK_CHECK_S))
+        while self._progress.is_behind:
+            await self._progress.changed()
+        self._inbox.put(inputs.HeightDue(height=height))
+
+    # ----------------------------------------------------------------------------- jobs
+
+    def _spawn(self, job: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        assert self._group is not None, "the loop runs"
+        return self._group.create_task(job)
+
+    def _begin(
+        self, name: str, height: Height, round_: Round | None, job: Coroutine[object, object, None]
+    ) -> None:
+        """Start a job and cancel its predecessor. round_ None: it outlives its round, not its
+        height."""
+        older = self._jobs.pop(name, None)
+        if older is not None:
+            older[2].cancel()
+        self._jobs[name] = (height, round_, self._spawn(job))
+
+    def _drop_outdated_jobs(self) -> None:
+        for name, (height, round_, task) in list(self._jobs.items()):
+            left_round = round_ is not None and round_ != self._state.round
+            if height != self._state.height or left_round:
+                task.cancel()
+                del self._jobs[name]
+
+    async def _or_halt(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except ResetRequired as error:
+            await self._progress.halt(error)
+
+    async def _build(self, effect: fx.RequestBlock) -> None:
+        async def work() -> None:
+            block = await self._proposals.build(effect.height)
+            try:
+                root = self._config.root_of(block)
+            except InvalidInput as error:
+                self._log.error("own_rollup_node_built_garbage", reason=str(error))
+                return
+            self._inbox.put(
+                inputs.BlockBuilt(height=effect.height, round=effect.round, root=root, block=block)
+            )
+
+        await self._or_halt(work())
+
+    def _judge(self, effect: fx.ValidateBlock) -> None:
+        """A fresh proposal is judged within its round; a justified one to the end, over rounds."""
+        if not effect.justified:
+            self._begin("validate", effect.height, effect.round, self._validate(effect))
+            return
+        self._judged[effect.root] = effect
+        name = f"validate {effect.root.hex()}"
+        running = self._jobs.get(name)
+        if running is None or running[2].done():
+            self._begin(name, effect.height, None, self._validate(effect))
+
+    async def _validate(self, effect: fx.ValidateBlock) -> None:
+        deadline = None if effect.justified else self._deadline_of(effect.height, effect.round)
+
+        async def work() -> None:
+            valid = await self._proposals.validate(
+                effect.block,
+                round_=effect.round,
+                justified=effect.justified,
+                deadline_s=deadline,
+            )
+            asked = self._judged.pop(effect.root, effect)
+            self._inbox.put(
+                inputs.BlockValidated(
+                    height=asked.height, round=asked.round, root=asked.root, valid=valid
+                )
+            )
+
+        await self._or_halt(work())
+
+    def _fetch_block(self, effect: fx.FetchBlock) -> None:
+        name = f"fetch {effect.root.hex()}"
+        running = self._jobs.get(name)
+        if running is None or running[2].done():
+            self._begin(name, effect.height, None, self._fetch(effect))
+
+    async def _fetch(self, effect: fx.FetchBlock) -> None:
+        block = await self._catching_up().fetch_block(effect.height, effect.root, effect.holders)
+        if block is not None:
+            self._inbox.put(
+                inputs.BlockFetched(height=effect.height, root=effect.root, block=block)
+            )
+
+    def _catching_up(self) -> CatchUp:
+        assert self.catch_up is not None, "wired before it runs"
+        return self.catch_up
+
+    # ------------------------------------------------------------------ what came of it
+
+    def _decided(self, certificate: Certificate, block: bytes) -> None:
+        slot = slot_of(block)
+        self._metrics.set("consensus_decided_height", certificate.height)
+        self._metrics.set("consensus_decided_round", certificate.round)
+        self._observe(
+            EventKind.DECIDED,
+            height=certificate.height,
+            round_=certificate.round,
+            root=certificate.root,
+            slot=slot,
+        )
+        self._log.info(
+            "decided", height=certificate.height, round=certificate.round, root=certificate.root
+        )
+        self._progress.decided(slot)
+        self.on_decided(certificate, block)
+        self._judged.clear()
+        self._wait_for_slot()
+        if self._progress.is_syncing and not self._inbox:
+            self._catching_up().ask_somebody()
+
+    def _reached(self, effect: fx.Reached) -> None:
+        self._metrics.inc("consensus_milestones_total", milestone=effect.milestone.value)
+        if effect.milestone is fx.Milestone.ROUND_CHANGE:
+            self._log.info("round_change", height=effect.height, round=effect.round)
+        self._observe(
+            _MILESTONES[effect.milestone],
+            height=effect.height,
+            round_=effect.round,
+            root=effect.root,
+        )
+
+    async def _refused(
+        self, effect: fx.Refused, event: inputs.Input, before: dst.qbft.State
+    ) -> None:
+        reason = effect.reason
+        self._metrics.inc("consensus_refused_total", reason=reason.value)
+        say = self._log.debug if reason in QUIET_REASONS else self._log.warning
+        say("refused", reason=reason.value, peer=effect.link_peer, detail=effect.detail)
+        if effect.culprit is None or reason in QUIET_REASONS:
+            return
+        height = _height_of(event)
+        await self._store.note_evidence(
+            Evidence(height, effect.culprit, reason.value, effect.detail, _proof(event, before))
+        )
+        self._observe(
+            EventKind.EVIDENCE,
+            height=height,
+            culprit=effect.culprit + 1,
+            reason=reason.value,
+            detail=effect.detail,
+        )
+
+
+def _height_of(event: inputs.Input) -> Height | None:
+    match event:
+        case inputs.MessageReceived(message=message):
+            return message.signed.payload.height
+        case inputs.CertificateReceived(certificate=certificate):
+            return certificate.height
+        case _:
+            return None
+
+
+def _proof(event: inputs.Input, before: dst.qbft.State) -> bytes:
+    """The offending signed message and, for a second one, the first: msgpack array."""
+    if not isinstance(event, inputs.MessageReceived):
+        return b""
+    second = event.message
+    payload = second.signed.payload
+    first: list[object] = []
+    if isinstance(second, ProposalMessage):
+        first = [] if before.accepted is None else [before.accepted.signed]
+    else:
+        tables = (before.prepares, before.commits)
+        votes = (table.get(payload.round, {}).get(second.signed.sender) for table in tables)
+        first = [vote for vote in votes if vote is not None]
+    return msgspec.msgpack.encode([*first, second.signed])

@@ -1,0 +1,49 @@
+"""Start of the middleware role: configuration, keys, store, links, API."""
+
+import asyncio
+from pathlib import Path
+
+from dst.apis.beacon import BeaconClient
+from dst.apis.dst_v1 import DstClient
+from dst.middleware.config import Settings, load_settings
+from dst.middleware.store import Store, open_store
+from dst.middleware.wire import Middleware
+from dst.runtime import log as logs
+from dst.runtime.http import serving
+from dst.runtime.log import Logger
+from dst.runtime.service import run_role, until
+from dst.spec.errors import BadConfig
+
+log = Logger("middleware")
+
+
+def run(config_path: Path, *, new: bool = False, rejoin: bool = False) -> int:
+    """Run the role until it is told to stop; the process's exit code.
+
+    Raises: BadConfig before anything is served.
+    """
+    settings = load_settings(config_path)
+    logs.configure(settings.name, settings.log_level)
+    if rejoin and settings.lock.n == 1:
+        raise BadConfig(
+            "--rejoin asks the other operators how far the chain is, and a single operator has"
+            " none: bring its store back"
+        )
+    store = open_store(settings.data_dir, settings.lock.lock_hash, new=new, rejoin=rejoin)
+
+    async def main(stop: asyncio.Event) -> None:
+        await _serve(settings, store, stop)
+
+    try:
+        return run_role(main, log)
+    finally:
+        store.close()
+
+
+async def _serve(settings: Settings, store: Store, stop: asyncio.Event) -> None:
+    async with DstClient(settings.rollup) as rollup, BeaconClient(settings.rollup) as beacon:
+        middleware = Middleware(settings, store, rollup, beacon)
+        await middleware.start()
+        async with serving(middleware.app(), settings.listen, what="middleware listen"):
+            log.info("ready", listen=settings.listen, decided=store.decided_height())
+            await until(stop, middleware.run())

@@ -1,0 +1,142 @@
+"""How far this operator is: what its validator API may offer, and whether it takes part at all.
+
+Four states, in this order of precedence: halted by an L1 reset; rejoining (votes may be missing
+here); behind (the others have decided more); taking part.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from dst.middleware.store import Halt, Rejoin, Store
+from dst.middleware.validator_api import DecidedSlot
+from dst.runtime.log import Logger
+from dst.spec.errors import ResetRequired
+from dst.spec.primitives import Height, OperatorIndex, Slot, Term, faults_tolerated, quorum
+
+OPEN_AHEAD: Final = 2
+"""A peer that reports D decided may have helped to decide D + 1 without knowing it, and then an
+operator that lost its store may have voted at D + 2. Above that it cannot have voted."""
+
+
+class Progress:
+    """`DecidedView` for the validator API; the shells ask it whether to act."""
+
+    def __init__(self, store: Store, *, n: int, term: Term, log: Logger) -> None:
+        self._store, self._n, self._term, self._log = store, n, term, log
+        self._claims: dict[OperatorIndex, Height] = {}
+        self._changed = asyncio.Event()
+        self._rejoin: Rejoin | None = store.rejoin()
+        halt = store.halt()
+        self._halt = halt if halt is not None and halt.term >= term else None
+        head = store.head_entry()
+        self._head_slot = Slot(0) if head is None else head.slot
+        self._sign_above = Slot(0)
+        self.on_reset: Callable[[Halt], None] = lambda _: None
+
+    # ------------------------------------------------------- for the validator API
+
+    @property
+    def head_slot(self) -> Slot:
+        return self._head_slot
+
+    @property
+    def is_syncing(self) -> bool:
+        return self.is_rejoining or self.is_behind
+
+    @property
+    def sign_above(self) -> Slot:
+        return self._sign_above
+
+    @property
+    def reset(self) -> ResetRequired | None:
+        return None if self._halt is None else ResetRequired(self._halt.height, self._halt.detail)
+
+    def at_slot(self, slot: Slot) -> DecidedSlot | None:
+        entry = self._store.entry_at_slot(slot)
+        if entry is None:
+            return None
+        return DecidedSlot(height=entry.height, root=entry.root, block=entry.decided.block)
+
+    async def changed(self) -> None:
+        await self._changed.wait()
+
+    # -------------------------------------------------------------- for the shells
+
+    @property
+    def is_halted(self) -> bool:
+        return self._halt is not None
+
+    @property
+    def is_rejoining(self) -> bool:
+        return self._rejoin is not None
+
+    @property
+    def is_behind(self) -> bool:
+        """An honest operator has decided what we have not: import first, vote later."""
+        return self.claimed_height() > self._store.decided_height()
+
+    def claims(self) -> Mapping[OperatorIndex, Height]:
+        """Decided heights that peers report of themselves; true only where certified."""
+        return self._claims
+
+    def claimed_height(self) -> Height:
+        """The highest decided height that at least one honest peer reports: with f liars, the
+        (f+1)-th highest claim."""
+        ranked = sorted(self._claims.values(), reverse=True)
+        liars = faults_tolerated(self._n)
+        return ranked[liars] if len(ranked) > liars else Height(0)
+
+    def peer_claims(self, peer: OperatorIndex, height: Height) -> None:
+        was_syncing = self.is_syncing
+        self._claims[peer] = max(height, self._claims.get(peer, Height(0)))
+        if self.is_syncing != was_syncing:
+            self._announce()
+
+    def decided(self, slot: Slot) -> None:
+        """The store holds one more decision."""
+        self._head_slot = max(slot, self._head_slot)
+        self._announce()
+
+    async def halt(self, error: ResetRequired) -> None:
+        """Stop for this term: on disk first, one alarm."""
+        if self._halt is not None:
+            return
+        halt = Halt(self._term, Height(error.first_affected_height), str(error))
+        self._halt = halt
+        self._log.error(
+            "halted_by_l1_reset",
+            first_affected_height=halt.height,
+            term=halt.term,
+            detail=halt.detail,
+            do="operators go on only in the next term",
+        )
+        await self._store.set_halt(halt)
+        self._announce()
+        self.on_reset(halt)
+
+    # ---------------------------------------------------------------------- rejoin
+
+    async def advance_rejoin(self) -> None:
+        """Fix the bound once a quorum of peers reported; finish once it is certified here."""
+        if self._rejoin is None:
+            return
+        if self._rejoin.vote_above is None:
+            if len(self._claims) < min(quorum(self._n), self._n - 1):
+                return
+            bound = Height(max(self._claims.values(), default=Height(-OPEN_AHEAD)) + OPEN_AHEAD)
+            self._rejoin = Rejoin(vote_above=bound)
+            await self._store.set_rejoin(self._rejoin)
+            self._log.info("rejoin_bound", vote_above=bound)
+        assert self._rejoin.vote_above is not None
+        if self._store.decided_height() >= self._rejoin.vote_above:
+            head = self._store.head_entry()
+            self._sign_above = Slot(0) if head is None else head.slot
+            self._rejoin = None
+            await self._store.set_rejoin(None)
+            self._log.info("rejoined", above_slot=self._sign_above)
+            self._announce()
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,0 +1,122 @@
+"""Between the links and the shells: decode and hand over what comes in, encode what goes out."""
+
+from typing import Protocol
+
+from dst.middleware.catch_up import CatchUp
+from dst.middleware.progress import Progress
+from dst.middleware.wire_messages import (
+    BlockReply,
+    DecidedBlocks,
+    GetBlock,
+    GetDecided,
+    Status,
+    WireMessage,
+    decode_message,
+    encode_message,
+    stale_below,
+)
+from dst.p2p.framing import FrameError
+from dst.p2p.handshake import Hello
+from dst.p2p.transport import Transport
+from dst.qbft import messages as qbft
+from dst.runtime.log import Logger
+from dst.runtime.metrics import Metrics
+from dst.sealing import messages as sealing
+from dst.spec.errors import InvalidInput
+from dst.spec.primitives import Height, OperatorIndex
+
+
+class ConsensusInputs(Protocol):
+    def message_received(
+        self, peer: OperatorIndex, message: qbft.Message, size_bytes: int
+    ) -> None: ...
+
+    def peer_connected(self, peer: OperatorIndex) -> None: ...
+
+
+class SealingInputs(Protocol):
+    def message_received(
+        self, peer: OperatorIndex, message: sealing.Message, size_bytes: int
+    ) -> None: ...
+
+    def peer_connected(self, peer: OperatorIndex) -> None: ...
+
+
+class PeerLinks:
+    """Sends messages; what is too large for a frame is our bug or a hostile block, and is dropped
+    with an error."""
+
+    def __init__(self, log: Logger) -> None:
+        self._log = log
+        self.transport: Transport | None = None
+        """Set by wire.py: the links call the router, and the shells behind it send through here."""
+
+    def send(self, to: OperatorIndex, message: WireMessage) -> None:
+        try:
+            self._links().send(to, encode_message(message), height=stale_below(message))
+        except FrameError as error:
+            self._log.error("message_too_large", kind=type(message).__name__, reason=str(error))
+
+    def broadcast(self, message: WireMessage) -> None:
+        try:
+            self._links().broadcast(encode_message(message), height=stale_below(message))
+        except FrameError as error:
+            self._log.error("message_too_large", kind=type(message).__name__, reason=str(error))
+
+    def up(self) -> tuple[OperatorIndex, ...]:
+        return self._links().up_peers()
+
+    def decided(self, height: Height) -> None:
+        """Votes below `height` are of no use to anybody; those of `height` may still help."""
+        self._links().raise_floor(height)
+
+    def _links(self) -> Transport:
+        assert self.transport is not None, "wired before it runs"
+        return self.transport
+
+
+class Router:
+    """`LinkEvents` for the transport."""
+
+    def __init__(
+        self,
+        *,
+        consensus: ConsensusInputs,
+        sealing: SealingInputs,
+        catch_up: CatchUp,
+        progress: Progress,
+        log: Logger,
+        metrics: Metrics,
+    ) -> None:
+        self._consensus, self._sealing, self._catch_up = consensus, sealing, catch_up
+        self._progress, self._log, self._metrics = progress, log, metrics
+
+    def link_up(self, peer: OperatorIndex, hello: Hello) -> None:
+        self._progress.peer_claims(peer, hello.decided_height)
+        self._consensus.peer_connected(peer)
+        self._sealing.peer_connected(peer)
+
+    def link_down(self, peer: OperatorIndex) -> None:
+        pass
+
+    def received(self, peer: OperatorIndex, body: bytes) -> None:
+        try:
+            self._route(peer, decode_message(body), len(body))
+        except InvalidInput as error:
+            name = f"op{peer + 1}"
+            self._metrics.inc("bad_messages_total", peer=name)
+            self._log.warning("bad_message", peer=name, reason=str(error))
+
+    def _route(self, peer: OperatorIndex, message: WireMessage, size_bytes: int) -> None:
+        match message:
+            case (
+                qbft.ProposalMessage()
+                | qbft.PrepareMessage()
+                | qbft.CommitMessage()
+                | qbft.RoundChangeMessage()
+            ):
+                self._consensus.message_received(peer, message, size_bytes)
+            case sealing.PartialSignature() | sealing.GroupSignature() | sealing.PartialRequest():
+                self._sealing.message_received(peer, message, size_bytes)
+            case GetDecided() | DecidedBlocks() | GetBlock() | BlockReply() | Status():
+                self._catch_up.received(peer, message, size_bytes)

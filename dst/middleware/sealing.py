@@ -1,0 +1,265 @@
+"""The asyncio shell around `dst.sealing`: partial signatures in and out, group signatures kept.
+
+Combination and its one verification run inline: about 3 ms for n = 4, less than a hand-over.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+import msgspec
+
+import dst.sealing
+from dst.apis.dst_v1 import EventKind
+from dst.crypto import bls, tbls
+from dst.middleware.consensus import Observe
+from dst.middleware.inbox import Inbox
+from dst.middleware.progress import Progress
+from dst.middleware.store import Evidence, Store
+from dst.middleware.wire_messages import MAX_RANGE
+from dst.qbft.messages import Certificate
+from dst.runtime.log import Logger
+from dst.runtime.metrics import Metrics
+from dst.sealing import effects as fx
+from dst.sealing import inputs
+from dst.sealing.messages import GroupSignature, Message, PartialRequest, PartialSignature
+from dst.spec.cluster import ClusterLock, lock_proposer_domain
+from dst.spec.domains import signing_root
+from dst.spec.errors import ResetRequired
+from dst.spec.primitives import (
+    BLSSignature,
+    Height,
+    OperatorIndex,
+    Root,
+    ShareIndex,
+    Term,
+)
+
+ACCUSED = frozenset({fx.Reason.BAD_PARTIAL, fx.Reason.CONFLICTING_PARTIAL, fx.Reason.WRONG_ROOT})
+"""Refusals that name a culprit and are kept as evidence."""
+
+MAX_FOUND = 4 * MAX_RANGE
+"""Group signatures kept until their certificates are imported: a full answer of each of a few
+peers. Lost ones are asked for again."""
+
+
+class Network(Protocol):
+    def send(self, to: OperatorIndex, message: Message) -> None: ...
+    def broadcast(self, message: Message) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Tracked:
+    """An input, and who waits until its effects are performed (our own partial)."""
+
+    event: inputs.Input
+    done: asyncio.Future[None] | None = None
+
+
+class Sealing:
+    def __init__(
+        self,
+        *,
+        lock: ClusterLock,
+        config: dst.sealing.Config,
+        store: Store,
+        network: Network,
+        progress: Progress,
+        observe: Observe,
+        log: Logger,
+        metrics: Metrics,
+    ) -> None:
+        self._config, self._store, self._network = config, store, network
+        self._progress, self._observe = progress, observe
+        self._log, self._metrics = log, metrics
+        self._term = Term(lock.chain.term)
+        self._domain = lock_proposer_domain(lock)
+        self._inbox: Inbox[_Tracked] = Inbox("sealing", metrics)
+        self._timer: asyncio.TimerHandle | None = None
+        self._state = self._restore()
+        self._found: dict[Height, GroupSignature] = {}
+        self.on_sealed: Callable[[], None] = lambda: None
+
+    @property
+    def unsealed(self) -> int:
+        """Decided blocks that are still owed a group signature."""
+        return len(self._state.open)
+
+    # --------------------------------------------------------------- inputs, from anywhere
+
+    def decided(self, certificate: Certificate) -> None:
+        root = self._root_to_sign(certificate.root)
+        self._put(inputs.BlockDecided(height=certificate.height, root=root))
+        found = self._found.pop(certificate.height, None)
+        if found is not None:
+            self._put(
+                inputs.GroupSignatureReceived(link_peer=self._config.self_index, message=found)
+            )
+
+    async def own_partial(self, height: Height, root: Root, signature: BLSSignature) -> None:
+        """Our validator's verified signature; returns once it is durable and on its way."""
+        done = asyncio.get_running_loop().create_future()
+        event = inputs.OwnPartial(height=height, root=self._root_to_sign(root), signature=signature)
+        self._inbox.put(_Tracked(event, done))
+        await done
+        self._observe(EventKind.SIGNED, height=height, root=root)
+
+    def message_received(self, peer: OperatorIndex, message: Message, size_bytes: int) -> None:
+        event: inputs.Input
+        match message:
+            case PartialSignature():
+                event = inputs.PartialReceived(link_peer=peer, message=message)
+            case GroupSignature():
+                event = inputs.GroupSignatureReceived(link_peer=peer, message=message)
+            case PartialRequest():
+                event = inputs.PartialRequested(link_peer=peer, message=message)
+        self._inbox.put_from(peer, _Tracked(event), size_bytes)
+
+    def group_signature_received(
+        self, peer: OperatorIndex, certificate: Certificate, signature: BLSSignature
+    ) -> None:
+        """Found beside a certificate during catch-up; judged by the core once that is decided."""
+        message = GroupSignature(
+            certificate.term,
+            certificate.height,
+            self._root_to_sign(certificate.root),
+            signature,
+        )
+        if certificate.height <= self._store.decided_height():
+            self.message_received(peer, message, len(signature))
+        elif len(self._found) < MAX_FOUND:
+            self._found[certificate.height] = message
+
+    def peer_connected(self, peer: OperatorIndex) -> None:
+        self._put(inputs.PeerConnected(peer=peer))
+
+    def _put(self, event: inputs.Input) -> None:
+        self._inbox.put(_Tracked(event))
+
+    # ----------------------------------------------------------------------------- loop
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        self._put(inputs.Start())
+        try:
+            while True:
+                tracked = await self._inbox.get()
+                reset = self._progress.reset
+                if reset is None:
+                    await self._handle(tracked.event)
+                _resolve(tracked.done, reset)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _restore(self) -> dst.sealing.State:
+        unsealed = {
+            height: self._root_to_sign(root) for height, root in self._store.unsealed().items()
+        }
+        return dst.sealing.restore(
+            self._config, self._store.decided_height(), unsealed, self._store.own_partials()
+        )
+
+    def _root_to_sign(self, root: Root) -> Root:
+        return signing_root(root, self._domain)
+
+    async def _handle(self, event: inputs.Input) -> None:
+        transition = dst.sealing.step(self._state, event, self._config)
+        self._state = transition.state
+        self._metrics.set("unsealed_blocks", len(self._state.open))
+        for effect in transition.effects:
+            await self._perform(effect, event)
+
+    async def _perform(self, effect: fx.Effect, event: inputs.Input) -> None:
+        match effect:
+            case fx.Persist(record=record):
+                await self._store.append((record,))
+            case fx.Broadcast(message=message):
+                self._network.broadcast(message)
+            case fx.Send(to=to, message=message):
+                self._network.send(to, message)
+            case fx.SendStored(to=to, height=height):
+                seal = self._store.seal(height)
+                if seal is not None:
+                    self._network.send(to, seal)
+            case fx.SetTimer(delay_ms=delay_ms):
+                self._set_timer(delay_ms)
+            case fx.Sealed(height=height):
+                self._metrics.set("consensus_sealed_height", height)
+                self._log.info("sealed", height=height)
+                self.on_sealed()
+            case fx.Refused():
+                await self._refused(effect, event)
+            case _:
+                assert_never(effect)
+
+    def _set_timer(self, delay_ms: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(delay_ms / 1000, self._put, inputs.RetransmitDue())
+
+    async def _refused(self, effect: fx.Refused, event: inputs.Input) -> None:
+        reason = effect.reason
+        self._metrics.inc("sealing_refused_total", reason=reason.value)
+        if effect.culprit is None or reason not in ACCUSED:
+            self._log.debug("refused", reason=reason.value, detail=effect.detail)
+            return
+        name = f"op{effect.culprit + 1}"
+        self._log.warning("bad_partial", culprit=name, reason=reason.value, detail=effect.detail)
+        height, proof = _named(event)
+        await self._store.note_evidence(
+            Evidence(height, effect.culprit, reason.value, effect.detail, proof)
+        )
+        self._observe(
+            EventKind.EVIDENCE,
+            height=height,
+            culprit=effect.culprit + 1,
+            reason=reason.value,
+            detail=effect.detail,
+        )
+
+
+def _resolve(done: asyncio.Future[None] | None, reset: ResetRequired | None) -> None:
+    """Tell whoever waits that the input was handled, or that this operator is halted."""
+    if done is None or done.done():
+        return
+    if reset is None:
+        done.set_result(None)
+    else:
+        done.set_exception(reset)
+
+
+def _named(event: inputs.Input) -> tuple[Height | None, bytes]:
+    """Height and encoded message of an input that carries one."""
+    match event:
+        case inputs.PartialReceived() | inputs.GroupSignatureReceived():
+            return event.message.height, msgspec.msgpack.encode(event.message)
+        case inputs.OwnPartial(height=height) | inputs.BlockDecided(height=height):
+            return height, b""
+        case _:
+            return None, b""
+
+
+def sealing_config(lock: ClusterLock, operator: OperatorIndex) -> dst.sealing.Config:
+    """The sealing core's functions over this cluster's keys."""
+
+    def combine(partials: Mapping[OperatorIndex, BLSSignature]) -> BLSSignature:
+        shares = {ShareIndex(index + 1): each for index, each in partials.items()}
+        return tbls.recover_group_signature(shares, lock.threshold)
+
+    def verify_group(root: Root, signature: BLSSignature) -> bool:
+        return bls.verify(lock.group_public_key, root, signature)
+
+    def verify_partial(index: OperatorIndex, root: Root, signature: BLSSignature) -> bool:
+        return bls.verify(lock.share_public_keys[index], root, signature)
+
+    return dst.sealing.Config(
+        term=Term(lock.chain.term),
+        n=lock.n,
+        self_index=operator,
+        combine=combine,
+        verify_group=verify_group,
+        verify_partial=verify_partial,
+    )

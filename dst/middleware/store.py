@@ -1,0 +1,456 @@
+"""What must survive a crash: this node's promises, the decided chain, its own partial signatures.
+
+SQLite in WAL mode with synchronous=FULL: `append` returns when its records are on disk. One
+dedicated thread writes, in the order of the calls; the event loop reads through a second connection
+and never waits for an fsync. A store that may be missing votes does not vote: see `open_store`.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Protocol, TypeAlias
+
+import msgspec
+
+from dst.apis.dst_v1 import DecidedBlock
+from dst.qbft import records as qbft_records
+from dst.qbft.messages import Certificate
+from dst.runtime.files import fsync_directory
+from dst.runtime.kv import open_database
+from dst.runtime.log import Logger
+from dst.sealing import records as sealing_records
+from dst.sealing.messages import GroupSignature, PartialSignature
+from dst.spec.errors import BadConfig
+from dst.spec.primitives import BLSSignature, Height, Root, Slot, Term
+
+FILE_NAME: Final = "middleware.sqlite"
+SCHEMA_VERSION: Final = 1
+MAX_EVIDENCE: Final = 1000
+"""Pieces of evidence kept, oldest first out never: a faulty peer must not fill the disk, and the
+first offences are the telling ones."""
+FULL_RETRY_S: Final = 1.0
+"""A full disk is asked again this often; until it takes the record, nothing that depends on it is
+sent, so the node does not vote."""
+
+Record: TypeAlias = qbft_records.Record | sealing_records.Record
+
+log = Logger("store")
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS log (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, height INTEGER NOT NULL, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS decided (
+    height INTEGER PRIMARY KEY, slot INTEGER NOT NULL UNIQUE, root BLOB NOT NULL UNIQUE,
+    certificate BLOB NOT NULL, block BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS partials (
+    term INTEGER NOT NULL, height INTEGER NOT NULL, record BLOB NOT NULL,
+    PRIMARY KEY (term, height)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seals (height INTEGER PRIMARY KEY, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS evidence (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, height INTEGER, culprit INTEGER, reason TEXT NOT NULL,
+    detail TEXT NOT NULL, proof BLOB NOT NULL);
+"""
+
+
+class Halt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """An L1 reset halted this operator; it stays halted until the chain's term is a later one."""
+
+    term: Term
+    height: Height
+    detail: str
+
+
+class Rejoin(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Votes may be missing here: none is given at or below `vote_above`, which is None until a
+    quorum of peers reported."""
+
+    vote_above: Height | None
+
+
+class Evidence(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Signed messages that convict `culprit`; `proof` is their msgpack, as they were received."""
+
+    height: Height | None
+    culprit: int | None
+    reason: str
+    detail: str
+    proof: bytes
+
+
+class DecidedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the decided chain."""
+
+    height: Height
+    slot: Slot
+    root: Root
+    decided: DecidedBlock
+
+
+class Store(Protocol):
+    """What the middleware needs of its store; the simulator's disk may stand in its place."""
+
+    async def append(self, records: Sequence[Record]) -> None: ...
+    async def note_evidence(self, evidence: Evidence) -> None: ...
+    async def set_halt(self, halt: Halt) -> None: ...
+    async def set_rejoin(self, rejoin: Rejoin | None) -> None: ...
+    def promises(self) -> tuple[qbft_records.Record, ...]: ...
+    def own_partials(self) -> tuple[sealing_records.PartialRecord, ...]: ...
+    def decided_height(self) -> Height: ...
+    def decided(self, height: Height) -> DecidedBlock | None: ...
+    def decided_range(
+        self, first: Height, count: int, max_bytes: int
+    ) -> tuple[DecidedBlock, ...]: ...
+    def decided_by_root(self, root: Root) -> DecidedBlock | None: ...
+    def entry_at_slot(self, slot: Slot) -> DecidedEntry | None: ...
+    def head_entry(self) -> DecidedEntry | None: ...
+    def unsealed(self) -> dict[Height, Root]: ...
+    def seal(self, height: Height) -> GroupSignature | None: ...
+    def group_signature(self, height: Height) -> BLSSignature | None: ...
+    def halt(self) -> Halt | None: ...
+    def rejoin(self) -> Rejoin | None: ...
+    def close(self) -> None: ...
+
+
+def open_store(data_dir: Path, lock_hash: bytes, *, new: bool, rejoin: bool) -> "SqliteStore":
+    """Open the store of this operator.
+
+    new: create it, once, when the cluster is created. rejoin: votes may be missing here (new disk,
+    old copy); the node first learns how far the cluster is. Neither: it must exist.
+    Raises: BadConfig saying what is wrong and what to do.
+    """
+    assert not (new and rejoin), "--new and --rejoin exclude each other"
+    path = data_dir / FILE_NAME
+    exists = path.exists() and _is_initialised(path)
+    if new and exists:
+        raise BadConfig(f"store {path} exists already: start without --new")
+    if not (new or rejoin or exists):
+        raise BadConfig(
+            f"this operator's key is here but its store {path} is not: without it, votes already"
+            " given are forgotten. Use --new when the cluster has just been created; else bring"
+            " the store back, or use --rejoin to catch up from the peers first"
+        )
+    store = SqliteStore(path)
+    try:
+        if exists:
+            store.check(lock_hash)
+        store.begin(lock_hash, rejoin=rejoin)
+    except BaseException:
+        store.close()
+        raise
+    fsync_directory(data_dir)
+    return store
+
+
+def _is_initialised(path: Path) -> bool:
+    """A crash during `--new` leaves a file without its last write; nobody voted with it."""
+    connection = open_database(path, durable=True)
+    try:
+        connection.executescript(_SCHEMA)
+        row = connection.execute("SELECT 1 FROM meta WHERE key = 'lock_hash'").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise BadConfig(f"store {path} cannot be used: {error}") from None
+    finally:
+        connection.close()
+    return row is not None
+
+
+class SqliteStore:
+    """`Store` over one SQLite file. Opened by `open_store`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = open_database(path, durable=True)
+        self._writer.executescript(_SCHEMA)
+        self._reader = open_database(path, durable=True)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._head = Height(self._max_height())
+
+    def check(self, lock_hash: bytes) -> None:
+        """Raises: BadConfig for the store of another cluster or of another release."""
+        if self._meta("schema") != bytes([SCHEMA_VERSION]):
+            raise BadConfig(f"store {self._path} was written by another release of this program")
+        if self._meta("lock_hash") != lock_hash:
+            raise BadConfig(
+                f"store {self._path} belongs to the cluster with lock hash"
+                f" {(self._meta('lock_hash') or b'').hex()}, not to {lock_hash.hex()}"
+            )
+
+    def begin(self, lock_hash: bytes, *, rejoin: bool) -> None:
+        """Mark the store as this cluster's. One transaction: a crash must not leave a store that
+        is rejoining without saying so."""
+        with self._writer:
+            self._writer.execute("BEGIN IMMEDIATE")
+            if rejoin:
+                self._put_meta("rejoin", _encode(Rejoin(vote_above=None)))
+            self._put_meta("schema", bytes([SCHEMA_VERSION]))
+            self._put_meta("lock_hash", lock_hash)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True)
+        self._writer.close()
+        self._reader.close()
+
+    # ------------------------------------------------------------------- writing
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """Write in one transaction; returns when it is on disk.
+
+        A full disk is waited for. Raises: sqlite3.DatabaseError when the disk fails otherwise: the
+        node must stop, for it cannot know what was written.
+        """
+        await self._durably(lambda: self._write(records))
+        self._head = Height(self._max_height()) if _has_decision(records) else self._head
+
+    async def note_evidence(self, evidence: Evidence) -> None:
+        await self._durably(lambda: self._insert_evidence(evidence))
+
+    async def set_halt(self, halt: Halt) -> None:
+        await self._durably(lambda: self._put_meta("halt", _encode(halt)))
+
+    async def set_rejoin(self, rejoin: Rejoin | None) -> None:
+        data = b"" if rejoin is None else _encode(rejoin)
+        await self._durably(lambda: self._put_meta("rejoin", data))
+
+    async def _durably(self, write: "_Write") -> None:
+        loop = asyncio.get_running_loop()
+        complained = False
+        while True:
+            try:
+                await loop.run_in_executor(self._thread, write)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname != "SQLITE_FULL":
+                    raise
+                if not complained:
+                    log.error("disk_full_not_voting", store=str(self._path), do="free some space")
+                complained = True
+                await asyncio.sleep(FULL_RETRY_S)
+                continue
+            if complained:
+                log.info("disk_takes_writes_again", store=str(self._path))
+            return
+
+    def _write(self, records: Sequence[Record]) -> None:
+        with self._writer:
+            self._writer.execute("BEGIN IMMEDIATE")
+            for record in records:
+                self._insert(record)
+
+    def _insert(self, record: Record) -> None:
+        match record:
+            case qbft_records.DecisionRecord():
+                self._insert_decision(record)
+            case sealing_records.PartialRecord():
+                self._insert_partial(record.message, record)
+            case sealing_records.SealRecord():
+                height = record.message.height
+                self._writer.execute(
+                    "INSERT OR IGNORE INTO seals VALUES (?, ?)", (height, _encode(record))
+                )
+                self._writer.execute("DELETE FROM partials WHERE height = ?", (height,))
+            case _:
+                self._writer.execute(
+                    "INSERT INTO log (height, record) VALUES (?, ?)",
+                    (_height_of(record), _encode(record)),
+                )
+
+    def _insert_decision(self, record: qbft_records.DecisionRecord) -> None:
+        certificate = record.certificate
+        row = self._writer.execute(
+            "SELECT root FROM decided WHERE height = ?", (certificate.height,)
+        ).fetchone()
+        assert row is None or row[0] == certificate.root, (
+            f"two decisions at height {certificate.height}: {row[0].hex()} {certificate.root.hex()}"
+        )
+        if row is None:
+            values = (
+                certificate.height,
+                slot_of(record.block),
+                certificate.root,
+                _encode(certificate),
+                record.block,
+            )
+            self._writer.execute("INSERT INTO decided VALUES (?, ?, ?, ?, ?)", values)
+        self._writer.execute("DELETE FROM log WHERE height <= ?", (certificate.height,))
+
+    def _insert_partial(
+        self, message: PartialSignature, record: sealing_records.PartialRecord
+    ) -> None:
+        """Sign once: the key of the table is (term, height), and a second root is our bug."""
+        row = self._writer.execute(
+            "SELECT record FROM partials WHERE term = ? AND height = ?",
+            (message.term, message.height),
+        ).fetchone()
+        if row is not None:
+            known = _decode_partial(row[0]).message
+            assert known.root == message.root, f"second root to sign at height {message.height}"
+            return
+        self._writer.execute(
+            "INSERT INTO partials VALUES (?, ?, ?)",
+            (message.term, message.height, _encode(record)),
+        )
+
+    def _insert_evidence(self, evidence: Evidence) -> None:
+        with self._writer:
+            self._writer.execute("BEGIN IMMEDIATE")
+            (count,) = self._writer.execute("SELECT count(*) FROM evidence").fetchone()
+            if count < MAX_EVIDENCE:
+                self._writer.execute(
+                    "INSERT INTO evidence (height, culprit, reason, detail, proof)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    msgspec.structs.astuple(evidence),
+                )
+
+    def _put_meta(self, key: str, value: bytes) -> None:
+        self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    # ------------------------------------------------------------------- reading
+
+    def promises(self) -> tuple[qbft_records.Record, ...]:
+        """This node's promises about undecided heights, in writing order."""
+        rows = self._reader.execute("SELECT record FROM log ORDER BY id")
+        return tuple(_QBFT.decode(row[0]) for row in rows)
+
+    def own_partials(self) -> tuple[sealing_records.PartialRecord, ...]:
+        rows = self._reader.execute("SELECT record FROM partials ORDER BY term, height")
+        return tuple(_decode_partial(row[0]) for row in rows)
+
+    def decided_height(self) -> Height:
+        """0 when only genesis is decided."""
+        return self._head
+
+    def decided(self, height: Height) -> DecidedBlock | None:
+        run = self.decided_range(height, 1, 1)
+        return run[0] if run and run[0].certificate.height == height else None
+
+    def decided_range(self, first: Height, count: int, max_bytes: int) -> tuple[DecidedBlock, ...]:
+        """The unbroken run from `first`: at most `count`, and at most `max_bytes` unless the first
+        block alone is larger."""
+        rows = self._reader.execute(
+            "SELECT certificate, block FROM decided WHERE height >= ? ORDER BY height LIMIT ?",
+            (first, count),
+        )
+        run: list[DecidedBlock] = []
+        size = 0
+        for certificate, block in rows:
+            size += len(certificate) + len(block)
+            if run and size > max_bytes:
+                break
+            run.append(_decided_block(certificate, block))
+        return tuple(run)
+
+    def decided_by_root(self, root: Root) -> DecidedBlock | None:
+        row = self._reader.execute(
+            "SELECT certificate, block FROM decided WHERE root = ?", (root,)
+        ).fetchone()
+        return None if row is None else _decided_block(*row)
+
+    def entry_at_slot(self, slot: Slot) -> DecidedEntry | None:
+        return self._entry("slot = ?", (slot,))
+
+    def head_entry(self) -> DecidedEntry | None:
+        return self._entry("height = ?", (self._head,))
+
+    def _entry(self, where: str, values: tuple[int]) -> DecidedEntry | None:
+        row = self._reader.execute(
+            f"SELECT height, slot, root, certificate, block FROM decided WHERE {where}", values
+        ).fetchone()
+        if row is None:
+            return None
+        height, slot, root, certificate, block = row
+        decided = _decided_block(certificate, block)
+        return DecidedEntry(height=height, slot=slot, root=root, decided=decided)
+
+    def unsealed(self) -> dict[Height, Root]:
+        """Decided heights that are still owed a group signature, with their block roots."""
+        rows = self._reader.execute(
+            "SELECT height, root FROM decided WHERE height NOT IN (SELECT height FROM seals)"
+            " ORDER BY height"
+        )
+        return {Height(height): Root(root) for height, root in rows}
+
+    def seal(self, height: Height) -> GroupSignature | None:
+        row = self._reader.execute(
+            "SELECT record FROM seals WHERE height = ?", (height,)
+        ).fetchone()
+        if row is None:
+            return None
+        record = _SEALING.decode(row[0])
+        assert isinstance(record, sealing_records.SealRecord), "table holds seals only"
+        return record.message
+
+    def group_signature(self, height: Height) -> BLSSignature | None:
+        seal = self.seal(height)
+        return None if seal is None else seal.signature
+
+    def evidence(self) -> tuple[Evidence, ...]:
+        rows = self._reader.execute(
+            "SELECT height, culprit, reason, detail, proof FROM evidence ORDER BY id"
+        )
+        return tuple(Evidence(*row) for row in rows)
+
+    def halt(self) -> Halt | None:
+        data = self._meta("halt")
+        return msgspec.msgpack.decode(data, type=Halt) if data else None
+
+    def rejoin(self) -> Rejoin | None:
+        data = self._meta("rejoin")
+        return msgspec.msgpack.decode(data, type=Rejoin) if data else None
+
+    def _meta(self, key: str) -> bytes | None:
+        row = self._reader.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def _max_height(self) -> int:
+        (height,) = self._reader.execute("SELECT coalesce(max(height), 0) FROM decided").fetchone()
+        return int(height)
+
+
+def slot_of(block: bytes) -> Slot:
+    """`slot` is the first field of an encoded BeaconBlock: 8 bytes, little-endian."""
+    return Slot(int.from_bytes(block[:8], "little"))
+
+
+_QBFT: Final[msgspec.msgpack.Decoder[qbft_records.Record]] = msgspec.msgpack.Decoder(
+    qbft_records.Record
+)
+_SEALING: Final[msgspec.msgpack.Decoder[sealing_records.Record]] = msgspec.msgpack.Decoder(
+    sealing_records.Record
+)
+_CERTIFICATE: Final[msgspec.msgpack.Decoder[Certificate]] = msgspec.msgpack.Decoder(Certificate)
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class _Write(Protocol):
+    def __call__(self) -> None: ...
+
+
+def _decided_block(certificate: bytes, block: bytes) -> DecidedBlock:
+    return DecidedBlock(certificate=_CERTIFICATE.decode(certificate), block=block)
+
+
+def _decode_partial(data: bytes) -> sealing_records.PartialRecord:
+    record = _SEALING.decode(data)
+    assert isinstance(record, sealing_records.PartialRecord), "table holds partials only"
+    return record
+
+
+def _has_decision(records: Iterable[Record]) -> bool:
+    return any(isinstance(record, qbft_records.DecisionRecord) for record in records)
+
+
+def _height_of(
+    record: qbft_records.ProposalRecord
+    | qbft_records.PrepareRecord
+    | qbft_records.CommitRecord
+    | qbft_records.RoundChangeRecord,
+) -> Height:
+    match record:
+        case qbft_records.PrepareRecord():
+            return record.prepare.payload.height
+        case qbft_records.CommitRecord():
+            return record.commit.payload.height
+        case _:
+            return record.message.signed.payload.height
