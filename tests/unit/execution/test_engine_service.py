@@ -181,7 +181,6 @@ async def test_inconsistent_forkchoice_state(engine: Engine, name: str) -> None:
     for wrong in (side.hash, Hash32(b"\x01" * 32)):
         with pytest.raises(RpcError) as refused:
             await engine.point(main.hash, None, *pointers(name, wrong))
-            )
         assert refused.value.code == -38002
 
 
