@@ -11,6 +11,7 @@ from typing import Final
 
 from devnet.claim import (
     SUPERVISOR_LOG,
+    Mark,
     is_claimed,
     read_mark,
     refuse_foreign,
@@ -86,7 +87,7 @@ def take_down(directory: Path) -> int:
     if is_claimed(directory):
         if mark.supervisor is not None and mark.supervisor.is_alive():
             os.kill(mark.supervisor.pid, signal.SIGTERM)
-        _wait_until_free(directory)
+        _wait_until_ended(directory, mark)
     left = remove_leftovers(directory)
     for name in left:
         print(f"removed {name}, left by a harness that was killed")
@@ -96,9 +97,11 @@ def take_down(directory: Path) -> int:
     return 0
 
 
-def _wait_until_free(directory: Path) -> None:
+def _wait_until_ended(directory: Path, mark: Mark) -> None:
+    """Until the lock is free and the process behind it gone: a script's next step may look for
+    it."""
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    while is_claimed(directory):
+    while is_claimed(directory) or (mark.supervisor is not None and mark.supervisor.is_alive()):
         if time.monotonic() > deadline:
             raise BadConfig(
                 f"the harness in {directory} does not end; "
