@@ -129,7 +129,7 @@ def line_of(block: Block) -> str:
 
 def table_of(board: Board, title: str) -> Group:
     """The live board."""
-    table = Table(title=title, title_justify="left", expand=False)
+    table = Table()
     for heading in ("node", "sealed", "decided", "peers", "faults"):
         table.add_column(heading, justify="right" if heading in ("sealed", "decided") else "left")
     highest = max((node.sealed for node in board.nodes.values()), default=0)
@@ -147,7 +147,12 @@ def table_of(board: Board, title: str) -> Group:
     newest = board.newest
     last = "waiting for a block" if newest is None else line_of(newest)
     text = f"{last}\nround changes {board.round_changes}   longest gap {board.worst_gap_s:.2f} s"
-    return Group(table, Text(text), Text("\n".join(board.notes), style="red"))
+    return Group(
+        Text(title, no_wrap=True, overflow="ellipsis"),
+        table,
+        Text(text),
+        Text("\n".join(board.notes), style="red"),
+    )
 
 
 def _faults_of(name: str, faults: Mapping[str, str]) -> str:
