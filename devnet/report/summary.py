@@ -28,9 +28,10 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     recovery: float | None
     """From the last proven heal to the next sealed block."""
     tx_ok: int
-    """Transactions answered by operators that no fault touched."""
+    """Transactions that an operator accepted."""
     tx_lost: int
-    """Of those with n heights' time to be included, how many were not."""
+    """Of those, accepted by an operator that no fault touched, with n heights' time, in no
+    block."""
     seconds: float
     folder: str = ""
 
@@ -84,22 +85,28 @@ def target_of(fault: FaultReceipt) -> str:
 
 
 def transactions_of(history: History) -> tuple[int, int]:
-    """(accepted, lost) by hash: answered by operators no fault touched; lost when n heights did not
-    suffice."""
-    disturbed = {name for fault in history.faults for name in fault.targets}
-    accepted = {
-        item.hash: item.answered
-        for item in reversed(history.transactions)
-        if item.answer is Answer.OK and item.answered is not None and item.via not in disturbed
-    }
+    """(accepted, lost) by hash.
+
+    Lost: accepted by an operator that no fault touched from submission until n heights later, and
+    in no block for all that. An operator that died may rightly take an unforwarded one with it.
+    """
     included = {transaction for block in history.blocks for transaction in block.transactions}
     due = _moment_of_height(history, _last_read(history) - len(history.setup.operators))
-    lost = [
-        transaction
-        for transaction, answered in accepted.items()
-        if transaction not in included and answered <= due
-    ]
+    accepted, lost = set(), set()
+    for item in history.transactions:
+        if item.answer is not Answer.OK or item.answered is None:
+            continue
+        accepted.add(item.hash)
+        if item.hash in included or item.answered > due:
+            continue
+        if not any(_touches(fault, item.via, item.sent) for fault in history.faults):
+            lost.add(item.hash)
     return len(accepted), len(lost)
+
+
+def _touches(fault: FaultReceipt, node: str, sent: float) -> bool:
+    """Whether the fault stood at the node at some time after the submission began."""
+    return node in fault.targets and (fault.healed is None or fault.healed >= sent)
 
 
 def _last_read(history: History) -> int:

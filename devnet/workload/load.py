@@ -20,6 +20,7 @@ from devnet.workload.sender import (
     Sender,
     SignedTransfer,
     is_known,
+    is_taken,
     transaction_count,
 )
 
@@ -45,7 +46,11 @@ class NodeRpc:
 
 
 class SenderLoop:
-    """Drives one `Sender` over the endpoints, beginning with number `first`."""
+    """Drives one `Sender` over the endpoints, beginning with number `first`.
+
+    `_behind`: the present operator may lack something that was sent before; nothing new is signed
+    until it was given all of it.
+    """
 
     def __init__(
         self,
@@ -60,6 +65,8 @@ class SenderLoop:
         self._at = first % len(endpoints)
         self._record = record
         self._interval = interval
+        self._behind = False
+        self._oldest: int | None = None
 
     @property
     def _endpoint(self) -> Endpoint:
@@ -70,26 +77,39 @@ class SenderLoop:
         count = 0
         while True:
             count += 1
-            if count % REFRESH_EVERY == 0 or self._sender.is_full:
-                await self._refresh()
-            if not self._sender.is_full and not await self._submit(self._sender.sign_next()):
-                await self._move_on()
+            await self._turn(count)
             # An open loop keeps its pace; time lost in an outage is not made up for by a burst.
             due = max(due + self._interval, now())
             await asyncio.sleep(max(0.0, due - now()) or self._interval)
 
+    async def _turn(self, count: int) -> None:
+        if self._behind:
+            self._behind = not await self._hand_over()
+        elif count % REFRESH_EVERY == 0 or self._sender.is_full:
+            await self._refresh()
+        if self._behind:
+            await self._move_on()
+        elif not self._sender.is_full and not await self._submit(self._sender.sign_next()):
+            await self._move_on()
+
     async def _refresh(self) -> None:
+        """Forget what the chain has. An oldest transaction that stays is one its operator lost."""
         count = await transaction_count(self._endpoint, self._sender.address)
         if count is None:
-            await self._move_on()
-        else:
-            self._sender.forget_below(count)
+            self._behind = True
+            return
+        self._sender.forget_below(count)
+        oldest = min(self._sender.pending, default=None)
+        self._behind = oldest is not None and oldest == self._oldest
+        self._oldest = oldest
 
     async def _move_on(self) -> None:
         """To the next operator that takes everything unconfirmed."""
+        self._behind = True
         for _ in self._endpoints:
             self._at = (self._at + 1) % len(self._endpoints)
             if await self._hand_over():
+                self._behind = False
                 return
             await asyncio.sleep(SWITCH_PAUSE)
 
@@ -104,15 +124,19 @@ class SenderLoop:
         return True
 
     async def _submit(self, transfer: SignedTransfer) -> bool:
-        """Whether the operator now holds the transaction."""
+        """Whether nothing more need be done for this transaction at this operator."""
         sent = now()
+        settled = False
         try:
             await self._endpoint.call("eth_sendRawTransaction", transfer.raw)
             answer = Answer.OK
         except RpcRefused as refusal:
             answer = Answer.OK if is_known(refusal) else Answer.REFUSED
+            settled = is_taken(refusal)
         except RpcUnknown:
             answer = Answer.UNKNOWN
+        if settled:
+            self._sender.give_up(transfer)
         self._record(
             TransactionSubmitted(
                 via=self._endpoint.name,
@@ -122,7 +146,7 @@ class SenderLoop:
                 answer=answer,
             )
         )
-        return answer is Answer.OK
+        return settled or answer is Answer.OK
 
 
 async def prepare_senders(

@@ -24,8 +24,11 @@ MAX_PENDING: Final = 48
 """Per sender: when the chain stands still, the load waits instead of flooding the pools (which
 would drop it)."""
 
-KNOWN_ANSWERS: Final = ("already known", "known transaction", "already imported", "nonce too low")
-"""Error texts that mean: this transaction, or its place, is taken care of already."""
+KNOWN_ANSWERS: Final = ("already known", "known transaction", "already imported")
+"""Error texts that mean: the node holds exactly this transaction."""
+TAKEN_ANSWERS: Final = ("nonce too low", "replacement transaction underpriced")
+"""Error texts that mean: another transaction has, or will have, this nonce. Trying again is
+useless."""
 
 
 class Endpoint(Protocol):
@@ -89,6 +92,11 @@ class Sender:
         """The chain has everything before `nonce` (the account's transaction count)."""
         for taken in [held for held in self.pending if held < nonce]:
             del self.pending[taken]
+        self.next_nonce = max(self.next_nonce, nonce)
+
+    def give_up(self, transfer: SignedTransfer) -> None:
+        """Its nonce belongs to another transaction: nobody needs to be given this one."""
+        self.pending.pop(transfer.nonce, None)
 
     def unconfirmed(self) -> list[SignedTransfer]:
         """In order of nonce: what another operator must be given before anything new."""
@@ -98,6 +106,11 @@ class Sender:
 def is_known(refusal: RpcRefused) -> bool:
     """Whether the node said no only because it has the transaction already."""
     return any(text in refusal.message.lower() for text in KNOWN_ANSWERS)
+
+
+def is_taken(refusal: RpcRefused) -> bool:
+    """Whether the place of the transaction is another one's (or its own, included by now)."""
+    return any(text in refusal.message.lower() for text in TAKEN_ANSWERS)
 
 
 async def transaction_count(endpoint: Endpoint, address: str, block: str = "latest") -> int | None:
