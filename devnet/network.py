@@ -31,7 +31,8 @@ from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
 from devnet.programs import L1_CHAIN_ID, L2_CHAIN_ID, Plan, write_configs
 from devnet.proof import Proof
 from devnet.tools import REPOSITORY, ensure_all
-from dst.spec.cluster import ClusterLock, load_lock
+from dst.crypto.locks import load_lock
+from dst.spec.cluster import ClusterLock
 from dst.spec.errors import BadConfig, DstError
 
 FIRST_BLOCK_TIMEOUT_S: Final = 60.0

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from dst.cli.genesis import build_genesis, dev_alloc
 from dst.crypto import bls, keystore, tbls
-from dst.crypto.locks import lock_signing_root
+from dst.crypto.locks import lock_signing_root, verify_lock
 from dst.crypto.secp256k1 import IdentityKey
 from dst.execution.genesis import genesis_block_header
 from dst.runtime.files import write_atomic, write_secret
@@ -40,7 +40,6 @@ from dst.spec.cluster import (
     from_jsonable,
     lock_hash,
     to_jsonable,
-    verify_lock,
 )
 from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import BLSSignature, Hash32, ShareIndex, quorum, to_hex

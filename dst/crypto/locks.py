@@ -1,16 +1,60 @@
-"""The signatures that make a cluster definition a lock: every operator's, and the group's."""
+"""The signatures that make a cluster definition a lock: every operator's, and the group's.
+
+A lock is one only with its signatures checked, so the one loader that everybody uses lives here.
+"""
+
+import json
+from pathlib import Path
 
 from dst.crypto import bls, secp256k1
 from dst.crypto.tbls import recover_group_public_key
-from dst.spec.cluster import ClusterLock, lock_domain, lock_hash
+from dst.spec.cluster import (
+    MAX_CLUSTER_FILE_BYTES,
+    ClusterLock,
+    check_structure,
+    from_jsonable,
+    lock_domain,
+    lock_hash,
+)
 from dst.spec.domains import signing_root
-from dst.spec.errors import InvalidInput
+from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import Root, ShareIndex
 
 
 def lock_signing_root(lock: ClusterLock) -> Root:
     """What the group key signs: the lock's hash under a domain that no block shares."""
     return signing_root(Root(lock_hash(lock)), lock_domain(lock))
+
+
+def load_lock(path: Path | str) -> ClusterLock:
+    """Read and verify a lock file.
+
+    Raises: BadConfig, saying what is wrong with the file and what to do.
+    """
+    path = Path(path)
+    advice = "use the cluster-lock.json that `dst cluster create` wrote for this cluster"
+    try:
+        if path.stat().st_size > MAX_CLUSTER_FILE_BYTES:
+            raise InvalidInput(f"larger than {MAX_CLUSTER_FILE_BYTES} bytes")
+        lock = from_jsonable(ClusterLock, json.loads(path.read_bytes()))
+        verify_lock(lock)
+    except OSError as error:
+        raise BadConfig(f"lock file {path}: {error.strerror or error}; {advice}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadConfig(f"lock file {path}: not JSON ({error}); {advice}") from error
+    except InvalidInput as error:
+        raise BadConfig(f"lock file {path}: {error}; {advice}") from error
+    return lock
+
+
+def verify_lock(lock: ClusterLock) -> None:
+    """Structure, all n operator signatures, the group's signature, and that the share keys belong
+    to the group key.
+
+    Raises: InvalidInput saying what does not hold.
+    """
+    check_structure(lock)
+    verify_lock_signatures(lock)
 
 
 def verify_lock_signatures(lock: ClusterLock) -> None:

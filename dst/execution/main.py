@@ -18,6 +18,7 @@ from aiohttp import web
 
 from dst.apis.engine import check_jwt, load_jwt_secret
 from dst.apis.jsonrpc import Guard, Method, rpc_route
+from dst.crypto.locks import load_lock
 from dst.execution.chain import Chain
 from dst.execution.engine_service import EngineService
 from dst.execution.eth_service import EthService, Threads
@@ -32,7 +33,7 @@ from dst.runtime.kv import KeyValueStore
 from dst.runtime.log import Logger, configure
 from dst.runtime.metrics import Metrics
 from dst.runtime.service import EXIT_BAD_CONFIG, run_role, until
-from dst.spec.cluster import ChainConfig, load_lock
+from dst.spec.cluster import ChainConfig
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import to_hex
 

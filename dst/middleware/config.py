@@ -7,13 +7,14 @@ from typing import Annotated
 
 import msgspec
 
+from dst.crypto.locks import load_lock
 from dst.crypto.secp256k1 import IdentityKey
 from dst.p2p.link import Peer
 from dst.p2p.tls import TlsIdentity, load_identity
 from dst.runtime.config import load_json, resolve, split_address
 from dst.runtime.files import read_secret
 from dst.runtime.log import LEVELS
-from dst.spec.cluster import ClusterLock, load_lock
+from dst.spec.cluster import ClusterLock
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import OperatorIndex
 

@@ -7,11 +7,12 @@ from typing import Annotated
 import msgspec
 
 from dst.apis.engine import load_jwt_secret
+from dst.crypto.locks import load_lock
 from dst.l1.transactions import AccountKey
 from dst.runtime.config import load_json, resolve, split_address
 from dst.runtime.files import read_secret
 from dst.runtime.log import LEVELS
-from dst.spec.cluster import ClusterLock, load_lock
+from dst.spec.cluster import ClusterLock
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import OperatorIndex
 

@@ -24,7 +24,7 @@ from dst.spec.domains import (
     proposer_domain,
     randao_domain,
 )
-from dst.spec.errors import BadConfig, InvalidInput
+from dst.spec.errors import InvalidInput
 from dst.spec.primitives import (
     Address,
     BLSPubkey,
@@ -208,27 +208,6 @@ def dump_file(path: Path, value: ChainConfig | ClusterDefinition | ClusterLock) 
     path.write_text(json.dumps(to_jsonable(value), indent=2) + "\n")
 
 
-def load_lock(path: Path | str) -> ClusterLock:
-    """Read and verify a lock file.
-
-    Raises: BadConfig, saying what is wrong with the file and what to do.
-    """
-    path = Path(path)
-    advice = "use the cluster-lock.json that `dst cluster create` wrote for this cluster"
-    try:
-        if path.stat().st_size > MAX_CLUSTER_FILE_BYTES:
-            raise InvalidInput(f"larger than {MAX_CLUSTER_FILE_BYTES} bytes")
-        lock = from_jsonable(ClusterLock, json.loads(path.read_bytes()))
-        verify_lock(lock)
-    except OSError as error:
-        raise BadConfig(f"lock file {path}: {error.strerror or error}; {advice}") from error
-    except (ValueError, RecursionError) as error:
-        raise BadConfig(f"lock file {path}: not JSON ({error}); {advice}") from error
-    except InvalidInput as error:
-        raise BadConfig(f"lock file {path}: {error}; {advice}") from error
-    return lock
-
-
 # --- Hashes and checks ----------------------------------------------------------------------------
 
 
@@ -345,16 +324,3 @@ def _distinct_values(lock: ClusterLock) -> tuple[tuple[str, list[str | bytes]], 
         ("transport key", [operator.transport_spki for operator in operators]),
         ("share public key", list(lock.share_public_keys)),
     )
-
-
-def verify_lock(lock: ClusterLock) -> None:
-    """Structure, all n operator signatures, the group's signature, and that the share keys belong
-    to the group key.
-
-    Raises: InvalidInput saying what does not hold.
-    """
-    # The one upward import of this package: a lock without its signatures checked is not a lock.
-    from dst.crypto.locks import verify_lock_signatures
-
-    check_structure(lock)
-    verify_lock_signatures(lock)

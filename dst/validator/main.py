@@ -10,6 +10,7 @@ import msgspec
 
 from dst.apis.beacon import BeaconClient
 from dst.crypto import bls, keystore
+from dst.crypto.locks import load_lock
 from dst.runtime import config as config_files
 from dst.runtime import log as logs
 from dst.runtime.files import read_secret
@@ -17,7 +18,6 @@ from dst.runtime.service import run_role, until
 from dst.spec.cluster import (
     ClusterLock,
     genesis_validators_root,
-    load_lock,
     lock_proposer_domain,
     lock_randao_domain,
 )

@@ -16,11 +16,11 @@ from dst.cli.cluster import SUPPORTED_SIZES, create_cluster
 from dst.cli.genesis import DEV_ACCOUNTS, DEV_BALANCE_WEI, DEV_MNEMONIC
 from dst.cli.main import main
 from dst.crypto import bls, keystore, tbls
-from dst.crypto.locks import verify_lock_signatures
+from dst.crypto.locks import load_lock, verify_lock_signatures
 from dst.crypto.secp256k1 import IdentityKey
 from dst.execution.genesis import genesis_block_header
 from dst.p2p.tls import load_identity, spki_hash
-from dst.spec.cluster import ClusterLock, load_lock, lock_hash, to_jsonable
+from dst.spec.cluster import ClusterLock, lock_hash, to_jsonable
 from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import OperatorIndex, ShareIndex
 

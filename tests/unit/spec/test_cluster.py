@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from dst.crypto.locks import load_lock
 from dst.spec.cluster import (
     ChainConfig,
     ClusterLock,
     check_structure,
     from_jsonable,
-    load_lock,
     lock_hash,
     membership_root,
     to_jsonable,
