@@ -1,0 +1,275 @@
+"""The store on a real disk: what it keeps, what it refuses."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from dst.middleware import store as store_module
+from dst.middleware.store import (
+    FILE_NAME,
+    MAX_EVIDENCE,
+    Evidence,
+    Halt,
+    Rejoin,
+    SqliteStore,
+    open_store,
+)
+from dst.qbft.messages import Certificate, Commit, Prepare, Proposal, ProposalMessage, SignedCommit
+from dst.qbft.messages import SignedPrepare, SignedProposal
+from dst.qbft.records import CommitRecord, DecisionRecord, PrepareRecord, ProposalRecord
+from dst.sealing.messages import GroupSignature, PartialSignature
+from dst.sealing.records import PartialRecord, SealRecord
+from dst.spec.errors import BadConfig
+from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round, Slot, Term
+
+LOCK = b"\x11" * 32
+ME = OperatorIndex(0)
+T0, R0 = Term(0), Round(0)
+
+
+def root_at(height: int, mark: int = 0) -> Root:
+    return Root(bytes([mark]) * 16 + height.to_bytes(16, "big"))
+
+
+def block_at(height: int, size: int = 100) -> bytes:
+    return (height * 2).to_bytes(8, "little") + bytes(size)
+
+
+def decision(height: int, size: int = 100, mark: int = 0) -> DecisionRecord:
+    certificate = Certificate(T0, Height(height), R0, root_at(height, mark), ())
+    return DecisionRecord(certificate, block_at(height, size))
+
+
+def promises(height: int) -> tuple[ProposalRecord, PrepareRecord, CommitRecord]:
+    root = root_at(height)
+    proposal = ProposalMessage(
+        SignedProposal(Proposal(T0, Height(height), R0, root), ME, b"s"), block_at(height)
+    )
+    prepare = SignedPrepare(Prepare(T0, Height(height), R0, root), ME, b"p")
+    commit = SignedCommit(Commit(T0, Height(height), R0, root), ME, b"c")
+    return (
+        ProposalRecord(proposal),
+        PrepareRecord(proposal, prepare),
+        CommitRecord((prepare,), commit),
+    )
+
+
+def partial(height: int, mark: int = 0) -> PartialRecord:
+    signature = BLSSignature(bytes(96))
+    return PartialRecord(PartialSignature(T0, Height(height), root_at(height, mark), ME, signature))
+
+
+def seal(height: int) -> SealRecord:
+    signature = BLSSignature(bytes([height]) * 96)
+    return SealRecord(GroupSignature(T0, Height(height), root_at(height), signature))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = open_store(tmp_path, LOCK, new=True, rejoin=False)
+    yield opened
+    opened.close()
+
+
+def reopened(store: SqliteStore, tmp_path: Path) -> SqliteStore:
+    store.close()
+    return open_store(tmp_path, LOCK, new=False, rejoin=False)
+
+
+async def test_promises_come_back_in_order_and_go_with_the_decision(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    written = (*promises(1), *promises(2))
+    for record in written:
+        await store.append((record,))
+    again = reopened(store, tmp_path)
+    assert again.promises() == written
+    await again.append((decision(1),))
+    assert again.promises() == written[3:]
+    assert again.decided_height() == 1
+    again.close()
+
+
+async def test_decided_chain_is_read_by_height_range_root_and_slot(store: SqliteStore) -> None:
+    records = [decision(height) for height in (1, 2, 3)]
+    await store.append(records)
+    for height, record in enumerate(records, 1):
+        found = store.decided(Height(height))
+        assert found is not None
+        assert (found.certificate, found.block) == (record.certificate, record.block)
+    assert store.decided(Height(4)) is None
+    assert [d.certificate.height for d in store.decided_range(Height(2), 9, 10**6)] == [2, 3]
+    by_root = store.decided_by_root(root_at(2))
+    assert by_root is not None
+    assert by_root.certificate.height == 2
+    entry = store.entry_at_slot(Slot(4))
+    assert entry is not None
+    assert (entry.height, entry.root) == (2, root_at(2))
+    assert store.entry_at_slot(Slot(5)) is None
+    head = store.head_entry()
+    assert head is not None
+    assert head.height == 3
+
+
+async def test_range_is_bounded_in_bytes_but_never_empty(store: SqliteStore) -> None:
+    await store.append([decision(height, size=1000) for height in (1, 2, 3)])
+    assert len(store.decided_range(Height(1), 64, 2500)) == 2
+    assert len(store.decided_range(Height(1), 64, 10)) == 1
+    assert len(store.decided_range(Height(1), 2, 10**6)) == 2
+
+
+async def test_two_decisions_at_a_height_stop_the_node(store: SqliteStore) -> None:
+    await store.append((decision(1),))
+    await store.append((decision(1),))  # repeating one is harmless
+    with pytest.raises(AssertionError, match="two decisions at height 1"):
+        await store.append((decision(1, mark=9),))
+
+
+async def test_one_partial_a_height_for_ever(store: SqliteStore, tmp_path: Path) -> None:
+    await store.append((partial(1),))
+    await store.append((partial(1),))
+    with pytest.raises(AssertionError, match="second root to sign at height 1"):
+        await store.append((partial(1, mark=9),))
+    again = reopened(store, tmp_path)
+    assert again.own_partials() == (partial(1),)
+    again.close()
+
+
+async def test_seal_pays_the_debt(store: SqliteStore) -> None:
+    await store.append((decision(1), decision(2), partial(1), partial(2)))
+    assert store.unsealed() == {1: root_at(1), 2: root_at(2)}
+    await store.append((seal(1),))
+    assert store.unsealed() == {2: root_at(2)}
+    assert store.own_partials() == (partial(2),)
+    assert store.group_signature(Height(1)) == bytes([1]) * 96
+    assert store.seal(Height(2)) is None
+
+
+async def test_an_append_is_one_transaction(store: SqliteStore, tmp_path: Path) -> None:
+    await store.append((decision(1),))
+    with pytest.raises(AssertionError):
+        await store.append((partial(2), decision(2), decision(1, mark=9)))
+    again = reopened(store, tmp_path)
+    assert again.decided_height() == 1
+    assert again.own_partials() == ()
+    again.close()
+
+
+async def test_writes_keep_the_order_of_the_calls(store: SqliteStore) -> None:
+    written = [promises(height)[0] for height in range(1, 30)]
+    async with asyncio.TaskGroup() as group:
+        for record in written:
+            group.create_task(store.append((record,)))
+    assert store.promises() == tuple(written)
+
+
+async def test_halt_and_rejoin_survive_a_restart(store: SqliteStore, tmp_path: Path) -> None:
+    assert (store.halt(), store.rejoin()) == (None, None)
+    await store.set_halt(Halt(T0, Height(7), "L1 reset"))
+    await store.set_rejoin(Rejoin(Height(9)))
+    again = reopened(store, tmp_path)
+    assert again.halt() == Halt(T0, Height(7), "L1 reset")
+    assert again.rejoin() == Rejoin(Height(9))
+    await again.set_rejoin(None)
+    assert again.rejoin() is None
+    again.close()
+
+
+async def test_evidence_is_kept_and_bounded(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "MAX_EVIDENCE", 3)
+    pieces = [Evidence(Height(h), 2, "second_proposal", "detail", b"proof") for h in range(5)]
+    for piece in pieces:
+        await store.note_evidence(piece)
+    assert store.evidence() == tuple(pieces[:3])
+    assert MAX_EVIDENCE >= 100
+
+
+async def test_full_disk_holds_the_vote_back_until_there_is_room(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store_module, "FULL_RETRY_S", 0.01)
+    store._writer.execute("PRAGMA max_page_count = 1")  # SQLite's own way to be full
+    waiting = asyncio.ensure_future(store.append((decision(1, size=400_000),)))  # noqa: TID251
+    async with asyncio.timeout(5):
+        while "disk_full_not_voting" not in caplog.text:
+            await asyncio.sleep(0.01)
+    assert not waiting.done()
+    assert store.decided_height() == 0
+    store._writer.execute("PRAGMA max_page_count = 1000000")
+    await asyncio.wait_for(waiting, 5)
+    assert store.decided_height() == 1
+    assert caplog.text.count("disk_full_not_voting") == 1
+
+
+async def test_failing_disk_stops_the_node(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Any) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
+        raise error
+
+    monkeypatch.setattr(store, "_write", fail)
+    with pytest.raises(sqlite3.OperationalError):
+        await store.append((decision(1),))
+
+
+# ---------------------------------------------------------------------------- opening
+
+
+def test_key_without_its_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"--new .* --rejoin"):
+        open_store(tmp_path, LOCK, new=False, rejoin=False)
+    assert not (tmp_path / FILE_NAME).exists()
+
+
+def test_new_creates_it_once(store: SqliteStore, tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="start without --new"):
+        open_store(tmp_path, LOCK, new=True, rejoin=False)
+
+
+def test_new_after_a_crash_in_creation(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).touch()
+    with pytest.raises(BadConfig, match="--new"):
+        open_store(tmp_path, LOCK, new=False, rejoin=False)
+    open_store(tmp_path, LOCK, new=True, rejoin=False).close()
+
+
+def test_rejoin_takes_no_store_or_an_old_one_and_lasts_until_finished(tmp_path: Path) -> None:
+    open_store(tmp_path, LOCK, new=False, rejoin=True).close()
+    plain = open_store(tmp_path, LOCK, new=False, rejoin=False)
+    assert plain.rejoin() == Rejoin(None)
+    plain.close()
+
+
+def test_store_of_another_cluster_is_named(store: SqliteStore, tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"belongs to the cluster with lock hash 1111.*not to 2222"):
+        open_store(tmp_path, b"\x22" * 32, new=False, rejoin=False)
+
+
+@pytest.mark.parametrize("where", [0, 4096])
+def test_corrupt_store_is_refused(store: SqliteStore, tmp_path: Path, where: int) -> None:
+    store.close()
+    path = tmp_path / FILE_NAME
+    data = bytearray(path.read_bytes())
+    data[where : where + 600] = b"\xaa" * 600
+    path.write_bytes(data)
+    with pytest.raises(BadConfig, match=r"corrupt|cannot be used"):
+        open_store(tmp_path, LOCK, new=False, rejoin=False)
+
+
+def test_records_are_what_a_later_release_reads() -> None:
+    """The stored form is the tagged array of the core's records: a change here is a migration."""
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(seal(1)))[0] == "seal"
+    assert [msgspec.msgpack.decode(msgspec.msgpack.encode(r))[0] for r in promises(1)] == [
+        "proposal",
+        "prepare",
+        "commit",
+    ]
