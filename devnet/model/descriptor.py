@@ -116,7 +116,6 @@ def build_descriptor(
                 index=record.index,
                 name=name,
                 rpc=_url(topology, f"client>{name}.rpc"),
-                ws=_url(topology, f"client>{name}.rpc", scheme="ws"),
                 beacon=_url(topology, f"client>{name}.beacon"),
                 identity=to_hex(record.identity),
                 toxiproxy=_admin(topology.pod(name)),
@@ -127,7 +126,6 @@ def build_descriptor(
             FollowerEndpoint(
                 name=name,
                 rpc=_url(topology, f"client>{name}.rpc"),
-                ws=_url(topology, f"client>{name}.rpc", scheme="ws"),
                 beacon=_url(topology, f"client>{name}.beacon"),
                 toxiproxy=_admin(topology.pod(name)),
                 from_l1=name in l1_followers,
@@ -140,8 +138,8 @@ def build_descriptor(
     )
 
 
-def _url(topology: Topology, link: str, *, scheme: str = "http") -> str:
-    return f"{scheme}://127.0.0.1:{topology.host_port(link)}"
+def _url(topology: Topology, link: str) -> str:
+    return f"http://127.0.0.1:{topology.host_port(link)}"
 
 
 def _admin(pod: Pod) -> str:
