@@ -49,6 +49,10 @@ async def _programs(network: Network) -> dict[str, str]:
     return {name: f"{status.state} ({status.detail})" for name, status in found.items()}
 
 
+def _shown(value: object) -> str:
+    return "" if value is None else str(value)
+
+
 def _print(facts: dict[str, Any]) -> None:
     console = Console()
     table = Table(
@@ -60,7 +64,7 @@ def _print(facts: dict[str, Any]) -> None:
         table.add_column(column.replace("_height", "").replace("_", " "))
     for node in facts["nodes"]:
         row = (
-            [str(node.get(column, "")) for column in columns]
+            [_shown(node.get(column)) for column in columns]
             if node["answers"]
             else [node["name"], "no answer"]
         )
