@@ -93,6 +93,7 @@ class Consensus:
         self._started = False
         self._state = self._restore()
         self.on_decided: OnDecided = lambda certificate, block: None
+        self.on_reset: Callable[[ResetRequired], None] = lambda error: None
         self.catch_up: CatchUp | None = None
         """Set by wire.py: catch-up hands its findings back to this shell."""
 
@@ -272,11 +273,11 @@ class Consensus:
                 task.cancel()
                 del self._jobs[name]
 
-    async def _or_halt(self, work: Awaitable[None]) -> None:
+    async def _reporting_reset(self, work: Awaitable[None]) -> None:
         try:
             await work
         except ResetRequired as error:
-            await self._progress.halt(error)
+            self.on_reset(error)
 
     async def _build(self, effect: fx.RequestBlock) -> None:
         async def work() -> None:
@@ -290,7 +291,7 @@ class Consensus:
                 inputs.BlockBuilt(height=effect.height, round=effect.round, root=root, block=block)
             )
 
-        await self._or_halt(work())
+        await self._reporting_reset(work())
 
     def _judge(self, effect: fx.ValidateBlock) -> None:
         """A fresh proposal is judged within its round; a justified one to the end, over rounds."""
@@ -320,7 +321,7 @@ class Consensus:
                 )
             )
 
-        await self._or_halt(work())
+        await self._reporting_reset(work())
 
     def _fetch_block(self, effect: fx.FetchBlock) -> None:
         name = f"fetch {effect.root.hex()}"

@@ -122,6 +122,8 @@ class Importer:
 
     async def _look(self) -> None:
         status = await self._rollup.status()
+        if status.reset_height is not None:
+            raise ResetRequired(status.reset_height, "reported by the rollup node")
         self._head = Height(status.decided_height)
         first = Height(max(1, status.sealed_height - SEAL_WINDOW + 1))
         if first < self._seals_from:

@@ -139,6 +139,7 @@ class Middleware:
         self._peers.transport = self.transport
         self.consensus.catch_up = self._catch_up
         self.consensus.on_decided = self._on_decided
+        self.consensus.on_reset = self._resets.put_nowait
         self.sealing.on_sealed = self.importer.wake
         self.api = ValidatorApi(
             lock=lock,

@@ -182,6 +182,7 @@ class FakeRollup:
             safe=0,
             finalized=0,
             l1_head=1,
+            reset_height=None if self.reset is None else self.reset.first_affected_height,
         )
 
     async def decided(self, decided: DecidedBlock) -> Height:
@@ -475,3 +476,8 @@ def lock(cluster: Cluster) -> ClusterLock:
 @pytest.fixture(name="eventually")
 def _eventually() -> Callable[..., Any]:
     return eventually
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    return lambda: free_ports(1)[0]

@@ -19,8 +19,16 @@ from dst.middleware.store import (
     SqliteStore,
     open_store,
 )
-from dst.qbft.messages import Certificate, Commit, Prepare, Proposal, ProposalMessage, SignedCommit
-from dst.qbft.messages import SignedPrepare, SignedProposal
+from dst.qbft.messages import (
+    Certificate,
+    Commit,
+    Prepare,
+    Proposal,
+    ProposalMessage,
+    SignedCommit,
+    SignedPrepare,
+    SignedProposal,
+)
 from dst.qbft.records import CommitRecord, DecisionRecord, PrepareRecord, ProposalRecord
 from dst.sealing.messages import GroupSignature, PartialSignature
 from dst.sealing.records import PartialRecord, SealRecord

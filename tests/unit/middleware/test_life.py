@@ -1,0 +1,150 @@
+"""An operator's life beside the happy path: lost stores, resets, lost neighbours, stop of all."""
+
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from dst.apis.beacon import ProduceRequest
+from dst.apis.dst_v1 import EventKind
+from dst.qbft.messages import CommitMessage, PrepareMessage
+from dst.spec.errors import ResetRequired
+from dst.spec.primitives import Slot
+
+
+async def test_lost_store_rejoins_by_certificates_and_votes_only_above(
+    network: Any, eventually: Any
+) -> None:
+    async with AsyncExitStack() as stack:
+        others = [await stack.enter_async_context(network.operator(index)) for index in (0, 1, 2)]
+        async with network.operator(3) as victim:
+            await eventually(lambda: victim.store.decided_height() >= 3)
+        for file in (network.folder / "op4" / "data").iterdir():
+            file.unlink()
+        at_loss = max(each.store.decided_height() for each in others)
+        async with network.operator(3, rejoin=True) as victim:
+            own = victim.middleware
+            assert own.progress.is_syncing
+            await eventually(lambda: not own.progress.is_rejoining)
+            assert victim.store.decided_height() >= at_loss + 2
+            assert own.progress.sign_above >= victim.store.decided(at_loss + 2).block[0]
+            await eventually(
+                lambda: victim.sealed_height() > victim.store.decided_height() - 2 > at_loss + 4
+            )
+            # Not a word about the heights where it may have voted before the loss.
+            voted = [record for record in victim.store.promises()]
+            heights = {own.consensus.height}
+            assert all(height > at_loss + 2 for height in heights), voted
+            partials = {each.message.height for each in victim.store.own_partials()}
+            assert all(height > at_loss + 1 for height in partials)
+
+
+async def test_rejoining_node_says_nothing_before_a_quorum_of_peers_reported(
+    network: Any, running: Any, puppet: Any
+) -> None:
+    """One peer is not a quorum: whatever it says, the node stays silent."""
+    victim = await running(0, rejoin=True)
+    listener = await puppet(3, links=1)
+    assert victim.middleware.progress.is_rejoining
+    with pytest.raises(TimeoutError):
+        await _until_voted(listener)
+    assert victim.middleware.progress.is_rejoining
+
+
+async def _until_voted(listener: Any) -> None:
+    from asyncio import sleep, timeout
+
+    async with timeout(1.5):
+        while not any(isinstance(m, PrepareMessage | CommitMessage) for _, m in listener.heard):
+            await sleep(0.02)
+
+
+async def test_all_stopped_at_once_go_on_from_their_logs(network: Any, eventually: Any) -> None:
+    heights: list[int] = []
+    for _ in range(3):
+        async with AsyncExitStack() as stack:
+            all_four = [
+                await stack.enter_async_context(network.operator(index)) for index in range(4)
+            ]
+            target = max(heights, default=0) + 3
+            await eventually(lambda: all(e.sealed_height() >= target for e in all_four))  # noqa: B023
+            heights.append(max(each.store.decided_height() for each in all_four))
+    chains = {tuple(r.certificate.root for r in network.rollup(i).chain[:9]) for i in range(4)}
+    assert len(chains) == 1
+
+
+async def test_l1_reset_halts_durably_with_one_alarm(
+    network: Any, running: Any, eventually: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    operators = [await running(index) for index in range(4)]
+    await eventually(lambda: all(each.sealed_height() >= 2 for each in operators))
+    for operator in operators:
+        operator.rollup.reset = ResetRequired(2, "test")
+    await eventually(lambda: all(each.store.halt() is not None for each in operators))
+    height = [each.middleware.consensus.height for each in operators]
+    api = operators[0].middleware.api
+    with pytest.raises(ResetRequired):
+        await api.produce_block(ProduceRequest(slot=Slot(1)))
+    root = operators[0].store.decided(1).certificate.root
+    with pytest.raises(ResetRequired):
+        await operators[0].middleware.sealing.own_partial(1, root, bytes(96))
+    assert [each.middleware.consensus.height for each in operators] == height
+    assert [each.store.halt().height for each in operators] == [2] * 4
+    alarms = [r for r in caplog.records if "halted_by_l1_reset" in r.getMessage()]
+    assert len(alarms) == 4
+    resets = [e for e in operators[0].rollup.events_seen if e.kind is EventKind.RESET]
+    assert len(resets) == 1
+
+
+async def test_halt_outlives_the_process(network: Any, eventually: Any) -> None:
+    async with network.operator(0) as operator:
+        operator.rollup.reset = ResetRequired(1, "test")
+        await eventually(lambda: operator.store.halt() is not None)
+    network.rollup(0).reset = None
+    async with network.operator(0) as operator:
+        assert operator.middleware.progress.is_halted
+        with pytest.raises(ResetRequired):
+            await operator.middleware.api.produce_block(ProduceRequest(slot=Slot(1)))
+
+
+async def test_rollup_node_that_lost_everything_is_refilled_and_one_that_is_down_waited_for(
+    running: Any, eventually: Any
+) -> None:
+    operators = [await running(index) for index in range(4)]
+    await eventually(lambda: all(each.sealed_height() >= 3 for each in operators))
+    victim = operators[1].rollup
+    victim.down = True
+    victim.chain.clear()
+    victim.sealed.clear()
+    before = operators[0].store.decided_height()
+    await eventually(lambda: operators[0].store.decided_height() >= before + 3)
+    victim.down = False
+    await eventually(lambda: operators[1].sealed_height() >= before + 3)
+    assert sorted(victim.sealed)[: before + 3] == list(range(1, before + 4))
+
+
+async def test_events_tell_the_whole_height(running: Any, eventually: Any) -> None:
+    operators = [await running(index) for index in range(4)]
+    await eventually(lambda: all(each.sealed_height() >= 3 for each in operators))
+    wanted = {EventKind.PROPOSAL, EventKind.PREPARED, EventKind.DECIDED, EventKind.SIGNED}
+
+    def kinds(operator: Any, height: int) -> set[EventKind]:
+        return {event.kind for event in operator.rollup.events_seen if event.height == height}
+
+    await eventually(lambda: all(wanted <= kinds(each, 2) for each in operators))
+    decided = next(
+        e for e in operators[0].rollup.events_seen if e.kind is EventKind.DECIDED and e.height == 2
+    )
+    assert decided.root == operators[0].store.decided(2).certificate.root
+    assert decided.slot is not None
+    assert decided.operator == "op1"
+
+
+async def test_unsealed_backlog_empties_the_blocks(
+    running: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dst.middleware.proposals.MAX_UNSEALED", 2)
+    operators = [await running(index, validator=False) for index in range(4)]
+    await eventually(lambda: all(each.store.decided_height() >= 7 for each in operators))
+    assert sum(each.rollup.built_without_pool for each in operators) >= 3
+    assert all(each.middleware.sealing.unsealed >= 5 for each in operators)
