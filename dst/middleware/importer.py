@@ -70,6 +70,8 @@ class Importer:
         self._woken = asyncio.Event()
         self._published: set[Height] = set()
         self._seals_from = Height(1)
+        self._newest_published: Height | None = None
+        """None until the node was looked at once: what it holds from before is not known."""
         self._head: Height | None = None
 
     @property
@@ -125,11 +127,14 @@ class Importer:
         if status.reset_height is not None:
             raise ResetRequired(status.reset_height, "reported by the rollup node")
         self._head = Height(status.decided_height)
-        first = Height(max(1, status.sealed_height - SEAL_WINDOW + 1))
-        if first < self._seals_from:
-            log.info("refilling_rollup_node", decided_height=self._head, sealed_from=first)
-        self._seals_from = first
-        self._published = {each for each in self._published if each <= status.sealed_height}
+        known = self._newest_published
+        if known is not None and status.sealed_height >= known:
+            return  # it holds the newest signature we gave it, so it lost nothing
+        if known is not None:
+            log.warning("rollup_node_lost_signatures", sealed_height=status.sealed_height)
+        self._seals_from = Height(max(1, status.sealed_height - SEAL_WINDOW + 1))
+        self._published = set()
+        self._newest_published = Height(0)
 
     async def _send_decided(self) -> int:
         assert self._head is not None
@@ -145,13 +150,16 @@ class Importer:
         return sent
 
     async def _send_signatures(self) -> int:
-        """Group signatures of decided blocks that the node has; out of order is fine."""
+        """Group signatures of decided blocks that the node has; out of order is fine. A new
+        decision goes first: the next leader builds on it."""
         assert self._head is not None
         sent = 0
         for number in range(self._seals_from, self._head + 1):
             height = Height(number)
             if height in self._published:
                 continue
+            if self._head < self._chain.decided_height():
+                break
             signature = self._chain.group_signature(height)
             if signature is None:
                 continue
@@ -159,6 +167,7 @@ class Importer:
             assert block is not None, "sealed blocks are decided"
             await self._publisher.publish_block(WireBlock(message=block.block, signature=signature))
             self._published.add(height)
+            self._newest_published = max(height, self._newest_published or Height(0))
             sent += 1
         self._slide()
         return sent
