@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -22,15 +23,20 @@ def main() -> int:
     parser.add_argument("--port-offset", type=int, default=2000)
     parser.add_argument("--page", type=Path, default=REPOSITORY / "docs" / "benchmarks.md")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="devnet-bench-") as folder:
-        plan = Plan(
-            directory=Path(folder) / "net",
-            root=Path(folder) / "runs",
-            kills=arguments.kills,
-            port_offset=arguments.port_offset,
-            docker=not arguments.no_docker,
-        )
-        return _measure(plan.quick() if arguments.quick else plan, arguments.page)
+    folder = Path(tempfile.mkdtemp(prefix="devnet-bench-"))
+    plan = Plan(
+        directory=folder / "net",
+        root=folder / "runs",
+        kills=arguments.kills,
+        port_offset=arguments.port_offset,
+        docker=not arguments.no_docker,
+    )
+    code = _measure(plan.quick() if arguments.quick else plan, arguments.page)
+    if code == 0:
+        shutil.rmtree(folder)
+    else:
+        print(f"logs and runs are kept in {folder}", file=sys.stderr)
+    return code
 
 
 def _measure(plan: Plan, page: Path) -> int:

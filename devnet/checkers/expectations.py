@@ -5,7 +5,7 @@ All spans come from the fault receipts (verified to revert requested, and to hea
 plan.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -22,6 +22,7 @@ PROGRESS: Final = "L9 progress under fault"
 GAP: Final = "L2 gap between sealed blocks"
 REJOIN: Final = "L5 caught up and voting again"
 CRASHES: Final = "S17 no program ends on its own"
+READABLE: Final = "every node serves at the end"
 STANDSTILL: Final = "standstill was looked at"
 
 VOTES: Final = frozenset({EventKind.PREPARED, EventKind.SIGNED})
@@ -260,3 +261,12 @@ def judge_crashes(crashed: list[str]) -> Verdict:
     ]
     # Every network has programs, so there is always something to look at.
     return judge(CRASHES, violations, looked_at=1, what="network")
+
+
+def judge_readable(unread: Mapping[str, str], nodes: int) -> Verdict:
+    """No fault stands any more: a node that still cannot be read has not come back."""
+    violations = [
+        Violation(checker=READABLE, summary=f"{node} cannot be read: {why}")
+        for node, why in unread.items()
+    ]
+    return judge(READABLE, violations, looked_at=nodes, what="nodes")

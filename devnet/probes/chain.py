@@ -5,12 +5,13 @@ Reads go over `probe>` links and run in parallel over nodes, one block after ano
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from devnet.clock import now
 from devnet.model.history import BlockRead, GroupSignatureSeen, ReceiptSeen, Record
 from devnet.probes.rpc import RpcRefused, RpcUnknown
+from dst.spec.errors import DstError
 
 READ_ATTEMPTS: Final = 3
 MAX_RECEIPTS: Final = 500
@@ -97,22 +98,35 @@ async def read_end_state(
     first: int,
     last: int,
     record: Callable[[Record], None],
-) -> None:
+) -> dict[str, str]:
     """Record blocks first..last of every node, their group signatures, and receipts of the load's
     transactions.
 
-    Raises: RpcUnknown, RpcRefused when a node cannot be read: the run then has no evidence.
+    Returns: node -> why it could not be read, for those that could not; the others are evidence.
     """
-    blocks = await asyncio.gather(*(read_blocks(at, first, last) for at in endpoints))
-    seals = await asyncio.gather(*(reader.seals(first, last) for reader in seal_readers))
-    for many in blocks:
-        for block in many:
-            record(block)
-    for found in seals:
-        for seal in found:
-            record(seal)
-    wanted = list(dict.fromkeys(transactions))[-MAX_RECEIPTS:]
+    unread: dict[str, str] = {}
+    reads = [
+        *(_read_node(at.name, read_blocks(at, first, last), unread, record) for at in endpoints),
+        *(_read_node(at.name, at.seals(first, last), unread, record) for at in seal_readers),
+    ]
+    await asyncio.gather(*reads)
+    readable = [endpoint for endpoint in endpoints if endpoint.name not in unread]
+    wanted = list(dict.fromkeys(transactions))[-MAX_RECEIPTS:] if readable else []
     for index, transaction in enumerate(wanted):
-        receipt = await read_receipt(endpoints[index % len(endpoints)], transaction)
+        receipt = await read_receipt(readable[index % len(readable)], transaction)
         if receipt is not None:
             record(receipt)
+    return unread
+
+
+async def _read_node(
+    node: str,
+    read: Awaitable[Sequence[BlockRead] | Sequence[GroupSignatureSeen]],
+    unread: dict[str, str],
+    record: Callable[[Record], None],
+) -> None:
+    try:
+        for item in await read:
+            record(item)
+    except (RpcUnknown, RpcRefused, DstError, KeyError, ValueError) as error:
+        unread[node] = str(error) or type(error).__name__

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from devnet.checkers import check_all
-from devnet.checkers.expectations import checkers_for, judge_crashes, rejoined_at
+from devnet.checkers.expectations import checkers_for, judge_crashes, judge_readable, rejoined_at
 from devnet.clock import now
 from devnet.injector.injector import Injector, PlannedFault
 from devnet.injector.surface import Links, Nodes
@@ -57,8 +57,9 @@ class Surroundings(Protocol):
     async def crashed(self) -> list[str]:
         """Programs that ended on their own, with what is known about it."""
 
-    async def read_end_state(self, journal: Journal, first: int, last: int) -> None:
-        """Blocks, group signatures and receipts of heights first..last into the journal."""
+    async def read_end_state(self, journal: Journal, first: int, last: int) -> dict[str, str]:
+        """Blocks, group signatures and receipts of heights first..last into the journal; node ->
+        why it could not be read."""
 
 
 @dataclass(slots=True)
@@ -236,11 +237,12 @@ class Runner:
         heights = self._journal.heights
         everywhere = (*self._net.operators, *self._net.followers)
         last = min(heights.sealed.get(name, 0) for name in everywhere)
-        await self._net.read_end_state(self._journal, first, max(first, last))
+        unread = await self._net.read_end_state(self._journal, first, max(first, last))
         history = self._journal.history()
         self._run.history = history
         said = check_all(history, checkers_for(self._scenario, self._n))
-        self._run.verdicts = (*said, judge_crashes(await self._net.crashed()))
+        crashes = judge_crashes(await self._net.crashed())
+        self._run.verdicts = (*said, crashes, judge_readable(unread, len(everywhere)))
 
 
 @asynccontextmanager

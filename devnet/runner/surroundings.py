@@ -22,12 +22,12 @@ from devnet.model.topology import Link, LinkClass, Topology, resolve_programs
 from devnet.probes.chain import read_end_state
 from devnet.probes.events import EventTail
 from devnet.probes.health import answers, links_up, read_metrics
-from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
+from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Verifier
 from devnet.runner.stages import HarnessError
 from devnet.workload.load import NodeRpc, run_load
 from dst.spec.cluster import ClusterLock
-from dst.spec.errors import DstError, InvalidInput
+from dst.spec.errors import InvalidInput
 
 DOWN_TIMEOUT: Final = 5.0
 """Seconds for a killed or frozen node to stop answering: it is immediate, or something is wrong."""
@@ -266,7 +266,7 @@ class LiveNetwork:
             if item.state is RunState.CRASHED
         ]
 
-    async def read_end_state(self, journal: Journal, first: int, last: int) -> None:
+    async def read_end_state(self, journal: Journal, first: int, last: int) -> dict[str, str]:
         names = (*self.operators, *self.followers)
         endpoints = [
             _ProbeRpc(name, self._url(f"probe>{name}.rpc"), self._session) for name in names
@@ -276,17 +276,14 @@ class LiveNetwork:
             for name in names
         ]
         sent = [item.hash for item in journal.records if isinstance(item, TransactionSubmitted)]
-        try:
-            await read_end_state(
-                endpoints=endpoints,
-                seal_readers=readers,
-                transactions=sent,
-                first=first,
-                last=last,
-                record=journal.record,
-            )
-        except (RpcUnknown, RpcRefused, DstError) as error:
-            raise HarnessError(f"the end state cannot be read: {error}") from error
+        return await read_end_state(
+            endpoints=endpoints,
+            seal_readers=readers,
+            transactions=sent,
+            first=first,
+            last=last,
+            record=journal.record,
+        )
 
 
 class _ProbeRpc(NodeRpc):

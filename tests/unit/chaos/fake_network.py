@@ -3,7 +3,8 @@ milliseconds.
 
 It seals a block a slot while a quorum is connected, changes round when the leader is away, and
 catches up when a node returns. Bugs are switched on by name: `fork`, `decides-without-quorum`,
-`never-back`, `cannot-cut`, `loses`, `crashes`.
+`never-back`, `cannot-cut`, `loses`, `crashes`,
+`silent`.
 """
 
 import asyncio
@@ -164,7 +165,7 @@ class FakeNetwork:
     async def crashed(self) -> list[str]:
         return ["op3.validator exit code 1"] if "crashes" in self.bugs else []
 
-    async def read_end_state(self, journal: Journal, first: int, last: int) -> None:
+    async def read_end_state(self, journal: Journal, first: int, last: int) -> dict[str, str]:
         for node in (*self.operators, *self.followers):
             for height in range(first, last + 1):
                 journal.record(self._block(node, height))
@@ -178,6 +179,8 @@ class FakeNetwork:
                     monotonic=now(),
                 )
             )
+
+        return {"op3": "no answer"} if "silent" in self.bugs else {}
 
     def _block(self, node: str, height: int) -> BlockRead:
         return BlockRead(

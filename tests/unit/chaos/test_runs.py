@@ -121,3 +121,13 @@ def test_the_journal_on_disk_replays_to_the_same_history(tmp_path: Path) -> None
     setup, *records = [decode_record(line) for line in path.read_bytes().splitlines()]
     assert isinstance(setup, Setup)
     assert history_of(setup, records) == result.history
+
+
+def test_a_program_that_ends_on_its_own_fails_the_run() -> None:
+    result, _ = run("leader-kill", bugs=frozenset({"crashes"}))
+    assert blamed(result) == ["S17 no program ends on its own"]
+
+
+def test_a_node_that_cannot_be_read_at_the_end_fails_the_run() -> None:
+    result, _ = run("leader-kill", bugs=frozenset({"silent"}))
+    assert blamed(result) == ["every node serves at the end"]
