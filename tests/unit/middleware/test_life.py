@@ -148,3 +148,18 @@ async def test_unsealed_backlog_empties_the_blocks(
     await eventually(lambda: all(each.store.decided_height() >= 7 for each in operators))
     assert sum(each.rollup.built_without_pool for each in operators) >= 3
     assert all(each.middleware.sealing.unsealed >= 5 for each in operators)
+
+
+async def test_far_laggard_catches_up_with_certificates_and_seals(
+    network: Any, running: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small answers stand in for a long absence: many requests, one after another."""
+    monkeypatch.setattr("dst.middleware.catch_up.MAX_RANGE", 3)
+    monkeypatch.setattr("dst.middleware.catch_up.HELP_RANGE", 1)
+    others = [await running(index) for index in (0, 1, 2)]
+    await eventually(lambda: all(each.store.decided_height() >= 12 for each in others))
+    laggard = await running(3)
+    await eventually(lambda: laggard.sealed_height() >= 14)
+    assert sorted(laggard.rollup.sealed)[:14] == list(range(1, 15))
+    own = {each.message.height for each in laggard.store.own_partials()}
+    assert not own & set(range(1, 12))  # sealed long ago: its signature is owed to nobody

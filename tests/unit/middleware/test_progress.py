@@ -1,0 +1,128 @@
+"""Who is behind, who may vote: claims of peers against what is certified here."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dst.middleware.inbox import MAX_BYTES_PER_PEER, MAX_PER_PEER, Inbox
+from dst.middleware.progress import OPEN_AHEAD, Progress
+from dst.middleware.store import Halt, SqliteStore, open_store
+from dst.qbft.messages import Certificate
+from dst.qbft.records import DecisionRecord
+from dst.runtime.log import Logger
+from dst.runtime.metrics import Metrics
+from dst.spec.errors import ResetRequired
+from dst.spec.primitives import Height, OperatorIndex, Root, Round, Term
+
+LOCK = b"\x11" * 32
+Open = Callable[..., tuple[SqliteStore, Progress]]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Open]:
+    stores: list[SqliteStore] = []
+
+    def build(*, rejoin: bool = False, term: int = 0) -> tuple[SqliteStore, Progress]:
+        is_first = not stores
+        for store in stores:
+            store.close()
+        store = open_store(tmp_path, LOCK, new=is_first and not rejoin, rejoin=rejoin)
+        stores[:] = [store]
+        return store, Progress(store, n=4, term=Term(term), log=Logger("test"))
+
+    yield build
+    for store in stores:
+        store.close()
+
+
+def decision(height: int) -> DecisionRecord:
+    root = Root(height.to_bytes(32, "big"))
+    certificate = Certificate(Term(0), Height(height), Round(0), root, ())
+    return DecisionRecord(certificate, height.to_bytes(8, "little"))
+
+
+def test_one_liar_cannot_hold_a_node_back(opened: Open) -> None:
+    _, progress = opened()
+    progress.peer_claims(OperatorIndex(1), Height(10**9))
+    assert not progress.is_behind
+    progress.peer_claims(OperatorIndex(2), Height(3))
+    assert progress.claimed_height() == 3
+    assert progress.is_syncing
+
+
+def test_claims_never_fall(opened: Open) -> None:
+    _, progress = opened()
+    for height in (5, 2):
+        progress.peer_claims(OperatorIndex(1), Height(height))
+    assert progress.claims() == {1: 5}
+
+
+async def test_rejoin_waits_for_a_quorum_then_for_two_more_certified_heights(
+    opened: Open,
+) -> None:
+    store, progress = opened(rejoin=True)
+    for peer, height in ((1, 3), (2, 4)):
+        progress.peer_claims(OperatorIndex(peer), Height(height))
+        await progress.advance_rejoin()
+    assert store.rejoin().vote_above is None  # type: ignore[union-attr]
+    progress.peer_claims(OperatorIndex(3), Height(2))
+    await progress.advance_rejoin()
+    assert store.rejoin().vote_above == 4 + OPEN_AHEAD  # type: ignore[union-attr]
+    await store.append([decision(height) for height in range(1, 6)])
+    await progress.advance_rejoin()
+    assert progress.is_rejoining
+    await store.append((decision(6),))
+    await progress.advance_rejoin()
+    assert not progress.is_rejoining
+    assert progress.sign_above == 6
+    assert store.rejoin() is None
+
+
+async def test_rejoin_bound_survives_a_restart(opened: Open) -> None:
+    _, progress = opened(rejoin=True)
+    for peer in (1, 2, 3):
+        progress.peer_claims(OperatorIndex(peer), Height(7))
+    await progress.advance_rejoin()
+    _, again = opened()
+    assert again.is_rejoining
+    await again.advance_rejoin()
+    assert again.is_rejoining
+
+
+async def test_halt_holds_for_its_term_alone(opened: Open) -> None:
+    store, progress = opened()
+    told: list[Halt] = []
+    progress.on_reset = told.append
+    await progress.halt(ResetRequired(9, "deep reorg"))
+    await progress.halt(ResetRequired(9, "deep reorg"))
+    assert len(told) == 1
+    _, same_term = opened()
+    assert same_term.is_halted
+    assert same_term.reset is not None
+    assert same_term.reset.first_affected_height == 9
+    _, next_term = opened(term=1)
+    assert not next_term.is_halted
+
+
+async def test_a_peer_cannot_use_up_anothers_share_of_the_inbox() -> None:
+    metrics = Metrics()
+    inbox: Inbox[str] = Inbox("test", metrics)
+    for _ in range(MAX_PER_PEER + 5):
+        inbox.put_from(OperatorIndex(1), "flood", 10)
+    assert inbox.put_from(OperatorIndex(2), "vote", 10)
+    inbox.put("timer")
+    assert len(inbox) == MAX_PER_PEER + 2
+    assert metrics.get("inbox_dropped_total", inbox="test", peer="op2") == 5
+    for _ in range(MAX_PER_PEER):
+        await inbox.get()
+    assert inbox.put_from(OperatorIndex(1), "again", 10)
+
+
+@given(st.lists(st.integers(1, MAX_BYTES_PER_PEER // 2), max_size=20))
+def test_inbox_is_bounded_in_bytes(sizes: list[int]) -> None:
+    inbox: Inbox[int] = Inbox("test", Metrics())
+    taken = [size for size in sizes if inbox.put_from(OperatorIndex(0), size, size)]
+    assert sum(taken) <= MAX_BYTES_PER_PEER
