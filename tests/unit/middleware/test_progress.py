@@ -71,12 +71,12 @@ async def test_rejoin_waits_for_a_quorum_then_for_two_more_certified_heights(
     progress.peer_claims(OperatorIndex(3), Height(2))
     await progress.advance_rejoin()
     assert store.rejoin().vote_above == 4 + OPEN_AHEAD  # type: ignore[union-attr]
-    await store.append([decision(height) for height in range(1, 6)])
-    await progress.advance_rejoin()
-    assert progress.is_rejoining
-    await store.append((decision(6),))
-    await progress.advance_rejoin()
-    assert not progress.is_rejoining
+    still_rejoining = []
+    for height in range(1, 7):
+        await store.append((decision(height),))
+        await progress.advance_rejoin()
+        still_rejoining.append(progress.is_rejoining)
+    assert still_rejoining == [True] * 5 + [False]
     assert progress.sign_above == 6
     assert store.rejoin() is None
 
@@ -93,7 +93,7 @@ async def test_rejoin_bound_survives_a_restart(opened: Open) -> None:
 
 
 async def test_halt_holds_for_its_term_alone(opened: Open) -> None:
-    store, progress = opened()
+    _, progress = opened()
     told: list[Halt] = []
     progress.on_reset = told.append
     await progress.halt(ResetRequired(9, "deep reorg"))

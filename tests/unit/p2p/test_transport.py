@@ -44,7 +44,7 @@ async def read_until_closed(reader: asyncio.StreamReader) -> list[object]:
 
 async def poll_until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(8):
-        while not condition():  # noqa: ASYNC110 - a log line sets no event
+        while not condition():
             await asyncio.sleep(0.01)
 
 
