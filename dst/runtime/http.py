@@ -46,7 +46,7 @@ async def _errors_to_answers(request: web.Request, handler: _Handler) -> web.Str
         return await handler(request)
     except ResetRequired as error:
         return error_response(409, str(error), reset_height=error.first_affected_height)
-    except (InvalidInput, msgspec.DecodeError) as error:
+    except (InvalidInput, msgspec.DecodeError, UnicodeDecodeError) as error:
         return error_response(400, str(error))
     except Unavailable as error:
         return error_response(503, str(error))
