@@ -309,7 +309,8 @@ class _Server:
     async def fork_schedule(self, _: web.Request) -> web.StreamResponse:
         return json_response({"data": [await self._fork()]})
 
-    async def fork(self, _: web.Request) -> web.StreamResponse:
+    async def fork(self, request: web.Request) -> web.StreamResponse:
+        _check_state_id(request)
         return json_response(_state_answer(await self._fork()))
 
     async def _fork(self) -> dict[str, str]:
@@ -338,6 +339,7 @@ class _Server:
         return web.Response(status=206 if syncing.is_syncing else 200)
 
     async def validators(self, request: web.Request) -> web.StreamResponse:
+        _check_state_id(request)
         pubkey = await self._node.validator_pubkey()
         ids, statuses = await _validator_filters(request)
         chosen = (not ids or _names_validator(ids, pubkey)) and (
@@ -346,6 +348,7 @@ class _Server:
         return json_response(_state_answer([_validator_entry(pubkey)] if chosen else []))
 
     async def validator(self, request: web.Request) -> web.StreamResponse:
+        _check_state_id(request)
         pubkey = await self._node.validator_pubkey()
         if not _names_validator({request.match_info["validator_id"].lower()}, pubkey):
             raise NotFound(f"there is one validator, index 0, key {to_hex(pubkey)}")
@@ -365,14 +368,20 @@ class _Server:
         ]
         return json_response(await self._duties_answer(duties))
 
-    async def no_duties(self, _: web.Request) -> web.StreamResponse:
+    async def no_duties(self, request: web.Request) -> web.StreamResponse:
+        """There is nobody to attest: answered empty, but a wrong question is told so."""
+        parse_uint(request.match_info["epoch"], what="epoch")
+        await _read_array(request)
         return json_response(await self._duties_answer([]))
 
     async def _duties_answer(self, duties: list[dict[str, str]]) -> dict[str, object]:
         root = to_hex((await self._node.genesis()).genesis_validators_root)
         return {"dependent_root": root, "execution_optimistic": False, "data": duties}
 
-    async def swallow(self, _: web.Request) -> web.StreamResponse:
+    async def swallow(self, request: web.Request) -> web.StreamResponse:
+        """Taken and of no effect here."""
+        if request.content_type == JSON:
+            await _read_array(request)
         return web.Response(status=200)
 
     async def produce(self, request: web.Request) -> web.StreamResponse:
@@ -440,6 +449,8 @@ class _Server:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         wanted = {topic for text in request.query.getall("topics", []) for topic in text.split(",")}
+        if not wanted & TOPICS:
+            raise InvalidInput(f"topics: name at least one of {', '.join(sorted(TOPICS))}")
         return await stream_events(request, _as_sse(self._node.events(frozenset(wanted & TOPICS))))
 
 
@@ -469,6 +480,18 @@ def _validator_entry(pubkey: BLSPubkey) -> dict[str, object]:
             "withdrawable_epoch": far,
         },
     }
+
+
+def _check_state_id(request: web.Request) -> None:
+    """What is answered about a state is the same for all of them. Raises: InvalidInput for what
+    names none."""
+    parse_block_id(request.match_info["state_id"])
+
+
+async def _read_array(request: web.Request) -> None:
+    """Raises: InvalidInput when the body is not a JSON array."""
+    if not isinstance(load_json(await request.read()), list):
+        raise InvalidInput("body: expected an array")
 
 
 async def _validator_filters(request: web.Request) -> tuple[set[str], set[str]]:

@@ -16,6 +16,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import isfinite
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -170,6 +171,8 @@ def event_from_json(obj: object) -> Event:
         value is None or isinstance(value, str | int | float) for value in extra.values()
     ):
         raise InvalidInput(f"event: at most {MAX_EVENT_EXTRAS} extra fields, scalars only")
+    if any(isinstance(value, float) and not isfinite(value) for value in obj.values()):
+        raise InvalidInput("event: a number is too large")  # 1e999: JSON reads it, cannot write it
     try:
         known = msgspec.convert(
             {key: obj[key] for key in _EVENT_FIELDS if key in obj}, _EventFields
@@ -236,7 +239,7 @@ def decode_decided(data: bytes) -> DecidedBlock:
     """Raises: InvalidInput."""
     try:
         return msgspec.msgpack.decode(data, type=DecidedBlock)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: bad UTF-8
         raise InvalidInput(f"decided: not msgpack [certificate, block]: {error}") from error
 
 

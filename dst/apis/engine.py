@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import aiohttp
 import msgspec
@@ -426,7 +426,8 @@ class _JwtHeader(msgspec.Struct):
 
 
 class _JwtClaims(msgspec.Struct):
-    iat: int
+    iat: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+    """Seconds; the bound keeps it a number that a float clock can be compared with."""
 
 
 def _sign(secret: bytes, data: bytes) -> bytes:

@@ -218,10 +218,15 @@ class Answer:
         return load_json(self.body)
 
 
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON value")
+
+
 def load_json(body: bytes | str) -> Any:  # JSON from outside: the caller gives it a shape
-    """Decode JSON. Raises: InvalidInput."""
+    """Decode JSON, and nothing but JSON: Python's decoder would take NaN and Infinity. Raises:
+    InvalidInput."""
     try:
-        return json.loads(body)
+        return json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"not JSON: {error}") from error
 

@@ -20,6 +20,8 @@ SCANNED_KEPT: Final = 1024
 starting over."""
 
 _NO_LIMIT: Final = 2**62
+_MAX_INTEGER: Final = 2**63 - 1
+"""SQLite's. The API asks with any unsigned 64-bit number; nothing is stored above this one."""
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS blocks (
@@ -129,6 +131,8 @@ class Store:
 
     def _one(self, clause: str, *values: object) -> StoredBlock | None:
         # `clause` is one of the literals above, never input.
+        if any(isinstance(value, int) and value > _MAX_INTEGER for value in values):
+            return None
         row = self._db.execute(f"SELECT * FROM blocks {clause}", values).fetchone()
         return None if row is None else _block_of(row)
 

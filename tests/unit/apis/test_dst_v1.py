@@ -130,13 +130,19 @@ async def test_out_of_order_and_reset_are_told_apart() -> None:
             await client.decided(DECIDED)
 
 
+EVENT = b'[{"kind":"sealed","operator":"op1","monotonic":1,"wall":1.5}]'
+
+
 @pytest.mark.parametrize(
     ("path", "body", "kind", "error"),
     [
         ("/dst/v1/validate", b"x", "text/plain", UnsupportedMediaType),
         ("/dst/v1/decided", b"x", SSZ, UnsupportedMediaType),
         ("/dst/v1/decided", b"\x93\x01\x02\x03", MSGPACK, InvalidInput),
+        ("/dst/v1/decided", b"\x92\x97\xa1\xff\x01\x01", MSGPACK, InvalidInput),
         ("/dst/v1/validate?round=-1", b"x", SSZ, InvalidInput),
+        ("/dst/v1/events", EVENT.replace(b"1.5", b"NaN"), "application/json", InvalidInput),
+        ("/dst/v1/events", EVENT.replace(b"1.5", b"1e999"), "application/json", InvalidInput),
         ("/dst/v1/events", b"{}", "application/json", InvalidInput),
         ("/dst/v1/events", b'[{"kind":"party"}]', "application/json", InvalidInput),
     ],

@@ -55,6 +55,7 @@ def forged(header: bytes, claims: bytes) -> str:
         (forged(b'{"alg":"none"}', b'{"iat":1700000000}'), "HS256"),
         (forged(b'{"alg":"HS256"}', b"{}"), "iat"),
         (forged(b'{"alg":"HS256"}', b"nonsense"), "malformed"),
+        (forged(b'{"alg":"HS256"}', b'{"iat":1' + b"0" * 400 + b"}"), "malformed"),
     ],
 )
 def test_bad_tokens_say_why(authorization: str | None, words: str) -> None:
