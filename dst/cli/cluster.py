@@ -81,7 +81,7 @@ def create_cluster(
         `l2_genesis_hash` is computed.
         alloc: further genesis accounts, in geth's form.
     Raises: BadConfig on a size other than 1, 4, 7 or 10, a bad constant, or a folder that already
-    holds a cluster.
+    holds a cluster or cannot be written.
     """
     if operators not in SUPPORTED_SIZES:
         raise BadConfig(f"--operators {operators}: choose one of {SUPPORTED_SIZES}")
@@ -95,7 +95,13 @@ def create_cluster(
     shares = tbls.split(group, operators, quorum(operators))
     keys = [_deal(index, share) for index, share in shares.items()]
     lock = _sign_lock(_unsigned_lock(name, final, group, keys), keys)
-    _write(directory, genesis, lock, keys)
+    try:
+        _write(directory, genesis, lock, keys)
+    except OSError as error:
+        raise BadConfig(
+            f"cannot write the cluster to {directory}: {error.strerror or error}; "
+            "choose another folder"
+        ) from error
     return lock
 
 

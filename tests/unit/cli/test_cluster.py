@@ -231,6 +231,7 @@ def test_front_door_deals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     [
         ["cluster", "create", "--dir", "{dir}/c", "--operators", "6"],
         ["cluster", "create", "--dir", "{dir}/c", "--operators", "4", "--chain", "{dir}/none"],
+        ["cluster", "create", "--dir", "/proc/nowhere", "--operators", "1"],
         ["validator", "--config", "{dir}/none.json"],
         ["slashing", "export", "--config", "{dir}/none.json", "--file", "{dir}/x"],
     ],

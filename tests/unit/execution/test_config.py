@@ -1,0 +1,38 @@
+"""execution.json: what is wrong with it is one line and exit code 2."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dst.execution.main import run
+
+GOOD = {
+    "name": "op1",
+    "data_dir": "data",
+    "genesis": "genesis.json",
+    "lock": "cluster-lock.json",
+    "jwt_secret": "jwt.hex",
+    "engine_listen": "127.0.0.1:1",
+    "rpc_listen": "127.0.0.1:2",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"log_level": "loud"}, "log_level"),
+        ({"colour": "red"}, "unknown field `colour`"),
+        ({"forward_to": "http://127.0.0.1:3"}, "forward_to"),
+    ],
+)
+def test_a_wrong_field_is_named(
+    change: dict[str, object], word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "execution.json"
+    path.write_text(json.dumps({**GOOD, **change}))
+    assert run(str(path)) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert word in told
+    assert str(path) in told
