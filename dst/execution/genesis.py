@@ -108,7 +108,7 @@ def load_genesis(path: Path) -> Genesis:
         return read_genesis(msgspec.json.decode(path.read_bytes()))
     except OSError as error:
         raise BadConfig(f"genesis {path}: {error.strerror}") from None
-    except (msgspec.DecodeError, InvalidInput) as error:
+    except (ValueError, RecursionError, InvalidInput) as error:
         raise BadConfig(f"genesis {path}: {error}") from None
 
 

@@ -27,7 +27,7 @@ from dst.execution.genesis import Genesis, load_genesis
 from dst.execution.payload_builder import BuilderLimits
 from dst.execution.store import BlockStore
 from dst.execution.transaction_pool import TransactionPool
-from dst.runtime.config import load_json, resolve
+from dst.runtime.config import check_url, load_json, resolve
 from dst.runtime.http import make_app, serving
 from dst.runtime.kv import KeyValueStore
 from dst.runtime.log import Logger, configure
@@ -77,6 +77,8 @@ def run(config_path: str) -> int:
     path = Path(config_path)
     try:
         config = load_json(path, ExecutionConfig, what="execution config")
+        for url in config.forward_to:
+            check_url(url, what=f"execution config {path}: forward_to")
     except BadConfig as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BAD_CONFIG

@@ -19,13 +19,23 @@ def load_json(path: Path, kind: type[T], *, what: str) -> T:
         raise BadConfig(f"{what} {path}: {error.strerror}") from None
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: bad UTF-8
         raise BadConfig(f"{what} {path}: {error}") from None
 
 
 def resolve(config_path: Path, relative: str) -> Path:
-    """A path of a config file, relative to that file's folder unless absolute."""
-    return (config_path.parent / relative).resolve()
+    """A path in a config file, relative to that file's folder. Raises: BadConfig."""
+    try:
+        return (config_path.parent / relative).resolve()
+    except ValueError:
+        raise BadConfig(f"{config_path}: {relative!r} is not a path") from None
+
+
+def check_url(text: str, *, what: str) -> str:
+    """An address of another program. Raises: BadConfig."""
+    if not text.startswith(("http://", "https://")):
+        raise BadConfig(f"{what}: expected an http:// URL, got {text!r}")
+    return text
 
 
 def split_address(text: str, *, what: str) -> tuple[str, int]:

@@ -95,6 +95,7 @@ class ValidatorClient:
         self._open: dict[Slot, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._halted = False
+        self._complained = False
 
     async def run(self) -> None:
         """Keep the wanted slots open; wake at each slot start and at each answer."""
@@ -134,16 +135,25 @@ class ValidatorClient:
         patience = 2.0 * self._chain.seconds_per_slot + 5.0
         while True:
             try:
-                return await self._beacon.produce_block(
+                message = await self._beacon.produce_block(
                     self._request(slot), timeout_seconds=patience
                 )
-            except Unavailable:
+                self._complained = False
+                return message
+            except Unavailable as error:
+                self._note_silence(error)
                 await self._timing.sleep(backoff.next_delay())
             except ResetRequired as error:
                 await self._halt(error)
             except InvalidInput as error:
                 log.warning("question_refused", slot=slot, reason=str(error))
                 await self._timing.sleep(REFUSAL_DELAY_S)
+
+    def _note_silence(self, error: Unavailable) -> None:
+        """Say once that there is nothing to sign, and again only after an answer."""
+        if not self._complained:
+            self._complained = True
+            log.info("waiting_for_middleware", reason=str(error))
 
     def _request(self, slot: Slot) -> ProduceRequest:
         reveal = self._signer.randao_reveal(slot // SLOTS_PER_EPOCH)

@@ -115,6 +115,7 @@ def first_slot(store: ProtectionStore, *, rejoined: bool) -> Slot:
 def read_setup(config_path: Path) -> Setup:
     """Raises: BadConfig naming file and field."""
     config = config_files.load_json(config_path, ValidatorConfig, what="validator configuration")
+    config_files.check_url(config.beacon, what=f"validator configuration {config_path}: beacon")
     lock = load_lock(config_files.resolve(config_path, config.lock))
     if not 1 <= config.index <= lock.n:
         raise BadConfig(f"{config_path}: index {config.index} is not one of 1..{lock.n}")

@@ -24,6 +24,7 @@ GOOD = {
         ({"log_level": "loud"}, "log_level"),
         ({"colour": "red"}, "unknown field `colour`"),
         ({"forward_to": "http://127.0.0.1:3"}, "forward_to"),
+        ({"forward_to": ["op2"]}, "http:// URL"),
     ],
 )
 def test_a_wrong_field_is_named(

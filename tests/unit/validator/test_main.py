@@ -45,6 +45,30 @@ def write_config(cluster: Path, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        (b'{"name": "\xff"}', "validator.json"),
+        (b"[" * 100_000, "validator.json"),
+        (b'{"name": 1}', "name"),
+    ],
+)
+def test_a_broken_file_is_named(written: bytes, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "validator.json"
+    path.write_bytes(written)
+    with pytest.raises(BadConfig, match=complaint):
+        read_setup(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [({"beacon": "op1"}, "http:// URL"), ({"data_dir": "a\0b"}, "not a path")],
+)
+def test_a_wrong_field_is_named(write_config: Any, change: dict[str, str], complaint: str) -> None:
+    with pytest.raises(BadConfig, match=complaint):
+        read_setup(write_config(**change))
+
+
 def test_share_of_this_operator(write_config: Any, cluster: Path) -> None:
     path = write_config()
     share = load_share(read_setup(path), path)
