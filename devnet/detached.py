@@ -35,7 +35,12 @@ def start_detached(directory: Path, words: list[str]) -> int:
             f"a devnet already runs in {directory}: see `devnet status`, or end it with "
             "`devnet down`"
         )
-    (directory / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        (directory / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise BadConfig(
+            f"cannot write {directory}: {error.strerror}; choose another --dir"
+        ) from error
     log_path = directory / "logs" / SUPERVISOR_LOG
     inherited = os.environ.get("PYTHONPATH")
     environment = {
@@ -62,7 +67,10 @@ def start_detached(directory: Path, words: list[str]) -> int:
 def _wait_until_up(directory: Path, supervisor: "subprocess.Popen[bytes]", log_path: Path) -> int:
     shown, descriptor = 0, directory / "network.json"
     while True:
-        code, is_up = supervisor.poll(), descriptor.exists()
+        # In this order: the supervisor removes an older descriptor before it writes its mark.
+        code, mark = supervisor.poll(), read_mark(directory)
+        owner = None if mark is None or mark.supervisor is None else mark.supervisor.pid
+        is_up = owner == supervisor.pid and descriptor.exists()
         text = log_path.read_text(errors="replace")
         lines = text[shown : text.rfind("\n") + 1]
         shown += len(lines)
@@ -71,7 +79,7 @@ def _wait_until_up(directory: Path, supervisor: "subprocess.Popen[bytes]", log_p
                 print(line, file=sys.stderr)
         if code is not None:
             return code or 3
-        if is_up and read_mark(directory) is not None:
+        if is_up:
             print(descriptor)
             return 0
         time.sleep(POLL_S)
