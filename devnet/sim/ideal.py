@@ -12,6 +12,9 @@ from typing import Final
 from dst.spec.primitives import BLSSignature, OperatorIndex, Root, quorum
 
 MAC_BYTES: Final = 12
+IDENTITY_BYTES: Final = 64
+SHARE_BYTES: Final = 96
+"""As long as the real ones: decoders refuse anything else."""
 _SECRET: Final = b"ideal signatures of the simulator"
 
 
@@ -22,11 +25,11 @@ def _mac(role: bytes, index: int, message: bytes) -> bytes:
 
 def signer(index: OperatorIndex) -> Callable[[bytes], bytes]:
     """The identity signature of one operator over a 32-byte digest."""
-    return lambda digest: _mac(b"i", index, digest)
+    return lambda digest: _mac(b"i", index, digest).ljust(IDENTITY_BYTES, b"\0")
 
 
 def verify(index: OperatorIndex, digest: bytes, signature: bytes) -> bool:
-    return signature == _mac(b"i", index, digest)
+    return signature == signer(index)(digest)
 
 
 def signing_root(block_root: Root) -> Root:
@@ -36,11 +39,11 @@ def signing_root(block_root: Root) -> Root:
 
 def partial_signer(index: OperatorIndex) -> Callable[[Root], BLSSignature]:
     """The share signature of one operator over a signing root."""
-    return lambda root: BLSSignature(b"P" + root + _mac(b"p", index, root))
+    return lambda root: _share(b"P" + root + _mac(b"p", index, root))
 
 
 def verify_partial(index: OperatorIndex, root: Root, signature: BLSSignature) -> bool:
-    return signature == b"P" + root + _mac(b"p", index, root)
+    return signature == partial_signer(index)(root)
 
 
 def verify_group(root: Root, signature: BLSSignature) -> bool:
@@ -56,11 +59,15 @@ def combiner(n: int) -> Callable[[Mapping[OperatorIndex, BLSSignature]], BLSSign
         sound = all(verify_partial(i, root, partial) for i, partial in partials.items())
         if len(roots) != 1 or not sound or len(partials) < quorum(n):
             mixed = b"".join(partials[index] for index in sorted(partials))
-            return BLSSignature(b"X" + blake2b(mixed, digest_size=32).digest())
+            return _share(b"X" + blake2b(mixed, digest_size=32).digest())
         return _group_signature(root)
 
     return combine
 
 
 def _group_signature(root: Root) -> BLSSignature:
-    return BLSSignature(b"G" + root + _mac(b"g", 0, root))
+    return _share(b"G" + root + _mac(b"g", 0, root))
+
+
+def _share(data: bytes) -> BLSSignature:
+    return BLSSignature(data.ljust(SHARE_BYTES, b"\0"))

@@ -11,7 +11,7 @@ named to both sides, with both values.
       up, or REFUSED  ─────────▶
 """
 
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
@@ -26,6 +26,13 @@ MAX_TEXT: Final = 200
 
 _HELLO_TAG: Final = "hello"
 
+# A peer's numbers go into arithmetic, a store and another HELLO: only what all of them can carry.
+_Natural = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Hash = Annotated[bytes, msgspec.Meta(max_length=32)]
+_Index = Annotated[OperatorIndex, msgspec.Meta(ge=0, le=255)]
+_Term = Annotated[Term, msgspec.Meta(ge=0, le=2**32 - 1)]
+_Height = Annotated[Height, msgspec.Meta(ge=0, le=2**53)]
+
 
 class Hello(
     msgspec.Struct, frozen=True, array_like=True, tag=_HELLO_TAG, forbid_unknown_fields=True
@@ -33,15 +40,15 @@ class Hello(
     """Who speaks and in which cluster. Everything but index, term and decided height must be equal
     on both sides."""
 
-    protocol_version: int
-    chain_id: int
-    lock_hash: bytes
-    round_timeout_ms: int
-    round_timeout_cap_ms: int
-    seconds_per_slot: int
-    index: OperatorIndex
-    term: Term
-    decided_height: Height
+    protocol_version: _Natural
+    chain_id: _Natural
+    lock_hash: _Hash
+    round_timeout_ms: _Natural
+    round_timeout_cap_ms: _Natural
+    seconds_per_slot: _Natural
+    index: _Index
+    term: _Term
+    decided_height: _Height
 
 
 class HelloRefused(
@@ -61,14 +68,14 @@ class HelloRefused(
 class Ping(msgspec.Struct, frozen=True, array_like=True, tag="ping", forbid_unknown_fields=True):
     """Sent by the dialler every second; answered by a Pong with the same number."""
 
-    number: int
+    number: _Natural
 
 
 class Pong(msgspec.Struct, frozen=True, array_like=True, tag="pong", forbid_unknown_fields=True):
     """The listener hears the dialler. number 0: bytes of a large frame are arriving, no ping was
     seen yet."""
 
-    number: int
+    number: _Natural
 
 
 class Data(msgspec.Struct, frozen=True, array_like=True, tag="data", forbid_unknown_fields=True):

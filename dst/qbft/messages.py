@@ -7,7 +7,7 @@ under that operator's key.
 """
 
 import hashlib
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
@@ -15,32 +15,44 @@ from dst.spec.primitives import Height, OperatorIndex, Root, Round, Term
 
 SIGNING_TAG: Final = b"dst/qbft/1"
 
+MAX_MEMBERS: Final = 64
+"""The largest cluster (`dst.spec.cluster.MAX_OPERATORS`): no quorum has more votes."""
+
+# Checked when bytes are decoded, so that no peer makes this node verify, cache or keep more than a
+# vote takes.
+_Term = Annotated[Term, msgspec.Meta(ge=0, le=2**32 - 1)]
+_Height = Annotated[Height, msgspec.Meta(ge=0, le=2**53)]
+_Round = Annotated[Round, msgspec.Meta(ge=0, le=2**32 - 1)]
+_Root = Annotated[Root, msgspec.Meta(min_length=32, max_length=32)]
+_Sender = Annotated[OperatorIndex, msgspec.Meta(ge=0, le=255)]
+_Signature = Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
+
 
 class Proposal(msgspec.Struct, frozen=True, array_like=True, tag="P", forbid_unknown_fields=True):
     """The leader of (height, round) proposes the block with this root."""
 
-    term: Term
-    height: Height
-    round: Round
-    root: Root
+    term: _Term
+    height: _Height
+    round: _Round
+    root: _Root
 
 
 class Prepare(msgspec.Struct, frozen=True, array_like=True, tag="V", forbid_unknown_fields=True):
     """The sender accepted and validated the proposal of (height, round)."""
 
-    term: Term
-    height: Height
-    round: Round
-    root: Root
+    term: _Term
+    height: _Height
+    round: _Round
+    root: _Root
 
 
 class Commit(msgspec.Struct, frozen=True, array_like=True, tag="C", forbid_unknown_fields=True):
     """The sender saw a prepare quorum for `root` in this round and is locked on it."""
 
-    term: Term
-    height: Height
-    round: Round
-    root: Root
+    term: _Term
+    height: _Height
+    round: _Round
+    root: _Root
 
 
 class RoundChange(
@@ -48,11 +60,11 @@ class RoundChange(
 ):
     """The sender wants `round`; its highest lock, or None twice. prepared_round < round always."""
 
-    term: Term
-    height: Height
-    round: Round
-    prepared_round: Round | None
-    prepared_root: Root | None
+    term: _Term
+    height: _Height
+    round: _Round
+    prepared_round: _Round | None
+    prepared_root: _Root | None
 
 
 Payload: TypeAlias = Proposal | Prepare | Commit | RoundChange
@@ -70,29 +82,31 @@ def signing_digest(chain_id: int, payload: Payload) -> bytes:
 
 class SignedProposal(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     payload: Proposal
-    sender: OperatorIndex
-    signature: bytes
+    sender: _Sender
+    signature: _Signature
 
 
 class SignedPrepare(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     payload: Prepare
-    sender: OperatorIndex
-    signature: bytes
+    sender: _Sender
+    signature: _Signature
 
 
 class SignedCommit(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     payload: Commit
-    sender: OperatorIndex
-    signature: bytes
+    sender: _Sender
+    signature: _Signature
 
 
 class SignedRoundChange(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     payload: RoundChange
-    sender: OperatorIndex
-    signature: bytes
+    sender: _Sender
+    signature: _Signature
 
 
 Signed: TypeAlias = SignedProposal | SignedPrepare | SignedCommit | SignedRoundChange
+
+_Votes = msgspec.Meta(max_length=MAX_MEMBERS)
 
 
 class ProposalMessage(
@@ -106,8 +120,8 @@ class ProposalMessage(
 
     signed: SignedProposal
     block: bytes
-    round_changes: tuple[SignedRoundChange, ...] = ()
-    prepares: tuple[SignedPrepare, ...] = ()
+    round_changes: Annotated[tuple[SignedRoundChange, ...], _Votes] = ()
+    prepares: Annotated[tuple[SignedPrepare, ...], _Votes] = ()
 
 
 class PrepareMessage(
@@ -128,7 +142,7 @@ class RoundChangeMessage(
     """ROUND-CHANGE; `prepares` proves the claimed lock and is empty when none is claimed."""
 
     signed: SignedRoundChange
-    prepares: tuple[SignedPrepare, ...] = ()
+    prepares: Annotated[tuple[SignedPrepare, ...], _Votes] = ()
 
 
 class Certificate(
@@ -139,11 +153,11 @@ class Certificate(
     A quorum of COMMITs of one (term, height, round, root). Self-contained, transferable.
     """
 
-    term: Term
-    height: Height
-    round: Round
-    root: Root
-    commits: tuple[SignedCommit, ...]
+    term: _Term
+    height: _Height
+    round: _Round
+    root: _Root
+    commits: Annotated[tuple[SignedCommit, ...], _Votes]
 
 
 Message: TypeAlias = ProposalMessage | PrepareMessage | CommitMessage | RoundChangeMessage

@@ -5,11 +5,18 @@ Envelopes carry no identity signature: the link is authenticated, a partial is o
     *signing roots* (block root and domain).
 """
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Term
+
+# Checked when bytes are decoded, so that no peer makes this node keep more than a partial takes.
+_Term = Annotated[Term, msgspec.Meta(ge=0, le=2**32 - 1)]
+_Height = Annotated[Height, msgspec.Meta(ge=0, le=2**53)]
+_Root = Annotated[Root, msgspec.Meta(min_length=32, max_length=32)]
+_Operator = Annotated[OperatorIndex, msgspec.Meta(ge=0, le=255)]
+_Signature = Annotated[BLSSignature, msgspec.Meta(min_length=96, max_length=96)]
 
 
 class PartialSignature(
@@ -18,11 +25,11 @@ class PartialSignature(
     """`operator`'s BLS share signature over `root`, the signing root of the block decided at (term,
     height)."""
 
-    term: Term
-    height: Height
-    root: Root
-    operator: OperatorIndex
-    signature: BLSSignature
+    term: _Term
+    height: _Height
+    root: _Root
+    operator: _Operator
+    signature: _Signature
 
 
 class GroupSignature(
@@ -30,10 +37,10 @@ class GroupSignature(
 ):
     """The combined signature; verifiable by anyone under the group public key."""
 
-    term: Term
-    height: Height
-    root: Root
-    signature: BLSSignature
+    term: _Term
+    height: _Height
+    root: _Root
+    signature: _Signature
 
 
 class PartialRequest(
@@ -44,8 +51,8 @@ class PartialRequest(
     Answered by it, or else by the receiver's own partial.
     """
 
-    term: Term
-    height: Height
+    term: _Term
+    height: _Height
 
 
 Message: TypeAlias = PartialSignature | GroupSignature | PartialRequest

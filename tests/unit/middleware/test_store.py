@@ -56,10 +56,10 @@ def decision(height: int, size: int = 100, mark: int = 0) -> DecisionRecord:
 def promises(height: int) -> tuple[ProposalRecord, PrepareRecord, CommitRecord]:
     root = root_at(height)
     proposal = ProposalMessage(
-        SignedProposal(Proposal(T0, Height(height), R0, root), ME, b"s"), block_at(height)
+        SignedProposal(Proposal(T0, Height(height), R0, root), ME, b"s" * 64), block_at(height)
     )
-    prepare = SignedPrepare(Prepare(T0, Height(height), R0, root), ME, b"p")
-    commit = SignedCommit(Commit(T0, Height(height), R0, root), ME, b"c")
+    prepare = SignedPrepare(Prepare(T0, Height(height), R0, root), ME, b"p" * 64)
+    commit = SignedCommit(Commit(T0, Height(height), R0, root), ME, b"c" * 64)
     return (
         ProposalRecord(proposal),
         PrepareRecord(proposal, prepare),

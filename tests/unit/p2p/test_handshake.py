@@ -119,3 +119,16 @@ def test_first_frame_must_be_hello(make_hello: MakeHello) -> None:
 def test_a_peers_refusal_cannot_flood_the_log() -> None:
     clipped = clip_refusal(HelloRefused("f" * 9999, "o" * 9999, "t" * 9999))
     assert len(clipped.for_log()) < 4 * MAX_TEXT
+
+
+@pytest.mark.parametrize(
+    "hello",
+    [
+        Hello(1, 2, b"3", 4, 5, 6, OperatorIndex(0), Term(0), Height(2**64 - 1)),
+        Hello(1, 2, b"3", 4, 5, 6, OperatorIndex(0), Term(2**32), Height(9)),
+        Hello(1, 2, b"3" * 1000, 4, 5, 6, OperatorIndex(0), Term(0), Height(9)),
+    ],
+)
+def test_numbers_nobody_could_carry_on_are_no_hello(hello: Hello) -> None:
+    with pytest.raises(FrameError):
+        decode_link_frame(encode_link_frame(hello))

@@ -43,10 +43,10 @@ ROOT = Root(b"r" * 32)
 
 def prepare_record(height: int) -> PrepareRecord:
     proposal = SignedProposal(
-        payload=Proposal(TERM, Height(height), Round(0), ROOT), sender=ME, signature=b"s"
+        payload=Proposal(TERM, Height(height), Round(0), ROOT), sender=ME, signature=b"s" * 64
     )
     prepare = SignedPrepare(
-        payload=Prepare(TERM, Height(height), Round(0), ROOT), sender=ME, signature=b"s"
+        payload=Prepare(TERM, Height(height), Round(0), ROOT), sender=ME, signature=b"s" * 64
     )
     return PrepareRecord(proposal=ProposalMessage(signed=proposal, block=b"block"), prepare=prepare)
 
@@ -54,7 +54,7 @@ def prepare_record(height: int) -> PrepareRecord:
 def commit_record(height: int) -> CommitRecord:
     payload = Commit(term=TERM, height=Height(height), round=Round(0), root=ROOT)
     return CommitRecord(
-        prepares=(), commit=SignedCommit(payload=payload, sender=ME, signature=b"s")
+        prepares=(), commit=SignedCommit(payload=payload, sender=ME, signature=b"s" * 64)
     )
 
 
@@ -62,7 +62,7 @@ def round_change_record(height: int) -> RoundChangeRecord:
     payload = RoundChange(
         term=TERM, height=Height(height), round=Round(1), prepared_round=None, prepared_root=None
     )
-    signed = SignedRoundChange(payload=payload, sender=ME, signature=b"s")
+    signed = SignedRoundChange(payload=payload, sender=ME, signature=b"s" * 64)
     return RoundChangeRecord(message=RoundChangeMessage(signed=signed))
 
 
