@@ -204,7 +204,7 @@ def latency_figures(alone: Session, four: Session) -> list[Figure]:
     for percent in (50, 90, 99):
         for what, pick in (("operators", _at_operators), ("nodes", _total)):
             found += _millis(
-                f"payload ready to sealed at all {what}, p{percent}",
+                f"payload ready to sealed at all {what}, p{percent} of {len(four.times)} blocks",
                 [pick(times) for times in four.times],
                 [pick(times) for times in alone.times],
                 percent,
