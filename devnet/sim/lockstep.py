@@ -25,7 +25,7 @@ from devnet.model.history import Event, EventKind, GroupSignatureSeen, Record, V
 from devnet.model.verdict import Violation
 from devnet.sim import blocks, ideal
 from devnet.sim.disk import Disk
-from devnet.sim.node import CHAIN_ID, TERM, qbft_config, sealing_config
+from devnet.sim.node import CHAIN, TERM, qbft_config, sealing_config
 from dst.qbft import effects, inputs
 from dst.qbft.messages import (
     Certificate,
@@ -178,7 +178,7 @@ class Puppet:
     index: OperatorIndex
 
     def _sign(self, payload: Payload) -> bytes:
-        return ideal.signer(self.index)(signing_digest(CHAIN_ID, payload))
+        return ideal.signer(self.index)(signing_digest(CHAIN, payload))
 
     def proposal(
         self,

@@ -28,7 +28,7 @@ from dst.sealing import inputs as sealing_inputs
 from dst.sealing import messages as sealing_messages
 from dst.spec.primitives import Height, OperatorIndex, Root, Round, Term
 
-CHAIN_ID: Final = 901
+CHAIN: Final = Root(b"chain of the simulator".ljust(32, b"\0"))
 TERM: Final = Term(0)
 HOLD_RETRY_US: Final = 100_000
 HELP_INTERVAL_US: Final = 100_000
@@ -488,7 +488,7 @@ class Node:
 def qbft_config(n: int, index: int) -> dst.qbft.Config:
     """The core's constants and ideal signatures, for one operator."""
     return dst.qbft.Config(
-        chain_id=CHAIN_ID,
+        genesis_validators_root=CHAIN,
         term=TERM,
         n=n,
         self_index=OperatorIndex(index),

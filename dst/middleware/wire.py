@@ -38,7 +38,7 @@ from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock
-from dst.spec.cluster import ClusterLock
+from dst.spec.cluster import ClusterLock, genesis_validators_root
 from dst.spec.errors import ResetRequired
 from dst.spec.primitives import OperatorIndex, Root, Term
 
@@ -201,7 +201,7 @@ def qbft_config(settings: Settings) -> dst.qbft.Config:
         return secp256k1.verify(identities[index], digest, signature)
 
     return dst.qbft.Config(
-        chain_id=chain.chain_id,
+        genesis_validators_root=genesis_validators_root(settings.lock),
         term=Term(chain.term),
         n=settings.lock.n,
         self_index=settings.operator,

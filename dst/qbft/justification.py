@@ -1,9 +1,9 @@
 """Predicates over signed messages: quorums, locks, justifications, certificates; nothing changes.
 
 Each predicate checks *every* signature it counts, distinct authentic members only, and binds term
-and height; `Config` supplies the membership (n), the keys (`verify`) and the chain id (inside the
-digest). Names follow the QBFT formal specification (`isProposalJustification`, `validRoundChange`,
-`isHighestPrepared`).
+and height; `Config` supplies the membership (n), the keys (`verify`) and the chain's identity
+(inside the digest). Names follow the QBFT formal specification (`isProposalJustification`,
+`validRoundChange`, `isHighestPrepared`).
 
 Rules call these through the module (`justification.is_justified_proposal`), and so may a test bench
 that replaces one of them to prove that its checkers would notice: `quorum_size`,
@@ -41,9 +41,10 @@ def is_member(sender: int, config: Config) -> bool:
 
 def is_authentic(signed: Signed, config: Config) -> bool:
     """The claimed sender is a member and signed exactly this payload for this chain."""
-    return is_member(signed.sender, config) and config.verify(
-        signed.sender, signing_digest(config.chain_id, signed.payload), signed.signature
-    )
+    if not is_member(signed.sender, config):
+        return False
+    digest = signing_digest(config.genesis_validators_root, signed.payload)
+    return config.verify(signed.sender, digest, signed.signature)
 
 
 def _is_quorum(signed: Sequence[Signed], config: Config) -> bool:

@@ -70,13 +70,15 @@ class RoundChange(
 Payload: TypeAlias = Proposal | Prepare | Commit | RoundChange
 
 
-def signing_digest(chain_id: int, payload: Payload) -> bytes:
+def signing_digest(genesis_validators_root: Root, payload: Payload) -> bytes:
     """32 bytes an operator signs.
 
-    SHA-256 over tag, chain id, and the canonical msgpack of the tagged payload.
+    SHA-256 over tag, identity of the chain, and the canonical msgpack of the tagged payload. The
+    identity commits to chain id, L2 genesis and group key: votes of an earlier cluster with the
+    same operators and chain id count for nothing in this one.
     """
     return hashlib.sha256(
-        SIGNING_TAG + chain_id.to_bytes(8, "big") + msgspec.msgpack.encode(payload)
+        SIGNING_TAG + genesis_validators_root + msgspec.msgpack.encode(payload)
     ).digest()
 
 

@@ -80,7 +80,7 @@ def own_messages(state: State, config: Config) -> tuple[Message, ...]:
 
 
 def sign(config: Config, payload: Payload) -> bytes:
-    return config.sign(signing_digest(config.chain_id, payload))
+    return config.sign(signing_digest(config.genesis_validators_root, payload))
 
 
 def is_leader(draft: Draft) -> bool:

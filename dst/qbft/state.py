@@ -30,6 +30,7 @@ RETRANSMIT_MS: Final = 500
 class Config:
     """Constants of the network and the operator's pure functions.
 
+    genesis_validators_root: identity of the chain (32 bytes), part of everything that is signed.
     round_timeout_ms, round_timeout_cap_ms: T0 and the cap of T(r) = min(T0 * 2^r, cap); compared in
         HELLO.
     max_block_bytes: largest encoded block accepted or proposed.
@@ -39,7 +40,7 @@ class Config:
     root_of: hash tree root of an encoded block; raises InvalidInput for what is not a block.
     """
 
-    chain_id: int
+    genesis_validators_root: Root
     term: Term
     n: int
     self_index: OperatorIndex

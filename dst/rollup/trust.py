@@ -7,7 +7,7 @@ from dst.crypto import bls, secp256k1
 from dst.qbft.justification import is_valid_certificate
 from dst.qbft.messages import Certificate
 from dst.qbft.state import Config
-from dst.spec.cluster import ClusterLock, lock_proposer_domain
+from dst.spec.cluster import ClusterLock, genesis_validators_root, lock_proposer_domain
 from dst.spec.domains import signing_root
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import (
@@ -45,7 +45,7 @@ class CertificateVerifier:
             return secp256k1.verify(identities[index], digest, signature)
 
         self._config = Config(
-            chain_id=chain.chain_id,
+            genesis_validators_root=genesis_validators_root(lock),
             term=Term(chain.term),
             n=lock.n,
             self_index=OperatorIndex(0),

@@ -42,7 +42,7 @@ from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock
-from dst.spec.cluster import ClusterLock, lock_proposer_domain
+from dst.spec.cluster import ClusterLock, genesis_validators_root, lock_proposer_domain
 from dst.spec.domains import signing_root
 from dst.spec.errors import DstError, ResetRequired, Unavailable
 from dst.spec.primitives import (
@@ -419,7 +419,7 @@ class Puppet:
         self.transport.broadcast(encode_message(message), height=None)
 
     def sign(self, payload: Payload) -> bytes:
-        digest = signing_digest(self.settings.lock.chain.chain_id, payload)
+        digest = signing_digest(genesis_validators_root(self.settings.lock), payload)
         return self.settings.identity.sign(digest)
 
 

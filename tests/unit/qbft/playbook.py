@@ -41,7 +41,8 @@ from dst.qbft.records import Record
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Height, OperatorIndex, Root, Round, Term, leader_of
 
-CHAIN_ID = 901
+CHAIN = Root(b"chain".ljust(32, b"\0"))
+OTHER_CHAIN = Root(b"other chain".ljust(32, b"\0"))
 E = TypeVar("E", bound=Effect)
 
 
@@ -57,7 +58,7 @@ def root_of(block: bytes) -> Root:
 
 def make_config(me: int = 0, n: int = 4) -> Config:
     return Config(
-        chain_id=CHAIN_ID,
+        genesis_validators_root=CHAIN,
         term=Term(0),
         n=n,
         self_index=OperatorIndex(me),
@@ -77,10 +78,8 @@ ROOT_A, ROOT_B = root_of(A), root_of(B)
 class Maker:
     """Signs as any operator at one (term, height)."""
 
-    def __init__(
-        self, height: int = 1, n: int = 4, term: int = 0, chain_id: int = CHAIN_ID
-    ) -> None:
-        self.height, self.n, self.term, self.chain_id = Height(height), n, Term(term), chain_id
+    def __init__(self, height: int = 1, n: int = 4, term: int = 0, chain: Root = CHAIN) -> None:
+        self.height, self.n, self.term, self.chain = Height(height), n, Term(term), chain
 
     def leader(self, round_: int) -> int:
         return leader_of(self.height, Round(round_), self.n)
@@ -90,7 +89,7 @@ class Maker:
         return SignedPrepare(
             payload=payload,
             sender=OperatorIndex(sender),
-            signature=seal_digest(sender, signing_digest(self.chain_id, payload)),
+            signature=seal_digest(sender, signing_digest(self.chain, payload)),
         )
 
     def signed_commit(self, sender: int, root: Root = ROOT_A, round_: int = 0) -> SignedCommit:
@@ -98,7 +97,7 @@ class Maker:
         return SignedCommit(
             payload=payload,
             sender=OperatorIndex(sender),
-            signature=seal_digest(sender, signing_digest(self.chain_id, payload)),
+            signature=seal_digest(sender, signing_digest(self.chain, payload)),
         )
 
     def prepare(self, sender: int, root: Root = ROOT_A, round_: int = 0) -> PrepareMessage:
@@ -134,7 +133,7 @@ class Maker:
             signed=SignedRoundChange(
                 payload=payload,
                 sender=OperatorIndex(sender),
-                signature=seal_digest(sender, signing_digest(self.chain_id, payload)),
+                signature=seal_digest(sender, signing_digest(self.chain, payload)),
             ),
             prepares=tuple(proof),
         )
@@ -159,7 +158,7 @@ class Maker:
             signed=SignedProposal(
                 payload=payload,
                 sender=OperatorIndex(by),
-                signature=seal_digest(by, signing_digest(self.chain_id, payload)),
+                signature=seal_digest(by, signing_digest(self.chain, payload)),
             ),
             block=block,
             round_changes=tuple(each.signed for each in round_changes),

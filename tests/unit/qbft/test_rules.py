@@ -51,6 +51,7 @@ from dst.qbft.records import (
 )
 from dst.spec.primitives import Height, OperatorIndex, Round, leader_of
 from tests.unit.qbft.playbook import (
+    OTHER_CHAIN,
     ROOT_A,
     ROOT_B,
     A,
@@ -132,7 +133,7 @@ def replace_signature(message: PrepareMessage, signature: bytes) -> PrepareMessa
 def test_rule_04_votes_bind_chain_term_height_round_type_and_root() -> None:
     node = Playbook(0)
     node.due()
-    node.hear(Maker(height=1, chain_id=1).prepare(1))
+    node.hear(Maker(height=1, chain=OTHER_CHAIN).prepare(1))
     assert node.refused().reason is Reason.BAD_SIGNATURE
     node.hear(Maker(height=1, term=1).prepare(1))
     assert node.refused().reason is Reason.WRONG_TERM
@@ -530,7 +531,7 @@ def test_rule_27_a_lock_neither_refuses_a_higher_one_nor_is_dropped() -> None:
         MAKE.round_change(2, 1, LOCK_A, proof=MAKE.prepares([0, 1, 2], ROOT_B)),
         MAKE.round_change(2, 2, LOCK_A, proof=MAKE.prepares([0, 1, 2], ROOT_A, 1)),
         MAKE.round_change(2, 1, LOCK_A, proof=Maker(height=2).prepares([0, 1, 2])),
-        MAKE.round_change(2, 1, LOCK_A, proof=Maker(chain_id=1).prepares([0, 1, 2])),
+        MAKE.round_change(2, 1, LOCK_A, proof=Maker(chain=OTHER_CHAIN).prepares([0, 1, 2])),
     ],
 )
 def test_rule_28_a_claimed_lock_is_proven_before_it_counts(message: RoundChangeMessage) -> None:
@@ -766,7 +767,7 @@ def test_rule_38_a_certificate_is_verified_and_decides() -> None:
         MAKE.certificate([1, 2, 3, 3]),
         MAKE.certificate([1, 2, 9]),
         Maker(height=1, term=1).certificate(),
-        Maker(height=1, chain_id=1).certificate(),
+        Maker(height=1, chain=OTHER_CHAIN).certificate(),
     ],
 )
 def test_rule_38_a_forged_certificate_is_refused(certificate: Certificate) -> None:

@@ -34,6 +34,7 @@ from dst.spec.cluster import (
     ClusterLock,
     L1Genesis,
     OperatorRecord,
+    genesis_validators_root,
     lock_proposer_domain,
 )
 from dst.spec.domains import signing_root
@@ -179,7 +180,7 @@ def certify(
     root = ssz.hash_tree_root(block)
     height = Height(block.body.execution_payload.block_number)
     commit = Commit(term=Term(0), height=height, round=Round(round_), root=root)
-    digest = signing_digest(lock.chain.chain_id, commit)
+    digest = signing_digest(genesis_validators_root(lock), commit)
     commits = tuple(
         SignedCommit(payload=commit, sender=OperatorIndex(i), signature=IDENTITIES[i].sign(digest))
         for i in range(quorum(lock.n) if voters is None else voters)

@@ -9,7 +9,7 @@ from devnet.sim.blocks import Opinion
 from devnet.sim.clock import Clock
 from devnet.sim.disk import Disk
 from devnet.sim.l1 import BLOCK_US, L1, draw_l1
-from devnet.sim.node import CHAIN_ID, TERM
+from devnet.sim.node import CHAIN, TERM
 from devnet.sim.params import draw_params
 from dst.qbft.messages import (
     Certificate,
@@ -126,7 +126,7 @@ def test_a_partial_is_dropped_once_its_seal_is_stored() -> None:
 
 def test_identity_signatures_bind_signer_and_digest() -> None:
     payload = Prepare(term=TERM, height=Height(1), round=Round(0), root=ROOT)
-    digest = signing_digest(CHAIN_ID, payload)
+    digest = signing_digest(CHAIN, payload)
     signature = ideal.signer(ME)(digest)
     assert ideal.verify(ME, digest, signature)
     assert not ideal.verify(OperatorIndex(2), digest, signature)
