@@ -14,7 +14,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from dst.spec.beacon import SszPubkey, Uint64
+from dst.spec.beacon import MAX_BLOCK_TRANSACTIONS, SszPubkey, Uint64
 from dst.spec.domains import (
     DOMAIN_CLUSTER_LOCK,
     Domain,
@@ -73,7 +73,8 @@ class ChainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Seconds a block with mempool transactions may be younger than its origin."""
     max_origin_lag: _Positive = 64
     """L1 blocks that a fresh proposal's origin may lag the voter's deepest usable L1 block."""
-    gas_limit: _Positive = 10_000_000
+    gas_limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_BLOCK_TRANSACTIONS * 21_000)] = 10_000_000
+    """At most what transactions of 21,000 gas fill within a block's transaction count."""
     fee_recipient: Address
     extra_data: bytes
     """At most 32 bytes."""

@@ -34,6 +34,8 @@ from dst.spec.state import compute_state_root
 PROPOSER_INDEX: Final = 0
 """The distributed validator; it proposes every slot."""
 BLOB_TX_TYPE: Final = 0x03
+TX_BASE_GAS: Final = 21_000
+"""Gas of the cheapest transaction there is (Yellow Paper, G_transaction)."""
 
 
 def timestamp_at(chain: ChainConfig, slot: int) -> int:
@@ -184,6 +186,12 @@ def _payload_rules(chain: ChainConfig, parent: BeaconBlock, block: BeaconBlock) 
     yield payload.gas_limit == chain.gas_limit, "gas_limit differs from the chain's constant"
     yield payload.fee_recipient == chain.fee_recipient, "fee_recipient differs from the chain's"
     yield payload.extra_data == chain.extra_data, "extra_data differs from the chain's constant"
+    # Execution would refuse it too, after the cost of decoding each of them.
+    most = chain.gas_limit // TX_BASE_GAS
+    yield (
+        len(payload.transactions) <= most,
+        f"{len(payload.transactions)} transactions, where the gas limit allows {most}",
+    )
     yield payload.blob_gas_used == 0 == payload.excess_blob_gas, "blob gas is not zero"
     yield (
         not any(tx[:1] == bytes([BLOB_TX_TYPE]) for tx in payload.transactions),

@@ -65,12 +65,17 @@ def merkleize(chunks: Sequence[bytes], limit: int) -> bytes:
     depth = (limit - 1).bit_length()
     if not chunks:
         return ZERO_HASHES[depth]
-    layer = list(chunks)
-    for level in range(depth):
+    layer, level = list(chunks), 0
+    while len(layer) > 1:
         if len(layer) % 2:
             layer.append(ZERO_HASHES[level])
         layer = [sha256(layer[i] + layer[i + 1]).digest() for i in range(0, len(layer), 2)]
-    return layer[0]
+        level += 1
+    # Above the content there is one node a level, beside zeros: most of a small byte list's tree.
+    node = layer[0]
+    for zeros in ZERO_HASHES[level:depth]:
+        node = sha256(node + zeros).digest()
+    return node
 
 
 def mix_in_length(root: bytes, length: int) -> bytes:
@@ -189,13 +194,18 @@ def _bytes(value: object) -> bytes:
 
 
 class ListOf:
-    """Tuple of at most `limit` elements of one type."""
+    """Tuple of elements of one type.
+
+    `limit` shapes the tree and is the standard's; `most` is how many we take, where that is less:
+    a list's root costs time by its elements, however small their bytes are.
+    """
 
     fixed_size: int | None = None
 
-    def __init__(self, element: SszType, limit: int) -> None:
+    def __init__(self, element: SszType, limit: int, *, most: int | None = None) -> None:
         self.element = element
         self.limit = limit
+        self.most = limit if most is None else most
 
     def encode(self, value: object) -> bytes:
         items = self._items(value)
@@ -247,8 +257,8 @@ class ListOf:
         return value
 
     def _check_count(self, count: int) -> None:
-        if count > self.limit:
-            raise InvalidInput(f"at most {self.limit} list elements allowed, got {count}")
+        if count > self.most:
+            raise InvalidInput(f"at most {self.most} list elements allowed, got {count}")
 
 
 class EmptyList:

@@ -106,6 +106,7 @@ WITHDRAWAL = Withdrawal(index=0, validator_index=0, address=ZERO_ADDRESS, amount
 
 def test_a_right_block_passes() -> None:
     assert check(child()) is None
+    assert check(with_payload(transactions=(b"\x02",) * 476)) is None
 
 
 @pytest.mark.parametrize(
@@ -131,6 +132,7 @@ def test_a_right_block_passes() -> None:
         (lambda: with_payload(blob_gas_used=1), "blob gas"),
         (lambda: with_payload(excess_blob_gas=1), "blob gas"),
         (lambda: with_payload(transactions=(b"\x03\x01",)), "blob transactions"),
+        (lambda: with_payload(transactions=(b"\x02",) * 477), "the gas limit allows 476"),
         (lambda: with_payload(withdrawals=(WITHDRAWAL,)), "withdrawals"),
         (lambda: with_origin(deposit_count=99), "number goes backwards"),
         (lambda: with_origin(deposit_count=100), "hash changes"),

@@ -2,15 +2,19 @@
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dst.spec import ssz
 from dst.spec.beacon import (
+    MAX_BLOCK_TRANSACTIONS,
     BeaconBlock,
     BeaconBlockBody,
+    ExecutionPayload,
     SignedBeaconBlock,
     Withdrawal,
     from_json,
@@ -114,6 +118,46 @@ def test_huge_first_list_offset_builds_no_list() -> None:
         bad = good[:place] + offset.to_bytes(4, "little") + good[place + 4 :]
         with pytest.raises(InvalidInput):
             decode(BeaconBlock, bad)
+
+
+def test_more_transactions_than_a_block_may_have_are_refused_unhashed() -> None:
+    """Of no bytes each: small messages whose root would take seconds."""
+    kind = dict(ssz.container_type(ExecutionPayload).fields)["transactions"]
+    most = MAX_BLOCK_TRANSACTIONS
+    assert kind.decode((4 * most).to_bytes(4, "little") * most) == (b"",) * most
+    count = most + 1
+    with pytest.raises(InvalidInput, match="at most 2048 list elements"):
+        kind.decode((4 * count).to_bytes(4, "little") * count)
+    with pytest.raises(InvalidInput, match="at most 2048 list elements"):
+        kind.root((b"",) * count)
+
+
+def test_a_small_list_costs_one_hash_a_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[bytes] = []
+
+    def counting(data: bytes) -> Any:
+        hashed.append(data)
+        return sha256(data)
+
+    monkeypatch.setattr(ssz, "sha256", counting)
+    assert ssz.merkleize([bytes(32)] * 3, 2**25) == _slow_root([bytes(32)] * 3, 25)
+    assert len(hashed) == 2 + 1 + 23
+
+
+def _slow_root(chunks: list[bytes], depth: int) -> bytes:
+    """By the definition, but for trees of zero."""
+    zero = bytes(32)
+    for _ in range(depth):
+        chunks = [*chunks, zero] if len(chunks) % 2 else chunks
+        chunks = [sha256(a + b).digest() for a, b in zip(chunks[::2], chunks[1::2], strict=True)]
+        zero = sha256(zero + zero).digest()
+    return chunks[0]
+
+
+@quick
+@given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=40), st.integers(6, 25))
+def test_merkleize_equals_its_definition(chunks: list[bytes], depth: int) -> None:
+    assert ssz.merkleize(chunks, 2**depth) == _slow_root(chunks, depth)
 
 
 def test_forbidden_lists_must_be_empty() -> None:
