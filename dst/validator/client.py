@@ -9,7 +9,7 @@ signed the store's.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from dst.apis.beacon import ProduceRequest, Syncing, WireBlock
 from dst.runtime.backoff import Backoff
@@ -20,9 +20,11 @@ from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
 from dst.spec.primitives import BLSSignature, Root, Slot
 from dst.spec.rules import PROPOSER_INDEX, slot_at, timestamp_at
 from dst.spec.ssz import decode, hash_tree_root
-from dst.validator.protection import SlashingRefused
+from dst.validator.protection import DiskFull, SlashingRefused
 from dst.validator.signer import Signer
 from dst.validator.window import SlotWindow
+
+T = TypeVar("T")
 
 log = Logger("validator")
 
@@ -36,8 +38,8 @@ REFUSAL_DELAY_S: Final = 1.0
 """Pause after a question that the middleware calls wrong (another version, a bad clock): it may be
 mended.
 """
-
-
+FULL_RETRY_S: Final = 1.0
+"""A full disk is asked again this often; until it takes the record, nothing is signed."""
 MIN_WAIT_S: Final = 0.001
 """Shortest wait for a slot to begin: a clock that steps back must not make the loop spin."""
 
@@ -94,6 +96,7 @@ class ValidatorClient:
         self._timing = timing
         self._open: dict[Slot, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
+        self._signing = asyncio.Lock()
         self._halted = False
         self._complained = False
 
@@ -162,7 +165,7 @@ class ValidatorClient:
     async def _sign_and_publish(self, slot: Slot, message: bytes) -> None:
         try:
             root = check_block(message, slot)
-            signature = self._signer.sign_block(slot, root)
+            signature = await self._sign(slot, root)
         except SlashingRefused as error:
             log.error("refused_to_sign", slot=slot, reason=str(error))
             return
@@ -171,6 +174,14 @@ class ValidatorClient:
             return
         if await self._publish(slot, message, signature):
             log.debug("signed", slot=slot, root=root)
+
+    async def _sign(self, slot: Slot, root: Root) -> BLSSignature:
+        # One at a time: when the disk is full the others wait behind the one that complains.
+        async with self._signing:
+            return await when_there_is_room(
+                lambda: self._signer.sign_block(slot, root, owed_from=self._window.lowest),
+                self._timing,
+            )
 
     async def _publish(self, slot: Slot, message: bytes, signature: BLSSignature) -> bool:
         """Hand the signature over, again and again while the middleware is away. False when it is
@@ -194,6 +205,23 @@ class ValidatorClient:
             self._halted = True
             log.error("halted_by_l1_reset", reason=str(error))
         await self._timing.sleep(HALT_DELAY_S)
+
+
+async def when_there_is_room(write: Callable[[], T], timing: Timing) -> T:
+    """What `write` returns, once the disk has room for its record; says so once when it has not."""
+    complained = False
+    while True:
+        try:
+            result = write()
+        except DiskFull as error:
+            if not complained:
+                log.error("disk_full_not_signing", reason=str(error), do="free some space")
+            complained = True
+            await timing.sleep(FULL_RETRY_S)
+            continue
+        if complained:
+            log.info("disk_takes_writes_again")
+        return result
 
 
 async def wait_until_synced(beacon: Beacon, timing: Timing) -> Slot:

@@ -29,6 +29,7 @@ from dst.validator.client import (
     ValidatorClient,
     log,
     wait_until_synced,
+    when_there_is_room,
 )
 from dst.validator.protection import FILE_NAME, ProtectionStore
 from dst.validator.signer import Signer
@@ -90,7 +91,8 @@ async def _serve(
 ) -> None:
     timing = Timing(now=time.time)
     if rejoin:
-        store.finish_rejoin(await wait_until_synced(beacon, timing))
+        head = await wait_until_synced(beacon, timing)
+        await when_there_is_room(lambda: store.finish_rejoin(head), timing)
         log.info("rejoined", above_slot=store.minimum())
     signer = Signer(
         share,
@@ -103,13 +105,16 @@ async def _serve(
 
 
 def first_slot(store: ProtectionStore, *, rejoined: bool) -> Slot:
-    """Where to begin asking: at the newest slots on record again, but after a rejoin only above its
-    watermark.
+    """Where to begin asking: at the first slot that had no answer, and at the newest on record
+    again; but never at or below the watermark, and after a rejoin right above it.
     """
     lowest = store.minimum()
     assert lowest is not None, "an open store has a record"
-    again = lowest if rejoined else store.newest() - RESIGN_SLOTS
-    return Slot(max(again, lowest, 0) + 1)
+    if rejoined:
+        return Slot(max(lowest, 0) + 1)
+    again = Slot(store.newest() - RESIGN_SLOTS + 1)
+    owed_from = store.owed_from()
+    return max(again if owed_from is None else min(again, owed_from), Slot(lowest + 1))
 
 
 def read_setup(config_path: Path) -> Setup:

@@ -1,10 +1,10 @@
 """The durable EIP-3076 store of one key: a block is on disk before its signature exists.
 
 SQLite, write-ahead log, synchronous FULL: a commit returns when it is fsynced. The store is bound
-to its key and chain,
-and it always holds at least one record: an empty one would permit every slot, and a lost one looks
-empty. So creating a store is an act of its own (`--new`: watermark at slot 0; `--rejoin`: watermark
-at the head that the cluster reached).
+to its key and chain, and it always holds at least one record: an empty one would permit every slot,
+and a lost one looks empty. So creating a store is an act of its own (`--new`: watermark at slot 0;
+import: the file's records; `--rejoin`: watermark at the head that the cluster reached). It is one
+transaction: a crash in it leaves no store, never a permissive one.
 """
 
 import sqlite3
@@ -17,7 +17,7 @@ from dst.runtime.files import fsync_directory
 from dst.runtime.kv import open_database
 from dst.slashing.interchange import SignedBlock
 from dst.slashing.rules import Refusal, check_block
-from dst.spec.errors import BadConfig, InvalidInput
+from dst.spec.errors import BadConfig, InvalidInput, Unavailable
 from dst.spec.primitives import BLSPubkey, Root, Slot
 
 FILE_NAME: Final = "slashing-protection.sqlite"
@@ -29,9 +29,16 @@ minimum.
 PRUNE_EVERY: Final = 1_024
 """Signatures between two prunings."""
 
+_META_TABLE: Final = "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)"
+_BLOCKS_TABLE: Final = (
+    "CREATE TABLE signed_blocks (slot INTEGER NOT NULL, signing_root BLOB,"
+    " UNIQUE (slot, signing_root))"
+)
 
 _READY: Final = b"ready"
 _REJOINING: Final = b"rejoining"
+_WATERMARK: Final = SignedBlock(slot=Slot(0), signing_root=None)
+"""The genesis block, which is never signed."""
 
 
 class SlashingRefused(InvalidInput):
@@ -42,22 +49,38 @@ class SlashingRefused(InvalidInput):
         self.refusal = refusal
 
 
+class DiskFull(Unavailable):
+    """No room for the record: nothing was written, so nothing may be signed until it is."""
+
+
 class ProtectionStore:
-    """Open it through `create` or `open`; use it from one thread at a time."""
+    """Open it through `create`, `open` or `open_for_rejoin`; use it from one thread at a time."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._since_prune = 0
 
     @classmethod
-    def create(cls, path: Path, *, pubkey: BLSPubkey, genesis_validators_root: Root) -> Self:
-        """A new store with a watermark at slot 0, the genesis block, which is never signed.
+    def create(
+        cls,
+        path: Path,
+        *,
+        pubkey: BLSPubkey,
+        genesis_validators_root: Root,
+        imported: Iterable[SignedBlock] = (_WATERMARK,),
+    ) -> Self:
+        """A new store that holds the key's past: `imported`, by default nothing but the genesis
+        slot.
 
-        Raises: BadConfig when there is a store already.
+        Raises: BadConfig when there is a store already; InvalidInput when `imported` is empty;
+        DiskFull.
         """
-        if path.exists():
+        if is_initialised(path):
             raise BadConfig(f"slashing protection {path} exists already: start without --new")
-        return cls._initialise(path, pubkey, genesis_validators_root, _READY)
+        blocks = tuple(imported)
+        if not blocks:
+            raise InvalidInput("a slashing protection without a record would permit every slot")
+        return cls._initialise(path, pubkey, genesis_validators_root, _READY, blocks)
 
     @classmethod
     def open(cls, path: Path, *, pubkey: BLSPubkey, genesis_validators_root: Root) -> Self:
@@ -67,7 +90,7 @@ class ProtectionStore:
         rejoin.
         """
         store = cls._open_any(path, pubkey, genesis_validators_root)
-        if store._state() != _READY:
+        if store._meta("state") != _READY:
             store.close()
             raise BadConfig(f"slashing protection {path}: a rejoin was begun; start with --rejoin")
         return store
@@ -79,33 +102,42 @@ class ProtectionStore:
         """An existing or new store which may not be opened without `--rejoin` until
         `finish_rejoin`.
 
-        Raises: BadConfig when it is broken, or another key's or chain's.
+        Raises: BadConfig when it is broken, or another key's or chain's; DiskFull.
         """
-        if not path.exists():
-            return cls._initialise(path, pubkey, genesis_validators_root, _REJOINING)
+        if not is_initialised(path):
+            root = genesis_validators_root
+            return cls._initialise(path, pubkey, root, _REJOINING, (_WATERMARK,))
         store = cls._open_any(path, pubkey, genesis_validators_root)
-        store._set_state(_REJOINING)
+        with store._transaction():
+            store._put_meta("state", _REJOINING)
         return store
 
     @classmethod
-    def _initialise(cls, path: Path, pubkey: BLSPubkey, root: Root, state: bytes) -> Self:
+    def _initialise(
+        cls,
+        path: Path,
+        pubkey: BLSPubkey,
+        root: Root,
+        state: bytes,
+        blocks: Iterable[SignedBlock],
+    ) -> Self:
         store = cls(open_database(path, durable=True))
-        with store._transaction():
-            execute = store._connection.execute
-            execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)")
-            execute(
-                "CREATE TABLE signed_blocks (slot INTEGER NOT NULL, signing_root BLOB,"
-                " UNIQUE (slot, signing_root))"
-            )
-            for name, value in {**_identity(pubkey, root), "state": state}.items():
-                execute("INSERT INTO meta VALUES (?, ?)", (name, value))
-            execute("INSERT INTO signed_blocks VALUES (0, NULL)")
+        try:
+            with store._transaction():
+                store._connection.execute(_META_TABLE)
+                store._connection.execute(_BLOCKS_TABLE)
+                for name, value in {**_identity(pubkey, root), "state": state}.items():
+                    store._put_meta(name, value)
+                store._merge(blocks)
+        except BaseException:
+            store.close()
+            raise
         fsync_directory(path.parent)
         return store
 
     @classmethod
     def _open_any(cls, path: Path, pubkey: BLSPubkey, root: Root) -> Self:
-        if not path.exists():
+        if not is_initialised(path):
             raise BadConfig(
                 f"slashing protection {path} is missing although its key is here: it may have "
                 "been lost with votes in it. Start with --rejoin to sign only above what the "
@@ -118,21 +150,11 @@ class ProtectionStore:
         except sqlite3.DatabaseError as error:
             store.close()
             raise BadConfig(f"slashing protection {path} cannot be used: {error}") from error
-        found.pop("state", None)
-        if found != _identity(pubkey, root) or lowest is None:
+        identity = _identity(pubkey, root)
+        if {name: found.get(name) for name in identity} != identity or lowest is None:
             store.close()
             raise BadConfig(f"slashing protection {path} belongs to another key or chain")
         return store
-
-    def _state(self) -> bytes:
-        (state,) = self._connection.execute(
-            "SELECT value FROM meta WHERE name = 'state'"
-        ).fetchone()
-        assert isinstance(state, bytes)
-        return state
-
-    def _set_state(self, state: bytes) -> None:
-        self._connection.execute("UPDATE meta SET value = ? WHERE name = 'state'", (state,))
 
     def finish_rejoin(self, slot: Slot) -> None:
         """Refuse everything at or below `slot` from now on, and be an ordinary store again, in one
@@ -143,13 +165,16 @@ class ProtectionStore:
             if lowest is None or lowest < slot:
                 self._connection.execute("DELETE FROM signed_blocks WHERE slot <= ?", (slot,))
                 self._insert([SignedBlock(slot=slot, signing_root=None)])
-            self._set_state(_READY)
+            self._put_meta("state", _READY)
 
-    def record(self, slot: Slot, signing_root: Root) -> None:
+    def record(self, slot: Slot, signing_root: Root, *, owed_from: Slot | None = None) -> None:
         """Check and store in one transaction; when it returns, the record is on disk and signing is
         safe.
 
-        Raises: SlashingRefused.
+        Args:
+            owed_from: first slot without an answer, kept for the next start; it rides along, so
+                that remembering a backlog costs no write of its own.
+        Raises: SlashingRefused; DiskFull.
         """
         with self._transaction():
             refusal = check_block(
@@ -158,34 +183,52 @@ class ProtectionStore:
             if refusal is not None:
                 raise SlashingRefused(refusal, slot)
             self._insert([SignedBlock(slot=slot, signing_root=signing_root)])
+            if owed_from is not None:
+                self._put_meta("owed_from", str(owed_from).encode())
         self._since_prune += 1
         if self._since_prune >= PRUNE_EVERY:
             self._since_prune = 0
-            self.prune_below(Slot(self.newest() - KEPT_SLOTS))
+            self._prune()
+
+    def _prune(self) -> None:
+        """Never above a slot still owed: the minimum rises, and what it passes is never signed."""
+        oldest = Slot(self.newest() - KEPT_SLOTS)
+        owed_from = self.owed_from()
+        self.prune_below(oldest if owed_from is None else min(oldest, Slot(owed_from - 1)))
 
     def prune_below(self, slot: Slot) -> None:
-        """Drop records below `slot`; the lowest one left is the new minimum. The newest record
-        always stays.
+        """Make the highest record at or below `slot` the minimum, and drop those below it. Above
+        `slot` nothing is forbidden that was not signed.
         """
-        kept = min(slot, self.newest())
         with self._transaction():
-            self._connection.execute("DELETE FROM signed_blocks WHERE slot < ?", (kept,))
+            self._connection.execute(
+                "DELETE FROM signed_blocks WHERE slot <"
+                " (SELECT MAX(slot) FROM signed_blocks WHERE slot <= ?)",
+                (slot,),
+            )
 
-    def merge(self, blocks: Iterable[SignedBlock]) -> int:
-        """Add imported records; conflicting ones stay side by side and forbid their slot. Returns
-        how many.
+    def merge(self, blocks: Iterable[SignedBlock]) -> None:
+        """Add imported records; conflicting ones stay side by side and forbid their slot.
 
         Below the file's lowest slot nothing is known of the key's past, so that becomes the minimum
         unless ours is higher.
+        Raises: DiskFull.
         """
+        with self._transaction():
+            self._merge(blocks)
+
+    def _merge(self, blocks: Iterable[SignedBlock]) -> None:
         records = list(blocks)
         if not records:
-            return 0
+            return
         minimum = max(min(block.slot for block in records), self.minimum() or 0)
-        with self._transaction():
-            self._insert(records)
-            self._connection.execute("DELETE FROM signed_blocks WHERE slot < ?", (minimum,))
-        return len(records)
+        self._insert(records)
+        self._connection.execute("DELETE FROM signed_blocks WHERE slot < ?", (minimum,))
+
+    def owed_from(self) -> Slot | None:
+        """First slot without an answer when the newest record was made; None when none was made."""
+        value = self._meta("owed_from")
+        return None if value is None else Slot(int(value))
 
     def minimum(self) -> Slot | None:
         """Lowest slot on record."""
@@ -221,15 +264,52 @@ class ProtectionStore:
             ({"slot": block.slot, "root": block.signing_root} for block in blocks),
         )
 
+    def _meta(self, name: str) -> bytes | None:
+        row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def _put_meta(self, name: str, value: bytes) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
+        """All or nothing, COMMIT included. Raises: DiskFull; sqlite3.DatabaseError when the disk
+        fails otherwise: then nobody knows what was written, and the process must end.
+        """
         try:
+            self._connection.execute("BEGIN IMMEDIATE")
             yield
+            self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            self._roll_back()
+            if error.sqlite_errorname != "SQLITE_FULL":
+                raise
+            raise DiskFull("disk full: slashing protection takes no record") from error
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            self._roll_back()
             raise
-        self._connection.execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        # SQLite has done it already after some errors, a full disk among them.
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+
+def is_initialised(path: Path) -> bool:
+    """False for no file, and for one whose creation a crash cut short: nobody signed with that.
+
+    Raises: BadConfig when the file cannot be read.
+    """
+    if not path.exists():
+        return False
+    connection = open_database(path, durable=True, create=False)
+    try:
+        row = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise BadConfig(f"slashing protection {path} cannot be used: {error}") from error
+    finally:
+        connection.close()
+    return row is not None
 
 
 def _identity(pubkey: BLSPubkey, genesis_validators_root: Root) -> dict[str, bytes]:

@@ -26,13 +26,17 @@ class Signer:
         self._reveal: tuple[int, BLSSignature] | None = None
         self.public_key: BLSPubkey = bls.public_key(share)
 
-    def sign_block(self, slot: Slot, block_root: Root) -> BLSSignature:
+    def sign_block(
+        self, slot: Slot, block_root: Root, *, owed_from: Slot | None = None
+    ) -> BLSSignature:
         """Partial signature over a block root. The record is on disk before the signature is made.
 
-        Raises: SlashingRefused.
+        Args:
+            owed_from: see `ProtectionStore.record`.
+        Raises: SlashingRefused; DiskFull.
         """
         message = signing_root(block_root, self._proposer_domain)
-        self._store.record(slot, message)
+        self._store.record(slot, message, owed_from=owed_from)
         return self._checked(message)
 
     def randao_reveal(self, epoch: int) -> BLSSignature:

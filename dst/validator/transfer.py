@@ -2,14 +2,16 @@
 stopped validator.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from dst.runtime.files import write_atomic
-from dst.slashing.interchange import decode_interchange, encode_interchange
+from dst.slashing.interchange import SignedBlock, decode_interchange, encode_interchange
 from dst.spec.cluster import genesis_validators_root
 from dst.spec.errors import BadConfig, InvalidInput
-from dst.spec.primitives import BLSPubkey, Root
+from dst.spec.primitives import BLSPubkey, Root, to_hex
 from dst.validator.main import Setup, open_store, read_setup
+from dst.validator.protection import ProtectionStore, is_initialised
 
 
 def export_protection(config_path: Path, file: Path) -> str:
@@ -26,7 +28,10 @@ def export_protection(config_path: Path, file: Path) -> str:
 
 
 def import_protection(config_path: Path, file: Path) -> str:
-    """Merge `file` into the store, creating the store when there is none. Raises: BadConfig."""
+    """Merge `file` into the store, creating the store when there is none.
+
+    Raises: BadConfig, also for a file without this key: it would leave a store that permits all.
+    """
     setup = read_setup(config_path)
     pubkey, root = _identity(setup)
     try:
@@ -36,12 +41,27 @@ def import_protection(config_path: Path, file: Path) -> str:
         raise BadConfig(f"interchange file {file}: {error.strerror or error}") from error
     except InvalidInput as error:
         raise BadConfig(f"interchange file {file}: {error}") from error
-    store = open_store(setup, new=not setup.store_path.exists(), rejoin=False)
+    if not blocks:
+        raise BadConfig(
+            f"interchange file {file} holds no signed block of this operator's key"
+            f" {to_hex(pubkey)}: export it from the validator that held this key share, or start"
+            " with --rejoin, which signs only above what the cluster has reached"
+        )
+    if is_initialised(setup.store_path):
+        _merge(setup, blocks)
+    else:
+        ProtectionStore.create(
+            setup.store_path, pubkey=pubkey, genesis_validators_root=root, imported=blocks
+        ).close()
+    return f"merged {len(blocks)} signed blocks from {file}"
+
+
+def _merge(setup: Setup, blocks: Iterable[SignedBlock]) -> None:
+    store = open_store(setup, new=False, rejoin=False)
     try:
-        count = store.merge(blocks)
+        store.merge(blocks)
     finally:
         store.close()
-    return f"merged {count} signed blocks from {file}"
 
 
 def _identity(setup: Setup) -> tuple[BLSPubkey, Root]:

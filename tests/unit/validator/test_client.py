@@ -1,9 +1,10 @@
 """Dialogues with a middleware that answers late, wrongly, twice, or not at all."""
 
 import asyncio
+import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -29,6 +30,7 @@ from dst.spec.primitives import BLSPubkey, BLSSignature, Root, Slot
 from dst.spec.rules import genesis_block, timestamp_at
 from dst.spec.ssz import encode, hash_tree_root
 from dst.validator.client import (
+    FULL_RETRY_S,
     HALT_DELAY_S,
     Timing,
     ValidatorClient,
@@ -37,7 +39,7 @@ from dst.validator.client import (
     wait_until_synced,
 )
 from dst.validator.main import first_slot
-from dst.validator.protection import FILE_NAME, ProtectionStore, SlashingRefused
+from dst.validator.protection import FILE_NAME, DiskFull, ProtectionStore, SlashingRefused
 from dst.validator.signer import Signer
 from dst.validator.window import MAX_OPEN_SLOTS, SlotWindow
 from tests.unit.spec.sample_blocks import unsigned_lock
@@ -287,6 +289,76 @@ async def test_rejoin_waits_for_a_synced_middleware() -> None:
     assert await wait_until_synced(Scripted(), Timing(now=clock.now, sleep=clock.sleep)) == 40
 
 
+def fill(store: ProtectionStore) -> None:
+    """SQLite's own way to be full: no page may be added, and the last one has no room for a row
+    (slots 2 to 127 take equal room).
+    """
+    store._connection.execute("PRAGMA max_page_count = 1")
+    with suppress(DiskFull):
+        for slot in range(10, 128):
+            store.record(Slot(slot), Root(bytes(32)))
+    assert store.newest() < 127
+
+
+async def test_full_disk_holds_signatures_back_until_there_is_room(
+    store: ProtectionStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    fill(store)
+    beacon = FakeBeacon()
+    for slot in (4, 5, 6):
+        beacon.script(slot, block_of(slot))
+    async with running(beacon, store, slot=6, lowest=4) as (window, clock):
+        await until(lambda: clock.slept.count(FULL_RETRY_S) >= 3)
+        assert (window.lowest, beacon.published) == (4, [])
+        store._connection.execute("PRAGMA max_page_count = 1000000")
+        await until(lambda: window.lowest == 7)
+    assert len(beacon.published) == 3
+    assert caplog.text.count("disk_full_not_signing") == 1
+    assert caplog.text.count("disk_takes_writes_again") == 1
+
+
+async def test_a_disk_that_fails_otherwise_ends_the_process(
+    store: ProtectionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
+        raise error
+
+    monkeypatch.setattr(store, "_insert", fail)
+    beacon = FakeBeacon()
+    beacon.script(1, block_of(1))
+    with pytest.raises(ExceptionGroup) as crash:
+        async with running(beacon, store, slot=1):
+            await asyncio.sleep(PATIENCE_S)
+    assert crash.group_contains(sqlite3.OperationalError)
+    assert beacon.published == []
+
+
+async def test_a_backlog_is_not_forgotten_by_a_kill(store: ProtectionStore) -> None:
+    """The live slots are signed first, so the newest record says nothing of the oldest debt."""
+    answered = [1, 2, 3, 299, 300]
+
+    class Undecided(FakeBeacon):
+        """Holds the question for every slot that has no script."""
+
+        async def produce_block(
+            self, request: ProduceRequest, *, timeout_seconds: float
+        ) -> bytes | None:
+            if request.slot not in answered:
+                await asyncio.Event().wait()
+            return await super().produce_block(request, timeout_seconds=timeout_seconds)
+
+    beacon = Undecided()
+    for slot in answered:
+        beacon.script(slot, block_of(slot))
+    async with running(beacon, store, slot=300):
+        await until(lambda: len(beacon.published) == len(answered))
+    assert store.newest() == 300
+    assert 1 <= first_slot(store, rejoined=False) <= 4
+
+
 def test_check_block() -> None:
     assert check_block(encode(block_of(3)), Slot(3)) == hash_tree_root(block_of(3))
     with pytest.raises(WrongBlock, match="asked for slot 4"):
@@ -299,9 +371,9 @@ def test_record_precedes_signature(store: ProtectionStore, monkeypatch: pytest.M
     order: list[str] = []
     record, sign = store.record, bls.sign
 
-    def recorded(slot: Slot, root: Root) -> None:
+    def recorded(slot: Slot, root: Root, *, owed_from: Slot | None) -> None:
         order.append("record")
-        record(slot, root)
+        record(slot, root, owed_from=owed_from)
 
     def signed(secret: bls.SecretShare, message: bytes) -> BLSSignature:
         order.append("sign")
@@ -320,8 +392,14 @@ def test_first_slot(tmp_path: Path, store: ProtectionStore) -> None:
     assert first_slot(store, rejoined=False) == 1
     store.record(Slot(100), Root(bytes(32)))
     assert first_slot(store, rejoined=False) == 37
+    store.record(Slot(300), Root(bytes(32)), owed_from=Slot(21))
+    assert first_slot(store, rejoined=False) == 21
+    store.record(Slot(301), Root(bytes(32)), owed_from=Slot(301))
+    assert first_slot(store, rejoined=False) == 238
+    store.record(Slot(302), Root(bytes(32)), owed_from=Slot(21))
     store.finish_rejoin(Slot(60))
     assert first_slot(store, rejoined=True) == 61
+    assert first_slot(store, rejoined=False) == 61
 
 
 async def test_over_http_with_the_real_beacon_client(store: ProtectionStore) -> None:

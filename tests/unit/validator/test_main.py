@@ -13,10 +13,13 @@ import pytest
 
 from dst.cli.cluster import create_cluster
 from dst.cli.main import main
+from dst.crypto.locks import load_lock
+from dst.slashing.interchange import SignedBlock, encode_interchange
+from dst.spec.cluster import genesis_validators_root
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import Slot
 from dst.validator.main import load_share, open_store, read_setup, run
-from dst.validator.protection import FILE_NAME
+from dst.validator.protection import FILE_NAME, ProtectionStore
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +139,62 @@ def test_protection_moves_through_the_front_door(
     store.close()
     file.write_text("{}")
     assert main(["slashing", "import", *words]) == 2
+
+
+def interchange_of(
+    cluster: Path, config: Path, index: int, blocks: list[SignedBlock], file: Path
+) -> list[str]:
+    """Words that import `blocks` as the past of operator `index`'s key share."""
+    lock = load_lock(cluster / "cluster-lock.json")
+    data = encode_interchange(
+        blocks,
+        pubkey=lock.share_public_keys[index - 1],
+        genesis_validators_root=genesis_validators_root(lock),
+    )
+    file.write_bytes(data)
+    return ["slashing", "import", "--config", str(config), "--file", str(file)]
+
+
+@pytest.mark.parametrize(
+    ("index", "slots"), [(2, [99]), (1, [])], ids=["another key's file", "no blocks"]
+)
+def test_import_that_says_nothing_of_this_key_creates_no_store(
+    write_config: Any,
+    cluster: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    index: int,
+    slots: list[int],
+) -> None:
+    path = write_config()
+    blocks = [SignedBlock(slot=Slot(slot), signing_root=None) for slot in slots]
+    assert main(interchange_of(cluster, path, index, blocks, tmp_path / "file.json")) == 2
+    assert "holds no signed block of this operator's key" in capsys.readouterr().err
+    with pytest.raises(BadConfig, match="--rejoin"):
+        open_store(read_setup(path), new=False, rejoin=False)
+
+
+def test_import_cut_short_leaves_no_store_and_can_be_repeated(
+    write_config: Any, cluster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_config()
+    blocks = [SignedBlock(slot=Slot(99), signing_root=None)]
+    words = interchange_of(cluster, path, 1, blocks, tmp_path / "file.json")
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ProtectionStore, "_insert", crash)
+    with pytest.raises(KeyboardInterrupt):
+        main(words)
+    monkeypatch.undo()
+    with pytest.raises(BadConfig, match="--rejoin"):
+        open_store(read_setup(path), new=False, rejoin=False)
+    assert main(words) == 0
+    assert main(words) == 0
+    store = open_store(read_setup(path), new=False, rejoin=False)
+    assert store.blocks() == blocks
+    store.close()
 
 
 def test_the_program_starts_without_a_middleware_and_stops_when_asked(write_config: Any) -> None:

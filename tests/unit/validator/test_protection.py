@@ -12,16 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dst.runtime.kv import open_database
 from dst.slashing.interchange import SignedBlock, decode_interchange, encode_interchange
 from dst.slashing.rules import Refusal
 from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import BLSPubkey, Root, Slot
 from dst.validator import protection
-from dst.validator.protection import FILE_NAME, ProtectionStore, SlashingRefused
+from dst.validator.protection import FILE_NAME, DiskFull, ProtectionStore, SlashingRefused
 
 KEY = BLSPubkey(b"\xa1" * 48)
 CHAIN = Root(b"\xc1" * 32)
 A, B = Root(b"\xaa" * 32), Root(b"\xbb" * 32)
+BLOCK_9 = SignedBlock(slot=Slot(9), signing_root=A)
 IDENTITY: dict[str, Any] = {"pubkey": KEY, "genesis_validators_root": CHAIN}
 
 
@@ -105,6 +107,63 @@ def test_broken_store_is_refused(path: Path, content: bytes) -> None:
         ProtectionStore.open(path, **IDENTITY)
 
 
+def crash_in_creation(path: Path) -> None:
+    """Killed between opening the file and the COMMIT: a database without a table."""
+    open_database(path, durable=True).close()
+    assert path.exists()
+
+
+def test_new_after_a_crash_in_creation(path: Path) -> None:
+    crash_in_creation(path)
+    with pytest.raises(BadConfig, match="--rejoin"):
+        ProtectionStore.open(path, **IDENTITY)
+    ProtectionStore.create(path, **IDENTITY).close()
+    assert ProtectionStore.open(path, **IDENTITY).minimum() == 0
+
+
+def test_rejoin_after_a_crash_in_creation(path: Path) -> None:
+    crash_in_creation(path)
+    ProtectionStore.open_for_rejoin(path, **IDENTITY).close()
+    with pytest.raises(BadConfig, match="a rejoin was begun"):
+        ProtectionStore.open(path, **IDENTITY)
+
+
+@pytest.mark.parametrize("imported", [[], [BLOCK_9]])
+def test_creation_is_all_or_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, imported: list[SignedBlock]
+) -> None:
+    """However it is cut short, no store is left that would sign."""
+
+    def crash(*_: object) -> None:
+        raise InvalidInput("crash")
+
+    monkeypatch.setattr(ProtectionStore, "_insert", crash)
+    with pytest.raises(InvalidInput):
+        ProtectionStore.create(path, **IDENTITY, imported=imported)
+    monkeypatch.undo()
+    with pytest.raises(BadConfig, match="is missing although"):
+        ProtectionStore.open(path, **IDENTITY)
+    store = ProtectionStore.create(path, **IDENTITY, imported=imported or [BLOCK_9])
+    assert store.blocks() == [BLOCK_9]
+
+
+def test_full_disk_writes_nothing_and_says_so(path: Path) -> None:
+    store = ProtectionStore.create(path, **IDENTITY)
+    store._connection.execute("PRAGMA max_page_count = 1")
+    full = next(slot for slot in range(1, 10_000) if not takes(store, Slot(slot)))
+    assert [block.slot for block in store.blocks()] == [*range(full)]
+    store._connection.execute("PRAGMA max_page_count = 1000000")
+    assert takes(store, Slot(full))
+
+
+def takes(store: ProtectionStore, slot: Slot) -> bool:
+    try:
+        store.record(slot, A)
+    except DiskFull:
+        return False
+    return True
+
+
 def test_emptied_store_is_refused(path: Path) -> None:
     store = ProtectionStore.create(path, **IDENTITY)
     store._connection.execute("DELETE FROM signed_blocks")
@@ -166,6 +225,16 @@ def test_pruning_raises_the_minimum_and_keeps_the_newest(
         store.record(Slot(29), A)
     store.prune_below(Slot(10**6))
     assert store.minimum() == 40
+
+
+def test_pruning_leaves_what_is_still_owed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protection, "KEPT_SLOTS", 10)
+    monkeypatch.setattr(protection, "PRUNE_EVERY", 5)
+    store = ProtectionStore.create(path, **IDENTITY)
+    for slot in range(100, 121):
+        store.record(Slot(slot), A, owed_from=Slot(7))
+    store.record(Slot(7), A, owed_from=Slot(7))
+    assert store.owed_from() == 7
 
 
 def test_import_closes_the_gap_below_the_file(path: Path) -> None:
