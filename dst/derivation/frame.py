@@ -10,7 +10,8 @@ Layout, version 1, integers big-endian:
 
 The header's root is the last block's root, whose `parent_root` chain commits to every block before
 it, so one signature authenticates all. An attacker who copies a signed header can still put garbage
-behind it: the decompressor stops at the stated length, and the blocks must lead to that root.
+behind it: the decompressor stops at the stated length, and the blocks are read from the last one
+back, each only once the one after it has named its root; so garbage costs one block's hashing.
 """
 
 import zlib
@@ -58,8 +59,15 @@ class Batch:
     """An authenticated run of blocks, each the child of the one before; the last one is sealed."""
 
     blocks: tuple[BeaconBlock, ...]
+    messages: tuple[bytes, ...]
+    """SSZ of each block."""
     last_root: Root
     signature: BLSSignature
+
+    @property
+    def roots(self) -> tuple[Root, ...]:
+        """Of each block; each but the last is its child's `parent_root`."""
+        return (*(block.parent_root for block in self.blocks[1:]), self.last_root)
 
     @property
     def first_height(self) -> int:
@@ -122,9 +130,9 @@ def decode_frame(data: bytes, *, chain_id: int, verify: VerifySignature) -> Batc
     if not verify(last_root, frame.signature):
         raise InvalidInput("frame: the group did not sign its header")
     content = _decompress(frame)
-    blocks = tuple(ssz.decode(BeaconBlock, part) for part in _cut(content))
-    _check_links(blocks, last_root)
-    return Batch(blocks=blocks, last_root=last_root, signature=frame.signature)
+    messages = tuple(_cut(content))
+    blocks = _decode_back_from(last_root, messages)
+    return Batch(blocks=blocks, messages=messages, last_root=last_root, signature=frame.signature)
 
 
 def _decompress(frame: Frame) -> bytes:
@@ -146,18 +154,26 @@ def _cut(content: bytes) -> list[bytes]:
     while at < len(content):
         size = int.from_bytes(content[at : at + 4], "big")
         at += 4 + size
-        if at > len(content) or len(parts) == MAX_BLOCKS:
-            raise InvalidInput("frame: a block passes the end, or there are too many")
+        if at > len(content) or len(parts) == MAX_BLOCKS or size > MAX_BLOCK_BYTES:
+            raise InvalidInput(
+                "frame: a block passes the end or is too long, or there are too many"
+            )
         parts.append(content[at - size : at])
     return parts
 
 
-def _check_links(blocks: Sequence[BeaconBlock], last_root: Root) -> None:
+def _decode_back_from(last_root: Root, messages: Sequence[bytes]) -> tuple[BeaconBlock, ...]:
+    """The blocks, each checked before the one it names as its parent is looked at."""
+    blocks: list[BeaconBlock] = []
     wanted = last_root
+    for message in reversed(messages):
+        block = ssz.decode(BeaconBlock, message)
+        if ssz.hash_tree_root(block) != wanted:
+            raise InvalidInput("frame: its blocks do not lead to the signed header")
+        blocks.append(block)
+        wanted = block.parent_root
+    blocks.reverse()
     heights = [block.body.execution_payload.block_number for block in blocks]
     if heights != list(range(heights[0], heights[0] + len(heights))):
         raise InvalidInput("frame: its blocks do not have consecutive heights")
-    for block in reversed(blocks):
-        if ssz.hash_tree_root(block) != wanted:
-            raise InvalidInput("frame: its blocks do not lead to the signed header")
-        wanted = block.parent_root
+    return tuple(blocks)

@@ -20,7 +20,6 @@ from dst.rollup.halting import Halting
 from dst.rollup.origins import Broken, Unknown, judge_deterministic
 from dst.rollup.store import StoredBlock
 from dst.runtime.log import Logger
-from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import InvalidInput, Unavailable
@@ -43,16 +42,6 @@ class Candidate:
     @property
     def wire(self) -> WireBlock:
         return WireBlock(message=self.message, signature=self.signature or G2_POINT_AT_INFINITY)
-
-
-def candidate_of(block: BeaconBlock, signature: BLSSignature | None = None) -> Candidate:
-    """From a decoded block, as a batch holds it."""
-    return Candidate(
-        block=block,
-        root=ssz.hash_tree_root(block),
-        message=ssz.encode(block),
-        signature=signature,
-    )
 
 
 class Importer:

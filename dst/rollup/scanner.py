@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
 from dst.derivation.batch import DerivedHead, extend
-from dst.derivation.frame import Batch, decode_frame
+from dst.derivation.frame import Batch, decode_frame, split_frame
 from dst.l1.rpc import L1Block, L1Client
 from dst.l1.source import L1Source
 from dst.rollup.chain import Chain
 from dst.rollup.events import BeaconBus, finalized_event
-from dst.rollup.importer import Candidate, candidate_of
+from dst.rollup.importer import Candidate
 from dst.rollup.store import StoredBatch
 from dst.rollup.trust import VerifySeal
 from dst.runtime.backoff import Backoff
@@ -138,8 +138,8 @@ class InboxScanner:
         for transaction in block.transactions:
             if transaction.to != self._lock.chain.batch_inbox:
                 continue
-            batch = self._read(transaction.data, block.ref.number)
-            new = "not a batch" if batch is None else extend(derived, batch)
+            batch = await self._read(transaction.data, block.ref.number, derived)
+            new = "not a new batch" if batch is None else extend(derived, batch)
             if batch is None or isinstance(new, str):
                 self._log.debug("batch_skipped", l1_block=block.ref.number, reason=new)
                 continue
@@ -154,18 +154,29 @@ class InboxScanner:
                 )
             )
             self._log.info("batch_found", l1_block=block.ref.number, last_height=derived.height)
-            # A batch costs milliseconds to verify; let others run between two.
-            await asyncio.sleep(0)
         self._chain.store.put_scanned(block.ref.number, block.ref.hash, found)
 
-    def _read(self, data: bytes, l1_number: int) -> Batch | None:
+    async def _read(self, data: bytes, l1_number: int, derived: DerivedHead) -> Batch | None:
+        """The batch that `data` is, read in a thread: anybody may send anything to the inbox, and
+        34 MiB of zeros or one full block of garbage take a tenth of a second."""
         try:
-            return decode_frame(data, chain_id=self._lock.chain.chain_id, verify=self._verify_seal)
+            if self._is_derived(data, derived):
+                return None
+            return await asyncio.to_thread(
+                decode_frame, data, chain_id=self._lock.chain.chain_id, verify=self._verify_seal
+            )
         except InvalidInput as error:
-            # Anybody may send anything to the inbox.
             self._metrics.inc("inbox_refused_total")
             self._log.debug("inbox_refused", l1_block=l1_number, reason=str(error))
             return None
+
+    def _is_derived(self, data: bytes, derived: DerivedHead) -> bool:
+        """Whether the frame's last block is known to add nothing: a copy of an old one is free.
+
+        Raises: InvalidInput when it is no frame.
+        """
+        known = self._chain.store.by_root(ssz.hash_tree_root(split_frame(data).header))
+        return known is not None and known.height <= derived.height
 
     def move_heads(self) -> None:
         """Recompute safe and finalized from the batches found that end in a block held here."""
@@ -191,6 +202,16 @@ class InboxScanner:
         self._bus.publish(finalized_event(stored.slot, stored.root, block.state_root))
 
 
-def _candidates(blocks: Sequence[BeaconBlock], batch: Batch) -> list[Candidate]:
-    *covered, last = blocks
-    return [*map(candidate_of, covered), candidate_of(last, batch.signature)]
+def _candidates(new: Sequence[BeaconBlock], batch: Batch) -> list[Candidate]:
+    """The last blocks of a batch; only the very last has a signature."""
+    count = len(new)
+    parts = zip(new, batch.roots[-count:], batch.messages[-count:], strict=True)
+    return [
+        Candidate(
+            block=block,
+            root=root,
+            message=message,
+            signature=batch.signature if root == batch.last_root else None,
+        )
+        for block, root, message in parts
+    ]

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from dst.derivation.batch import DerivedHead, extend
 from dst.derivation.frame import (
     FIXED_BYTES,
+    MAX_BLOCK_BYTES,
+    MAX_BLOCKS,
     MAX_UNCOMPRESSED_BYTES,
     Batch,
     decode_frame,
@@ -57,6 +59,8 @@ def test_what_is_posted_is_what_is_read(contents: list[list[bytes]]) -> None:
         blocks.append(parent)
     batch = decode(frame(blocks))
     assert batch.blocks == tuple(blocks)
+    assert batch.messages == tuple(ssz.encode(block) for block in blocks)
+    assert batch.roots == tuple(ssz.hash_tree_root(block) for block in blocks)
     assert (batch.last_root, batch.signature) == (ssz.hash_tree_root(blocks[-1]), SIGNATURE)
 
 
@@ -118,6 +122,32 @@ def test_blocks_of_another_header_are_refused() -> None:
     mixed = stolen[:9] + parts.uncompressed_length.to_bytes(4, "big") + stolen[13:]
     with pytest.raises(InvalidInput, match="do not lead"):
         decode(mixed + parts.compressed)
+
+
+def behind_a_copied_header(contents: Sequence[bytes]) -> bytes:
+    """A frame with the header and signature of a real one, and other blocks."""
+    return encode_frame(CHAIN_ID, contents, header_of(BLOCKS[0]), SIGNATURE)
+
+
+def test_garbage_behind_a_copied_header_costs_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = make_block(LOCK, make_genesis(LOCK), transactions=[b"\x02x"])
+    data = behind_a_copied_header([ssz.encode(other)] * MAX_BLOCKS)
+    decoded: list[bytes] = []
+    real = ssz.decode
+
+    def counting(cls: type, message: bytes) -> object:
+        decoded.append(message)
+        return real(cls, message)
+
+    monkeypatch.setattr(ssz, "decode", counting)
+    with pytest.raises(InvalidInput, match="do not lead"):
+        decode(data)
+    assert len(decoded) == 2, "the header and the last block"
+
+
+def test_a_part_longer_than_any_block_is_not_decoded() -> None:
+    with pytest.raises(InvalidInput, match="too long"):
+        decode(behind_a_copied_header([bytes(MAX_BLOCK_BYTES + 1)]))
 
 
 def test_batches_extend_overlap_and_gap() -> None:

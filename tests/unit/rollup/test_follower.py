@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dst.apis.beacon import BeaconClient, BeaconEvent, BlockId, HeaderView, WireBlock, decode_signed
 from dst.apis.dst_v1 import EventKind
-from dst.derivation.frame import encode_frame
+from dst.derivation.frame import Batch, decode_frame, encode_frame
 from dst.l1.source import L1Source
 from dst.rollup.chain import Chain
 from dst.rollup.events import BeaconBus, EventRing
@@ -334,6 +336,50 @@ async def test_a_batch_after_a_gap_waits_for_nobody(tmp_path: Path) -> None:
         await at.l1.poll()
         await at.scanner.scan()
         assert (at.chain.head.height, at.chain.safe_height) == (2, 2)
+
+
+async def test_a_copy_of_an_old_batch_is_not_even_decompressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 4)
+        data = frame(at.lock, blocks[:3])
+        at.fake_l1.mine(1, data=[data])
+        await at.l1.poll()
+        await at.scanner.scan()
+        assert at.chain.safe_height == 3
+        read: list[bytes] = []
+
+        def counting(data: bytes, **rest: Any) -> Batch:
+            read.append(data)
+            return decode_frame(data, **rest)
+
+        monkeypatch.setattr("dst.rollup.scanner.decode_frame", counting)
+        fresh = frame(at.lock, blocks[2:])
+        at.fake_l1.mine(1, data=[data, fresh, fresh, data])
+        await at.l1.poll()
+        await at.scanner.scan()
+        assert at.chain.safe_height == 4
+        assert read == [fresh]
+
+
+async def test_the_loop_runs_on_while_a_frame_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path) as at:
+        data = frame(at.lock, make_chain(at.lock, 1))
+        released = threading.Event()
+
+        def slow(data: bytes, **rest: Any) -> Batch:
+            assert released.wait(5), "nobody else could run"
+            return decode_frame(data, **rest)
+
+        monkeypatch.setattr("dst.rollup.scanner.decode_frame", slow)
+        at.fake_l1.mine(1, data=[data])
+        await at.l1.poll()
+        asyncio.get_running_loop().call_soon(released.set)
+        await at.scanner.scan()
+        assert at.chain.safe_height == 1
 
 
 async def test_safe_falls_back_when_l1_drops_a_batch(tmp_path: Path) -> None:
