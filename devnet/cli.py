@@ -23,6 +23,18 @@ _ABOUT: Final = (
 )
 
 
+def _refuse(error: BaseException) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+def _leaf(error: BaseException) -> BaseException:
+    """The first error inside groups of groups: task groups wrap what their tasks raise."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code; an expected error is one line on stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -31,8 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.call(arguments)
         return code
     except DstError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return _refuse(error)
+    except BaseExceptionGroup as group:
+        expected, unexpected = group.split(DstError)
+        if expected is None or unexpected is not None:
+            raise
+        return _refuse(_leaf(expected))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

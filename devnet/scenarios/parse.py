@@ -33,6 +33,8 @@ from dst.spec.errors import BadConfig
 
 MAX_FILE_BYTES: Final = 64 * 1024
 """A scenario is a page of text; anything longer is the wrong file."""
+MAX_BRACKETS: Final = 512
+"""Opening brackets and braces: the YAML reader takes minutes for some ten thousand nested ones."""
 MAX_FAULTS: Final = 32
 MAX_RATE: Final = 1000.0
 """Transactions per second: above it the generator, not the network, is measured."""
@@ -353,6 +355,8 @@ def parse_text(text: str, *, what: str) -> Scenario:
     """Read one YAML document; `what` (a file name) opens every error."""
     if len(text) > MAX_FILE_BYTES:
         raise BadConfig(f"{what}: longer than {MAX_FILE_BYTES} bytes, this is no scenario")
+    if text.count("[") + text.count("{") > MAX_BRACKETS:
+        raise BadConfig(f"{what}: more than {MAX_BRACKETS} brackets, this is no scenario")
     try:
         value = yaml.safe_load(text)
         return parse_scenario(value)

@@ -140,7 +140,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         catalogue.load(str(tmp_path / "nothing.yaml"))
 
 
-@pytest.mark.parametrize("text", ["a: [", "- - -\n  x", "\t", "", "just text"])
+@pytest.mark.parametrize("text", ["a: [", "- - -\n  x", "\t", "", "just text", "[" * 60_000])
 def test_text_that_is_no_scenario_is_refused_with_the_files_name(text: str) -> None:
     with pytest.raises(BadConfig, match=r"^mine\.yaml: "):
         parse_text(text, what="mine.yaml")

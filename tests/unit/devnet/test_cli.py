@@ -1,0 +1,34 @@
+"""The front door: an expected error is one line, however deep it was raised."""
+
+import argparse
+
+import pytest
+
+from devnet import cli
+from dst.spec.errors import BadConfig
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    def fail(_: argparse.Namespace) -> int:
+        raise error
+
+    class Parser:
+        def parse_args(self, _: object) -> argparse.Namespace:
+            return argparse.Namespace(call=fail)
+
+    monkeypatch.setattr(cli, "_parser", lambda _: Parser())
+    return cli.main([])
+
+
+def test_an_expected_error_inside_task_groups_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = ExceptionGroup("outer", [ExceptionGroup("inner", [BadConfig("no operator op9")])])
+    assert _run(monkeypatch, error) == cli.EXIT_FAILED
+    assert capsys.readouterr().err == "error: no operator op9\n"
+
+
+def test_an_unexpected_error_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ExceptionGroup("outer", [BadConfig("expected"), ZeroDivisionError()])
+    with pytest.raises(ExceptionGroup):
+        _run(monkeypatch, error)
