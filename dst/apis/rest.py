@@ -30,6 +30,11 @@ s or so)."""
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 
+MAX_EVENT_BYTES: Final = 2**18
+"""Data of one server-sent event; ours are below 1 kB."""
+MAX_EVENT_ID_DIGITS: Final = 19
+"""Sequence numbers are below 2**63."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -180,7 +185,8 @@ async def _keep_alive(response: web.StreamResponse) -> None:
 
 
 async def read_events(content: aiohttp.StreamReader) -> AsyncIterator[ServerSentEvent]:
-    """Parse an event stream; comments are skipped, oversized lines end it with InvalidInput."""
+    """Parse an event stream; comments are skipped, oversized lines and events end it with
+    InvalidInput."""
     name, data, identifier = "message", "", None
     while True:
         try:
@@ -198,8 +204,19 @@ async def read_events(content: aiohttp.StreamReader) -> AsyncIterator[ServerSent
             name = text[6:].strip()
         elif text.startswith("data:"):
             data += text[5:].strip()
-        elif text.startswith("id:") and text[3:].strip().isdigit():
-            identifier = int(text[3:].strip())
+            if len(data) > MAX_EVENT_BYTES:
+                raise InvalidInput("event stream: overlong event")
+        elif text.startswith("id:"):
+            given = _event_id(text[3:].strip())
+            identifier = identifier if given is None else given
+
+
+def _event_id(text: str) -> int | None:
+    """Ours are decimal numbers; others say nothing to us and are passed over."""
+    # `isdigit` alone takes digits that `int` does not, such as superscripts.
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_EVENT_ID_DIGITS):
+        return None
+    return int(text)
 
 
 # --------------------------------------------------------------------------------------- the client
@@ -331,7 +348,7 @@ def failure_of(status: int, body: bytes) -> Exception:
     try:
         decoded = json.loads(body)
         detail = decoded if isinstance(decoded, dict) else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     message = str(
         detail.get("message") or body[:200].decode("utf-8", "replace") or f"HTTP {status}"

@@ -15,12 +15,12 @@ from dst.rollup.chain import Chain, Head
 from dst.rollup.halting import Halting
 from dst.rollup.importer import Candidate, Importer
 from dst.rollup.trust import VerifySeal
+from dst.rollup.wrapping import decode_bounded
 from dst.runtime.backoff import Backoff
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec import ssz
-from dst.spec.beacon import BeaconBlock
-from dst.spec.errors import InvalidInput, Unavailable
+from dst.spec.errors import DstError, InvalidInput
 from dst.spec.primitives import BLSSignature, Root, Slot
 
 FETCH_WINDOW: Final = 16
@@ -72,8 +72,8 @@ class Follower:
                 async for _ in source.events(frozenset({"head"})):
                     backoff.reset()
                     news.set()
-            except (Unavailable, InvalidInput):
-                pass
+            except DstError:
+                pass  # `_follow` tells what is wrong with it
             await asyncio.sleep(backoff.next_delay())
 
     async def _follow(self, source: BeaconClient, news: asyncio.Event) -> None:
@@ -86,7 +86,7 @@ class Follower:
                 self._log.warning("source_refused", source=source.url, reason=str(error))
                 await asyncio.sleep(DISTRUST_SECONDS)
                 continue
-            except (Unavailable, InvalidInput) as error:
+            except DstError as error:
                 if is_well:
                     self._log.warning("source_failing", source=source.url, error=str(error))
                 is_well = False
@@ -147,6 +147,8 @@ class Follower:
                     if self._chain.head.root == base.root:
                         await self._expose(source, view)
                     return  # another source was faster; look again
+                # One source's blocks are hashed between those of others, not before them.
+                await asyncio.sleep(0)
                 if run.is_sealed:
                     await self._importer.import_run(run.take(), source.url)
             slot = last + 1
@@ -178,7 +180,10 @@ class Follower:
         wire = await source.block(root)
         if wire is None:
             raise Lying("it does not have an ancestor of its own head")
-        block = ssz.decode(BeaconBlock, wire.message)
+        try:
+            block = decode_bounded(wire.message)
+        except InvalidInput as error:
+            raise Lying(f"0x{root.hex()}: {error}") from error
         if ssz.hash_tree_root(block) != root:
             raise Lying("it serves another block for a root")
         return Candidate(block=block, root=root, message=wire.message, signature=signature)
@@ -206,18 +211,19 @@ class _Run:
 
     def add(self, slot: Slot, wire: WireBlock) -> None:
         try:
-            block = ssz.decode(BeaconBlock, wire.message)
+            block = decode_bounded(wire.message)
         except InvalidInput as error:
             raise Lying(f"slot {slot}: {error}") from error
-        root = ssz.hash_tree_root(block)
         if block.slot != slot:
             raise Lying(f"it serves a block of slot {block.slot} for slot {slot}")
         if block.parent_root != self._tip:
             raise _Forked
-        if wire.is_sealed and not self._verify_seal(root, wire.signature):
-            raise Lying(f"slot {slot}: the group key did not sign this block")
         if not wire.is_sealed and len(self._blocks) == MAX_UNSEALED_RUN:
             raise Lying(f"more than {MAX_UNSEALED_RUN} blocks up to slot {slot} without a seal")
+        # Last, because it is what costs: tens of milliseconds for a full block.
+        root = ssz.hash_tree_root(block)
+        if wire.is_sealed and not self._verify_seal(root, wire.signature):
+            raise Lying(f"slot {slot}: the group key did not sign this block")
         signature = wire.signature if wire.is_sealed else None
         self._blocks.append(
             Candidate(block=block, root=root, message=wire.message, signature=signature)
@@ -247,5 +253,5 @@ async def _fetch(source: BeaconClient, first: Slot, last: Slot) -> list[tuple[Sl
 async def _settled(source: BeaconClient, slot: Slot) -> WireBlock | Exception | None:
     try:
         return await source.block(slot)
-    except (Unavailable, InvalidInput) as error:
+    except DstError as error:
         return error

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 from dst.apis.engine import BuiltPayload, PayloadAttributes
+from dst.derivation.frame import MAX_BLOCK_BYTES
 from dst.spec import ssz
 from dst.spec.beacon import (
     BeaconBlock,
@@ -37,8 +38,15 @@ full one costs tens of milliseconds. Bounds memory to 8 times 512 KiB, decoded."
 @lru_cache(DECODED_KEPT)
 def decode_block(data: bytes) -> tuple[BeaconBlock, Root]:
     """An encoded block and its root. Raises: InvalidInput."""
-    block = ssz.decode(BeaconBlock, data)
+    block = decode_bounded(data)
     return block, ssz.hash_tree_root(block)
+
+
+def decode_bounded(data: bytes) -> BeaconBlock:
+    """A block from outside, unless it is longer than any chain allows. Raises: InvalidInput."""
+    if len(data) > MAX_BLOCK_BYTES:
+        raise InvalidInput(f"block of {len(data)} bytes is too long: at most {MAX_BLOCK_BYTES}")
+    return ssz.decode(BeaconBlock, data)
 
 
 def origin_of(number: int, block_hash: Hash32) -> Eth1Data:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from dst.apis.beacon import BeaconClient, BeaconEvent, BlockId, HeaderView, WireBlock, decode_signed
 from dst.apis.dst_v1 import EventKind
-from dst.derivation.frame import Batch, decode_frame, encode_frame
+from dst.derivation.frame import MAX_BLOCK_BYTES, Batch, decode_frame, encode_frame
 from dst.l1.source import L1Source
 from dst.rollup.chain import Chain
 from dst.rollup.events import BeaconBus, EventRing
@@ -42,6 +43,7 @@ from tests.unit.rollup.rollup_bench import (
     make_lock,
     root_of,
     seal,
+    served,
     until_true,
 )
 
@@ -303,6 +305,74 @@ async def test_a_lying_and_a_dead_source_are_skipped_for_the_good_one(tmp_path: 
         at.b.serve(at.lock, longer, [8])
         await until_true(lambda: at.chain.head.height == 9)
         following.cancel()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "events"),
+    [
+        (409, b'{"code":409,"message":"x","reset_height":1}', b""),
+        (400, b"[" * 200_000, b""),
+        (503, b"{}", "id: \u00b2\nevent: head\ndata: {}\n\n".encode()),
+        (503, b"{}", b"id: " + b"1" * 5000 + b"\nevent: head\ndata: {}\n\n"),
+        (503, b"{}", (b"data: " + b"x" * 60_000 + b"\n") * 20),
+    ],
+    ids=["reset", "deep", "superscript", "long id", "endless event"],
+)
+async def test_nothing_a_source_answers_ends_the_follower(
+    tmp_path: Path, status: int, body: bytes, events: bytes
+) -> None:
+    asked: list[str] = []
+
+    async def lie(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        if not request.path.endswith("/events"):
+            return web.Response(status=status, body=body)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(events)
+        return response
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", lie)
+    async with bench(tmp_path) as at, served(app) as url, BeaconClient(url) as liar:
+        at.follower._sources = [liar, at.b]
+        following = asyncio.get_running_loop().create_task(at.follower.run())
+        # Twice each: its loops went on after the first answer.
+        await until_true(lambda: min(sum(e in p for p in asked) for e in ("events", "head")) > 1)
+        at.b.serve(at.lock, make_chain(at.lock, 2), [1])
+        await until_true(lambda: at.chain.head.height == 2)
+        assert not following.done()
+        following.cancel()
+
+
+async def test_a_block_is_hashed_only_when_it_may_belong_to_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 3)
+        at.a.serve(at.lock, blocks, [2])
+        served_blocks = at.a.blocks
+        hashed: list[object] = []
+        real = ssz.hash_tree_root
+        wires = {
+            "too long": bytes(MAX_BLOCK_BYTES + 1),
+            "for slot 1": ssz.encode(blocks[1]),
+        }
+        for complaint, message in wires.items():
+
+            async def block(_: BlockId, message: bytes = message) -> WireBlock:
+                return WireBlock(message=message, signature=G2_POINT_AT_INFINITY)
+
+            def counting(value: object) -> Root:
+                if isinstance(value, BeaconBlock) and value not in served_blocks[2:]:
+                    hashed.append(value)
+                return real(value)
+
+            monkeypatch.setattr(at.a, "block", block)
+            monkeypatch.setattr(ssz, "hash_tree_root", counting)
+            with pytest.raises(Lying, match=complaint):
+                await at.follower.catch_up(at.a)
+            assert hashed == []
 
 
 async def test_an_l1_outage_does_not_stop_it(tmp_path: Path) -> None:
