@@ -217,13 +217,3 @@ def test_the_program_starts_without_a_middleware_and_stops_when_asked(write_conf
     secret = load_share(read_setup(path), path).reveal().hex()
     assert secret not in first + rest
     assert "ready" not in rest
-
-
-def test_roles_import_nothing_that_costs_start_up() -> None:
-    code = (
-        "import sys, dst.validator.main, dst.cli.main;"
-        "print(sorted({name.split('.')[0] for name in sys.modules}"
-        " & {'web3', 'eth_account', 'py_ecc', 'pytest', 'docker', 'eth'}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
