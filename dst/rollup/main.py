@@ -211,6 +211,7 @@ def _watch_heights(metrics: Metrics, chain: Chain) -> None:
 
 def _assemble_operator(common: _Common) -> _Parts:
     settings, chain = common.settings, common.chain
+    watch = ResetWatch(chain, common.l1, common.halting)
     operator = Operator(
         lock=settings.lock,
         chain=chain,
@@ -219,13 +220,13 @@ def _assemble_operator(common: _Common) -> _Parts:
         ring=common.ring,
         bus=common.bus,
         halting=common.halting,
+        watch=watch,
         verify_seal=common.verify_seal,
         certificates=CertificateVerifier(settings.lock),
         log=log,
         metrics=common.metrics,
     )
     scanner = common.scanner(operator.compare)
-    watch = ResetWatch(chain, common.l1, common.halting)
 
     def on_l1(reorged: bool) -> None:
         scanner.wake()

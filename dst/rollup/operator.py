@@ -22,6 +22,7 @@ from dst.rollup.execution import Aborted, Execution, InvalidPayload
 from dst.rollup.halting import Halting
 from dst.rollup.importer import Candidate
 from dst.rollup.origins import Broken, Unknown, judge_deterministic
+from dst.rollup.reset_watch import ResetWatch
 from dst.rollup.store import StoredBlock
 from dst.rollup.trust import CertificateVerifier, VerifySeal
 from dst.rollup.wrapping import build_attributes, decode_block, origin_of, wrap
@@ -47,6 +48,7 @@ class Operator:
         ring: EventRing,
         bus: BeaconBus,
         halting: Halting,
+        watch: ResetWatch,
         verify_seal: VerifySeal,
         certificates: CertificateVerifier,
         log: Logger,
@@ -54,12 +56,17 @@ class Operator:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._lock, self._chain, self._execution, self._l1 = lock, chain, execution, l1
-        self._ring, self._bus, self._halting = ring, bus, halting
+        self._ring, self._bus, self._halting, self._watch = ring, bus, halting, watch
         self._verify_seal, self._certificates = verify_seal, certificates
         self._log, self._metrics, self._now = log, metrics, now
         self.on_sealed: Callable[[], None] = lambda: None
         """Called when the newest sealed block moved."""
         self._moving = asyncio.Lock()
+
+    def _require_moving(self) -> None:
+        """Raises: ResetRequired, Unavailable when the chain may not move."""
+        self._halting.require_moving()
+        self._watch.require_looked()
 
     # --- produce ---
 
@@ -68,7 +75,7 @@ class Operator:
 
         Raises: InvalidInput for a slot that is not now; Unavailable while L1 or the engine is.
         """
-        self._halting.require_moving()
+        self._require_moving()
         head = self._chain.head
         current = rules.slot_at(self._lock.chain, self._now())
         if request.slot <= head.block.slot:
@@ -115,6 +122,7 @@ class Operator:
         self._halting.require_moving()
         block, root = decode_block(data)
         try:
+            self._watch.require_looked()
             async with asyncio.timeout(None if deadline_ms is None else deadline_ms / 1000):
                 result = await self._judge(block, justified=justified)
         except (TimeoutError, Aborted):
@@ -194,7 +202,7 @@ class Operator:
             if height <= self._chain.head.height:
                 self._check_known(height, root, decided)
                 return self._chain.head.height
-            self._halting.require_moving()
+            self._require_moving()
             if height > self._chain.head.height + 1:
                 raise OutOfOrder(self._chain.head.height)
             self._certificates.check(decided.certificate, root)
@@ -230,6 +238,7 @@ class Operator:
             raise Unavailable(f"this node's execution layer refuses the block: {error}") from error
         certificate = msgspec.msgpack.encode(decided.certificate)
         self._chain.append(block, root, certificate=certificate)
+        self._watch.note_appended()
         self._metrics.observe("import", time.monotonic() - started)
         self._log.debug("decided", height=self._chain.head.height, root=root)
 
@@ -246,8 +255,9 @@ class Operator:
         """Keep the group's signature of a decided block.
 
         Raises: InvalidInput for a bad signature or another block; Unavailable when the height is
-        not decided here yet.
+        not decided here yet; ResetRequired, because after a reset nothing is sealed either.
         """
+        self._halting.require_moving()
         block, root = decode_block(wire.message)
         if not self._verify_seal(root, wire.signature):
             raise InvalidInput("the group key did not sign this block")

@@ -1,6 +1,9 @@
 """Does L1 still hold the origins of our decided blocks? If not, the cluster must stop.
 
-Looks when L1 reorganised and once at start. An L1 node that is merely behind proves nothing.
+Looks once at start, when L1 reorganised, and when a block is decided on an origin that L1 does not
+show: L1 may drop an origin between the votes and the import. A later block on a good origin hides
+nothing, because what was suspect is looked at by itself. An L1 node that is merely behind proves
+nothing.
 """
 
 import asyncio
@@ -15,17 +18,40 @@ from dst.spec.errors import InvalidInput, Unavailable
 from dst.spec.primitives import Height
 
 RETRY_SECONDS: Final = 0.5
+FIRST_LOOK_DEPTH: Final = 64
+"""Decided blocks looked at after a start, whatever their head's origin: which of them were suspect
+is not written down. As many as may be unsealed."""
 
 
 class ResetWatch:
-    """`look_again` after every L1 reorganisation; `run` does the looking."""
+    """`look_again` after every L1 reorganisation, `note_appended` after every decided block; `run`
+    does the looking."""
 
     def __init__(self, chain: Chain, l1: L1Source, halting: Halting) -> None:
         self._chain, self._l1, self._halting = chain, l1, halting
         self._wanted = asyncio.Event()
         self._wanted.set()
+        self._has_looked = False
+        self._lowest_suspect: int | None = max(1, chain.head.height - FIRST_LOOK_DEPTH + 1)
+        """Every block from here to the head is looked at, then None."""
+
+    def require_looked(self) -> None:
+        """Raises: Unavailable until L1 was asked about our origins since the start."""
+        if not self._has_looked:
+            raise Unavailable("L1 has not confirmed the origins of our blocks since the start")
 
     def look_again(self) -> None:
+        self._wanted.set()
+
+    def note_appended(self) -> None:
+        """The head is new: look at it unless L1 shows its origin right now."""
+        head = self._chain.head
+        origin = head.block.body.eth1_data
+        l1 = self._l1.chain
+        if l1 is not None and l1.contains(origin.block_hash, origin.deposit_count):
+            return
+        if self._lowest_suspect is None:
+            self._lowest_suspect = head.height
         self._wanted.set()
 
     async def run(self) -> None:
@@ -39,30 +65,43 @@ class ResetWatch:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def look(self) -> None:
-        """Check the head's origin, and walk down to the first block whose origin L1 dropped.
+        """Check the origins of the head and of all suspect blocks, and walk on down to the first
+        block whose origin L1 dropped.
 
         Raises: Unavailable while L1 cannot tell.
         """
         if self._l1.chain is None:
             raise Unavailable("L1 has not answered yet")
-        affected: Height | None = None
-        height: int = self._chain.head.height
-        while height > 0:
-            origin = self._origin_at(height)
-            canonical = await self._l1.canonical_hash(origin.deposit_count)
-            if canonical is None:
-                # Above L1's present head: a reorg in progress, or a node that lags. Not proof.
-                raise Unavailable("L1 does not reach our origin")
-            if canonical == origin.block_hash:
-                break
-            affected = Height(height)
-            height -= 1
+        looked_up_to = self._chain.head.height
+        affected = await self._lowest_dropped(looked_up_to)
         if affected is not None:
             origin = self._origin_at(affected)
             self._halting.reset(
                 affected,
                 f"L1 dropped origin {origin.deposit_count} 0x{origin.block_hash.hex()}",
             )
+        self._has_looked = True
+        if self._chain.head.height == looked_up_to:
+            self._lowest_suspect = None
+        else:
+            # Blocks came meanwhile, and any of them may be why we are to look again.
+            self._lowest_suspect = looked_up_to + 1
+
+    async def _lowest_dropped(self, height: int) -> Height | None:
+        """At or below `height`; None when L1 holds all it must."""
+        dropped: Height | None = None
+        while height > 0:
+            origin = self._origin_at(height)
+            canonical = await self._l1.canonical_hash(origin.deposit_count)
+            if canonical is None:
+                # Above L1's present head: a reorg in progress, or a node that lags. Not proof.
+                raise Unavailable("L1 does not reach our origin")
+            if canonical != origin.block_hash:
+                dropped = Height(height)
+            elif self._lowest_suspect is None or height <= self._lowest_suspect:
+                break
+            height -= 1
+        return dropped
 
     def _origin_at(self, height: int) -> Eth1Data:
         if height == self._chain.head.height:

@@ -59,6 +59,7 @@ class Bench:
     halting: Halting
     operator: Operator
     execution: Execution
+    watch: ResetWatch
     clock: list[float]
 
     def at_slot(self, slot: int) -> None:
@@ -77,7 +78,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(tmp_path: Path, **chain_constants: object) -> AsyncIterator[Bench]:
+async def bench(
+    tmp_path: Path, *, look: bool = True, **chain_constants: object
+) -> AsyncIterator[Bench]:
     lock = make_lock(**chain_constants)
     engine, fake_l1, clock = EngineStub(lock), FakeL1(), [GENESIS_TIME + 1.25]
     fake_l1.mine(20)
@@ -90,6 +93,7 @@ async def bench(tmp_path: Path, **chain_constants: object) -> AsyncIterator[Benc
         ring = EventRing("op1", Term(0))
         halting = Halting(tmp_path, store, ring, log)
         execution = Execution(client, chain, log, metrics)
+        watch = ResetWatch(chain, l1, halting)
         operator = Operator(
             lock=lock,
             chain=chain,
@@ -98,13 +102,18 @@ async def bench(tmp_path: Path, **chain_constants: object) -> AsyncIterator[Benc
             ring=ring,
             bus=BeaconBus(),
             halting=halting,
+            watch=watch,
             verify_seal=GroupVerifier(lock),
             certificates=CertificateVerifier(lock),
             log=log,
             metrics=metrics,
             now=lambda: clock[0],
         )
-        yield Bench(lock, engine, fake_l1, l1, chain, ring, halting, operator, execution, clock)
+        if look:
+            await watch.look()
+        yield Bench(
+            lock, engine, fake_l1, l1, chain, ring, halting, operator, execution, watch, clock
+        )
         store.close()
 
 
@@ -355,12 +364,11 @@ async def test_an_l1_reorg_below_the_origin_halts_and_names_the_first_height(
         for _ in range(2):
             block = make_block(at.lock, at.chain.head.block, origin=(16, origin.hash))
             await at.operator.decided(certify(at.lock, block))
-        watch = ResetWatch(at.chain, at.l1, at.halting)
-        await watch.look()
+        await at.watch.look()
         assert not at.halting.is_halted
         at.fake_l1.reorg(8, "fork", 9)
         await at.l1.poll()
-        await watch.look()
+        await at.watch.look()
         assert at.halting.reset_height == 3
         assert at.kinds() == [EventKind.RESET]
         with pytest.raises(ResetRequired, match="first affected height 3"):
@@ -380,5 +388,71 @@ async def test_a_lagging_l1_is_no_reset(tmp_path: Path) -> None:
         del at.fake_l1.blocks[10:]
         await at.l1.poll()
         with pytest.raises(Unavailable):
-            await ResetWatch(at.chain, at.l1, at.halting).look()
+            await at.watch.look()
         assert at.halting.reset_height is None
+
+
+def on_origin(at: Bench, number: int) -> BeaconBlock:
+    """A child of the head on an origin that L1 shows now."""
+    origin = (number, at.fake_l1.blocks[number].ref.hash)
+    return make_block(at.lock, at.chain.head.block, origin=origin)
+
+
+async def test_an_origin_dropped_between_the_votes_and_the_import_is_a_reset(
+    tmp_path: Path,
+) -> None:
+    """Also when the next block, on a good origin, is imported before anybody looks."""
+    async with bench(tmp_path) as at:
+        await at.operator.decided(certify(at.lock, on_origin(at, 14)))
+        late = on_origin(at, 16)
+        at.fake_l1.reorg(6, "fork", 8)
+        await at.l1.poll()
+        await at.watch.look()
+        assert not at.halting.is_halted, "the head's own origin is still there"
+        await at.operator.decided(certify(at.lock, late))
+        await at.operator.decided(certify(at.lock, on_origin(at, 17)))
+        watching = asyncio.get_running_loop().create_task(at.watch.run())
+        await until_true(lambda: at.halting.is_halted)
+        watching.cancel()
+        assert at.halting.reset_height == 2
+        with pytest.raises(ResetRequired):
+            await at.operator.publish(sealed(at.lock, late))
+        assert at.chain.sealed_height == 0
+
+
+async def test_good_origins_cause_no_look(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        at.watch._wanted.clear()
+        await at.operator.decided(certify(at.lock, on_origin(at, 15)))
+        await at.operator.decided(certify(at.lock, on_origin(at, 16)))
+        assert not at.watch._wanted.is_set()
+
+
+async def test_a_dropped_origin_below_a_good_one_is_found_after_a_restart(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        late = on_origin(at, 16)
+        at.fake_l1.reorg(6, "fork", 8)
+        await at.l1.poll()
+        await at.operator.decided(certify(at.lock, late))
+        await at.operator.decided(certify(at.lock, on_origin(at, 17)))
+        blocks = at.fake_l1.blocks
+    async with bench(tmp_path, look=False) as at:
+        at.fake_l1.blocks = blocks
+        at.l1.chain = None
+        await at.l1.poll()
+        await at.watch.look()
+        assert at.halting.reset_height == 1
+
+
+async def test_nothing_moves_before_the_first_look_at_l1(tmp_path: Path) -> None:
+    async with bench(tmp_path, look=False) as at:
+        block = on_origin(at, 16)
+        with pytest.raises(Unavailable, match="since the start"):
+            await at.operator.produce(ProduceRequest(slot=Slot(1)))
+        with pytest.raises(Unavailable, match="since the start"):
+            await at.operator.decided(certify(at.lock, block))
+        assert (await validate(at, block)).status is Verdict.HOLD
+        assert (await validate(at, block, justified=True)).status is Verdict.HOLD
+        await at.watch.look()
+        assert (await validate(at, block)).status is Verdict.VALID
+        assert await at.operator.decided(certify(at.lock, block)) == 1
