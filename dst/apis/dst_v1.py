@@ -93,6 +93,9 @@ class Status(msgspec.Struct, frozen=True):
     """First height an L1 reset affects; the cluster is halted while it is set."""
     alarm: str | None = None
     """Why this node stopped importing (double signature), else None."""
+    lowest_unsealed_height: int | None = None
+    """First height whose own group signature this node lacks; the decided head's + 1 when it lacks
+    none. Seals arrive newest first, so it may be far below `sealed_height`. None: not told."""
 
 
 class EventKind(StrEnum):

@@ -91,6 +91,11 @@ class Chain:
         self.sealed_height = stored.height
         return True
 
+    @property
+    def lowest_unsealed_height(self) -> Height:
+        """Lowest height above genesis without its own signature, the next one when all have it."""
+        return self.store.lowest_unsealed() or Height(self.head.height + 1)
+
     def root_at(self, height: int) -> Root | None:
         stored = self.store.by_height(height)
         return None if stored is None else stored.root

@@ -137,6 +137,7 @@ class RollupNode:
             l1_head=self._l1.head_number,
             reset_height=self._halting.reset_height,
             alarm=self._halting.alarm,
+            lowest_unsealed_height=chain.lowest_unsealed_height,
         )
 
     def hello(self) -> Hello:

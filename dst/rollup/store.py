@@ -27,6 +27,7 @@ _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS blocks (
   height INTEGER PRIMARY KEY, slot INTEGER NOT NULL UNIQUE, root BLOB NOT NULL UNIQUE,
   execution_hash BLOB NOT NULL, block BLOB NOT NULL, certificate BLOB, signature BLOB);
+CREATE INDEX IF NOT EXISTS unsealed ON blocks (height) WHERE signature IS NULL;
 CREATE TABLE IF NOT EXISTS batches (
   l1_number INTEGER NOT NULL, position INTEGER NOT NULL,
   last_height INTEGER NOT NULL, last_root BLOB NOT NULL, PRIMARY KEY (l1_number, position));
@@ -115,6 +116,14 @@ class Store:
 
     def newest_sealed(self) -> StoredBlock | None:
         return self._one("WHERE signature IS NOT NULL ORDER BY height DESC LIMIT 1")
+
+    def lowest_unsealed(self) -> Height | None:
+        """Lowest height above genesis whose signature is not held."""
+        row = self._db.execute(
+            "SELECT height FROM blocks WHERE signature IS NULL AND height > 0 "
+            "ORDER BY height LIMIT 1"
+        ).fetchone()
+        return None if row is None else Height(row[0])
 
     def first_sealed_from(self, height: int) -> StoredBlock | None:
         """The lowest sealed block at or above a height: what covers it."""

@@ -17,6 +17,7 @@ from dst.rollup.chain import Chain
 from dst.rollup.events import BeaconBus, EventRing
 from dst.rollup.execution import Execution
 from dst.rollup.halting import Halting
+from dst.rollup.node import RollupNode
 from dst.rollup.operator import Operator
 from dst.rollup.reset_watch import ResetWatch
 from dst.rollup.store import Store
@@ -317,6 +318,26 @@ async def test_blocks_seal_late_and_out_of_order(tmp_path: Path) -> None:
         served = at.chain.wire_block(Slot(1))
         assert served is not None
         assert served.is_sealed
+
+
+async def test_status_names_the_lowest_height_that_is_owed_its_seal(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        node = RollupNode(
+            name="op1",
+            lock=at.lock,
+            chain=at.chain,
+            l1=at.l1,
+            ring=at.ring,
+            bus=BeaconBus(),
+            halting=at.halting,
+            operator=at.operator,
+        )
+        assert (await node.status()).lowest_unsealed_height == 1, "the next one"
+        first, second, third = await at.grow(3)
+        for block, lowest in ((third, 1), (first, 2), (second, 4)):
+            await at.operator.publish(sealed(at.lock, block))
+            assert (await node.status()).lowest_unsealed_height == lowest
+        assert at.chain.sealed_height == 3
 
 
 async def test_a_restart_goes_on_from_the_store(tmp_path: Path) -> None:
