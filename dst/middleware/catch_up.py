@@ -1,7 +1,8 @@
 """Certificates and blocks from peers, and for peers. Everything is bounded and rate-limited.
 
-Nothing a peer sends is believed: a block must hash to its root here, a certificate is verified by
-the core, a group signature by the sealing core.
+Nothing a peer sends is believed. The order of the checks is that of their cost: was it asked for,
+is it the next height, does the certificate prove it, is the block of a size that may be, and only
+then the block's root. A group signature is verified by the sealing core.
 """
 
 import asyncio
@@ -40,6 +41,11 @@ POLL_S: Final = 0.25
 HELP_RANGE: Final = 8
 """Heights sent unasked: every peer helps at once, and who lacks more asks one of them."""
 STATUS_INTERVAL_S: Final = 1.0
+UNASKED_INTERVAL_S: Final = SERVE_INTERVAL_S
+"""Between two unasked answers taken from one peer: an honest one helps no more often."""
+DISTRUST_S: Final = 5.0
+"""A peer whose answer was false is not listened to for this long: hashing a hostile block takes
+milliseconds, and another peer has the true one."""
 
 
 class Peers(Protocol):
@@ -88,14 +94,23 @@ class CatchUp:
         receivers: Receivers,
         open_block: Callable[[Root], bytes | None],
         root_of: Callable[[bytes], Root],
+        is_certified: Callable[[Certificate], bool],
+        max_block_bytes: int,
         log: Logger,
         metrics: Metrics,
         now: Callable[[], float],
     ) -> None:
-        """`open_block` finds a block of the undecided height by its root."""
+        """`open_block` finds a block of the undecided height by its root. `is_certified`: does the
+        certificate prove a decision of this cluster's term?"""
         self._store, self._peers, self._progress = store, peers, progress
         self._receivers, self._open_block, self._root_of = receivers, open_block, root_of
-        self._log, self._metrics = log, metrics
+        self._is_certified, self._max_block_bytes = is_certified, max_block_bytes
+        self._log, self._metrics, self._now = log, metrics, now
+        self._unasked = RateLimit(UNASKED_INTERVAL_S, now)
+        self._awaited: set[OperatorIndex] = set()
+        """Peers that owe an answer to GetDecided."""
+        self._to_prove: dict[OperatorIndex, Height] = {}
+        self._distrusted_until: dict[OperatorIndex, float] = {}
         self._serve = RateLimit(SERVE_INTERVAL_S, now)
         self._ask = RateLimit(ASK_INTERVAL_S, now)
         self._wanted: dict[Root, asyncio.Future[bytes]] = {}
@@ -106,7 +121,16 @@ class CatchUp:
     def fetch_decided(self, peer: OperatorIndex, first: Height) -> None:
         """Ask `peer` for certificates from `first` on, unless it was asked just now."""
         if self._ask.allows("decided", peer):
+            self._awaited.add(peer)
             self._peers.send(peer, GetDecided(first=first, count=MAX_RANGE))
+
+    def ask_for_proofs(self) -> None:
+        """While rejoining, each peer shows the certificate of the height that it claims."""
+        for peer, claim in self._progress.unproven().items():
+            if self._ask.allows("proof", peer):
+                self._awaited.add(peer)
+                self._to_prove[peer] = claim
+                self._peers.send(peer, GetDecided(first=claim, count=1))
 
     async def fetch_block(
         self, height: Height, root: Root, holders: Sequence[OperatorIndex]
@@ -133,13 +157,18 @@ class CatchUp:
         """For ever: say how far we are; while others are further, ask one of them after another."""
         said = -STATUS_INTERVAL_S
         loop = asyncio.get_running_loop()
+        asks_for_proofs = True
         while True:
             if loop.time() - said >= STATUS_INTERVAL_S:
                 said = loop.time()
                 self._peers.broadcast(Status(decided_height=self._store.decided_height()))
             await self._progress.advance_rejoin()
-            if self._progress.is_syncing:
+            # By turns: a peer answers one request of a kind at a time.
+            if asks_for_proofs:
+                self.ask_for_proofs()
+            if self._progress.is_syncing and not (asks_for_proofs and self._progress.unproven()):
                 self.ask_somebody()
+            asks_for_proofs = not asks_for_proofs
             await asyncio.sleep(POLL_S)
 
     def ask_somebody(self) -> None:
@@ -190,25 +219,71 @@ class CatchUp:
         self._peers.send(peer, DecidedBlocks(head=head, items=items))
 
     def _take_range(self, peer: OperatorIndex, answer: DecidedBlocks, size_bytes: int) -> None:
-        """Hand over what is new, in order; the core judges each certificate."""
+        """Hand over what is new, in order."""
+        if not self._listens_to(peer):
+            self._metrics.inc("catch_up_ignored_total", peer=f"op{peer + 1}")
+            return
         self._progress.peer_claims(peer, answer.head)
+        try:
+            self._take_proof(peer, answer)
+            self._take_items(peer, answer, size_bytes // max(1, len(answer.items)))
+        except InvalidInput:
+            self._distrusted_until[peer] = self._now() + DISTRUST_S
+            raise
+
+    def _listens_to(self, peer: OperatorIndex) -> bool:
+        """To an answer, and now and then to help that nobody asked for."""
+        was_asked = peer in self._awaited
+        self._awaited.discard(peer)
+        if self._now() < self._distrusted_until.get(peer, 0.0):
+            return False
+        return was_asked or self._unasked.allows("decided", peer)
+
+    def _take_proof(self, peer: OperatorIndex, answer: DecidedBlocks) -> None:
+        claim = self._to_prove.get(peer)
+        for item in answer.items[:1]:
+            if item.certificate.height == claim:
+                self._check_certificate(item.certificate)
+                self._progress.peer_proves(peer, claim)
+                del self._to_prove[peer]
+
+    def _take_items(self, peer: OperatorIndex, answer: DecidedBlocks, share: int) -> None:
         head = self._store.decided_height()
-        share = size_bytes // max(1, len(answer.items))
+        following = head + 1
         for item in answer.items:
-            if item.certificate.height > head:
-                if self._root_of(item.block) != item.certificate.root:
-                    raise InvalidInput(
-                        f"block of height {item.certificate.height} is not the certified one"
-                    )
-                self._receivers.certificate_received(peer, item.certificate, item.block, share)
+            certificate = item.certificate
+            if certificate.height == following:
+                self._check_certificate(certificate)
+                self._check_block(item)
+                self._receivers.certificate_received(peer, certificate, item.block, share)
+                following += 1
+            elif certificate.height > head:
+                return
             if item.signature is not None:
-                self._receivers.group_signature_received(peer, item.certificate, item.signature)
+                self._receivers.group_signature_received(peer, certificate, item.signature)
+
+    def _check_certificate(self, certificate: Certificate) -> None:
+        if not self._is_certified(certificate):
+            raise InvalidInput(
+                f"certificate of height {certificate.height} does not prove a decision"
+            )
+
+    def _check_block(self, item: DecidedItem) -> None:
+        height = item.certificate.height
+        if len(item.block) > self._max_block_bytes:
+            raise InvalidInput(f"block of height {height} has {len(item.block)} bytes")
+        if self._root_of(item.block) != item.certificate.root:
+            raise InvalidInput(f"block of height {height} is not the certified one")
 
     def _take_block(self, peer: OperatorIndex, reply: BlockReply) -> None:
         future = self._wanted.get(reply.root)
         if future is None or future.done() or reply.block is None:
             return
-        if self._root_of(reply.block) != reply.root:
+        if self._now() < self._distrusted_until.get(peer, 0.0):
+            return
+        is_sized = len(reply.block) <= self._max_block_bytes
+        if not is_sized or self._root_of(reply.block) != reply.root:
+            self._distrusted_until[peer] = self._now() + DISTRUST_S
             raise InvalidInput("block does not hash to the root that was asked for")
         future.set_result(reply.block)
 

@@ -25,13 +25,15 @@ class Progress:
     def __init__(self, store: Store, *, n: int, term: Term, log: Logger) -> None:
         self._store, self._n, self._term, self._log = store, n, term, log
         self._claims: dict[OperatorIndex, Height] = {}
+        self._proven: dict[OperatorIndex, Height] = {}
+        """Claims whose certificate the peer has shown; those of genesis need none."""
         self._changed = asyncio.Event()
         self._rejoin: Rejoin | None = store.rejoin()
         halt = store.halt()
         self._halt = halt if halt is not None and halt.term >= term else None
         head = store.head_entry()
         self._head_slot = Slot(0) if head is None else head.slot
-        self._sign_above = Slot(0)
+        self._sign_above = store.sign_above()
         self.on_reset: Callable[[Halt], None] = lambda _: None
 
     # ------------------------------------------------------- for the validator API
@@ -93,6 +95,20 @@ class Progress:
         if self.is_syncing != was_syncing:
             self._announce()
 
+    def unproven(self) -> Mapping[OperatorIndex, Height]:
+        """What peers claim without a certificate, while a rejoin's bound depends on it."""
+        if self._rejoin is None or self._rejoin.vote_above is not None:
+            return {}
+        return {
+            peer: claim
+            for peer, claim in self._claims.items()
+            if claim and peer not in self._proven
+        }
+
+    def peer_proves(self, peer: OperatorIndex, height: Height) -> None:
+        """`peer` showed the certificate of a height that it claimed since this node started."""
+        self._proven[peer] = max(height, self._proven.get(peer, Height(0)))
+
     def decided(self, slot: Slot) -> None:
         """The store holds one more decision."""
         self._head_slot = max(slot, self._head_slot)
@@ -118,13 +134,19 @@ class Progress:
     # ---------------------------------------------------------------------- rejoin
 
     async def advance_rejoin(self) -> None:
-        """Fix the bound once a quorum of peers reported; finish once it is certified here."""
+        """Fix the bound once a quorum of peers reported; finish once it is certified here.
+
+        A report counts with the certificate of its height alone: one liar must not put the bound
+        where the chain never comes.
+        """
         if self._rejoin is None:
             return
         if self._rejoin.vote_above is None:
-            if len(self._claims) < min(quorum(self._n), self._n - 1):
+            at_genesis = {peer: claim for peer, claim in self._claims.items() if not claim}
+            reports = {**at_genesis, **self._proven}
+            if len(reports) < min(quorum(self._n), self._n - 1):
                 return
-            bound = Height(max(self._claims.values(), default=Height(-OPEN_AHEAD)) + OPEN_AHEAD)
+            bound = Height(max(reports.values(), default=Height(-OPEN_AHEAD)) + OPEN_AHEAD)
             self._rejoin = Rejoin(vote_above=bound)
             await self._store.set_rejoin(self._rejoin)
             self._log.info("rejoin_bound", vote_above=bound)
@@ -132,8 +154,8 @@ class Progress:
         if self._store.decided_height() >= self._rejoin.vote_above:
             head = self._store.head_entry()
             self._sign_above = Slot(0) if head is None else head.slot
+            await self._store.finish_rejoin(self._sign_above)
             self._rejoin = None
-            await self._store.set_rejoin(None)
             self._log.info("rejoined", above_slot=self._sign_above)
             self._announce()
 

@@ -39,9 +39,9 @@ from dst.spec.primitives import (
 ACCUSED = frozenset({fx.Reason.BAD_PARTIAL, fx.Reason.CONFLICTING_PARTIAL, fx.Reason.WRONG_ROOT})
 """Refusals that name a culprit and are kept as evidence."""
 
-MAX_FOUND = 4 * MAX_RANGE
-"""Group signatures kept until their certificates are imported: a full answer of each of a few
-peers. Lost ones are asked for again."""
+FOUND_AHEAD = MAX_RANGE
+"""Group signatures found beside certificates are kept this far above the decided head, one a peer
+and height, until those are imported. Lost ones are asked for again."""
 
 
 class Network(Protocol):
@@ -78,7 +78,7 @@ class Sealing:
         self._inbox: Inbox[_Tracked] = Inbox("sealing", metrics)
         self._timer: asyncio.TimerHandle | None = None
         self._state = self._restore()
-        self._found: dict[Height, GroupSignature] = {}
+        self._found: dict[Height, dict[OperatorIndex, GroupSignature]] = {}
         self.on_sealed: Callable[[], None] = lambda: None
 
     @property
@@ -91,10 +91,9 @@ class Sealing:
     def decided(self, certificate: Certificate) -> None:
         root = self._root_to_sign(certificate.root)
         self._put(inputs.BlockDecided(height=certificate.height, root=root))
-        found = self._found.pop(certificate.height, None)
-        if found is not None:
+        for message in self._found.pop(certificate.height, {}).values():
             self._put(
-                inputs.GroupSignatureReceived(link_peer=self._config.self_index, message=found)
+                inputs.GroupSignatureReceived(link_peer=self._config.self_index, message=message)
             )
 
     async def own_partial(self, height: Height, root: Root, signature: BLSSignature) -> None:
@@ -119,17 +118,19 @@ class Sealing:
     def group_signature_received(
         self, peer: OperatorIndex, certificate: Certificate, signature: BLSSignature
     ) -> None:
-        """Found beside a certificate during catch-up; judged by the core once that is decided."""
+        """Found beside a proven certificate during catch-up; judged by the core once that is
+        decided."""
         message = GroupSignature(
             certificate.term,
             certificate.height,
             self._root_to_sign(certificate.root),
             signature,
         )
-        if certificate.height <= self._store.decided_height():
+        ahead = certificate.height - self._store.decided_height()
+        if ahead <= 0:
             self.message_received(peer, message, len(signature))
-        elif len(self._found) < MAX_FOUND:
-            self._found[certificate.height] = message
+        elif ahead <= FOUND_AHEAD:
+            self._found.setdefault(certificate.height, {})[peer] = message
 
     def peer_connected(self, peer: OperatorIndex) -> None:
         self._put(inputs.PeerConnected(peer=peer))

@@ -95,7 +95,8 @@ class Store(Protocol):
     async def append(self, records: Sequence[Record]) -> None: ...
     async def note_evidence(self, evidence: Evidence) -> None: ...
     async def set_halt(self, halt: Halt) -> None: ...
-    async def set_rejoin(self, rejoin: Rejoin | None) -> None: ...
+    async def set_rejoin(self, rejoin: Rejoin) -> None: ...
+    async def finish_rejoin(self, sign_above: Slot) -> None: ...
     def promises(self) -> tuple[qbft_records.Record, ...]: ...
     def own_partials(self) -> tuple[sealing_records.PartialRecord, ...]: ...
     def decided_height(self) -> Height: ...
@@ -111,6 +112,7 @@ class Store(Protocol):
     def group_signature(self, height: Height) -> BLSSignature | None: ...
     def halt(self) -> Halt | None: ...
     def rejoin(self) -> Rejoin | None: ...
+    def sign_above(self) -> Slot: ...
     def close(self) -> None: ...
 
 
@@ -210,9 +212,18 @@ class SqliteStore:
     async def set_halt(self, halt: Halt) -> None:
         await self._durably(lambda: self._put_meta("halt", _encode(halt)))
 
-    async def set_rejoin(self, rejoin: Rejoin | None) -> None:
-        data = b"" if rejoin is None else _encode(rejoin)
-        await self._durably(lambda: self._put_meta("rejoin", data))
+    async def set_rejoin(self, rejoin: Rejoin) -> None:
+        await self._durably(lambda: self._put_meta("rejoin", _encode(rejoin)))
+
+    async def finish_rejoin(self, sign_above: Slot) -> None:
+        """Votes are given again; slots up to `sign_above` are never offered for signing."""
+        await self._durably(lambda: self._write_rejoined(sign_above))
+
+    def _write_rejoined(self, sign_above: Slot) -> None:
+        with self._writer:
+            self._writer.execute("BEGIN IMMEDIATE")
+            self._put_meta("sign_above", _encode(sign_above))
+            self._put_meta("rejoin", b"")
 
     async def _durably(self, write: "_Write") -> None:
         loop = asyncio.get_running_loop()
@@ -398,6 +409,11 @@ class SqliteStore:
     def rejoin(self) -> Rejoin | None:
         data = self._meta("rejoin")
         return msgspec.msgpack.decode(data, type=Rejoin) if data else None
+
+    def sign_above(self) -> Slot:
+        """0 when this store never rejoined."""
+        data = self._meta("sign_above")
+        return Slot(msgspec.msgpack.decode(data, type=int)) if data else Slot(0)
 
     def _meta(self, key: str) -> bytes | None:
         row = self._reader.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

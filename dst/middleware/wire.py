@@ -32,6 +32,7 @@ from dst.middleware.validator_api import ValidatorApi
 from dst.p2p.handshake import PROTOCOL_VERSION, Hello
 from dst.p2p.link import LinkContext
 from dst.p2p.transport import Transport
+from dst.qbft.justification import is_valid_certificate
 from dst.qbft.messages import Certificate
 from dst.runtime.http import make_app
 from dst.runtime.log import Logger
@@ -65,6 +66,7 @@ class Middleware:
     ) -> None:
         lock, chain, me = settings.lock, settings.lock.chain, settings.operator
         log = Logger("middleware")
+        consensus = qbft_config(settings)
         self.store, self.metrics = store, Metrics()
         self._resets: asyncio.Queue[ResetRequired] = asyncio.Queue()
         self.events = EventPusher(rollup, settings.name, Term(chain.term), self.metrics)
@@ -94,7 +96,7 @@ class Middleware:
             now=now,
         )
         self.consensus = Consensus(
-            config=qbft_config(settings),
+            config=consensus,
             chain=chain,
             store=store,
             network=self._peers,
@@ -112,6 +114,8 @@ class Middleware:
             receivers=_Receivers(self.consensus, self.sealing),
             open_block=self.consensus.open_block,
             root_of=root_of,
+            is_certified=lambda certificate: is_valid_certificate(certificate, consensus),
+            max_block_bytes=chain.max_block_bytes,
             log=log,
             metrics=self.metrics,
             now=time.monotonic,

@@ -37,7 +37,7 @@ from dst.middleware.wire_messages import WireMessage, decode_message, encode_mes
 from dst.p2p.handshake import PROTOCOL_VERSION, Hello
 from dst.p2p.link import LinkContext
 from dst.p2p.transport import Transport
-from dst.qbft.messages import Payload, signing_digest
+from dst.qbft.messages import Certificate, Commit, Payload, SignedCommit, signing_digest
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec import ssz
@@ -87,6 +87,17 @@ class Cluster:
     def sign_share(self, operator: int, root: Root) -> BLSSignature:
         message = signing_root(root, lock_proposer_domain(self.lock))
         return bls.sign(self.shares[operator], message)
+
+    def certificate(self, height: int, block: bytes | None = None) -> Certificate:
+        """By operators 1 to q, over `block` (by default `block(height)`)."""
+        root = root_of(self.block(height) if block is None else block)
+        commit = Commit(Term(0), Height(height), Round(0), root)
+        digest = signing_digest(genesis_validators_root(self.lock), commit)
+        votes = tuple(
+            SignedCommit(commit, OperatorIndex(index), self.identities[index].sign(digest))
+            for index in range(self.lock.threshold)
+        )
+        return Certificate(Term(0), Height(height), Round(0), root, votes)
 
     def block(
         self, height: int, *, slot: int | None = None, parent: Root | None = None, mark: int = 0

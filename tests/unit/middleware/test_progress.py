@@ -66,9 +66,13 @@ async def test_rejoin_waits_for_a_quorum_then_for_two_more_certified_heights(
     store, progress = opened(rejoin=True)
     for peer, height in ((1, 3), (2, 4)):
         progress.peer_claims(OperatorIndex(peer), Height(height))
+        progress.peer_proves(OperatorIndex(peer), Height(height))
         await progress.advance_rejoin()
     assert store.rejoin().vote_above is None  # type: ignore[union-attr]
     progress.peer_claims(OperatorIndex(3), Height(2))
+    await progress.advance_rejoin()
+    assert progress.unproven() == {3: 2}
+    progress.peer_proves(OperatorIndex(3), Height(2))
     await progress.advance_rejoin()
     assert store.rejoin().vote_above == 4 + OPEN_AHEAD  # type: ignore[union-attr]
     still_rejoining = []
@@ -79,12 +83,37 @@ async def test_rejoin_waits_for_a_quorum_then_for_two_more_certified_heights(
     assert still_rejoining == [True] * 5 + [False]
     assert progress.sign_above == 6
     assert store.rejoin() is None
+    _, again = opened()
+    assert again.sign_above == 6
+
+
+async def test_a_claim_without_its_certificate_moves_no_bound(opened: Open) -> None:
+    """op4 claims what nobody has decided and never shows it: two proven reports do not do."""
+    store, progress = opened(rejoin=True)
+    for peer, height in ((1, 3), (2, 4), (3, 2**53)):
+        progress.peer_claims(OperatorIndex(peer), Height(height))
+    progress.peer_proves(OperatorIndex(1), Height(3))
+    progress.peer_proves(OperatorIndex(2), Height(4))
+    await progress.advance_rejoin()
+    assert store.rejoin().vote_above is None  # type: ignore[union-attr]
+    progress.peer_proves(OperatorIndex(3), Height(2))  # it shows what it has after all
+    await progress.advance_rejoin()
+    assert store.rejoin().vote_above == 4 + OPEN_AHEAD  # type: ignore[union-attr]
+
+
+async def test_at_genesis_there_is_nothing_to_prove(opened: Open) -> None:
+    store, progress = opened(rejoin=True)
+    for peer in (1, 2, 3):
+        progress.peer_claims(OperatorIndex(peer), Height(0))
+    await progress.advance_rejoin()
+    assert store.rejoin().vote_above == OPEN_AHEAD  # type: ignore[union-attr]
 
 
 async def test_rejoin_bound_survives_a_restart(opened: Open) -> None:
     _, progress = opened(rejoin=True)
     for peer in (1, 2, 3):
         progress.peer_claims(OperatorIndex(peer), Height(7))
+        progress.peer_proves(OperatorIndex(peer), Height(7))
     await progress.advance_rejoin()
     _, again = opened()
     assert again.is_rejoining

@@ -183,7 +183,7 @@ async def test_halt_and_rejoin_survive_a_restart(store: SqliteStore, tmp_path: P
     again = reopened(store, tmp_path)
     assert again.halt() == Halt(T0, Height(7), "L1 reset")
     assert again.rejoin() == Rejoin(Height(9))
-    await again.set_rejoin(None)
+    await again.finish_rejoin(Slot(18))
     assert again.rejoin() is None
     again.close()
 
