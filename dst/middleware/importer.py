@@ -68,8 +68,12 @@ class Importer:
         self._publisher = publisher
         self._on_reset = on_reset
         self._woken = asyncio.Event()
-        self._published: set[Height] = set()
+        self._unsealed: set[Height] = set()
+        """Heights looked at whose signature was not here yet."""
         self._seals_from = Height(1)
+        """The lowest height not looked at since the node's signatures were last compared."""
+        self._old_seals = range(0)
+        """Heights below that the node may lack from before we were restarted."""
         self._newest_published: Height | None = None
         """None until the node was looked at once: what it holds from before is not known."""
         self._head: Height | None = None
@@ -132,8 +136,11 @@ class Importer:
             return  # it holds the newest signature we gave it, so it lost nothing
         if known is not None:
             log.warning("rollup_node_lost_signatures", sealed_height=status.sealed_height)
-        self._seals_from = Height(max(1, status.sealed_height - SEAL_WINDOW + 1))
-        self._published = set()
+        # Seals arrive newest first: after a restart of ours the node may lack far older ones.
+        window, lowest = status.sealed_height - SEAL_WINDOW + 1, status.lowest_unsealed_height
+        self._seals_from = Height(max(1, window, lowest or 1))
+        self._old_seals = range(max(1, window if lowest is None else lowest), self._seals_from)
+        self._unsealed = set()
         self._newest_published = Height(0)
 
     async def _send_decided(self) -> int:
@@ -154,26 +161,34 @@ class Importer:
         decision goes first: the next leader builds on it."""
         assert self._head is not None
         sent = 0
-        for number in range(self._seals_from, self._head + 1):
-            height = Height(number)
-            if height in self._published:
-                continue
+        for height in self._heights_to_seal(self._head):
             if self._head < self._chain.decided_height():
                 break
-            signature = self._chain.group_signature(height)
-            if signature is None:
-                continue
-            block = self._chain.decided(height)
-            assert block is not None, "sealed blocks are decided"
-            await self._publisher.publish_block(WireBlock(message=block.block, signature=signature))
-            self._published.add(height)
-            self._newest_published = max(height, self._newest_published or Height(0))
-            sent += 1
-        self._slide()
-        return sent
+            sent += await self._send_signature(height)
+            self._seals_from = max(self._seals_from, Height(height + 1))
+        return sent + await self._send_old_signatures()
 
-    def _slide(self) -> None:
-        """Forget what lies below an unbroken row of published signatures."""
-        while self._seals_from in self._published:
-            self._published.discard(self._seals_from)
-            self._seals_from = Height(self._seals_from + 1)
+    async def _send_old_signatures(self) -> int:
+        """Some more of those that the node may lack from before; how many were looked at."""
+        some = self._old_seals[:BATCH]
+        for number in some:
+            await self._send_signature(Height(number))
+        self._old_seals = self._old_seals[len(some) :]
+        return len(some)
+
+    def _heights_to_seal(self, head: Height) -> list[Height]:
+        new = (Height(number) for number in range(self._seals_from, head + 1))
+        return [*sorted(self._unsealed), *new]
+
+    async def _send_signature(self, height: Height) -> int:
+        """1 when there was a signature to send."""
+        signature = self._chain.group_signature(height)
+        if signature is None:
+            self._unsealed.add(height)
+            return 0
+        block = self._chain.decided(height)
+        assert block is not None, "sealed blocks are decided"
+        await self._publisher.publish_block(WireBlock(message=block.block, signature=signature))
+        self._unsealed.discard(height)
+        self._newest_published = max(height, self._newest_published or Height(0))
+        return 1

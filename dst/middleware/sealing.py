@@ -83,8 +83,12 @@ class Sealing:
 
     @property
     def unsealed(self) -> int:
-        """Decided blocks that are still owed a group signature."""
-        return len(self._state.open)
+        """Decided blocks above the newest sealed one. What lies below is covered by its parent
+        roots: a hole there, even one for ever, must not hold transactions back."""
+        state, count = self._state, 0
+        while Height(state.head - count) in state.open:
+            count += 1
+        return count
 
     # --------------------------------------------------------------- inputs, from anywhere
 

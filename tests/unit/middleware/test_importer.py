@@ -58,6 +58,9 @@ class Node:
             decided_slot=0,
             decided_root="0x",
             sealed_height=max(self.sealed, default=0),
+            lowest_unsealed_height=next(
+                height for height in range(1, self.head + 2) if height not in self.sealed
+            ),
             unsafe=0,
             safe=0,
             finalized=0,
@@ -73,7 +76,9 @@ class Node:
 
     async def publish_block(self, block: WireBlock) -> None:
         self._gate()
-        self.sealed.append(int.from_bytes(block.message[:8], "little"))
+        height = int.from_bytes(block.message[:8], "little")
+        if height not in self.sealed:
+            self.sealed.append(height)
 
 
 class Bench:
@@ -115,6 +120,25 @@ async def test_refills_a_node_that_lost_its_head() -> None:
     await bench.until(head=size, sealed=list(range(1, size + 1)))
     bench.node.head, bench.node.sealed = 0, []
     await bench.until(head=size, sealed=list(range(1, size + 1)))
+
+
+async def test_after_a_restart_old_seals_are_delivered_to_a_node_that_lacks_them() -> None:
+    """Seals arrive newest first: 300 and some more were delivered, then this middleware died."""
+    chain, node = Chain(300, {300}), Node(head=300)
+    node.sealed = [300]
+    bench = Bench(chain, node)
+    await bench.until(head=300, sealed=[300])
+    chain.sealed = set(range(1, 301))
+    again = Bench(chain, node)
+    await again.until(sealed=list(range(1, 301)))
+    assert node.sealed[1] > 300 - SEAL_WINDOW, "the newest go first"
+
+
+async def test_only_what_is_missing_is_looked_at_after_a_restart() -> None:
+    chain, node = Chain(300, set(range(1, 301))), Node(head=300)
+    node.sealed = [*range(1, 299), 300]
+    await Bench(chain, node).until(sealed=list(range(1, 301)))
+    assert node.sealed[298:] == [300, 299]
 
 
 async def test_goes_on_from_where_the_node_stands() -> None:
