@@ -86,6 +86,11 @@ class _Validation:
     future: "asyncio.Future[PayloadStatus]"
     waiting: int = 0
 
+    def can_be_joined(self, request: NewPayload) -> bool:
+        """Not one that was aborted and has not noticed yet: whoever asks again wants it executed,
+        not its SYNCING."""
+        return self.request == request and not self.future.done() and not self.flag.aborted
+
 
 @dataclass(slots=True, kw_only=True)
 class _Memory:
@@ -130,7 +135,7 @@ class EngineService:
     async def new_payload(self, request: NewPayload) -> PayloadStatus:
         """Execute and store, or say why not. Cancelling the last caller aborts the execution."""
         running = self._running
-        if running is None or running.request != request or running.future.done():
+        if running is None or not running.can_be_joined(request):
             if running is not None:
                 running.flag.abort()
             running = self._running = self._start(request)

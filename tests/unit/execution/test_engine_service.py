@@ -1,6 +1,7 @@
 """The Engine API's rules, one test a rule; scenarios as in hive's engine simulator."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -293,6 +294,22 @@ async def test_an_aborted_payload_can_be_asked_again(engine: Engine) -> None:
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     assert (await engine.new_payload(payload_of(block))).status is PayloadStatusKind.VALID
+
+
+async def test_asking_again_while_the_abort_takes_effect_executes(engine: Engine) -> None:
+    """A client lost its connection and asks on a new one: the answer is not the old abort's."""
+    payload = payload_of(engine.world.build([signed()]).block)
+    released = threading.Event()
+    engine.service._worker.submit(released.wait)
+    first = asyncio.ensure_future(engine.new_payload(payload))  # noqa: TID251
+    await until_running(engine)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert is_aborted(engine)
+    again = asyncio.ensure_future(engine.new_payload(payload))  # noqa: TID251
+    await until_running(engine)
+    released.set()
+    assert (await again).status is PayloadStatusKind.VALID
 
 
 async def test_slow_transaction_is_left_out_and_evicted(tmp_path: Path) -> None:
