@@ -3,21 +3,26 @@
 Executions come in two kinds. *Fresh* ones (a proposal being validated) end with their asker: when
 all who wait for one are gone it is cancelled, which closes its connection and so aborts it in the
 engine; a decided block or a build also aborts a fresh one of another block. Those *to the end* are
-never aborted by this side. Two askers for one block share one call.
+never aborted by this side. Two askers for one block share one call, and every call is asked again
+until it is answered: a link that swallowed it must not hold the chain after it is healed.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from dst.apis.engine import (
+    BlockRef,
     BuiltPayload,
     EngineClient,
     ForkchoiceState,
+    ForkchoiceUpdated,
     PayloadAttributes,
     PayloadStatus,
     PayloadStatusKind,
 )
+from dst.rollup.asking import ask_until_answered
 from dst.rollup.chain import Chain
 from dst.rollup.wrapping import encode_requests
 from dst.runtime.log import Logger
@@ -27,12 +32,11 @@ from dst.spec.beacon import BeaconBlock
 from dst.spec.errors import BadConfig, InvalidInput, Unavailable
 from dst.spec.primitives import Hash32
 
-EXECUTE_TIMEOUT_S: Final = 20.0
-"""One call for a block executed to the end; 10 Mgas of CALLs take py-evm 12 s on a busy core. The
-caller repeats after a time-out: a link that swallowed the call must not hold the chain for
-longer."""
+EXECUTE_TIMEOUT_S: Final = 60.0
+"""One block executed to the end, however often it is asked for; 10 Mgas of CALLs take py-evm 12 s
+on a busy core. At its end the engine is let go, which aborts; the caller begins anew."""
 CALL_TIMEOUT_S: Final = 5.0
-"""Forkchoice and payload calls, which execute nothing beyond the builder's 100 ms."""
+"""The other calls, which execute nothing beyond the builder's 100 ms; with what is asked again."""
 KEEP_ANNOUNCED_S: Final = 0.5
 """How often a missed announcement, or a moved safe head, is noticed."""
 REFILL_FORKCHOICE_EVERY: Final = 64
@@ -108,7 +112,7 @@ class Execution:
         """
         async with self._calls:
             heads = self._heads()
-            answer = await self._client.forkchoice_updated_v3(heads, timeout=CALL_TIMEOUT_S)
+            answer = await self._point(heads)
             self._announced = heads
         if _is_missing_parent(answer.payload_status):
             self._valid.clear()
@@ -119,13 +123,9 @@ class Execution:
         self._abort_fresh()
         for attempt in range(2):
             async with self._calls:
-                answer = await self._client.forkchoice_updated_v3(
-                    self._heads(), attributes, timeout=CALL_TIMEOUT_S
-                )
+                answer = await self._point(self._heads(), attributes)
                 if answer.payload_id is not None:
-                    return await self._client.get_payload_v4(
-                        answer.payload_id, timeout=CALL_TIMEOUT_S
-                    )
+                    return await self._built(answer.payload_id)
             if attempt == 0 and _is_missing_parent(answer.payload_status):
                 await self._refill()
         raise Unavailable(
@@ -172,16 +172,10 @@ class Execution:
             self._running.task.cancel()
 
     async def _new_payload(self, block: BeaconBlock) -> PayloadStatus:
-        payload = block.body.execution_payload
         async with self._calls:
-            status = await self._client.new_payload_v4(
-                payload,
-                parent_beacon_block_root=block.body.eth1_data.block_hash,
-                execution_requests=encode_requests(block.body.execution_requests),
-                timeout=EXECUTE_TIMEOUT_S,
-            )
+            status = await self._send(block)
         if status.status is PayloadStatusKind.VALID:
-            self._note_valid(payload.block_hash)
+            self._note_valid(block.body.execution_payload.block_hash)
         return status
 
     def _note_valid(self, block_hash: Hash32) -> None:
@@ -210,14 +204,14 @@ class Execution:
                 self._metrics.inc("engine_refilled_blocks_total", head - start)
             for height in range(start + 1, head + 1):
                 await self._replay(height)
-            await self._client.forkchoice_updated_v3(self._heads(), timeout=CALL_TIMEOUT_S)
+            await self._point(self._heads())
 
     async def _common_height(self) -> int:
         """Highest block that engine and store share. Raises: BadConfig when not even genesis is."""
-        latest = await self._client.block("latest")
+        latest = await self._block("latest")
         height = min(self._chain.head.height, 0 if latest is None else latest.number)
         while height >= 0:
-            theirs = await self._client.block(height)
+            theirs = await self._block(height)
             if theirs is not None and theirs.hash == self._chain.execution_hash_at(height):
                 return height
             height -= 1
@@ -230,12 +224,7 @@ class Execution:
         stored = self._chain.store.by_height(height)
         assert stored is not None, f"height {height} is at most the head"
         block = ssz.decode(BeaconBlock, stored.block)
-        status = await self._client.new_payload_v4(
-            block.body.execution_payload,
-            parent_beacon_block_root=block.body.eth1_data.block_hash,
-            execution_requests=encode_requests(block.body.execution_requests),
-            timeout=EXECUTE_TIMEOUT_S,
-        )
+        status = await self._send(block)
         if status.status is not PayloadStatusKind.VALID:
             raise Unavailable(
                 f"execution layer answers {status.status.value} to decided block {height}: "
@@ -248,7 +237,42 @@ class Execution:
                 safe_block_hash=genesis,
                 finalized_block_hash=genesis,
             )
-            await self._client.forkchoice_updated_v3(state, timeout=CALL_TIMEOUT_S)
+            await self._point(state)
+
+    # --- single calls, asked again until answered; all of them may be repeated ---
+
+    async def _send(self, block: BeaconBlock) -> PayloadStatus:
+        payload = block.body.execution_payload
+        requests = encode_requests(block.body.execution_requests)
+
+        def ask() -> Coroutine[Any, Any, PayloadStatus]:
+            return self._client.new_payload_v4(
+                payload,
+                parent_beacon_block_root=block.body.eth1_data.block_hash,
+                execution_requests=requests,
+                timeout=EXECUTE_TIMEOUT_S,
+            )
+
+        return await ask_until_answered(ask, limit=EXECUTE_TIMEOUT_S)
+
+    async def _point(
+        self, heads: ForkchoiceState, attributes: PayloadAttributes | None = None
+    ) -> ForkchoiceUpdated:
+        return await ask_until_answered(
+            lambda: self._client.forkchoice_updated_v3(heads, attributes, timeout=CALL_TIMEOUT_S),
+            limit=CALL_TIMEOUT_S,
+        )
+
+    async def _built(self, payload_id: bytes) -> BuiltPayload:
+        return await ask_until_answered(
+            lambda: self._client.get_payload_v4(payload_id, timeout=CALL_TIMEOUT_S),
+            limit=CALL_TIMEOUT_S,
+        )
+
+    async def _block(self, number_or_tag: int | str) -> BlockRef | None:
+        return await ask_until_answered(
+            lambda: self._client.block(number_or_tag, timeout=CALL_TIMEOUT_S), limit=CALL_TIMEOUT_S
+        )
 
 
 def _is_missing_parent(status: PayloadStatus) -> bool:

@@ -285,6 +285,9 @@ class EngineStub:
     build: dict[str, Any] | None = None
     transactions: tuple[bytes, ...] = ()
     is_down: bool = False
+    is_silent: bool = False
+    """A link that swallows: what is asked meanwhile is never answered, also not later."""
+    swallowed: int = 0
 
     def __post_init__(self) -> None:
         self.forget()
@@ -299,6 +302,9 @@ class EngineStub:
         body = msgspec.json.decode(await request.read())
         if self.is_down:
             return web.Response(status=500)
+        if self.is_silent:
+            self.swallowed += 1
+            await asyncio.Event().wait()
         self.calls.append(body["method"])
         answer = await getattr(self, body["method"])(*body["params"])
         return web.Response(

@@ -2,10 +2,11 @@
 much as success."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from dst.apis.beacon import ProduceRequest, WireBlock
 from dst.apis.dst_v1 import EventKind, OutOfOrder, ValidateResult, Verdict
 from dst.l1.source import L1Source
+from dst.rollup import asking
 from dst.rollup.chain import Chain
 from dst.rollup.events import BeaconBus, EventRing
 from dst.rollup.execution import Execution
@@ -47,6 +49,7 @@ from tests.unit.rollup.rollup_bench import (
 )
 
 IDENTITY = b"bench chain"
+T = TypeVar("T")
 
 
 @dataclass
@@ -374,6 +377,48 @@ async def test_an_engine_outage_is_a_retry_not_a_loss(tmp_path: Path) -> None:
             await at.operator.decided(certify(at.lock, block))
         at.engine.is_down = False
         assert await at.operator.decided(certify(at.lock, block)) == 1
+
+
+async def test_a_healed_engine_link_is_used_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it swallowed stays swallowed; nobody waits for that."""
+    monkeypatch.setattr(asking, "ASK_AGAIN_S", 0.02)
+    async with bench(tmp_path) as at:
+        block = make_block(at.lock, at.chain.head.block)
+
+        async def heals(call: Coroutine[Any, Any, T]) -> T:
+            at.engine.is_silent, at.engine.swallowed = True, 0
+            task = asyncio.get_running_loop().create_task(call)
+            await until_true(lambda: at.engine.swallowed >= 4)
+            at.engine.is_silent = False
+            async with asyncio.timeout(3):
+                return await task
+
+        assert (await heals(validate(at, block))).status is Verdict.VALID
+        assert await heals(at.operator.decided(certify(at.lock, block))) == 1
+        assert at.engine.head == block.body.execution_payload.block_hash
+        at.at_slot(2)
+        assert await heals(at.operator.produce(ProduceRequest(slot=Slot(2)))) is not None
+        at.engine.forget()
+        following = make_block(at.lock, block)
+        assert await heals(at.operator.decided(certify(at.lock, following))) == 2
+
+
+async def test_a_decided_block_asked_for_again_does_not_abort_itself(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        block = make_block(at.lock, at.chain.head.block)
+        block_hash = block.body.execution_payload.block_hash
+        at.engine.slow[block_hash] = asyncio.Event()
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.03):
+                    await at.operator.decided(certify(at.lock, block))
+            result = await validate(at, block, justified=True, deadline_ms=30)
+            assert result.status is Verdict.HOLD
+        at.engine.slow[block_hash].set()
+        assert await at.operator.decided(certify(at.lock, block)) == 1
+        assert (at.engine.started, at.engine.aborted) == ([block_hash], [])
 
 
 async def test_an_l1_reorg_below_the_origin_halts_and_names_the_first_height(
