@@ -5,8 +5,8 @@ waited for. The importer reads where the node stands, it never assumes.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
 
 from dst.apis.beacon import WireBlock
 from dst.apis.dst_v1 import DecidedBlock, OutOfOrder, Status
@@ -23,10 +23,15 @@ section 4)."""
 BATCH: Final = 32
 """Decided blocks sent before signatures get a turn: a long refill must not hold the sealed head
 back."""
+TRY_S: Final = 2.0
+"""For one call. A link may swallow it, and then nothing but asking again finds out that the link
+has healed; a block that takes longer to execute goes on executing meanwhile and is joined."""
 REFUSED_DELAY_S: Final = 2.0
 """Pause after the rollup node called a decided block wrong; a person has to look."""
 
 log = Logger("importer")
+
+T = TypeVar("T")
 
 
 class Chain(Protocol):
@@ -127,7 +132,7 @@ class Importer:
                 return
 
     async def _look(self) -> None:
-        status = await self._rollup.status()
+        status = await _within_a_try(self._rollup.status())
         if status.reset_height is not None:
             raise ResetRequired(status.reset_height, "reported by the rollup node")
         self._head = Height(status.decided_height)
@@ -150,7 +155,7 @@ class Importer:
             block = self._chain.decided(Height(self._head + 1))
             assert block is not None, "the store holds every height up to its head"
             try:
-                self._head = await self._rollup.decided(block)
+                self._head = await _within_a_try(self._rollup.decided(block))
             except OutOfOrder as error:
                 self._head = error.head_height
             sent += 1
@@ -188,7 +193,17 @@ class Importer:
             return 0
         block = self._chain.decided(height)
         assert block is not None, "sealed blocks are decided"
-        await self._publisher.publish_block(WireBlock(message=block.block, signature=signature))
+        sealed = WireBlock(message=block.block, signature=signature)
+        await _within_a_try(self._publisher.publish_block(sealed))
         self._unsealed.discard(height)
         self._newest_published = max(height, self._newest_published or Height(0))
         return 1
+
+
+async def _within_a_try(call: Awaitable[T]) -> T:
+    """Raises: Unavailable when there is no answer within TRY_S, besides what `call` raises."""
+    try:
+        async with asyncio.timeout(TRY_S):
+            return await call
+    except TimeoutError:
+        raise Unavailable(f"no answer within {TRY_S} s") from None

@@ -6,6 +6,7 @@ import pytest
 
 from dst.apis.beacon import WireBlock
 from dst.apis.dst_v1 import DecidedBlock, OutOfOrder, Status
+from dst.middleware import importer
 from dst.middleware.importer import SEAL_WINDOW, Importer
 from dst.qbft.messages import Certificate
 from dst.spec.errors import ResetRequired, Unavailable
@@ -177,3 +178,21 @@ async def test_a_node_ahead_of_us_is_left_alone(ahead: int) -> None:
     bench = Bench(Chain(3, set()), Node(head=3 + ahead))
     await bench.until(head=3 + ahead)
     assert bench.node.head == 3 + ahead
+
+
+async def test_a_swallowed_call_is_repeated_soon_after_the_link_healed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importer, "TRY_S", 0.05)
+    bench = Bench(Chain(2, {2}), Node())
+    answer, swallowed = bench.node.decided, [1]
+
+    async def swallowing(decided: DecidedBlock) -> Height:
+        if swallowed:
+            swallowed.pop()
+            await asyncio.Event().wait()
+        return await answer(decided)
+
+    bench.node.decided = swallowing  # type: ignore[method-assign]
+    await bench.until(head=2, sealed=[2])
+    assert importer.TRY_S < 2 * importer.CHECK_EVERY_S
