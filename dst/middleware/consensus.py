@@ -165,6 +165,8 @@ class Consensus:
         transition = dst.qbft.step(before, event, self._config)
         self._state = transition.state
         self._drop_outdated_jobs()
+        if any(isinstance(each, fx.Decided) for each in transition.effects):
+            await self._judge_new_store(event, before)
         for effect in transition.effects:
             await self._perform(effect, event, before)
 
@@ -175,16 +177,41 @@ class Consensus:
             return False
         return self._started or isinstance(event, inputs.CertificateReceived)
 
+    async def _judge_new_store(self, event: inputs.Input, before: dst.qbft.State) -> None:
+        """Decided: by our own votes, or without them on a store that should hold them?"""
+        took_part = before.lock is not None
+        if took_part or isinstance(event, inputs.CertificateReceived):
+            await self._progress.decided_on_new_store(took_part=took_part)
+        if self._started and self._progress.is_rejoining:
+            self._pause()
+
+    def _pause(self) -> None:
+        """Import only, until a start is allowed again."""
+        self._started = False
+        for handle in self._timers.values():
+            handle.cancel()
+        for _, _, task in self._jobs.values():
+            task.cancel()
+        self._timers.clear()
+        self._jobs.clear()
+        if self._due is not None:
+            self._due.cancel()
+        self._spawn(self._start_when_allowed())
+
     async def _perform(
         self, effect: fx.Effect, event: inputs.Input, before: dst.qbft.State
     ) -> None:
         match effect:
             case fx.Persist(record=record):
                 await self._store.append((record,))
+            case fx.Broadcast() | fx.Send() if not self._progress.takes_part:
+                pass  # halted while its record was written, or found to have forgotten votes
             case fx.Broadcast(message=message):
                 self._network.broadcast(message)
             case fx.Send(to=to, message=message):
                 self._network.send(to, message)
+            case fx.SetTimer() | fx.RequestBlock() | fx.ValidateBlock() if not self._started:
+                pass
             case fx.SetTimer():
                 self._set_timer(effect)
             case fx.RequestBlock():
@@ -305,14 +332,15 @@ class Consensus:
             self._begin(name, effect.height, None, self._validate(effect))
 
     async def _validate(self, effect: fx.ValidateBlock) -> None:
-        deadline = None if effect.justified else self._deadline_of(effect.height, effect.round)
+        def round_ends() -> float:
+            return self._deadline_of(effect.height, effect.round)
 
         async def work() -> None:
             valid = await self._proposals.validate(
                 effect.block,
                 round_=effect.round,
                 justified=effect.justified,
-                deadline_s=deadline,
+                deadline_s=None if effect.justified else round_ends,
             )
             asked = self._judged.pop(effect.root, effect)
             self._inbox.put(

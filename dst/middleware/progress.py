@@ -29,6 +29,7 @@ class Progress:
         """Claims whose certificate the peer has shown; those of genesis need none."""
         self._changed = asyncio.Event()
         self._rejoin: Rejoin | None = store.rejoin()
+        self._is_new = store.is_new()
         halt = store.halt()
         self._halt = halt if halt is not None and halt.term >= term else None
         head = store.head_entry()
@@ -72,6 +73,10 @@ class Progress:
     @property
     def is_rejoining(self) -> bool:
         return self._rejoin is not None
+
+    @property
+    def takes_part(self) -> bool:
+        return not (self.is_halted or self.is_rejoining)
 
     @property
     def is_behind(self) -> bool:
@@ -132,6 +137,23 @@ class Progress:
         self.on_reset(halt)
 
     # ---------------------------------------------------------------------- rejoin
+
+    async def decided_on_new_store(self, *, took_part: bool) -> None:
+        """A store that `--new` created has its first decisions. One that this operator did not
+        help to make means that the cluster is older than the store: votes may be missing."""
+        if not self._is_new:
+            return
+        self._is_new = False
+        if took_part:
+            await self._store.set_proven()
+            return
+        self._rejoin = Rejoin(vote_above=None)
+        await self._store.set_rejoin(self._rejoin)
+        self._log.warning(
+            "store_younger_than_cluster",
+            do="nothing now: it rejoins first. After a lost disk start with --rejoin, not --new",
+        )
+        self._announce()
 
     async def advance_rejoin(self) -> None:
         """Fix the bound once a quorum of peers reported; finish once it is certified here.

@@ -22,6 +22,9 @@ from dst.spec.rules import slot_at
 HOLD_RETRY_S: Final = 0.02
 """A held proposal usually waits for this operator's own import of the parent: milliseconds."""
 HOLD_RETRY_CAP_S: Final = 0.1
+JUSTIFIED_TRY_S: Final = 2.0
+"""For one question about a justified proposal, which has no deadline: a link that swallowed it must
+not silence this voter for long after it healed. The rollup node goes on executing meanwhile."""
 PARENT_ROOT: Final = slice(16, 48)
 """Of an encoded BeaconBlock, after slot and proposer_index."""
 MAX_UNSEALED: Final = 32
@@ -89,28 +92,36 @@ class Proposals:
             await asyncio.sleep(backoff.next_delay())
 
     async def validate(
-        self, block: bytes, *, round_: Round, justified: bool, deadline_s: float | None
+        self,
+        block: bytes,
+        *,
+        round_: Round,
+        justified: bool,
+        deadline_s: Callable[[], float] | None,
     ) -> bool:
         """The rollup node's verdict; held proposals are asked about again.
 
-        deadline_s: loop time at which the round's timer fires; None: executed to the end.
+        deadline_s: loop time at which the round ends as far as known now (while its timer does not
+            run it moves on, so that a slow clock holds a proposal instead of dropping it); None:
+            executed to the end.
         Raises: ResetRequired. Returns False also when the deadline passes while held.
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
         backoff = Backoff(first_s=HOLD_RETRY_S, cap_s=HOLD_RETRY_CAP_S)
         while True:
-            left_ms = None if deadline_s is None else int((deadline_s - loop.time()) * 1000)
+            left_ms = None if deadline_s is None else int((deadline_s() - loop.time()) * 1000)
             if left_ms is not None and left_ms <= 0:
                 return False
             try:
-                result = await self._validator.validate(
-                    block, round_=round_, justified=justified, deadline_ms=left_ms
-                )
+                async with asyncio.timeout(JUSTIFIED_TRY_S if left_ms is None else None):
+                    result = await self._validator.validate(
+                        block, round_=round_, justified=justified, deadline_ms=left_ms
+                    )
             except InvalidInput as error:
                 result = ValidateResult(Verdict.INVALID, str(error))
-            except Unavailable as error:
-                result = ValidateResult(Verdict.HOLD, str(error))
+            except (Unavailable, TimeoutError) as error:
+                result = ValidateResult(Verdict.HOLD, str(error) or "no answer")
             match result.status:
                 case Verdict.VALID:
                     self._metrics.observe("validate", loop.time() - started)

@@ -180,6 +180,8 @@ class Sealing:
         match effect:
             case fx.Persist(record=record):
                 await self._store.append((record,))
+            case fx.Broadcast() | fx.Send() if self._progress.is_halted:
+                pass  # halted while its record was written
             case fx.Broadcast(message=message):
                 self._network.broadcast(message)
             case fx.Send(to=to, message=message):

@@ -97,6 +97,7 @@ class Store(Protocol):
     async def set_halt(self, halt: Halt) -> None: ...
     async def set_rejoin(self, rejoin: Rejoin) -> None: ...
     async def finish_rejoin(self, sign_above: Slot) -> None: ...
+    async def set_proven(self) -> None: ...
     def promises(self) -> tuple[qbft_records.Record, ...]: ...
     def own_partials(self) -> tuple[sealing_records.PartialRecord, ...]: ...
     def decided_height(self) -> Height: ...
@@ -113,6 +114,7 @@ class Store(Protocol):
     def halt(self) -> Halt | None: ...
     def rejoin(self) -> Rejoin | None: ...
     def sign_above(self) -> Slot: ...
+    def is_new(self) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -138,7 +140,7 @@ def open_store(data_dir: Path, lock_hash: bytes, *, new: bool, rejoin: bool) -> 
     try:
         if exists:
             store.check(lock_hash)
-        store.begin(lock_hash, rejoin=rejoin)
+        store.begin(lock_hash, new=not exists and not rejoin, rejoin=rejoin)
     except BaseException:
         store.close()
         raise
@@ -180,13 +182,15 @@ class SqliteStore:
                 f" {(self._meta('lock_hash') or b'').hex()}, not to {lock_hash.hex()}"
             )
 
-    def begin(self, lock_hash: bytes, *, rejoin: bool) -> None:
+    def begin(self, lock_hash: bytes, *, new: bool, rejoin: bool) -> None:
         """Mark the store as this cluster's. One transaction: a crash must not leave a store that
         is rejoining without saying so."""
         with self._writer:
             self._writer.execute("BEGIN IMMEDIATE")
             if rejoin:
                 self._put_meta("rejoin", _encode(Rejoin(vote_above=None)))
+            if new:
+                self._put_meta("new", b"\x01")
             self._put_meta("schema", bytes([SCHEMA_VERSION]))
             self._put_meta("lock_hash", lock_hash)
 
@@ -215,6 +219,10 @@ class SqliteStore:
     async def set_rejoin(self, rejoin: Rejoin) -> None:
         await self._durably(lambda: self._put_meta("rejoin", _encode(rejoin)))
 
+    async def set_proven(self) -> None:
+        """This store took part in a decision: `--new` was no mistake."""
+        await self._durably(lambda: self._put_meta("new", b""))
+
     async def finish_rejoin(self, sign_above: Slot) -> None:
         """Votes are given again; slots up to `sign_above` are never offered for signing."""
         await self._durably(lambda: self._write_rejoined(sign_above))
@@ -224,6 +232,7 @@ class SqliteStore:
             self._writer.execute("BEGIN IMMEDIATE")
             self._put_meta("sign_above", _encode(sign_above))
             self._put_meta("rejoin", b"")
+            self._put_meta("new", b"")
 
     async def _durably(self, write: "_Write") -> None:
         loop = asyncio.get_running_loop()
@@ -409,6 +418,10 @@ class SqliteStore:
     def rejoin(self) -> Rejoin | None:
         data = self._meta("rejoin")
         return msgspec.msgpack.decode(data, type=Rejoin) if data else None
+
+    def is_new(self) -> bool:
+        """Created by `--new`, and nothing has shown yet that this was right."""
+        return bool(self._meta("new"))
 
     def sign_above(self) -> Slot:
         """0 when this store never rejoined."""

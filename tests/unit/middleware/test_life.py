@@ -39,6 +39,21 @@ async def test_lost_store_rejoins_by_certificates_and_votes_only_above(
             assert all(height > at_loss + 1 for height in partials)
 
 
+async def test_new_store_after_a_lost_disk_rejoins_by_itself(network: Any, eventually: Any) -> None:
+    """Somebody starts with --new what should be started with --rejoin."""
+    async with AsyncExitStack() as stack:
+        others = [await stack.enter_async_context(network.operator(index)) for index in (0, 1, 2)]
+        await eventually(lambda: others[0].store.decided_height() >= 3)
+        at_loss = max(each.store.decided_height() for each in others)
+        async with network.operator(3) as victim:
+            await eventually(lambda: victim.store.decided_height() > 0)
+            assert victim.middleware.progress.is_rejoining
+            await eventually(lambda: not victim.middleware.progress.is_rejoining)
+            assert victim.store.decided_height() >= at_loss + 2
+            here = victim.store.decided_height()
+            await eventually(lambda: victim.sealed_height() > here + 4)
+
+
 async def test_rejoining_node_says_nothing_before_a_quorum_of_peers_reported(
     network: Any, running: Any, puppet: Any
 ) -> None:

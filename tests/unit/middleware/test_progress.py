@@ -155,3 +155,22 @@ def test_inbox_is_bounded_in_bytes(sizes: list[int]) -> None:
     inbox: Inbox[int] = Inbox("test", Metrics())
     taken = [size for size in sizes if inbox.put_from(OperatorIndex(0), size, size)]
     assert sum(taken) <= MAX_BYTES_PER_PEER
+
+
+async def test_a_new_store_that_helped_to_decide_is_no_mistake(opened: Open) -> None:
+    _, progress = opened()
+    await progress.decided_on_new_store(took_part=True)
+    await progress.decided_on_new_store(took_part=False)
+    assert progress.takes_part
+    store, again = opened()
+    assert not store.is_new()
+    assert again.takes_part
+
+
+async def test_a_new_store_in_an_old_cluster_rejoins(opened: Open) -> None:
+    store, progress = opened()
+    assert store.is_new()
+    await progress.decided_on_new_store(took_part=False)
+    assert progress.is_rejoining
+    _, again = opened()
+    assert again.is_rejoining
