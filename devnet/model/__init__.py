@@ -1,1 +1,1 @@
-"""Frozen values without behaviour: `topology` (who dials whom, ports) and `descriptor` (network.json)."""
+"""Frozen values without behaviour: topology, descriptor, scenario, fault, history, verdict."""
