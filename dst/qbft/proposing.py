@@ -112,6 +112,10 @@ def propose(draft: Draft, proposing: Proposing, root: Root, block: bytes) -> Non
     accept(draft, message)
 
 
+class WrongBody(Refusal):
+    """The block is not the signed one: counted against the link that brought it."""
+
+
 def check_proposal(message: ProposalMessage, peer: OperatorIndex, config: Config) -> None:
     """The one set of checks for everybody's proposals, our own included.
 
@@ -131,7 +135,7 @@ def check_proposal(message: ProposalMessage, peer: OperatorIndex, config: Config
     if not justification.is_justified_proposal(message, config):
         raise Refusal(Reason.UNJUSTIFIED_PROPOSAL, f"proposal of {where}", blamed)
     if not hashes_to(message.block, payload.root, config):
-        raise Refusal(Reason.ROOT_MISMATCH, f"block of {where} is not the proposed one", blamed)
+        raise WrongBody(Reason.ROOT_MISMATCH, f"block of {where} is not the proposed one", blamed)
 
 
 def hashes_to(block: bytes, root: Root, config: Config) -> bool:

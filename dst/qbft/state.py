@@ -106,6 +106,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     early: messages of the next height by link peer (bounded).
     heard: (link peer, kind) of votes already heard of the decided round below: a repetition marks a
         laggard.
+    wrong_bodies: per link peer, proposals whose body was not the signed block (bounded).
     undelivered: decisions found in the log at restore, announced again by Start.
     """
 
@@ -124,6 +125,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     pending: Certificate | None = None
     early: Mapping[OperatorIndex, tuple[Message, ...]] = {}
     heard: frozenset[tuple[OperatorIndex, str]] = frozenset()
+    wrong_bodies: Mapping[OperatorIndex, int] = {}
     undelivered: tuple[DecisionRecord, ...] = ()
 
 

@@ -2,6 +2,8 @@
 
 from typing import assert_never
 
+import msgspec
+
 from dst.qbft import upon
 from dst.qbft.draft import Draft, Refusal
 from dst.qbft.inputs import (
@@ -17,6 +19,7 @@ from dst.qbft.inputs import (
     RoundExpired,
     Start,
 )
+from dst.qbft.proposing import WrongBody
 from dst.qbft.state import Config, State, Transition
 from dst.spec.primitives import OperatorIndex
 
@@ -31,14 +34,22 @@ def step(state: State, event: Input, config: Config) -> Transition:
 
 
 def _handle(draft: Draft, event: Input) -> None:
-    """Apply one rule; a refused input leaves no trace but its reason."""
+    """Apply one rule; a refused input leaves no trace but its reason (and a wrong body a count)."""
     state, done = draft.state, len(draft.effects)
     try:
         _apply(draft, event)
     except Refusal as refusal:
-        draft.state = state
+        draft.state = _blaming(state, event, refusal)
         del draft.effects[done:]
         draft.emit(refusal.effect(_link_peer(event)))
+
+
+def _blaming(state: State, event: Input, refusal: Refusal) -> State:
+    peer = _link_peer(event)
+    if peer is None or not isinstance(refusal, WrongBody):
+        return state
+    count = state.wrong_bodies.get(peer, 0) + 1
+    return msgspec.structs.replace(state, wrong_bodies={**state.wrong_bodies, peer: count})
 
 
 def _link_peer(event: Input) -> OperatorIndex | None:

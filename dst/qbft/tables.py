@@ -30,6 +30,12 @@ MAX_EARLY: Final = 8
 """Messages of the next height kept for one link peer, one proposal among them: enough for what a
 peer says in its first round before this node has decided."""
 
+MAX_WRONG_BODIES: Final = 2
+"""Bodies of one height that did not hash to the proposed root, per link peer, before that peer's
+proposals of the height are refused unhashed. The signature covers the root alone, so whoever holds
+one could attach another body to it each time; a second chance costs little and forgives a fault
+on the way."""
+
 V = TypeVar("V")
 
 

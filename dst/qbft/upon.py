@@ -227,6 +227,9 @@ def upon_proposal(draft: Draft, peer: OperatorIndex, message: ProposalMessage) -
     if accepted is not None and accepted.signed.sender == message.signed.sender:
         detail = f"another proposal for height {payload.height} round {payload.round}"
         raise Refusal(Reason.SECOND_PROPOSAL, detail, message.signed.sender)
+    if state.wrong_bodies.get(peer, 0) >= tables.MAX_WRONG_BODIES:
+        detail = f"operator {peer} brought {tables.MAX_WRONG_BODIES} wrong bodies at this height"
+        raise Refusal(Reason.ROOT_MISMATCH, detail)
     proposing.check_proposal(message, peer, draft.config)
     if payload.round > state.round:
         rounds.enter_round(draft, payload.round)

@@ -49,7 +49,7 @@ from dst.qbft.records import (
     ProposalRecord,
     RoundChangeRecord,
 )
-from dst.spec.primitives import Height, OperatorIndex, Round, leader_of
+from dst.spec.primitives import Height, OperatorIndex, Root, Round, leader_of
 from tests.unit.qbft.playbook import (
     OTHER_CHAIN,
     ROOT_A,
@@ -60,6 +60,7 @@ from tests.unit.qbft.playbook import (
     Playbook,
     make_config,
     root_of,
+    with_config,
 )
 
 MAKE = Maker(height=1)
@@ -974,3 +975,28 @@ def test_oldest_blocks_give_way_but_never_the_locked_one() -> None:
     assert ROOT_A in node.state.blocks
     assert root_of(b"block 10") in node.state.blocks
     assert len(node.state.blocks) == tables.MAX_BLOCKS + 1
+
+
+def test_wrong_bodies_for_one_signature_are_hashed_a_few_times_only() -> None:
+    """The leader signs the root alone: each body it attaches must not cost a hash for ever."""
+    hashed: list[bytes] = []
+
+    def counting(block: bytes) -> Root:
+        hashed.append(block)
+        return root_of(block)
+
+    node = Playbook(0, config=with_config(make_config(0), root_of=counting))
+    node.due()
+    signed = MAKE.proposal()
+    for number in range(20):
+        node.hear(replace_block(signed, b"body %d" % number))
+        assert node.refused().reason is Reason.ROOT_MISMATCH
+    assert len(set(hashed)) == tables.MAX_WRONG_BODIES
+    node.hear(signed)  # that link is not believed any more at this height ...
+    assert node.refused().reason is Reason.ROOT_MISMATCH
+    node.hear(signed, peer=2)  # ... but others may forward the genuine one
+    assert node.only(ValidateBlock).root == ROOT_A
+
+
+def replace_block(message: ProposalMessage, block: bytes) -> ProposalMessage:
+    return ProposalMessage(signed=message.signed, block=block)
