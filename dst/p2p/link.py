@@ -267,9 +267,11 @@ class OutboundLink:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while (entry := self._queue.pop()) is not None:
+            while self._queue:
+                # What waits here stays in the queue, so that nothing sent meanwhile overtakes it.
                 await writer.drain()
-                self._write(writer, entry.body)
+                if (entry := self._queue.pop()) is not None:
+                    self._write(writer, entry.body)
             self._report_drops()
 
     def _write(self, writer: asyncio.StreamWriter, body: bytes) -> None:

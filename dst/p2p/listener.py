@@ -27,6 +27,7 @@ from dst.p2p.link import (
     PING_INTERVAL_S,
     READ_BYTES,
     SILENCE_S,
+    WRITE_BUFFER_BYTES,
     HandshakeRefused,
     LinkContext,
     LinkLost,
@@ -164,6 +165,8 @@ class Listener:
             case Data(body=body):
                 self._context.events.received(peer, bytes(body))
             case Ping(number=number):
+                if writer.transport.get_write_buffer_size() > WRITE_BUFFER_BYTES:
+                    raise LinkLost("pings without reading the answers")
                 writer.write(encode_frame(encode_link_frame(Pong(number))))
             case HelloRefused():
                 raise HandshakeRefused(clip_refusal(frame).for_log())

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -13,8 +14,10 @@ import pytest
 
 from dst.p2p import link
 from dst.p2p.framing import MAX_FRAME_BYTES, FrameError, FrameReader, encode_frame
-from dst.p2p.handshake import Data, Hello, HelloRefused, decode_link_frame, encode_link_frame
+from dst.p2p.handshake import Data, Hello, HelloRefused, Ping, decode_link_frame, encode_link_frame
+from dst.p2p.listener import Listener
 from dst.p2p.tls import TlsIdentity, load_identity
+from dst.runtime.metrics import Metrics
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import Height, OperatorIndex
 
@@ -296,3 +299,56 @@ def test_foreign_certificate_is_named(keys: Any, tmp_path: Path) -> None:
             own_pin=keys.pins["op1"],
             peers=[],
         )
+
+
+def test_pings_without_reading_the_answers_end_the_link() -> None:
+    """Pongs that nobody reads must not pile up here."""
+
+    class Stuffed:
+        transport: Any = None
+        unread = 0
+
+        def get_write_buffer_size(self) -> int:
+            return self.unread
+
+        def write(self, data: bytes) -> None:
+            self.unread += len(data)
+
+    writer: Any = Stuffed()
+    writer.transport = writer
+    context: Any = SimpleNamespace(log=None)
+    listener = Listener(context, host="", port=0)
+
+    def flood() -> None:
+        for _ in range(link.WRITE_BUFFER_BYTES):
+            listener._on_frame(OperatorIndex(1), Ping(2**53), writer)
+
+    with pytest.raises(link.LinkLost):
+        flood()
+    assert writer.unread < link.WRITE_BUFFER_BYTES + 100
+
+
+async def test_nothing_overtakes_what_waits_for_a_slow_peer() -> None:
+    """The buffer empties while the pump is about to write the oldest entry."""
+    written: list[bytes] = []
+    drained, buffered = asyncio.Event(), [10 * link.WRITE_BUFFER_BYTES]
+    writer: Any = SimpleNamespace(
+        drain=drained.wait,
+        write=written.append,
+        transport=SimpleNamespace(get_write_buffer_size=lambda: buffered[0]),
+    )
+    context: Any = SimpleNamespace(log=None, metrics=Metrics())
+    outbound = link.OutboundLink(link.Peer(index=OperatorIndex(1), host="", port=1), context)
+    outbound._writer = writer
+    async with asyncio.timeout(8), asyncio.TaskGroup() as group:
+        pump = group.create_task(outbound._pump(writer))
+        outbound.send(b"first", None)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        buffered[0] = 0
+        outbound.send(b"second", None)
+        drained.set()
+        while len(written) < 2:
+            await asyncio.sleep(0)
+        pump.cancel()
+    assert written == [encode_frame(b"first"), encode_frame(b"second")]
