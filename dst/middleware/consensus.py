@@ -6,6 +6,7 @@ come back as inputs.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final, Protocol, assert_never
 
@@ -13,6 +14,7 @@ import msgspec
 
 import dst.qbft
 from dst.apis.dst_v1 import EventKind, Scalar
+from dst.middleware.accusations import Accusations
 from dst.middleware.catch_up import CatchUp
 from dst.middleware.inbox import Inbox
 from dst.middleware.progress import Progress
@@ -82,6 +84,7 @@ class Consensus:
         self._config, self._chain, self._store = config, chain, store
         self._network, self._progress, self._proposals = network, progress, proposals
         self._observe, self._log, self._metrics, self._now = observe, log, metrics, now
+        self._accusations = Accusations(time.monotonic)
         self._inbox: Inbox[inputs.Input] = Inbox("consensus", metrics)
         self._timers: dict[fx.TimerKind, asyncio.TimerHandle] = {}
         self._round_ends: tuple[Height, Round, float] | None = None
@@ -407,13 +410,18 @@ class Consensus:
     ) -> None:
         reason = effect.reason
         self._metrics.inc("consensus_refused_total", reason=reason.value)
-        say = self._log.debug if reason in QUIET_REASONS else self._log.warning
+        is_quiet = reason in QUIET_REASONS
+        may_say = not is_quiet and self._accusations.may_say(effect.link_peer, reason.value)
+        say = self._log.warning if may_say else self._log.debug
         say("refused", reason=reason.value, peer=effect.link_peer, detail=effect.detail)
-        if effect.culprit is None or reason in QUIET_REASONS:
+        if effect.culprit is None or is_quiet:
             return
-        height = _height_of(event)
+        offence = effect.offence
+        height = _height_of(event) if offence is None else offence.signed.payload.height
+        if not self._accusations.is_first(effect.culprit, height, reason.value):
+            return
         await self._store.note_evidence(
-            Evidence(height, effect.culprit, reason.value, effect.detail, _proof(event, before))
+            Evidence(height, effect.culprit, reason.value, effect.detail, _proof(offence, before))
         )
         self._observe(
             EventKind.EVIDENCE,
@@ -434,14 +442,15 @@ def _height_of(event: inputs.Input) -> Height | None:
             return None
 
 
-def _proof(event: inputs.Input, before: dst.qbft.State) -> bytes:
+def _proof(second: Message | None, before: dst.qbft.State) -> bytes:
     """The offending signed message and, for a second one, the first: msgpack array."""
-    if not isinstance(event, inputs.MessageReceived):
+    if second is None:
         return b""
-    second = event.message
     payload = second.signed.payload
     first: list[object] = []
-    if isinstance(second, ProposalMessage):
+    if payload.height != before.height:
+        pass  # kept from before its height began: what it contradicts was not known then
+    elif isinstance(second, ProposalMessage):
         first = [] if before.accepted is None else [before.accepted.signed]
     else:
         tables = (before.prepares, before.commits)

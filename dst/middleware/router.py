@@ -1,7 +1,9 @@
 """Between the links and the shells: decode and hand over what comes in, encode what goes out."""
 
+import time
 from typing import Protocol
 
+from dst.middleware.accusations import Accusations
 from dst.middleware.catch_up import CatchUp
 from dst.middleware.progress import Progress
 from dst.middleware.wire_messages import (
@@ -90,6 +92,7 @@ class Router:
     ) -> None:
         self._consensus, self._sealing, self._catch_up = consensus, sealing, catch_up
         self._progress, self._log, self._metrics = progress, log, metrics
+        self._accusations = Accusations(time.monotonic)
 
     def link_up(self, peer: OperatorIndex, hello: Hello) -> None:
         self._progress.peer_claims(peer, hello.decided_height)
@@ -105,7 +108,8 @@ class Router:
         except InvalidInput as error:
             name = f"op{peer + 1}"
             self._metrics.inc("bad_messages_total", peer=name)
-            self._log.warning("bad_message", peer=name, reason=str(error))
+            if self._accusations.may_say(peer, "bad_message"):
+                self._log.warning("bad_message", peer=name, reason=str(error))
 
     def _route(self, peer: OperatorIndex, message: WireMessage, size_bytes: int) -> None:
         match message:

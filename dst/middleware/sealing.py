@@ -4,6 +4,7 @@ Combination and its one verification run inline: about 3 ms for n = 4, less than
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, assert_never
@@ -13,6 +14,7 @@ import msgspec
 import dst.sealing
 from dst.apis.dst_v1 import EventKind
 from dst.crypto import bls, tbls
+from dst.middleware.accusations import Accusations
 from dst.middleware.consensus import Observe
 from dst.middleware.inbox import Inbox
 from dst.middleware.progress import Progress
@@ -75,6 +77,7 @@ class Sealing:
         self._log, self._metrics = log, metrics
         self._term = Term(lock.chain.term)
         self._domain = lock_proposer_domain(lock)
+        self._accusations = Accusations(time.monotonic)
         self._inbox: Inbox[_Tracked] = Inbox("sealing", metrics)
         self._timer: asyncio.TimerHandle | None = None
         self._state = self._restore()
@@ -174,9 +177,9 @@ class Sealing:
         self._state = transition.state
         self._metrics.set("unsealed_blocks", len(self._state.open))
         for effect in transition.effects:
-            await self._perform(effect, event)
+            await self._perform(effect)
 
-    async def _perform(self, effect: fx.Effect, event: inputs.Input) -> None:
+    async def _perform(self, effect: fx.Effect) -> None:
         match effect:
             case fx.Persist(record=record):
                 await self._store.append((record,))
@@ -197,7 +200,7 @@ class Sealing:
                 self._log.info("sealed", height=height)
                 self.on_sealed()
             case fx.Refused():
-                await self._refused(effect, event)
+                await self._refused(effect)
             case _:
                 assert_never(effect)
 
@@ -207,15 +210,19 @@ class Sealing:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(delay_ms / 1000, self._put, inputs.RetransmitDue())
 
-    async def _refused(self, effect: fx.Refused, event: inputs.Input) -> None:
+    async def _refused(self, effect: fx.Refused) -> None:
         reason = effect.reason
         self._metrics.inc("sealing_refused_total", reason=reason.value)
         if effect.culprit is None or reason not in ACCUSED:
             self._log.debug("refused", reason=reason.value, detail=effect.detail)
             return
+        offence = effect.offence
+        height = None if offence is None else offence.height
+        if not self._accusations.is_first(effect.culprit, height, reason.value):
+            return
         name = f"op{effect.culprit + 1}"
         self._log.warning("bad_partial", culprit=name, reason=reason.value, detail=effect.detail)
-        height, proof = _named(event)
+        proof = b"" if offence is None else msgspec.msgpack.encode(offence)
         await self._store.note_evidence(
             Evidence(height, effect.culprit, reason.value, effect.detail, proof)
         )
@@ -236,17 +243,6 @@ def _resolve(done: asyncio.Future[None] | None, reset: ResetRequired | None) -> 
         done.set_result(None)
     else:
         done.set_exception(reset)
-
-
-def _named(event: inputs.Input) -> tuple[Height | None, bytes]:
-    """Height and encoded message of an input that carries one."""
-    match event:
-        case inputs.PartialReceived() | inputs.GroupSignatureReceived():
-            return event.message.height, msgspec.msgpack.encode(event.message)
-        case inputs.OwnPartial(height=height) | inputs.BlockDecided(height=height):
-            return height, b""
-        case _:
-            return None, b""
 
 
 def sealing_config(lock: ClusterLock, operator: OperatorIndex) -> dst.sealing.Config:

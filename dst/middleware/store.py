@@ -30,6 +30,8 @@ SCHEMA_VERSION: Final = 1
 MAX_EVIDENCE: Final = 1000
 """Pieces of evidence kept, oldest first out never: a faulty peer must not fill the disk, and the
 first offences are the telling ones."""
+MAX_EVIDENCE_PER_CULPRIT: Final = 100
+"""Of these about one operator: the others' offences must find room, too."""
 FULL_RETRY_S: Final = 1.0
 """A full disk is asked again this often; until it takes the record, nothing that depends on it is
 sent, so the node does not vote."""
@@ -316,7 +318,10 @@ class SqliteStore:
         with self._writer:
             self._writer.execute("BEGIN IMMEDIATE")
             (count,) = self._writer.execute("SELECT count(*) FROM evidence").fetchone()
-            if count < MAX_EVIDENCE:
+            (of_culprit,) = self._writer.execute(
+                "SELECT count(*) FROM evidence WHERE culprit IS ?", (evidence.culprit,)
+            ).fetchone()
+            if count < MAX_EVIDENCE and of_culprit < MAX_EVIDENCE_PER_CULPRIT:
                 self._writer.execute(
                     "INSERT INTO evidence (height, culprit, reason, detail, proof)"
                     " VALUES (?, ?, ?, ?, ?)",

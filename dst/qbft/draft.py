@@ -11,6 +11,7 @@ import msgspec
 
 from dst.qbft.effects import Effect, Reason, Refused
 from dst.qbft.inputs import MessageReceived
+from dst.qbft.messages import Message
 from dst.qbft.state import Config, State, Transition
 from dst.spec.primitives import OperatorIndex
 
@@ -24,9 +25,13 @@ class Refusal(Exception):
         self.detail = detail
         self.culprit = culprit
 
-    def effect(self, link_peer: OperatorIndex | None) -> Refused:
+    def effect(self, link_peer: OperatorIndex | None, offence: Message | None = None) -> Refused:
         return Refused(
-            reason=self.reason, link_peer=link_peer, culprit=self.culprit, detail=self.detail
+            reason=self.reason,
+            link_peer=link_peer,
+            culprit=self.culprit,
+            detail=self.detail,
+            offence=offence,
         )
 
 

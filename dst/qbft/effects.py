@@ -143,13 +143,15 @@ class Reason(StrEnum):
 class Refused:
     """Input refused, state unchanged.
 
-    `culprit` is the operator whose signed message is at fault, when known.
+    `culprit` is the operator whose signed message is at fault, when known; `offence` is that
+    message (one kept from before the height began may be refused later than it arrived).
     """
 
     reason: Reason
     link_peer: OperatorIndex | None
     culprit: OperatorIndex | None
     detail: str
+    offence: Message | None = None
 
 
 class Milestone(StrEnum):

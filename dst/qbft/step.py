@@ -41,7 +41,8 @@ def _handle(draft: Draft, event: Input) -> None:
     except Refusal as refusal:
         draft.state = _blaming(state, event, refusal)
         del draft.effects[done:]
-        draft.emit(refusal.effect(_link_peer(event)))
+        offence = event.message if isinstance(event, MessageReceived) else None
+        draft.emit(refusal.effect(_link_peer(event), offence))
 
 
 def _blaming(state: State, event: Input, refusal: Refusal) -> State:

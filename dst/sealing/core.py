@@ -58,13 +58,23 @@ def threshold(n: int) -> int:
 class Refusal(Exception):
     """The input is at fault; raised before anything changed."""
 
-    def __init__(self, reason: Reason, detail: str, culprit: OperatorIndex | None = None) -> None:
+    def __init__(
+        self,
+        reason: Reason,
+        detail: str,
+        culprit: OperatorIndex | None = None,
+        offence: Message | None = None,
+    ) -> None:
         super().__init__(detail)
-        self.reason, self.detail, self.culprit = reason, detail, culprit
+        self.reason, self.detail, self.culprit, self.offence = reason, detail, culprit, offence
 
     def effect(self, link_peer: OperatorIndex | None) -> Refused:
         return Refused(
-            reason=self.reason, link_peer=link_peer, culprit=self.culprit, detail=self.detail
+            reason=self.reason,
+            link_peer=link_peer,
+            culprit=self.culprit,
+            detail=self.detail,
+            offence=self.offence,
         )
 
 
@@ -228,11 +238,13 @@ def upon_partial(draft: Draft, peer: OperatorIndex, message: PartialSignature) -
         draft.emit(SendStored(to=peer, height=height))
         return
     if message.root != known.root:
-        raise Refusal(Reason.WRONG_ROOT, f"partial over another root at height {height}", peer)
+        detail = f"partial over another root at height {height}"
+        raise Refusal(Reason.WRONG_ROOT, detail, peer, message)
     if peer in known.excluded or known.partials.get(peer) == message.signature:
         return
     if peer in known.partials:
-        raise Refusal(Reason.CONFLICTING_PARTIAL, f"second partial at height {height}", peer)
+        detail = f"second partial at height {height}"
+        raise Refusal(Reason.CONFLICTING_PARTIAL, detail, peer, message)
     if height not in collecting(state):
         raise Refusal(Reason.TOO_MANY_OPEN, f"height {height}: {MAX_COLLECTING} newer are open")
     draft.update_open(height, partials={**known.partials, peer: message.signature})
@@ -364,7 +376,14 @@ def _exclude_bad(draft: Draft, height: Height) -> None:
     bad = sorted(set(known.partials) - set(partials))
     for operator in bad:
         detail = f"partial of operator {operator} at height {height} does not verify"
-        draft.emit(Refusal(Reason.BAD_PARTIAL, detail, operator).effect(operator))
+        offence = PartialSignature(
+            term=draft.config.term,
+            height=height,
+            root=known.root,
+            operator=operator,
+            signature=known.partials[operator],
+        )
+        draft.emit(Refusal(Reason.BAD_PARTIAL, detail, operator, offence).effect(operator))
     draft.update_open(height, partials=partials, excluded=known.excluded | frozenset(bad))
 
 

@@ -79,12 +79,14 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Input refused. `culprit` is the operator whose signature is at fault, when known."""
+    """Input refused. `culprit` is the operator whose signature is at fault, when known; `offence`
+    is its message, which need not be the input at hand."""
 
     reason: Reason
     link_peer: OperatorIndex | None
     culprit: OperatorIndex | None
     detail: str
+    offence: Message | None = None
 
 
 Effect: TypeAlias = Persist | Broadcast | Send | SendStored | SetTimer | Sealed | Refused

@@ -1000,3 +1000,17 @@ def test_wrong_bodies_for_one_signature_are_hashed_a_few_times_only() -> None:
 
 def replace_block(message: ProposalMessage, block: bytes) -> ProposalMessage:
     return ProposalMessage(signed=message.signed, block=block)
+
+
+def test_the_offence_in_a_refusal_is_the_message_that_was_refused() -> None:
+    """Also when it was kept from before its height began."""
+    node = Playbook(0)
+    node.due()
+    early = Maker(height=2).proposal(sender=1)  # operator 2 leads height 2
+    node.hear(early)
+    node.feed(
+        CertificateReceived(link_peer=OperatorIndex(1), certificate=MAKE.certificate(), block=A)
+    )
+    refused = node.refused()
+    assert (refused.reason, refused.culprit) == (Reason.NOT_THE_LEADER, 1)
+    assert refused.offence == early

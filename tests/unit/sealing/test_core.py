@@ -419,3 +419,14 @@ def test_restoring_the_log_twice_gives_the_same_state(events: list[Input], lengt
     log = node.log[:length]
     once = restore(node.config, Height(1), {Height(1): ROOT_A}, log)
     assert once == restore(node.config, Height(1), {Height(1): ROOT_A}, [*log, *log])
+
+
+def test_the_offence_kept_is_the_culprits_message_not_the_one_that_revealed_it() -> None:
+    node = Playbook()
+    node.decided()
+    node.own()
+    wrong = partial(1, signature=share(1, ROOT_B))
+    node.hear(wrong)
+    node.hear(partial(2))
+    (refused,) = (each for each in node.last if isinstance(each, Refused))
+    assert (refused.culprit, refused.offence) == (1, wrong)
