@@ -91,6 +91,7 @@ async def test_forged_justification(
     liar.says(ProposalMessage(signed, block, forged))
     await eventually(lambda: refusals(victim, "unjustified_proposal") == 1)
     assert victim.middleware.consensus.round == 0
+    await eventually(lambda: len(victim.store.evidence()) == 1)
     (evidence,) = victim.store.evidence()
     assert (evidence.culprit, evidence.reason) == (3, "unjustified_proposal")
 
@@ -103,7 +104,7 @@ async def test_claimed_lock_without_proof(
     change = RoundChange(T0, H1, Round(2), Round(1), root_of(cluster.block(1)))
     liar.says(RoundChangeMessage(SignedRoundChange(change, liar.index, liar.sign(change))))
     await eventually(lambda: refusals(victim, "unjustified_round_change") == 1)
-    assert [each.culprit for each in victim.store.evidence()] == [3]
+    await eventually(lambda: [each.culprit for each in victim.store.evidence()] == [3])
 
 
 async def test_votes_of_a_non_member_and_in_anothers_name(

@@ -107,8 +107,13 @@ async def test_l1_reset_halts_durably_with_one_alarm(
     assert [each.store.halt().height for each in operators] == [2] * 4
     alarms = [r for r in caplog.records if "halted_by_l1_reset" in r.getMessage()]
     assert len(alarms) == 4
-    resets = [e for e in operators[0].rollup.events_seen if e.kind is EventKind.RESET]
-    assert len(resets) == 1
+
+    def resets() -> int:
+        return sum(e.kind is EventKind.RESET for e in operators[0].rollup.events_seen)
+
+    # Said after the halt is on disk, and pushed beside the loop.
+    await eventually(lambda: resets() > 0)
+    assert resets() == 1
 
 
 async def test_halt_outlives_the_process(network: Any, eventually: Any) -> None:
