@@ -163,3 +163,9 @@ def remove_files(directory: Path) -> None:
             path.unlink(missing_ok=True)
     if not any(directory.iterdir()):
         directory.rmdir()
+
+
+def what_stays(directory: Path, backend: str) -> str:
+    """What a network that ended leaves behind, in words."""
+    image = ", and the Docker image dst-devnet for the next start" if backend == "docker" else ""
+    return f"logs stay in {directory / 'logs'}{image}"

@@ -17,6 +17,7 @@ from devnet.claim import (
     refuse_foreign,
     remove_files,
     remove_leftovers,
+    what_stays,
 )
 from dst.spec.errors import BadConfig
 
@@ -100,8 +101,7 @@ def take_down(directory: Path) -> int:
     for name in left:
         print(f"removed {name}, left by a harness that was killed")
     remove_files(directory)
-    logs = directory / "logs"
-    print(f"devnet in {directory} is down" + (f"; logs stay in {logs}" if logs.is_dir() else ""))
+    print(f"devnet in {directory} is down; {what_stays(directory, mark.backend)}")
     return 0
 
 

@@ -17,6 +17,7 @@ from rich.live import Live
 
 from devnet.backends.base import BackendError, RunState
 from devnet.checkers import LiveChecker, live_checkers
+from devnet.claim import what_stays
 from devnet.control import serve_control
 from devnet.dashboard import Board, line_of, table_of
 from devnet.model.history import Event, Record, Setup
@@ -151,7 +152,8 @@ async def _supervise(options: NetworkOptions, detached: bool) -> int:
         await _watch(watch)
         watches.clear()
         _say("==> stopping")
-    _say("==> everything is stopped and removed; logs stay in " + str(options.directory / "logs"))
+    stays = what_stays(options.directory, network.descriptor.backend)
+    _say(f"==> everything is stopped and removed; {stays}")
     return EXIT_CHECKER_FIRED if watch.violated else EXIT_STOPPED
 
 
