@@ -28,6 +28,9 @@ PYTEST_ARGS ?=
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  words: OPERATORS=4 SLOT=1 (seconds) BACKEND=docker|process DIR=.devnet OFFSET=0 (ports) DETACH=1"
+	@echo "         NAME=leader-kill RUNS=1 SEED=7 (chaos)   SEED=7 N=4 (sim)   PYTEST_ARGS='-x -k words'"
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one or run make PYTHON=/path/to/python3"; exit 2; }
@@ -55,10 +58,12 @@ down: setup ## stop the network of DIR and remove what it made
 
 chaos: setup ## one scenario: make chaos NAME=leader-kill RUNS=20 BACKEND=process SEED=7
 	@$(BIN)/devnet chaos run $(NAME) --runs $(RUNS) --dir $(DIR) $(if $(SEED),--seed $(SEED)) \
-		$(if $(BACKEND),--backend $(BACKEND)) --operators $(OPERATORS) --slot-seconds $(SLOT)
+		$(if $(BACKEND),--backend $(BACKEND)) --operators $(OPERATORS) --slot-seconds $(SLOT) \
+		$(if $(filter-out 0,$(OFFSET)),--port-offset $(OFFSET))
 
-scenarios: setup ## every scenario on BACKEND (default process)
-	@$(BIN)/python -m devnet.chaos_cli all --backend $(or $(BACKEND),process)
+scenarios: setup ## every scenario on BACKEND (default process), on a network of its own
+	@$(BIN)/python -m devnet.chaos_cli all --backend $(or $(BACKEND),process) --dir $(DIR)-scenarios \
+		$(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(OFFSET)),--port-offset $(OFFSET))
 
 fmt: $(STAMP) ## format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix -q .
@@ -102,5 +107,6 @@ clean: ## caches, runs and reports
 	@rm -rf runs reports .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find dst devnet tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## and the virtual environment and tools
+distclean: clean ## and the virtual environment, the tools and the Docker images
 	@rm -rf .venv .tools
+	@images=$$(docker images -q dst-devnet 2>/dev/null) && [ -n "$$images" ] && docker rmi -f $$images >/dev/null || true
