@@ -51,7 +51,7 @@ class LiveAgreement:
 def check(history: History) -> Verdict:
     live = LiveAgreement()
     found = [*replay(live, history), *_block_hashes(history)]
-    return judge(NAME, found, looked_at=live.heights, what="heights with a reported root")
+    return judge(NAME, found, looked_at=live.heights, what="height{s} with a reported root")
 
 
 def _block_hashes(history: History) -> list[Violation]:

@@ -9,6 +9,8 @@ whole history: one definition of correct for the simulator, the running network 
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol, TypeAlias
 
+import msgspec
+
 from devnet.model.history import History, Record, records_of
 from devnet.model.verdict import Outcome, Verdict, Violation
 
@@ -24,25 +26,48 @@ class LiveChecker(Protocol):
     def feed(self, record: Record) -> list[Violation]: ...
 
 
+def counted(number: int, what: str) -> str:
+    """`1 height`, `2 heights` of `height{s}`; `crash{es}` likewise."""
+    one = number == 1
+    return (
+        f"{number} {what.replace('{s}', '' if one else 's').replace('{es}', '' if one else 'es')}"
+    )
+
+
+def amount(value: float, unit: str) -> str:
+    """`1.58 s`, `4 heights`."""
+    return f"{value:.2f} s" if unit == "s" else f"{value:g} {unit}"
+
+
 def judge(checker: str, violations: Iterable[Violation], *, looked_at: int, what: str) -> Verdict:
-    """Fail on any violation, else pass; vacuous when nothing was looked at."""
+    """Fail on any violation, else pass; vacuous when nothing was looked at. `what` as for
+    `counted`."""
     found = tuple(violations)
+    seen = counted(looked_at, what)
     if found:
-        note = f"{len(found)} violation(s) in {looked_at} {what}"
+        note = f"{counted(len(found), 'violation{s}')} in {seen}"
         kept = found[:MAX_VIOLATIONS]
         return Verdict(checker=checker, outcome=Outcome.FAIL, violations=kept, note=note)
     outcome = Outcome.PASS if looked_at else Outcome.VACUOUS
-    return Verdict(checker=checker, outcome=outcome, note=f"{looked_at} {what}")
+    return Verdict(checker=checker, outcome=outcome, note=seen)
 
 
 def judge_within(
-    checker: str, worst: tuple[float, Violation] | None, *, bound: float, note: str = ""
+    checker: str,
+    worst: tuple[float, Violation] | None,
+    *,
+    bound: float,
+    note: str = "",
+    unit: str = "s",
 ) -> Verdict:
-    """A verdict on a measured time (`worst` with the violation it would be) against its bound."""
+    """A verdict on a measured amount (`worst` with the violation it would be, whose summary ends
+    with what was measured) against its bound."""
     if worst is None:
-        return Verdict(checker=checker, outcome=Outcome.VACUOUS, note=note, bound=bound)
+        return Verdict(checker=checker, outcome=Outcome.VACUOUS, note=note, bound=bound, unit=unit)
     measured, violation = worst
     failed = measured > bound
+    told = f"{violation.summary}, allowed {amount(bound, unit)}"
+    violation = msgspec.structs.replace(violation, summary=told)
     return Verdict(
         checker=checker,
         outcome=Outcome.FAIL if failed else Outcome.PASS,
@@ -50,6 +75,7 @@ def judge_within(
         note=note,
         measured=measured,
         bound=bound,
+        unit=unit,
     )
 
 

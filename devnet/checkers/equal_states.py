@@ -31,4 +31,4 @@ def check(history: History) -> Verdict:
                     checker=NAME, summary=summary, height=block.height, witness=(other, block)
                 )
             )
-    return judge(NAME, found, looked_at=len(compared), what="heights compared between nodes")
+    return judge(NAME, found, looked_at=len(compared), what="height{s} compared between nodes")

@@ -28,4 +28,4 @@ def check(history: History) -> Verdict:
                     witness=(before, block),
                 )
             )
-    return judge(NAME, found, looked_at=len(first), what="included transactions")
+    return judge(NAME, found, looked_at=len(first), what="included transaction{s}")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from devnet.checkers.base import Checker, judge, judge_within
+from devnet.checkers.base import Checker, amount, counted, judge, judge_within
 from devnet.checkers.no_quorum_no_progress import GRACE_SECONDS, breaks_quorum
 from devnet.model.fault import FaultKind
 from devnet.model.history import Event, EventKind, FaultReceipt, History
@@ -82,7 +82,7 @@ def check_rounds(history: History, expect: Expect, operators: int) -> Verdict:
         if event.kind is EventKind.ROUND_CHANGE and span[0] <= event.monotonic <= span[1]
     ]
     if expect.round_changes is RoundChanges.REQUIRED:
-        note = f"{len(changes)} round changes"
+        note = counted(len(changes), "round change{s}")
         outcome = Outcome.PASS if changes else Outcome.VACUOUS
         return Verdict(checker=ROUNDS, outcome=outcome, note=note)
     first = _first_judged(history, expect.settle_in.for_operators(operators))
@@ -91,7 +91,7 @@ def check_rounds(history: History, expect: Expect, operators: int) -> Verdict:
         judged = [event for event in judged if not _led_by_target(event, history)]
     heights = _sealed_heights(history, span)
     looked_at = len([height for height in heights if height >= first])
-    return judge(ROUNDS, map(_round_violation, judged), looked_at=looked_at, what="heights")
+    return judge(ROUNDS, map(_round_violation, judged), looked_at=looked_at, what="height{s}")
 
 
 def _first_judged(history: History, forgiven: int) -> int:
@@ -144,7 +144,7 @@ def check_progress(history: History, wanted: int) -> Verdict:
     if span is None:
         return _inconclusive(PROGRESS, "no fault was proven")
     sealed = len(_sealed_heights(history, span))
-    note = f"{sealed} of {wanted} heights sealed while the faults stood"
+    note = f"{counted(sealed, 'height{s}')} sealed while the faults stood, {wanted} required"
     if sealed >= wanted:
         return Verdict(checker=PROGRESS, outcome=Outcome.PASS, note=note)
     violation = Violation(checker=PROGRESS, summary=note, witness=history.faults)
@@ -176,7 +176,7 @@ def check_gap(history: History, limit: Duration) -> Verdict:
     gap, after = found
     violation = Violation(
         checker=GAP,
-        summary=f"{gap:.2f} s passed before height {after.height} was sealed",
+        summary=f"time before height {after.height} was sealed: {amount(gap, 's')}",
         monotonic=after.monotonic,
         height=after.height,
         witness=(after,),
@@ -215,7 +215,7 @@ def check_rejoin(history: History, limit: Duration) -> Verdict:
     for fault in healed:
         waits += [_rejoin_wait(history, fault, node, bound) for node in hit_nodes(history, fault)]
     worst = max(waits, key=lambda wait: wait[0], default=None)
-    return judge_within(REJOIN, worst, bound=bound, note=f"{len(waits)} nodes")
+    return judge_within(REJOIN, worst, bound=bound, note=counted(len(waits), "node{s}"))
 
 
 def _rejoin_wait(
@@ -225,11 +225,11 @@ def _rejoin_wait(
     moment = rejoined_at(history, fault, node)
     if moment is not None:
         waited = moment - fault.healed
-        summary = f"{node} was back {waited:.2f} s after the heal of {fault.id}"
+        summary = f"{node} was back after the heal of {fault.id}: {amount(waited, 's')}"
     else:
         # Never seen back: worse than any bound, whatever the run's length.
         waited = max(bound, _last_seen(history.events) - fault.healed) + 1.0
-        summary = f"{node} was not seen voting again after the heal of {fault.id}"
+        summary = f"{node} was not seen voting again after the heal of {fault.id}, to the end"
     return waited, Violation(checker=REJOIN, summary=summary, monotonic=moment, witness=(fault,))
 
 
@@ -260,7 +260,7 @@ def judge_crashes(crashed: list[str]) -> Verdict:
         Violation(checker=CRASHES, summary=f"{program} ended on its own") for program in crashed
     ]
     # Every network has programs, so there is always something to look at.
-    return judge(CRASHES, violations, looked_at=1, what="network")
+    return judge(CRASHES, violations, looked_at=1, what="network{s}")
 
 
 def judge_readable(unread: Mapping[str, str], nodes: int) -> Verdict:
@@ -269,4 +269,4 @@ def judge_readable(unread: Mapping[str, str], nodes: int) -> Verdict:
         Violation(checker=READABLE, summary=f"{node} cannot be read: {why}")
         for node, why in unread.items()
     ]
-    return judge(READABLE, violations, looked_at=nodes, what="nodes")
+    return judge(READABLE, violations, looked_at=nodes, what="node{s}")

@@ -6,6 +6,7 @@ leaves a quorum held, a leader was hit and no round changed, or load was wanted 
 
 from typing import Final
 
+from devnet.checkers.base import counted
 from devnet.checkers.no_quorum_no_progress import breaks_quorum
 from devnet.model.history import Answer, EventKind, FaultReceipt, History
 from devnet.model.verdict import Outcome, Verdict
@@ -24,7 +25,8 @@ def check(history: History) -> Verdict:
         empty.append("nothing was decided")
     if empty:
         return Verdict(checker=NAME, outcome=Outcome.VACUOUS, note="; ".join(empty))
-    return Verdict(checker=NAME, outcome=Outcome.PASS, note=f"{len(history.faults)} faults proven")
+    proven = counted(len(history.faults), "fault{s} proven")
+    return Verdict(checker=NAME, outcome=Outcome.PASS, note=proven)
 
 
 def _doubt(fault: FaultReceipt) -> str:
@@ -40,7 +42,7 @@ def _emptiness(history: History, fault: FaultReceipt) -> str:
     until = fault.healed if fault.healed is not None else float("inf")
     during = [e for e in history.events if fault.requested <= e.monotonic <= until]
     if fault.hits_leader and not any(_answers(e.kind, e.height, fault) for e in during):
-        return f"{fault.id}: the leader of height {fault.height} was hit and no round changed"
+        return f"{fault.id}: the leader of height {aimed_at(fault)} was hit and no round changed"
     if breaks_quorum(fault, len(history.setup.operators)):
         return ""
     if not any(event.kind is EventKind.DECIDED for event in during):
@@ -48,5 +50,12 @@ def _emptiness(history: History, fault: FaultReceipt) -> str:
     return ""
 
 
+def aimed_at(fault: FaultReceipt) -> int | None:
+    """The height whose leader was hit: a fault can fall while the height before it is still
+    sealed."""
+    return fault.height if fault.aimed_height is None else fault.aimed_height
+
+
 def _answers(kind: EventKind, height: int, fault: FaultReceipt) -> bool:
-    return kind is EventKind.ROUND_CHANGE and (fault.height is None or height >= fault.height)
+    known = [h for h in (fault.height, fault.aimed_height) if h is not None]
+    return kind is EventKind.ROUND_CHANGE and (not known or height >= max(known))

@@ -7,7 +7,7 @@ was disturbed between sending and inclusion, and those whose n heights had not p
 
 from typing import Final
 
-from devnet.checkers.base import judge_within
+from devnet.checkers.base import counted, judge_within
 from devnet.model.history import (
     Answer,
     EventKind,
@@ -25,13 +25,13 @@ def check(history: History) -> Verdict:
     bound = len(history.setup.operators)
     where = _included(history)
     waits = [
-        (float(waited), _violation(history, transaction, waited))
+        (float(waited), _violation(transaction, waited, where))
         for transaction in history.transactions
         if (waited := _waited(history, transaction, where)) is not None
     ]
     worst = max(waits, key=lambda wait: wait[0], default=None)
-    note = f"{len(waits)} transactions judged; heights waited, not seconds"
-    return judge_within(NAME, worst, bound=float(bound), note=note)
+    note = counted(len(waits), "transaction{s} judged")
+    return judge_within(NAME, worst, bound=float(bound), note=note, unit="heights")
 
 
 def _included(history: History) -> dict[str, int]:
@@ -87,10 +87,10 @@ def _stayed_up(
     )
 
 
-def _violation(history: History, transaction: TransactionSubmitted, waited: int) -> Violation:
-    n = len(history.setup.operators)
-    how = f"after {waited} heights" if waited <= n else f"not within {n} heights"
-    summary = f"transaction {transaction.hash} via {transaction.via} was included {how}"
+def _violation(transaction: TransactionSubmitted, waited: int, where: dict[str, int]) -> Violation:
+    included = transaction.hash in where
+    how = f"included after {waited} heights" if included else f"in no block after {waited} heights"
+    summary = f"transaction {transaction.hash} via {transaction.via} was {how}"
     return Violation(
         checker=NAME, summary=summary, monotonic=transaction.answered, witness=(transaction,)
     )

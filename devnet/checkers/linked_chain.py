@@ -19,7 +19,7 @@ def check(history: History) -> Verdict:
         for below, block in pairwise(chain):
             links += 1
             found += _broken(below, block)
-    return judge(NAME, found, looked_at=links, what="parent links")
+    return judge(NAME, found, looked_at=links, what="parent link{s}")
 
 
 def _broken(below: BlockRead, block: BlockRead) -> list[Violation]:

@@ -69,7 +69,7 @@ def check(history: History) -> Verdict:
         for event in first.values()
         if _proven_at(fault, event.monotonic)
     ]
-    return judge(NAME, found, looked_at=len(spans), what="spans without a quorum")
+    return judge(NAME, found, looked_at=len(spans), what="span{s} without a quorum")
 
 
 def _proven_at(fault: FaultReceipt, moment: float) -> bool:

@@ -25,7 +25,7 @@ def no_round_change(first_judged: int = SETTLING_HEIGHTS + 1) -> Callable[[Histo
             for event in history.events
             if event.kind is EventKind.ROUND_CHANGE and event.height >= first_judged
         ]
-        return judge(NAME, found, looked_at=len(judged), what="heights")
+        return judge(NAME, found, looked_at=len(judged), what="height{s}")
 
     return check
 

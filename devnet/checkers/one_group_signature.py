@@ -42,4 +42,4 @@ class LiveOneGroupSignature:
 def check(history: History) -> Verdict:
     live = LiveOneGroupSignature()
     found = replay(live, history)
-    return judge(NAME, found, looked_at=live.heights, what="heights with a group signature")
+    return judge(NAME, found, looked_at=live.heights, what="height{s} with a group signature")

@@ -6,7 +6,7 @@ first height above all that were sealed before the heal, at whichever node repor
 
 from typing import Final
 
-from devnet.checkers.base import judge_within
+from devnet.checkers.base import amount, counted, judge_within
 from devnet.model.history import EventKind, FaultReceipt, History
 from devnet.model.verdict import Outcome, Verdict, Violation
 
@@ -23,7 +23,7 @@ def check(history: History) -> Verdict:
         return Verdict(checker=NAME, outcome=Outcome.INCONCLUSIVE, note=note, bound=bound)
     waits = [wait for fault in healed if (wait := _wait(history, fault, bound)) is not None]
     worst = max(waits, key=lambda wait: wait[0], default=None)
-    return judge_within(NAME, worst, bound=bound, note=f"{len(waits)} heals")
+    return judge_within(NAME, worst, bound=bound, note=counted(len(waits), "heal{s}"))
 
 
 def _wait(history: History, fault: FaultReceipt, bound: float) -> tuple[float, Violation] | None:
@@ -35,12 +35,12 @@ def _wait(history: History, fault: FaultReceipt, bound: float) -> tuple[float, V
     if after:
         first = min(after, key=lambda event: event.monotonic)
         waited = first.monotonic - fault.healed
-        summary = f"height {first.height} was sealed {waited:.2f} s after the heal of {fault.id}"
+        summary = f"after the heal of {fault.id}, height {first.height} took {amount(waited, 's')}"
         return waited, _violation(summary, first.monotonic, fault)
     observed = _end(history) - fault.healed
     if observed <= bound:
         return None
-    summary = f"nothing was sealed in the {observed:.2f} s after the heal of {fault.id}"
+    summary = f"after the heal of {fault.id}, nothing was sealed for {amount(observed, 's')}"
     return observed, _violation(summary, None, fault)
 
 

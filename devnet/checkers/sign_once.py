@@ -58,4 +58,4 @@ class LiveSignOnce:
 def check(history: History) -> Verdict:
     live = LiveSignOnce()
     found = replay(live, history)
-    return judge(NAME, found, looked_at=live.signings, what="signings and votes seen")
+    return judge(NAME, found, looked_at=live.signings, what="signature{s} or vote{s} seen")

@@ -18,7 +18,7 @@ def check(history: History) -> Verdict:
     sealed = highest_sealed(history)
     confirmed = [receipt for receipt in history.receipts if receipt.height <= sealed]
     found = [*_moved(confirmed), *_lost(confirmed, history.blocks)]
-    return judge(NAME, found, looked_at=len(confirmed), what="receipts in sealed blocks")
+    return judge(NAME, found, looked_at=len(confirmed), what="receipt{s} in sealed blocks")
 
 
 def highest_sealed(history: History) -> int:

@@ -135,6 +135,7 @@ class Injector:
             components=components_of(fault, operators),
             hits_leader=fault.kind is not FaultKind.LATENCY
             and fault.targets == (leader_name(operators, fault.aimed_height),),
+            aimed_height=fault.aimed_height,
             height=fault.aimed_height,
         )
         self._record(receipt)

@@ -157,11 +157,13 @@ class FaultReceipt(
     components: tuple[tuple[str, ...], ...] = ()
     """Live operators by connected component while it holds; empty: connectivity untouched."""
     hits_leader: bool = False
-    """Aimed at the leader of round 0 of `height`."""
+    """Aimed at the leader of round 0 of `aimed_height`."""
+    aimed_height: int | None = None
+    """The next height when it was aimed; the fault may fall a little before or after its start."""
     height: int | None = None
     round: int | None = None
     phase: str = ""
-    """Where consensus stood when it was verified: `idle`, `proposal`, `prepared`, `decided`."""
+    """Where consensus stood when it was applied: `idle`, `proposal`, `prepared`, `decided`."""
     error: str = ""
     """Why it could not be applied, verified or reverted."""
 

@@ -41,8 +41,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     note: str = ""
     """What was looked at (`31 heights at 5 nodes`), or why there is no clear answer."""
     measured: float | None = None
-    """Worst value seen, seconds unless the note says otherwise; printed beside the bound."""
+    """Worst value seen, in `unit`; printed beside the bound."""
     bound: float | None = None
+    unit: str = "s"
 
 
 def worst(verdicts: Iterable[Verdict]) -> Outcome:

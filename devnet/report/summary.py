@@ -21,6 +21,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     """The first verdict that is not a pass, in words."""
     target: str
+    aimed: str
+    """`leader of h17`: the next height's when the first fault was aimed."""
     hit: str
     """`h17 r0 prepared`: where consensus stood when the first fault was in place."""
     gap: float | None
@@ -75,6 +77,14 @@ def hit_of(fault: FaultReceipt) -> str:
     if fault.applied is None or fault.height is None:
         return "-"
     return f"h{fault.height} r{fault.round or 0} {fault.phase}"
+
+
+def aimed_of(fault: FaultReceipt) -> str:
+    """Whose turn was next at the moment of aiming. The fault itself falls a drawn delay later, and
+    then the height before may not be sealed yet: `hit_of` tells."""
+    if fault.aimed_height is None:
+        return "-"
+    return f"leader of h{fault.aimed_height}" if fault.hits_leader else f"h{fault.aimed_height}"
 
 
 def target_of(fault: FaultReceipt) -> str:
@@ -146,6 +156,7 @@ def summarise(
         outcome=Outcome.INCONCLUSIVE if error else worst(verdicts),
         reason=reason_of(verdicts, error),
         target=target_of(fault) if fault is not None else "-",
+        aimed=aimed_of(fault) if fault is not None else "-",
         hit=hit_of(fault) if fault is not None else "-",
         gap=gap[0] if gap is not None else None,
         recovery=recovery_of(history) if history is not None else None,

@@ -21,7 +21,10 @@ def render_columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-_HEAD = ("run", "seed", "verdict", "target", "hit at", "gap", "recovery", "tx ok", "lost", "took")
+_HEAD = (
+    "run", "seed", "verdict", "target", "aimed at", "fell in", "gap", "recovery", "tx ok", "lost",
+    "took",
+)  # fmt: skip
 
 
 def _row(number: int, run: RunSummary) -> tuple[str, ...]:
@@ -30,6 +33,7 @@ def _row(number: int, run: RunSummary) -> tuple[str, ...]:
         str(run.seed),
         run.outcome.value,
         run.target,
+        run.aimed,
         run.hit,
         seconds_text(run.gap),
         seconds_text(run.recovery),
@@ -40,22 +44,30 @@ def _row(number: int, run: RunSummary) -> tuple[str, ...]:
 
 
 def render_campaign(campaign: CampaignSummary) -> str:
-    """Table, one line of percentiles, and for every run that did not pass the reason and where it
-    is kept."""
+    """Table, one line over all runs, for every run that did not pass the reason, and each run's
+    page."""
     rows = [_HEAD, *(_row(number, run) for number, run in enumerate(campaign.runs, 1))]
-    parts = [render_columns(rows), "", _percentiles(campaign)]
+    parts = [render_columns(rows), "", _overall(campaign)]
     for number, run in enumerate(campaign.runs, 1):
         if run.outcome is not Outcome.PASS:
             kept = f" (kept in {run.folder})" if run.folder else ""
             parts.append(f"run {number}: {run.outcome.value}: {run.reason}{kept}")
+    parts += [f"report: {run.folder}/report.html" for run in campaign.runs if run.folder]
     return "\n".join(parts)
 
 
-def _percentiles(campaign: CampaignSummary) -> str:
+def _overall(campaign: CampaignSummary) -> str:
+    """Of a single run there is no distribution."""
     passed = sum(run.outcome is Outcome.PASS for run in campaign.runs)
+    percentiles = f"; {_percentiles(campaign)}" if len(campaign.runs) > 1 else ""
     return (
         f"{campaign.scenario} on {campaign.backend}, n = {campaign.operators}, "
-        f"{campaign.slot_seconds:g} s slots: {passed} of {len(campaign.runs)} passed; "
+        f"{campaign.slot_seconds:g} s slots: {passed} of {len(campaign.runs)} passed{percentiles}"
+    )
+
+
+def _percentiles(campaign: CampaignSummary) -> str:
+    return (
         f"gap p50 {seconds_text(campaign.gap_p50)}, p99 {seconds_text(campaign.gap_p99)}; "
         f"recovery p50 {seconds_text(campaign.recovery_p50)}, "
         f"p99 {seconds_text(campaign.recovery_p99)}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from devnet.checkers import check_all
+from devnet.checkers.base import counted
 from devnet.checkers.expectations import checkers_for, judge_crashes, judge_readable, rejoined_at
 from devnet.clock import now
 from devnet.injector.injector import Injector, PlannedFault
@@ -20,7 +21,7 @@ from devnet.injector.surface import Links, Nodes
 from devnet.journal import Journal
 from devnet.model.fault import FaultKind
 from devnet.model.history import FaultReceipt, History
-from devnet.model.scenario import Fault, Scenario, Trigger
+from devnet.model.scenario import Fault, Role, Scenario, Trigger
 from devnet.model.verdict import Outcome, Verdict, worst
 from devnet.runner.plan import draw_delay, plan_fault, rng_for
 
@@ -159,14 +160,15 @@ class Runner:
     async def _one_fault(self, fault: Fault) -> None:
         planned = await self._fire(fault)
         self._run.planned.append(planned)
-        self._say(f"inject: {describe(planned)}")
+        self._say(f"inject: {describe(planned, fault)}")
         receipt = await self._injector.apply(planned)
         if receipt.error:
             self._say(f"inject: {fault.id} failed: {receipt.error}")
         else:
+            self._say(f"inject: fault verified{where(receipt)}; {self._holding(fault)}")
             await self._hold(fault, receipt)
         receipt = await self._injector.revert(planned)
-        self._say(f"heal: {fault.id} {receipt.error or 'verified'}")
+        self._say(f"heal: {receipt.error or 'heal verified'} ({fault.id})")
         self._reverted[fault.id].set()
 
     async def _fire(self, fault: Fault) -> PlannedFault:
@@ -191,6 +193,13 @@ class Runner:
         )
         await asyncio.sleep(delay)
         return planned
+
+    def _holding(self, fault: Fault) -> str:
+        wanted = fault.until.heights.for_operators(self._n)
+        hold = fault.until.hold.in_seconds(self._slot)
+        parts = [counted(wanted, "height{s}")] if wanted else []
+        parts += [f"{hold:g} s"] if hold else []
+        return f"holding for {' and at least '.join(parts)}"
 
     async def _hold(self, fault: Fault, receipt: FaultReceipt) -> None:
         """Until enough heights are decided from the hit on, and the hold is over."""
@@ -258,10 +267,19 @@ async def background(work: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator
                 task.cancel()
 
 
-def describe(fault: PlannedFault) -> str:
-    """`kill op3 (aimed at height 17, 0.42 s after the decision before it)`."""
+def describe(fault: PlannedFault, asked: Fault) -> str:
+    """`kill op3, the leader of height 17 (after 0.42 s)`: what was aimed at."""
     what = ", ".join(fault.targets) or " | ".join("+".join(group) for group in fault.groups)
     if fault.kind is FaultKind.LATENCY:
         what = f"{fault.one_way_ms} ms each way on {len(fault.links)} links {what}".strip()
-    aim = f"aimed at height {fault.aimed_height}, after {fault.delay_seconds:.2f} s"
-    return f"{fault.kind} {what} ({aim})"
+    if asked.target is Role.LEADER:
+        aim = f"aimed at the leader of height {fault.aimed_height}"
+    else:
+        aim = f"with height {fault.aimed_height} to come"
+    return f"{fault.kind} {what} ({aim}, after {fault.delay_seconds:.2f} s)"
+
+
+def where(receipt: FaultReceipt) -> str:
+    """`, it fell in h16 decided`: during the delay after aiming the chain goes on, and a height
+    that is decided but not sealed counts as the current one."""
+    return f", it fell in h{receipt.height} {receipt.phase}" if receipt.phase else ""

@@ -6,9 +6,10 @@ Exit codes: 0 no failure, 1 a seed failed (with a mutant: it was killed), 2 wron
 import argparse
 import sys
 
+from devnet.checkers.base import counted
 from devnet.sim.campaign import reproduction, run_campaign
 from devnet.sim.mutants import MUTANTS, mutated
-from devnet.sim.world import run_seed
+from devnet.sim.world import Outcome, run_seed
 
 
 def main() -> int:
@@ -17,7 +18,7 @@ def main() -> int:
     if arguments.verbose and len(seeds) == 1:
         with mutated(arguments.mutant):
             outcome = run_seed(seeds[0], arguments.n, verbose=True)
-        print(outcome)
+        print(one_line(outcome))
         return 1 if outcome.failure else 0
     tally = run_campaign(
         seeds,
@@ -33,6 +34,14 @@ def main() -> int:
     print(tally.summary())
     print(" ".join(f"{name}={count}" for name, count in sorted(tally.counts.items())))
     return 1 if tally.failures else 0
+
+
+def one_line(outcome: Outcome) -> str:
+    """`seed 7: passed, 4 heights, 5 crashes`."""
+    verdict = f"failed: {outcome.failure}" if outcome.failure else "passed"
+    heights = counted(outcome.heights, "height{s}")
+    crashes = counted(outcome.counts.get("crash", 0), "crash{es}")
+    return f"seed {outcome.seed}: {verdict}, {heights}, {crashes}"
 
 
 def _parser() -> argparse.ArgumentParser:
