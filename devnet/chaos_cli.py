@@ -10,8 +10,9 @@ import secrets
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -19,7 +20,7 @@ from devnet.model.verdict import Outcome, exit_code
 from devnet.report.summary import CampaignSummary, worst_outcome
 from devnet.report.table import render_campaign
 from devnet.runner.attach import Wanted
-from devnet.runner.campaign import Campaign, run_campaign
+from devnet.runner.campaign import Campaign, require_possible, run_campaign
 from devnet.runner.stages import HarnessError
 from devnet.scenarios import catalogue
 from dst.spec.errors import BadConfig, DstError
@@ -102,7 +103,7 @@ def _guarded(arguments: argparse.Namespace, names: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_HARNESS
     except asyncio.CancelledError:
-        print("stopped; the network and its faults were cleaned up", file=sys.stderr)
+        # The campaign has told what became of the fault and of the network.
         return EXIT_HARNESS
 
 
@@ -132,16 +133,36 @@ def _say(line: str) -> None:
 
 
 async def _run_each(campaigns: Sequence[Campaign]) -> list[CampaignSummary]:
-    """One after another; SIGTERM ends them as Ctrl-C does, with clean-up."""
+    """One after another; SIGTERM ends them as Ctrl-C does, with clean-up. What cannot run is
+    refused before the first starts."""
     task = asyncio.current_task()
     assert task is not None, "runs inside a task"
+    stop = _Stop(task)
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, stop.ask)
+    for campaign in campaigns:
+        require_possible(campaign)
     summaries = []
     for campaign in campaigns:
         _say(f"scenario {campaign.scenario.name}: {campaign.scenario.about}")
         summaries.append(await run_campaign(campaign))
     return summaries
+
+
+@dataclass(slots=True)
+class _Stop:
+    """Cancels the task once: a second time would break off the heal and leave the network hurt."""
+
+    task: asyncio.Task[Any]
+    asked: bool = False
+
+    def ask(self) -> None:
+        if self.asked:
+            _say("still cleaning up; this ends by itself")
+            return
+        self.asked = True
+        _say("stopping: taking back what stands")
+        self.task.cancel()
 
 
 def _print(arguments: argparse.Namespace, summaries: Sequence[CampaignSummary]) -> int:

@@ -5,16 +5,18 @@ sealed blocks; verdicts; fault receipts. Everything is computed from the history
 alone.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 from typing import Final
 
+from devnet.checkers.base import amount, counted
 from devnet.checkers.expectations import first_sealed, is_sealed_there
-from devnet.model.history import EventKind, FaultReceipt, History
-from devnet.model.verdict import Outcome, Verdict
-from devnet.report.summary import RunSummary, hit_of, target_of
+from devnet.model.history import EventKind, FaultReceipt, History, Record, encode_record
+from devnet.model.verdict import Outcome, Verdict, Violation
+from devnet.report.summary import RunSummary, aimed_of, hit_of, target_of
 from devnet.report.table import seconds_text
 
 WIDTH: Final = 960
@@ -22,11 +24,18 @@ LEFT: Final = 56
 RIGHT: Final = 16
 HEIGHTS_TALL: Final = 320
 GAPS_TALL: Final = 150
-PALETTE: Final = (
-    "#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5",
-    "#9c6b4e", "#9498a0", "#1f77b4",
+OPERATOR_COLOURS: Final = (
+    "#4269d0", "#e09f00", "#2ca25f", "#a463f2", "#d6336c", "#00a3b4", "#9c6b4e", "#7a8f1e",
+    "#97bbf5", "#ff8ab7",
 )  # fmt: skip
-"""Told apart by most colour-blind readers too; each line also carries its name at its end."""
+FOLLOWER_COLOURS: Final = ("#7d8590", "#b08d57", "#5f8a8b", "#a58aa8")
+"""Followers are dashed and thinner besides: they repeat what an operator's line shows."""
+FAULT_COLOUR: Final = "#ff725c"
+"""No node has it."""
+TICKS: Final = 6
+"""About so many on an axis."""
+WITNESS_CHARACTERS: Final = 2000
+"""Of one record on the page; the whole one is in `verdicts.json`."""
 OUTCOME_COLOUR: Final = {
     Outcome.PASS: "#1a7f37",
     Outcome.FAIL: "#cf222e",
@@ -44,7 +53,9 @@ auto;padding:0 1rem} table{border-collapse:collapse;width:100%;margin:.5rem 0
 var(--line);vertical-align:top}
 th{color:var(--soft);font-weight:600}code{font-size:90%}svg{width:100%;height:auto}svg
 text{font:11px system-ui,sans-serif;fill:var(--soft)} .badge{display:inline-block;padding:.1rem
-.6rem;border-radius:1rem;color:#fff;font-weight:600}.soft{color:var(--soft)}"""
+.6rem;border-radius:1rem;color:#fff;font-weight:600}.soft{color:var(--soft)}
+tr.fail td{color:#cf222e;font-weight:600}tr.fail details{color:var(--fg);font-weight:400}
+pre{font-size:80%;white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0}"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +86,7 @@ def render_html(
         (
             f"<h1>{escape(title)}</h1>",
             _header(summary, replay),
-            "<h2>Height over time</h2>",
+            "<h2>Sealed height of each node over time</h2>",
             _legend(),
             _heights_svg(history),
             "<h2>Gap before each sealed block</h2>",
@@ -100,7 +111,7 @@ def _header(summary: RunSummary, replay: str) -> str:
     reason = f" {escape(summary.reason)}" if summary.reason else ""
     facts = (
         f"gap {seconds_text(summary.gap)} · recovery {seconds_text(summary.recovery)} · "
-        f"{summary.tx_ok} transactions accepted, {summary.tx_lost} lost · "
+        f"{counted(summary.tx_ok, 'transaction{s}')} accepted, {summary.tx_lost} lost · "
         f"took {summary.seconds:.0f} s"
     )
     return (
@@ -112,8 +123,8 @@ def _header(summary: RunSummary, replay: str) -> str:
 def _legend() -> str:
     return (
         "<p class=soft>Solid band: the fault certainly stood (probe to revert). Pale band: it was "
-        "being applied or taken back, the network may have been either. Ticks at the foot: round "
-        "changes.</p>"
+        "being applied or taken back, the network may have been either. Red ticks at the foot: "
+        "round changes. Dashed lines: followers.</p>"
     )
 
 
@@ -131,13 +142,12 @@ def _heights_svg(history: History) -> str:
     start, end = _span(history)
     series = {name: _steps(history, name, start) for name in _nodes(history)}
     values = [height for steps in series.values() for _, height in steps]
-    axis = _Axis(
-        start=start, end=end, low=min(values, default=0), high=max(values, default=1),
-        tall=HEIGHTS_TALL,
-    )  # fmt: skip
-    parts = [_bands(history, axis), _grid(axis)]
+    low, high = min(values, default=0), max(values, default=0)
+    ticks = round_ticks(low, max(high, low + 1), least=1.0)
+    axis = _Axis(start=start, end=end, low=low, high=max(high, ticks[-1]), tall=HEIGHTS_TALL)
+    parts = [_bands(history, axis), _grid(axis, ticks, "h{:.0f}")]
     for index, (name, steps) in enumerate(series.items()):
-        parts.append(_step_line(name, steps, axis, PALETTE[index % len(PALETTE)], index))
+        parts.append(_step_line(name, steps, axis, line_style(name, history), index))
     parts.append(_round_changes(history, axis))
     return _svg(parts, HEIGHTS_TALL, "height of each node over time")
 
@@ -157,8 +167,36 @@ def _steps(history: History, node: str, start: float) -> list[tuple[float, int]]
     return steps
 
 
+@dataclass(frozen=True, slots=True)
+class LineStyle:
+    colour: str
+    width: float = 1.8
+    dash: str = ""
+
+
+def line_style(node: str, history: History) -> LineStyle:
+    """A colour for each node of the largest network there can be; a follower hides nobody."""
+    setup = history.setup
+    if node in setup.operators:
+        place = setup.operators.index(node)
+        return LineStyle(OPERATOR_COLOURS[place % len(OPERATOR_COLOURS)])
+    place = setup.followers.index(node)
+    return LineStyle(FOLLOWER_COLOURS[place % len(FOLLOWER_COLOURS)], width=1.1, dash="5 4")
+
+
+def round_ticks(low: float, high: float, *, least: float = 0.0) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten within [low, high], about `TICKS` of them, at
+    least `least` apart; never empty."""
+    wanted = max((high - low) / TICKS, least, 1e-3)
+    power = 10.0 ** math.floor(math.log10(wanted))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= wanted * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    last = max(first, math.floor(high / step + 1e-9))
+    return [round(number * step, 6) for number in range(first, last + 1)]
+
+
 def _step_line(
-    name: str, steps: list[tuple[float, int]], axis: _Axis, colour: str, index: int
+    name: str, steps: list[tuple[float, int]], axis: _Axis, style: LineStyle, index: int
 ) -> str:
     if not steps:
         return ""
@@ -168,10 +206,12 @@ def _step_line(
     for moment, height in steps[1:]:
         path += f"H{axis.x(moment):.1f}V{axis.y(height) - shift:.1f}"
     path += f"H{axis.x(axis.end):.1f}"
-    label = (
-        f'<text x="{LEFT + 6}" y="{16 + 13 * index}" style="fill:{colour}">{escape(name)}</text>'
-    )
-    return f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>{label}'
+    stroke = f'stroke="{style.colour}" stroke-width="{style.width}"'
+    stroke += f' stroke-dasharray="{style.dash}"' if style.dash else ""
+    y = 16 + 14 * index
+    key = f'<path d="M{LEFT + 6} {y - 4}h22" {stroke}/>'
+    label = f'<text x="{LEFT + 33}" y="{y}" style="fill:{style.colour}">{escape(name)}</text>'
+    return f'<path d="{path}" fill="none" {stroke}/>{key}{label}'
 
 
 def _bands(history: History, axis: _Axis) -> str:
@@ -180,10 +220,10 @@ def _bands(history: History, axis: _Axis) -> str:
 
 def _band(fault: FaultReceipt, axis: _Axis) -> str:
     until = fault.healed or fault.reverted or axis.end
-    pale = _rect(fault.requested, until, axis, "#ff725c", 0.12)
+    pale = _rect(fault.requested, until, axis, FAULT_COLOUR, 0.12)
     if fault.verified is None:
         return pale
-    solid = _rect(fault.verified, fault.revert_requested or axis.end, axis, "#ff725c", 0.22)
+    solid = _rect(fault.verified, fault.revert_requested or axis.end, axis, FAULT_COLOUR, 0.22)
     label = f"{fault.kind} {target_of(fault)}"
     x = axis.x(fault.requested) + 3
     return f'{pale}{solid}<text x="{x:.1f}" y="{axis.tall - 30}">{escape(label)}</text>'
@@ -197,16 +237,23 @@ def _rect(start: float, end: float, axis: _Axis, colour: str, opacity: float) ->
     )
 
 
-def _grid(axis: _Axis) -> str:
+def _grid(axis: _Axis, ticks: Sequence[float], form: str) -> str:
+    """`form` writes a tick of the upright axis, with its unit."""
     foot = axis.tall - 24
     lines = [f'<line x1="{LEFT}" y1="{foot}" x2="{WIDTH - RIGHT}" y2="{foot}" stroke="#9498a0"/>']
-    for share in (0.0, 0.5, 1.0):
-        value = axis.low + (axis.high - axis.low) * share
-        lines.append(f'<text x="4" y="{axis.y(value) + 4:.1f}">{value:.5g}</text>')
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        seconds = (axis.end - axis.start) * share
+    for value in ticks:
+        y = axis.y(value)
+        lines.append(
+            f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#9498a0" '
+            f'stroke-opacity="0.25"/><text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
+            f"{form.format(value)}</text>"
+        )
+    for seconds in round_ticks(0.0, axis.end - axis.start):
         x = axis.x(axis.start + seconds)
-        lines.append(f'<text x="{x - 12:.1f}" y="{axis.tall - 8}">{seconds:.0f} s</text>')
+        lines.append(
+            f'<line x1="{x:.1f}" y1="{foot}" x2="{x:.1f}" y2="{foot + 4}" stroke="#9498a0"/>'
+            f'<text x="{x:.1f}" y="{axis.tall - 8}" text-anchor="middle">{seconds:g} s</text>'
+        )
     return "".join(lines)
 
 
@@ -229,11 +276,11 @@ def _gaps_svg(history: History) -> str:
         (after.monotonic, after.monotonic - before.monotonic, after.height)
         for before, after in pairwise(sealed)
     ]
-    high = max((gap for _, gap, _ in gaps), default=1.0)
-    axis = _Axis(
-        start=start, end=end, low=0.0, high=max(high, history.setup.slot_seconds), tall=GAPS_TALL
-    )
-    parts = [_bands(history, axis), _grid(axis), _slot_line(history, axis)]
+    slot = history.setup.slot_seconds
+    high = max((gap for _, gap, _ in gaps), default=slot)
+    ticks = round_ticks(0.0, max(high, slot))
+    axis = _Axis(start=start, end=end, low=0.0, high=max(high, slot), tall=GAPS_TALL)
+    parts = [_bands(history, axis), _grid(axis, ticks, "{:g} s"), _slot_line(history, axis)]
     foot = GAPS_TALL - 24
     for moment, gap, height in gaps:
         x, y = axis.x(moment), axis.y(gap)
@@ -258,27 +305,58 @@ def _svg(parts: Sequence[str], tall: int, label: str) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {tall}" role="img" aria-label="{label}">{inner}</svg>'
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str] | None = None
+) -> str:
+    """`classes`: one CSS class a row."""
     cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    body = "".join(
+        f'<tr class="{name}">{"".join(f"<td>{cell}</td>" for cell in row)}</tr>'
+        for name, row in zip(classes or [""] * len(rows), rows, strict=True)
+    )
     return f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
 
 
+_FIRST: Final = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.VACUOUS, Outcome.PASS)
+
+
 def _verdict_table(verdicts: Sequence[Verdict]) -> str:
-    rows = []
-    for verdict in verdicts:
-        said = "<br>".join(escape(violation.summary) for violation in verdict.violations)
-        figure = (
-            "" if verdict.bound is None else f"{_figure(verdict.measured)} / {verdict.bound:.2f}"
+    """What speaks against a pass comes first."""
+    ordered = sorted(verdicts, key=lambda verdict: _FIRST.index(verdict.outcome))
+    rows = [
+        (
+            escape(verdict.checker),
+            _badge(verdict.outcome),
+            _figure(verdict),
+            "<br>".join(map(_violation, verdict.violations)) or escape(verdict.note),
         )
-        rows.append(
-            (escape(verdict.checker), _badge(verdict.outcome), figure, said or escape(verdict.note))
-        )
-    return _table(("invariant", "verdict", "measured / bound", "what was looked at"), rows)
+        for verdict in ordered
+    ]
+    head = ("invariant", "verdict", "measured / allowed", "what was looked at, or what broke it")
+    return _table(head, rows, [verdict.outcome.value for verdict in ordered])
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _figure(verdict: Verdict) -> str:
+    if verdict.bound is None:
+        return ""
+    measured = "-" if verdict.measured is None else amount(verdict.measured, verdict.unit)
+    return f"{measured} / {amount(verdict.bound, verdict.unit)}"
+
+
+def _violation(violation: Violation) -> str:
+    """The sentence, and folded below it the records that prove it."""
+    told = escape(violation.summary)
+    if not violation.witness:
+        return told
+    records = "".join(f"<pre>{escape(_record(record))}</pre>" for record in violation.witness)
+    head = counted(len(violation.witness), "witness record{s}")
+    return f"{told}<details><summary>{head}</summary>{records}</details>"
+
+
+def _record(record: Record) -> str:
+    line = encode_record(record).decode()
+    cut = len(line) > WITNESS_CHARACTERS
+    return f"{line[:WITNESS_CHARACTERS]} ... (see verdicts.json)" if cut else line
 
 
 def _fault_table(history: History) -> str:
@@ -286,7 +364,8 @@ def _fault_table(history: History) -> str:
     head = (
         "fault",
         "what",
-        "hit at",
+        "aimed at",
+        "fell in",
         "requested",
         "applied",
         "verified",
@@ -304,6 +383,7 @@ def _fault_row(fault: FaultReceipt, start: float) -> tuple[str, ...]:
     return (
         escape(fault.id),
         escape(f"{fault.kind} {target_of(fault)}"),
+        escape(aimed_of(fault)),
         escape(hit_of(fault)),
         *told,
         escape(fault.error),

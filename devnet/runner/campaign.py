@@ -1,22 +1,27 @@
 """Many runs of one scenario on one network: seeds, folders, progress, and the summary at the
 end."""
 
+import asyncio
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from devnet.checkers.base import counted
+from devnet.claim import is_claimed
 from devnet.clock import now
 from devnet.journal import Journal
-from devnet.model.descriptor import Descriptor
-from devnet.model.history import Setup
+from devnet.model.descriptor import Descriptor, read_descriptor
+from devnet.model.history import History, Setup
 from devnet.model.scenario import Scenario
 from devnet.model.verdict import Violation
 from devnet.report.summary import CampaignSummary, RunSummary, summarise, summarise_campaign
-from devnet.runner.attach import Wanted, network_for, surroundings_of
+from devnet.runner.attach import Wanted, network_for, require_same, surroundings_of
 from devnet.runner.folder import RunFolder
 from devnet.runner.plan import require_fits
 from devnet.runner.stages import HarnessError, Run, Runner
 from devnet.runner.surroundings import LiveNetwork
+from devnet.scenarios import catalogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,20 +48,30 @@ async def run_campaign(campaign: Campaign) -> CampaignSummary:
     """Raises: BadConfig; HarnessError, when a run could not be carried out (runs before it are
     written)."""
     scenario = campaign.scenario
-    async with network_for(
-        campaign.wanted,
-        default_operators=scenario.operators,
-        followers=scenario.followers,
-        say=campaign.say,
-    ) as network:
-        descriptor = network.descriptor
-        require_fits(scenario, len(descriptor.operators), len(descriptor.followers))
-        summaries = []
-        async with surroundings_of(network) as surroundings:
-            for index in range(campaign.runs):
-                seed = campaign.seed + index
-                campaign.say(f"run {index + 1} of {campaign.runs}, seed {seed}")
-                summaries.append(await _one_run(campaign, seed, descriptor, surroundings))
+    attached = require_possible(campaign)
+    summaries = []
+    try:
+        async with network_for(
+            campaign.wanted,
+            default_operators=scenario.operators,
+            followers=scenario.followers,
+            say=campaign.say,
+        ) as network:
+            descriptor = network.descriptor
+            require_fits(scenario, len(descriptor.operators), len(descriptor.followers))
+            async with surroundings_of(network) as surroundings:
+                for index in range(campaign.runs):
+                    seed = campaign.seed + index
+                    campaign.say(f"run {index + 1} of {campaign.runs}, seed {seed}")
+                    summaries.append(await _one_run(campaign, seed, descriptor, surroundings))
+    except asyncio.CancelledError:
+        where = campaign.wanted.directory
+        campaign.say(
+            f"the network in {where} goes on"
+            if attached
+            else f"the network in {where} was this command's own and is stopped"
+        )
+        raise
     return summarise_campaign(
         summaries,
         scenario=campaign.scenario.name,
@@ -66,11 +81,30 @@ async def run_campaign(campaign: Campaign) -> CampaignSummary:
     )
 
 
+def require_possible(campaign: Campaign) -> bool:
+    """Refuse what cannot run before anything starts; True when a network runs in the folder and
+    will be used.
+
+    Raises: BadConfig.
+    """
+    wanted, scenario = campaign.wanted, campaign.scenario
+    if is_claimed(wanted.directory):
+        found = read_descriptor(wanted.directory)
+        require_same(wanted, found)
+        require_fits(scenario, len(found.operators), len(found.followers))
+        return True
+    operators = scenario.operators if wanted.operators is None else wanted.operators
+    require_fits(scenario, operators, scenario.followers)
+    return False
+
+
 def replay_command(campaign: Campaign, seed: int, descriptor: Descriptor) -> str:
     """The command that runs the same plan on a network like this one (interleavings are the
-    machine's)."""
+    machine's). A file of the user's is named by its absolute path."""
+    in_catalogue = campaign.source in catalogue.names()
+    source = campaign.source if in_catalogue else str(Path(campaign.source).resolve())
     return (
-        f"devnet chaos run {campaign.source} --seed {seed} --backend {descriptor.backend} "
+        f"devnet chaos run {shlex.quote(source)} --seed {seed} --backend {descriptor.backend} "
         f"--operators {len(descriptor.operators)} --slot-seconds {descriptor.slot_seconds}"
     )
 
@@ -95,6 +129,35 @@ async def _one_run(
         seed=seed,
     )
     journal = Journal(setup, folder.history, _alarm(campaign))
+    try:
+        return await _recorded_run(campaign, seed, descriptor, network, journal, folder)
+    except asyncio.CancelledError:
+        campaign.say(told_when_stopped(journal.history()))
+        campaign.say(f"what was recorded so far: {folder.history}")
+        raise
+    finally:
+        journal.close()
+
+
+def told_when_stopped(history: History) -> str:
+    """What became of the faults of a run that was broken off."""
+    left = [fault for fault in history.faults if fault.healed is None]
+    if left:
+        detail = "; ".join(f"{fault.id}: {fault.error or 'not taken back'}" for fault in left)
+        return f"stopped, but a heal is not proven: {detail}; see `devnet status`"
+    if not history.faults:
+        return "stopped before any fault was injected"
+    return f"stopped; {counted(len(history.faults), 'fault{s}')} taken back, heal verified"
+
+
+async def _recorded_run(
+    campaign: Campaign,
+    seed: int,
+    descriptor: Descriptor,
+    network: LiveNetwork,
+    journal: Journal,
+    folder: RunFolder,
+) -> RunSummary:
     started = now()
     run = Run(scenario=campaign.scenario, seed=seed)
     try:
@@ -103,8 +166,7 @@ async def _one_run(
     except* HarnessError as errors:
         run.error = "; ".join(str(error) for error in _leaves(errors))
         run.history = journal.history()
-    finally:
-        journal.close()
+    journal.close()
     return _finish(campaign, run, folder, descriptor, now() - started)
 
 

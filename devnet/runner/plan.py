@@ -11,7 +11,7 @@ from devnet.injector.injector import PlannedFault
 from devnet.injector.surface import Links
 from devnet.injector.targets import draw_groups, isolate, resolve_target
 from devnet.model.fault import FaultKind
-from devnet.model.scenario import Delay, Fault, LinkClass, Scenario
+from devnet.model.scenario import Delay, Fault, LinkClass, Role, Scenario
 from dst.spec.errors import BadConfig
 
 
@@ -29,20 +29,47 @@ def draw_delay(delay: Delay, slot_seconds: float, rng: random.Random) -> float:
 
 
 def require_fits(scenario: Scenario, operators: int, followers: int) -> None:
-    """Raises: BadConfig when the network is too small for the scenario."""
+    """Whether every fault has something to hit on a network of this size.
+
+    Raises: BadConfig with one line that names the fault and what the network has.
+    """
     if operators < scenario.min_operators:
         raise BadConfig(
             f"{scenario.name} needs at least {scenario.min_operators} operators, "
             f"the network has {operators}"
         )
     for fault in scenario.faults:
-        if fault.split and sum(fault.split) != operators:
-            raise BadConfig(
-                f"{scenario.name}: split {list(fault.split)} is for {sum(fault.split)} operators, "
-                f"the network has {operators}"
-            )
-        if fault.target == "follower" and followers < 1:
-            raise BadConfig(f"{scenario.name} needs a follower, the network has none")
+        if complaint := _misfit(fault, operators, followers):
+            raise BadConfig(f"{scenario.name}: fault {fault.id}: {complaint}")
+
+
+def _misfit(fault: Fault, operators: int, followers: int) -> str:
+    if fault.split and sum(fault.split) != operators:
+        wanted = sum(fault.split)
+        return f"split {list(fault.split)} is for {wanted} operators, the network has {operators}"
+    target = fault.target
+    on_links = fault.kind is FaultKind.PARTITION or (
+        fault.kind is FaultKind.LATENCY and fault.links is LinkClass.CONSENSUS
+    )
+    match target:
+        case None | Role.LEADER | Role.RANDOM:
+            return ""
+        case Role.FOLLOWER if followers < 1:
+            return "its target is a follower, the network has none"
+        case Role.NOT_LEADER if operators < 3:
+            return f"target not-leader needs at least 3 operators, the network has {operators}"
+        case Role.ALL_OPERATORS if fault.kind is FaultKind.PARTITION:
+            return "target all-operators leaves nobody to be cut off from; give split, or one node"
+    ops, fs = _names("op", operators), _names("f", followers)
+    if on_links and (target is Role.FOLLOWER or target in fs):
+        return f"target {target} has no consensus links; give an operator"
+    if not isinstance(target, Role) and target not in (*ops, *fs):
+        return f"target {target}: the network has {', '.join((*ops, *fs))}"
+    return ""
+
+
+def _names(prefix: str, count: int) -> tuple[str, ...]:
+    return tuple(f"{prefix}{number}" for number in range(1, count + 1))
 
 
 def plan_fault(
