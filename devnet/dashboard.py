@@ -5,21 +5,30 @@ block elsewhere.
 holds.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from devnet.conditions import faults_of, is_cut_off, state_of
+from devnet.model.descriptor import Descriptor
 from devnet.model.history import Event, EventKind
 from dst.spec.primitives import Height, Round, leader_of
 
 REMEMBERED_HEIGHTS: Final = 64
 """Rounds and times of older heights are of no use to a board."""
 SHOWN_NOTES: Final = 5
-SHOWN_FAULTS: Final = 12
+STALL_SLOTS: Final = 2
+"""A block a slot is the rule; one missed slot is a round change, two are worth red."""
+BEHIND: Final = 2
+"""Heights below the highest from which on a node counts as behind: news of one block reaches the
+nodes at different times."""
+LEGEND: Final = "decided: final for the cluster; sealed: has the group signature"
 
 
 @dataclass(slots=True)
@@ -41,6 +50,8 @@ class Block:
     gap_s: float | None
     """Since the height before was first sealed."""
     root: str
+    sealed_at: float
+    """CLOCK_MONOTONIC."""
 
 
 @dataclass
@@ -50,16 +61,26 @@ class Board:
 
     operators: tuple[str, ...]
     followers: tuple[str, ...]
+    slot_seconds: float = 1.0
+    l1_followers: frozenset[str] = frozenset()
+    """They follow the batches on L1, so they are always some blocks behind."""
     nodes: dict[str, Node] = field(init=False)
     newest: Block | None = field(default=None, init=False)
     worst_gap_s: float = field(default=0.0, init=False)
     round_changes: int = field(default=0, init=False)
+    """Heights that needed a round above 0, however many nodes told so."""
     peers: Mapping[str, str] = field(default_factory=dict, init=False)
     """Operator -> `3/3`."""
-    faults: Mapping[str, str] = field(default_factory=dict, init=False)
+    links: Mapping[str, str] = field(default_factory=dict, init=False)
+    """Link -> its fault; healthy links are absent."""
+    programs: Mapping[str, str] = field(default_factory=dict, init=False)
+    """`op1.rollup` -> its state; those that run are absent."""
+    trouble: str = field(default="", init=False)
+    """Why the backend could not be asked."""
     notes: list[str] = field(default_factory=list, init=False)
     _rounds: dict[int, int] = field(default_factory=dict, init=False)
     _sealed_at: dict[int, float] = field(default_factory=dict, init=False)
+    _changed: set[int] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self.nodes = {name: Node() for name in (*self.operators, *self.followers)}
@@ -72,12 +93,13 @@ class Board:
                 node.decided = max(node.decided, event.height)
                 if event.round is not None:
                     self._rounds.setdefault(event.height, event.round)
+                    self._count_round(event)
             case EventKind.SEALED | EventKind.IMPORTED:
                 node.sealed = max(node.sealed, event.height)
                 node.decided = max(node.decided, event.height)
                 return self._sealed(event) if event.kind is EventKind.SEALED else None
             case EventKind.ROUND_CHANGE:
-                self.round_changes += 1
+                self._count_round(event)
             case EventKind.EVIDENCE | EventKind.RESET:
                 self.note(
                     f"{event.node}: {event.kind} at height {event.height} {dict(event.detail)}"
@@ -90,6 +112,22 @@ class Board:
         """Something that a person should read; the newest few are shown."""
         self.notes.append(text)
         del self.notes[:-SHOWN_NOTES]
+
+    def _count_round(self, event: Event) -> None:
+        is_old = self.newest is not None and event.height < self.newest.height - REMEMBERED_HEIGHTS
+        if (event.round or 0) > 0 and event.height not in self._changed and not is_old:
+            self._changed.add(event.height)
+            self.round_changes += 1
+
+    def condition_of(self, name: str) -> str:
+        """One word on a node, empty when all is well."""
+        state = state_of(name, self.programs)
+        highest = max((node.sealed for node in self.nodes.values()), default=0)
+        if state or self.nodes[name].sealed > highest - BEHIND:
+            return state
+        if name in self.l1_followers:
+            return "follows L1"
+        return "behind" if is_cut_off(name, self.links) else "catching up"
 
     def _sealed(self, event: Event) -> Block | None:
         if event.height in self._sealed_at or (self.newest and event.height < self.newest.height):
@@ -106,6 +144,7 @@ class Board:
             leader=self.operators[leader],
             gap_s=gap,
             root=event.root or "",
+            sealed_at=event.monotonic,
         )
         self.worst_gap_s = max(self.worst_gap_s, gap or 0.0)
         self._forget(event.height - REMEMBERED_HEIGHTS)
@@ -115,6 +154,7 @@ class Board:
         for kept in (self._rounds, self._sealed_at):
             for old in [h for h in kept if h < height]:
                 del kept[old]
+        self._changed = {h for h in self._changed if h >= height}
 
 
 def line_of(block: Block) -> str:
@@ -127,42 +167,58 @@ def line_of(block: Block) -> str:
     )
 
 
-def table_of(board: Board, title: str) -> Group:
-    """The live board."""
+def endpoints_of(descriptor: Descriptor) -> str:
+    """`RPC op1 http://127.0.0.1:20100  follower f1 http://…  chain id 42`: what a wallet needs."""
+    words = [f"RPC {descriptor.operators[0].name} {descriptor.operators[0].rpc}"]
+    words += [f"follower {each.name} {each.rpc}" for each in descriptor.followers[:1]]
+    return "  ".join((*words, f"chain id {descriptor.chain_id}"))
+
+
+def suggestion(directory: Path, default: Path) -> str:
+    """A first fault to inject, as a command that finds this network."""
+    where = "" if directory == default.resolve() else f" --dir {shlex.quote(str(directory))}"
+    return f"try: devnet chaos run leader-kill{where}"
+
+
+def table_of(board: Board, heading: str, now: float) -> Group:
+    """The live board; `now` is CLOCK_MONOTONIC."""
+    return Group(
+        Text(heading),
+        _nodes_of(board),
+        Text(LEGEND, style="dim"),
+        _last_block(board, now),
+        Text("\n".join(filter(None, (board.trouble, *board.notes))), style="red"),
+    )
+
+
+def _nodes_of(board: Board) -> Table:
     table = Table()
-    for heading in ("node", "sealed", "decided", "peers", "faults"):
-        table.add_column(heading, justify="right" if heading in ("sealed", "decided") else "left")
-    highest = max((node.sealed for node in board.nodes.values()), default=0)
+    for heading in ("node", "sealed", "decided"):
+        table.add_column(heading, justify="left" if heading == "node" else "right")
+    table.add_column("peers")
+    # Wide enough for the usual words: the columns do not jump when a fault comes or goes.
+    table.add_column("state", min_width=len("catching up"))
+    table.add_column("faults", min_width=24)
     for name, node in board.nodes.items():
-        style = "" if node.sealed >= highest - 1 else "yellow"
-        faults = _faults_of(name, board.faults)
+        condition = board.condition_of(name)
         table.add_row(
             name,
             str(node.sealed),
             str(node.decided),
             board.peers.get(name, ""),
-            faults,
-            style=style,
+            condition,
+            faults_of(name, board.programs, board.links, board.operators),
+            style="yellow" if condition and name not in board.l1_followers else "",
         )
+    return table
+
+
+def _last_block(board: Board, now: float) -> Text:
     newest = board.newest
-    last = "waiting for a block" if newest is None else line_of(newest)
-    text = f"{last}\nround changes {board.round_changes}   longest gap {board.worst_gap_s:.2f} s"
-    return Group(
-        Text(title, no_wrap=True, overflow="ellipsis"),
-        table,
-        Text(text),
-        Text("\n".join(board.notes), style="red"),
-    )
-
-
-def _faults_of(name: str, faults: Mapping[str, str]) -> str:
-    """Faults of a node's programs and of the links that it answers."""
-    own = [
-        f"{where.removeprefix(name + '.')} {what}"
-        for where, what in faults.items()
-        if where.startswith(f"{name}.") and ">" not in where
-    ]
-    links = [what for where, what in faults.items() if f">{name}." in where]
-    kinds = {what: links.count(what) for what in links}
-    own += [f"{count} links {what}" for what, count in sorted(kinds.items())]
-    return ", ".join(own[:SHOWN_FAULTS])
+    if newest is None:
+        return Text("waiting for a block")
+    age = max(0.0, now - newest.sealed_at)
+    text = Text(f"{line_of(newest)}\nlast block ")
+    text.append(f"{age:.1f} s ago", "bold red" if age > STALL_SLOTS * board.slot_seconds else "")
+    worst = max(board.worst_gap_s, age)
+    return text.append(f"   longest gap {worst:.2f} s   round changes {board.round_changes}")

@@ -81,9 +81,19 @@ def _wait_until_up(directory: Path, supervisor: "subprocess.Popen[bytes]", log_p
         if code is not None:
             return code or 3
         if is_up:
-            print(descriptor)
+            print(descriptor, flush=True)
+            _say_endpoints(directory)
             return 0
         time.sleep(POLL_S)
+
+
+def _say_endpoints(directory: Path) -> None:
+    """On stderr: the descriptor's path stays all that a script reads."""
+    # Imported late: they cost the other commands of this module a tenth of a second.
+    from devnet.dashboard import endpoints_of
+    from devnet.model.descriptor import read_descriptor
+
+    print(f"==> {endpoints_of(read_descriptor(directory))}", file=sys.stderr)
 
 
 def take_down(directory: Path) -> int:

@@ -7,9 +7,11 @@ Exit codes: 0 asked to stop, 1 a checker fired, 3 could not start.
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -18,12 +20,13 @@ from rich.live import Live
 from devnet.backends.base import BackendError, RunState
 from devnet.checkers import LiveChecker, live_checkers
 from devnet.claim import what_stays
+from devnet.cli import DEFAULT_DIR
 from devnet.control import serve_control
-from devnet.dashboard import Board, line_of, table_of
+from devnet.dashboard import Board, endpoints_of, line_of, suggestion, table_of
 from devnet.model.history import Event, Record, Setup
 from devnet.network import Network, NetworkOptions, running
 from devnet.probes.events import EventTail
-from devnet.probes.health import links_up, read_metrics
+from devnet.status import peers_up
 from dst.runtime.service import until
 from dst.spec.errors import DstError
 
@@ -85,31 +88,26 @@ class Watch:
     async def look_around(self) -> None:
         """Peers, faults and program states, once a second, for the board."""
         while True:
-            self.board.peers = await self._peers()
-            self.board.faults = {**await self.network.mesh.faults(), **await self._programs()}
+            self.board.peers = await peers_up(self.network)
+            self.board.links = await self.network.mesh.faults()
+            await self._look_at_programs()
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _peers(self) -> dict[str, str]:
-        names = self.network.topology.operator_names
-        urls = [f"{self.network.probe_url(name, 'middleware')}/metrics" for name in names]
-        texts = await asyncio.gather(*(read_metrics(self.network.session, url) for url in urls))
-        return {
-            name: f"{sum(links_up(text or '').values())}/{len(names) - 1}"
-            for name, text in zip(names, texts, strict=True)
-        }
-
-    async def _programs(self) -> dict[str, str]:
+    async def _look_at_programs(self) -> None:
         try:
             status = await self.network.backend.status()
         except BackendError as error:
-            return {"backend.": str(error)}
-        return {n: s.state for n, s in status.items() if s.state is not RunState.RUNNING}
+            self.board.trouble = str(error)
+            return
+        stopped = {n: s.state for n, s in status.items() if s.state is not RunState.RUNNING}
+        self.board.programs, self.board.trouble = stopped, ""
 
-    async def draw(self, title: str) -> None:
+    async def draw(self, heading: str) -> None:
         """Redraw the board on the terminal."""
         while True:
             if self.live is not None:
-                self.live.update(table_of(self.board, title), refresh=True)
+                # Events are stamped with CLOCK_MONOTONIC, so the age of a block is against it.
+                self.live.update(table_of(self.board, heading, time.monotonic()), refresh=True)
             await asyncio.sleep(1 / REFRESH_PER_SECOND)
 
 
@@ -143,10 +141,11 @@ async def _supervise(options: NetworkOptions, detached: bool) -> int:
             watch.say(text)
 
     async with _interruptible(running(options, _say, on_crash), stop) as network:
-        board = Board(network.topology.operator_names, network.topology.follower_names)
-        watch = Watch(network, board, stop, keep_on=detached)
+        watch = Watch(network, _board_of(network), stop, keep_on=detached)
         watches.append(watch)
         print(network.directory / "network.json", flush=True)
+        if not detached:  # `up --detach` says it itself, once this one is up
+            _say(f"==> {endpoints_of(network.descriptor)}")
         for line in network.proven:
             _say(f"==> {line}")
         await _watch(watch)
@@ -155,6 +154,16 @@ async def _supervise(options: NetworkOptions, detached: bool) -> int:
     stays = what_stays(options.directory, network.descriptor.backend)
     _say(f"==> everything is stopped and removed; {stays}")
     return EXIT_CHECKER_FIRED if watch.violated else EXIT_STOPPED
+
+
+def _board_of(network: Network) -> Board:
+    descriptor = network.descriptor
+    return Board(
+        network.topology.operator_names,
+        network.topology.follower_names,
+        slot_seconds=descriptor.slot_seconds,
+        l1_followers=frozenset(each.name for each in descriptor.followers if each.from_l1),
+    )
 
 
 @asynccontextmanager
@@ -181,10 +190,6 @@ async def _interruptible(
 async def _watch(watch: Watch) -> None:
     network = watch.network
     tails = [EventTail(node, network.probe_url(node), watch.record).run() for node in network.nodes]
-    title = (
-        f"devnet {network.descriptor.id}  {network.descriptor.backend}  "
-        f"{network.directory / 'network.json'}  Ctrl-C stops"
-    )
     console = Console()
     async with serve_control(network.directory, network.backend):
         if not console.is_terminal:
@@ -192,7 +197,16 @@ async def _watch(watch: Watch) -> None:
             return
         with Live(console=console, auto_refresh=False) as live:
             watch.live = live
-            await until(watch.stop, *tails, watch.look_around(), watch.draw(title))
+            await until(watch.stop, *tails, watch.look_around(), watch.draw(_heading(network)))
+
+
+def _heading(network: Network) -> str:
+    descriptor = network.descriptor
+    return (
+        f"devnet {descriptor.id}  {descriptor.backend}  {network.directory / 'network.json'}\n"
+        f"{endpoints_of(descriptor)}\n"
+        f"{suggestion(network.directory, Path(DEFAULT_DIR))} (in another terminal)   Ctrl-C stops"
+    )
 
 
 def _say(text: str) -> None:

@@ -1,9 +1,14 @@
 """The board follows heights by first news, names leader and gap, and forgets what is old."""
 
+from io import StringIO
+from pathlib import Path
+from typing import Literal
+
 from rich.console import Console
 
-from devnet.dashboard import REMEMBERED_HEIGHTS, Board, line_of, table_of
+from devnet.dashboard import LEGEND, REMEMBERED_HEIGHTS, Board, line_of, suggestion, table_of
 from devnet.model.history import Event, EventKind
+from devnet.model.topology import OPERATOR_ROLES
 
 
 def event(kind: EventKind, node: str, height: int, at: float, round_: int | None = 0) -> Event:
@@ -44,13 +49,63 @@ def test_a_restarted_node_that_repeats_old_news_changes_nothing() -> None:
     assert seen.newest.height == REMEMBERED_HEIGHTS + 19
 
 
+def shown(seen: Board, now: float, *, styles: bool = False) -> str:
+    colours: Literal["standard"] | None = "standard" if styles else None
+    console = Console(width=140, file=StringIO(), force_terminal=True, color_system=colours)
+    with console.capture() as capture:
+        console.print(table_of(seen, "title", now))
+    return capture.get()
+
+
 def test_the_table_shows_nodes_peers_and_faults() -> None:
     seen = board()
     seen.take(event(EventKind.SEALED, "op1", 1, 1.0))
     seen.peers = {"op1": "3/3"}
-    seen.faults = {"op2.rollup": "killed", "op1>op2.consensus": "hold", "op3>op2.consensus": "hold"}
-    console = Console(width=140, record=True)
-    console.print(table_of(seen, "title"))
-    text = console.export_text()
+    seen.programs = {"op2.rollup": "killed"}
+    seen.links = {"op2.rollup>op2.engine": "latency 50 ms"}
+    text = shown(seen, 1.0)
     assert "3/3" in text
-    assert "rollup killed, 2 links hold" in text
+    assert "rollup killed, engine link +50 ms" in text
+    assert LEGEND in text
+
+
+def test_a_stall_is_seen_while_it_lasts_and_is_red_after_two_slots() -> None:
+    seen = Board(("op1", "op2", "op3", "op4"), ("f1",), slot_seconds=2)
+    assert "waiting for a block" in shown(seen, 3.0)
+    seen.take(event(EventKind.SEALED, "op1", 5, 10.0))
+    assert "last block 4.0 s ago" in shown(seen, 14.0)
+    assert "\x1b[1;31m4.0 s ago" not in shown(seen, 14.0, styles=True)
+    assert "\x1b[1;31m4.2 s ago" in shown(seen, 14.2, styles=True)
+    assert "longest gap 4.20 s" in shown(seen, 14.2)
+
+
+def test_round_changes_are_counted_by_height_not_by_node() -> None:
+    seen = board()
+    for node in ("op1", "op2", "op3"):
+        seen.take(event(EventKind.ROUND_CHANGE, node, 5, 1.0, round_=1))
+        seen.take(event(EventKind.ROUND_CHANGE, node, 5, 2.0, round_=2))
+        seen.take(event(EventKind.DECIDED, node, 5, 3.0, round_=2))
+        seen.take(event(EventKind.DECIDED, node, 6, 4.0, round_=0))
+    assert seen.round_changes == 1
+    seen.take(event(EventKind.DECIDED, "op1", 7, 5.0, round_=1))
+    assert seen.round_changes == 2, "also when only its outcome was told"
+
+
+def test_a_node_that_is_up_but_low_catches_up_unless_it_is_cut_off_or_meant_to_be() -> None:
+    seen = Board(("op1", "op2", "op3", "op4"), ("f1",), l1_followers=frozenset({"f1"}))
+    for name in ("op1", "op2"):
+        seen.take(event(EventKind.SEALED, name, 9, 9.0))
+    seen.take(event(EventKind.SEALED, "op3", 8, 9.0))
+    seen.links = {"op1>op4.consensus": "drop", "op4>op1.consensus": "drop"}
+    conditions = {name: seen.condition_of(name) for name in seen.nodes}
+    assert conditions == {"op1": "", "op2": "", "op3": "", "op4": "behind", "f1": "follows L1"}
+    seen.links = {}
+    assert seen.condition_of("op4") == "catching up"
+    seen.programs = {f"op4.{role}": "killed" for role in OPERATOR_ROLES}
+    assert seen.condition_of("op4") == "killed"
+
+
+def test_the_suggested_command_finds_the_network(tmp_path: Path) -> None:
+    assert suggestion(tmp_path, tmp_path) == "try: devnet chaos run leader-kill"
+    other = tmp_path / "my net"
+    assert suggestion(other, tmp_path) == f"try: devnet chaos run leader-kill --dir '{other}'"
