@@ -1,6 +1,7 @@
 """`devnet logs`: the files under DIR/logs, merged by the order they are read, each line named when
 there are several."""
 
+import sys
 import time
 from pathlib import Path
 from typing import IO, Final
@@ -14,6 +15,9 @@ def show_logs(directory: Path, node: str | None, *, follow: bool) -> int:
     """Print; with `follow` until interrupted. Raises: BadConfig when there are no such logs."""
     paths = _chosen(directory, node)
     handles = {path: path.open(errors="replace") for path in paths}
+    if not any(path.stat().st_size for path in paths):
+        wait = "; waiting for the first line" if follow else ""
+        print(f"{node or 'no node'} has logged nothing yet{wait}", file=sys.stderr)
     try:
         while True:
             quiet = not any(

