@@ -11,6 +11,7 @@ goes by that label and by nothing else.
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import shutil
 import sys
@@ -18,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -39,6 +41,11 @@ from devnet.model.topology import Link, Role, Topology
 LABEL: Final = "dst.devnet"
 PROGRAM_LABEL: Final = "dst.program"
 FIRST_LABEL: Final = "dst.first"
+CHECKOUT_LABEL: Final = "dst.checkout"
+"""On images: whose they are, so that one checkout never removes another's."""
+IMAGE_KEPT_S: Final = 24 * 3600
+"""An older image of this checkout goes when a new one is made. Younger ones stay: a harness that
+has just found its image has no container yet that would keep it."""
 INSIDE: Final = "/devnet"
 API_TIMEOUT_S: Final = 60
 ANSWER_TIMEOUT_S: Final = 3
@@ -394,7 +401,8 @@ class DockerBackend:
 def ensure_image(
     client: Any, tools: Mapping[str, Path], source: Path, say: Callable[[str], None]
 ) -> str:
-    """The tag of the image, made when it is not there; older images of ours that nobody uses go.
+    """The tag of the image, made when it is not there; then this checkout's old images that nobody
+    uses go.
 
     Raises: BackendError.
     """
@@ -407,9 +415,12 @@ def ensure_image(
         _import_image(client, tag, tools, source)
     else:
         client.images.build(
-            path=str(source), dockerfile="devnet/Dockerfile", tag=tag, labels={LABEL: "image"}
+            path=str(source),
+            dockerfile="devnet/Dockerfile",
+            tag=tag,
+            labels={CHECKOUT_LABEL: _checkout(source)},
         )
-    _remove_old_images(client, tag)
+    _remove_old_images(client, tag, source)
     return tag
 
 
@@ -419,17 +430,32 @@ def _import_image(client: Any, tag: str, tools: Mapping[str, Path], source: Path
         image.write_image_tar(tar, tools, source)
         tar.seek(0)
         answer = client.api.import_image(
-            src=tar, repository=name, tag=version, changes=image.import_changes()
+            src=tar,
+            repository=name,
+            tag=version,
+            changes=[*image.import_changes(), f"LABEL {CHECKOUT_LABEL}={_checkout(source)}"],
         )
     if "error" in answer:
         raise BackendError(f"docker import refused the image: {answer[-300:]}")
 
 
-def _remove_old_images(client: Any, keep: str) -> None:
-    for old in client.images.list(name=image.REPOSITORY_NAME):
-        if keep not in old.tags:
+def _remove_old_images(client: Any, keep: str, source: Path) -> None:
+    own = {"label": f"{CHECKOUT_LABEL}={_checkout(source)}"}
+    for old in client.images.list(name=image.REPOSITORY_NAME, filters=own):
+        if keep not in old.tags and _age_s(old.attrs["Created"]) > IMAGE_KEPT_S:
             with contextlib.suppress(docker.errors.APIError):  # in use by another network
                 client.images.remove(old.id)
+
+
+def _checkout(source: Path) -> str:
+    return hashlib.sha256(bytes(source.resolve())).hexdigest()[:16]
+
+
+def _age_s(created: str) -> float:
+    """Seconds since `2026-01-31T12:00:00.123456789Z`; Docker's nine digits are more than Python
+    reads."""
+    made = datetime.strptime(created[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+    return (datetime.now(UTC) - made).total_seconds()
 
 
 def run_in_pod(client: Any, identifier: str, pod: str, script: str, *arguments: str) -> str:
