@@ -9,10 +9,11 @@ import pytest
 from devnet.bench.measure import Figure
 from devnet.bench.page import NOTES_MARK, render_page, render_terminal
 from devnet.bench.phases import times_of
+from devnet.checkers.base import amount, counted, judge_within
 from devnet.journal import Journal
 from devnet.model.history import Event, EventKind, FaultReceipt, History, Setup
 from devnet.model.verdict import Outcome, Verdict, Violation
-from devnet.report.html import render_html
+from devnet.report.html import FAULT_COLOUR, line_style, render_html, round_ticks
 from devnet.report.junit import render_junit
 from devnet.report.summary import (
     CampaignSummary,
@@ -43,8 +44,19 @@ def finished() -> Run:
 BROKEN = Verdict(
     checker="S1 agreement",
     outcome=Outcome.FAIL,
-    violations=(Violation(checker="S1 agreement", summary="height 7 has <two> roots"),),
-)
+    violations=(
+        Violation(
+            checker="S1 agreement",
+            summary="height 7 has <two> roots",
+            witness=(
+                Event(
+                    kind=EventKind.DECIDED, node="op<3>", height=7, monotonic=1.0, wall=0.0,
+                    root="0x" + "ab" * 1200,
+                ),
+            ),
+        ),
+    ),
+)  # fmt: skip
 
 
 class Collector(HTMLParser):
@@ -72,6 +84,66 @@ def test_the_page_is_self_contained_and_shows_every_node_and_verdict(finished: R
         assert name in page
     assert "height 7 has &lt;two&gt; roots" in page
     assert "<two>" not in page
+
+
+def test_what_broke_comes_first_in_red_with_its_witness(finished: Run) -> None:
+    assert finished.history is not None
+    slow = Verdict(checker="L4 recovery after heal", outcome=Outcome.PASS, measured=0.5, bound=6.0)
+    verdicts = (slow, *finished.verdicts, BROKEN)
+    summary = summarise(finished.history, verdicts, scenario="leader-kill", seed=3)
+    page = render_html(finished.history, verdicts, summary, "again")
+    table = page.partition("<h2>Verdicts</h2>")[2]
+    assert table.index('<tr class="fail"><td>S1 agreement') < table.index('<tr class="pass">')
+    assert "<details><summary>1 witness record</summary>" in table
+    assert "op&lt;3&gt;" in table
+    assert "(see verdicts.json)" in table
+    assert "ab" * 1200 not in table
+    assert "0.50 s / 6.00 s" in table
+
+
+def test_every_node_of_the_largest_network_has_a_look_of_its_own() -> None:
+    setup = Setup(
+        operators=tuple(f"op{i}" for i in range(1, 11)),
+        followers=("f1", "f2", "f3", "f4"),
+        slot_seconds=1.0,
+    )
+    styles = {name: line_style(name, History(setup=setup)) for name in (*setup.operators, "f1")}
+    colours = [style.colour for style in styles.values()]
+    assert len(set(colours)) == len(colours)
+    assert FAULT_COLOUR not in colours
+    assert styles["f1"].dash
+    assert styles["f1"].width < styles["op1"].width
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "least", "wanted"),
+    [
+        (0.0, 3.1, 0.0, [0.0, 1.0, 2.0, 3.0]),
+        (0.0, 1.2, 0.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2]),
+        (7, 8, 1.0, [7.0, 8.0]),
+        (103, 131, 1.0, [105.0, 110.0, 115.0, 120.0, 125.0, 130.0]),
+        (0.0, 0.0, 0.0, [0.0]),
+    ],
+)
+def test_ticks_are_even_and_round(
+    low: float, high: float, least: float, wanted: list[float]
+) -> None:
+    assert round_ticks(low, high, least=least) == wanted
+
+
+def test_too_much_names_what_was_measured_and_what_is_allowed() -> None:
+    late = Violation(checker="L4", summary="after the heal of kill, height 9 took 1.58 s")
+    verdict = judge_within("L4", (1.58, late), bound=0.1)
+    assert verdict.violations[0].summary.endswith("took 1.58 s, allowed 0.10 s")
+    waited = judge_within("L6", (5.0, late), bound=4.0, unit="heights")
+    assert waited.violations[0].summary.endswith(", allowed 4 heights")
+    assert amount(waited.measured or 0.0, waited.unit) == "5 heights"
+
+
+def test_numbers_agree_with_their_nouns() -> None:
+    assert counted(1, "height{s} compared") == "1 height compared"
+    assert counted(0, "crash{es}") == "0 crashes"
+    assert counted(1, "crash{es}") == "1 crash"
 
 
 def test_a_page_of_an_empty_history_is_still_a_page() -> None:
@@ -113,6 +185,20 @@ def test_the_table_has_verdict_target_hit_gap_recovery_and_transactions(finished
     assert "pass" in row
     assert " h" in row
     assert "1 of 1 passed" in text
+    assert f"leader of h{finished.planned[0].aimed_height}" in row
+
+
+def test_each_run_names_its_page_and_only_many_have_percentiles(finished: Run) -> None:
+    one = campaign_of(finished)
+    text = render_campaign(one)
+    assert "p50" not in text
+    assert text.splitlines()[-1] == "report: runs/leader-kill/x/report.html"
+    many = summarise_campaign(
+        one.runs * 2, scenario="leader-kill", backend="process", operators=4, slot_seconds=1.0
+    )
+    text = render_campaign(many)
+    assert "gap p50" in text
+    assert text.count("report: runs/leader-kill/x/report.html") == 2
 
 
 def test_a_run_that_failed_says_why_and_where(finished: Run) -> None:

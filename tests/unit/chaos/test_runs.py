@@ -1,14 +1,25 @@
 """Whole scenario runs on a fake cluster in virtual time: each verdict is reached, and for the right
 reason."""
 
+import asyncio
+import re
+import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from devnet.journal import Journal
+from devnet.model.history import FaultReceipt, History
+from devnet.model.scenario import Scenario
 from devnet.model.verdict import Outcome
+from devnet.runner.attach import Wanted
+from devnet.runner.campaign import Campaign, replay_command, run_campaign, told_when_stopped
+from devnet.runner.plan import require_fits
 from devnet.runner.stages import HarnessError, Run, Runner
 from devnet.scenarios import catalogue
+from devnet.scenarios.parse import parse_scenario
+from dst.spec.errors import BadConfig
 from tests.unit.chaos.fake_network import FakeNetwork, in_virtual_time
 
 
@@ -131,3 +142,97 @@ def test_a_program_that_ends_on_its_own_fails_the_run() -> None:
 def test_a_node_that_cannot_be_read_at_the_end_fails_the_run() -> None:
     result, _ = run("leader-kill", bugs=frozenset({"silent"}))
     assert blamed(result) == ["every node serves at the end"]
+
+
+def kill_of(target: str | None, **changes: object) -> Scenario:
+    fault = {"id": "a", "do": "kill", "target": target, "until": {"heights": 4}, **changes}
+    fault = {key: value for key, value in fault.items() if value is not None}
+    return parse_scenario({"scenario": 1, "name": "mine", "about": "x", "faults": [fault]})
+
+
+@pytest.mark.parametrize(
+    ("scenario", "words"),
+    [
+        (kill_of("op9"), "mine: fault a: target op9: the network has op1, op2, op3, op4, f1"),
+        (kill_of("f2"), "target f2: the network has"),
+        (kill_of("f1", do="partition"), "target f1 has no consensus links"),
+        (kill_of("follower", do="partition"), "target follower has no consensus links"),
+        (kill_of("all-operators", do="partition"), "leaves nobody to be cut off from"),
+        (
+            kill_of(None, do="partition", split=[2, 1]),
+            r"split \[2, 1\] is for 3 operators, the network has 4",
+        ),
+    ],
+)
+def test_what_hits_nothing_is_refused_in_one_line(scenario: Scenario, words: str) -> None:
+    with pytest.raises(BadConfig, match=words) as caught:
+        require_fits(scenario, operators=4, followers=1)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["op4", "f1", "leader", "not-leader", "all-operators"])
+def test_what_the_network_has_is_accepted(target: str) -> None:
+    require_fits(kill_of(target), operators=4, followers=1)
+
+
+def campaign_of(source: str, scenario: Scenario, folder: Path) -> Campaign:
+    return Campaign(
+        scenario=scenario, source=source, wanted=Wanted(directory=folder / "net"), runs=1, seed=5,
+        root=folder / "runs", say=lambda _: None,
+    )  # fmt: skip
+
+
+def test_a_wrong_target_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="target op9"):
+        asyncio.run(run_campaign(campaign_of("mine.yaml", kill_of("op9"), tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_replay_command_finds_a_file_from_anywhere(tmp_path: Path) -> None:
+    descriptor = SimpleNamespace(backend="process", operators=[1, 2, 3, 4], slot_seconds=1)
+    path = str(tmp_path / "my own.yaml")
+    line = replay_command(campaign_of(path, kill_of("op1"), tmp_path), 5, descriptor)  # type: ignore[arg-type]
+    assert shlex.split(line)[3] == path
+    named = replay_command(campaign_of("leader-kill", kill_of("op1"), tmp_path), 5, descriptor)  # type: ignore[arg-type]
+    assert named.startswith("devnet chaos run leader-kill --seed 5 ")
+
+
+def test_a_run_says_where_the_fault_fell_and_how_long_it_is_held() -> None:
+    network = FakeNetwork()
+    lines: list[str] = []
+
+    async def work() -> Run:
+        scenario = catalogue.load("leader-kill")
+        return await Runner(scenario, 7, network, Journal(network.setup()), lines.append).run()
+
+    result: Run = in_virtual_time(work)
+    aimed = result.planned[0].aimed_height
+    assert f"(aimed at the leader of height {aimed}, after" in lines[1]
+    assert re.match(r"inject: fault verified, it fell in h\d+ \w+; holding for 4 heights", lines[2])
+    assert lines[3] == "heal: heal verified (kill)"
+
+
+def test_a_run_that_is_stopped_takes_its_fault_back_and_says_so() -> None:
+    network = FakeNetwork()
+    journal = Journal(network.setup())
+
+    async def work() -> None:
+        scenario = catalogue.load("leader-kill")
+        runner = Runner(scenario, 7, network, journal, lambda _: None)
+        async with asyncio.TaskGroup() as tasks:
+            run = tasks.create_task(runner.run())
+            await journal.until(lambda: any(f.verified for f in journal.history().faults), 60.0)
+            run.cancel()
+        assert run.cancelled()
+
+    assert told_when_stopped(journal.history()) == "stopped before any fault was injected"
+    in_virtual_time(work)
+    assert not network.away
+    said = told_when_stopped(journal.history())
+    assert said == "stopped; 1 fault taken back, heal verified"
+
+
+def test_a_stop_that_could_not_heal_says_so() -> None:
+    left = FaultReceipt(id="cut", kind="partition", targets=(), requested=1.0, error="revert: no")
+    history = History(setup=FakeNetwork().setup(), faults=(left,))
+    assert "a heal is not proven: cut: revert: no" in told_when_stopped(history)
