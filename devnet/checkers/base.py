@@ -35,8 +35,10 @@ def counted(number: int, what: str) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """`1.58 s`, `4 heights`."""
-    return f"{value:.2f} s" if unit == "s" else f"{value:g} {unit}"
+    """`1.58 s`, `1 height`, `4 heights`."""
+    if unit == "s":
+        return f"{value:.2f} s"
+    return f"{value:g} {unit.removesuffix('s') if value == 1 else unit}"
 
 
 def judge(checker: str, violations: Iterable[Violation], *, looked_at: int, what: str) -> Verdict:

@@ -28,4 +28,4 @@ def check(history: History) -> Verdict:
                     witness=(before, block),
                 )
             )
-    return judge(NAME, found, looked_at=len(first), what="included transaction{s}")
+    return judge(NAME, found, looked_at=len(first), what="inclusion{s} at a node")

@@ -33,7 +33,8 @@ FOLLOWER_COLOURS: Final = ("#7d8590", "#b08d57", "#5f8a8b", "#a58aa8")
 FAULT_COLOUR: Final = "#ff725c"
 """No node has it."""
 TICKS: Final = 6
-"""About so many on an axis."""
+"""About so many on an upright axis."""
+TIME_TICKS: Final = 12
 WITNESS_CHARACTERS: Final = 2000
 """Of one record on the page; the whole one is in `verdicts.json`."""
 OUTCOME_COLOUR: Final = {
@@ -184,10 +185,9 @@ def line_style(node: str, history: History) -> LineStyle:
     return LineStyle(FOLLOWER_COLOURS[place % len(FOLLOWER_COLOURS)], width=1.1, dash="5 4")
 
 
-def round_ticks(low: float, high: float, *, least: float = 0.0) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten within [low, high], about `TICKS` of them, at
-    least `least` apart; never empty."""
-    wanted = max((high - low) / TICKS, least, 1e-3)
+def round_ticks(low: float, high: float, *, least: float = 0.0, about: int = TICKS) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten within [low, high], `about` so many, at least `least` apart; never empty."""
+    wanted = max((high - low) / about, least, 1e-3)
     power = 10.0 ** math.floor(math.log10(wanted))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= wanted * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
@@ -248,7 +248,7 @@ def _grid(axis: _Axis, ticks: Sequence[float], form: str) -> str:
             f'stroke-opacity="0.25"/><text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
             f"{form.format(value)}</text>"
         )
-    for seconds in round_ticks(0.0, axis.end - axis.start):
+    for seconds in round_ticks(0.0, axis.end - axis.start, about=TIME_TICKS):
         x = axis.x(axis.start + seconds)
         lines.append(
             f'<line x1="{x:.1f}" y1="{foot}" x2="{x:.1f}" y2="{foot + 4}" stroke="#9498a0"/>'

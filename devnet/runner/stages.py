@@ -168,7 +168,7 @@ class Runner:
             self._say(f"inject: fault verified{where(receipt)}; {self._holding(fault)}")
             await self._hold(fault, receipt)
         receipt = await self._injector.revert(planned)
-        self._say(f"heal: {receipt.error or 'heal verified'} ({fault.id})")
+        self._say(f"heal: {fault.id} {receipt.error or 'taken back, heal verified'}")
         self._reverted[fault.id].set()
 
     async def _fire(self, fault: Fault) -> PlannedFault:

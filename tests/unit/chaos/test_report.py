@@ -138,6 +138,7 @@ def test_too_much_names_what_was_measured_and_what_is_allowed() -> None:
     waited = judge_within("L6", (5.0, late), bound=4.0, unit="heights")
     assert waited.violations[0].summary.endswith(", allowed 4 heights")
     assert amount(waited.measured or 0.0, waited.unit) == "5 heights"
+    assert amount(1.0, "heights") == "1 height"
 
 
 def test_numbers_agree_with_their_nouns() -> None:

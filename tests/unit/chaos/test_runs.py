@@ -209,7 +209,7 @@ def test_a_run_says_where_the_fault_fell_and_how_long_it_is_held() -> None:
     aimed = result.planned[0].aimed_height
     assert f"(aimed at the leader of height {aimed}, after" in lines[1]
     assert re.match(r"inject: fault verified, it fell in h\d+ \w+; holding for 4 heights", lines[2])
-    assert lines[3] == "heal: heal verified (kill)"
+    assert lines[3] == "heal: kill taken back, heal verified"
 
 
 def test_a_run_that_is_stopped_takes_its_fault_back_and_says_so() -> None:
