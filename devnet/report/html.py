@@ -186,7 +186,8 @@ def line_style(node: str, history: History) -> LineStyle:
 
 
 def round_ticks(low: float, high: float, *, least: float = 0.0, about: int = TICKS) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten within [low, high], `about` so many, at least `least` apart; never empty."""
+    """Multiples of 1, 2 or 5 times a power of ten within [low, high]: at most about `about`, at
+    least `least` apart, never none."""
     wanted = max((high - low) / about, least, 1e-3)
     power = 10.0 ** math.floor(math.log10(wanted))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= wanted * (1 - 1e-9))
