@@ -2,13 +2,10 @@
 more.
 
 `BeaconNode` is what must be able to answer; the rollup node and the middleware implement it, and
-`BeaconClient`
-implements it by asking another node, so a proxy is a class that delegates. `beacon_routes` binds
-one to aiohttp.
-Blocks cross this API as SSZ bytes: the hot path slices, it does not decode. JSON is for people and
-older clients.
-Only Electra, mainnet preset. Source: ethereum/beacon-APIs; shapes that matter to validator clients
-are in our notes.
+`BeaconClient` implements it by asking another node, so a proxy is a class that delegates.
+`beacon_routes` binds one to aiohttp. Blocks cross this API as SSZ bytes: the hot path slices, it
+does not decode. JSON is for people and older clients. Only Electra, mainnet preset. Source:
+ethereum/beacon-APIs.
 """
 
 import json
