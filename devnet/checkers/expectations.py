@@ -49,13 +49,6 @@ def checkers_for(scenario: Scenario, operators: int) -> tuple[Checker, ...]:
     return tuple(found)
 
 
-def standing_span(history: History) -> tuple[float, float] | None:
-    """From the first proof to the last asked-for revert; None when no fault was proven."""
-    starts = [fault.verified for fault in history.faults if fault.verified is not None]
-    ends = [f.revert_requested for f in history.faults if f.revert_requested is not None]
-    return (min(starts), max(ends)) if starts and ends else None
-
-
 def disturbed_span(history: History) -> tuple[float, float] | None:
     """From the first request to the last proven heal (or revert): where gaps are the faults'
     doing."""

@@ -11,7 +11,7 @@ from dst.execution.receipts import Log, Receipt, bloom_bits
 from dst.execution.store import Body
 from dst.mempool.transaction import Transaction
 from dst.spec import rlp
-from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
+from dst.spec.primitives import Hash32, to_hex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +206,3 @@ def bloom_may_hold(bloom: int, wanted: LogFilter) -> bool:
     if wanted.addresses and not may_hold_one_of(wanted.addresses):
         return False
     return all(choices is None or may_hold_one_of(choices) for choices in wanted.topics)
-
-
-def is_zero(block_hash: bytes) -> bool:
-    return block_hash == ZERO_HASH

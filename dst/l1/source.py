@@ -50,11 +50,6 @@ class L1Source:
     def head_number(self) -> int | None:
         return None if self.chain is None else self.chain.head.number
 
-    @property
-    def is_reachable(self) -> bool:
-        """Whether the last poll was answered."""
-        return self._reachable and self.chain is not None
-
     async def run(self) -> None:
         """Poll until cancelled. Raises: BadConfig when L1 is not the chain of the lock."""
         backoff = Backoff()

@@ -16,9 +16,6 @@ from dst.spec.cluster import ClusterLock
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import OperatorIndex
 
-MIN_SOURCES: int = 1
-"""A follower should follow two operators or more; one is allowed for a single sequencer."""
-
 
 class RollupConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file as written."""

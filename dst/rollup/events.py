@@ -30,10 +30,6 @@ class EventRing:
         self._sequence = 0
         self._grown = asyncio.Event()
 
-    @property
-    def last_sequence(self) -> int:
-        return self._sequence
-
     def emit(
         self,
         kind: EventKind,
