@@ -9,15 +9,15 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from dst.apis.engine import parse_quantity
-from dst.mempool.transaction import (
+from dst.spec.errors import InvalidInput
+from dst.spec.primitives import Address, Hash32, parse_hex, to_hex
+from dst.transactions.transaction import (
     DYNAMIC_FEE_TYPE,
     LEGACY_TYPE,
     SET_CODE_TYPE,
     AccessList,
     Transaction,
 )
-from dst.spec.errors import InvalidInput
-from dst.spec.primitives import Address, Hash32, parse_hex, to_hex
 
 MAX_TOPICS: Final = 4
 MAX_FILTER_CHOICES: Final = 1_000

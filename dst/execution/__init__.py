@@ -1,12 +1,15 @@
 """The execution layer as a program: Prague from genesis, persistent, driven by the Engine API,
 asked by JSON-RPC.
 
-trie, state, header  the data: Merkle-Patricia trie, one block's overlay over a state root, headers
-evm                  the one module that knows py-evm: executes one block or one call
+header, receipts     block header, receipts and logs; genesis: block 0 and its state
+environment          what an execution is given and gives back; interrupts: ways to stop one
+state                trie, accounts of one root, the running block's overlay
+evm                  the one package that knows py-evm: runs messages on a state
+block                a block's body executed; a block built from the pool within its time
 store, chain         blocks on disk; our own head, safe and finalized (never py-evm's fork choice)
-payload_builder      a block from the pool, bounded by wall clock
-engine_service       the rules of the Engine API; eth_service, filters, views: of the JSON-RPC
-forwarder            a client's transaction goes once to each of the other operators
+pool                 the pool as a service; forwarder: once to each of the other operators
+engine_service       the rules of the Engine API
+eth_service, rpc     the JSON-RPC: dispatch table, families of methods, views
 main                 the role: config in, exit code out
 """
 

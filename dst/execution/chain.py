@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from dst.execution.block.body import BlockRun
 from dst.execution.environment import BlockEnvironment, BlockResult, Interrupt, InvalidBlock
-from dst.execution.evm import BlockRun
 from dst.execution.genesis import Genesis
 from dst.execution.header import (
     Header,
@@ -20,13 +20,13 @@ from dst.execution.header import (
     requests_hash,
 )
 from dst.execution.receipts import Receipt
-from dst.execution.state import StateReader
+from dst.execution.state.reader import StateReader
+from dst.execution.state.trie import NodeCache, ordered_root
 from dst.execution.store import BlockStore, Body, Pointers
-from dst.execution.trie import NodeCache, ordered_root
-from dst.mempool.transaction import InvalidTransaction, Transaction, decode_transaction
 from dst.spec.beacon import ExecutionPayload, Withdrawal
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
+from dst.transactions.transaction import InvalidTransaction, Transaction, decode_transaction
 
 HEADER_CACHE_ENTRIES: Final = 1_024
 """Four times what BLOCKHASH can reach."""

@@ -41,6 +41,7 @@ from dst.apis.engine import (
     status_to_wire,
 )
 from dst.apis.jsonrpc import Method, RpcError
+from dst.execution.block.builder import Build, BuilderLimits, build_block
 from dst.execution.chain import (
     Chain,
     ExecutedBlock,
@@ -52,14 +53,13 @@ from dst.execution.chain import (
 from dst.execution.environment import ExecutionAborted, InvalidBlock
 from dst.execution.header import header_of_payload, next_base_fee
 from dst.execution.interrupts import AbortFlag
-from dst.execution.payload_builder import Build, BuilderLimits, build_block
-from dst.execution.transaction_pool import TransactionPool
-from dst.mempool.transaction import InvalidTransaction
+from dst.execution.pool.service import TransactionPool
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.beacon import ExecutionPayload
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH, Address, Hash32, parse_hex, to_hex
+from dst.transactions.transaction import InvalidTransaction
 
 MAX_BUILDS: Final = 8
 """Payload ids remembered; a build is asked for once, within its slot."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from dst.execution.receipts import Log, Receipt
-from dst.execution.state import StateCommit
-from dst.mempool.transaction import AccessList
+from dst.execution.state.commit import StateCommit
 from dst.spec.errors import InvalidInput, Unavailable
 from dst.spec.primitives import Address, Hash32
+from dst.transactions.transaction import AccessList
 
 Interrupt: TypeAlias = Callable[[], None]
 """Called every few hundred opcodes; raises ExecutionAborted to stop the run."""

@@ -7,7 +7,7 @@ slow call delays no receipt), neither on the event loop. A call is bounded by ga
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from dst import __version__
@@ -27,7 +27,6 @@ from dst.apis.eth import (
 )
 from dst.apis.jsonrpc import REFUSED, REVERTED, Method, RpcError
 from dst.crypto.keccak import keccak256
-from dst.execution import fees, views
 from dst.execution.chain import Chain, decode_once
 from dst.execution.environment import (
     BlockEnvironment,
@@ -36,15 +35,17 @@ from dst.execution.environment import (
     ExecutionAborted,
     Interrupt,
 )
-from dst.execution.evm import call
-from dst.execution.filters import Filters
+from dst.execution.evm.call import call
 from dst.execution.header import Header, next_base_fee
 from dst.execution.interrupts import AbortFlag, deadline
-from dst.execution.state import StateReader
-from dst.execution.transaction_pool import TransactionPool
-from dst.mempool.transaction import InvalidTransaction, Transaction
+from dst.execution.pool.service import TransactionPool
+from dst.execution.rpc import fees, views
+from dst.execution.rpc.blocks_by_id import BlocksById
+from dst.execution.rpc.dispatch import Threads
+from dst.execution.rpc.filters import Filters
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32, parse_hex, to_hex
+from dst.transactions.transaction import InvalidTransaction, Transaction
 
 CALL_GAS_CAP: Final = 50_000_000
 """Gas of one eth_call, geth's figure."""
@@ -60,14 +61,6 @@ CALL_STIPEND: Final = 2_300
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Threads:
-    """Where blocking work runs: `read` for the store, `call` for the EVM."""
-
-    read: Executor
-    call: Executor
-
-
 class EthService:
     def __init__(
         self,
@@ -78,6 +71,7 @@ class EthService:
     ) -> None:
         self._chain, self._pool, self._threads = chain, pool, threads
         self._on_accepted = on_accepted
+        self._blocks = BlocksById(chain)
         self._filters = Filters()
         self._closing = AbortFlag()
 
@@ -155,45 +149,16 @@ class EthService:
     async def _block_number(self, params: Sequence[Any]) -> str:
         return hex(self._chain.heads.head.number)
 
-    def _resolve(self, block: BlockId) -> tuple[Header, Hash32]:
-        """Raises: RpcError when the block is not here."""
-        found = self._find(block)
-        if found is None:
-            raise RpcError(REFUSED, "header not found")
-        return found
-
-    def _find(self, block: BlockId) -> tuple[Header, Hash32] | None:
-        heads = self._chain.heads
-        match block:
-            case BlockTag.LATEST | BlockTag.PENDING:
-                return heads.head, heads.head_hash
-            case BlockTag.SAFE:
-                block_hash: Hash32 | None = heads.safe_hash
-            case BlockTag.FINALIZED:
-                block_hash = heads.finalized_hash
-            case BlockTag.EARLIEST:
-                block_hash = self._chain.genesis_hash
-            case int():
-                block_hash = self._chain.canonical_hash(block)
-            case _:
-                block_hash = block
-        header = None if block_hash is None else self._chain.header(block_hash)
-        return None if header is None or block_hash is None else (header, block_hash)
-
-    def _state(self, block: object) -> StateReader:
-        header, _ = self._resolve(parse_block_id(block))
-        return self._chain.reader(header.state_root)
-
     # accounts
 
     def _get_balance(self, address: object, block: object = "latest") -> str:
-        return hex(self._state(block).get_balance(parse_address(address)))
+        return hex(self._blocks.state(block).get_balance(parse_address(address)))
 
     def _get_code(self, address: object, block: object = "latest") -> str:
-        return to_hex(self._state(block).get_code(parse_address(address)))
+        return to_hex(self._blocks.state(block).get_code(parse_address(address)))
 
     def _get_storage_at(self, address: object, slot: object, block: object = "latest") -> str:
-        value = self._state(block).slot(parse_address(address), _slot(slot))
+        value = self._blocks.state(block).slot(parse_address(address), _slot(slot))
         return f"0x{value:064x}"
 
     async def _get_transaction_count(self, params: Sequence[Any]) -> str:
@@ -205,7 +170,7 @@ class EthService:
         return hex(nonce)
 
     def _nonce(self, address: object, block: object = "latest") -> int:
-        return self._state(block).get_nonce(parse_address(address))
+        return self._blocks.state(block).get_nonce(parse_address(address))
 
     # fees
 
@@ -220,7 +185,7 @@ class EthService:
         self, count: object, newest: object, percentiles: object = None
     ) -> dict[str, object]:
         blocks = count if isinstance(count, int) else parse_quantity(count, what="blockCount")
-        header, _ = self._resolve(parse_block_id(newest))
+        header, _ = self._blocks.resolve(parse_block_id(newest))
         wanted = fees.check_percentiles(percentiles)
         return fees.fee_history(self._chain, blocks, header.number, wanted)
 
@@ -236,7 +201,7 @@ class EthService:
         if overrides or block_overrides:
             raise InvalidInput("state and block overrides are not supported")
         call_arguments = parse_call(arguments)
-        header, _ = self._resolve(parse_block_id(block))
+        header, _ = self._blocks.resolve(parse_block_id(block))
         request = _call_request(call_arguments, call_arguments.gas or CALL_GAS_CAP)
         stop = self._call_limit()
         result = self._run(header, request, stop)
@@ -249,7 +214,7 @@ class EthService:
         if overrides:
             raise InvalidInput("state overrides are not supported")
         call_arguments = parse_call(arguments)
-        header, _ = self._resolve(parse_block_id(block))
+        header, _ = self._blocks.resolve(parse_block_id(block))
         stop = self._call_limit()
 
         def attempt(gas: int) -> CallResult:
@@ -312,7 +277,7 @@ class EthService:
         return None if view is None else hex(len(view.body.transactions))
 
     def _view(self, block: BlockId) -> views.BlockView | None:
-        found = self._find(block)
+        found = self._blocks.find(block)
         return None if found is None else views.load_block(self._chain, found[1])
 
     def _get_transaction(self, transaction_hash: object) -> dict[str, object] | None:
@@ -324,7 +289,7 @@ class EthService:
         return self._show_at(*location)
 
     def _transaction_in_block(self, block: object, index: object) -> dict[str, object] | None:
-        found = self._find(parse_block_id(block))
+        found = self._blocks.find(parse_block_id(block))
         if found is None:
             return None
         position = parse_quantity(index, what="index")
@@ -369,7 +334,7 @@ class EthService:
 
     def _logs(self, wanted: LogFilter) -> list[dict[str, object]]:
         if wanted.block_hash is not None:
-            header, block_hash = self._resolve(wanted.block_hash)
+            header, block_hash = self._blocks.resolve(wanted.block_hash)
             return list(views.logs_of_block(self._chain, block_hash, header, wanted))
         first, _ = self._resolve_bound(wanted.from_block)
         last, _ = self._resolve_bound(wanted.to_block)
@@ -378,7 +343,7 @@ class EthService:
     def _resolve_bound(self, block: BlockId) -> tuple[int, bool]:
         if isinstance(block, int):
             return block, True
-        return self._resolve(block)[0].number, False
+        return self._blocks.resolve(block)[0].number, False
 
     def _logs_between(self, first: int, last: int, wanted: LogFilter) -> list[dict[str, object]]:
         last = min(last, self._chain.heads.head.number)
@@ -386,7 +351,7 @@ class EthService:
             raise RpcError(REFUSED, f"block range too large: at most {MAX_LOG_BLOCKS} blocks")
         logs: list[dict[str, object]] = []
         for number in range(first, last + 1):
-            found = self._find(number)
+            found = self._blocks.find(number)
             if found is None:
                 break
             logs.extend(views.logs_of_block(self._chain, found[1], found[0], wanted))

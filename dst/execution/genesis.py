@@ -12,8 +12,10 @@ from typing import Any, Final
 import msgspec
 
 from dst.execution.header import INITIAL_BASE_FEE, Header
-from dst.execution.state import BlockState, StateCommit, StateReader
-from dst.execution.trie import EMPTY_ROOT, NodeCache
+from dst.execution.state.commit import StateCommit, commit
+from dst.execution.state.overlay import BlockState
+from dst.execution.state.reader import StateReader
+from dst.execution.state.trie import EMPTY_ROOT, NodeCache
 from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import ZERO_ADDRESS, Address, Hash32, parse_hex, to_hex
 
@@ -203,7 +205,7 @@ def _genesis_state(alloc: Mapping[str, GenesisAccount]) -> StateCommit:
             state.set_code(address, code)
         for slot, value in account.storage.items():
             state.set_storage(address, _number(slot, "slot"), _number(value, "storage value"))
-    return state.commit()
+    return commit(state)
 
 
 def _number(value: str | int, what: str) -> int:

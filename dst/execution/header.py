@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from dst.crypto.keccak import keccak256
-from dst.execution.trie import EMPTY_ROOT, ordered_root
+from dst.execution.state.trie import EMPTY_ROOT, ordered_root
 from dst.spec import rlp
 from dst.spec.beacon import ExecutionPayload, Withdrawal
 from dst.spec.primitives import ZERO_ADDRESS, ZERO_HASH, Address, Hash32

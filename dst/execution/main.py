@@ -19,14 +19,15 @@ from aiohttp import web
 from dst.apis.engine import check_jwt, load_jwt_secret
 from dst.apis.jsonrpc import Guard, Method, rpc_route
 from dst.crypto.locks import load_lock
+from dst.execution.block.builder import BuilderLimits
 from dst.execution.chain import Chain
 from dst.execution.engine_service import EngineService
-from dst.execution.eth_service import EthService, Threads
-from dst.execution.forwarder import FORWARDED_HEADER, Forwarder
+from dst.execution.eth_service import EthService
 from dst.execution.genesis import Genesis, load_genesis
-from dst.execution.payload_builder import BuilderLimits
+from dst.execution.pool.forwarder import FORWARDED_HEADER, Forwarder
+from dst.execution.pool.service import TransactionPool
+from dst.execution.rpc.dispatch import Threads
 from dst.execution.store import BlockStore
-from dst.execution.transaction_pool import TransactionPool
 from dst.runtime.config import check_url, load_json, resolve
 from dst.runtime.http import make_app, serving
 from dst.runtime.kv import KeyValueStore

@@ -13,7 +13,7 @@ import msgspec
 
 from dst.execution.header import Header, decode_header
 from dst.execution.receipts import Receipt
-from dst.execution.state import StateCommit
+from dst.execution.state.commit import StateCommit
 from dst.runtime.kv import KeyValueStore
 from dst.spec.beacon import Withdrawal
 from dst.spec.errors import BadConfig

@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Iterable
 
-from dst.mempool.transaction import Transaction
+from dst.transactions.transaction import Transaction
 
 
 def by_price(

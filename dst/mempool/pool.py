@@ -2,16 +2,16 @@
 eviction.
 
 A mutable store without I/O: same calls, same content. The caller has checked validity
-(`dst.mempool.validity`) and tells the pool each new head's nonces; the pool drops what was included
-and nothing else, so a transaction of a proposal that lost is still here.
+(`dst.transactions.validity`) and tells the pool each new head's nonces; the pool drops what was
+included and nothing else, so a transaction of a proposal that lost is still here.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from dst.mempool.transaction import InvalidTransaction, Reason, Transaction
 from dst.spec.primitives import Address, Hash32
+from dst.transactions.transaction import InvalidTransaction, Reason, Transaction
 
 MAX_TRANSACTION_BYTES: Final = 131_072
 """128 KiB as in geth; four of them fill a block's 512 KiB."""

@@ -17,10 +17,10 @@ from eth_account import Account
 from dst.execution.chain import ExecutedBlock
 from dst.execution.genesis import PREDEPLOYS
 from dst.execution.header import encode_withdrawal
-from dst.mempool.transaction import Transaction
 from dst.spec import rlp as our_rlp
 from dst.spec.beacon import Withdrawal
 from dst.spec.primitives import Address, Gwei
+from dst.transactions.transaction import Transaction
 from tests.unit.execution.worlds import (
     ADDRESSES,
     CHAIN_ID,

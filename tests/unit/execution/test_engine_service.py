@@ -19,12 +19,12 @@ from dst.apis.engine import (
     payload_to_wire,
 )
 from dst.apis.jsonrpc import RpcError
+from dst.execution.block.builder import BuilderLimits
 from dst.execution.chain import payload_of
 from dst.execution.engine_service import EngineService, NewPayload
 from dst.execution.header import Header, payload_of_header
-from dst.execution.payload_builder import BuilderLimits
-from dst.execution.transaction_pool import TransactionPool
-from dst.execution.trie import ordered_root
+from dst.execution.pool.service import TransactionPool
+from dst.execution.state.trie import ordered_root
 from dst.runtime.metrics import Metrics
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32, to_hex

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from dst.execution import bls_precompiles as bls
 from dst.execution.environment import CallRequest, CallResult, ExecutionAborted
-from dst.execution.evm import PRECOMPILES, call
+from dst.execution.evm import bls12_381 as bls
+from dst.execution.evm.call import call
+from dst.execution.evm.precompiles import PRECOMPILES
 from dst.execution.interrupts import AbortFlag, never
 from dst.execution.main import EVM_STACK_BYTES
 from dst.spec.primitives import Address
@@ -109,7 +110,7 @@ def test_points_outside_the_subgroup() -> None:
 
 def test_no_pure_python_bls_is_reachable() -> None:
     for number in range(0x0B, 0x12):
-        assert PRECOMPILES[address_of(number)].__module__ == "dst.execution.evm"
+        assert PRECOMPILES[address_of(number)].__module__ == "dst.execution.evm.precompiles"
 
 
 @pytest.fixture

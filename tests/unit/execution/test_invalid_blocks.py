@@ -14,14 +14,15 @@ from eth_account import Account
 from eth_keys.datatypes import PrivateKey
 
 from dst.crypto.keccak import keccak256
-from dst.execution import evm
+from dst.execution.block import body
 from dst.execution.chain import UnknownParent
 from dst.execution.environment import InvalidBlock
+from dst.execution.evm.computation import EvmComputation
 from dst.execution.interrupts import never
-from dst.execution.trie import ordered_root
-from dst.mempool.transaction import Transaction, decode_transaction
+from dst.execution.state.trie import ordered_root
 from dst.spec import rlp
 from dst.spec.primitives import Address, Hash32
+from dst.transactions.transaction import Transaction, decode_transaction
 from tests.unit.execution.worlds import (
     ADDRESSES,
     CHAIN_ID,
@@ -119,9 +120,9 @@ def world(tmp_path: Path) -> World:
 def unchecked(monkeypatch: pytest.MonkeyPatch, world: World, transaction: Transaction) -> Any:
     """The block as a node without the check would build it."""
     with monkeypatch.context() as patch:
-        patch.setattr(evm, "check_in_block", lambda *_, **__: None)
-        patch.setattr(evm, "intrinsic_gas", lambda tx: min(tx.gas, 21_000))
-        patch.setattr(evm._Computation, "validate_create_message", lambda _: None)
+        patch.setattr(body, "check_in_block", lambda *_, **__: None)
+        patch.setattr(body, "intrinsic_gas", lambda tx: min(tx.gas, 21_000))
+        patch.setattr(EvmComputation, "validate_create_message", lambda _: None)
         # A funded fee recipient can pay a negative tip: arithmetic must not stop the block.
         return world.build([transaction], suggested_fee_recipient=ADDRESSES[1]).block
 
@@ -143,7 +144,7 @@ def test_self_consistent_block_is_refused(
 def test_block_gas_is_what_is_left(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
     pair = [signed(gas=9_990_000), signed(KEYS[1], gas=9_990_000)]
     with monkeypatch.context() as patch:
-        patch.setattr(evm, "check_in_block", lambda *_, **__: None)
+        patch.setattr(body, "check_in_block", lambda *_, **__: None)
         block = world.build(pair).block
     assert len(block.transactions) == 2
     with pytest.raises(InvalidBlock, match="gas limit reached"):

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dst.execution.trie import EMPTY_ROOT, NodeCache, Trie, ordered_root
+from dst.execution.state.trie import EMPTY_ROOT, NodeCache, Trie, ordered_root
 
 HexaryTrie: Any = import_module("trie").HexaryTrie
 

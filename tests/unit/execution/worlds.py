@@ -7,15 +7,15 @@ from typing import Any
 from eth_account import Account
 
 from dst.apis.engine import PayloadAttributes
+from dst.execution.block.builder import Build, BuilderLimits, build_block
 from dst.execution.chain import Chain, ExecutedBlock
 from dst.execution.genesis import Genesis, prague_genesis, read_genesis
 from dst.execution.interrupts import never
-from dst.execution.payload_builder import Build, BuilderLimits, build_block
 from dst.execution.store import BlockStore
-from dst.mempool.transaction import Transaction, decode_transaction
 from dst.runtime.kv import KeyValueStore
 from dst.spec.beacon import Withdrawal
 from dst.spec.primitives import ZERO_HASH, Address, Hash32
+from dst.transactions.transaction import Transaction, decode_transaction
 
 CHAIN_ID = 901
 GWEI = 10**9

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from dst.mempool.ordering import by_price
 from dst.mempool.pool import MAX_TRANSACTION_BYTES, Pool
-from dst.mempool.transaction import InvalidTransaction, Reason, Transaction
 from dst.spec.primitives import Address, Hash32
+from dst.transactions.transaction import InvalidTransaction, Reason, Transaction
 
 ALICE, BOB, CAROL = (Address(bytes([letter]) * 20) for letter in b"ABC")
 RICH = 10**30

@@ -8,25 +8,15 @@ them. Source: EIP-155, 1559, 2681, 3607, 3860, 7623, 7702; execution-specs pragu
 
 from typing import Final, Protocol
 
-from dst.mempool.transaction import (
+from dst.spec.primitives import Address, to_hex
+from dst.transactions.gas import floor_gas, intrinsic_gas
+from dst.transactions.transaction import (
     SET_CODE_TYPE,
     InvalidTransaction,
     Reason,
     Transaction,
 )
-from dst.spec.primitives import Address, to_hex
 
-GAS_TRANSACTION: Final = 21_000
-GAS_CREATE: Final = 32_000
-GAS_PER_ZERO_BYTE: Final = 4
-GAS_PER_NONZERO_BYTE: Final = 16
-GAS_PER_INIT_CODE_WORD: Final = 2
-GAS_PER_ACCESS_ADDRESS: Final = 2_400
-GAS_PER_ACCESS_SLOT: Final = 1_900
-GAS_PER_AUTHORIZATION: Final = 25_000
-FLOOR_GAS_PER_TOKEN: Final = 10
-"""EIP-7623: calldata pays at least this; a zero byte is one token, any other four."""
-TOKENS_PER_NONZERO_BYTE: Final = 4
 MAX_INIT_CODE_BYTES: Final = 49_152
 MAX_NONCE: Final = 2**64 - 1
 DELEGATION_PREFIX: Final = b"\xef\x01\x00"
@@ -39,30 +29,6 @@ class AccountView(Protocol):
     def get_nonce(self, address: Address) -> int: ...
     def get_balance(self, address: Address) -> int: ...
     def get_code(self, address: Address) -> bytes: ...
-
-
-def intrinsic_gas(transaction: Transaction) -> int:
-    """Gas a transaction pays before its first opcode."""
-    data = transaction.data
-    zeros = data.count(0)
-    gas = GAS_TRANSACTION + GAS_PER_ZERO_BYTE * zeros + GAS_PER_NONZERO_BYTE * (len(data) - zeros)
-    if transaction.is_create:
-        gas += GAS_CREATE + init_code_gas(data)
-    for _, slots in transaction.access_list:
-        gas += GAS_PER_ACCESS_ADDRESS + GAS_PER_ACCESS_SLOT * len(slots)
-    return gas + GAS_PER_AUTHORIZATION * len(transaction.authorization_list)
-
-
-def init_code_gas(init_code: bytes) -> int:
-    """EIP-3860: two gas a started 32-byte word."""
-    return GAS_PER_INIT_CODE_WORD * ((len(init_code) + 31) // 32)
-
-
-def floor_gas(data: bytes) -> int:
-    """EIP-7623: the least a transaction with this calldata is charged."""
-    zeros = data.count(0)
-    tokens = zeros + TOKENS_PER_NONZERO_BYTE * (len(data) - zeros)
-    return GAS_TRANSACTION + FLOOR_GAS_PER_TOKEN * tokens
 
 
 def is_delegation(code: bytes) -> bool:

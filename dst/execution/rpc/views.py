@@ -9,9 +9,9 @@ from dst.execution.chain import Chain, decode_once
 from dst.execution.header import EMPTY_OMMERS_HASH, Header, encode_withdrawal, next_base_fee
 from dst.execution.receipts import Log, Receipt, bloom_bits
 from dst.execution.store import Body
-from dst.mempool.transaction import Transaction
 from dst.spec import rlp
 from dst.spec.primitives import Hash32, to_hex
+from dst.transactions.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

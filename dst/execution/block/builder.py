@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dst.apis.engine import PayloadAttributes
+from dst.execution.block.body import BlockRun
 from dst.execution.chain import Chain, ExecutedBlock, decode_once
 from dst.execution.environment import ExecutionAborted
-from dst.execution.evm import BlockRun
 from dst.execution.header import (
     Header,
     next_base_fee,
@@ -24,9 +24,9 @@ from dst.execution.header import (
     withdrawals_root,
 )
 from dst.execution.interrupts import never
-from dst.execution.trie import ordered_root
-from dst.mempool.transaction import InvalidTransaction, Reason, Transaction
+from dst.execution.state.trie import ordered_root
 from dst.spec.primitives import Address, Hash32
+from dst.transactions.transaction import InvalidTransaction, Reason, Transaction
 
 TRANSACTION_SHARE: Final = 0.5
 """Part of the block's time that one transaction may take."""

@@ -8,11 +8,12 @@ from typing import Final
 from dst.execution.chain import Chain, decode_once
 from dst.mempool.ordering import by_price
 from dst.mempool.pool import Pool
-from dst.mempool.transaction import InvalidTransaction, Reason, Transaction
-from dst.mempool.validity import GAS_TRANSACTION, check_account, check_stateless
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.primitives import Address, Hash32
+from dst.transactions.gas import GAS_TRANSACTION
+from dst.transactions.transaction import InvalidTransaction, Reason, Transaction
+from dst.transactions.validity import check_account, check_stateless
 
 CANDIDATES_FACTOR: Final = 2
 """Candidates offered to the builder, as a multiple of what a block can hold of the smallest: spares

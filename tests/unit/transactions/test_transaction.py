@@ -8,15 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dst.crypto.keccak import keccak256
-from dst.mempool.transaction import (
+from dst.spec import rlp
+from dst.transactions.gas import floor_gas, intrinsic_gas
+from dst.transactions.transaction import (
     SECP256K1_N,
     InvalidTransaction,
     Reason,
     authority_of,
     decode_transaction,
 )
-from dst.mempool.validity import floor_gas, intrinsic_gas, is_delegation
-from dst.spec import rlp
+from dst.transactions.validity import is_delegation
 
 KEY = b"\x07" * 32
 SENDER = bytes.fromhex(Account.from_key(KEY).address[2:])

@@ -13,11 +13,11 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from dst.mempool.transaction import Transaction
 from dst.runtime.backoff import Backoff
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.primitives import to_hex
+from dst.transactions.transaction import Transaction
 
 FORWARDED_HEADER: Final = "X-DST-Forwarded"
 MAX_QUEUED: Final = 4_096

@@ -1,0 +1,1 @@
+"""A block: its body executed, its requests, and how one is built from the pool."""

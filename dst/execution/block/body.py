@@ -1,0 +1,196 @@
+"""The steps of a block: system calls, transactions, withdrawals, requests.
+
+Source: execution-specs prague `apply_body`.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
+
+from dst.execution.block.requests import (
+    CONSOLIDATION_REQUEST,
+    DEPOSIT_REQUEST,
+    WITHDRAWAL_REQUEST,
+    deposit_requests,
+)
+from dst.execution.environment import BlockEnvironment, BlockResult, Interrupt, InvalidBlock
+from dst.execution.evm.messages import Messages, gas_charged, logs_of, touched_accounts
+from dst.execution.genesis import (
+    BEACON_ROOTS_ADDRESS,
+    CONSOLIDATION_REQUESTS_ADDRESS,
+    HISTORY_STORAGE_ADDRESS,
+    WITHDRAWAL_REQUESTS_ADDRESS,
+)
+from dst.execution.receipts import Receipt
+from dst.execution.state.commit import commit
+from dst.execution.state.reader import StateReader
+from dst.spec.beacon import Withdrawal
+from dst.spec.primitives import Address
+from dst.transactions.gas import GAS_REFUND_PER_KNOWN_AUTHORITY, intrinsic_gas
+from dst.transactions.transaction import Authorization, Transaction, authority_of
+from dst.transactions.validity import MAX_NONCE, check_in_block, is_delegation
+
+WEI_PER_GWEI: Final = 10**9
+
+Computation: TypeAlias = Any
+
+
+class BlockRun:
+    """Executes one block on its parent's state: construct, `apply` each transaction, `finish`.
+
+    A transaction that raises leaves no trace. Source: execution-specs prague `apply_body`.
+    """
+
+    def __init__(
+        self, reader: StateReader, environment: BlockEnvironment, interrupt: Interrupt
+    ) -> None:
+        self._environment = environment
+        self._messages = Messages(reader, environment, interrupt)
+        self._accounts = self._messages.accounts
+        self._receipts: list[Receipt] = []
+        self._gas_used = 0
+        self._fees = 0
+        self._system_call_if_present(BEACON_ROOTS_ADDRESS, environment.parent_beacon_block_root)
+        self._system_call_if_present(HISTORY_STORAGE_ADDRESS, environment.parent_hash)
+
+    @property
+    def gas_left(self) -> int:
+        return self._environment.gas_limit - self._gas_used
+
+    def apply(self, transaction: Transaction) -> Receipt:
+        """Execute the next transaction of the block.
+
+        Raises: InvalidTransaction, ExecutionAborted; the state is then as before.
+        """
+        accounts = self._accounts
+        check_in_block(
+            transaction,
+            accounts,
+            chain_id=self._environment.chain_id,
+            base_fee_per_gas=self._environment.base_fee_per_gas,
+            gas_left=self.gas_left,
+        )
+        accounts.begin_transaction()
+        try:
+            receipt = self._execute(transaction)
+        except BaseException:
+            accounts.discard(0)
+            raise
+        self._receipts.append(receipt)
+        self._gas_used = receipt.cumulative_gas_used
+        self._fees += receipt.gas_used * transaction.effective_tip(
+            self._environment.base_fee_per_gas
+        )
+        return receipt
+
+    def finish(self, withdrawals: Iterable[Withdrawal] = ()) -> BlockResult:
+        """Withdrawals, requests, state root. The run is over after this. Raises: InvalidBlock."""
+        self._accounts.begin_transaction()
+        for withdrawal in withdrawals:
+            self._withdraw(withdrawal)
+        requests = (
+            DEPOSIT_REQUEST + b"".join(deposit_requests(self._receipts)),
+            WITHDRAWAL_REQUEST + self._required_call(WITHDRAWAL_REQUESTS_ADDRESS),
+            CONSOLIDATION_REQUEST + self._required_call(CONSOLIDATION_REQUESTS_ADDRESS),
+        )
+        bloom = 0
+        for receipt in self._receipts:
+            bloom |= receipt.bloom()
+        return BlockResult(
+            receipts=tuple(self._receipts),
+            gas_used=self._gas_used,
+            bloom=bloom,
+            requests=tuple(each for each in requests if len(each) > 1),
+            fees=self._fees,
+            state=commit(self._accounts),
+        )
+
+    def _execute(self, transaction: Transaction) -> Receipt:
+        accounts, sender = self._accounts, transaction.sender
+        price = transaction.effective_gas_price(self._environment.base_fee_per_gas)
+        accounts.delta_balance(sender, -transaction.gas * price)
+        accounts.increment_nonce(sender)
+        refund = sum(self._delegate(each) for each in transaction.authorization_list)
+        computation = self._messages.message(
+            sender=sender,
+            to=transaction.to,
+            value=transaction.value,
+            data=transaction.data,
+            gas=transaction.gas - intrinsic_gas(transaction),
+            gas_price=price,
+            nonce=transaction.nonce,
+            access_list=transaction.access_list,
+            refund=refund,
+        )
+        gas_used = gas_charged(computation, transaction.gas, transaction.data)
+        accounts.delta_balance(sender, (transaction.gas - gas_used) * price)
+        tip = price - self._environment.base_fee_per_gas
+        accounts.delta_balance(self._environment.fee_recipient, gas_used * tip)
+        self._clear_accounts(computation)
+        created = computation.msg.storage_address if transaction.is_create else None
+        return Receipt(
+            type_id=transaction.type_id,
+            succeeded=not computation.is_error,
+            cumulative_gas_used=self._gas_used + gas_used,
+            gas_used=gas_used,
+            effective_gas_price=price,
+            contract_address=created,
+            logs=logs_of(computation),
+        )
+
+    def _clear_accounts(self, computation: Computation) -> None:
+        """Self-destructed accounts (EIP-6780), then touched empty ones (EIP-161)."""
+        for address in computation.get_accounts_for_deletion():
+            self._accounts.delete_account(address)
+        for address in touched_accounts(computation):
+            self._delete_if_empty(address)
+
+    def _delete_if_empty(self, address: Address) -> None:
+        accounts = self._accounts
+        if accounts.account_exists(address) and accounts.account_is_empty(address):
+            accounts.delete_account(address)
+
+    def _delegate(self, authorization: Authorization) -> int:
+        """Set one EIP-7702 delegation; returns its refund. One that does not hold is skipped."""
+        if authorization.chain_id not in (0, self._environment.chain_id):
+            return 0
+        if authorization.nonce >= MAX_NONCE:
+            return 0
+        authority = authority_of(authorization)
+        if authority is None:
+            return 0
+        accounts = self._accounts
+        accounts.mark_address_warm(authority)
+        code = accounts.get_code(authority)
+        if (code and not is_delegation(code)) or (
+            accounts.get_nonce(authority) != authorization.nonce
+        ):
+            return 0
+        refund = GAS_REFUND_PER_KNOWN_AUTHORITY if accounts.account_exists(authority) else 0
+        if any(authorization.address):
+            accounts.set_code(authority, b"\xef\x01\x00" + authorization.address)
+        else:
+            accounts.delete_code(authority)
+        accounts.increment_nonce(authority)
+        return refund
+
+    def _withdraw(self, withdrawal: Withdrawal) -> None:
+        address = Address(withdrawal.address)
+        self._accounts.delta_balance(address, withdrawal.amount * WEI_PER_GWEI)
+        self._delete_if_empty(address)
+
+    def _system_call_if_present(self, address: Address, data: bytes) -> None:
+        """EIP-4788, EIP-2935: no contract there, no call; a failing call changes nothing."""
+        if not self._accounts.get_code(address):
+            return
+        checkpoint = self._accounts.record()
+        try:
+            self._messages.system_call(address, data)
+        except InvalidBlock:
+            self._accounts.discard(checkpoint)
+
+    def _required_call(self, address: Address) -> bytes:
+        if not self._accounts.get_code(address):
+            raise InvalidBlock(
+                f"no system contract at 0x{address.hex()}: the genesis lacks a Prague predeploy"
+            )
+        return self._messages.system_call(address)

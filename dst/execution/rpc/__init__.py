@@ -1,0 +1,1 @@
+"""JSON-RPC over the chain and the pool."""

@@ -1,0 +1,125 @@
+"""The table of JSON-RPC methods: a family is a class whose methods carry `@rpc`, and the table is
+what callers dispatch on and what `docs/json-rpc.md` is generated from.
+
+A method says where it runs: on the event loop (a coroutine, short), on the reading thread (the
+store), or on an EVM worker (calls and traces, bounded by time). Positional parameters are matched
+to its signature; each is the decoded JSON value, checked by the method itself.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+from dst.apis.jsonrpc import Method
+from dst.spec.errors import InvalidInput
+
+_SPEC: Final = "__rpc_spec__"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Where(StrEnum):
+    LOOP = "loop"
+    READ = "read"
+    CALL = "call"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodSpec:
+    """One method as its page shows it; the summary is the docstring's first paragraph."""
+
+    name: str
+    where: Where
+    errors: tuple[str, ...] = ()
+    """Each as "code: when"."""
+    limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threads:
+    """Where blocking work runs: `read` for the store, `call` for the EVM."""
+
+    read: Executor
+    call: Executor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    spec: MethodSpec
+    run: Callable[..., Any]
+
+    @property
+    def parameters(self) -> tuple[inspect.Parameter, ...]:
+        return tuple(inspect.signature(self.run).parameters.values())
+
+    @property
+    def summary(self) -> str:
+        return (inspect.getdoc(self.run) or "").split("\n\n")[0]
+
+
+def rpc(
+    name: str,
+    *,
+    where: Where = Where.READ,
+    errors: Iterable[str] = (),
+    limits: Iterable[str] = (),
+) -> Callable[[F], F]:
+    """Mark a method of a family as the JSON-RPC method `name`; marks stack (aliases)."""
+
+    def mark(function: F) -> F:
+        specs: tuple[MethodSpec, ...] = getattr(function, _SPEC, ())
+        spec = MethodSpec(name=name, where=where, errors=tuple(errors), limits=tuple(limits))
+        setattr(function, _SPEC, (*specs, spec))
+        return function
+
+    return mark
+
+
+def entries(families: Iterable[object]) -> dict[str, Entry]:
+    """Every marked method of the families by its JSON-RPC name, sorted."""
+    table: dict[str, Entry] = {}
+    for family in families:
+        for _, function in inspect.getmembers(family, callable):
+            for spec in getattr(function, _SPEC, ()):
+                assert spec.name not in table, f"two families serve {spec.name}"
+                table[spec.name] = Entry(spec=spec, run=function)
+    return dict(sorted(table.items()))
+
+
+def bind(table: Mapping[str, Entry], threads: Threads) -> dict[str, Method]:
+    """The table as `dst.apis.jsonrpc` calls it."""
+    return {name: _bind(entry, threads) for name, entry in table.items()}
+
+
+def _bind(entry: Entry, threads: Threads) -> Method:
+    parameters = entry.parameters
+    required = sum(each.default is inspect.Parameter.empty for each in parameters)
+    run = entry.run
+
+    def spread(params: Sequence[Any]) -> list[Any]:
+        """Raises: InvalidInput for a wrong count; trailing nulls are as good as left out."""
+        given = list(params)
+        while len(given) > required and given and given[-1] is None:
+            given.pop()
+        if not required <= len(given) <= len(parameters):
+            span = str(required) if required == len(parameters) else f"{required} to"
+            wanted = span if required == len(parameters) else f"{span} {len(parameters)}"
+            raise InvalidInput(f"expected {wanted} parameters, got {len(given)}")
+        return given
+
+    if entry.spec.where is Where.LOOP:
+
+        async def on_loop(params: Sequence[Any]) -> object:
+            return await run(*spread(params))
+
+        return on_loop
+    executor = threads.read if entry.spec.where is Where.READ else threads.call
+
+    async def on_thread(params: Sequence[Any]) -> object:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(executor, run, *spread(params))
+
+    return on_thread
