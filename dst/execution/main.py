@@ -18,11 +18,13 @@ from aiohttp import web
 
 from dst.apis.engine import check_jwt, load_jwt_secret
 from dst.apis.jsonrpc import Guard, Method, rpc_route
+from dst.crypto import ecdsa, keccak
 from dst.crypto.locks import load_lock
 from dst.execution.block.builder import BuilderLimits
 from dst.execution.chain import Chain
 from dst.execution.engine_service import EngineService
 from dst.execution.eth_service import EthService
+from dst.execution.evm.precompiles import warm_up
 from dst.execution.genesis import Genesis, load_genesis
 from dst.execution.pool.forwarder import FORWARDED_HEADER, Forwarder
 from dst.execution.pool.service import TransactionPool
@@ -102,6 +104,8 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
     store = BlockStore(KeyValueStore(resolve(path, config.data_dir) / STORE_FILE))
     try:
         with _threads() as (worker, threads):
+            worker.submit(warm_up)
+            log.debug("backends", keccak=keccak.NAME, ecdsa=ecdsa.NAME)
             services = assemble(store, genesis, chain_config, config.forward_to, worker, threads)
             try:
                 await _serve(config, services, secret, stop)

@@ -1,0 +1,16 @@
+"""The precompiled contracts of Prague: bytes in, bytes out, gas, and never long without a check.
+
+table       the contracts by address, each bound to py-evm's computation; `warm_up`
+contract    what a precompile is: gas, run, BadInput
+native      our own machine code: WebAssembly text compiled once, one instance a thread
+ecrecover, hashes (SHA-256, RIPEMD-160, identity), modexp, blake2f, kzg (point evaluation)
+bn254       EIP-196, EIP-197; bn254_field and bn254_code generate its native arithmetic
+bls12_381   EIP-2537
+
+Time. A run gets the interrupt of its block and calls it at least every 20 ms; what could take
+longer is worked off in slices. tests/unit/execution/evm/test_bounded_steps.py holds all to it.
+"""
+
+from dst.execution.evm.precompiles.table import PRECOMPILES, warm_up
+
+__all__ = ["PRECOMPILES", "warm_up"]
