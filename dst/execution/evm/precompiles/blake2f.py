@@ -55,7 +55,7 @@ _COLUMNS_AND_DIAGONALS: Final = (
 )
 
 
-def blake2f_gas(data: bytes) -> int:
+def blake2f_gas(data: bytes | memoryview) -> int:
     return int.from_bytes(data[:4], "big") if len(data) == INPUT_BYTES else 0
 
 

@@ -29,7 +29,7 @@ _INFINITY: Final = (0, 0)
 _B_OF_TWIST: Final = Fp2(*map(mpz, B_OF_TWIST))
 
 
-def add_gas(_: bytes) -> int:
+def add_gas(_: bytes | memoryview) -> int:
     return ADD_GAS
 
 
@@ -40,7 +40,7 @@ def add(data: bytes, _: Interrupt) -> bytes:
     return _encode(*_sum(left, right))
 
 
-def mul_gas(_: bytes) -> int:
+def mul_gas(_: bytes | memoryview) -> int:
     return MUL_GAS
 
 
@@ -62,7 +62,7 @@ def mul(data: bytes, _: Interrupt) -> bytes:
     return _encode(x * inverse % _MODULUS, y * inverse % _MODULUS)
 
 
-def pairing_gas(data: bytes) -> int:
+def pairing_gas(data: bytes | memoryview) -> int:
     return PAIRING_GAS + PAIR_GAS * (len(data) // PAIR_BYTES)
 
 

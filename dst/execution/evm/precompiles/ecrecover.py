@@ -10,7 +10,7 @@ from dst.execution.evm.precompiles.contract import padded
 GAS: Final = 3_000
 
 
-def ecrecover_gas(_: bytes) -> int:
+def ecrecover_gas(_: bytes | memoryview) -> int:
     return GAS
 
 

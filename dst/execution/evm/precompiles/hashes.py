@@ -12,7 +12,7 @@ from dst.execution.environment import Interrupt
 from dst.execution.evm.precompiles.contract import words
 
 
-def sha256_gas(data: bytes) -> int:
+def sha256_gas(data: bytes | memoryview) -> int:
     return 60 + 12 * words(len(data))
 
 
@@ -20,7 +20,7 @@ def sha256(data: bytes, _: Interrupt) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def ripemd160_gas(data: bytes) -> int:
+def ripemd160_gas(data: bytes | memoryview) -> int:
     return 600 + 120 * words(len(data))
 
 
@@ -29,7 +29,7 @@ def ripemd160(data: bytes, _: Interrupt) -> bytes:
     return RIPEMD160.new(data).digest().rjust(32, b"\0")
 
 
-def identity_gas(data: bytes) -> int:
+def identity_gas(data: bytes | memoryview) -> int:
     return 15 + 3 * words(len(data))
 
 

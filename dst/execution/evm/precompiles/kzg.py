@@ -32,7 +32,7 @@ _G1: Final = G1Point()
 _G2: Final = G2Point()
 
 
-def point_evaluation_gas(_: bytes) -> int:
+def gas(_: bytes | memoryview) -> int:
     return GAS
 
 
