@@ -45,8 +45,8 @@ class Loop:
     variant: str
     code: bytes
     address: Address
-    once: bool = False
-    """One huge step, not a loop: a tenth of the gas would not show a tenth of it."""
+    whole: bool
+    """Whether it takes a block's gas to show its worth: a tenth would go into memory alone."""
 
     @property
     def name(self) -> str:
@@ -259,7 +259,7 @@ def _opcode_loops() -> Iterator[tuple[str, str, bytes, bool]]:
     for source in (_pure, _stack, _memory, _accounts, _calls, _creates, _ends):
         for subject, (variant, setup, body) in source():
             code = assemble(_TIGHT[subject]) if subject in _TIGHT else _unrolled(setup, body)
-            yield subject, variant, code, False
+            yield subject, variant, code, str(_MEGABYTE) in setup + body or "48 KB" in variant
     for (subject, variant), text in _ONCE.items():
         yield subject, variant, assemble(text), True
 
@@ -414,13 +414,13 @@ def _precompile_loops() -> Iterator[tuple[str, str, bytes, bool]]:
 
 def _loops() -> Iterator[Loop]:
     everything = (*_opcode_loops(), *_precompile_loops())
-    for at, (subject, variant, code, once) in enumerate(everything):
+    for at, (subject, variant, code, whole) in enumerate(everything):
         yield Loop(
             subject=subject,
             variant=variant,
             code=code,
             address=_address(_FIRST_ADDRESS + at),
-            once=once,
+            whole=whole,
         )
 
 
