@@ -4,6 +4,8 @@ In memory a child is its RLP *item*: EMPTY, 0xa0 and a hash, or a short list in 
 that is not encoded yet. Source: yellow paper, appendix D.
 """
 
+from collections.abc import Sequence
+from functools import lru_cache
 from struct import Struct
 from typing import Final, TypeAlias
 
@@ -15,7 +17,12 @@ _HASH_PREFIX: Final = b"\xa0"
 _BRANCH_ITEMS: Final = 17
 _FULL_BRANCH_PREFIX: Final = b"\xf9\x02\x11"
 """RLP of a branch whose sixteen children are hashes and whose value is empty: 532 bytes."""
-_FULL_BRANCH_END: Final = 532
+_FULL_BRANCH_PAYLOAD: Final = 16 * HASH_ITEM_BYTES
+_FULL_MASK: Final = 0xFFFF
+_ANY: Final = b"\x00"
+_BRANCH: Final = b"\x01"
+_BRANCH_HEAD: Final = 3
+"""Bytes before the RLP: kind and mask."""
 _PACKERS: Final = tuple(Struct(f">{count}I") for count in range(_BRANCH_ITEMS))
 _HEX_TO_NIBBLE: Final = bytes.maketrans(b"0123456789abcdef", bytes(range(16)))
 _NIBBLE_TO_HEX: Final = bytes.maketrans(bytes(range(16)), b"0123456789abcdef")
@@ -41,10 +48,15 @@ class Extension:
 
 
 class Branch:
-    __slots__ = ("items", "value", "versions")
+    """`mask`: bit n is set where child n is a hash; None when that does not describe the branch,
+    because a child lies in place or there is a value."""
 
-    def __init__(self, items: "list[Child]", versions: list[int], value: bytes) -> None:
-        self.items, self.versions, self.value = items, versions, value
+    __slots__ = ("items", "mask", "value", "versions")
+
+    def __init__(
+        self, items: "list[Child]", versions: list[int], value: bytes, mask: int | None
+    ) -> None:
+        self.items, self.versions, self.value, self.mask = items, versions, value, mask
 
 
 Node: TypeAlias = Leaf | Extension | Branch
@@ -52,7 +64,7 @@ Child: TypeAlias = bytes | Node
 
 
 def empty_branch() -> Branch:
-    return Branch([EMPTY] * 16, [0] * 16, b"")
+    return Branch([EMPTY] * 16, [0] * 16, b"", 0)
 
 
 def hash_item(node_hash: bytes) -> bytes:
@@ -63,67 +75,112 @@ def is_hash(item: bytes) -> bool:
     return len(item) == HASH_ITEM_BYTES
 
 
-def encode_node(node: Node) -> tuple[bytes, bytes]:
-    """(RLP, versions that follow it in the store). All children are items by now."""
-    if type(node) is Branch:
+def encode_node(node: Node) -> bytes:
+    """RLP, what the node's parent hashes. All children are items by now."""
+    if isinstance(node, Branch):
         return _encode_branch(node)
-    if type(node) is Leaf:
-        tail = node.tail.to_bytes(4, "big") if node.tail else b""
-        return rlp.encode_list(_compact(node.path, True), rlp.encode_bytes(node.value)), tail
-    assert type(node) is Extension
-    versions = _PACKERS[1].pack(node.version) if is_hash(node.child) else b""
-    return rlp.encode_list(_compact(node.path, False), node.child), versions
+    if isinstance(node, Leaf):
+        return rlp.encode_list(_compact(node.path, True), rlp.encode_bytes(node.value))
+    return rlp.encode_list(_compact(node.path, False), node.child)
 
 
-def _encode_branch(branch: Branch) -> tuple[bytes, bytes]:
+def pack(node: Node, encoded: bytes) -> bytes:
+    """The stored form, given the RLP: a byte of kind, then
+    a branch of hashes: mask, RLP, versions; anything else: RLP, versions."""
+    if isinstance(node, Branch):
+        if node.mask is None:
+            return _ANY + encoded + _pack_versions(node.items, node.versions)
+        versions = [node.versions[nibble] for nibble, _ in _layout(node.mask)]
+        packed = _PACKERS[len(versions)].pack(*versions)
+        return _BRANCH + node.mask.to_bytes(2, "big") + encoded + packed
+    if isinstance(node, Leaf):
+        return _ANY + encoded + (node.tail.to_bytes(4, "big") if node.tail else b"")
+    return _ANY + encoded + _pack_versions([node.child], [node.version])
+
+
+def unpack(packed: bytes) -> Node:
+    if packed[0] == _BRANCH[0]:
+        return _unpack_branch(packed)
+    return _decode(packed, 1)
+
+
+def decode_in_place(item: bytes) -> Node:
+    """A node that lies in its parent; it is too short to refer to others by hash."""
+    return _decode(item, 0)
+
+
+def rlp_of(packed: bytes) -> bytes:
+    """The node as its parent hashes it."""
+    start = _BRANCH_HEAD if packed[0] == _BRANCH[0] else 1
+    return packed[start : _bounds(packed, start)[1]]
+
+
+def _encode_branch(branch: Branch) -> bytes:
     payload = b"".join(branch.items)  # type: ignore[arg-type]
-    if len(payload) == _FULL_BRANCH_END - 4 and not branch.value:
-        full = _FULL_BRANCH_PREFIX + payload + EMPTY
-        return full, _PACKERS[16].pack(*branch.versions)
-    used = [
-        version
-        for item, version in zip(branch.items, branch.versions, strict=True)
-        if len(item) == HASH_ITEM_BYTES  # type: ignore[arg-type]
-    ]
-    encoded = rlp.encode_list(payload, rlp.encode_bytes(branch.value))
-    return encoded, _PACKERS[len(used)].pack(*used)
+    if len(payload) == _FULL_BRANCH_PAYLOAD and not branch.value:
+        return _FULL_BRANCH_PREFIX + payload + EMPTY
+    return rlp.encode_list(payload, rlp.encode_bytes(branch.value))
 
 
-def unpack(data: bytes) -> Node:
-    """The inverse of both parts together; also of an item in place, which has no versions."""
-    if len(data) == _FULL_BRANCH_END + 64 and data.startswith(_FULL_BRANCH_PREFIX):
-        return Branch(
-            [data[at : at + 33] for at in range(3, _FULL_BRANCH_END - 1, 33)],
-            list(_PACKERS[16].unpack_from(data, _FULL_BRANCH_END)),
-            b"",
-        )
-    items, end = _split(data)
+def _pack_versions(items: "Sequence[Child]", versions: list[int]) -> bytes:
+    used = [version for item, version in zip(items, versions, strict=True) if len(item) == 33]  # type: ignore[arg-type]
+    return _PACKERS[len(used)].pack(*used)
+
+
+@lru_cache(65_536)
+def _layout(mask: int) -> tuple[tuple[int, int], ...]:
+    """(nibble, offset in the RLP's payload) of the children of a branch of hashes."""
+    places: list[tuple[int, int]] = []
+    at = 0
+    for nibble in range(16):
+        if mask >> nibble & 1:
+            places.append((nibble, at))
+            at += HASH_ITEM_BYTES
+        else:
+            at += 1
+    return tuple(places)
+
+
+def _unpack_branch(packed: bytes) -> Branch:
+    mask = int.from_bytes(packed[1:_BRANCH_HEAD], "big")
+    start, end = _bounds(packed, _BRANCH_HEAD)
+    if mask == _FULL_MASK:
+        items: list[Child] = [packed[at : at + 33] for at in range(start, end - 1, 33)]
+        return Branch(items, list(_PACKERS[16].unpack_from(packed, end)), b"", mask)
+    items, versions = [EMPTY] * 16, [0] * 16
+    layout = _layout(mask)
+    stored = _PACKERS[len(layout)].unpack_from(packed, end)
+    for (nibble, offset), version in zip(layout, stored, strict=True):
+        at = start + offset
+        items[nibble] = packed[at : at + HASH_ITEM_BYTES]
+        versions[nibble] = version
+    return Branch(items, versions, b"", mask)
+
+
+def _decode(data: bytes, at: int) -> Node:
+    items, end = _split(data, at)
     if len(items) == _BRANCH_ITEMS:
-        return _unpack_branch(items, data, end)
+        return _decode_branch(items, data, end)
     path = to_nibbles(_string(items[0]))
     own = path[1:] if path[0] & 1 else path[2:]
+    version = int.from_bytes(data[end:], "big")
     if path[0] & 2:
-        return Leaf(own, _string(items[1]), int.from_bytes(data[end:], "big"))
-    return Extension(own, items[1], int.from_bytes(data[end:], "big"))
+        return Leaf(own, _string(items[1]), version)
+    return Extension(own, items[1], version)
 
 
-def _unpack_branch(items: list[bytes], data: bytes, end: int) -> Branch:
+def _decode_branch(items: list[bytes], data: bytes, end: int) -> Branch:
     versions = [0] * 16
     for index in range(16):
         if len(items[index]) == HASH_ITEM_BYTES:
             versions[index] = int.from_bytes(data[end : end + 4], "big")
             end += 4
-    return Branch(list(items[:16]), versions, _string(items[16]))
+    return Branch(list(items[:16]), versions, _string(items[16]), None)
 
 
-def rlp_of(packed: bytes) -> bytes:
-    """The node as its parent hashes it."""
-    return packed[: _bounds(packed, 0)[1]]
-
-
-def _split(data: bytes) -> tuple[list[bytes], int]:
+def _split(data: bytes, start: int) -> tuple[list[bytes], int]:
     """Items of an RLP list, each with its prefix, and where the list ends."""
-    at, end = _bounds(data, 0)
+    at, end = _bounds(data, start)
     items: list[bytes] = []
     while at < end:
         stop = _bounds(data, at)[1]

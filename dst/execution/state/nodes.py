@@ -5,9 +5,8 @@ store's. A node's key is version, trie, path, so no two blocks ever write the sa
 the contents agree. Three things follow. A node has one creator and, along one chain, one block that
 replaces it: that block lists it as stale, and deleting it needs no count of references. A block's
 new nodes lie side by side in the store, so writing them is appending. A child cannot be found by
-its hash alone, so a node is stored as
-    RLP of the node  ·  version of each child that is referred to by hash, 4 bytes each, in order
-and a leaf of the account trie ends with the version of its storage trie's root (0: none).
+its hash alone, so a node is stored with the versions of its children, and a leaf of the account
+trie with the version of its storage trie's root (`node_format`).
 """
 
 import threading

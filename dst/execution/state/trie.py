@@ -17,10 +17,12 @@ from dst.execution.state.node_format import (
     Extension,
     Leaf,
     Node,
+    decode_in_place,
     empty_branch,
     encode_node,
     hash_item,
     is_hash,
+    pack,
     rlp_of,
     to_nibbles,
     unpack,
@@ -88,7 +90,7 @@ class Trie:
 
     def proof(self, key: bytes) -> list[bytes]:
         """RLP of the nodes from the root towards `key`, those stored by hash (EIP-1186)."""
-        return [rlp_of(packed) for packed in self._packed(to_nibbles(key))]
+        return [rlp_of(packed) for _, packed in self._steps(to_nibbles(key)) if packed]
 
     def update(self, entries: Iterable[Entry], version: int) -> TrieChange:
         """Apply writes, one a path. The trie itself stays as it is."""
@@ -115,24 +117,25 @@ class Trie:
 
     def _walk(self, path: bytes) -> Iterator[Node]:
         """Nodes towards `path`, those in place included."""
-        for packed in self._packed(path, in_place=True):
-            yield unpack(packed)
+        for node, _ in self._steps(path):
+            yield node
 
-    def _packed(self, path: bytes, *, in_place: bool = False) -> Iterator[bytes]:
+    def _steps(self, path: bytes) -> Iterator[tuple[Node, bytes]]:
+        """Nodes towards `path`, each with its stored form, b"" when it lies in its parent."""
         if self.root.hash == EMPTY_ROOT:
             return
         item: Child = hash_item(self.root.hash)
         version, at = self.root.version, 0
         while item != EMPTY:
             assert isinstance(item, bytes)
-            stored = is_hash(item)
-            packed = self._nodes.get(node_key(version, self._owner, path[:at])) if stored else item
-            if stored or in_place:
-                yield packed
-            node = unpack(packed)
-            if type(node) is Branch and at < len(path):
+            packed = b""
+            if is_hash(item):
+                packed = self._nodes.get(node_key(version, self._owner, path[:at]))
+            node = unpack(packed) if packed else decode_in_place(item)
+            yield node, packed
+            if isinstance(node, Branch) and at < len(path):
                 item, version, at = node.items[path[at]], node.versions[path[at]], at + 1
-            elif type(node) is Extension and path.startswith(node.path, at):
+            elif isinstance(node, Extension) and path.startswith(node.path, at):
                 item, version, at = node.child, node.version, at + len(node.path)
             else:
                 return
@@ -158,17 +161,17 @@ class _Changer:
         """A root is stored by hash however short it is."""
         if node is None:
             return EMPTY_REF
-        encoded, versions = encode_node(node)
-        self.new[node_key(self._version, self._owner, b"")] = encoded + versions
+        encoded = encode_node(node)
+        self.new[node_key(self._version, self._owner, b"")] = pack(node, encoded)
         return Ref(keccak256(encoded), self._version)
 
-    def store(self, node: Node, path: bytes) -> tuple[bytes, int]:
-        """The item and version by which a parent refers to `node`."""
-        encoded, versions = encode_node(node)
+    def store(self, node: Node, path: bytes) -> bytes:
+        """The item by which a parent refers to `node`; its version is this batch's."""
+        encoded = encode_node(node)
         if len(encoded) < 32:
-            return encoded, 0
-        self.new[node_key(self._version, self._owner, path)] = encoded + versions
-        return hash_item(keccak256(encoded)), self._version
+            return encoded
+        self.new[node_key(self._version, self._owner, path)] = pack(node, encoded)
+        return hash_item(keccak256(encoded))
 
     def build(self, at: int, entries: Sequence[Entry]) -> Node | None:
         """A fresh subtree of keys that agree in their first `at` nibbles."""
@@ -183,7 +186,7 @@ class _Changer:
         assert branch is not None
         return self._extend(first[:at], first[at:shared], branch)
 
-    def _change(self, child: Child, version: int, at: int, entries: list[Entry]) -> Node | None:
+    def _change(self, child: Child, version: int, at: int, entries: Sequence[Entry]) -> Node | None:
         if child == EMPTY:
             return self.build(at, entries)
         if isinstance(child, bytes):
@@ -202,11 +205,11 @@ class _Changer:
     def _load(self, item: bytes, version: int, path: bytes) -> tuple[Node, bytes]:
         """The node and its key in the store, b"" for one in place."""
         if not is_hash(item):
-            return unpack(item), b""
+            return decode_in_place(item), b""
         key = node_key(version, self._owner, path)
         return unpack(self._nodes.get(key)), key
 
-    def _leaf(self, leaf: Leaf, at: int, entries: list[Entry]) -> Node | None:
+    def _leaf(self, leaf: Leaf, at: int, entries: Sequence[Entry]) -> Node | None:
         own = entries[0].path[:at] + leaf.path
         if len(entries) == 1 and entries[0].path == own:
             _, value, tail = entries[0]
@@ -215,7 +218,7 @@ class _Changer:
             entries = sorted([*entries, Entry(own, leaf.value, leaf.tail)])
         return self.build(at, entries)
 
-    def _extension(self, node: Extension, at: int, entries: list[Entry]) -> Node | None:
+    def _extension(self, node: Extension, at: int, entries: Sequence[Entry]) -> Node | None:
         path, prefix = node.path, entries[0].path[:at]
         entries = [each for each in entries if each.value or each.path.startswith(path, at)]
         if not entries:
@@ -232,33 +235,50 @@ class _Changer:
         slot, rest = own[shared], own[shared + 1 :]
         branch.items[slot] = Extension(rest, node.child, node.version) if rest else node.child
         branch.versions[slot] = node.version
-        return self._extend(prefix, own[at:shared], self._fill(branch, shared, entries))
+        return self._extend(prefix, own[at:shared], self._fill(branch, shared, entries, {slot}))
 
-    def _fill(self, branch: Branch, at: int, entries: Sequence[Entry]) -> Node | None:
-        """`branch`, at depth `at`, with entries put in or taken out; its children encoded."""
+    def _fill(
+        self, branch: Branch, at: int, entries: Sequence[Entry], changed: set[int] | None = None
+    ) -> Node | None:
+        """`branch`, at depth `at`, with entries put in or taken out; its children encoded.
+        `changed`: children that were put there by hand."""
         items, versions, prefix = branch.items, branch.versions, entries[0].path[:at]
         start, end, emptied = 0, len(entries), False
+        changed = set() if changed is None else changed
         if len(entries[0].path) == at:
-            branch.value, start = entries[0].value, 1
+            branch.value, branch.mask, start = entries[0].value, None, 1
             emptied = not branch.value
         while start < end:
             nibble = entries[start].path[at]
             stop = start + 1
             while stop < end and entries[stop].path[at] == nibble:
                 stop += 1
-            group = list(entries[start:stop])
-            node = self._change(items[nibble], versions[nibble], at + 1, group)
+            node = self._change(items[nibble], versions[nibble], at + 1, entries[start:stop])
             emptied |= node is None
             items[nibble] = EMPTY if node is None else node
+            changed.add(nibble)
             start = stop
-        if emptied or len(entries) == 1:
+        if emptied:
             used = [nibble for nibble in range(16) if items[nibble] != EMPTY]
             if len(used) + bool(branch.value) < 2:
                 return self._collapse(branch, prefix, used)
-        for nibble, child in enumerate(items):
-            if not isinstance(child, bytes):
-                items[nibble], versions[nibble] = self.store(child, prefix + bytes((nibble,)))
+        for nibble in changed:
+            self._keep(branch, nibble, prefix)
         return branch
+
+    def _keep(self, branch: Branch, nibble: int, prefix: bytes) -> None:
+        """Encode a changed child and note it in the mask."""
+        child = branch.items[nibble]
+        if not isinstance(child, bytes):
+            child = branch.items[nibble] = self.store(child, prefix + bytes((nibble,)))
+            branch.versions[nibble] = self._version
+        if branch.mask is not None:
+            if is_hash(child):
+                branch.mask |= 1 << nibble
+            elif child == EMPTY:
+                branch.mask &= ~(1 << nibble)
+            else:
+                branch.mask = None
 
     def _collapse(self, branch: Branch, prefix: bytes, used: list[int]) -> Node | None:
         """What stands for a branch with one child, or only a value, or nothing left."""
@@ -283,15 +303,15 @@ class _Changer:
             return Leaf(path + node.path, node.value, node.tail)
         if type(node) is Extension:
             return Extension(path + node.path, node.child, node.version)
-        return Extension(path, *self.store(node, prefix + path))
+        return Extension(path, self.store(node, prefix + path), self._version)
 
 
 class _Hasher(_Changer):
     """Builds for the root alone."""
 
-    def store(self, node: Node, path: bytes) -> tuple[bytes, int]:
-        encoded, _ = encode_node(node)
-        return (encoded, 0) if len(encoded) < 32 else (hash_item(keccak256(encoded)), 0)
+    def store(self, node: Node, path: bytes) -> bytes:
+        encoded = encode_node(node)
+        return encoded if len(encoded) < 32 else hash_item(keccak256(encoded))
 
 
 def ordered_root(values: Sequence[bytes]) -> Hash32:
