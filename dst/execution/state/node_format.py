@@ -20,9 +20,10 @@ _FULL_BRANCH_PREFIX: Final = b"\xf9\x02\x11"
 _FULL_BRANCH_PAYLOAD: Final = 16 * HASH_ITEM_BYTES
 _FULL_MASK: Final = 0xFFFF
 _ANY: Final = b"\x00"
-_BRANCH: Final = b"\x01"
-_BRANCH_HEAD: Final = 3
-"""Bytes before the RLP: kind and mask."""
+_BRANCH: Final = 1
+_LEAF: Final = 2
+_BRANCH_HEADS: Final = tuple(Struct(f">BH{count}I") for count in range(_BRANCH_ITEMS))
+_LEAF_HEAD: Final = Struct(">BIB")
 _PACKERS: Final = tuple(Struct(f">{count}I") for count in range(_BRANCH_ITEMS))
 _HEX_TO_NIBBLE: Final = bytes.maketrans(b"0123456789abcdef", bytes(range(16)))
 _NIBBLE_TO_HEX: Final = bytes.maketrans(bytes(range(16)), b"0123456789abcdef")
@@ -58,6 +59,9 @@ class Branch:
     ) -> None:
         self.items, self.versions, self.value, self.mask = items, versions, value, mask
 
+    def copy(self) -> "Branch":
+        return Branch(self.items[:], self.versions[:], self.value, self.mask)
+
 
 Node: TypeAlias = Leaf | Extension | Branch
 Child: TypeAlias = bytes | Node
@@ -85,34 +89,36 @@ def encode_node(node: Node) -> bytes:
 
 
 def pack(node: Node, encoded: bytes) -> bytes:
-    """The stored form, given the RLP: a byte of kind, then
-    a branch of hashes: mask, RLP, versions; anything else: RLP, versions."""
-    if isinstance(node, Branch):
-        if node.mask is None:
-            return _ANY + encoded + _pack_versions(node.items, node.versions)
-        versions = [node.versions[nibble] for nibble, _ in _layout(node.mask)]
-        packed = _PACKERS[len(versions)].pack(*versions)
-        return _BRANCH + node.mask.to_bytes(2, "big") + encoded + packed
+    """The stored form, given the RLP. A byte of kind, then
+    leaf: tail, length of the path, path, value
+    branch of hashes: mask, versions, items
+    anything else: RLP, versions."""
     if isinstance(node, Leaf):
-        return _ANY + encoded + (node.tail.to_bytes(4, "big") if node.tail else b"")
-    return _ANY + encoded + _pack_versions([node.child], [node.version])
+        return _LEAF_HEAD.pack(_LEAF, node.tail, len(node.path)) + node.path + node.value
+    if isinstance(node, Extension):
+        return _ANY + encoded + _pack_versions([node.child], [node.version])
+    if node.mask is None:
+        return _ANY + encoded + _pack_versions(node.items, node.versions)
+    items, versions = node.items, node.versions
+    if node.mask != _FULL_MASK:
+        nibbles = _nibbles_of(node.mask)
+        items = [items[nibble] for nibble in nibbles]
+        versions = [versions[nibble] for nibble in nibbles]
+    return b"".join((_BRANCH_HEADS[len(items)].pack(_BRANCH, node.mask, *versions), *items))  # type: ignore[arg-type]
 
 
 def unpack(packed: bytes) -> Node:
-    if packed[0] == _BRANCH[0]:
-        return _unpack_branch(packed)
-    return _decode(packed, 1)
+    kind = packed[0]
+    if kind == _LEAF:
+        _, tail, length = _LEAF_HEAD.unpack_from(packed)
+        end = _LEAF_HEAD.size + length
+        return Leaf(packed[_LEAF_HEAD.size : end], packed[end:], tail)
+    return _unpack_branch(packed) if kind == _BRANCH else _decode(packed, 1)
 
 
 def decode_in_place(item: bytes) -> Node:
     """A node that lies in its parent; it is too short to refer to others by hash."""
     return _decode(item, 0)
-
-
-def rlp_of(packed: bytes) -> bytes:
-    """The node as its parent hashes it."""
-    start = _BRANCH_HEAD if packed[0] == _BRANCH[0] else 1
-    return packed[start : _bounds(packed, start)[1]]
 
 
 def _encode_branch(branch: Branch) -> bytes:
@@ -128,32 +134,23 @@ def _pack_versions(items: "Sequence[Child]", versions: list[int]) -> bytes:
 
 
 @lru_cache(65_536)
-def _layout(mask: int) -> tuple[tuple[int, int], ...]:
-    """(nibble, offset in the RLP's payload) of the children of a branch of hashes."""
-    places: list[tuple[int, int]] = []
-    at = 0
-    for nibble in range(16):
-        if mask >> nibble & 1:
-            places.append((nibble, at))
-            at += HASH_ITEM_BYTES
-        else:
-            at += 1
-    return tuple(places)
+def _nibbles_of(mask: int) -> tuple[int, ...]:
+    return tuple(nibble for nibble in range(16) if mask >> nibble & 1)
 
 
 def _unpack_branch(packed: bytes) -> Branch:
-    mask = int.from_bytes(packed[1:_BRANCH_HEAD], "big")
-    start, end = _bounds(packed, _BRANCH_HEAD)
+    mask = int.from_bytes(packed[1:3], "big")
+    nibbles = _nibbles_of(mask)
+    head = _BRANCH_HEADS[len(nibbles)]
+    _, _, *stored = head.unpack_from(packed)
     if mask == _FULL_MASK:
-        items: list[Child] = [packed[at : at + 33] for at in range(start, end - 1, 33)]
-        return Branch(items, list(_PACKERS[16].unpack_from(packed, end)), b"", mask)
-    items, versions = [EMPTY] * 16, [0] * 16
-    layout = _layout(mask)
-    stored = _PACKERS[len(layout)].unpack_from(packed, end)
-    for (nibble, offset), version in zip(layout, stored, strict=True):
-        at = start + offset
+        items: list[Child] = [packed[at : at + 33] for at in range(head.size, len(packed), 33)]
+        return Branch(items, stored, b"", mask)
+    items, versions, at = [EMPTY] * 16, [0] * 16, head.size
+    for nibble, version in zip(nibbles, stored, strict=True):
         items[nibble] = packed[at : at + HASH_ITEM_BYTES]
         versions[nibble] = version
+        at += HASH_ITEM_BYTES
     return Branch(items, versions, b"", mask)
 
 

@@ -10,12 +10,13 @@ trie with the version of its storage trie's root (`node_format`).
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Final, NamedTuple
 
 from dst.crypto.keccak import keccak256
+from dst.execution.state.node_format import Node, unpack
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32
 
@@ -26,6 +27,10 @@ _STORAGE: Final = b"\x10"
 """Between version and owner in the key of a storage node: no nibble, so never part of a path."""
 NODE_CACHE_BYTES: Final = 48 * 2**20
 """Packed nodes kept in memory: all of the upper five levels at 10^6 accounts."""
+SHALLOW_DEPTH: Final = 3
+"""Nibbles of path up to which a node is also kept decoded: every block changes most of these."""
+MAX_SHALLOW_NODES: Final = 8_192
+"""At most 14 MB; one account trie has 4,369 of them."""
 _ENTRY_OVERHEAD: Final = 160
 """What CPython adds to an entry's value: the key, two object headers, the slot in the table."""
 
@@ -73,6 +78,7 @@ class NodeStore:
         self._load, self._limit = load, limit_bytes
         self._versions: Iterator[int] = count(first_version)
         self._cache: dict[bytes, bytes] = {}
+        self._shallow: dict[bytes, Node] = {}
         self._lock = threading.Lock()
         self.statistics = CacheStatistics()
 
@@ -94,8 +100,31 @@ class NodeStore:
         self.remember({key: data})
         return data
 
-    def remember(self, nodes: dict[bytes, bytes]) -> None:
+    def node(self, key: bytes, depth: int) -> Node:
+        """The same, decoded; nodes near the root stay decoded. Not to be changed."""
+        if depth > SHALLOW_DEPTH:
+            return unpack(self.get(key))
+        node = self._shallow.get(key)
+        if node is None:
+            node = unpack(self.get(key))
+            self.remember({}, {key: node})
+        return node
+
+    def remember(
+        self,
+        nodes: dict[bytes, bytes],
+        shallow: dict[bytes, Node] | None = None,
+        stale: Sequence[bytes] = (),
+    ) -> None:
+        """What was just read or written: packed, and decoded where it is shallow. `stale` nodes are
+        no longer in the newest state."""
         with self._lock:
+            if shallow:
+                self._shallow.update(shallow)
+                for key in stale:
+                    self._shallow.pop(key, None)
+                while len(self._shallow) > MAX_SHALLOW_NODES:
+                    del self._shallow[next(iter(self._shallow))]
             self._cache.update(nodes)
             self.statistics.bytes += sum(map(len, nodes.values())) + _ENTRY_OVERHEAD * len(nodes)
             if self.statistics.bytes > self._limit:

@@ -23,13 +23,13 @@ from dst.execution.state.node_format import (
     hash_item,
     is_hash,
     pack,
-    rlp_of,
     to_nibbles,
     unpack,
 )
 from dst.execution.state.nodes import (
     EMPTY_REF,
     EMPTY_ROOT,
+    SHALLOW_DEPTH,
     NodeStore,
     Ref,
     node_key,
@@ -90,7 +90,7 @@ class Trie:
 
     def proof(self, key: bytes) -> list[bytes]:
         """RLP of the nodes from the root towards `key`, those stored by hash (EIP-1186)."""
-        return [rlp_of(packed) for _, packed in self._steps(to_nibbles(key)) if packed]
+        return [encode_node(node) for node, by_hash in self._steps(to_nibbles(key)) if by_hash]
 
     def update(self, entries: Iterable[Entry], version: int) -> TrieChange:
         """Apply writes, one a path. The trie itself stays as it is."""
@@ -120,19 +120,19 @@ class Trie:
         for node, _ in self._steps(path):
             yield node
 
-    def _steps(self, path: bytes) -> Iterator[tuple[Node, bytes]]:
-        """Nodes towards `path`, each with its stored form, b"" when it lies in its parent."""
+    def _steps(self, path: bytes) -> Iterator[tuple[Node, bool]]:
+        """Nodes towards `path`, and whether each is referred to by hash or lies in its parent."""
         if self.root.hash == EMPTY_ROOT:
             return
         item: Child = hash_item(self.root.hash)
         version, at = self.root.version, 0
         while item != EMPTY:
             assert isinstance(item, bytes)
-            packed = b""
             if is_hash(item):
-                packed = self._nodes.get(node_key(version, self._owner, path[:at]))
-            node = unpack(packed) if packed else decode_in_place(item)
-            yield node, packed
+                node = self._nodes.node(node_key(version, self._owner, path[:at]), at)
+            else:
+                node = decode_in_place(item)
+            yield node, is_hash(item)
             if isinstance(node, Branch) and at < len(path):
                 item, version, at = node.items[path[at]], node.versions[path[at]], at + 1
             elif isinstance(node, Extension) and path.startswith(node.path, at):
@@ -148,6 +148,7 @@ class _Changer:
     def __init__(self, nodes: NodeStore, owner: bytes, version: int) -> None:
         self._nodes, self._owner, self._version = nodes, owner, version
         self.new: dict[bytes, bytes] = {}
+        self.shallow: dict[bytes, Node] = {}
         self.stale: list[bytes] = []
 
     def run(self, root: Ref, entries: list[Entry]) -> TrieChange:
@@ -155,14 +156,18 @@ class _Changer:
             return TrieChange(root=root)
         item = EMPTY if root.hash == EMPTY_ROOT else hash_item(root.hash)
         node = self._change(item, root.version, 0, entries)
-        return TrieChange(root=self.store_root(node), nodes=self.new, stale=self.stale)
+        ref = self.store_root(node)
+        self._nodes.remember(self.new, self.shallow, self.stale)
+        return TrieChange(root=ref, nodes=self.new, stale=self.stale)
 
     def store_root(self, node: Node | None) -> Ref:
         """A root is stored by hash however short it is."""
         if node is None:
             return EMPTY_REF
         encoded = encode_node(node)
-        self.new[node_key(self._version, self._owner, b"")] = pack(node, encoded)
+        key = node_key(self._version, self._owner, b"")
+        self.new[key] = pack(node, encoded)
+        self.shallow[key] = node
         return Ref(keccak256(encoded), self._version)
 
     def store(self, node: Node, path: bytes) -> bytes:
@@ -170,7 +175,10 @@ class _Changer:
         encoded = encode_node(node)
         if len(encoded) < 32:
             return encoded
-        self.new[node_key(self._version, self._owner, path)] = pack(node, encoded)
+        key = node_key(self._version, self._owner, path)
+        self.new[key] = pack(node, encoded)
+        if len(path) <= SHALLOW_DEPTH:
+            self.shallow[key] = node
         return hash_item(keccak256(encoded))
 
     def build(self, at: int, entries: Sequence[Entry]) -> Node | None:
@@ -195,8 +203,8 @@ class _Changer:
                 self.stale.append(key)
         else:
             node = child
-        if type(node) is Branch:
-            return self._fill(node, at, entries)
+        if isinstance(node, Branch):
+            return self._fill(node.copy(), at, entries)
         if type(node) is Leaf:
             return self._leaf(node, at, entries)
         assert type(node) is Extension
@@ -207,7 +215,7 @@ class _Changer:
         if not is_hash(item):
             return decode_in_place(item), b""
         key = node_key(version, self._owner, path)
-        return unpack(self._nodes.get(key)), key
+        return self._nodes.node(key, len(path)), key
 
     def _leaf(self, leaf: Leaf, at: int, entries: Sequence[Entry]) -> Node | None:
         own = entries[0].path[:at] + leaf.path
