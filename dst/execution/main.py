@@ -29,10 +29,9 @@ from dst.execution.genesis import Genesis, load_genesis
 from dst.execution.pool.forwarder import FORWARDED_HEADER, Forwarder
 from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc.dispatch import Threads
-from dst.execution.store import BlockStore
+from dst.execution.store import BlockStore, open_store
 from dst.runtime.config import check_url, load_json, resolve
 from dst.runtime.http import make_app, serving
-from dst.runtime.kv import KeyValueStore
 from dst.runtime.log import Logger, configure
 from dst.runtime.metrics import Metrics
 from dst.runtime.service import EXIT_BAD_CONFIG, run_role, until
@@ -40,7 +39,6 @@ from dst.spec.cluster import ChainConfig
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import to_hex
 
-STORE_FILE: Final = "chain.sqlite"
 EVM_STACK_BYTES: Final = 256 * 2**20
 """Stack of threads that run the EVM: 1,024 nested calls are about 12,000 Python frames. Address
 space, not memory."""
@@ -101,7 +99,7 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
     chain_config = load_lock(resolve(path, config.lock)).chain
     check_genesis(genesis, chain_config)
     secret = load_jwt_secret(resolve(path, config.jwt_secret))
-    store = BlockStore(KeyValueStore(resolve(path, config.data_dir) / STORE_FILE))
+    store = open_store(resolve(path, config.data_dir))
     try:
         with _threads() as (worker, threads):
             worker.submit(warm_up)
