@@ -1,13 +1,11 @@
 """The `eth_`, `net_`, `web3_` and `txpool_` methods, over the chain and the pool.
 
-Reads of the store run on the reading thread, calls into the EVM on the calling thread (so that a
-slow call delays no receipt), neither on the event loop. A call is bounded by gas and by wall clock.
+Reads of the store run on the reading thread, not on the event loop.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from dst import __version__
@@ -15,29 +13,18 @@ from dst.apis.engine import parse_quantity
 from dst.apis.eth import (
     BlockId,
     BlockTag,
-    CallArguments,
     LogFilter,
     parse_address,
     parse_block_id,
     parse_bool,
-    parse_call,
     parse_hash,
     parse_log_filter,
     show_transaction,
 )
-from dst.apis.jsonrpc import REFUSED, REVERTED, Method, RpcError
+from dst.apis.jsonrpc import REFUSED, Method, RpcError
 from dst.crypto.keccak import keccak256
 from dst.execution.chain import Chain, decode_once
-from dst.execution.environment import (
-    BlockEnvironment,
-    CallRequest,
-    CallResult,
-    ExecutionAborted,
-    Interrupt,
-)
-from dst.execution.evm.call import call
-from dst.execution.header import Header, next_base_fee
-from dst.execution.interrupts import AbortFlag, deadline
+from dst.execution.header import next_base_fee
 from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc import fees, views
 from dst.execution.rpc.blocks_by_id import BlocksById
@@ -47,16 +34,9 @@ from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32, parse_hex, to_hex
 from dst.transactions.transaction import InvalidTransaction, Transaction
 
-CALL_GAS_CAP: Final = 50_000_000
-"""Gas of one eth_call, geth's figure."""
-CALL_TIMEOUT_S: Final = 5.0
-"""Wall clock of one eth_call or eth_estimateGas, geth's figure."""
 MAX_LOG_BLOCKS: Final = 10_000
 MAX_LOGS: Final = 10_000
 MAX_RAW_BYTES: Final = 1 << 18
-ESTIMATE_PRECISION: Final = 0.015
-"""An estimate may lie this far above the least gas that works; geth's figure."""
-CALL_STIPEND: Final = 2_300
 
 T = TypeVar("T")
 
@@ -73,11 +53,6 @@ class EthService:
         self._on_accepted = on_accepted
         self._blocks = BlocksById(chain)
         self._filters = Filters()
-        self._closing = AbortFlag()
-
-    def close(self) -> None:
-        """Stop calls that run, so that the process can end."""
-        self._closing.abort()
 
     def methods(self, *, forward: bool = True) -> Mapping[str, Method]:
         """forward False: a transaction sent here came from another operator and goes no further."""
@@ -104,8 +79,6 @@ class EthService:
             "eth_getCode": self._on_read(self._get_code),
             "eth_getStorageAt": self._on_read(self._get_storage_at),
             "eth_getTransactionCount": self._get_transaction_count,
-            "eth_call": self._on_call(self._call),
-            "eth_estimateGas": self._on_call(self._estimate_gas),
             "eth_getBlockByNumber": self._on_read(self._get_block),
             "eth_getBlockByHash": self._on_read(self._get_block_by_hash),
             "eth_getBlockReceipts": self._on_read(self._get_block_receipts),
@@ -132,9 +105,6 @@ class EthService:
 
     def _on_read(self, run: Callable[..., T]) -> Method:
         return self._in(self._threads.read, run)
-
-    def _on_call(self, run: Callable[..., T]) -> Method:
-        return self._in(self._threads.call, run)
 
     @staticmethod
     def _in(executor: Executor, run: Callable[..., T]) -> Method:
@@ -188,68 +158,6 @@ class EthService:
         header, _ = self._blocks.resolve(parse_block_id(newest))
         wanted = fees.check_percentiles(percentiles)
         return fees.fee_history(self._chain, blocks, header.number, wanted)
-
-    # calls
-
-    def _call(
-        self,
-        arguments: object,
-        block: object = "latest",
-        overrides: object = None,
-        block_overrides: object = None,
-    ) -> str:
-        if overrides or block_overrides:
-            raise InvalidInput("state and block overrides are not supported")
-        call_arguments = parse_call(arguments)
-        header, _ = self._blocks.resolve(parse_block_id(block))
-        request = _call_request(call_arguments, call_arguments.gas or CALL_GAS_CAP)
-        stop = self._call_limit()
-        result = self._run(header, request, stop)
-        _raise_if_failed(result)
-        return to_hex(result.output)
-
-    def _estimate_gas(
-        self, arguments: object, block: object = "latest", overrides: object = None
-    ) -> str:
-        if overrides:
-            raise InvalidInput("state overrides are not supported")
-        call_arguments = parse_call(arguments)
-        header, _ = self._blocks.resolve(parse_block_id(block))
-        stop = self._call_limit()
-
-        def attempt(gas: int) -> CallResult:
-            return self._run(header, _call_request(call_arguments, gas), stop)
-
-        limit = self._gas_allowance(header, call_arguments)
-        return hex(_least_gas(attempt, limit))
-
-    def _call_limit(self) -> Interrupt:
-        timeout = deadline(CALL_TIMEOUT_S, "execution timeout")
-
-        def check() -> None:
-            self._closing.check()
-            timeout()
-
-        return check
-
-    def _gas_allowance(self, header: Header, arguments: CallArguments) -> int:
-        """The most gas the sender can buy. Raises: RpcError."""
-        limit = min(arguments.gas or header.gas_limit, header.gas_limit)
-        if not arguments.gas_price:
-            return limit
-        balance = self._chain.reader(header.state_root).get_balance(arguments.sender)
-        if balance < arguments.value:
-            raise RpcError(REFUSED, "insufficient funds for transfer")
-        return min(limit, (balance - arguments.value) // arguments.gas_price)
-
-    def _run(self, header: Header, request: CallRequest, stop: Interrupt) -> CallResult:
-        environment: BlockEnvironment = self._chain.environment(header)
-        if not request.gas_price:  # a call that pays nothing sees a base fee of nothing, as in geth
-            environment = replace(environment, base_fee_per_gas=0)
-        try:
-            return call(self._chain.reader(header.state_root), environment, request, stop)
-        except ExecutionAborted as error:
-            raise RpcError(REFUSED, str(error)) from None
 
     # blocks, transactions, receipts
 
@@ -440,59 +348,3 @@ def _slot(value: object) -> int:
         except ValueError:
             pass
     raise InvalidInput(f"storage slot: expected at most 32 bytes of hex, got {str(value)[:80]!r}")
-
-
-def _call_request(arguments: CallArguments, gas: int) -> CallRequest:
-    return CallRequest(
-        sender=arguments.sender,
-        to=arguments.to,
-        data=arguments.data,
-        value=arguments.value,
-        gas=min(gas, CALL_GAS_CAP),
-        gas_price=arguments.gas_price or 0,
-        access_list=arguments.access_list,
-    )
-
-
-def _raise_if_failed(result: CallResult) -> None:
-    """Raises: RpcError; a revert is code 3 with its data, so that clients decode the reason."""
-    if result.error is None:
-        return
-    if result.reverted:
-        reason = _revert_reason(result.output)
-        message = f"execution reverted: {reason}" if reason else "execution reverted"
-        raise RpcError(REVERTED, message, to_hex(result.output))
-    raise RpcError(REFUSED, result.error)
-
-
-def _revert_reason(output: bytes) -> str | None:
-    """The text of Solidity's `Error(string)`, when it is one."""
-    if output[:4] != b"\x08\xc3\x79\xa0" or len(output) < 68:
-        return None
-    length = int.from_bytes(output[36:68], "big")
-    return output[68 : 68 + min(length, 1_000)].decode("utf-8", "replace")
-
-
-def _least_gas(attempt: Callable[[int], CallResult], limit: int) -> int:
-    """The least gas that makes a call succeed, within the precision. Raises: RpcError."""
-    first = attempt(limit)
-    if first.error is not None:
-        if first.error == "out of gas" or first.error.startswith("intrinsic gas"):
-            raise RpcError(REFUSED, f"gas required exceeds allowance ({limit})")
-        _raise_if_failed(first)
-    low, high = first.gas_used - 1, limit
-    # Most calls work with what they used, plus what EIP-150 holds back at each level.
-    guess = (first.gas_needed + CALL_STIPEND) * 64 // 63
-    for gas in (first.gas_needed, guess):
-        if low < gas < high:
-            if attempt(gas).error is None:
-                high = gas
-                break
-            low = gas
-    while low + 1 < high and high - low > high * ESTIMATE_PRECISION:
-        middle = min((high + low) // 2, low * 2)
-        if attempt(middle).error is None:
-            high = middle
-        else:
-            low = middle
-    return high

@@ -26,7 +26,9 @@ from dst.execution.eth_service import EthService
 from dst.execution.genesis import Genesis, load_genesis
 from dst.execution.pool.forwarder import FORWARDED_HEADER, Forwarder
 from dst.execution.pool.service import TransactionPool
-from dst.execution.rpc.dispatch import Threads
+from dst.execution.rpc.blocks_by_id import BlocksById
+from dst.execution.rpc.calls import Calls
+from dst.execution.rpc.dispatch import Threads, bind, entries
 from dst.execution.store import BlockStore
 from dst.runtime.config import check_url, load_json, resolve
 from dst.runtime.http import make_app, serving
@@ -68,6 +70,9 @@ class _Services:
     chain: Chain
     engine: EngineService
     eth: EthService
+    calls: Calls
+    families: Mapping[str, Method]
+    """The methods that name their family's table (`dst.execution.rpc`)."""
     forwarder: Forwarder
     metrics: Metrics
 
@@ -107,7 +112,7 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
                 await _serve(config, services, secret, stop)
             finally:
                 services.engine.close()
-                services.eth.close()
+                services.calls.close()
     finally:
         store.close()
 
@@ -143,11 +148,14 @@ def assemble(
         max_block_bytes=chain_config.max_block_bytes,
         extra_data=chain_config.extra_data,
     )
+    calls = Calls(chain, BlocksById(chain))
     metrics.function("head_number", lambda: float(chain.heads.head.number))
     return _Services(
         chain=chain,
         engine=EngineService(chain, pool, worker, limits, metrics),
         eth=EthService(chain, pool, threads, forwarder.offer),
+        calls=calls,
+        families=bind(entries([calls]), threads),
         forwarder=forwarder,
         metrics=metrics,
     )
@@ -175,7 +183,11 @@ async def _serve(
 
 def _engine_route(services: _Services, secret: bytes) -> web.RouteDef:
     """Engine methods, and the `eth_` ones a consensus client may ask (engine/common.md)."""
-    methods: Mapping[str, Method] = {**services.eth.methods(), **services.engine.methods()}
+    methods: Mapping[str, Method] = {
+        **services.eth.methods(),
+        **services.families,
+        **services.engine.methods(),
+    }
 
     def guard(request: web.Request) -> str | None:
         return check_jwt(secret, request.headers.get("Authorization"), time.time())
@@ -185,8 +197,8 @@ def _engine_route(services: _Services, secret: bytes) -> web.RouteDef:
 
 
 def _rpc_route(services: _Services) -> web.RouteDef:
-    from_client = services.eth.methods()
-    from_operator = services.eth.methods(forward=False)
+    from_client = {**services.eth.methods(), **services.families}
+    from_operator = {**services.eth.methods(forward=False), **services.families}
 
     def methods(request: web.Request) -> Mapping[str, Method]:
         return from_operator if FORWARDED_HEADER in request.headers else from_client
