@@ -27,9 +27,12 @@ from dst.execution.genesis import Genesis, load_genesis
 from dst.execution.pool.forwarder import FORWARDED_HEADER, Forwarder
 from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc.blocks_by_id import BlocksById
-from dst.execution.rpc.calls import Calls
+from dst.execution.rpc.call_families import call_families
 from dst.execution.rpc.dispatch import Threads, bind, entries
+from dst.execution.rpc.workers import CallWorkers
+from dst.execution.slots import SlotClock
 from dst.execution.store import BlockStore
+from dst.execution.turns import BlockWorker, Turns
 from dst.runtime.config import check_url, load_json, resolve
 from dst.runtime.http import make_app, serving
 from dst.runtime.kv import KeyValueStore
@@ -70,7 +73,6 @@ class _Services:
     chain: Chain
     engine: EngineService
     eth: EthService
-    calls: Calls
     families: Mapping[str, Method]
     """The methods that name their family's table (`dst.execution.rpc`)."""
     forwarder: Forwarder
@@ -112,7 +114,6 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
                 await _serve(config, services, secret, stop)
             finally:
                 services.engine.close()
-                services.calls.close()
     finally:
         store.close()
 
@@ -148,14 +149,14 @@ def assemble(
         max_block_bytes=chain_config.max_block_bytes,
         extra_data=chain_config.extra_data,
     )
-    calls = Calls(chain, BlocksById(chain))
+    blocks = BlocksById(chain, SlotClock.of(chain_config))
+    families = entries(call_families(chain, blocks, chain_config.seconds_per_slot))
     metrics.function("head_number", lambda: float(chain.heads.head.number))
     return _Services(
         chain=chain,
         engine=EngineService(chain, pool, worker, limits, metrics),
         eth=EthService(chain, pool, threads, forwarder.offer),
-        calls=calls,
-        families=bind(entries([calls]), threads),
+        families=bind(families, threads),
         forwarder=forwarder,
         metrics=metrics,
     )
@@ -208,10 +209,11 @@ def _rpc_route(services: _Services) -> web.RouteDef:
 
 @contextmanager
 def _threads() -> Iterator[tuple[ThreadPoolExecutor, Threads]]:
-    """One thread that changes the chain, one that reads it, one that runs calls."""
+    """One thread that changes the chain, one that reads it, several that run calls."""
     threading.stack_size(EVM_STACK_BYTES)
-    worker = ThreadPoolExecutor(1, "evm")
-    call = ThreadPoolExecutor(1, "call")
+    turns = Turns()
+    worker = BlockWorker(turns)
+    call = CallWorkers(turns)
     read = ThreadPoolExecutor(1, "read")
     try:
         yield worker, Threads(read=read, call=call)

@@ -42,9 +42,11 @@ class Messages:
         interrupt: Interrupt,
         *,
         computation_class: type[EvmComputation] = EvmComputation,
+        accounts: BlockState | None = None,
     ) -> None:
-        """`computation_class`: what runs the code; a tracer hands in its own."""
-        self.accounts = BlockState(reader)
+        """`computation_class`: what runs the code; a tracer hands in its own. `accounts`: an
+        overlay over `reader` that is already written to (overrides, blocks simulated before)."""
+        self.accounts = accounts or BlockState(reader)
         self.environment = environment
         self.state = EvmState(self.accounts, environment, interrupt)
         self._computation_class = computation_class

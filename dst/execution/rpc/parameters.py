@@ -47,6 +47,18 @@ CALL: Final = Kind(
     "an object: `from`, `to`, `gas`, `gasPrice` or `maxFeePerGas`, `value`, `data` or `input`, …",
     {"to": "0x" + "11" * 20},
 )
+STATE_OVERRIDES: Final = Kind(
+    "state overrides",
+    "an object: address to an object of `balance`, `nonce`, `code`, `state` or `stateDiff`, "
+    "`movePrecompileToAddress`",
+    {"0x" + "11" * 20: {"balance": "0x1"}},
+)
+BLOCK_OVERRIDES: Final = Kind(
+    "block overrides",
+    "an object: `number`, `time`, `gasLimit`, `feeRecipient`, `prevRandao`, `baseFeePerGas`, "
+    "`blobBaseFee`, `beaconRoot`, `blockHash` (number to hash)",
+    {"number": "0x10"},
+)
 FILTER_ID: Final = Kind("filter id", "what eth_new*Filter answered", "0x1")
 SLOTS_BY_ADDRESS: Final = Kind(
     "slots", "an object: address to a list of slots", {"0x" + "11" * 20: ["0x0"]}
@@ -70,6 +82,8 @@ CountParam: TypeAlias = Annotated[object, COUNT]
 PercentilesParam: TypeAlias = Annotated[object, PERCENTILES]
 FilterParam: TypeAlias = Annotated[object, FILTER]
 CallParam: TypeAlias = Annotated[object, CALL]
+StateOverridesParam: TypeAlias = Annotated[object, STATE_OVERRIDES]
+BlockOverridesParam: TypeAlias = Annotated[object, BLOCK_OVERRIDES]
 FilterIdParam: TypeAlias = Annotated[object, FILTER_ID]
 SlotsParam: TypeAlias = Annotated[object, SLOTS_BY_ADDRESS]
 SubscriptionParam: TypeAlias = Annotated[object, SUBSCRIPTION]

@@ -1,0 +1,12 @@
+"""The families whose methods run messages or read proofs, all on the call workers."""
+
+from dst.execution.chain import Chain
+from dst.execution.rpc.blocks_by_id import BlocksById
+from dst.execution.rpc.calls import Calls
+
+
+def call_families(chain: Chain, blocks: BlocksById, seconds_per_slot: int) -> list[object]:
+    """`seconds_per_slot`: how far apart simulated blocks are."""
+    return [
+        Calls(chain, blocks),
+    ]
