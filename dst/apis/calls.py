@@ -152,7 +152,8 @@ def _account_override(value: object, address: str) -> AccountOverride:
     state, diff = fields.get("state"), fields.get("stateDiff")
     if state is not None and diff is not None:
         raise InvalidInput(f"account {address} has both 'state' and 'stateDiff'")
-    code, target = fields.get("code"), fields.get("movePrecompileToAddress")
+    code = fields.get("code")
+    target = fields.get("movePrecompileToAddress") or fields.get("MovePrecompileToAddress")
     return AccountOverride(
         balance=_quantity(fields, "balance", 256),
         nonce=_quantity(fields, "nonce"),

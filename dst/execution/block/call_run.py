@@ -8,7 +8,7 @@ Source: geth's `eth_call` where no standard says it; the words of refusals are g
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 from dst.apis.calls import StateOverrides
 from dst.crypto.checksum import checksum_address
@@ -16,7 +16,6 @@ from dst.execution.block.body import BlockRun
 from dst.execution.environment import BlockEnvironment, Interrupt
 from dst.execution.evm.messages import logs_of
 from dst.execution.evm.overrides import override_state
-from dst.execution.evm.precompiles import PRECOMPILES
 from dst.execution.evm.tracing import Tracing, computation_for
 from dst.execution.evm.words import describe, is_revert
 from dst.execution.receipts import Log, Receipt
@@ -83,24 +82,25 @@ class Checks:
 class CallRun(BlockRun):
     """Construct, then `call` as often as wanted; each call sees what the ones before it did."""
 
-    def __init__(
-        self,
+    @classmethod
+    def over(
+        cls,
         reader: StateReader,
         environment: BlockEnvironment,
         interrupt: Interrupt,
         *,
-        overrides: StateOverrides | None = None,
+        overrides: StateOverrides,
         tracing: Tracing | None = None,
-    ) -> None:
-        """Raises: OverrideRefused."""
-        overlay = BlockState(reader)
-        precompiles = override_state(overlay, overrides or {}, PRECOMPILES)
-        super().__init__(
+    ) -> Self:
+        """A run on a state with overrides. Raises: OverrideRefused."""
+        accounts = BlockState(reader)
+        precompiles = override_state(accounts, overrides)
+        return cls(
             reader,
             environment,
             interrupt,
             computation_class=computation_for(tracing, precompiles),
-            accounts=overlay,
+            accounts=accounts,
         )
 
     @property
@@ -108,8 +108,8 @@ class CallRun(BlockRun):
         return self._accounts
 
     @property
-    def environment(self) -> BlockEnvironment:
-        return self._environment
+    def gas_used(self) -> int:
+        return self._gas_used
 
     def call(self, transaction: Transaction, checks: Checks = Checks()) -> CallOutcome:
         """Run one message; its nonce is the sender's own unless `checks.nonce`.

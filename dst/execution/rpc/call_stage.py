@@ -57,7 +57,7 @@ class Stage:
         environment = self.environment
         if free:
             environment = replace(environment, base_fee_per_gas=0)
-        return CallRun(
+        return CallRun.over(
             self.reader, environment, self.stop, overrides=self.overrides, tracing=tracing
         )
 

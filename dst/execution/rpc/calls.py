@@ -7,12 +7,12 @@ from typing import Final
 
 from dst.apis.calls import CallObject, parse_call_object
 from dst.apis.jsonrpc import REFUSED, RpcError
+from dst.execution.block.call_objects import CALL_GAS_CAP, is_free, message_of
 from dst.execution.block.call_run import CallOutcome, CallRefused, Fault
 from dst.execution.chain import Chain
 from dst.execution.evm.tracing import Tracing
 from dst.execution.evm.words import OUT_OF_GAS
 from dst.execution.rpc.blocks_by_id import BlocksById
-from dst.execution.rpc.call_objects import CALL_GAS_CAP, is_free, message_of
 from dst.execution.rpc.call_stage import Stage, raise_if_failed, refusals, stage_of
 from dst.execution.rpc.dispatch import Where, rpc
 from dst.execution.rpc.parameters import (

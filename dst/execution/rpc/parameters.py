@@ -59,6 +59,13 @@ BLOCK_OVERRIDES: Final = Kind(
     "`blobBaseFee`, `beaconRoot`, `blockHash` (number to hash)",
     {"number": "0x10"},
 )
+SIMULATION: Final = Kind(
+    "simulation",
+    "an object: `blockStateCalls` (a list of `blockOverrides`, `stateOverrides`, `calls`), "
+    "`traceTransfers`, `validation`, `returnFullTransactions`",
+    {"blockStateCalls": [{}]},
+)
+SLOT_LIST: Final = Kind("slots", "a list of slots", ["0x0"])
 FILTER_ID: Final = Kind("filter id", "what eth_new*Filter answered", "0x1")
 SLOTS_BY_ADDRESS: Final = Kind(
     "slots", "an object: address to a list of slots", {"0x" + "11" * 20: ["0x0"]}
@@ -84,6 +91,8 @@ FilterParam: TypeAlias = Annotated[object, FILTER]
 CallParam: TypeAlias = Annotated[object, CALL]
 StateOverridesParam: TypeAlias = Annotated[object, STATE_OVERRIDES]
 BlockOverridesParam: TypeAlias = Annotated[object, BLOCK_OVERRIDES]
+SimulationParam: TypeAlias = Annotated[object, SIMULATION]
+SlotListParam: TypeAlias = Annotated[object, SLOT_LIST]
 FilterIdParam: TypeAlias = Annotated[object, FILTER_ID]
 SlotsParam: TypeAlias = Annotated[object, SLOTS_BY_ADDRESS]
 SubscriptionParam: TypeAlias = Annotated[object, SUBSCRIPTION]
