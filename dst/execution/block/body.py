@@ -72,6 +72,10 @@ class BlockRun:
         self._system_call_if_present(HISTORY_STORAGE_ADDRESS, environment.parent_hash)
 
     @property
+    def accounts(self) -> BlockState:
+        return self._accounts
+
+    @property
     def gas_left(self) -> int:
         return self._environment.gas_limit - self._gas_used
 

@@ -104,10 +104,6 @@ class CallRun(BlockRun):
         )
 
     @property
-    def accounts(self) -> BlockState:
-        return self._accounts
-
-    @property
     def gas_used(self) -> int:
         return self._gas_used
 

@@ -3,6 +3,7 @@
 from dst.execution.chain import Chain
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.rpc.calls import Calls
+from dst.execution.rpc.debug import DebugTraces
 from dst.execution.rpc.proof import Proofs
 from dst.execution.rpc.simulate import Simulations
 
@@ -13,4 +14,5 @@ def call_families(chain: Chain, blocks: BlocksById, seconds_per_slot: int) -> li
         Calls(chain, blocks),
         Simulations(chain, blocks, seconds_per_slot),
         Proofs(chain, blocks),
+        DebugTraces(chain, blocks),
     ]

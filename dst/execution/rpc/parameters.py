@@ -66,6 +66,13 @@ SIMULATION: Final = Kind(
     {"blockStateCalls": [{}]},
 )
 SLOT_LIST: Final = Kind("slots", "a list of slots", ["0x0"])
+TRACE_CONFIG: Final = Kind(
+    "trace config",
+    'an object: `tracer`, `tracerConfig`, `timeout` ("5s"); without a tracer `disableStack`, '
+    "`disableStorage`, `enableMemory`, `enableReturnData`, `limit`; for a call `stateOverrides`, "
+    "`blockOverrides`",
+    {"tracer": "callTracer"},
+)
 FILTER_ID: Final = Kind("filter id", "what eth_new*Filter answered", "0x1")
 SLOTS_BY_ADDRESS: Final = Kind(
     "slots", "an object: address to a list of slots", {"0x" + "11" * 20: ["0x0"]}
@@ -93,6 +100,7 @@ StateOverridesParam: TypeAlias = Annotated[object, STATE_OVERRIDES]
 BlockOverridesParam: TypeAlias = Annotated[object, BLOCK_OVERRIDES]
 SimulationParam: TypeAlias = Annotated[object, SIMULATION]
 SlotListParam: TypeAlias = Annotated[object, SLOT_LIST]
+TraceConfigParam: TypeAlias = Annotated[object, TRACE_CONFIG]
 FilterIdParam: TypeAlias = Annotated[object, FILTER_ID]
 SlotsParam: TypeAlias = Annotated[object, SLOTS_BY_ADDRESS]
 SubscriptionParam: TypeAlias = Annotated[object, SUBSCRIPTION]

@@ -23,9 +23,10 @@ from dst.execution.block.simulation import (
 )
 from dst.execution.chain import Chain
 from dst.execution.evm.overrides import OverrideRefused
+from dst.execution.reverts import revert_message
 from dst.execution.rpc import views
 from dst.execution.rpc.blocks_by_id import BlocksById
-from dst.execution.rpc.call_stage import refusals, revert_message
+from dst.execution.rpc.call_stage import refusals
 from dst.execution.rpc.dispatch import Where, rpc
 from dst.execution.rpc.parameters import BlockParam, SimulationParam
 from dst.execution.rpc.workers import time_limit
