@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from eth.exceptions import Halt, VMError
+from eth.exceptions import FullStack, Halt, InsufficientStack, OutOfGas, VMError
 from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.logic.invalid import InvalidOpcode
 
@@ -17,14 +17,17 @@ from dst.execution.environment import Interrupt
 from dst.execution.evm import opcodes
 from dst.execution.evm.computation import OPCODES_BETWEEN_CHECKS, EvmComputation
 from dst.execution.evm.precompiles import PRECOMPILES
-from dst.execution.evm.words import describe, is_revert
+from dst.execution.evm.words import describe, gas_needed, is_revert
 from dst.spec.primitives import Address
+from dst.transactions.gas import GAS_CREATE, GAS_PER_INIT_CODE_WORD
 
 Computation: TypeAlias = Any
 
 CALL_STIPEND: Final = 2_300
+_GAS_PER_HASHED_WORD: Final = 6
 MAX_DEPTH: Final = 1_024
 _MESSAGE_OPCODES: Final = opcodes.CALLS | opcodes.CREATES
+_EARLY: Final = (OutOfGas, InsufficientStack, FullStack)
 _MESSAGE_ARGUMENTS: Final = 7
 """Most stack values that a call takes."""
 
@@ -82,8 +85,12 @@ class Step:
     error: str | None = None
     entered: bool = False
     """A call or creation whose frame has begun (or was refused): its cost is known."""
+    failed_early: bool = False
+    """For want of gas or stack: the opcode did nothing at all."""
     arguments: list[int] = field(default_factory=list)
     """Of calls, creations and SELFDESTRUCT: the uppermost stack values before it, top first."""
+    memory_before: int = 0
+    """Of the same: bytes of memory before it."""
 
     @property
     def name(self) -> str:
@@ -168,6 +175,9 @@ class Tracing:
         destroys = opcode == opcodes.SELFDESTRUCT
 
         def handle(computation: Computation) -> None:
+            if not computation.msg.code:  # an account without code: py-evm runs one STOP
+                handler(computation=computation)
+                return
             step = Step(
                 pc=computation.code.program_counter - 1,
                 opcode=opcode,
@@ -177,6 +187,7 @@ class Tracing:
             )
             if sends or destroys:
                 step.arguments = step.top(_MESSAGE_ARGUMENTS)
+                step.memory_before = len(computation._memory)
             balance = computation.state.get_balance(step.address) if destroys else 0
             if wanted:
                 tracer.step(step)
@@ -191,7 +202,8 @@ class Tracing:
                 raise
             except VMError as error:
                 step.error = describe(error)
-                self._finish(step, wanted)
+                step.failed_early = isinstance(error, _EARLY)
+                self._finish(step, wanted, gas_needed(error))
                 raise
             if step.entered:
                 return
@@ -202,12 +214,12 @@ class Tracing:
 
         return handle
 
-    def _finish(self, step: Step, wanted: bool) -> None:
+    def _finish(self, step: Step, wanted: bool, missing: int = 0) -> None:
         assert self.tracer is not None
         self._calling = None
         if step.entered or not wanted:
             return
-        step.cost = step.gas - step.computation._gas_meter.gas_remaining
+        step.cost = step.gas - step.computation._gas_meter.gas_remaining + missing
         step.refund = self.refund(step.computation)
         self.tracer.stepped(step)
 
@@ -389,7 +401,9 @@ def _refusal(step: Step, spent: int) -> tuple[Frame, Outcome, int]:
     elif step.computation.state.get_nonce(step.address) >= 2**64 - 1:
         error = "nonce uint64 overflow"
     else:
-        return frame, Outcome(error="contract address collision", gas_used=frame.gas), spent
+        price = _creation_price(step)
+        frame.gas = _all_but_a_64th(step.gas - price)
+        return frame, Outcome(error="contract address collision", gas_used=frame.gas), price
     if creates:
         return frame, Outcome(error=error), spent
     # py-evm gives the child's gas back at once, stipend included; the opcode's own price is what
@@ -425,6 +439,21 @@ def _refused_creation(step: Step) -> Frame:
         data=step.memory_at(start, size),
         depth=step.depth,
     )
+
+
+def _creation_price(step: Step) -> int:
+    """Of CREATE and CREATE2 without the gas of the creation itself."""
+    words = (step.arguments[2] + 31) // 32
+    per_word = GAS_PER_INIT_CODE_WORD
+    if step.opcode == opcodes.CREATE2:
+        per_word += _GAS_PER_HASHED_WORD
+    memory = _memory_gas(len(step.computation._memory)) - _memory_gas(step.memory_before)
+    return GAS_CREATE + per_word * words + memory
+
+
+def _memory_gas(size: int) -> int:
+    words = size // 32
+    return 3 * words + words * words // 512
 
 
 def _all_but_a_64th(gas: int) -> int:

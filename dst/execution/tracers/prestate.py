@@ -55,6 +55,10 @@ class PrestateTracer(ClientTracer):
         self._before: dict[Address, _Before] = {}
         self._created: set[Address] = set()
         self._deleted: set[Address] = set()
+        self._new: set[Address] = set()
+        """Created by the transaction: they have no state before it."""
+        self._fresh: list[tuple[Address, int | None]] = []
+        """What the running opcode touched first: accounts, and slots of them."""
         self._scene: Scene | None = None
 
     def begin(self, scene: Scene) -> None:
@@ -78,6 +82,7 @@ class PrestateTracer(ClientTracer):
             self._deleted.add(frame.sender)
 
     def step(self, step: Step) -> None:
+        self._fresh.clear()
         arguments = step.top(2)
         if step.opcode in _SLOTS and arguments:
             self._touch_slot(step.address, arguments[0])
@@ -87,16 +92,30 @@ class PrestateTracer(ClientTracer):
             self._touch(to_address(arguments[1]))
             self._touch_delegate(to_address(arguments[1]))
 
-    def end(self, receipt: Receipt) -> None:
-        if not self._include_empty:
-            for address, before in list(self._before.items()):
-                if not before.exists and not self._diff:
+    def stepped(self, step: Step) -> None:
+        if step.failed_early:
+            for address, slot in self._fresh:
+                if slot is None:
                     del self._before[address]
+                elif address in self._before:
+                    del self._before[address].storage[slot]
+
+    def end(self, receipt: Receipt) -> None:
+        if self._include_empty:
+            return
+        for address in self._created:
+            before = self._before[address]
+            if not before.exists:
+                self._new.add(address)
 
     def result(self) -> dict[str, Any]:
         if self._diff:
             return self._difference()
-        return {to_hex(address): self._show(each) for address, each in self._before.items()}
+        return {
+            to_hex(address): self._show(each)
+            for address, each in self._before.items()
+            if address not in self._new
+        }
 
     # looking
 
@@ -111,6 +130,7 @@ class PrestateTracer(ClientTracer):
         accounts = self._accounts
         code = accounts.get_code(address) if self._code else b""
         self._budget.spend(ACCOUNT_BYTES + 2 * len(code))
+        self._fresh.append((address, None))
         self._before[address] = _Before(
             exists=not accounts.account_is_empty(address),
             balance=accounts.get_balance(address),
@@ -131,6 +151,7 @@ class PrestateTracer(ClientTracer):
         storage = self._before[address].storage
         if slot not in storage:
             self._budget.spend(SLOT_BYTES)
+            self._fresh.append((address, slot))
             storage[slot] = self._accounts.get_storage(address, slot)
 
     # showing
@@ -160,7 +181,7 @@ class PrestateTracer(ClientTracer):
             if new_slots:
                 changed["storage"] = _show_storage(new_slots)
             post[key] = changed
-            if before.exists:
+            if address not in self._new:
                 before.storage = old_slots
                 pre[key] = self._show(before)
         return {"pre": pre, "post": post}

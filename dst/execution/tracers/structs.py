@@ -53,9 +53,9 @@ class StructTracer(ClientTracer):
         shown.update(gasCost=0, depth=step.depth)
         if config.stack:
             shown["stack"] = [hex(each) for each in step.stack()]
-        if config.memory:
-            shown["memory"] = _words(step.memory())
-        if config.return_data:
+        if config.memory and (memory := step.memory()):
+            shown["memory"] = _words(memory)
+        if config.return_data and step.return_data:
             shown["returnData"] = to_hex(step.return_data)
         if config.storage and step.opcode in _STORAGE:
             arguments = step.top(2)
@@ -71,7 +71,7 @@ class StructTracer(ClientTracer):
         shown["gasCost"] = step.cost
         if step.refund:
             shown["refund"] = step.refund
-        if step.error is not None:
+        if step.failed_early:
             shown["error"] = step.error
         if self._config.storage and step.opcode in _STORAGE and self._slot is not None:
             if step.opcode == opcodes.SLOAD and step.error is None:
