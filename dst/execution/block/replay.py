@@ -12,6 +12,7 @@ from dst.execution.header import Header
 from dst.execution.receipts import Receipt
 from dst.execution.state.overlay import BlockState
 from dst.execution.tracers.base import ClientTracer, Scene
+from dst.execution.tracers.flat import Place
 from dst.spec.errors import DstError
 from dst.spec.primitives import Address, Hash32
 from dst.transactions.transaction import Transaction
@@ -31,7 +32,7 @@ class Replay:
         parent = chain.header(header.parent_hash)
         assert parent is not None, "a block's parent is here"
         self._tracing = Tracing()
-        self._fee_recipient = header.fee_recipient
+        self._header, self._hash = header, block_hash
         self.transactions = [decode_once(raw) for raw in chain.body(block_hash).transactions]
         self._run = BlockRun(
             chain.reader(parent.state_root),
@@ -45,6 +46,14 @@ class Replay:
     def accounts(self) -> BlockState:
         return self._run.accounts
 
+    def place(self, index: int) -> Place:
+        return Place(
+            block_hash=self._hash,
+            block_number=self._header.number,
+            transaction_hash=self.transactions[index].hash,
+            position=index,
+        )
+
     def run_to(self, index: int) -> None:
         """Execute what is before transaction `index`, unwatched."""
         while self._next < index:
@@ -55,7 +64,7 @@ class Replay:
         """Execute the next transaction under `tracer`."""
         transaction = self.transactions[self._next]
         self._next += 1
-        tracer.begin(scene(transaction, self._run, self._fee_recipient))
+        tracer.begin(scene(transaction, self._run, self._header.fee_recipient))
         self._tracing.watch(tracer)
         try:
             receipt = self._run.apply(transaction)

@@ -4,8 +4,10 @@ from dst.execution.chain import Chain
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.rpc.calls import Calls
 from dst.execution.rpc.debug import DebugTraces
+from dst.execution.rpc.ots import Otterscan
 from dst.execution.rpc.proof import Proofs
 from dst.execution.rpc.simulate import Simulations
+from dst.execution.rpc.trace import FlatTraces
 
 
 def call_families(chain: Chain, blocks: BlocksById, seconds_per_slot: int) -> list[object]:
@@ -15,4 +17,6 @@ def call_families(chain: Chain, blocks: BlocksById, seconds_per_slot: int) -> li
         Simulations(chain, blocks, seconds_per_slot),
         Proofs(chain, blocks),
         DebugTraces(chain, blocks),
+        FlatTraces(chain, blocks),
+        Otterscan(chain, blocks),
     ]

@@ -30,8 +30,9 @@ from dst.execution.rpc.parameters import (
     TraceConfigParam,
 )
 from dst.execution.rpc.workers import CALL_TIMEOUT_S, time_limit
-from dst.execution.tracers.base import Budget, TraceTooLarge
+from dst.execution.tracers.base import Budget, ClientTracer, TraceTooLarge
 from dst.execution.tracers.choose import make_tracer
+from dst.execution.tracers.flat import FlatCallTracer, Place
 from dst.spec.primitives import Hash32, to_hex
 
 MAX_ANSWER_BYTES: Final = 25 * 2**20
@@ -63,6 +64,7 @@ class DebugTraces:
             replay = Replay(self._chain, header, block_hash, _stop(asked))
             replay.run_to(index)
             tracer = make_tracer(asked, Budget(MAX_ANSWER_BYTES))
+            _locate(tracer, replay.place(index))
             replay.trace(tracer)
             return encode(tracer.result())
 
@@ -122,8 +124,9 @@ class DebugTraces:
         shown: list[bytes] = []
         with trace_refusals():
             replay = Replay(self._chain, header, block_hash, _stop(asked))
-            for _, transaction in replay.rest():
+            for index, transaction in replay.rest():
                 tracer = make_tracer(asked, budget)
+                _locate(tracer, replay.place(index))
                 replay.trace(tracer)
                 each = {"txHash": to_hex(transaction.hash), "result": tracer.result()}
                 shown.append(msgspec.json.encode(each))
@@ -143,6 +146,12 @@ def trace_refusals() -> Iterator[None]:
 def encode(result: Any) -> msgspec.Raw:
     """On the worker: a large answer must not be encoded on the event loop."""
     return msgspec.Raw(msgspec.json.encode(result))
+
+
+def _locate(tracer: ClientTracer, place: Place) -> None:
+    """The flat form says of each call where it is."""
+    if isinstance(tracer, FlatCallTracer):
+        tracer.place = place
 
 
 def _stop(asked: TraceConfig) -> Interrupt:

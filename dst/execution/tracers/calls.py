@@ -9,7 +9,8 @@ from dst.execution.receipts import Log, Receipt
 from dst.execution.reverts import revert_reason
 from dst.execution.tracers.base import Budget, ClientTracer, Scene
 from dst.execution.tracers.transfers import log_of
-from dst.spec.primitives import to_hex
+from dst.spec.primitives import ZERO_ADDRESS, to_hex
+from dst.transactions.transaction import Transaction
 
 FRAME_BYTES = 400
 """A frame in JSON without its data."""
@@ -36,15 +37,25 @@ class CallTracer(ClientTracer):
         self._open: list[Call | None] = []
         """Open frames; None for one that is not wanted."""
         self._arguments: list[int] = []
-        self.top: Call | None = None
-        self._scene: Scene | None = None
-        self._gas_used = 0
+        self._top: Call | None = None
+        self._transaction: Transaction | None = None
+        self.gas = self.gas_used = 0
+        """Of the whole transaction."""
+
+    @property
+    def tree(self) -> Call:
+        """The outermost call, when the transaction is over."""
+        if self._top is None:
+            assert self._transaction is not None
+            self._top = _never_begun(self._transaction)
+        return self._top
 
     def begin(self, scene: Scene) -> None:
-        self._scene = scene
+        self._transaction = scene.transaction
+        self.gas = scene.transaction.gas
 
     def end(self, receipt: Receipt) -> None:
-        self._gas_used = receipt.gas_used
+        self.gas_used = receipt.gas_used
 
     def enter(self, frame: Frame) -> None:
         if self._only_top and self._open:
@@ -54,7 +65,7 @@ class CallTracer(ClientTracer):
         call = Call(frame)
         parent = self._open[-1] if self._open else None
         if parent is None:
-            self.top = call
+            self._top = call
         else:
             parent.calls.append(call)
         self._open.append(call)
@@ -76,12 +87,23 @@ class CallTracer(ClientTracer):
             call.logs.append((len(call.calls), log))
 
     def result(self) -> dict[str, Any]:
-        assert self.top is not None
-        assert self._scene is not None
-        shown = _Shower(self._with_log).show(self.top, failed=False)
-        shown["gas"] = hex(self._scene.transaction.gas)
-        shown["gasUsed"] = hex(self._gas_used)
+        shown = _Shower(self._with_log).show(self.tree, failed=False)
+        shown["gas"], shown["gasUsed"] = hex(self.gas), hex(self.gas_used)
         return shown
+
+
+def _never_begun(transaction: Transaction) -> Call:
+    """A creation at an address that is taken."""
+    frame = Frame(
+        kind="CREATE",
+        sender=transaction.sender,
+        to=ZERO_ADDRESS,
+        value=transaction.value,
+        gas=transaction.gas,
+        data=transaction.data,
+        depth=0,
+    )
+    return Call(frame, Outcome(error="contract address collision", gas_used=transaction.gas))
 
 
 class _Shower:

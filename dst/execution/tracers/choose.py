@@ -3,6 +3,7 @@
 from dst.apis.traces import TraceConfig, check_options, check_tracer, option
 from dst.execution.tracers.base import Budget, ClientTracer
 from dst.execution.tracers.calls import CallTracer
+from dst.execution.tracers.flat import FlatCallTracer
 from dst.execution.tracers.prestate import PrestateTracer
 from dst.execution.tracers.small import FourByteTracer, MuxTracer, NoopTracer
 from dst.execution.tracers.structs import StructConfig, StructTracer
@@ -40,6 +41,12 @@ def _named(name: str, options: dict[str, object], budget: Budget) -> ClientTrace
                 disable_code=option(options, "disableCode"),
                 disable_storage=option(options, "disableStorage"),
                 include_empty=option(options, "includeEmpty"),
+            )
+        case "flatCallTracer":
+            return FlatCallTracer(
+                budget,
+                parity_errors=option(options, "convertParityErrors"),
+                include_precompiles=option(options, "includePrecompiles"),
             )
         case "4byteTracer":
             return FourByteTracer()

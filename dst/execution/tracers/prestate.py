@@ -186,6 +186,22 @@ class PrestateTracer(ClientTracer):
                 pre[key] = self._show(before)
         return {"pre": pre, "post": post}
 
+    def state_diff(self) -> dict[str, Any]:
+        """The same difference in the form of OpenEthereum's `stateDiff`."""
+        shown: dict[str, Any] = {}
+        for address, before in self._before.items():
+            accounts = self._accounts
+            after = _Before(
+                exists=not accounts.account_is_empty(address),
+                balance=accounts.get_balance(address),
+                nonce=accounts.get_nonce(address),
+                code=accounts.get_code(address),
+                storage={slot: accounts.get_storage(address, slot) for slot in before.storage},
+            )
+            if before != after and (before.exists or after.exists):
+                shown[to_hex(address)] = _state_diff(before, after)
+        return shown
+
     def _is_gone(self, address: Address) -> bool:
         return not self._accounts.account_exists(address)
 
@@ -213,3 +229,25 @@ class PrestateTracer(ClientTracer):
 
 def _show_storage(storage: dict[int, int]) -> dict[str, str]:
     return {f"0x{slot:064x}": f"0x{value:064x}" for slot, value in storage.items()}
+
+
+def _state_diff(before: _Before, after: _Before) -> dict[str, Any]:
+    def change(old: str, new: str) -> Any:
+        if not before.exists:
+            return {"+": new}
+        if not after.exists:
+            return {"-": old}
+        return "=" if old == new else {"*": {"from": old, "to": new}}
+
+    slots = {slot for slot, old in before.storage.items() if after.storage[slot] != old}
+    return {
+        "balance": change(hex(before.balance), hex(after.balance)),
+        "nonce": change(hex(before.nonce), hex(after.nonce)),
+        "code": change(to_hex(before.code), to_hex(after.code)),
+        "storage": {
+            f"0x{slot:064x}": change(
+                f"0x{before.storage[slot]:064x}", f"0x{after.storage[slot]:064x}"
+            )
+            for slot in sorted(slots)
+        },
+    }

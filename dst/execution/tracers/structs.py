@@ -68,9 +68,7 @@ class StructTracer(ClientTracer):
         shown, self._pending = self._pending, None
         if shown is None:
             return
-        shown["gasCost"] = step.cost
-        if step.refund:
-            shown["refund"] = step.refund
+        shown["gasCost"], shown["refund"] = step.cost, step.refund
         if step.failed_early:
             shown["error"] = step.error
         if self._config.storage and step.opcode in _STORAGE and self._slot is not None:
