@@ -88,6 +88,9 @@ class BrowserPolicy:
         return False
 
 
+DEFAULT_POLICY: Final = BrowserPolicy()
+
+
 def guard(policy: BrowserPolicy) -> Middleware:
     """The middleware that applies a policy before anything else looks at a request."""
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from aiohttp import web
 
-from dst.runtime.browsers import BrowserPolicy, guard, name_allowed_origin
+from dst.runtime.browsers import DEFAULT_POLICY, BrowserPolicy, guard, name_allowed_origin
 from dst.runtime.config import split_address
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
@@ -70,7 +70,7 @@ def make_app(
     metrics: Metrics,
     routes: list[web.RouteDef],
     *,
-    policy: BrowserPolicy | None = None,
+    policy: BrowserPolicy = DEFAULT_POLICY,
     health: Health | None = None,
     **options: Any,
 ) -> web.Application:
@@ -80,7 +80,7 @@ def make_app(
     not be used.
     """
     app = web.Application(
-        middlewares=[guard(policy or BrowserPolicy()), _errors_to_answers],
+        middlewares=[guard(policy), _errors_to_answers],
         client_max_size=MAX_BODY_BYTES,
         **options,
     )

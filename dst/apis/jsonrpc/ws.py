@@ -26,14 +26,14 @@ log = Logger("ws")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSocketLimits:
-    connections: int = 256
-    running: int = 16
+    connections: int = 128
+    running: int = 8
     """Requests of one connection at a time; more wait unread."""
     subscriptions: int = 128
     """Of one connection."""
     queued: int = 8_192
     """Messages that wait to be sent to one connection."""
-    queued_bytes: int = 32 * 2**20
+    queued_bytes: int = 8 * 2**20
     write_seconds: float = 20.0
     """One message must be off within this time."""
     heartbeat_seconds: float = 20.0
