@@ -37,9 +37,6 @@ _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_HEADER: Final = 256
 """An origin or host is short; what is longer is nobody's."""
 
-_LET_IN: Final = "browsers.origin"
-"""Key in a request: the origin that was let in."""
-
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -101,10 +98,8 @@ def guard(policy: BrowserPolicy) -> Middleware:
         origin = request.headers.get("Origin")
         if origin is not None and not policy.allows_origin(origin):
             return _refuse(403, "this origin is not allowed")
-        if origin is not None:
-            request[_LET_IN] = origin
-            if _is_preflight(request):
-                return _preflight_answer(request)
+        if origin is not None and _is_preflight(request):
+            return _preflight_answer(request)
         if request.method != "GET" and request.content_type in _FORM_TYPES:
             return _refuse(415, "invalid content type: a form or plain text is not taken")
         return await handler(request)
@@ -112,11 +107,18 @@ def guard(policy: BrowserPolicy) -> Middleware:
     return checked
 
 
-async def name_allowed_origin(request: web.Request, response: web.StreamResponse) -> None:
-    """Signal `on_response_prepare`: a page that the guard let in may read the answer."""
-    if _LET_IN in request:
-        response.headers["Access-Control-Allow-Origin"] = request[_LET_IN]
-        response.headers["Vary"] = "Origin"
+def naming_origins(
+    policy: BrowserPolicy,
+) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Signal `on_response_prepare`: a page that was let in may read the answer."""
+
+    async def name_origin(request: web.Request, response: web.StreamResponse) -> None:
+        origin = request.headers.get("Origin")
+        if origin is not None and policy.allows_origin(origin):
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Vary"] = "Origin"
+
+    return name_origin
 
 
 def _is_preflight(request: web.Request) -> bool:

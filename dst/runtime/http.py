@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from aiohttp import web
 
-from dst.runtime.browsers import DEFAULT_POLICY, BrowserPolicy, guard, name_allowed_origin
+from dst.runtime.browsers import DEFAULT_POLICY, BrowserPolicy, guard, naming_origins
 from dst.runtime.config import split_address
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
@@ -84,7 +84,7 @@ def make_app(
         client_max_size=MAX_BODY_BYTES,
         **options,
     )
-    app.on_response_prepare.append(name_allowed_origin)
+    app.on_response_prepare.append(naming_origins(policy))
 
     async def live(_: web.Request) -> web.StreamResponse:
         return json_response({"ok": True})

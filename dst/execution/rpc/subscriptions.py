@@ -127,6 +127,10 @@ class Subscriptions:
                 await self._publish(number, change)
             self._tell_syncing()
 
+    def counts(self) -> dict[str, int]:
+        """Subscriptions of each kind."""
+        return {str(kind): len(listeners) for kind, listeners in self._by_kind.items()}
+
     # events
 
     def _on_head(self, change: HeadChange) -> None:
