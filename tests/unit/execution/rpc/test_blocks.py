@@ -20,7 +20,7 @@ async def test_the_size_is_that_of_the_raw_block_with_typed_transactions(rpc: Rp
     assert int(block["size"], 16) == len(raw)
     header, transactions, uncles, withdrawals = rlp.decode_list(raw)
     assert decode_header(rlp.encode(header)).hash.hex() == block["hash"][2:]
-    typed, untyped = transactions  # type: ignore[misc]
+    typed, untyped = transactions
     assert isinstance(typed, bytes), "a typed transaction is a byte string"
     assert typed[0] == 2
     assert isinstance(untyped, list), "a legacy one is a list"

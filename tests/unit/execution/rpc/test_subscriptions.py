@@ -166,6 +166,7 @@ async def test_a_slow_reader_is_disconnected_and_others_are_not(rpc: Rpc) -> Non
                 await slow.ask("eth_subscribe", "newHeads")
             await good.ask("eth_subscribe", "newHeads")
             transport = slow.socket._response.connection.transport  # type: ignore[union-attr]
+            assert transport is not None
             transport.pause_reading()
             made = 0
             async with asyncio.timeout(60):
