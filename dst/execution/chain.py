@@ -136,6 +136,10 @@ class Chain:
         """A fresh reader of one state; not for two threads at once."""
         return StateReader(self._nodes, self._code, root)
 
+    def encoded_node(self, node_hash: bytes) -> bytes:
+        """A trie node as proofs carry it."""
+        return self._store.node(node_hash)
+
     def environment(self, header: Header) -> BlockEnvironment:
         return BlockEnvironment(
             chain_id=self.chain_id,

@@ -38,6 +38,8 @@ class BlockEnvironment:
     ancestor_hash: Callable[[int], bytes]
     """Hash of an ancestor by number, b"" when there is none (opcode BLOCKHASH asks up to 256 back).
     """
+    blob_base_fee: int = 1
+    """What BLOBBASEFEE answers: the least there is, because no block carries blobs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,8 +32,10 @@ from dst.execution.rpc.dev_accounts import dev_keys
 from dst.execution.rpc.dispatch import Threads
 from dst.execution.rpc.families import Given, Served, serve_families
 from dst.execution.rpc.finality import SealedHeight, nobody_knows
+from dst.execution.rpc.workers import CallWorkers
 from dst.execution.slots import SlotClock
 from dst.execution.store import BlockStore
+from dst.execution.turns import BlockWorker, Turns
 from dst.runtime.browsers import LOCAL_ORIGINS, BrowserPolicy
 from dst.runtime.config import check_url, load_json, resolve
 from dst.runtime.http import make_app, serving
@@ -144,7 +146,6 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
                     await _serve(config, services, secret, policy, stop)
                 finally:
                     services.engine.close()
-                    services.eth.calls.close()
     finally:
         store.close()
 
@@ -290,10 +291,11 @@ def _rpc_routes(services: _Services) -> list[web.RouteDef]:
 
 @contextmanager
 def _threads() -> Iterator[tuple[ThreadPoolExecutor, Threads]]:
-    """One thread that changes the chain, one that reads it, one that runs calls."""
+    """One thread that changes the chain, one that reads it, several that run calls."""
     threading.stack_size(EVM_STACK_BYTES)
-    worker = ThreadPoolExecutor(1, "evm")
-    call = ThreadPoolExecutor(1, "call")
+    turns = Turns()
+    worker = BlockWorker(turns)
+    call = CallWorkers(turns)
     read = ThreadPoolExecutor(1, "read")
     try:
         yield worker, Threads(read=read, call=call)

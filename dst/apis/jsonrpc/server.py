@@ -6,8 +6,9 @@ from typing import Final, TypeAlias
 
 from aiohttp import web
 
+from dst.apis.caller import CALLER, caller_key
 from dst.apis.jsonrpc.answering import Method, answer_body
-from dst.apis.jsonrpc.ws import WebSockets
+from dst.apis.jsonrpc.ws import WebSockets, peer_of
 
 CONTENT_TYPES: Final = ("application/json", "application/json-rpc", "application/jsonrequest")
 """What geth takes. A web page cannot send any of them to a foreign host without asking first."""
@@ -35,7 +36,9 @@ def rpc_routes(
             return web.Response(
                 status=415, text="invalid content type, only application/json is supported"
             )
-        reply = await answer_body(await request.read(), methods(request))
+        body = await request.read()
+        CALLER.set(caller_key(peer_of(request)))
+        reply = await answer_body(body, methods(request))
         if reply is None:
             return web.Response(status=204)
         told = warning()

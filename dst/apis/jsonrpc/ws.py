@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 from aiohttp import WSMsgType, web
 
+from dst.apis.caller import CALLER, caller_key
 from dst.apis.jsonrpc.answering import Method, answer_body
 from dst.apis.jsonrpc.errors import REFUSED, RpcError
 from dst.runtime.http import MAX_BODY_BYTES
@@ -193,6 +194,7 @@ class WebSockets:
             compress=False,  # a message is as long as it looks
         )
         await socket.prepare(request)
+        CALLER.set(caller_key(peer_of(request)))  # the requests' tasks begin with this context
         transport = request.transport
         session = Session(self._limits, transport.abort if transport is not None else _nothing)
         try:
@@ -261,6 +263,12 @@ def _notification(subscription: str, result: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","method":"eth_subscription","params":%b}' % (
         b'{"subscription":%b,"result":%b}' % (msgspec.json.encode(subscription), result)
     )
+
+
+def peer_of(request: web.Request) -> object:
+    """The other end of the connection, None when it is gone."""
+    transport = request.transport
+    return None if transport is None else transport.get_extra_info("peername")
 
 
 def _nothing() -> None:

@@ -13,6 +13,7 @@ from dst.execution.block.requests import (
     deposit_requests,
 )
 from dst.execution.environment import BlockEnvironment, BlockResult, Interrupt, InvalidBlock
+from dst.execution.evm.computation import EvmComputation
 from dst.execution.evm.messages import Messages, gas_charged, logs_of, touched_accounts
 from dst.execution.genesis import (
     BEACON_ROOTS_ADDRESS,
@@ -22,6 +23,7 @@ from dst.execution.genesis import (
 )
 from dst.execution.receipts import Receipt
 from dst.execution.state.commit import commit
+from dst.execution.state.overlay import BlockState
 from dst.execution.state.reader import StateReader
 from dst.spec.beacon import Withdrawal
 from dst.spec.primitives import Address
@@ -41,14 +43,31 @@ class BlockRun:
     """
 
     def __init__(
-        self, reader: StateReader, environment: BlockEnvironment, interrupt: Interrupt
+        self,
+        reader: StateReader,
+        environment: BlockEnvironment,
+        interrupt: Interrupt,
+        *,
+        computation_class: type[EvmComputation] = EvmComputation,
+        accounts: BlockState | None = None,
     ) -> None:
+        """`computation_class`, `accounts`: as in `Messages`."""
         self._environment = environment
-        self._messages = Messages(reader, environment, interrupt)
+        self._messages = Messages(
+            reader,
+            environment,
+            interrupt,
+            computation_class=computation_class,
+            accounts=accounts,
+        )
         self._accounts = self._messages.accounts
         self._receipts: list[Receipt] = []
         self._gas_used = 0
         self._fees = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        environment = self._environment
         self._system_call_if_present(BEACON_ROOTS_ADDRESS, environment.parent_beacon_block_root)
         self._system_call_if_present(HISTORY_STORAGE_ADDRESS, environment.parent_hash)
 
@@ -105,12 +124,16 @@ class BlockRun:
         )
 
     def _execute(self, transaction: Transaction) -> Receipt:
+        return self._settle(transaction, self._run(transaction))
+
+    def _run(self, transaction: Transaction) -> Computation:
+        """Buy the gas, set delegations, run the message."""
         accounts, sender = self._accounts, transaction.sender
         price = transaction.effective_gas_price(self._environment.base_fee_per_gas)
         accounts.delta_balance(sender, -transaction.gas * price)
         accounts.increment_nonce(sender)
         refund = sum(self._delegate(each) for each in transaction.authorization_list)
-        computation = self._messages.message(
+        return self._messages.message(
             sender=sender,
             to=transaction.to,
             value=transaction.value,
@@ -121,10 +144,14 @@ class BlockRun:
             access_list=transaction.access_list,
             refund=refund,
         )
+
+    def _settle(self, transaction: Transaction, computation: Computation) -> Receipt:
+        """Give back what was not used, pay the fee recipient, clear accounts."""
+        accounts, sender = self._accounts, transaction.sender
+        price = transaction.effective_gas_price(self._environment.base_fee_per_gas)
         gas_used = gas_charged(computation, transaction.gas, transaction.data)
         accounts.delta_balance(sender, (transaction.gas - gas_used) * price)
-        tip = price - self._environment.base_fee_per_gas
-        accounts.delta_balance(self._environment.fee_recipient, gas_used * tip)
+        accounts.delta_balance(self._environment.fee_recipient, gas_used * self._tip(price))
         self._clear_accounts(computation)
         created = computation.msg.storage_address if transaction.is_create else None
         return Receipt(
@@ -136,6 +163,9 @@ class BlockRun:
             contract_address=created,
             logs=logs_of(computation),
         )
+
+    def _tip(self, price: int) -> int:
+        return price - self._environment.base_fee_per_gas
 
     def _clear_accounts(self, computation: Computation) -> None:
         """Self-destructed accounts (EIP-6780), then touched empty ones (EIP-161)."""

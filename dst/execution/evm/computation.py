@@ -89,6 +89,7 @@ class EvmState(PragueState):  # type: ignore[misc]
         )
         self._account_db = accounts
         self._ancestor_hash = environment.ancestor_hash
+        self._blob_base_fee = environment.blob_base_fee
         self.interrupt = interrupt
         self.get_balance = accounts.get_balance
         self.set_balance = accounts.set_balance
@@ -107,6 +108,10 @@ class EvmState(PragueState):  # type: ignore[misc]
         self.set_transient_storage = accounts.set_transient_storage
         self.snapshot = accounts.record
         self.revert = accounts.discard
+
+    @property
+    def blob_base_fee(self) -> int:
+        return self._blob_base_fee
 
     def commit(self, snapshot: int) -> None:
         """Nothing to do: the undo log is cut when the next transaction begins."""

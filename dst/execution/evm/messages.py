@@ -36,11 +36,20 @@ class Messages:
     """Runs outermost messages on one block's state."""
 
     def __init__(
-        self, reader: StateReader, environment: BlockEnvironment, interrupt: Interrupt
+        self,
+        reader: StateReader,
+        environment: BlockEnvironment,
+        interrupt: Interrupt,
+        *,
+        computation_class: type[EvmComputation] = EvmComputation,
+        accounts: BlockState | None = None,
     ) -> None:
-        self.accounts = BlockState(reader)
+        """`computation_class`: what runs the code; a tracer hands in its own. `accounts`: an
+        overlay over `reader` that is already written to (overrides, blocks simulated before)."""
+        self.accounts = accounts or BlockState(reader)
         self.environment = environment
         self.state = EvmState(self.accounts, environment, interrupt)
+        self._computation_class = computation_class
 
     def message(
         self,
@@ -83,7 +92,7 @@ class Messages:
             refund=refund,
             is_delegation=delegated,
         )
-        return EvmComputation.apply_message(self.state, message, context)
+        return self._computation_class.apply_message(self.state, message, context)
 
     def system_call(self, address: Address, data: bytes = b"") -> bytes:
         """Call a predeploy as the protocol itself. Raises: InvalidBlock when it fails (EIP-7002,
@@ -98,15 +107,15 @@ class Messages:
             code=self.accounts.get_code(address),
         )
         context = CancunTransactionContext(gas_price=0, origin=SYSTEM_ADDRESS)
-        computation = EvmComputation.apply_computation(self.state, message, context)
+        computation = self._computation_class.apply_computation(self.state, message, context)
         if computation.is_error:
             raise InvalidBlock(f"system call to 0x{address.hex()} failed: {computation.error!r}")
         return bytes(computation.output)
 
     def _create(self, message: Message, context: CancunTransactionContext) -> Computation:
         if not self.accounts.account_has_code_or_nonce(message.storage_address):
-            return EvmComputation.apply_create_message(self.state, message, context)
-        computation = EvmComputation(self.state, message, context)
+            return self._computation_class.apply_create_message(self.state, message, context)
+        computation = self._computation_class(self.state, message, context)
         computation.error = VMError("contract address collision")
         return computation
 

@@ -65,7 +65,8 @@ class DevAccounts:
         return self._sign_message(address, message)
 
     def _sign_message(self, address: object, message: object) -> str:
-        key, text = self._key_of(address), parse_hex(message, what="message")
+        text = parse_hex(message, what="message")
+        key = self._key_of(address)
         prefix = b"\x19Ethereum Signed Message:\n" + str(len(text)).encode()
         return to_hex(key.sign(keccak256(prefix + text)).encode())
 

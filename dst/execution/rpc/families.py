@@ -1,8 +1,9 @@
 """The families of methods this node serves, put together: what is given to each, and who of the
 callers gets which."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from dst.apis.jsonrpc import Method
 from dst.crypto.account_key import AccountKey
@@ -12,6 +13,7 @@ from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc.accounts import Accounts
 from dst.execution.rpc.blocks import Blocks
 from dst.execution.rpc.blocks_by_id import BlocksById
+from dst.execution.rpc.call_families import CALL_FAMILIES, call_families
 from dst.execution.rpc.calls import Calls
 from dst.execution.rpc.chain_info import ChainInfo
 from dst.execution.rpc.debug_raw import RawData
@@ -30,10 +32,12 @@ from dst.execution.rpc.txpool import TxPool
 from dst.execution.slots import SlotClock
 from dst.transactions.transaction import Transaction
 
+T = TypeVar("T")
+
 FAMILIES: tuple[type, ...] = (
     ChainInfo,
     Accounts,
-    Calls,
+    *CALL_FAMILIES,
     Filling,
     Sending,
     Blocks,
@@ -77,7 +81,6 @@ class Served:
     from_client: Mapping[str, Method]
     from_operator: Mapping[str, Method]
     """The same, but a transaction goes no further: its sender forwards it to all."""
-    calls: Calls
     subscriptions: Subscriptions
 
 
@@ -85,8 +88,8 @@ def serve_families(given: Given) -> Served:
     chain, pool, threads = given.chain, given.pool, given.threads
     blocks = BlocksById(chain, given.clock)
     search = LogSearch(chain, blocks)
-    calls = Calls(chain, blocks)
-    filler = Filler(chain, pool, threads, calls.estimate_gas)
+    calls = call_families(chain, blocks, given.clock.seconds_per_slot)
+    filler = Filler(chain, pool, threads, _one_of(calls, Calls).estimate_gas)
     info = ChainInfo(chain, given.clock, given.peers)
     subscriptions = Subscriptions(chain, given.clock, given.events, threads)
 
@@ -98,7 +101,7 @@ def serve_families(given: Given) -> Served:
     families: list[object] = [
         info,
         Accounts(blocks, pool),
-        calls,
+        *calls,
         Filling(filler),
         from_client,
         Blocks(chain, blocks, pool, threads),
@@ -127,6 +130,9 @@ def serve_families(given: Given) -> Served:
         families=tuple(families),
         from_client=methods,
         from_operator={**methods, **bind(entries([from_operator]), threads)},
-        calls=calls,
         subscriptions=subscriptions,
     )
+
+
+def _one_of(families: Iterable[object], wanted: type[T]) -> T:
+    return next(each for each in families if isinstance(each, wanted))

@@ -45,11 +45,30 @@ FILTER: Final = Kind(
 CALL: Final = Kind(
     "transaction",
     "an object: `from`, `to`, `gas`, `gasPrice` or `maxFeePerGas`, `value`, `data` or `input`, …",
-    {"to": "0x" + "11" * 20},
+    {"from": "0x" + "33" * 20, "to": "0x" + "11" * 20},
 )
+STATE_OVERRIDES: Final = Kind(
+    "state overrides",
+    "an object: address to an object of `balance`, `nonce`, `code`, `state` or `stateDiff`, "
+    "`movePrecompileToAddress`",
+    {"0x" + "11" * 20: {"balance": "0x1"}},
+)
+BLOCK_OVERRIDES: Final = Kind(
+    "block overrides",
+    "an object: `number`, `time`, `gasLimit`, `feeRecipient`, `prevRandao`, `baseFeePerGas`, "
+    "`blobBaseFee`, `beaconRoot`, `blockHash` (number to hash)",
+    {"number": "0x10"},
+)
+SIMULATION: Final = Kind(
+    "simulation",
+    "an object: `blockStateCalls` (a list of `blockOverrides`, `stateOverrides`, `calls`), "
+    "`traceTransfers`, `validation`, `returnFullTransactions`",
+    {"blockStateCalls": [{}]},
+)
+SLOT_LIST: Final = Kind("slots", "a list of slots", ["0x0"])
 FILTER_ID: Final = Kind("filter id", "what eth_new*Filter answered", "0x1")
 SLOTS_BY_ADDRESS: Final = Kind(
-    "slots", "an object: address to a list of slots", {"0x" + "11" * 20: ["0x0"]}
+    "slots by address", "an object: address to a list of slots", {"0x" + "11" * 20: ["0x0"]}
 )
 SUBSCRIPTION: Final = Kind(
     "subscription", "`newHeads`, `logs`, `newPendingTransactions` or `syncing`", "newHeads"
@@ -70,6 +89,10 @@ CountParam: TypeAlias = Annotated[object, COUNT]
 PercentilesParam: TypeAlias = Annotated[object, PERCENTILES]
 FilterParam: TypeAlias = Annotated[object, FILTER]
 CallParam: TypeAlias = Annotated[object, CALL]
+StateOverridesParam: TypeAlias = Annotated[object, STATE_OVERRIDES]
+BlockOverridesParam: TypeAlias = Annotated[object, BLOCK_OVERRIDES]
+SimulationParam: TypeAlias = Annotated[object, SIMULATION]
+SlotListParam: TypeAlias = Annotated[object, SLOT_LIST]
 FilterIdParam: TypeAlias = Annotated[object, FILTER_ID]
 SlotsParam: TypeAlias = Annotated[object, SLOTS_BY_ADDRESS]
 SubscriptionParam: TypeAlias = Annotated[object, SUBSCRIPTION]

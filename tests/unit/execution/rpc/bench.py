@@ -20,7 +20,9 @@ from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc.dev_accounts import dev_keys
 from dst.execution.rpc.dispatch import Threads
 from dst.execution.rpc.families import Given, serve_families
+from dst.execution.rpc.workers import CallWorkers
 from dst.execution.slots import SlotClock
+from dst.execution.turns import Turns
 from dst.runtime.browsers import LOCAL_ORIGINS, BrowserPolicy
 from dst.runtime.http import make_app, serving
 from dst.runtime.metrics import Metrics
@@ -159,10 +161,8 @@ async def listening(app: web.Application) -> AsyncIterator[str]:
 
 @contextmanager
 def running(world: World, *, dev: bool = True) -> Iterator[Rpc]:
-    with ThreadPoolExecutor(1, "read") as read, ThreadPoolExecutor(1, "call") as call:
-        rpc = Rpc(world, Threads(read=read, call=call), dev=dev)
-        yield rpc
-        rpc.served.calls.close()
+    with ThreadPoolExecutor(1, "read") as read, CallWorkers(Turns(), workers=2) as call:
+        yield Rpc(world, Threads(read=read, call=call), dev=dev)
 
 
 class Socket:

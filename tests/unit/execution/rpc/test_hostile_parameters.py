@@ -32,7 +32,11 @@ WRONG: dict[str, list[Any]] = {
     "filter": ["0x", {"topics": {}}, {"topics": [[[]]]}, {"address": 7}, {"fromBlock": []}],
     "transaction": ["0x", {"to": 7}, {"value": "1"}, {"gas": -1}, {"data": "0x1"}, {"from": []}],
     "filter id": ["x", ""],
-    "slots": ["0x", {"0x12": []}, {"0x" + "11" * 20: "0x0"}, {"0x" + "11" * 20: [7]}],
+    "slots": ["0x", ["zz"], [7], {}],
+    "state overrides": ["0x", [], {"0x12": {}}, {"0x" + "11" * 20: []}],
+    "block overrides": ["0x", [], {"number": "1"}, {"time": -1}],
+    "simulation": ["0x", [], {}, {"blockStateCalls": {}}, {"blockStateCalls": [[]]}],
+    "slots by address": ["0x", {"0x12": []}, {"0x" + "11" * 20: "0x0"}, {"0x" + "11" * 20: [7]}],
     "subscription": ["heads", ""],
     "options": [],
     "milliseconds": ["1", -1, 1.5],
@@ -63,7 +67,7 @@ def accepts(kind: Kind, value: Any) -> bool:
     """What is refused elsewhere and yet right here."""
     if kind.name in ("data", "filter id") and isinstance(value, str):
         return (value.startswith("0x") and kind.name == "filter id") or value == "0x" + "f" * 10_000
-    if kind.name in ("filter", "transaction"):
+    if kind.name in ("filter", "transaction", "block overrides"):
         return (
             isinstance(value, dict) and "a" in value
         )  # unknown fields are passed over, as in geth
