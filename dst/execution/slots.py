@@ -43,6 +43,15 @@ class SlotClock:
     def is_stale(self, head: Header) -> bool:
         return self.age(head) > max(STALE_SLOTS * self.seconds_per_slot, STALE_SECONDS)
 
+    def complaint(self, head: Header) -> str | None:
+        """What whoever asks about this node's health is told; None when all is well."""
+        if not self.is_stale(head):
+            return None
+        return (
+            f"head {head.number} is {self.age(head):.0f} s old "
+            f"({self.slots_behind(head)} slots): this node lags, or the chain stands"
+        )
+
     def next_timestamp(self, head: Header) -> int:
         """When the next block can begin at the earliest: the first slot after the head's that is
         not past."""

@@ -45,7 +45,7 @@ FILTER: Final = Kind(
 CALL: Final = Kind(
     "transaction",
     "an object: `from`, `to`, `gas`, `gasPrice` or `maxFeePerGas`, `value`, `data` or `input`, …",
-    {"to": "0x" + "11" * 20},
+    {"from": "0x" + "33" * 20, "to": "0x" + "11" * 20},
 )
 STATE_OVERRIDES: Final = Kind(
     "state overrides",
@@ -86,7 +86,7 @@ CALLS: Final = Kind(
 )
 FILTER_ID: Final = Kind("filter id", "what eth_new*Filter answered", "0x1")
 SLOTS_BY_ADDRESS: Final = Kind(
-    "slots", "an object: address to a list of slots", {"0x" + "11" * 20: ["0x0"]}
+    "slots by address", "an object: address to a list of slots", {"0x" + "11" * 20: ["0x0"]}
 )
 SUBSCRIPTION: Final = Kind(
     "subscription", "`newHeads`, `logs`, `newPendingTransactions` or `syncing`", "newHeads"
