@@ -1,4 +1,4 @@
-"""One message call being run: py-evm's `Computation`, lean, with a loop that can be interrupted.
+"""One message call being run: py-evm's `Computation`, lean.
 
 py-evm's opcode functions see a computation through its methods (`stack_pop_ints`, `consume_gas`,
 `extend_memory`, ...). Those are overridden here over plain attributes, so that a call costs one
@@ -14,19 +14,19 @@ object and its fields. What differs from py-evm's class, for whoever subclasses:
 
 from typing import Any, Final
 
-from eth.exceptions import FullStack, Halt, InsufficientFunds, InsufficientStack, OutOfGas, VMError
+from eth.exceptions import FullStack, InsufficientFunds, InsufficientStack, OutOfGas, VMError
 from eth.vm.code_stream import CodeStream
 from eth.vm.forks.prague.computation import PragueComputation
 
 from dst.execution.environment import Interrupt
 from dst.execution.evm.handlers import HANDLERS
+from dst.execution.evm.interpreter import HOT_RUNS, run
 from dst.execution.evm.message import EvmMessage
 from dst.execution.evm.precompiles import PRECOMPILES
 from dst.execution.evm.program import Program
 
-OPCODES_BETWEEN_CHECKS: Final = 256
-"""At 1 to 10 us an opcode: a check every millisecond or so, for under 0.1 % of the time. Opcodes
-that take longer check themselves (`dst.execution.evm.handlers`)."""
+WORDS_BETWEEN_CHECKS: Final = 2**13
+"""New memory of 256 KB takes about 0.1 ms."""
 GAS_PER_CODE_BYTE: Final = 200
 """What a creation pays for each byte it returns as code."""
 
@@ -50,6 +50,8 @@ class EvmComputation(PragueComputation):  # type: ignore[misc]
 
     _precompiles = PRECOMPILES
     _handlers = HANDLERS
+    hot_runs: int | None = HOT_RUNS
+    """Runs of a block before it is translated; None: never."""
     children = ()
     gas_refunded = 0
     skips_empty_calls = True
@@ -66,6 +68,7 @@ class EvmComputation(PragueComputation):  # type: ignore[misc]
         self.transaction_context = transaction_context
         self.code = CodeCursor(message.program)
         self.gas_left = message.gas
+        self.check_at = 0  # the gas left at which the interrupt is due
         self.stack: list[int] = []
         self.memory = bytearray()
 
@@ -150,17 +153,7 @@ class EvmComputation(PragueComputation):  # type: ignore[misc]
 
     @classmethod
     def _run(cls, computation: "EvmComputation", interrupt: Interrupt) -> None:
-        handlers = cls._handlers
-        left = OPCODES_BETWEEN_CHECKS
-        try:
-            for opcode in computation.code:
-                handlers[opcode](computation)
-                left -= 1
-                if not left:
-                    interrupt()
-                    left = OPCODES_BETWEEN_CHECKS
-        except Halt:
-            pass
+        run(computation, interrupt, cls.hot_runs)
 
     def fail(self, error: VMError) -> None:
         """The halt is exceptional: all gas is gone, except after REVERT."""
@@ -235,6 +228,8 @@ class EvmComputation(PragueComputation):  # type: ignore[misc]
         old, new = len(memory) >> 5, (end + 31) >> 5
         self.consume_gas(3 * (new - old) + new * new // 512 - old * old // 512, "memory")
         memory.extend(bytes((new - old) << 5))
+        if new - old > WORDS_BETWEEN_CHECKS:
+            self.state.interrupt()
 
     def memory_write(self, start_position: int, size: int, value: bytes) -> None:
         if size:

@@ -21,6 +21,9 @@ Block: TypeAlias = Callable[[Any], int]
 CACHE_BYTES: Final = 64 * 2**20
 """Code and an estimate of what is known about it; about 100 hot contracts of 24 KB, or thousands of
 the usual kind. An EVM process holds between half of it and all of it."""
+MAX_PROGRAM_BYTES: Final = 8 * 2**20
+"""Of one program: from here on no more blocks are translated. 24 KB of ordinary code come to 2 to 3
+MB."""
 _OVERHEAD_BYTES: Final = 1_000
 """Of a program without blocks, beside its code."""
 
@@ -32,9 +35,9 @@ _PUSH32: Final = 0x7F
 class Program:
     """One code. Equal codes may have several programs; they behave the same."""
 
-    __slots__ = ("_destinations", "blocks", "code", "delegate", "heat", "size")
+    __slots__ = ("_cache", "_destinations", "blocks", "code", "delegate", "heat", "size")
 
-    def __init__(self, code: bytes) -> None:
+    def __init__(self, code: bytes, cache: "ProgramCache | None" = None) -> None:
         self.code = code
         self.delegate: bytes | None = code[3:] if is_delegation(code) else None
         """EIP-7702: where the code to run is."""
@@ -44,10 +47,18 @@ class Program:
         """How often a block that is not translated was begun."""
         self.size = _OVERHEAD_BYTES + len(code)
         self._destinations: frozenset[int] | None = None
+        self._cache = cache
+
+    def add_block(self, start: int, block: Block, size: int) -> None:
+        """`size`: about how many bytes it holds."""
+        self.blocks[start] = block
+        self.size += size
+        if self._cache is not None:
+            self._cache.count(size)
 
     @property
     def destinations(self) -> frozenset[int]:
-        """Positions of JUMPDEST that are no push data. A few milliseconds for 48 KB of init code."""
+        """Positions of JUMPDEST that are no push data: milliseconds for 48 KB of init code."""
         if self._destinations is None:
             self._destinations = jump_destinations(self.code)
         return self._destinations
@@ -83,7 +94,7 @@ class ProgramCache:
         if program is None:
             program = self._old.get(code_hash)
             if program is None:
-                program = Program(accounts.code(code_hash))
+                program = Program(accounts.code(code_hash), self)
             self._young[code_hash] = program
             self.count(program.size)
         return program
