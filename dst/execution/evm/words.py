@@ -24,12 +24,12 @@ _BY_CLASS: Final = {
 }
 _BY_TEXT: Final = (
     ("exceeds EIP170 limit", "max code size exceeded"),
-    ("Write contract code", "contract creation code storage out of gas"),
-    ("Contract code size exceeds", "max initcode size exceeded"),
+    ("for contract code", "contract creation code storage out of gas"),
+    ("init code of ", "max initcode size exceeded"),
     ("SSTORE always fails", "out of gas: not enough gas for reentrancy sentry"),
 )
 """Where py-evm has one class for several reasons its text tells them apart."""
-_NEEDED: Final = re.compile(r"Needed (\d+) ")
+_NEEDED: Final = re.compile(r"^(\d+) gas needed")
 _INVALID_OPCODE: Final = re.compile(r"0x([0-9a-f]{1,2})\b")
 
 
