@@ -39,7 +39,7 @@ _FIXED_GAS: Final = {
 STEPS_BETWEEN_CHECKS: Final = 256
 """A step that is watched takes up to 20 us."""
 
-Handler: TypeAlias = Callable[[Any], None]
+Handler: TypeAlias = Callable[[Any], object]
 
 
 @dataclass(slots=True, kw_only=True)

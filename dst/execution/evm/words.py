@@ -26,7 +26,6 @@ _BY_TEXT: Final = (
     ("exceeds EIP170 limit", "max code size exceeded"),
     ("for contract code", "contract creation code storage out of gas"),
     ("init code of ", "max initcode size exceeded"),
-    ("SSTORE always fails", "out of gas: not enough gas for reentrancy sentry"),
 )
 """Where py-evm has one class for several reasons its text tells them apart."""
 _NEEDED: Final = re.compile(r"^(\d+) gas needed")

@@ -11,7 +11,14 @@ from dst.execution.rpc.proof import Proofs
 from dst.execution.rpc.simulate import Simulations
 from dst.execution.rpc.trace import FlatTraces
 
-CALL_FAMILIES: Final[tuple[type, ...]] = (Calls, Simulations, Proofs)
+CALL_FAMILIES: Final[tuple[type, ...]] = (
+    Calls,
+    Simulations,
+    Proofs,
+    DebugTraces,
+    FlatTraces,
+    Otterscan,
+)
 """The same in the order of the page."""
 
 

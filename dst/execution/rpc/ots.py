@@ -193,7 +193,7 @@ class Otterscan:
     def search_after(
         self, address: AddressParam, block: CountParam, size: CountParam
     ) -> dict[str, Any]:
-        """Transactions that name an address (sender, receiver, log), above a block. Newest first."""
+        """Transactions that name an address, above a block. Newest first."""
         start = parse_count(block, what="block number")
         head = self._chain.heads.head.number
         end = min(start + 1 + SEARCH_BLOCKS, head + 1)

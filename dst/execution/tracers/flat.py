@@ -15,7 +15,6 @@ from dst.spec.primitives import to_hex
 
 _PARITY_WORDS: Final = {
     "out of gas": "Out of gas",
-    "out of gas: not enough gas for reentrancy sentry": "Out of gas",
     "contract creation code storage out of gas": "Out of gas",
     "max code size exceeded": "Out of gas",
     "invalid jump destination": "Bad jump destination",
