@@ -107,7 +107,7 @@ class LiveNodes:
         links = [f"probe>{node}.beacon", f"probe>{node}.rpc"]
         if node in self._topology.operator_names:
             links.append(f"probe>{node}.middleware")
-        return [f"{host_url(self._topology.host_port(link))}/healthz" for link in links]
+        return [f"{host_url(self._topology.host_port(link))}/livez" for link in links]
 
     async def _complain_down(self, nodes: Sequence[str]) -> str:
         states = await self._states(nodes)

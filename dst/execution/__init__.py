@@ -9,7 +9,8 @@ block                a block's body executed; a block built from the pool within
 store, chain         blocks on disk; our own head, safe and finalized (never py-evm's fork choice)
 pool                 the pool as a service; forwarder: once to each of the other operators
 engine_service       the rules of the Engine API
-eth_service, rpc     the JSON-RPC: dispatch table, families of methods, views
+events, slots        what happened, told to listeners; how old the head is
+rpc                  the JSON-RPC: dispatch table, families of methods, views
 main                 the role: config in, exit code out
 """
 

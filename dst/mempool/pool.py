@@ -8,7 +8,7 @@ included and nothing else, so a transaction of a proposal that lost is still her
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from dst.spec.primitives import Address, Hash32
 from dst.transactions.transaction import InvalidTransaction, Reason, Transaction
@@ -22,6 +22,10 @@ MAX_TRANSACTIONS: Final = 8_192
 MAX_POOL_BYTES: Final = 64 * 2**20
 REPLACEMENT_BUMP_PERCENT: Final = 10
 """Both fees must rise by this much, or a flood of one-wei replacements would be free."""
+
+
+Waiting: TypeAlias = tuple[tuple[Transaction, ...], tuple[Transaction, ...]]
+"""(executable, behind a nonce gap)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +148,19 @@ class Pool:
         while nonce in queue.by_nonce:
             nonce += 1
         return nonce
+
+    def by_nonce(self, sender: Address, nonce: int) -> Transaction | None:
+        queue = self._queues.get(sender)
+        return None if queue is None else queue.by_nonce.get(nonce)
+
+    def waiting(self, sender: Address) -> Waiting:
+        """One sender's (executable, behind a nonce gap), each in nonce order."""
+        queue = self._queues.get(sender)
+        if queue is None:
+            return (), ()
+        ordered = [queue.by_nonce[nonce] for nonce in sorted(queue.by_nonce)]
+        ready = queue.executable_end() - queue.next_nonce
+        return tuple(ordered[:ready]), tuple(ordered[ready:])
 
     def senders(self) -> tuple[Address, ...]:
         return tuple(self._queues)

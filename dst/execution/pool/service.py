@@ -1,13 +1,13 @@
 """The pool as a service: admits what clients send, follows the head, tells the forwarder. Lives on
 the event loop; account reads happen on the reading thread before a transaction comes here."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from dst.execution.chain import Chain, decode_once
 from dst.mempool.ordering import by_price
-from dst.mempool.pool import Pool
+from dst.mempool.pool import Pool, Waiting
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.primitives import Address, Hash32
@@ -37,6 +37,7 @@ class TransactionPool:
     def __init__(self, chain: Chain, metrics: Metrics) -> None:
         self._chain, self._metrics = chain, metrics
         self._pool = Pool()
+        self.on_added: list[Callable[[Transaction], None]] = []
         metrics.function("pool_transactions", lambda: float(len(self._pool)))
 
     def examine(self, raw: bytes) -> Admissible:
@@ -74,6 +75,8 @@ class TransactionPool:
             self._metrics.inc("pool_refused_total", reason=error.reason)
             raise
         self._metrics.inc("pool_added_total")
+        for listener in self.on_added:
+            listener(transaction)
         self._metrics.inc("pool_evicted_total", len(added.evicted))
         return transaction.hash
 
@@ -99,6 +102,17 @@ class TransactionPool:
 
     def get(self, transaction_hash: Hash32) -> Transaction | None:
         return self._pool.get(transaction_hash)
+
+    def by_nonce(self, sender: Address, nonce: int) -> Transaction | None:
+        return self._pool.by_nonce(sender, nonce)
+
+    def content(self) -> dict[Address, Waiting]:
+        """Everything that waits, by sender."""
+        return {sender: self.waiting(sender) for sender in self._pool.senders()}
+
+    def waiting(self, sender: Address) -> Waiting:
+        """One sender's (executable, behind a nonce gap), each in nonce order."""
+        return self._pool.waiting(sender)
 
     def pending_nonce(self, sender: Address, nonce: int) -> int:
         return self._pool.pending_nonce(sender, nonce)

@@ -139,6 +139,22 @@ class NodeStore:
         )
 
 
+class ScratchNodes(NodeStore):
+    """The same nodes for a state that is never stored: its commits use up no versions."""
+
+    def __init__(self, nodes: NodeStore) -> None:
+        self._nodes = nodes
+
+    def new_version(self) -> int:
+        return MAX_VERSION
+
+    def get(self, key: bytes) -> bytes:
+        return self._nodes.get(key)
+
+    def node(self, key: bytes, depth: int) -> Node:
+        return self._nodes.node(key, depth)
+
+
 def nothing_stored(key: bytes) -> None:
     """The `load` of a store that is empty."""
     return None

@@ -21,7 +21,7 @@ def _address(number: int) -> Address:
     return Address(number.to_bytes(20, "big"))
 
 
-PRECOMPILES: Final[Mapping[Address, Precompile]] = {
+PRECOMPILES: Final[Mapping[bytes, Precompile]] = {
     _address(number): precompile
     for number, precompile in enumerate(
         (

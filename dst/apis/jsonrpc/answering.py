@@ -1,46 +1,40 @@
-"""JSON-RPC 2.0 over HTTP, server side: one request or a batch in, the answers out. What a method
-does is its owner's.
+"""A body in, an answer out: one JSON-RPC 2.0 request or a batch of them.
 
-Error codes as the field uses them: -32700 not JSON, -32600 not a request, -32601 unknown method,
--32602 wrong parameters, -32000 refused by a rule, -32603 our fault, 3 execution reverted.
+Bounded: the nesting of the JSON, the requests of a batch, the bytes of a batch's answer; the body
+itself by whoever reads it.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from aiohttp import web
 
+from dst.apis.jsonrpc.errors import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    REFUSED,
+    RpcError,
+)
 from dst.runtime.log import Logger
 from dst.spec.errors import InvalidInput, Unavailable
-
-PARSE_ERROR: Final = -32700
-INVALID_REQUEST: Final = -32600
-METHOD_NOT_FOUND: Final = -32601
-INVALID_PARAMS: Final = -32602
-INTERNAL_ERROR: Final = -32603
-REFUSED: Final = -32000
-REVERTED: Final = 3
 
 MAX_BATCH: Final = 1_000
 """Requests in one batch, geth's figure."""
 MAX_BATCH_ANSWER_BYTES: Final = 25 * 2**20
+"""geth's figure."""
+MAX_DEPTH: Final = 32
+"""Nesting of a body. The deepest honest one, a batch of eth_simulateV1 with overrides, needs 10."""
 
 log = Logger("jsonrpc")
-
-
-class RpcError(Exception):
-    """Answered as it is: code, message and optional data."""
-
-    def __init__(self, code: int, message: str, data: object = None) -> None:
-        super().__init__(message)
-        self.code, self.message, self.data = code, message, data
 
 
 class Request(msgspec.Struct, frozen=True):
     method: str
     params: Any = ()
-    id: Any = None
+    id: str | int | float | None = None
     jsonrpc: str = "2.0"
 
 
@@ -49,13 +43,15 @@ Method: TypeAlias = Callable[[Sequence[Any]], Awaitable[object]]
 
 
 async def answer_body(body: bytes, methods: Mapping[str, Method]) -> bytes | None:
-    """The answer to one HTTP body; None when it held notifications alone."""
+    """The answer to one body; None when it held notifications alone."""
     try:
         decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _encode(_error(None, PARSE_ERROR, "parse error: the body is not JSON"))
+    if _is_too_deep(body, decoded):
+        return _encode(_error(None, INVALID_REQUEST, f"nested deeper than {MAX_DEPTH} levels"))
     if not isinstance(decoded, list):
-        return await answer_one(decoded, methods)
+        return await _answer_one(decoded, methods)
     if not decoded:
         return _encode(_error(None, INVALID_REQUEST, "empty batch"))
     if len(decoded) > MAX_BATCH:
@@ -65,7 +61,23 @@ async def answer_body(body: bytes, methods: Mapping[str, Method]) -> bytes | Non
     return await _answer_batch(decoded, methods)
 
 
-async def answer_one(item: object, methods: Mapping[str, Method]) -> bytes | None:
+def _is_too_deep(body: bytes, decoded: object) -> bool:
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:  # most bodies: decided without a walk
+        return False
+    level: list[Any] = [decoded]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
+
+
+async def _answer_one(item: object, methods: Mapping[str, Method]) -> bytes | None:
     """The answer to one decoded request; None for a notification (it has no id)."""
     try:
         request = msgspec.convert(item, Request)
@@ -82,7 +94,7 @@ async def _answer_batch(items: Sequence[object], methods: Mapping[str, Method]) 
         if size > MAX_BATCH_ANSWER_BYTES:
             reply: bytes | None = _encode(_error(_id_of(item), REFUSED, "batch answer too large"))
         else:
-            reply = await answer_one(item, methods)
+            reply = await _answer_one(item, methods)
         if reply is not None:
             answers.append(reply)
             size += len(reply)
@@ -125,26 +137,5 @@ def _encode(answer: object) -> bytes:
 
 
 def _id_of(item: object) -> object:
-    return item.get("id") if isinstance(item, dict) else None
-
-
-Guard: TypeAlias = Callable[[web.Request], str | None]
-"""Why a request is not authorized (401), or None."""
-
-
-def rpc_route(
-    methods: Callable[[web.Request], Mapping[str, Method]], guard: Guard | None = None
-) -> web.RouteDef:
-    """`POST /`: JSON-RPC. `methods` may depend on the request (its headers); no CORS headers are
-    ever sent, so a web page cannot call us."""
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        refusal = guard(request) if guard is not None else None
-        if refusal is not None:
-            return web.Response(status=401, text=refusal)
-        reply = await answer_body(await request.read(), methods(request))
-        if reply is None:
-            return web.Response(status=204)
-        return web.Response(body=reply, content_type="application/json")
-
-    return web.post("/", handle)
+    found = item.get("id") if isinstance(item, dict) else None
+    return found if isinstance(found, str | int | float) else None
