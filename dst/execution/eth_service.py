@@ -38,14 +38,14 @@ from dst.execution.environment import (
 from dst.execution.evm.call import call
 from dst.execution.header import Header, next_base_fee
 from dst.execution.interrupts import AbortFlag, deadline
-from dst.execution.pool.service import TransactionPool
+from dst.execution.pool.service import Source, TransactionPool
 from dst.execution.rpc import fees, views
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.rpc.dispatch import Threads
 from dst.execution.rpc.filters import Filters
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32, parse_hex, to_hex
-from dst.transactions.transaction import InvalidTransaction, Transaction
+from dst.transactions.transaction import InvalidTransaction
 
 CALL_GAS_CAP: Final = 50_000_000
 """Gas of one eth_call, geth's figure."""
@@ -67,10 +67,8 @@ class EthService:
         chain: Chain,
         pool: TransactionPool,
         threads: Threads,
-        on_accepted: Callable[[Transaction], None],
     ) -> None:
         self._chain, self._pool, self._threads = chain, pool, threads
-        self._on_accepted = on_accepted
         self._blocks = BlocksById(chain)
         self._filters = Filters()
         self._closing = AbortFlag()
@@ -393,15 +391,11 @@ class EthService:
         raw = parse_hex(params[0], what="raw transaction")
         if len(raw) > MAX_RAW_BYTES:
             raise InvalidInput("raw transaction too large")
-        loop = asyncio.get_running_loop()
+        source = Source.CLIENT if forward else Source.PEER
         try:
-            admissible = await loop.run_in_executor(self._threads.read, self._pool.examine, raw)
-            transaction_hash = self._pool.admit(admissible)
+            return to_hex(await self._pool.submit(raw, source))
         except InvalidTransaction as error:
-            raise RpcError(REFUSED, str(error)) from None
-        if forward:
-            self._on_accepted(admissible.transaction)
-        return to_hex(transaction_hash)
+            raise RpcError(REFUSED, str(error), {"reason": error.reason}) from None
 
     async def _txpool_status(self, params: Sequence[Any]) -> dict[str, str]:
         ready, gapped = self._pool.counts()

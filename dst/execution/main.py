@@ -2,6 +2,7 @@
 the end."""
 
 import asyncio
+import os
 import sys
 import threading
 import time
@@ -19,8 +20,10 @@ from aiohttp import web
 from dst.apis.engine import check_jwt, load_jwt_secret
 from dst.apis.jsonrpc import Guard, Method, rpc_route
 from dst.crypto.locks import load_lock
+from dst.execution.block.allowance import Allowance, RoundTimes
 from dst.execution.block.builder import BuilderLimits
 from dst.execution.chain import Chain
+from dst.execution.engine_rpc import engine_methods
 from dst.execution.engine_service import EngineService
 from dst.execution.eth_service import EthService
 from dst.execution.genesis import Genesis, load_genesis
@@ -34,7 +37,7 @@ from dst.runtime.kv import KeyValueStore
 from dst.runtime.log import Logger, configure
 from dst.runtime.metrics import Metrics
 from dst.runtime.service import EXIT_BAD_CONFIG, run_role, until
-from dst.spec.cluster import ChainConfig
+from dst.spec.cluster import ChainConfig, ClusterLock
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import to_hex
 
@@ -67,6 +70,7 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Services:
     chain: Chain
     engine: EngineService
+    engine_methods: Mapping[str, Method]
     eth: EthService
     forwarder: Forwarder
     metrics: Metrics
@@ -96,13 +100,13 @@ def run(config_path: str) -> int:
 async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> None:
     """Open the store, serve both listeners, forward, until `stop`. Raises: BadConfig."""
     genesis = load_genesis(resolve(path, config.genesis))
-    chain_config = load_lock(resolve(path, config.lock)).chain
-    check_genesis(genesis, chain_config)
+    lock = load_lock(resolve(path, config.lock))
+    check_genesis(genesis, lock.chain)
     secret = load_jwt_secret(resolve(path, config.jwt_secret))
     store = BlockStore(KeyValueStore(resolve(path, config.data_dir) / STORE_FILE))
     try:
         with _threads() as (worker, threads):
-            services = assemble(store, genesis, chain_config, config.forward_to, worker, threads)
+            services = assemble(store, genesis, lock, config, worker, threads)
             try:
                 await _serve(config, services, secret, stop)
             finally:
@@ -129,28 +133,42 @@ def check_genesis(genesis: Genesis, chain: ChainConfig) -> None:
 def assemble(
     store: BlockStore,
     genesis: Genesis,
-    chain_config: ChainConfig,
-    forward_to: list[str],
+    lock: ClusterLock,
+    config: ExecutionConfig,
     worker: ThreadPoolExecutor,
     threads: Threads,
 ) -> _Services:
     metrics = Metrics()
     chain = Chain(store, genesis)
-    pool = TransactionPool(chain, metrics)
-    forwarder = Forwarder(forward_to, metrics)
+    pool = TransactionPool(chain, metrics, executor=threads.read)
+    forwarder = Forwarder(config.forward_to, metrics)
+    pool.on_accepted.append(forwarder.offer)
+    allowance = _allowance(lock)
     limits = BuilderLimits(
-        builder_time_s=chain_config.builder_time_ms / 1000,
-        max_block_bytes=chain_config.max_block_bytes,
-        extra_data=chain_config.extra_data,
+        builder_time_s=allowance.seconds,
+        max_block_bytes=lock.chain.max_block_bytes,
+        extra_data=lock.chain.extra_data,
     )
+    engine = EngineService(chain, pool, worker, limits, metrics, allowance)
     metrics.function("head_number", lambda: float(chain.heads.head.number))
     return _Services(
         chain=chain,
-        engine=EngineService(chain, pool, worker, limits, metrics),
-        eth=EthService(chain, pool, threads, forwarder.offer),
+        engine=engine,
+        engine_methods=engine_methods(engine, chain, threads.read),
+        eth=EthService(chain, pool, threads),
         forwarder=forwarder,
         metrics=metrics,
     )
+
+
+def _allowance(lock: ClusterLock) -> Allowance:
+    times = RoundTimes(
+        slot_s=lock.chain.seconds_per_slot,
+        round_timeout_s=lock.chain.round_timeout_ms / 1000,
+        share=lock.chain.builder_share_percent / 100,
+        operators=lock.n,
+    )
+    return Allowance(times, cores=os.cpu_count() or 1)
 
 
 async def _serve(
@@ -175,7 +193,7 @@ async def _serve(
 
 def _engine_route(services: _Services, secret: bytes) -> web.RouteDef:
     """Engine methods, and the `eth_` ones a consensus client may ask (engine/common.md)."""
-    methods: Mapping[str, Method] = {**services.eth.methods(), **services.engine.methods()}
+    methods: Mapping[str, Method] = {**services.eth.methods(), **services.engine_methods}
 
     def guard(request: web.Request) -> str | None:
         return check_jwt(secret, request.headers.get("Authorization"), time.time())

@@ -16,6 +16,8 @@ class StateCommit:
     root: Hash32
     nodes: dict[bytes, bytes] = field(default_factory=dict)
     codes: dict[bytes, bytes] = field(default_factory=dict)
+    changed: frozenset[bytes] = frozenset()
+    """Addresses of accounts that the block wrote."""
 
 
 def commit(state: BlockState) -> StateCommit:
@@ -31,7 +33,9 @@ def commit(state: BlockState) -> StateCommit:
         trie.set(keccak256(key), account.encode() if account else b"")
     root, new = trie.commit()
     nodes.update(new)
-    return StateCommit(root=root, nodes=nodes, codes=dict(state.codes))
+    return StateCommit(
+        root=root, nodes=nodes, codes=dict(state.codes), changed=frozenset(state.accounts)
+    )
 
 
 def _commit_storage(state: BlockState) -> list[tuple[Address, bytes, dict[bytes, bytes]]]:
