@@ -27,9 +27,11 @@ from dst.execution.engine_rpc import engine_methods
 from dst.execution.engine_service import EngineService
 from dst.execution.eth_service import EthService
 from dst.execution.genesis import Genesis, load_genesis
-from dst.execution.pool.forwarder import FORWARDED_HEADER, Forwarder
-from dst.execution.pool.service import TransactionPool
-from dst.execution.rpc.dispatch import Threads
+from dst.execution.pool.exchange import PoolExchange
+from dst.execution.pool.peer import FORWARDED_HEADER
+from dst.execution.rpc.dispatch import Threads, bind, entries
+from dst.execution.rpc.pool_exchange import PoolExchangeMethods
+from dst.execution.rpc.transaction_status import TransactionStatusMethods
 from dst.execution.store import BlockStore
 from dst.runtime.config import check_url, load_json, resolve
 from dst.runtime.http import make_app, serving
@@ -63,6 +65,9 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rpc_listen: str
     forward_to: list[str] = []
     """JSON-RPC URLs of the other operators (of all of them, for a follower)."""
+    subscribe: bool = False
+    """A follower's: hear of transactions from the operators that it forwards to. Those do not know
+    it, so they cannot tell it by themselves."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -72,7 +77,8 @@ class _Services:
     engine: EngineService
     engine_methods: Mapping[str, Method]
     eth: EthService
-    forwarder: Forwarder
+    families: Mapping[str, Method]
+    exchange: PoolExchange
     metrics: Metrics
 
 
@@ -106,12 +112,14 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
     store = BlockStore(KeyValueStore(resolve(path, config.data_dir) / STORE_FILE))
     try:
         with _threads() as (worker, threads):
-            services = assemble(store, genesis, lock, config, worker, threads)
+            data_dir = resolve(path, config.data_dir)
+            services = assemble(store, genesis, lock, config, data_dir, worker, threads)
             try:
                 await _serve(config, services, secret, stop)
             finally:
                 services.engine.close()
                 services.eth.close()
+                services.exchange.close()
     finally:
         store.close()
 
@@ -135,14 +143,22 @@ def assemble(
     genesis: Genesis,
     lock: ClusterLock,
     config: ExecutionConfig,
+    data_dir: Path,
     worker: ThreadPoolExecutor,
     threads: Threads,
 ) -> _Services:
     metrics = Metrics()
     chain = Chain(store, genesis)
-    pool = TransactionPool(chain, metrics, executor=threads.read)
-    forwarder = Forwarder(config.forward_to, metrics)
-    pool.on_accepted.append(forwarder.offer)
+    exchange = PoolExchange(
+        chain,
+        metrics,
+        threads.read,
+        data_dir=data_dir,
+        forward_to=config.forward_to,
+        subscribe_to=config.forward_to if config.subscribe else (),
+        faulty=(lock.n - 1) // 3,
+    )
+    pool = exchange.pool
     allowance = _allowance(lock)
     limits = BuilderLimits(
         builder_time_s=allowance.seconds,
@@ -150,13 +166,18 @@ def assemble(
         extra_data=lock.chain.extra_data,
     )
     engine = EngineService(chain, pool, worker, limits, metrics, allowance)
+    families = (
+        TransactionStatusMethods(chain, pool, threads.read),
+        PoolExchangeMethods(pool, exchange.announcements),
+    )
     metrics.function("head_number", lambda: float(chain.heads.head.number))
     return _Services(
         chain=chain,
         engine=engine,
         engine_methods=engine_methods(engine, chain, threads.read),
         eth=EthService(chain, pool, threads),
-        forwarder=forwarder,
+        families=bind(entries(families), threads),
+        exchange=exchange,
         metrics=metrics,
     )
 
@@ -188,7 +209,7 @@ async def _serve(
             head=head.head.number,
             hash=head.head_hash,
         )
-        await until(stop, services.forwarder.run())
+        await until(stop, services.exchange.run())
 
 
 def _engine_route(services: _Services, secret: bytes) -> web.RouteDef:
@@ -203,8 +224,8 @@ def _engine_route(services: _Services, secret: bytes) -> web.RouteDef:
 
 
 def _rpc_route(services: _Services) -> web.RouteDef:
-    from_client = services.eth.methods()
-    from_operator = services.eth.methods(forward=False)
+    from_client = {**services.eth.methods(), **services.families}
+    from_operator = {**services.eth.methods(forward=False), **services.families}
 
     def methods(request: web.Request) -> Mapping[str, Method]:
         return from_operator if FORWARDED_HEADER in request.headers else from_client

@@ -40,7 +40,7 @@ class Source(StrEnum):
 
     CLIENT = "client"
     PEER = "peer"
-    """Another node that serves the client, or that we asked; it tells the others itself."""
+    """Another node, which serves the client and tells the others itself, or which we asked."""
     JOURNAL = "journal"
     ORPHAN = "orphan"
     """It was in a block that a reorganisation removed."""
@@ -49,6 +49,10 @@ class Source(StrEnum):
 _OURS_TO_TELL: Final = frozenset({Source.CLIENT, Source.JOURNAL})
 """What came from a peer goes no further, so no copy comes back; a journal may hold what was
 accepted and not told any more."""
+_TOLD_OF_PEERS: Final = frozenset(
+    {Reason.UNDERPRICED_REPLACEMENT, Reason.POOL_FULL, Reason.SENDER_LIMIT, Reason.TOO_HEAVY}
+)
+"""Refusals of a well-formed, funded transaction: nobody fills the memory with them for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,9 +158,10 @@ class TransactionPool:
         admitted: list[Transaction] = []
         for submission in taken:
             for raw in submission.raws:
-                submission.outcomes.append(
-                    self._conclude(examined.get(raw), submission.source, admitted)
-                )
+                outcome = self._conclude(examined.get(raw), submission.source, admitted)
+                submission.outcomes.append(outcome)
+                if submission.source is Source.PEER and isinstance(outcome, InvalidTransaction):
+                    self._note_refused(raw, outcome)
             submission.done = True
         self._keep(admitted)
 
@@ -175,8 +180,16 @@ class TransactionPool:
         except InvalidTransaction as error:
             self._metrics.inc("pool_refused_total", reason=error.reason)
             return error
-        admitted.append(transaction)
+        if source is not Source.JOURNAL:
+            admitted.append(transaction)
         return transaction.hash
+
+    def _note_refused(self, raw: bytes, error: InvalidTransaction) -> None:
+        """A transaction that another node has taken and told its sender so: who asks here is told
+        why it does not wait here."""
+        transaction_hash = keccak256(raw)
+        if error.reason in _TOLD_OF_PEERS and transaction_hash not in self._pool:
+            self._depart(transaction_hash, Fate.DROPPED, error.reason, str(error))
 
     def _examine_all(self, raws: Sequence[bytes]) -> dict[bytes, Admissible | InvalidTransaction]:
         heads = self._chain.heads
@@ -352,6 +365,11 @@ class TransactionPool:
         self._pool.remove(transaction_hash)
         message = f"too heavy: {why}; send it with less gas, or split it"
         self._depart(transaction_hash, Fate.TOO_HEAVY, Reason.TOO_HEAVY, message)
+
+    def believe(self, transaction_hash: Hash32, departure: Departure) -> None:
+        """Those who build say that it will not be in a block."""
+        if self._pool.remove(transaction_hash):
+            self._depart(transaction_hash, departure.fate, departure.detail, departure.message)
 
     # --- what clients ask ---
 
