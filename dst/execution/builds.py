@@ -127,6 +127,8 @@ class Builds:
         after another."""
         head = self._chain.heads.head
         offered = self._pool.candidates(next_base_fee(head), head.gas_limit)
+        if offered.heavy is None and len(offered.light) == 1:
+            return Candidates(heavy=offered.light[0])  # nobody else needs the time
         if self._last_was_alone and offered.light:
             return replace(offered, heavy=None)
         return offered
