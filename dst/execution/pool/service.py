@@ -236,7 +236,7 @@ class TransactionPool:
                 "send it with less gas, or split it",
             )
 
-    def admit(self, admissible: Admissible, source: Source = Source.CLIENT) -> Hash32:
+    def admit(self, admissible: Admissible, source: Source = Source.PEER) -> Hash32:
         """Raises: InvalidTransaction (already known, underpriced, limits)."""
         transaction = self._add(admissible, source)
         self._keep([transaction])
