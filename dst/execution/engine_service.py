@@ -284,7 +284,7 @@ class EngineService:
             numbers=tuple(enumerate(change.added, first)),
             changed=changed,
             accounts=self._accounts(_to_read(senders, changed)),
-            included=_included(added),
+            included=_included(added) if senders else {},
             orphans=_orphans(added, removed),
         )
 

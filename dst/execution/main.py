@@ -170,6 +170,7 @@ def assemble(
         TransactionStatusMethods(chain, pool, threads.read),
         PoolExchangeMethods(pool, exchange.announcements),
     )
+    metrics.function("builder_contention", lambda: allowance.contention)
     metrics.function("head_number", lambda: float(chain.heads.head.number))
     return _Services(
         chain=chain,
