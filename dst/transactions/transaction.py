@@ -50,6 +50,7 @@ class Reason(StrEnum):
     OVERSIZED = "oversized"
     SENDER_LIMIT = "sender_limit"
     POOL_FULL = "pool_full"
+    TOO_HEAVY = "too_heavy"
 
 
 class InvalidTransaction(InvalidInput):
