@@ -183,7 +183,7 @@ def in_process(case: Case, tally: Tally, open_chain: OpenChain = open_in_memory)
 
 def _import(chain: Chain, raw: bytes, exception: str | None, tally: Tally) -> str | None:
     try:
-        block = _execute(chain, raw)
+        block = execute(chain, raw)
     except NotAPayload:
         tally.notes["invalid blocks that no payload can express"] += 1
         return None if exception else "no payload has its form"
@@ -199,7 +199,7 @@ def _import(chain: Chain, raw: bytes, exception: str | None, tally: Tally) -> st
     return None
 
 
-def _execute(chain: Chain, raw: bytes) -> ExecutedBlock:
+def execute(chain: Chain, raw: bytes) -> ExecutedBlock:
     """As newPayload does, but for the requests: of them the header's hash is what we have. Raises:
     NotAPayload, InvalidBlock."""
     wire = read_block(raw)
