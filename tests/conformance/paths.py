@@ -5,3 +5,4 @@ from pathlib import Path
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "conformance"
 EEST_SLICE = FIXTURES / "eest" / "prague.jsonl.xz"
 RPC_COMPAT = FIXTURES / "rpc_compat"
+ETHEREUM_TESTS = FIXTURES / "ethereum_tests" / "vectors.tar.xz"
