@@ -79,19 +79,22 @@ class Endpoint:
         try:
             return self._exchange(body, wanted)
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-            self.close()  # the server closed a kept connection; a fresh one tells the truth
+            # the server closed a kept connection; a fresh one tells the truth
             return self._exchange(body, wanted)
 
     def _exchange(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         if self._connection is None:
-            self._connection = http.client.HTTPConnection(
-                "127.0.0.1", self._port, timeout=CALL_TIMEOUT_S
-            )
-            self._connection.connect()
-            self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connection.request("POST", "/", body=body, headers=dict(headers))
-        response = self._connection.getresponse()
-        return response.status, response.read()
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=CALL_TIMEOUT_S)
+            connection.connect()
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._connection = connection
+        try:
+            self._connection.request("POST", "/", body=body, headers=dict(headers))
+            response = self._connection.getresponse()
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
 
 
 @dataclass(frozen=True, slots=True)
