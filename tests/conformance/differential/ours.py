@@ -59,6 +59,7 @@ def _extend(
         number=head.head.number + 1,
         gas_limit=head.head.gas_limit,
         timestamp=head.head.timestamp + SECONDS_PER_BLOCK,
+        extra_data=b"plan",
         prev_randao=Hash32(bytes([head.head.number % 256]) * 32),
         base_fee_per_gas=next_base_fee(head.head),
         parent_beacon_block_root=Hash32(b"\x22" * 32),
