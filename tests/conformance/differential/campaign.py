@@ -5,13 +5,20 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from tests.conformance.differential import ours
-from tests.conformance.differential.generator import Profile, random_plan
+from tests.conformance.differential import ours, stock
+from tests.conformance.differential.generator import GETH, STOCK, Profile, random_plan
+from tests.conformance.differential.geth import GethJudge
 from tests.conformance.differential.plan import Plan
 from tests.conformance.differential.show import shown
 from tests.conformance.differential.shrink import shrink
 from tests.conformance.tally import Tally
+
+TRIALS = 400
+"""Of the shrinker; one takes 20 ms in process."""
+GETH_TRIALS = 120
+"""One takes two seconds: a geth starts for each."""
 
 Judge = Callable[[Plan, ours.OurRun], str | None]
 """What it says against our blocks, or None."""
@@ -24,7 +31,25 @@ class Campaign:
     judge: Judge
     seeds: Iterable[int]
     seconds: float
-    trials: int = 400
+    trials: int = TRIALS
+    explain: Judge | None = None
+    """Asked once, about the shrunk plan: may take its time."""
+
+
+def against_stock(seeds: Iterable[int], seconds: float) -> Campaign:
+    return Campaign("stock_differential", STOCK, stock.disagreement, seeds, seconds)
+
+
+def against_geth(binary: Path, seeds: Iterable[int], seconds: float) -> Campaign:
+    return Campaign(
+        name="geth_differential",
+        profile=GETH,
+        judge=GethJudge(binary),
+        seeds=seeds,
+        seconds=seconds,
+        trials=GETH_TRIALS,
+        explain=GethJudge(binary, traces=True),
+    )
 
 
 def first_seed() -> tuple[int, bool]:
@@ -72,6 +97,6 @@ def _reproducer(campaign: Campaign, plan: Plan, seed: int, problem: str) -> str:
         made: ours.OurRun | None = ours.run(small)
     except Exception:
         made = None
-    told = verdict(small, campaign.judge)
+    told = verdict(small, campaign.explain or campaign.judge)
     again = f"SEED={seed} pytest tests/conformance -k {campaign.name}"
     return f"{problem[:300]}\nshrunk to:\n{shown(small, made)}\n{told}\nagain: {again}"

@@ -5,7 +5,9 @@ one, both sides trace it, and the first step that differs is told.
 """
 
 import json
+import os
 import secrets
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -19,6 +21,7 @@ from dst.execution.chain import ExecutedBlock
 from tests.conformance.blocks import hexed, read_block
 from tests.conformance.differential.ours import OurRun
 from tests.conformance.differential.plan import Plan
+from tests.conformance.differential.steps import first_difference
 from tests.conformance.differential.stock import encode_block
 from tests.conformance.role import Endpoint, RpcFailure
 
@@ -26,11 +29,30 @@ START_DEADLINE_S = 30.0
 ZERO = "0x" + "00" * 32
 
 
+GETH_VERSION = "1.15.11"
+
+
+def find_geth() -> Path | None:
+    """Of `GETH`, the repository's tools (`make geth`), or PATH at the pinned version."""
+    named = os.environ.get("GETH")
+    if named:
+        return Path(named)
+    built = Path(__file__).parents[3] / ".tools" / f"geth-{GETH_VERSION}" / "geth"
+    if built.is_file():
+        return built
+    found = shutil.which("geth")
+    if found is None:
+        return None
+    told = subprocess.run([found, "version"], capture_output=True, text=True, check=False).stdout
+    return Path(found) if f"Version: {GETH_VERSION}" in told else None
+
+
 class GethJudge:
     """Callable as a judge; `binary` is a geth of the pinned version."""
 
-    def __init__(self, binary: Path) -> None:
-        self._binary = binary
+    def __init__(self, binary: Path, *, traces: bool = False) -> None:
+        """traces: where they differ, both sides trace; a shrinker asks too often for that."""
+        self._binary, self._traces = binary, traces
 
     def __call__(self, plan: Plan, ours: OurRun) -> str | None:
         with self.following(plan.genesis()) as (engine, rpc):
@@ -40,7 +62,8 @@ class GethJudge:
             for number, block in enumerate(ours.blocks):
                 problem = follow(engine, block)
                 if problem is not None:
-                    return f"block {number}: {problem}\n{receipts_differ(rpc, block)}"
+                    steps = first_difference(rpc, plan, ours, number) if self._traces else ""
+                    return f"block {number}: {problem}\n{receipts_differ(rpc, block)}\n{steps}"
         return None
 
     @contextmanager

@@ -14,19 +14,68 @@ MAX_TRIALS = 400
 T = TypeVar("T")
 
 
-def shrink(plan: Plan, fails: Callable[[Plan], bool], trials: int = MAX_TRIALS) -> Plan:
-    """The smallest plan met that still `fails`; `plan` itself must."""
-    left = trials
+class _Trials:
+    """Counts, and remembers nothing else: what fails once fails again."""
+
+    def __init__(self, fails: Callable[[Plan], bool], limit: int) -> None:
+        self._fails, self.left = fails, limit
+
+    def fails(self, candidate: Plan) -> bool:
+        if self.left == 0:
+            return False
+        self.left -= 1
+        return self._fails(candidate)
+
+
+def shrink(plan: Plan, fails: Callable[[Plan], bool], limit: int = MAX_TRIALS) -> Plan:
+    """The smallest plan met that still `fails`; `plan` itself must.
+
+    First the long lists by halves (blocks, transactions, contracts), then whatever `smaller` says.
+    """
+    trials = _Trials(fails, limit)
+    plan = _fewer(plan, plan.blocks, lambda kept: replace(plan, blocks=kept), trials)
+    for number in range(len(plan.blocks) - 1, -1, -1):
+        plan = _fewer_transactions(plan, number, trials)
+    plan = _fewer(plan, plan.contracts, lambda kept: replace(plan, contracts=kept), trials)
     improved = True
-    while improved:
+    while improved and trials.left:
         improved = False
         for candidate in smaller(plan):
-            if left == 0:
-                return plan
-            left -= 1
-            if fails(candidate):
+            if trials.fails(candidate):
                 plan, improved = candidate, True
                 break
+            if not trials.left:
+                break
+    return plan
+
+
+def _fewer_transactions(plan: Plan, number: int, trials: _Trials) -> Plan:
+    blocks, block = plan.blocks, plan.blocks[number]
+
+    def rebuilt(kept: tuple[Any, ...]) -> Plan:
+        changed = replace(block, transactions=kept)
+        return replace(plan, blocks=(*blocks[:number], changed, *blocks[number + 1 :]))
+
+    return _fewer(plan, block.transactions, rebuilt, trials)
+
+
+def _fewer(
+    plan: Plan,
+    items: tuple[Any, ...],
+    rebuilt: Callable[[tuple[Any, ...]], Plan],
+    trials: _Trials,
+) -> Plan:
+    """Leave out halves, quarters, ... single items, going on behind what had to stay."""
+    size = len(items)
+    while size:
+        start = 0
+        while start < len(items):
+            kept = items[:start] + items[start + size :]
+            if trials.fails(rebuilt(kept)):
+                items, plan = kept, rebuilt(kept)
+            else:
+                start += size
+        size //= 2
     return plan
 
 
