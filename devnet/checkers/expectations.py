@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
+from devnet.checkers import known_fate
 from devnet.checkers.base import Checker, amount, counted, judge, judge_within
 from devnet.checkers.no_quorum_no_progress import GRACE_SECONDS, breaks_quorum
 from devnet.model.fault import FaultKind
-from devnet.model.history import Event, EventKind, FaultReceipt, History
+from devnet.model.history import Event, EventKind, Fate, FaultReceipt, History
 from devnet.model.scenario import Duration, Expect, RoundChanges, Scenario
 from devnet.model.verdict import Outcome, Verdict, Violation
 from dst.spec.primitives import Height, Round, leader_of
@@ -46,17 +47,20 @@ def checkers_for(scenario: Scenario, operators: int) -> tuple[Checker, ...]:
         found.append(lambda history: check_rejoin(history, rejoin))
     if expect.no_progress:
         found.append(check_standstill)
+    if scenario.hostile is not None:
+        found.append(known_fate.check)
     return tuple(found)
 
 
 def disturbed_span(history: History) -> tuple[float, float] | None:
-    """From the first request to the last proven heal (or revert): where gaps are the faults'
-    doing."""
+    """From the first request to the last proven heal (or revert), and from the first hostile
+    transaction to the fate of the last: where gaps are the scenario's doing."""
     if any(fault.verified is None for fault in history.faults):
         return None
-    starts = [fault.requested for fault in history.faults]
+    sent = [item for item in history.hostile if item.fate is not Fate.UNSENT]
+    starts = [fault.requested for fault in history.faults] + [item.sent for item in sent]
     ends = [fault.healed or fault.reverted for fault in history.faults]
-    known = [end for end in ends if end is not None]
+    known = [end for end in ends if end is not None] + [item.settled for item in sent]
     return (min(starts), max(known)) if starts and known else None
 
 
@@ -68,7 +72,7 @@ def check_rounds(history: History, expect: Expect, operators: int) -> Verdict:
     """Round changes required (else vacuous) or forbidden while the faults stand."""
     span = disturbed_span(history)
     if span is None:
-        return _inconclusive(ROUNDS, "no fault was proven")
+        return _inconclusive(ROUNDS, "no fault was proven, no hostile transaction sent")
     changes = [
         event
         for event in history.events
