@@ -6,6 +6,7 @@ plan.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -148,20 +149,30 @@ def check_progress(history: History, wanted: int) -> Verdict:
     return Verdict(checker=PROGRESS, outcome=Outcome.FAIL, violations=(violation,), note=note)
 
 
-def worst_gap(history: History) -> tuple[float, Event] | None:
-    """Longest time between two consecutive sealed blocks that touches the disturbed span, and the
-    block after it."""
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time without a newly sealed block. `where` names it by the block after it, or, when the
+    chain stood still to the end, by the last one."""
+
+    seconds: float
+    block: Event
+    where: str
+
+
+def worst_gap(history: History) -> Gap | None:
+    """The longest one that touches the disturbed span."""
     span = disturbed_span(history)
     sealed = first_sealed(history)
     if span is None or len(sealed) < 2:
         return None
-    pairs = pairwise(sealed)
-    touching = [
-        (after.monotonic - before.monotonic, after)
-        for before, after in pairs
+    gaps = [
+        Gap(after.monotonic - before.monotonic, after, f"before height {after.height} was sealed")
+        for before, after in pairwise(sealed)
         if after.monotonic >= span[0] and before.monotonic <= span[1]
     ]
-    return max(touching, key=lambda pair: pair[0], default=None)
+    last = sealed[-1]
+    gaps.append(Gap(span[1] - last.monotonic, last, f"after height {last.height}, the last sealed"))
+    return max(gaps, key=lambda gap: gap.seconds)
 
 
 def check_gap(history: History, limit: Duration) -> Verdict:
@@ -170,15 +181,14 @@ def check_gap(history: History, limit: Duration) -> Verdict:
     found = worst_gap(history)
     if found is None:
         return judge_within(GAP, None, bound=bound, note="fewer than two sealed blocks")
-    gap, after = found
     violation = Violation(
         checker=GAP,
-        summary=f"time before height {after.height} was sealed: {amount(gap, 's')}",
-        monotonic=after.monotonic,
-        height=after.height,
-        witness=(after,),
+        summary=f"time {found.where}: {amount(found.seconds, 's')}",
+        monotonic=found.block.monotonic,
+        height=found.block.height,
+        witness=(found.block,),
     )
-    return judge_within(GAP, (gap, violation), bound=bound, note=f"before height {after.height}")
+    return judge_within(GAP, (found.seconds, violation), bound=bound, note=found.where)
 
 
 def rejoined_at(history: History, fault: FaultReceipt, node: str) -> float | None:

@@ -165,7 +165,7 @@ def summarise(
         target=target_of(fault) if fault is not None else _hostile_of(history),
         aimed=aimed_of(fault) if fault is not None else "-",
         hit=hit_of(fault) if fault is not None else "-",
-        gap=gap[0] if gap is not None else None,
+        gap=gap.seconds if gap is not None else None,
         recovery=recovery_of(history) if history is not None else None,
         tx_ok=tx_ok,
         tx_lost=tx_lost,

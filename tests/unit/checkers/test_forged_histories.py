@@ -23,6 +23,7 @@ from devnet.checkers import (
     stable_receipts,
 )
 from devnet.checkers.base import Checker
+from devnet.checkers.expectations import check_gap, worst_gap
 from devnet.model.history import (
     Answer,
     BlockRead,
@@ -43,6 +44,7 @@ from devnet.model.history import (
     history_of,
     records_of,
 )
+from devnet.model.scenario import Duration
 from devnet.model.verdict import Outcome, Verdict, exit_code, worst
 
 SETUP = Setup(operators=("op1", "op2", "op3", "op4"), followers=("f1",), slot_seconds=1.0)
@@ -419,6 +421,19 @@ def test_a_hostile_transactions_fate_is_known(changes: dict[str, object], outcom
     history = history_of(SETUP, [fate(), fate(**changes)])
     assert known_fate.check(history).outcome is outcome
     assert known_fate.check(history_of(SETUP, [])).outcome is Outcome.VACUOUS
+
+
+def test_a_chain_that_stands_still_to_the_end_has_a_gap() -> None:
+    """Without a block after it, no pair of blocks shows it."""
+    sealed = [event(EventKind.SEALED, height, float(height)) for height in (1, 2)]
+    waiting = fate(sent=2.5, settled=30.0, fate=Fate.UNKNOWN)
+    history = history_of(SETUP, [*sealed, waiting])
+    found = worst_gap(history)
+    assert found is not None
+    assert found.seconds == pytest.approx(28.0)
+    verdict = check_gap(history, Duration(slots=2))
+    assert verdict.outcome is Outcome.FAIL
+    assert "time after height 2, the last sealed: 28.00 s" in verdict.violations[0].summary
 
 
 def test_records_survive_the_journal_and_replay_in_order() -> None:
