@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from devnet.model.accounts import ACCOUNTS
-from devnet.npm_project import ensure_npm_project
+from devnet.npm_project import NpmProject, ensure_npm_project
 from devnet.tools import CAST, FORGE, ensure
 from tests.e2e.clients.networks import Chain
 
@@ -57,12 +57,17 @@ class Client:
         return [Step(e["step"], e["ok"], e["error"], e["seconds"]) for e in lines]
 
 
+def _packages() -> NpmProject:
+    """Our scripts beside node_modules: that is where a module looks for packages."""
+    project = ensure_npm_project(HERE / "js")
+    for source in (HERE / "js").glob("*.js"):
+        (project.folder / source.name).write_bytes(source.read_bytes())
+    return project
+
+
 def _node(script: str) -> Callable[[], Sequence[str]]:
     def command() -> Sequence[str]:
-        project = ensure_npm_project(HERE / "js")
-        for source in (HERE / "js").glob("*.js"):
-            # Beside node_modules: that is where a module looks for packages.
-            (project.folder / source.name).write_bytes(source.read_bytes())
+        project = _packages()
         return [str(project.node), str(project.folder / script)]
 
     return command
@@ -73,8 +78,8 @@ def _python(module: str, *tools: Callable[[], str]) -> Callable[[], Sequence[str
 
 
 def _solc() -> str:
-    """The compiler as an npm package, behind a program that speaks as the native one does."""
-    project = ensure_npm_project(HERE / "js")
+    """Node and the folder of the compiler's package, as forge_steps takes them."""
+    project = _packages()
     return f"{project.node} {project.folder}"
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ PROBE = json.loads(Path(ARTIFACT).read_text())
 ONE, TWO = (Account.from_key(key) for key in KEYS)
 GWEI = 10**9
 
-web3 = Web3(Web3.HTTPProvider(URL))
+web3: Any = Web3(Web3.HTTPProvider(URL))
 web3.middleware_onion.inject(SignAndSendRawMiddlewareBuilder.build([ONE, TWO]), layer=0)
 web3.eth.default_account = ONE.address
 state: dict[str, Any] = {}
@@ -164,7 +164,7 @@ def over_websocket(kind: str, *more: Any, act: Callable[[], object] = lambda: No
 
     async def listen() -> Any:
         async with AsyncWeb3(WebSocketProvider(WS)) as socket:
-            subscription = await socket.eth.subscribe(kind, *more)  # type: ignore[arg-type]
+            subscription = await socket.eth.subscribe(kind, *more)
             await asyncio.to_thread(act)
             async with asyncio.timeout(LIMIT_SECONDS / 2):
                 async for message in socket.socket.process_subscriptions():
@@ -254,7 +254,7 @@ def _() -> None:
 
 @step("proof")
 def _() -> None:
-    proof = web3.eth.get_proof(probe().address, ["0x" + "00" * 32], "latest")  # type: ignore[list-item]
+    proof = web3.eth.get_proof(probe().address, ["0x" + "00" * 32], "latest")
     expect(proof["accountProof"] and proof["storageProof"][0]["proof"], "proofs")
 
 
@@ -341,7 +341,7 @@ def _() -> None:
     expect_equal(web3.eth.get_block_receipts(number)[index], receipt, "receipts")
     expect_equal(web3.eth.get_block_transaction_count(number), len(block["transactions"]), "count")
     for tag in ("earliest", "safe", "finalized", "pending"):
-        web3.eth.get_block(tag)  # type: ignore[arg-type]
+        web3.eth.get_block(tag)
     expect_equal(web3.eth.get_storage_at(probe().address, 0), (55).to_bytes(32, "big"), "slot")
 
 
@@ -355,8 +355,8 @@ def _() -> None:
 @step("absent things")
 def _() -> None:
     nothing = "0x" + "ab" * 32
-    raises(TransactionNotFound, lambda: web3.eth.get_transaction(nothing))  # type: ignore[arg-type]
-    raises(BlockNotFound, lambda: web3.eth.get_block(nothing))  # type: ignore[arg-type]
+    raises(TransactionNotFound, lambda: web3.eth.get_transaction(nothing))
+    raises(BlockNotFound, lambda: web3.eth.get_block(nothing))
     raises(BlockNotFound, lambda: web3.eth.get_block(10_000_000))
 
 
@@ -385,20 +385,20 @@ def _() -> None:
     block = web3.tracing.trace_block(receipt["blockNumber"])
     expect(block, "traces of the block")
     wanted = {"fromBlock": receipt["blockNumber"], "toBlock": receipt["blockNumber"]}
-    expect(web3.tracing.trace_filter(wanted), "traces by filter")  # type: ignore[arg-type]
+    expect(web3.tracing.trace_filter(wanted), "traces by filter")
 
 
 @step("node's own accounts")
 def _() -> None:
-    plain = Web3(Web3.HTTPProvider(URL))
+    plain: Any = Web3(Web3.HTTPProvider(URL))
     account = plain.eth.accounts[0]
-    sent = plain.eth.send_transaction({"from": account, **transfer()})  # type: ignore[typeddict-item]
+    sent = plain.eth.send_transaction({"from": account, **transfer()})
     expect_equal(mined(sent)["from"], account, "sender")
 
 
 @step("asynchronous client")
 def _() -> None:
-    async def ask() -> Awaitable[Any] | Any:
+    async def ask() -> list[Any]:
         client = AsyncWeb3(AsyncWeb3.AsyncHTTPProvider(URL))
         try:
             return await asyncio.gather(*(client.eth.get_block(number) for number in range(4)))
