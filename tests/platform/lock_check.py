@@ -3,8 +3,9 @@
 uv resolves requirements.lock for each promised pair of platform and Python, with hashes, markers
 evaluated for the target, and building forbidden: it reads the index's file lists and installs
 nothing, about a second a pair. That it would choose a file whose hash the lock knows is a second
-question, asked once: the index must not have files that the lock was made without. Exit code 0: every pair; 1: a table and the packages that are in the
-way; 3: uv could not ask.
+question, asked once: the index must not have files that the lock was made without.
+
+Exit code 0: every pair; 1: a table and the packages that are in the way; 3: uv could not ask.
 """
 
 import re
