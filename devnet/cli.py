@@ -110,6 +110,13 @@ def _add_up(commands: _Commands) -> None:
         help="block time, whole seconds (default: 1)",
     )
     up.add_argument(
+        "--chain-id",
+        type=int,
+        metavar="ID",
+        help="of the L2: a wallet that knows another chain 901 needs a number of its own "
+        "(default: 901)",
+    )
+    up.add_argument(
         "--backend",
         choices=("docker", "process"),
         help="default: docker when a daemon answers, else plain processes",
@@ -193,6 +200,7 @@ def _up(arguments: argparse.Namespace) -> int:
         backend=arguments.backend,
         port_offset=arguments.port_offset,
         seed=arguments.seed,
+        **({} if arguments.chain_id is None else {"chain_id": arguments.chain_id}),
     )
     if arguments.detach:
         from devnet.detached import start_detached
@@ -210,6 +218,8 @@ def _supervisor_words(arguments: argparse.Namespace, directory: Path) -> list[st
         words += [f"--{flag.replace('_', '-')}", str(getattr(arguments, flag))]
     if arguments.backend:
         words += ["--backend", arguments.backend]
+    if arguments.chain_id is not None:
+        words += ["--chain-id", str(arguments.chain_id)]
     return [*words, "--l1-follower"] if arguments.l1_follower else words
 
 

@@ -87,13 +87,22 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     )
     create.add_argument("--name", default="dst", help="cluster name (default: dst)")
     create.add_argument(
+        "--chain-id",
+        type=int,
+        metavar="ID",
+        help="of the L2, for wallets and signatures (default: 901, or what --chain says)",
+    )
+    create.add_argument(
         "--chain", type=Path, metavar="FILE", help="JSON with chain constants that replace defaults"
     )
     create.add_argument(
         "--alloc", type=Path, metavar="FILE", help="JSON with genesis accounts (geth's `alloc`)"
     )
     create.add_argument(
-        "--dev", action="store_true", help="fund the ten public test accounts; never in production"
+        "--dev",
+        action="store_true",
+        help="fund the ten public test accounts and deploy what tools expect (CREATE2 deployer, "
+        "Multicall3, ...); never in production",
     )
     create.set_defaults(run=_create_cluster)
 
@@ -106,6 +115,8 @@ def _create_cluster(options: argparse.Namespace) -> int:
     alloc = {} if options.alloc is None else read_json_object(options.alloc, what="alloc file")
     if options.dev:
         chain["dev"] = True
+    if options.chain_id is not None:
+        chain["chain_id"] = options.chain_id
     lock = create_cluster(
         options.dir, operators=options.operators, name=options.name, chain=chain, alloc=alloc
     )
