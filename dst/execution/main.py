@@ -104,7 +104,7 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
     store = BlockStore(KeyValueStore(resolve(path, config.data_dir) / STORE_FILE))
     try:
         with _threads() as (worker, threads):
-            worker.submit(warm_up)
+            worker.submit(warm_up).result()
             log.debug("backends", keccak=keccak.NAME, ecdsa=ecdsa.NAME)
             services = assemble(store, genesis, chain_config, config.forward_to, worker, threads)
             try:

@@ -37,7 +37,7 @@ def main() -> int:
     warnings.filterwarnings("ignore", message="SELFDESTRUCT")
     sections = []
     if options.only in (None, "import"):
-        sections += _import_sections(3 if options.quick else 6, options.accounts)
+        sections += _import_sections(2 if options.quick else 5, options.accounts)
     if options.only in (None, "worst"):
         sections += _worst_sections(10 if options.quick else 1)
     text = page.document(sections)

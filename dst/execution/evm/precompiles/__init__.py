@@ -1,6 +1,7 @@
 """The precompiled contracts of Prague: bytes in, bytes out, gas, and never long without a check.
 
-table       the contracts by address, each bound to py-evm's computation; `warm_up`
+table       the contracts by address, each bound to py-evm's computation; `warm_up`;
+            known_answers: what is asked of the compiled code before it is trusted
 contract    what a precompile is: gas, run, BadInput
 native      our own machine code: WebAssembly text compiled once, one instance a thread
 ecrecover, hashes (SHA-256, RIPEMD-160, identity), modexp, blake2f, kzg (point evaluation)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dst.crypto.keccak import keccak256
 from dst.crypto.secp256k1 import ORDER
-from dst.execution.evm.precompiles import PRECOMPILES, hashes, kzg, warm_up
+from dst.execution.evm.precompiles import PRECOMPILES, hashes, known_answers, kzg, warm_up
 from dst.execution.evm.precompiles.contract import BadInput
 from dst.execution.evm.precompiles.ecrecover import ecrecover
 from dst.execution.interrupts import never
@@ -160,3 +160,13 @@ def test_warm_up_leaves_nothing_for_the_first_call(monkeypatch: pytest.MonkeyPat
             precompile.run(bytes(213), never)
         except BadInput:
             continue
+
+
+@pytest.mark.parametrize("broken", ["blake2f.blake2f", "bn254.mul", "bn254.pairing"])
+def test_a_machine_that_computes_something_else_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    known_answers.check()
+    monkeypatch.setattr(f"dst.execution.evm.precompiles.{broken}", lambda *_: bytes(64))
+    with pytest.raises(AssertionError, match="something else on this machine"):
+        known_answers.check()
