@@ -6,6 +6,7 @@ from typing import Any
 
 import ckzg
 import pytest
+from Crypto.Hash import RIPEMD160
 from eth_account import Account
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,6 +78,16 @@ def test_ripemd160_vectors() -> None:
         (b"message digest", "5d0689ef49d2fae572b881b123a85ffa21595f36"),
     ):
         assert hashes.ripemd160(data, never) == bytes(12) + bytes.fromhex(digest)
+
+
+def test_long_inputs_are_hashed_in_slices() -> None:
+    data = bytes(range(256)) * 4 * 1024 + b"more"  # 1 MB and a little
+    checks: list[None] = []
+    assert hashes.sha256(data, lambda: checks.append(None)) == hashlib.sha256(data).digest()
+    assert len(checks) == 5
+    whole = RIPEMD160.new(data).digest()
+    assert hashes.ripemd160(data, lambda: checks.append(None)) == bytes(12) + whole
+    assert len(checks) == 10
 
 
 def test_prices_by_the_word() -> None:
