@@ -28,7 +28,7 @@ PAGE: Final = Path("docs/benchmarks-execution.md")
 BLOCK: Final = 200
 SIZES: Final = (10, 100, 400, 1_000)
 ACCOUNTS: Final = (10**3, 10**4, 10**5, 10**6)
-WORST: Final = 10
+WORST: Final = 5
 """Loops that are timed again with a whole block's gas."""
 
 

@@ -18,8 +18,8 @@ from tests.unit.execution.evm.loops import GAS, LOOPS, Loop, codes
 from tests.unit.execution.worlds import ADDRESSES, World, make_world
 
 _INTRINSIC_GAS: Final = 21_000
-_FIRST_LOOK_S: Final = 6.0
-_LONGEST_S: Final = 40.0
+_FIRST_LOOK_S: Final = 4.0
+_LONGEST_S: Final = 20.0
 """CPU time after which a loop is given up; the table then says "more than"."""
 T = TypeVar("T")
 
