@@ -140,7 +140,7 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
     try:
         async with _sealed_height(config.rollup) as sealed_height:
             with _threads() as (worker, threads):
-                worker.submit(warm_up)
+                worker.submit(warm_up).result()
                 log.debug("backends", keccak=keccak.NAME, ecdsa=ecdsa.NAME)
                 services = assemble(
                     store,

@@ -28,7 +28,7 @@ PAGE: Final = Path("docs/benchmarks-execution.md")
 BLOCK: Final = 200
 SIZES: Final = (10, 100, 400, 1_000)
 ACCOUNTS: Final = (10**3, 10**4, 10**5, 10**6)
-WORST: Final = 10
+WORST: Final = 5
 """Loops that are timed again with a whole block's gas."""
 
 
@@ -37,7 +37,7 @@ def main() -> int:
     warnings.filterwarnings("ignore", message="SELFDESTRUCT")
     sections = []
     if options.only in (None, "import"):
-        sections += _import_sections(3 if options.quick else 6, options.accounts)
+        sections += _import_sections(2 if options.quick else 5, options.accounts)
     if options.only in (None, "worst"):
         sections += _worst_sections(10 if options.quick else 1)
     text = page.document(sections)

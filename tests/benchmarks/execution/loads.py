@@ -14,8 +14,8 @@ from tests.unit.execution.worlds import GWEI, address_of, signed
 
 TOKEN_IN, TOKEN_OUT, POOL, COMPUTER = (address_of(0x7000 + number) for number in range(4))
 _MANY: Final = 10**30
-_TURNS: Final = 1_000
-"""Of the computing loop: 90,000 gas or so."""
+_TURNS: Final = 300
+"""Of the computing loop: 23,000 gas or so."""
 
 CODES: Final = {
     TOKEN_IN: contracts.token(),

@@ -68,18 +68,23 @@ def worst_section(worst: Sequence[Timing], again: Sequence[Timing]) -> Section:
             each.loop.subject,
             each.loop.variant,
             f"{each.mgas_per_second:.1f}",
-            f"{'' if each.finished else '> '}{each.seconds_per_block:.2f}",
+            _seconds(each),
         )
         for each in (*sorted(again, key=lambda each: -each.seconds_per_block), *worst[len(again) :])
     )
     return Section(
         "Worst blocks",
-        f"The worst block of 10 Mgas: **{first.loop.name}, {first.seconds_per_block:.2f} s**. "
+        f"The worst block of 10 Mgas: **{first.loop.name}, {_seconds(first)} s**. "
         "The slowest loop of every opcode and precompile; the first "
         f"{len(again)} ran with a whole block's gas, the rest with a tenth.",
         ("opcode or precompile", "its worst loop", "Mgas/s", "s per 10 Mgas"),
         rows,
     )
+
+
+def _seconds(timing: Timing) -> str:
+    """Of a whole block; a loop that was given up takes longer than that."""
+    return f"{'' if timing.finished else '> '}{timing.seconds_per_block:.2f}"
 
 
 def _section(section: Section) -> str:

@@ -18,7 +18,8 @@ from tests.unit.execution.evm.loops import GAS, LOOPS, Loop, codes
 from tests.unit.execution.worlds import ADDRESSES, World, make_world
 
 _INTRINSIC_GAS: Final = 21_000
-_LONGEST_S: Final = 60.0
+_FIRST_LOOK_S: Final = 4.0
+_LONGEST_S: Final = 20.0
 """CPU time after which a loop is given up; the table then says "more than"."""
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ def whole_block(timing: Timing) -> Timing:
     with tempfile.TemporaryDirectory() as folder:
         world = make_world(Path(folder), codes())
         try:
-            return _on_evm_thread(lambda: _time(world, timing.loop, GAS))
+            return _on_evm_thread(lambda: _time(world, timing.loop, GAS, _LONGEST_S))
         finally:
             world.store.close()
 
@@ -76,12 +77,13 @@ def all_loops() -> tuple[Loop, ...]:
 
 
 def _shown(world: World, loop: Loop, show: Callable[[str], None]) -> Timing:
-    timing = _time(world, loop, GAS if loop.whole else GAS // 10)
-    show(f"{timing.seconds_per_block:8.2f} s  {loop.name}")
+    timing = _time(world, loop, GAS if loop.whole else GAS // 10, _FIRST_LOOK_S)
+    sign = " " if timing.finished else ">"
+    show(f"{sign}{timing.seconds_per_block:8.2f} s  {loop.name}")
     return timing
 
 
-def _time(world: World, loop: Loop, gas: int) -> Timing:
+def _time(world: World, loop: Loop, gas: int, longest: float) -> Timing:
     header = world.chain.heads.head
     reader, environment = world.chain.reader(header.state_root), world.chain.environment(header)
     request = CallRequest(sender=ADDRESSES[0], to=loop.address, gas=gas + _INTRINSIC_GAS)
@@ -89,13 +91,13 @@ def _time(world: World, loop: Loop, gas: int) -> Timing:
     started = time.thread_time()
 
     def interrupt() -> None:
-        if time.thread_time() - started > _LONGEST_S:
+        if time.thread_time() - started > longest:
             raise ExecutionAborted("given up")
 
     try:
         result = call(reader, environment, request, interrupt)
     except ExecutionAborted:
-        return Timing(loop=loop, gas=gas, seconds=_LONGEST_S, finished=False)
+        return Timing(loop=loop, gas=gas, seconds=longest, finished=False)
     seconds = time.thread_time() - started
     return Timing(loop=loop, gas=result.gas_used - _INTRINSIC_GAS, seconds=seconds, finished=True)
 

@@ -20,7 +20,7 @@ ROUNDS_A_SLICE: Final = 400_000
 _FIRST, _COUNT, _WORK, _MESSAGE, _SCHEDULE = 0, 4, 8, 136, 264
 
 _MASK: Final = 2**64 - 1
-_IV: Final = (
+IV: Final = (
     0x6A09E667F3BCC908,
     0xBB67AE8584CAA73B,
     0x3C6EF372FE94F82B,
@@ -68,7 +68,7 @@ def blake2f(data: bytes, interrupt: Interrupt) -> bytes:
         raise BadInput("the final flag is neither 0 nor 1")
     state = _words(data[4:68])
     low, high = _words(data[196:212])
-    tail = (*_IV[:4], _IV[4] ^ low, _IV[5] ^ high, _IV[6] ^ (_MASK * final), _IV[7])
+    tail = (*IV[:4], IV[4] ^ low, IV[5] ^ high, IV[6] ^ (_MASK * final), IV[7])
     mixed = _mix((*state, *tail), data[68:196], int.from_bytes(data[:4], "big"), interrupt)
     return _bytes(h ^ mixed[at] ^ mixed[at + 8] for at, h in enumerate(state))
 

@@ -10,8 +10,8 @@ from gmpy2 import invert, mpz
 
 from dst.execution.environment import Interrupt
 from dst.execution.evm.precompiles import bn254_code as native
-from dst.execution.evm.precompiles.bn254_code import FP_BYTES, MONTGOMERY
 from dst.execution.evm.precompiles.bn254_field import B_OF_TWIST, Fp2, P
+from dst.execution.evm.precompiles.bn254_symbols import FP_BYTES, MONTGOMERY
 from dst.execution.evm.precompiles.contract import BadInput, padded
 from dst.execution.evm.precompiles.native import Instance
 

@@ -8,6 +8,7 @@ from dst.execution.evm.precompiles import (
     bn254,
     bn254_code,
     hashes,
+    known_answers,
     kzg,
     modexp,
 )
@@ -50,6 +51,10 @@ PRECOMPILES: Final[Mapping[bytes, Precompile]] = {
 
 
 def warm_up() -> None:
-    """Compile what the first call of some precompile would wait for: call it at start."""
+    """Compile what the first call of some precompile would wait for (50 ms), and ask what is known.
+
+    Call it at start. Raises: AssertionError when the machine computes something else.
+    """
     blake2f.CODE.compile()
     bn254_code.CODE.compile()
+    known_answers.check()

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from dst.execution.environment import ExecutionAborted
 from dst.execution.evm.precompiles.blake2f import (
-    _IV,
     _SIGMA,
+    IV,
     ROUNDS_A_SLICE,
     blake2f,
     blake2f_gas,
@@ -19,7 +19,7 @@ from dst.execution.evm.precompiles.contract import BadInput
 from dst.execution.interrupts import never
 
 MASK = 2**64 - 1
-FRESH = struct.pack("<8Q", _IV[0] ^ 0x01010040, *_IV[1:])
+FRESH = struct.pack("<8Q", IV[0] ^ 0x01010040, *IV[1:])
 """State of an unkeyed hash of 64 bytes."""
 
 
@@ -35,7 +35,7 @@ def plain(data: bytes) -> bytes:
     rounds = int.from_bytes(data[:4], "big")
     h, m = struct.unpack("<8Q", data[4:68]), struct.unpack("<16Q", data[68:196])
     low, high = struct.unpack("<2Q", data[196:212])
-    v = [*h, *_IV]
+    v = [*h, *IV]
     v[12] ^= low
     v[13] ^= high
     if data[212]:

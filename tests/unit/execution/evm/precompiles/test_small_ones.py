@@ -6,13 +6,14 @@ from typing import Any
 
 import ckzg
 import pytest
+from Crypto.Hash import RIPEMD160
 from eth_account import Account
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dst.crypto.keccak import keccak256
 from dst.crypto.secp256k1 import ORDER
-from dst.execution.evm.precompiles import PRECOMPILES, hashes, kzg, warm_up
+from dst.execution.evm.precompiles import PRECOMPILES, hashes, known_answers, kzg, warm_up
 from dst.execution.evm.precompiles.contract import BadInput
 from dst.execution.evm.precompiles.ecrecover import ecrecover
 from dst.execution.interrupts import never
@@ -77,6 +78,16 @@ def test_ripemd160_vectors() -> None:
         (b"message digest", "5d0689ef49d2fae572b881b123a85ffa21595f36"),
     ):
         assert hashes.ripemd160(data, never) == bytes(12) + bytes.fromhex(digest)
+
+
+def test_long_inputs_are_hashed_in_slices() -> None:
+    data = bytes(range(256)) * 4 * 1024 + b"more"  # 1 MB and a little
+    checks: list[None] = []
+    assert hashes.sha256(data, lambda: checks.append(None)) == hashlib.sha256(data).digest()
+    assert len(checks) == 5
+    whole = RIPEMD160.new(data).digest()
+    assert hashes.ripemd160(data, lambda: checks.append(None)) == bytes(12) + whole
+    assert len(checks) == 10
 
 
 def test_prices_by_the_word() -> None:
@@ -160,3 +171,13 @@ def test_warm_up_leaves_nothing_for_the_first_call(monkeypatch: pytest.MonkeyPat
             precompile.run(bytes(213), never)
         except BadInput:
             continue
+
+
+@pytest.mark.parametrize("broken", ["blake2f.blake2f", "bn254.mul", "bn254.pairing"])
+def test_a_machine_that_computes_something_else_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    known_answers.check()
+    monkeypatch.setattr(f"dst.execution.evm.precompiles.{broken}", lambda *_: bytes(64))
+    with pytest.raises(AssertionError, match="something else on this machine"):
+        known_answers.check()
