@@ -2,6 +2,7 @@
 the end."""
 
 import asyncio
+import os
 import sys
 import threading
 import time
@@ -26,6 +27,7 @@ from dst.execution.eth_service import EthService
 from dst.execution.genesis import Genesis, load_genesis
 from dst.execution.pool.forwarder import FORWARDED_HEADER, Forwarder
 from dst.execution.pool.service import TransactionPool
+from dst.execution.pruning import ARCHIVE, Retention
 from dst.execution.rpc.dispatch import Threads
 from dst.execution.store import BlockStore, open_store
 from dst.runtime.config import check_url, load_json, resolve
@@ -56,9 +58,18 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jwt_secret: str
     engine_listen: str
     rpc_listen: str
+    history_blocks: int = 100_000
+    """Blocks whose states stay readable, counted from the head; at least 64."""
+    archive: bool = False
+    """Keep every state."""
     forward_to: list[str] = []
     """JSON-RPC URLs of the other operators (of all of them, for a follower)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def retention_of(config: ExecutionConfig) -> Retention:
+    """Raises: BadConfig."""
+    return ARCHIVE if config.archive else Retention(history_blocks=config.history_blocks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +81,18 @@ class _Services:
     metrics: Metrics
 
 
-def run(config_path: str) -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 2 bad configuration, 1
-    crash."""
+def run(config_path: str, *, data_dir: str | None = None, archive: bool = False) -> int:
+    """Serve until SIGTERM or SIGINT; `data_dir` and `archive` replace what the file says. Returns
+    the exit code: 0 stopped, 2 bad configuration, 1 crash."""
     path = Path(config_path)
     try:
         config = load_json(path, ExecutionConfig, what="execution config")
+        config = msgspec.structs.replace(
+            config,
+            data_dir=config.data_dir if data_dir is None else os.path.abspath(data_dir),
+            archive=config.archive or archive,
+        )
+        retention_of(config)
         for url in config.forward_to:
             check_url(url, what=f"execution config {path}: forward_to")
     except BadConfig as error:
@@ -100,7 +117,15 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
     store = open_store(resolve(path, config.data_dir))
     try:
         with _threads() as (worker, threads):
-            services = assemble(store, genesis, chain_config, config.forward_to, worker, threads)
+            services = assemble(
+                store,
+                genesis,
+                chain_config,
+                config.forward_to,
+                worker,
+                threads,
+                retention_of(config),
+            )
             try:
                 await _serve(config, services, secret, stop)
             finally:
@@ -131,9 +156,11 @@ def assemble(
     forward_to: list[str],
     worker: ThreadPoolExecutor,
     threads: Threads,
+    retention: Retention = ARCHIVE,
 ) -> _Services:
     metrics = Metrics()
-    chain = Chain(store, genesis)
+    chain = Chain(store, genesis, retention)
+    chain.states.register(metrics)
     pool = TransactionPool(chain, metrics)
     forwarder = Forwarder(forward_to, metrics)
     limits = BuilderLimits(
