@@ -6,6 +6,7 @@ One thread calls what changes (`execute`, `insert`, `set_forkchoice`); any threa
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -27,6 +28,7 @@ from dst.execution.state.reader import StateReader
 from dst.execution.state.trie import ordered_root
 from dst.execution.states import States
 from dst.execution.store import BlockStore, Body, PlacedReceipt, Pointers
+from dst.runtime.tables import StoreUnavailable
 from dst.spec.beacon import ExecutionPayload, Withdrawal
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
@@ -265,11 +267,16 @@ class Chain:
         with self.states.leaving(common):
             self._store.set_canonical(added, removed, pointers)
         self._heads = self._heads_of(pointers)
-        self.states.follow(header, self._finalized_number())
+        self._follow(header)
         return HeadChange(
             added=tuple(Hash32(each) for _, each in added),
             removed=tuple(Hash32(each) for _, each in removed),
         )
+
+    def _follow(self, head: Header) -> None:
+        """What can wait: a full disk has been logged, and the next head comes back to it."""
+        with suppress(StoreUnavailable):
+            self.states.follow(head, self._finalized_number())
 
     def _finalized_number(self) -> int:
         return self._require_header(self._heads.finalized_hash).number

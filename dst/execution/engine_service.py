@@ -33,6 +33,7 @@ from dst.execution.chain import (
     Chain,
     ExecutedBlock,
     HeadChange,
+    UnknownBlock,
     UnknownParent,
     decode_once,
     payload_of,
@@ -46,6 +47,7 @@ from dst.mempool.pool import SenderState
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.beacon import ExecutionPayload
+from dst.spec.errors import Unavailable
 from dst.spec.primitives import ZERO_HASH, Address, Hash32, to_hex
 from dst.transactions.transaction import InvalidTransaction
 
@@ -155,7 +157,10 @@ class EngineService:
     def _validate(self, request: NewPayload, flag: AbortFlag) -> PayloadStatus:
         """Runs on the worker."""
         started = time.monotonic()
-        status = self._judge(request, flag)
+        try:
+            status = self._judge(request, flag)
+        except (Unavailable, UnknownParent):  # the disk is full, or the parent's state is pruned
+            status = _syncing()
         self._metrics.observe("engine_new_payload", time.monotonic() - started)
         self._metrics.inc("engine_new_payload_total", status=status.status)
         return status
@@ -241,7 +246,10 @@ class EngineService:
         if state.head_block_hash == ZERO_HASH:
             raise RpcError(INVALID_FORKCHOICE_STATE, "Invalid forkchoice state: zero head")
         senders = self._pool.senders()
-        moved = await self._on_worker(self._set_forkchoice, state, senders)
+        try:
+            moved = await self._on_worker(self._set_forkchoice, state, senders)
+        except (Unavailable, UnknownBlock):  # the disk is full, or the head's state is pruned
+            return _syncing()
         if moved is None:
             return _syncing()
         if moved.numbers or moved.change.removed:

@@ -33,6 +33,7 @@ from dst.execution.evm.precompiles import warm_up
 from dst.execution.genesis import Genesis, load_genesis
 from dst.execution.pool.exchange import PoolExchange
 from dst.execution.pool.peer import FORWARDED_HEADER
+from dst.execution.pruning import Retention
 from dst.execution.rpc.dev_accounts import dev_keys
 from dst.execution.rpc.dispatch import Threads
 from dst.execution.rpc.families import Given, Served, serve_families
@@ -73,6 +74,10 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jwt_secret: str
     engine_listen: str
     rpc_listen: str
+    history_blocks: int = 100_000
+    """Blocks whose states stay readable, counted from the head; at least 64."""
+    archive: bool = False
+    """Keep every state."""
     forward_to: list[str] = []
     """JSON-RPC URLs of the other operators (of all of them, for a follower)."""
     browser_origins: list[str] | None = None
@@ -87,6 +92,11 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A follower's: hear of transactions from the operators that it forwards to. Those do not know
     it, so they cannot tell it by themselves."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def retention_of(config: ExecutionConfig) -> Retention:
+    """Raises: BadConfig."""
+    return ARCHIVE if config.archive else Retention(history_blocks=config.history_blocks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +114,18 @@ class _Services:
         return self.clock.complaint(self.chain.heads.head)
 
 
-def run(config_path: str) -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 2 bad configuration, 1
-    crash."""
+def run(config_path: str, *, data_dir: str | None = None, archive: bool = False) -> int:
+    """Serve until SIGTERM or SIGINT; `data_dir` and `archive` replace what the file says. Returns
+    the exit code: 0 stopped, 2 bad configuration, 1 crash."""
     path = Path(config_path)
     try:
         config = load_json(path, ExecutionConfig, what="execution config")
+        config = msgspec.structs.replace(
+            config,
+            data_dir=config.data_dir if data_dir is None else os.path.abspath(data_dir),
+            archive=config.archive or archive,
+        )
+        retention_of(config)
         for url in config.forward_to:
             check_url(url, what=f"execution config {path}: forward_to")
         if config.rollup is not None:
@@ -213,7 +229,8 @@ def assemble(
     sealed_height: SealedHeight = nobody_knows,
 ) -> _Services:
     metrics = Metrics()
-    chain = Chain(store, genesis)
+    chain = Chain(store, genesis, retention_of(config))
+    chain.states.register(metrics)
     exchange = PoolExchange(
         chain,
         metrics,

@@ -4,7 +4,7 @@ Recent states are read flat (layers over a base that follows the head), older on
 nodes, until pruning takes them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Final
@@ -17,6 +17,7 @@ from dst.execution.state.flat import LAYERS_KEPT, FlatState, Layer, Position
 from dst.execution.state.nodes import NodeStore, Ref, StateUnavailable
 from dst.execution.state.reader import StateReader, TrieSource
 from dst.execution.store import BlockStore
+from dst.runtime.metrics import Metrics
 
 MAX_BASE_MOVE: Final = 64
 """Blocks the base moves over in one write; after a long import it takes several."""
@@ -111,6 +112,24 @@ class States:
         diff = layer.diff if layer is not None else self._stored_diff(block_hash)
         return Position(block_hash, number), diff
 
+    def register(self, metrics: Metrics) -> None:
+        """Gauges of the store: sizes, caches, layers, pruning."""
+        nodes, flat = self.nodes.statistics, self.flat.statistics
+        for name, read in (
+            ("store_bytes", self._store.tables.bytes_used),
+            ("store_node_cache_bytes", lambda: nodes.bytes),
+            ("store_node_cache_hits_total", lambda: nodes.hits),
+            ("store_node_cache_misses_total", lambda: nodes.misses),
+            ("store_layers", lambda: len(self.flat)),
+            ("store_base_number", lambda: self.flat.position.number),
+            ("store_layer_hits_total", lambda: flat.layer_hits),
+            ("store_base_reads_total", lambda: flat.base_reads),
+            ("store_flat_misses_total", lambda: flat.trie_reads),
+            ("store_oldest_state", lambda: self.oldest),
+            ("store_pruned_nodes_total", lambda: self.pruned_nodes),
+        ):
+            metrics.function(name, _as_float(read))
+
     def _reader(self, block_hash: bytes, ref: Ref) -> StateReader:
         source = self.flat.source(block_hash, TrieSource(self.nodes, ref))
         return StateReader(self.nodes, self._code, ref, source)
@@ -119,3 +138,7 @@ class States:
         data = self._store.diff(block_hash)
         assert data is not None, f"store lacks the diff of 0x{block_hash.hex()}"
         return decode_diff(data)
+
+
+def _as_float(read: Callable[[], int]) -> Callable[[], float]:
+    return lambda: float(read())

@@ -21,6 +21,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import lmdb
 
+from dst.runtime.files import fsync_directory
 from dst.runtime.log import Logger
 from dst.spec.errors import BadConfig, Unavailable
 
@@ -143,7 +144,9 @@ class Tables:
             if any(folder.iterdir()):
                 raise BadConfig(f"{folder} is not empty: a snapshot needs a folder of its own")
             self._environment.copy(str(folder), compact=True)
+            _fsync_file(folder / DATA_FILE)
         except (lmdb.Error, OSError) as error:
+            (folder / DATA_FILE).unlink(missing_ok=True)
             raise BadConfig(f"snapshot to {folder} failed: {error}") from None
 
     def bytes_used(self) -> int:
@@ -201,6 +204,13 @@ def _open_environment(folder: Path, tables: int, read_only: bool) -> lmdb.Enviro
             if size <= MIN_MAP_BYTES:
                 raise
             size //= 2
+
+
+def _fsync_file(path: Path) -> None:
+    """Make a file that somebody else wrote durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    fsync_directory(path.parent)
 
 
 def _is_of_the_disk(error: lmdb.Error) -> bool:

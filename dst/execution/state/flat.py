@@ -156,11 +156,7 @@ class FlatSource:
         """Asked after a read: what the base may have been then lies in our past."""
         moment = self._flat.moment
         if moment is not self._moment:
-            if (
-                moment.turns != self._turns
-                or moment.base.hash not in self._past
-                or moment.moving_to.hash not in self._past
-            ):
+            if moment.turns != self._turns or moment.moving_to.hash not in self._past:
                 self._flat.statistics.trie_reads += 1
                 return False
             self._moment = moment
