@@ -103,7 +103,8 @@ def test_depth_is_that_of_the_dumb_twin(value: object) -> None:
 
 
 async def test_an_id_is_a_string_a_number_or_null() -> None:
-    for wrong in ({}, [], True, [[1]]):
+    wrong_ids: list[object] = [{}, [], True, [[1]]]
+    for wrong in wrong_ids:
         reply = await ask({"id": wrong, "method": "echo"})
         assert reply["error"]["code"] == -32600
         assert reply["id"] in (None, True)
