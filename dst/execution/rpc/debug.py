@@ -29,7 +29,7 @@ from dst.execution.rpc.parameters import (
     HashParam,
     TraceConfigParam,
 )
-from dst.execution.rpc.workers import CALL_TIMEOUT_S, time_limit
+from dst.execution.rpc.workers import time_limit
 from dst.execution.tracers.base import Budget, ClientTracer, TraceTooLarge
 from dst.execution.tracers.choose import make_tracer
 from dst.execution.tracers.flat import FlatCallTracer, Place
@@ -162,8 +162,7 @@ def _asked(config: object) -> TraceConfig:
 
 
 def _stop(asked: TraceConfig) -> Interrupt:
-    wanted = CALL_TIMEOUT_S if asked.timeout_s is None else asked.timeout_s
-    return time_limit(min(wanted, CALL_TIMEOUT_S))
+    return time_limit(asked.timeout_s)
 
 
 def _name(block_id: BlockId) -> str:
