@@ -14,7 +14,7 @@ from dst.execution.block.requests import (
 )
 from dst.execution.environment import BlockEnvironment, BlockResult, Interrupt, InvalidBlock
 from dst.execution.evm.computation import EvmComputation
-from dst.execution.evm.messages import Messages, gas_charged, logs_of, touched_accounts
+from dst.execution.evm.messages import Messages, gas_charged, logs_of
 from dst.execution.genesis import (
     BEACON_ROOTS_ADDRESS,
     CONSOLIDATION_REQUESTS_ADDRESS,
@@ -48,7 +48,7 @@ class BlockRun:
         environment: BlockEnvironment,
         interrupt: Interrupt,
         *,
-        computation_class: type[EvmComputation] = EvmComputation,
+        computation_class: type[EvmComputation] | None = None,
         accounts: BlockState | None = None,
     ) -> None:
         """`computation_class`, `accounts`: as in `Messages`."""
@@ -70,6 +70,10 @@ class BlockRun:
         environment = self._environment
         self._system_call_if_present(BEACON_ROOTS_ADDRESS, environment.parent_beacon_block_root)
         self._system_call_if_present(HISTORY_STORAGE_ADDRESS, environment.parent_hash)
+
+    @property
+    def accounts(self) -> BlockState:
+        return self._accounts
 
     @property
     def gas_left(self) -> int:
@@ -105,7 +109,10 @@ class BlockRun:
         """Withdrawals, requests, state root. The run is over after this. Raises: InvalidBlock."""
         self._accounts.begin_transaction()
         for withdrawal in withdrawals:
-            self._withdraw(withdrawal)
+            self._accounts.delta_balance(
+                Address(withdrawal.address), withdrawal.amount * WEI_PER_GWEI
+            )
+        self._accounts.clear_accounts()
         requests = (
             DEPOSIT_REQUEST + b"".join(deposit_requests(self._receipts)),
             WITHDRAWAL_REQUEST + self._required_call(WITHDRAWAL_REQUESTS_ADDRESS),
@@ -128,10 +135,9 @@ class BlockRun:
 
     def _run(self, transaction: Transaction) -> Computation:
         """Buy the gas, set delegations, run the message."""
-        accounts, sender = self._accounts, transaction.sender
+        sender = transaction.sender
         price = transaction.effective_gas_price(self._environment.base_fee_per_gas)
-        accounts.delta_balance(sender, -transaction.gas * price)
-        accounts.increment_nonce(sender)
+        self._accounts.buy_gas(sender, transaction.gas * price)
         refund = sum(self._delegate(each) for each in transaction.authorization_list)
         return self._messages.message(
             sender=sender,
@@ -147,12 +153,14 @@ class BlockRun:
 
     def _settle(self, transaction: Transaction, computation: Computation) -> Receipt:
         """Give back what was not used, pay the fee recipient, clear accounts."""
-        accounts, sender = self._accounts, transaction.sender
+        accounts = self._accounts
         price = transaction.effective_gas_price(self._environment.base_fee_per_gas)
         gas_used = gas_charged(computation, transaction.gas, transaction.data)
-        accounts.delta_balance(sender, (transaction.gas - gas_used) * price)
+        accounts.delta_balance(transaction.sender, (transaction.gas - gas_used) * price)
         accounts.delta_balance(self._environment.fee_recipient, gas_used * self._tip(price))
-        self._clear_accounts(computation)
+        for address in computation.get_accounts_for_deletion():
+            accounts.destroy_at_the_end(address)
+        accounts.clear_accounts()
         created = computation.msg.storage_address if transaction.is_create else None
         return Receipt(
             type_id=transaction.type_id,
@@ -166,18 +174,6 @@ class BlockRun:
 
     def _tip(self, price: int) -> int:
         return price - self._environment.base_fee_per_gas
-
-    def _clear_accounts(self, computation: Computation) -> None:
-        """Self-destructed accounts (EIP-6780), then touched empty ones (EIP-161)."""
-        for address in computation.get_accounts_for_deletion():
-            self._accounts.delete_account(address)
-        for address in touched_accounts(computation):
-            self._delete_if_empty(address)
-
-    def _delete_if_empty(self, address: Address) -> None:
-        accounts = self._accounts
-        if accounts.account_exists(address) and accounts.account_is_empty(address):
-            accounts.delete_account(address)
 
     def _delegate(self, authorization: Authorization) -> int:
         """Set one EIP-7702 delegation; returns its refund. One that does not hold is skipped."""
@@ -202,11 +198,6 @@ class BlockRun:
             accounts.delete_code(authority)
         accounts.increment_nonce(authority)
         return refund
-
-    def _withdraw(self, withdrawal: Withdrawal) -> None:
-        address = Address(withdrawal.address)
-        self._accounts.delta_balance(address, withdrawal.amount * WEI_PER_GWEI)
-        self._delete_if_empty(address)
 
     def _system_call_if_present(self, address: Address, data: bytes) -> None:
         """EIP-4788, EIP-2935: no contract there, no call; a failing call changes nothing."""

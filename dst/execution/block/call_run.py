@@ -14,12 +14,11 @@ from dst.apis.calls import StateOverrides
 from dst.crypto.checksum import checksum_address
 from dst.execution.block.body import BlockRun
 from dst.execution.environment import BlockEnvironment, Interrupt
-from dst.execution.evm.messages import logs_of
+from dst.execution.evm.messages import logs_of, new_overlay
 from dst.execution.evm.overrides import override_state
 from dst.execution.evm.tracing import Tracing, computation_for
 from dst.execution.evm.words import describe, is_revert
 from dst.execution.receipts import Log, Receipt
-from dst.execution.state.overlay import BlockState
 from dst.execution.state.reader import StateReader
 from dst.spec.errors import DstError
 from dst.transactions.gas import floor_gas, intrinsic_gas
@@ -93,7 +92,7 @@ class CallRun(BlockRun):
         tracing: Tracing | None = None,
     ) -> Self:
         """A run on a state with overrides. Raises: OverrideRefused."""
-        accounts = BlockState(reader)
+        accounts = new_overlay(reader)
         precompiles = override_state(accounts, overrides)
         return cls(
             reader,
@@ -102,10 +101,6 @@ class CallRun(BlockRun):
             computation_class=computation_for(tracing, precompiles),
             accounts=accounts,
         )
-
-    @property
-    def accounts(self) -> BlockState:
-        return self._accounts
 
     @property
     def gas_used(self) -> int:

@@ -13,11 +13,11 @@ from dst.execution.block.body import BlockRun
 from dst.execution.block.call_objects import message_of, with_hash
 from dst.execution.block.call_run import CallOutcome, CallRefused, CallRun, Checks
 from dst.execution.environment import BlockEnvironment, Interrupt
+from dst.execution.evm.messages import new_overlay
 from dst.execution.evm.overrides import override_state
 from dst.execution.evm.tracing import Tracing, computation_for
 from dst.execution.header import Header, next_base_fee, requests_hash, withdrawals_root
 from dst.execution.receipts import Log
-from dst.execution.state.overlay import BlockState
 from dst.execution.state.reader import StateReader
 from dst.execution.state.trie import Node, NodeCache, ordered_root
 from dst.execution.tracers.transfers import LogTracer
@@ -124,7 +124,7 @@ class Simulator:
         """`base_environment` is the base block's own; `gas` is for all calls together."""
         reader.nodes = ScratchNodes(reader.nodes)
         self._reader, self._request, self._interrupt = reader, request, interrupt
-        self._accounts = BlockState(reader)
+        self._accounts = new_overlay(reader)
         self._parent, self._parent_hash = base, base_hash
         self._base_environment = base_environment
         self._hashes = {base.number: bytes(base_hash)}

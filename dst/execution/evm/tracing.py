@@ -9,29 +9,37 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from eth.exceptions import Halt, VMError
-from eth.vm.forks.prague.computation import PragueComputation
-from eth.vm.logic.invalid import InvalidOpcode
+from eth.exceptions import FullStack, Halt, InsufficientStack, OutOfGas, VMError
+from eth.vm.forks.prague.opcodes import PRAGUE_OPCODES
 
-from dst.execution.environment import Interrupt
 from dst.execution.evm import opcodes
-from dst.execution.evm.computation import OPCODES_BETWEEN_CHECKS, EvmComputation
+from dst.execution.evm.computation import EvmComputation
+from dst.execution.evm.handlers import HANDLERS
 from dst.execution.evm.precompiles import PRECOMPILES
-from dst.execution.evm.words import describe, is_revert
+from dst.execution.evm.words import describe, gas_needed, is_revert
 from dst.spec.primitives import Address
+from dst.transactions.gas import GAS_CREATE, GAS_PER_INIT_CODE_WORD
 
 Computation: TypeAlias = Any
 
 CALL_STIPEND: Final = 2_300
+_GAS_PER_HASHED_WORD: Final = 6
 MAX_DEPTH: Final = 1_024
 _MESSAGE_OPCODES: Final = opcodes.CALLS | opcodes.CREATES
+_EARLY: Final = (OutOfGas, InsufficientStack, FullStack)
 _MESSAGE_ARGUMENTS: Final = 7
 """Most stack values that a call takes."""
 
-Handler: TypeAlias = Callable[..., None]
-_PLAIN: Final[tuple[Handler, ...]] = tuple(
-    PragueComputation.opcodes.get(number, InvalidOpcode(number)) for number in range(256)
-)
+_GAS_WARM_ACCESS: Final = 100
+_FIXED_GAS: Final = {
+    **{number: getattr(each, "gas_cost", 0) for number, each in PRAGUE_OPCODES.items()},
+    **dict.fromkeys(opcodes.CALLS, _GAS_WARM_ACCESS),
+}
+"""What an opcode that runs out of gas costs at least."""
+STEPS_BETWEEN_CHECKS: Final = 256
+"""A step that is watched takes up to 20 us."""
+
+Handler: TypeAlias = Callable[[Any], object]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,8 +90,12 @@ class Step:
     error: str | None = None
     entered: bool = False
     """A call or creation whose frame has begun (or was refused): its cost is known."""
+    failed_early: bool = False
+    """For want of gas or stack: the opcode did nothing at all."""
     arguments: list[int] = field(default_factory=list)
     """Of calls, creations and SELFDESTRUCT: the uppermost stack values before it, top first."""
+    memory_before: int = 0
+    """Of the same: bytes of memory before it."""
 
     @property
     def name(self) -> str:
@@ -96,14 +108,14 @@ class Step:
 
     def stack(self) -> list[int]:
         """Bottom first."""
-        return [_to_int(each) for each in self.computation._stack.values]
+        return list(self.computation.stack)
 
     def top(self, count: int) -> list[int]:
         """The `count` uppermost values, top first; fewer when there are fewer."""
-        return [_to_int(each) for each in self.computation._stack.values[: -count - 1 : -1]]
+        return list(self.computation.stack[: -count - 1 : -1])
 
     def memory(self) -> bytes:
-        return self.memory_at(0, len(self.computation._memory))
+        return bytes(self.computation.memory)
 
     def memory_at(self, start: int, size: int) -> bytes:
         return bytes(self.computation.memory_read_bytes(start, size)) if size else b""
@@ -136,9 +148,7 @@ class Tracer:
 class _Open:
     frame: Frame
     refund_base: int
-    """Refunds of the transaction before this frame."""
-    refund: int = 0
-    """Refunds of finished frames below this one."""
+    """Refunds of the transaction before this frame; a computation counts those below it."""
 
 
 class Tracing:
@@ -147,17 +157,18 @@ class Tracing:
     def __init__(self, tracer: Tracer | None = None) -> None:
         self._open: list[_Open] = []
         self._calling: Step | None = None
+        self._steps = 0
         self.tracer: Tracer | None = None
-        self.handlers: tuple[Handler, ...] = _PLAIN
+        self.handlers: tuple[Handler, ...] = HANDLERS
         self.watch(tracer)
 
     def watch(self, tracer: Tracer | None) -> None:
         self.tracer = tracer
         self._open.clear()
-        self.handlers = _PLAIN if tracer is None else self._watching(tracer)
+        self.handlers = HANDLERS if tracer is None else self._watching(tracer)
 
     def _watching(self, tracer: Tracer) -> tuple[Handler, ...]:
-        handlers = list(_PLAIN)
+        handlers = list(HANDLERS)
         for opcode in tracer.watched | _MESSAGE_OPCODES | {opcodes.SELFDESTRUCT}:
             handlers[opcode] = self._watched(tracer, opcode, handlers[opcode])
         return tuple(handlers)
@@ -168,6 +179,9 @@ class Tracing:
         destroys = opcode == opcodes.SELFDESTRUCT
 
         def handle(computation: Computation) -> None:
+            if not computation.msg.code:  # an account without code: py-evm runs one STOP
+                handler(computation)
+                return
             step = Step(
                 pc=computation.code.program_counter - 1,
                 opcode=opcode,
@@ -175,15 +189,19 @@ class Tracing:
                 gas=computation.get_gas_remaining(),
                 computation=computation,
             )
+            self._steps += 1
+            if not self._steps % STEPS_BETWEEN_CHECKS:
+                computation.state.interrupt()
             if sends or destroys:
                 step.arguments = step.top(_MESSAGE_ARGUMENTS)
+                step.memory_before = len(computation.memory)
             balance = computation.state.get_balance(step.address) if destroys else 0
             if wanted:
                 tracer.step(step)
             if sends:
                 self._calling = step
             try:
-                handler(computation=computation)
+                handler(computation)
             except Halt:
                 self._finish(step, wanted)
                 if destroys:
@@ -191,7 +209,11 @@ class Tracing:
                 raise
             except VMError as error:
                 step.error = describe(error)
-                self._finish(step, wanted)
+                step.failed_early = isinstance(error, _EARLY)
+                missing = 0
+                if isinstance(error, OutOfGas):
+                    missing = gas_needed(error) or _FIXED_GAS.get(opcode, 0)
+                self._finish(step, wanted, missing)
                 raise
             if step.entered:
                 return
@@ -202,19 +224,19 @@ class Tracing:
 
         return handle
 
-    def _finish(self, step: Step, wanted: bool) -> None:
+    def _finish(self, step: Step, wanted: bool, missing: int = 0) -> None:
         assert self.tracer is not None
         self._calling = None
         if step.entered or not wanted:
             return
-        step.cost = step.gas - step.computation._gas_meter.gas_remaining
+        step.cost = step.gas - step.computation.gas_left + missing
         step.refund = self.refund(step.computation)
         self.tracer.stepped(step)
 
     def refund(self, computation: Computation) -> int:
         """The transaction's refund counter while `computation` runs."""
         top = self._open[-1]
-        return top.refund_base + top.refund + int(computation._gas_meter.gas_refunded)
+        return top.refund_base + int(computation.gas_refunded)
 
     # frames
 
@@ -226,7 +248,7 @@ class Tracing:
         frame.is_precompile = is_precompile
         base = message.refund if parent is None else self.refund(parent)
         if step is not None and parent is not None:
-            kept = parent._gas_meter.gas_remaining
+            kept = parent.gas_left
             step.cost = step.gas - kept - (message.gas if message.is_create else 0)
             step.refund, step.entered = base, True
             if step.opcode in self.tracer.watched:
@@ -240,8 +262,6 @@ class Tracing:
         closed = self._open.pop()
         assert closed.frame is frame
         error = computation.error if computation.is_error else None
-        if error is None and self._open:
-            self._open[-1].refund += closed.refund + int(computation._gas_meter.gas_refunded)
         outcome = Outcome(
             output=bytes(computation.output),
             gas_used=frame.gas - computation.get_gas_remaining(),
@@ -261,7 +281,7 @@ class Tracing:
         assert self.tracer is not None
         self._calling = None
         computation = step.computation
-        spent = step.gas - computation._gas_meter.gas_remaining
+        spent = step.gas - computation.gas_left
         frame, outcome, cost = _refusal(step, spent)
         if wanted:
             step.cost, step.refund, step.entered = cost, self.refund(computation), True
@@ -285,9 +305,14 @@ class Tracing:
 
 
 class _TracedComputation(EvmComputation):
-    """The message call and the opcode loop with a tracer beside them."""
+    """Message calls with a tracer beside them, opcodes by its table and never translated."""
 
     tracing: Tracing
+    hot_runs = None
+
+    @property
+    def _handlers(self) -> tuple[Handler, ...]:  # type: ignore[override]
+        return self.tracing.handlers
 
     @classmethod
     def apply_message(
@@ -320,20 +345,6 @@ class _TracedComputation(EvmComputation):
             raise
         cls.tracing.leave(frame, computation)
         return computation
-
-    @classmethod
-    def _run(cls, computation: Computation, interrupt: Interrupt) -> None:
-        handlers = cls.tracing.handlers
-        left = OPCODES_BETWEEN_CHECKS
-        try:
-            for opcode in computation.code:
-                handlers[opcode](computation=computation)
-                left -= 1
-                if not left:
-                    interrupt()
-                    left = OPCODES_BETWEEN_CHECKS
-        except Halt:
-            pass
 
 
 def computation_for(
@@ -389,7 +400,9 @@ def _refusal(step: Step, spent: int) -> tuple[Frame, Outcome, int]:
     elif step.computation.state.get_nonce(step.address) >= 2**64 - 1:
         error = "nonce uint64 overflow"
     else:
-        return frame, Outcome(error="contract address collision", gas_used=frame.gas), spent
+        price = _creation_price(step)
+        frame.gas = _all_but_a_64th(step.gas - price)
+        return frame, Outcome(error="contract address collision", gas_used=frame.gas), price
     if creates:
         return frame, Outcome(error=error), spent
     # py-evm gives the child's gas back at once, stipend included; the opcode's own price is what
@@ -421,10 +434,25 @@ def _refused_creation(step: Step) -> Frame:
         sender=step.address,
         to=Address(bytes(20)),
         value=value,
-        gas=_all_but_a_64th(step.computation._gas_meter.gas_remaining),
+        gas=_all_but_a_64th(step.computation.gas_left),
         data=step.memory_at(start, size),
         depth=step.depth,
     )
+
+
+def _creation_price(step: Step) -> int:
+    """Of CREATE and CREATE2 without the gas of the creation itself."""
+    words = (step.arguments[2] + 31) // 32
+    per_word = GAS_PER_INIT_CODE_WORD
+    if step.opcode == opcodes.CREATE2:
+        per_word += _GAS_PER_HASHED_WORD
+    memory = _memory_gas(len(step.computation.memory)) - _memory_gas(step.memory_before)
+    return GAS_CREATE + per_word * words + memory
+
+
+def _memory_gas(size: int) -> int:
+    words = size // 32
+    return 3 * words + words * words // 512
 
 
 def _all_but_a_64th(gas: int) -> int:
@@ -434,7 +462,3 @@ def _all_but_a_64th(gas: int) -> int:
 
 def to_address(value: int) -> Address:
     return Address((value & (2**160 - 1)).to_bytes(20, "big"))
-
-
-def _to_int(value: int | bytes) -> int:
-    return value if isinstance(value, int) else int.from_bytes(value, "big")

@@ -24,10 +24,11 @@ _BY_CLASS: Final = {
 }
 _BY_TEXT: Final = (
     ("exceeds EIP170 limit", "max code size exceeded"),
-    ("Write contract code", "contract creation code storage out of gas"),
-    ("Contract code size exceeds", "max initcode size exceeded"),
+    ("for contract code", "contract creation code storage out of gas"),
+    ("init code of ", "max initcode size exceeded"),
 )
 """Where py-evm has one class for several reasons its text tells them apart."""
+_NEEDED: Final = re.compile(r"^(\d+) gas needed")
 _INVALID_OPCODE: Final = re.compile(r"0x([0-9a-f]{1,2})\b")
 
 
@@ -42,6 +43,12 @@ def describe(error: Any) -> str:
         found = _INVALID_OPCODE.search(text)
         return f"invalid opcode: {name_of(int(found[1], 16))}" if found else "invalid opcode"
     return _BY_CLASS.get(name) or text or name
+
+
+def gas_needed(error: Any) -> int:
+    """What the opcode that ran out of gas asked for last; 0 for other errors."""
+    found = _NEEDED.search(str(error))
+    return int(found[1]) if found else 0
 
 
 def is_revert(error: Any) -> bool:

@@ -66,6 +66,24 @@ SIMULATION: Final = Kind(
     {"blockStateCalls": [{}]},
 )
 SLOT_LIST: Final = Kind("slots", "a list of slots", ["0x0"])
+TRACE_CONFIG: Final = Kind(
+    "trace config",
+    'an object: `tracer`, `tracerConfig`, `timeout` ("5s"); without a tracer `disableStack`, '
+    "`disableStorage`, `enableMemory`, `enableReturnData`, `limit`; for a call `stateOverrides`, "
+    "`blockOverrides`",
+    {"tracer": "callTracer"},
+)
+TRACE_TYPES: Final = Kind("trace types", "a list of `trace` and `stateDiff`", ["trace"])
+TRACE_FILTER: Final = Kind(
+    "trace filter",
+    "an object: `fromBlock`, `toBlock`, `fromAddress` and `toAddress` (lists), `mode` (`union` or "
+    "`intersection`), `after`, `count`",
+    {"fromBlock": "latest"},
+)
+POSITION: Final = Kind("trace address", "a list of indices", ["0x0"])
+CALLS: Final = Kind(
+    "calls", "a list of pairs: transaction, trace types", [[{"to": "0x" + "11" * 20}, ["trace"]]]
+)
 FILTER_ID: Final = Kind("filter id", "what eth_new*Filter answered", "0x1")
 SLOTS_BY_ADDRESS: Final = Kind(
     "slots by address", "an object: address to a list of slots", {"0x" + "11" * 20: ["0x0"]}
@@ -93,6 +111,11 @@ StateOverridesParam: TypeAlias = Annotated[object, STATE_OVERRIDES]
 BlockOverridesParam: TypeAlias = Annotated[object, BLOCK_OVERRIDES]
 SimulationParam: TypeAlias = Annotated[object, SIMULATION]
 SlotListParam: TypeAlias = Annotated[object, SLOT_LIST]
+TraceConfigParam: TypeAlias = Annotated[object, TRACE_CONFIG]
+TraceTypesParam: TypeAlias = Annotated[object, TRACE_TYPES]
+TraceFilterParam: TypeAlias = Annotated[object, TRACE_FILTER]
+PositionParam: TypeAlias = Annotated[object, POSITION]
+CallsParam: TypeAlias = Annotated[object, CALLS]
 FilterIdParam: TypeAlias = Annotated[object, FILTER_ID]
 SlotsParam: TypeAlias = Annotated[object, SLOTS_BY_ADDRESS]
 SubscriptionParam: TypeAlias = Annotated[object, SUBSCRIPTION]

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from dst.apis.eth import parse_block_id, show_transaction
+from dst.apis.eth import parse_block_id
 from dst.apis.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, REFUSED, REVERTED, RpcError
 from dst.apis.simulate import MAX_CALLS, Simulation, parse_simulation
 from dst.execution.block.call_objects import CALL_GAS_CAP
@@ -23,9 +23,10 @@ from dst.execution.block.simulation import (
 )
 from dst.execution.chain import Chain
 from dst.execution.evm.overrides import OverrideRefused
+from dst.execution.reverts import revert_message
 from dst.execution.rpc import views
 from dst.execution.rpc.blocks_by_id import BlocksById
-from dst.execution.rpc.call_stage import refusals, revert_message
+from dst.execution.rpc.call_stage import refusals
 from dst.execution.rpc.dispatch import Where, rpc
 from dst.execution.rpc.parameters import BlockParam, SimulationParam
 from dst.execution.rpc.workers import time_limit
@@ -125,13 +126,7 @@ def _show_block(block: SimulatedBlock, request: Simulation) -> dict[str, object]
     shown.pop("totalDifficulty", None)
     if request.return_full_transactions:
         shown["transactions"] = [
-            show_transaction(
-                each.transaction,
-                block_hash=block.hash,
-                block_number=block.header.number,
-                index=index,
-                base_fee_per_gas=block.header.base_fee_per_gas,
-            )
+            views.show_transaction_at(block.header, block.hash, index, each.transaction)
             for index, each in enumerate(block.calls)
         ]
     shown["calls"] = _show_calls(view, block.calls)
