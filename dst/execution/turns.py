@@ -77,11 +77,11 @@ class Turns:
             with self._lock:
                 if ticket.called.is_set():
                     return True
-                beside_block = self._may_run_beside_block()
-                if beside_block or time.monotonic() >= until:
+                late = time.monotonic() >= until
+                if late or self._may_run_beside_block():
                     self._leave_line(ticket)
-                    self._holder = ticket if beside_block else self._holder
-                    return beside_block
+                    self._holder = self._holder if late else ticket
+                    return not late
         return True
 
     def give(self, ticket: Ticket) -> None:

@@ -29,7 +29,7 @@ from dst.execution.rpc.parameters import (
     HashParam,
     TraceConfigParam,
 )
-from dst.execution.rpc.workers import CALL_TIMEOUT_S, time_limit
+from dst.execution.rpc.workers import time_limit
 from dst.execution.tracers.base import Budget, ClientTracer, TraceTooLarge
 from dst.execution.tracers.choose import make_tracer
 from dst.execution.tracers.flat import FlatCallTracer, Place
@@ -53,7 +53,7 @@ class DebugTraces:
     ) -> msgspec.Raw:
         """A mined transaction executed again as it was, under a tracer (default: every opcode)."""
         wanted = parse_hash(transaction_hash, "transaction hash")
-        asked = parse_trace_config(config)
+        asked = _asked(config)
         location = self._chain.location(wanted)
         if location is None:
             raise RpcError(REFUSED, "transaction not found")
@@ -73,22 +73,22 @@ class DebugTraces:
         self, block: BlockParam, config: TraceConfigParam = None
     ) -> msgspec.Raw:
         """Every transaction of a block, as debug_traceTransaction."""
-        block_id = parse_block_id(block)
+        block_id, asked = parse_block_id(block), _asked(config)
         found = self._blocks.find(block_id)
         if found is None or block_id is BlockTag.PENDING:
             raise RpcError(REFUSED, f"block #{_name(block_id)} not found")
-        return self._trace_block(*found, parse_trace_config(config))
+        return self._trace_block(*found, asked)
 
     @rpc("debug_traceBlockByHash", where=Where.CALL, errors=TRACE_ERRORS, limits=TRACE_LIMITS)
     def trace_block_by_hash(
         self, block_hash: HashParam, config: TraceConfigParam = None
     ) -> msgspec.Raw:
         """Every transaction of a block, as debug_traceTransaction."""
-        wanted = parse_hash(block_hash, "block hash")
+        wanted, asked = parse_hash(block_hash, "block hash"), _asked(config)
         found = self._blocks.find(wanted)
         if found is None:
             raise RpcError(REFUSED, f"block {to_hex(wanted)} not found")
-        return self._trace_block(*found, parse_trace_config(config))
+        return self._trace_block(*found, asked)
 
     @rpc("debug_traceCall", where=Where.CALL, errors=TRACE_ERRORS, limits=TRACE_LIMITS)
     def trace_call(
@@ -96,7 +96,7 @@ class DebugTraces:
     ) -> msgspec.Raw:
         """A message run on the state of a block under a tracer; `config` may hold overrides."""
         call = parse_call_object(transaction)
-        asked = parse_trace_config(config)
+        asked = _asked(config)
         block_id = parse_block_id(block)
         message = message_of(call, chain_id=self._chain.chain_id, gas=CALL_GAS_CAP)
         tracing = Tracing()
@@ -154,9 +154,15 @@ def _locate(tracer: ClientTracer, place: Place) -> None:
         tracer.place = place
 
 
+def _asked(config: object) -> TraceConfig:
+    """Checked to the last option before anything is looked up. Raises: InvalidInput."""
+    asked = parse_trace_config(config)
+    make_tracer(asked, Budget(MAX_ANSWER_BYTES))
+    return asked
+
+
 def _stop(asked: TraceConfig) -> Interrupt:
-    wanted = CALL_TIMEOUT_S if asked.timeout_s is None else asked.timeout_s
-    return time_limit(min(wanted, CALL_TIMEOUT_S))
+    return time_limit(asked.timeout_s)
 
 
 def _name(block_id: BlockId) -> str:

@@ -10,11 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
-from dst.apis.eth import parse_address, parse_block_id, parse_hash, show_transaction
+from dst.apis.eth import parse_address, parse_block_id, parse_hash
 from dst.apis.jsonrpc import REFUSED, RpcError
 from dst.execution.block.replay import Replay
 from dst.execution.chain import Chain, decode_once
-from dst.execution.header import Header
 from dst.execution.rpc import views
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.rpc.debug import (
@@ -297,14 +296,8 @@ def _block_without_transactions(view: views.BlockView) -> dict[str, Any]:
 
 
 def _show_at(view: views.BlockView, index: int) -> dict[str, Any]:
-    header: Header = view.header
-    return show_transaction(
-        decode_once(view.body.transactions[index]),
-        block_hash=view.hash,
-        block_number=header.number,
-        index=index,
-        base_fee_per_gas=header.base_fee_per_gas,
-    )
+    transaction = decode_once(view.body.transactions[index])
+    return views.show_transaction_at(view.header, view.hash, index, transaction)
 
 
 def _selector(view: views.BlockView, index: int) -> str:

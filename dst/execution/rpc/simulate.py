@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from dst.apis.eth import parse_block_id, show_transaction
+from dst.apis.eth import parse_block_id
 from dst.apis.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, REFUSED, REVERTED, RpcError
 from dst.apis.simulate import MAX_CALLS, Simulation, parse_simulation
 from dst.execution.block.call_objects import CALL_GAS_CAP
@@ -126,13 +126,7 @@ def _show_block(block: SimulatedBlock, request: Simulation) -> dict[str, object]
     shown.pop("totalDifficulty", None)
     if request.return_full_transactions:
         shown["transactions"] = [
-            show_transaction(
-                each.transaction,
-                block_hash=block.hash,
-                block_number=block.header.number,
-                index=index,
-                base_fee_per_gas=block.header.base_fee_per_gas,
-            )
+            views.show_transaction_at(block.header, block.hash, index, each.transaction)
             for index, each in enumerate(block.calls)
         ]
     shown["calls"] = _show_calls(view, block.calls)

@@ -152,11 +152,13 @@ class _Thread(threading.local):
 _THREAD: Final = _Thread()
 
 
-def time_limit(seconds: float = CALL_TIMEOUT_S) -> Interrupt:
+def time_limit(seconds: float | None = None) -> Interrupt:
     """The interrupt of a run on this thread that begins now; on a worker it takes turns.
 
-    Its calls raise ExecutionAborted.
+    `seconds`: less than everybody's, when the client asks for less. Its calls raise
+    ExecutionAborted.
     """
+    seconds = CALL_TIMEOUT_S if seconds is None else min(seconds, CALL_TIMEOUT_S)
     end = time.monotonic() + seconds
     turn, closing = _THREAD.turn, _THREAD.closing
 

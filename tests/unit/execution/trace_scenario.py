@@ -20,7 +20,7 @@ ERROR_TEXT = bytes.fromhex("08c379a0") + (32).to_bytes(32, "big") + (5).to_bytes
 ERROR_TEXT += b"wrong".ljust(32, b"\x00")
 
 
-def _revert_with(data: bytes) -> bytes:
+def revert_with(data: bytes) -> bytes:
     stores = b"".join(
         push(int.from_bytes(data[at : at + 32].ljust(32, b"\x00"), "big")) + push(at) + b"\x52"
         for at in range(0, len(data), 32)
@@ -34,8 +34,8 @@ _bad = init_code(asm("0 0 RETURN"), asm("1 2 3 POP POP POP INVALID"))
 
 CODES: dict[Address, bytes] = {
     LOGGER: asm(_log_both + "STOP"),
-    REVERTER: asm("0xabcd 32 0 LOG1") + _revert_with(ERROR_TEXT),
-    PANICKER: _revert_with(bytes.fromhex("4e487b71") + (0x11).to_bytes(32, "big")),
+    REVERTER: asm("0xabcd 32 0 LOG1") + revert_with(ERROR_TEXT),
+    PANICKER: revert_with(bytes.fromhex("4e487b71") + (0x11).to_bytes(32, "big")),
     STORE: asm("1 SLOAD 1 ADD 1 SSTORE 2 SLOAD POP 0 3 SSTORE 5 4 SSTORE 0 4 SSTORE STOP"),
     CHILD: asm("CALLVALUE 0 MSTORE 32 0 RETURN"),
     PARENT: asm(
@@ -118,7 +118,7 @@ def transactions() -> list[Transaction]:
         {"to": CLEARER},
         {"to": DOOMED},
         {"to": b"", "data": _small, "value": 2},
-        {"to": b"", "data": _revert_with(ERROR_TEXT)},
+        {"to": b"", "data": revert_with(ERROR_TEXT)},
         {"to": b"", "data": init_code(b"\xef\x00")},
         {"to": IDENTITY, "data": b"\x11" * 40},
         {"to": STORE},

@@ -37,6 +37,22 @@ WRONG: dict[str, list[Any]] = {
     "block overrides": ["0x", [], {"number": "1"}, {"time": -1}],
     "simulation": ["0x", [], {}, {"blockStateCalls": {}}, {"blockStateCalls": [[]]}],
     "slots by address": ["0x", {"0x12": []}, {"0x" + "11" * 20: "0x0"}, {"0x" + "11" * 20: [7]}],
+    "trace config": [
+        "0x",
+        [],
+        {"tracer": "jsTracer"},
+        {"tracer": 7},
+        {"timeout": "soon"},
+        {"timeout": 5},
+        {"limit": -1},
+        {"disableStack": 1},
+        {"tracer": "callTracer", "tracerConfig": []},
+        {"tracer": "callTracer", "tracerConfig": {"withLog": "yes"}},
+    ],
+    "trace types": ["trace", ["vmTrace"], [7], {}],
+    "trace filter": ["0x", [], {"mode": "both"}, {"fromAddress": "0x"}, {"count": -1}],
+    "trace address": ["0x", ["x"], [-1], {}],
+    "calls": ["0x", [{}], [[{}, ["vmTrace"]]], [[[], []]]],
     "subscription": ["heads", ""],
     "options": [],
     "milliseconds": ["1", -1, 1.5],
@@ -44,6 +60,9 @@ WRONG: dict[str, list[Any]] = {
 """By kind: values that are JSON of a good type and wrong all the same."""
 NEVER_RIGHT: list[Any] = [3.5, [[[]]], {"a": {"b": []}}, "\x00", "0x" + "f" * 10_000]
 """Right for no kind; a flag and a count refuse even true."""
+
+
+OBJECTS = ("filter", "transaction", "block overrides", "trace config", "trace filter")
 
 
 def wrong_values(kind: Kind) -> list[Any]:
@@ -67,7 +86,7 @@ def accepts(kind: Kind, value: Any) -> bool:
     """What is refused elsewhere and yet right here."""
     if kind.name in ("data", "filter id") and isinstance(value, str):
         return (value.startswith("0x") and kind.name == "filter id") or value == "0x" + "f" * 10_000
-    if kind.name in ("filter", "transaction", "block overrides"):
+    if kind.name in OBJECTS:
         return (
             isinstance(value, dict) and "a" in value
         )  # unknown fields are passed over, as in geth
