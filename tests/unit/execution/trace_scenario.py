@@ -131,7 +131,13 @@ def transactions() -> list[Transaction]:
     authorization = Account.from_key(KEYS[3]).sign_authorization(
         {"chainId": CHAIN_ID, "address": CHILD, "nonce": 0}
     )
-    fields = {"type": 4, "to": DELEGATOR, "value": 9, "gas": 300_000, "nonce": len(made)}
+    fields: dict[str, Any] = {
+        "type": 4,
+        "to": DELEGATOR,
+        "value": 9,
+        "gas": 300_000,
+        "nonce": len(made),
+    }
     made.append(signed(**fields, authorizationList=[authorization]))
     made.append(signed(to=DELEGATOR, value=1, gas=100_000, nonce=len(made)))
     return made
