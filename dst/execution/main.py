@@ -33,7 +33,7 @@ from dst.execution.evm.precompiles import warm_up
 from dst.execution.genesis import Genesis, load_genesis
 from dst.execution.pool.exchange import PoolExchange
 from dst.execution.pool.peer import FORWARDED_HEADER
-from dst.execution.pruning import Retention
+from dst.execution.pruning import ARCHIVE, Retention
 from dst.execution.rpc.dev_accounts import dev_keys
 from dst.execution.rpc.dispatch import Threads
 from dst.execution.rpc.families import Given, Served, serve_families

@@ -138,6 +138,6 @@ def transactions() -> list[Transaction]:
         "gas": 300_000,
         "nonce": len(made),
     }
-    made.append(signed(**fields, type=4, authorizationList=[authorization]))
+    made.append(signed(**fields, authorizationList=[authorization]))
     made.append(signed(to=DELEGATOR, value=1, gas=100_000, nonce=len(made)))
     return made
