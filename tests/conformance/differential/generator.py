@@ -52,7 +52,7 @@ class Profile:
 
 
 STOCK: Final = Profile(contracts=8, blocks=3, transactions=8, inherited_faults=False)
-GETH: Final = Profile(contracts=60, blocks=30, transactions=25, curve_share=0.3)
+GETH: Final = Profile(contracts=40, blocks=10, transactions=25, curve_share=0.3)
 
 _NULLARY: Final = (
     0x30, 0x32, 0x33, 0x34, 0x36, 0x38, 0x3A, 0x3D, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48,

@@ -1,17 +1,15 @@
 """A shrunk plan as a person reads it: contracts disassembled, transactions in words, receipts."""
 
 from collections.abc import Iterator
+from itertools import groupby
 
-from eth.vm import mnemonics
-from eth.vm.forks.prague.opcodes import PRAGUE_OPCODES
+from eth.vm import opcode_values
 
 from tests.conformance.differential.ours import OurRun
 from tests.conformance.differential.plan import Plan, PlannedTransaction
 
-_NAMES = {
-    opcode: getattr(logic, "mnemonic", mnemonics.INVALID if hasattr(mnemonics, "INVALID") else "?")
-    for opcode, logic in PRAGUE_OPCODES.items()
-}
+_NAMES = {value: name for name, value in vars(opcode_values).items() if isinstance(value, int)}
+MANY = 4
 
 
 def shown(plan: Plan, ours: OurRun | None) -> str:
@@ -56,4 +54,7 @@ def disassembled(code: bytes) -> str:
         name = _NAMES.get(opcode, f"0x{opcode:02x}")
         words.append(f"{name} 0x{code[at + 1 : at + 1 + size].hex()}" if size else str(name))
         at += 1 + size
-    return " ".join(words)
+    runs = ((word, len(list(group))) for word, group in groupby(words))
+    return " ".join(
+        f"{word} x{count}" if count >= MANY else " ".join([word] * count) for word, count in runs
+    )
