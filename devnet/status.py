@@ -56,7 +56,8 @@ async def pools_of(network: Network) -> dict[str, PoolSeen]:
 async def _collect(directory: Path) -> dict[str, Any]:
     async with attached(directory) as network:
         answers = asyncio.gather(*(_node(network, name) for name in network.nodes))
-        nodes, links, pools = await asyncio.gather(answers, links_of(network), pools_of(network))
+        seen, links, pools = await asyncio.gather(answers, links_of(network), pools_of(network))
+        nodes = with_lag(seen)
         peers = peers_text(links)
         return {
             "id": network.descriptor.id,
@@ -104,6 +105,16 @@ def _cluster(
 
 def _pool_facts(pool: PoolSeen | None) -> dict[str, int]:
     return {} if pool is None else {"pending": pool.pending, "queued": pool.queued}
+
+
+def with_lag(nodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each node that answers with how many sealed heights it is `behind` the highest one: a node
+    that lags still answers, and looks healthy from itself."""
+    highest = max((node.get("sealed_height", 0) for node in nodes), default=0)
+    return [
+        {**node, "behind": highest - node["sealed_height"]} if "sealed_height" in node else node
+        for node in nodes
+    ]
 
 
 def next_duty(
@@ -155,14 +166,16 @@ def _print(facts: dict[str, Any]) -> None:
 
 def _table(nodes: Sequence[dict[str, Any]]) -> Table:
     table = Table()
-    columns = ("name", "decided_height", "sealed_height", "safe", "l1_head", "reset_height")
+    columns = (
+        "name", "decided_height", "sealed_height", "behind", "safe", "l1_head", "reset_height",
+    )  # fmt: skip
     for column in (*columns, "peers", *POOL_COLUMNS):
         table.add_column(column.replace("_height", "").replace("_", " "))
     for node in nodes:
         row = (
             [_shown(node.get(column)) for column in columns]
             if node["answers"]
-            else [node["name"], "no answer", "", "", "", ""]
+            else [node["name"], "no answer", *[""] * (len(columns) - 2)]
         )
         more = (node.get(column) for column in ("peers", *POOL_COLUMNS))
         table.add_row(*row, *map(_shown, more))
