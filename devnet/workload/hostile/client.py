@@ -124,7 +124,8 @@ class HostileClient:
 
     async def _nonce_of(self, account: _Account) -> int:
         """As the operators know it; the account has nothing pending."""
-        counts = [await transaction_count(at, account.address) for at in self._readers]
+        asked = (transaction_count(at, account.address) for at in self._readers)
+        counts = await asyncio.gather(*asked)
         return max((count for count in counts if count is not None), default=0)
 
     async def _follow(self, signed: SignedTransfer, at: int, end: float) -> _Outcome:
