@@ -159,9 +159,12 @@ def _add_status(commands: _Commands) -> None:
         "status",
         help="heights and peers of every node, next leader, what is stopped or cut",
         description="One look at the network in DIR. For each node: decided, sealed and safe "
-        "height, the L1 block that it sees, the height of an L1 reset if there was one, and (of an "
-        "operator) the links to other operators that are up. Then the next height with the leader "
-        "of its round 0, every program that does not run, and every link with a fault.",
+        "height, how many sealed heights it is behind the others, the L1 block that it sees, the "
+        "height of an L1 reset if there was one, (of an operator) the links to other operators "
+        "that are up, transactions that could be in the next block, and those behind a missing "
+        "nonce. Then what is wrong (no quorum, a standstill, accounts that lack a transaction), "
+        "the next height with the leader of its round 0, every program that does not run, and "
+        "every link with a fault.",
     )
     status.add_argument("--json", action="store_true", help="one JSON object")
     _add_dir(status)

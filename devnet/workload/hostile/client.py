@@ -27,8 +27,9 @@ FIRST_TIP: Final = 2 * GWEI
 """Above the load's 1 gwei: hostile transactions come first in a block, which is the worst case."""
 BUMP: Final = 1.25
 """After one was dropped: another node may hold it still, and asks a tenth more for its place."""
-STILL_WAITING: Final = frozenset({"pending", "queued", "included", "unknown", ""})
-"""Words of `dst_transactionStatus` that are no end; every other one is."""
+ENDS: Final = frozenset({"replaced", "evicted", "dropped", "too_heavy"})
+"""States of `dst_transactionStatus` in which a node has given a transaction up. `unknown` is none:
+it is what L11 forbids."""
 
 
 @dataclass(slots=True)
@@ -124,7 +125,8 @@ class HostileClient:
 
     async def _nonce_of(self, account: _Account) -> int:
         """As the operators know it; the account has nothing pending."""
-        counts = [await transaction_count(at, account.address) for at in self._readers]
+        asked = (transaction_count(at, account.address) for at in self._readers)
+        counts = await asyncio.gather(*asked)
         return max((count for count in counts if count is not None), default=0)
 
     async def _follow(self, signed: SignedTransfer, at: int, end: float) -> _Outcome:
@@ -169,12 +171,11 @@ def _included(receipt: dict[str, Any]) -> _Outcome:
 
 
 def _ended(status: Any) -> _Outcome | None:
-    """From `{"status": "too heavy", "reason": "..."}` (or the bare word)."""
-    told_of = status if isinstance(status, dict) else {"status": status or ""}
-    word = str(told_of.get("status") or "").lower()
-    if word in STILL_WAITING:
+    """From `{"state": "too_heavy", "reason": "...", "message": "..."}`; None while it is open."""
+    if not isinstance(status, dict) or status.get("state") not in ENDS:
         return None
-    return _Outcome(fate=Fate.DROPPED, reason=str(told_of.get("reason") or word))
+    reason = status.get("message") or status.get("reason") or ""
+    return _Outcome(fate=Fate.DROPPED, reason=str(reason))
 
 
 def told(fate: HostileFate) -> str:

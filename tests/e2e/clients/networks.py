@@ -23,7 +23,6 @@ BLOCK_SECONDS: Final = 0.3
 """Short, because clients wait for blocks most of their time; long enough for two transactions to
 meet in the pool."""
 START_SECONDS: Final = 20
-GENESIS_TIME: Final = 1_700_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +84,9 @@ def _wait_until_up(chain: Chain) -> None:
 
 @contextmanager
 def ours(folder: Path) -> Iterator[Chain]:
-    """One execution role with a dev genesis, driven as a rollup node would."""
-    constants = {"dev": True, "genesis_time": GENESIS_TIME, "chain_id": CHAIN_ID}
+    """One execution role with a dev genesis, driven as a rollup node would. Its blocks begin now:
+    a node whose head is old says that it is syncing."""
+    constants = {"dev": True, "genesis_time": int(time.time()), "chain_id": CHAIN_ID}
     create_cluster(folder, operators=1, chain=constants)
     node = Node(folder)
     node.start()

@@ -86,9 +86,9 @@ def test_a_refusal_keeps_the_nodes_words() -> None:
 @pytest.mark.parametrize(
     ("status", "reason"),
     [
-        ({"status": "too heavy", "reason": "takes 40 s"}, "takes 40 s"),
-        ({"status": "evicted"}, "evicted"),
-        ("underpriced", "underpriced"),
+        ({"state": "too_heavy", "reason": "time", "message": "takes 40 s"}, "takes 40 s"),
+        ({"state": "dropped", "reason": "no place"}, "no place"),
+        ({"state": "evicted"}, ""),
     ],
 )
 def test_a_status_that_is_an_end_is_a_fate_with_its_reason(status: Any, reason: str) -> None:
@@ -99,7 +99,16 @@ def test_a_status_that_is_an_end_is_a_fate_with_its_reason(status: Any, reason: 
     assert (found.fate, found.reason) == (Fate.DROPPED, reason)
 
 
-@pytest.mark.parametrize("status", [None, "pending", {"status": "queued", "nonce": "0x1"}])
+@pytest.mark.parametrize(
+    "status",
+    [
+        None,
+        {"state": "pending", "triedSeconds": 1.5},
+        {"state": "queued", "missingNonce": "0x1"},
+        {"state": "underpriced"},
+        {"state": "unknown"},
+    ],
+)
 def test_waiting_is_no_fate_and_patience_ends(status: Any) -> None:
     def answers(method: str, sent: list[str]) -> Any:
         return status if method == "dst_transactionStatus" else None
