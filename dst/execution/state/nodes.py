@@ -140,7 +140,8 @@ class NodeStore:
 
 
 class ScratchNodes(NodeStore):
-    """The same nodes for a state that is never stored: its commits use up no versions."""
+    """The same nodes for a state that is never stored: its commits use up no versions and leave
+    nothing behind."""
 
     def __init__(self, nodes: NodeStore) -> None:
         self._nodes = nodes
@@ -153,6 +154,14 @@ class ScratchNodes(NodeStore):
 
     def node(self, key: bytes, depth: int) -> Node:
         return self._nodes.node(key, depth)
+
+    def remember(
+        self,
+        nodes: dict[bytes, bytes],
+        shallow: dict[bytes, Node] | None = None,
+        stale: Sequence[bytes] = (),
+    ) -> None:
+        pass
 
 
 def nothing_stored(key: bytes) -> None:
