@@ -16,7 +16,11 @@ from tests.unit.execution.worlds import ADDRESSES, CHAIN_ID, GENESIS_TIME, RICH,
 def test_seeded_as_if_by_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "ACCOUNTS_A_WRITE", 7)
     others = {Address(number.to_bytes(20, "big")): number for number in range(1, 300)}
-    fields: dict[str, Any] = {"chain_id": CHAIN_ID, "timestamp": GENESIS_TIME, "gas_limit": 10_000_000}
+    fields: dict[str, Any] = {
+        "chain_id": CHAIN_ID,
+        "timestamp": GENESIS_TIME,
+        "gas_limit": 10_000_000,
+    }
     rich = dict.fromkeys(ADDRESSES, RICH)
     by_file = World(
         tmp_path / "file", read_genesis(prague_genesis(balances={**rich, **others}, **fields))
