@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -385,12 +385,9 @@ async def test_pool_follows_the_head(engine: Engine) -> None:
     assert engine.pool.counts() == (2, 0)
 
 
-@contextmanager
-def no_room(tables: Tables) -> Iterator[Writer]:
+def no_room(tables: Tables) -> AbstractContextManager[Writer]:
     """In place of `Tables.write`: the disk is full."""
-    if tables is not None:
-        raise StoreUnavailable("the store takes no write: No space left on device")
-    yield
+    raise StoreUnavailable("the store takes no write: No space left on device")
 
 
 async def test_a_full_disk_answers_syncing_and_goes_on(
