@@ -21,9 +21,11 @@ GAIN: Final = 1 / 16
 multiplicative decrease): eight blocks of ours to come back from one loss."""
 LEAST_SAMPLE_S: Final = 0.005
 """A shorter validation tells of the scheduler, not of the machine."""
-SAMPLES: Final = 15
+SAMPLES: Final = 9
 """The contention is the median of so many validations: a quorum decides, not the slowest, and one
 moment in which the machine slept says nothing."""
+GUESSES: Final = 3
+"""How many validations the guess at the start is worth."""
 HEAVY_ENOUGH: Final = 0.25
 """Part of the time that a lost proposal must have used before its loss is put down to that."""
 
@@ -44,7 +46,7 @@ class Allowance:
         """cores: of this machine, from which the first guess is made: all operators on it."""
         self._times = times
         guess = max(1.0, (times.operators - 1) / cores) if times.operators > 1 else 0.0
-        self._samples = deque([guess] * SAMPLES, maxlen=SAMPLES)
+        self._samples = deque([guess] * GUESSES, maxlen=SAMPLES)
         self._contention = guess
         self._factor = 1.0
 
