@@ -16,6 +16,9 @@ main                 the role: config in, exit code out
 
 import os
 
-# py-evm hashes through eth-hash, which picks its backend at the first hash; the native one is
-# eight times faster.
-os.environ.setdefault("ETH_HASH_BACKEND", "pysha3")
+from dst.crypto import keccak
+
+# py-evm hashes through eth-hash, which picks its backend at the first hash and knows two of ours.
+os.environ.setdefault(
+    "ETH_HASH_BACKEND", "pysha3" if keccak.NAME == "safe-pysha3" else "pycryptodome"
+)

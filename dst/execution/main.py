@@ -2,6 +2,7 @@
 the end."""
 
 import asyncio
+import os
 import sys
 import threading
 import time
@@ -20,34 +21,37 @@ from dst.apis.dst_v1 import DstClient
 from dst.apis.engine import check_jwt, load_jwt_secret
 from dst.apis.jsonrpc import Guard, Method, rpc_routes
 from dst.apis.jsonrpc.ws import WebSockets
+from dst.crypto import ecdsa, keccak
 from dst.crypto.locks import load_lock
+from dst.execution.block.allowance import Allowance, RoundTimes
 from dst.execution.block.builder import BuilderLimits
 from dst.execution.chain import Chain
+from dst.execution.engine_rpc import engine_methods
 from dst.execution.engine_service import EngineService
 from dst.execution.events import Events
+from dst.execution.evm.precompiles import warm_up
 from dst.execution.genesis import Genesis, load_genesis
-from dst.execution.pool.forwarder import FORWARDED_HEADER, Forwarder
-from dst.execution.pool.service import TransactionPool
+from dst.execution.pool.exchange import PoolExchange
+from dst.execution.pool.peer import FORWARDED_HEADER
+from dst.execution.pruning import ARCHIVE, Retention
 from dst.execution.rpc.dev_accounts import dev_keys
 from dst.execution.rpc.dispatch import Threads
 from dst.execution.rpc.families import Given, Served, serve_families
 from dst.execution.rpc.finality import SealedHeight, nobody_knows
 from dst.execution.rpc.workers import CallWorkers
 from dst.execution.slots import SlotClock
-from dst.execution.store import BlockStore
+from dst.execution.store import BlockStore, open_store
 from dst.execution.turns import BlockWorker, Turns
 from dst.runtime.browsers import LOCAL_ORIGINS, BrowserPolicy
 from dst.runtime.config import check_url, load_json, resolve
 from dst.runtime.http import make_app, serving
-from dst.runtime.kv import KeyValueStore
 from dst.runtime.log import Logger, configure
 from dst.runtime.metrics import Metrics
 from dst.runtime.service import EXIT_BAD_CONFIG, run_role, until
-from dst.spec.cluster import ChainConfig
+from dst.spec.cluster import ChainConfig, ClusterLock
 from dst.spec.errors import BadConfig, InvalidInput, Unavailable
 from dst.spec.primitives import to_hex
 
-STORE_FILE: Final = "chain.sqlite"
 EVM_STACK_BYTES: Final = 256 * 2**20
 """Stack of threads that run the EVM: 1,024 nested calls are about 12,000 Python frames. Address
 space, not memory."""
@@ -70,6 +74,10 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jwt_secret: str
     engine_listen: str
     rpc_listen: str
+    history_blocks: int = 100_000
+    """Blocks whose states stay readable, counted from the head; at least 64."""
+    archive: bool = False
+    """Keep every state."""
     forward_to: list[str] = []
     """JSON-RPC URLs of the other operators (of all of them, for a follower)."""
     browser_origins: list[str] | None = None
@@ -80,16 +88,25 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     without a dot are always good."""
     rollup: str | None = None
     """URL of this node's rollup node, asked for what is sealed (dst_finality)."""
+    subscribe: bool = False
+    """A follower's: hear of transactions from the operators that it forwards to. Those do not know
+    it, so they cannot tell it by themselves."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def retention_of(config: ExecutionConfig) -> Retention:
+    """Raises: BadConfig."""
+    return ARCHIVE if config.archive else Retention(history_blocks=config.history_blocks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Services:
     chain: Chain
     engine: EngineService
+    engine_methods: Mapping[str, Method]
     eth: Served
     clock: SlotClock
-    forwarder: Forwarder
+    exchange: PoolExchange
     metrics: Metrics
 
     def complaint(self) -> str | None:
@@ -97,12 +114,18 @@ class _Services:
         return self.clock.complaint(self.chain.heads.head)
 
 
-def run(config_path: str) -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 2 bad configuration, 1
-    crash."""
+def run(config_path: str, *, data_dir: str | None = None, archive: bool = False) -> int:
+    """Serve until SIGTERM or SIGINT; `data_dir` and `archive` replace what the file says. Returns
+    the exit code: 0 stopped, 2 bad configuration, 1 crash."""
     path = Path(config_path)
     try:
         config = load_json(path, ExecutionConfig, what="execution config")
+        config = msgspec.structs.replace(
+            config,
+            data_dir=config.data_dir if data_dir is None else os.path.abspath(data_dir),
+            archive=config.archive or archive,
+        )
+        retention_of(config)
         for url in config.forward_to:
             check_url(url, what=f"execution config {path}: forward_to")
         if config.rollup is not None:
@@ -123,21 +146,24 @@ def run(config_path: str) -> int:
 async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> None:
     """Open the store, serve both listeners, forward, until `stop`. Raises: BadConfig."""
     genesis = load_genesis(resolve(path, config.genesis))
-    chain_config = load_lock(resolve(path, config.lock)).chain
-    check_genesis(genesis, chain_config)
+    lock = load_lock(resolve(path, config.lock))
+    check_genesis(genesis, lock.chain)
     secret = load_jwt_secret(resolve(path, config.jwt_secret))
     policy = BrowserPolicy.of(
-        _origins(config, chain_config), config.hosts, what=f"execution config {path}"
+        _origins(config, lock.chain), config.hosts, what=f"execution config {path}"
     )
-    store = BlockStore(KeyValueStore(resolve(path, config.data_dir) / STORE_FILE))
+    store = open_store(resolve(path, config.data_dir))
     try:
         async with _sealed_height(config.rollup) as sealed_height:
             with _threads() as (worker, threads):
+                worker.submit(warm_up).result()
+                log.debug("backends", keccak=keccak.NAME, ecdsa=ecdsa.NAME)
                 services = assemble(
                     store,
                     genesis,
-                    chain_config,
-                    config.forward_to,
+                    lock,
+                    config,
+                    resolve(path, config.data_dir),
                     worker,
                     threads,
                     sealed_height=sealed_height,
@@ -146,6 +172,7 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
                     await _serve(config, services, secret, policy, stop)
                 finally:
                     services.engine.close()
+                    services.exchange.close()
     finally:
         store.close()
 
@@ -193,48 +220,71 @@ def check_genesis(genesis: Genesis, chain: ChainConfig) -> None:
 def assemble(
     store: BlockStore,
     genesis: Genesis,
-    chain_config: ChainConfig,
-    forward_to: list[str],
+    lock: ClusterLock,
+    config: ExecutionConfig,
+    data_dir: Path,
     worker: ThreadPoolExecutor,
     threads: Threads,
     *,
     sealed_height: SealedHeight = nobody_knows,
 ) -> _Services:
     metrics = Metrics()
-    chain = Chain(store, genesis)
-    pool = TransactionPool(chain, metrics)
-    forwarder = Forwarder(forward_to, metrics)
-    limits = BuilderLimits(
-        builder_time_s=chain_config.builder_time_ms / 1000,
-        max_block_bytes=chain_config.max_block_bytes,
-        extra_data=chain_config.extra_data,
+    chain = Chain(store, genesis, retention_of(config))
+    chain.states.register(metrics)
+    exchange = PoolExchange(
+        chain,
+        metrics,
+        threads.read,
+        data_dir=data_dir,
+        forward_to=config.forward_to,
+        subscribe_to=config.forward_to if config.subscribe else (),
+        faulty=(lock.n - 1) // 3,
     )
-    engine = EngineService(chain, pool, worker, limits, metrics)
-    clock, events = SlotClock.of(chain_config), Events()
+    pool = exchange.pool
+    allowance = _allowance(lock)
+    limits = BuilderLimits(
+        builder_time_s=allowance.seconds,
+        max_block_bytes=lock.chain.max_block_bytes,
+        extra_data=lock.chain.extra_data,
+    )
+    engine = EngineService(chain, pool, worker, limits, metrics, allowance)
+    clock, events = SlotClock.of(lock.chain), Events()
     engine.on_head.append(events.on_head)
     pool.on_added.append(events.transactions)
+    metrics.function("builder_contention", lambda: allowance.contention)
     metrics.function("head_number", lambda: float(chain.heads.head.number))
     metrics.function("head_age_seconds", lambda: clock.age(chain.heads.head))
     return _Services(
         chain=chain,
         engine=engine,
+        engine_methods=engine_methods(engine, chain, threads.read),
         eth=serve_families(
             Given(
                 chain=chain,
                 pool=pool,
+                announcements=exchange.announcements,
                 events=events,
                 threads=threads,
                 clock=clock,
-                on_accepted=forwarder.offer,
-                peers=len(forward_to),
-                dev_keys=dev_keys() if chain_config.dev else (),
+                peers=len(config.forward_to),
+                dev_keys=dev_keys() if lock.chain.dev else (),
                 sealed_height=sealed_height,
             )
         ),
         clock=clock,
-        forwarder=forwarder,
+        exchange=exchange,
         metrics=metrics,
     )
+
+
+def _allowance(lock: ClusterLock) -> Allowance:
+    times = RoundTimes(
+        slot_s=lock.chain.seconds_per_slot,
+        round_timeout_s=lock.chain.round_timeout_ms / 1000,
+        share=lock.chain.builder_share_percent / 100,
+        operators=lock.n,
+    )
+    return Allowance(times, cores=os.cpu_count() or 1)
 
 
 async def _serve(
@@ -264,12 +314,12 @@ async def _serve(
             head=head.head.number,
             hash=head.head_hash,
         )
-        await until(stop, services.forwarder.run(), services.eth.subscriptions.run())
+        await until(stop, services.exchange.run(), services.eth.subscriptions.run())
 
 
 def _engine_routes(services: _Services, secret: bytes) -> list[web.RouteDef]:
     """Engine methods, and the `eth_` ones a consensus client may ask (engine/common.md)."""
-    methods: Mapping[str, Method] = {**services.eth.from_client, **services.engine.methods()}
+    methods: Mapping[str, Method] = {**services.eth.from_client, **services.engine_methods}
 
     def guard(request: web.Request) -> str | None:
         return check_jwt(secret, request.headers.get("Authorization"), time.time())

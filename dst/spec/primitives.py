@@ -67,6 +67,8 @@ def parse_hex(text: object, length: int | None = None, *, what: str = "value") -
         data = bytes.fromhex(text[2:])
     except ValueError:
         raise InvalidInput(f"{what}: not hex: {text[:80]!r}") from None
+    if len(data) * 2 != len(text) - 2:  # bytes.fromhex skips white space
+        raise InvalidInput(f"{what}: white space in hex: {text[:80]!r}")
     if length is not None and len(data) != length:
         raise InvalidInput(f"{what}: expected {length} bytes, got {len(data)}")
     return data

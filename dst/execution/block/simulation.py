@@ -18,8 +18,9 @@ from dst.execution.evm.overrides import override_state
 from dst.execution.evm.tracing import Tracing, computation_for
 from dst.execution.header import Header, next_base_fee, requests_hash, withdrawals_root
 from dst.execution.receipts import Log
+from dst.execution.state.nodes import ScratchNodes
 from dst.execution.state.reader import StateReader
-from dst.execution.state.trie import Node, NodeCache, ordered_root
+from dst.execution.state.trie import ordered_root
 from dst.execution.tracers.transfers import LogTracer
 from dst.spec.errors import DstError
 from dst.spec.primitives import ZERO_HASH, Hash32
@@ -250,18 +251,3 @@ class _SimulatedBlockRun(CallRun):
 
     def _begin(self) -> None:
         BlockRun._begin(self)
-
-
-class ScratchNodes(NodeCache):
-    """Trie nodes of a simulation: its own are kept here, and the chain's cache learns none."""
-
-    def __init__(self, chain_nodes: NodeCache) -> None:
-        self._chain_nodes = chain_nodes
-        self._own: dict[bytes, Node] = {}
-
-    def get(self, node_hash: bytes) -> Node:
-        own = self._own.get(node_hash)
-        return self._chain_nodes.get(node_hash) if own is None else own
-
-    def put(self, node_hash: bytes, node: Node) -> None:
-        self._own[node_hash] = node

@@ -16,7 +16,7 @@ from dst.execution.state.overlay import BlockState
 from dst.spec.errors import DstError
 from dst.spec.primitives import Address
 
-Precompiles = Mapping[Address, Any]
+Precompiles = Mapping[bytes, Any]
 
 
 class OverrideRefused(DstError):

@@ -348,7 +348,7 @@ class _TracedComputation(EvmComputation):
 
 
 def computation_for(
-    tracing: Tracing | None, precompiles: Mapping[Address, Any] = PRECOMPILES
+    tracing: Tracing | None, precompiles: Mapping[bytes, Any] = PRECOMPILES
 ) -> type[EvmComputation]:
     """A class that runs messages under `tracing`, with these precompiles."""
     if tracing is None:

@@ -1,7 +1,7 @@
 """The families of methods this node serves, put together: what is given to each, and who of the
 callers gets which."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -9,7 +9,8 @@ from dst.apis.jsonrpc import Method
 from dst.crypto.account_key import AccountKey
 from dst.execution.chain import Chain
 from dst.execution.events import Events
-from dst.execution.pool.service import TransactionPool
+from dst.execution.pool.announcements import Announcements
+from dst.execution.pool.service import Source, TransactionPool
 from dst.execution.rpc.accounts import Accounts
 from dst.execution.rpc.blocks import Blocks
 from dst.execution.rpc.blocks_by_id import BlocksById
@@ -25,12 +26,13 @@ from dst.execution.rpc.filling import Filler, Filling
 from dst.execution.rpc.finality import Finality, SealedHeight, nobody_knows
 from dst.execution.rpc.logs import Logs, LogSearch
 from dst.execution.rpc.polling import Polling
+from dst.execution.rpc.pool_exchange import PoolExchangeMethods
 from dst.execution.rpc.sending import Sending, Submitter
 from dst.execution.rpc.subscriptions import Subscriptions
+from dst.execution.rpc.transaction_status import TransactionStatusMethods
 from dst.execution.rpc.transactions import Transactions
 from dst.execution.rpc.txpool import TxPool
 from dst.execution.slots import SlotClock
-from dst.transactions.transaction import Transaction
 
 T = TypeVar("T")
 
@@ -47,6 +49,8 @@ FAMILIES: tuple[type, ...] = (
     Subscriptions,
     Fees,
     TxPool,
+    TransactionStatusMethods,
+    PoolExchangeMethods,
     Finality,
     RawData,
     OwnAccounts,
@@ -62,11 +66,10 @@ class Given:
 
     chain: Chain
     pool: TransactionPool
+    announcements: Announcements
     events: Events
     threads: Threads
     clock: SlotClock
-    on_accepted: Callable[[Transaction], None]
-    """Told of each transaction that a client gave to this node."""
     peers: int = 0
     dev_keys: tuple[AccountKey, ...] = ()
     """Empty on every network but a dev one."""
@@ -93,11 +96,11 @@ def serve_families(given: Given) -> Served:
     info = ChainInfo(chain, given.clock, given.peers)
     subscriptions = Subscriptions(chain, given.clock, given.events, threads)
 
-    def sending(on_accepted: Callable[[Transaction], None] | None) -> tuple[Submitter, Sending]:
-        submitter = Submitter(pool, threads, on_accepted)
+    def sending(source: Source) -> tuple[Submitter, Sending]:
+        submitter = Submitter(pool, source)
         return submitter, Sending(submitter, chain, given.events, threads, given.clock)
 
-    submitter, from_client = sending(given.on_accepted)
+    submitter, from_client = sending(Source.CLIENT)
     families: list[object] = [
         info,
         Accounts(blocks, pool),
@@ -111,6 +114,8 @@ def serve_families(given: Given) -> Served:
         subscriptions,
         Fees(chain, blocks),
         TxPool(pool, threads),
+        TransactionStatusMethods(chain, pool, threads.read),
+        PoolExchangeMethods(pool, given.announcements),
         Finality(chain, blocks, threads, given.sealed_height),
         RawData(chain, blocks),
         OwnAccounts(given.dev_keys),
@@ -125,7 +130,7 @@ def serve_families(given: Given) -> Served:
     table = entries(families)
     info.serves(table)
     methods = {**refused, **bind(table, threads)}
-    _, from_operator = sending(None)
+    _, from_operator = sending(Source.PEER)
     return Served(
         families=tuple(families),
         from_client=methods,

@@ -3,20 +3,19 @@ receipt."""
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Final
 
 from dst.apis.jsonrpc import INVALID_PARAMS, REFUSED, RpcError
 from dst.execution.chain import Chain
 from dst.execution.events import Events
-from dst.execution.pool.service import TransactionPool
+from dst.execution.pool.service import Source, TransactionPool
 from dst.execution.rpc import views
 from dst.execution.rpc.dispatch import Threads, Where, rpc
 from dst.execution.rpc.parameters import DataParam, MillisecondsParam, parse_count
 from dst.execution.slots import SlotClock
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32, parse_hex, to_hex
-from dst.transactions.transaction import InvalidTransaction, Transaction
+from dst.transactions.transaction import InvalidTransaction
 
 MAX_RAW_BYTES: Final = 1 << 18
 """Refused unread beyond; the pool's own limit is half of it."""
@@ -36,29 +35,19 @@ REFUSALS: Final = (
 
 
 class Submitter:
-    """Examines a transaction, gives it to the pool and says so to the forwarder."""
+    """Gives transactions of one kind of caller to the pool."""
 
-    def __init__(
-        self,
-        pool: TransactionPool,
-        threads: Threads,
-        on_accepted: Callable[[Transaction], None] | None,
-    ) -> None:
-        """on_accepted None: it came from another operator and goes no further."""
-        self._pool, self._threads, self._on_accepted = pool, threads, on_accepted
+    def __init__(self, pool: TransactionPool, source: Source) -> None:
+        self._pool, self._source = pool, source
 
     async def submit(self, raw: bytes) -> Hash32:
         """Raises: RpcError, in geth's words and with the reason's name."""
         if len(raw) > MAX_RAW_BYTES:
             raise InvalidInput("raw transaction too large")
         try:
-            admissible = await self._threads.on_read(self._pool.examine, raw)
-            transaction_hash = self._pool.admit(admissible)
+            return await self._pool.submit(raw, self._source)
         except InvalidTransaction as error:
             raise RpcError(REFUSED, str(error), {"reason": str(error.reason)}) from None
-        if self._on_accepted is not None:
-            self._on_accepted(admissible.transaction)
-        return transaction_hash
 
 
 class Sending:

@@ -8,7 +8,7 @@ from dst.apis.eth import checksummed, parse_address, show_transaction
 from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc.dispatch import Threads, Where, rpc
 from dst.execution.rpc.parameters import AddressParam
-from dst.mempool.pool import Waiting
+from dst.mempool.queue import Waiting
 from dst.spec.primitives import Address
 from dst.transactions.transaction import Transaction
 

@@ -32,7 +32,7 @@ class BlockState:
     """Overlay of one block. Warm sets, transient storage, original values, logs and the accounts to
     look at in the end belong to the running transaction; `begin_transaction` clears them."""
 
-    def __init__(self, reader: StateReader, always_warm: Iterable[Address] = ()) -> None:
+    def __init__(self, reader: StateReader, always_warm: Iterable[bytes] = ()) -> None:
         """`always_warm`: addresses of precompiles (EIP-2929)."""
         self.reader = reader
         self._always_warm: dict[object, None] = dict.fromkeys(always_warm)

@@ -24,7 +24,7 @@ class Scene:
     accounts: BlockState
     """The overlay, as it is while the transaction runs."""
     fee_recipient: Address
-    precompiles: Iterable[Address]
+    precompiles: Iterable[bytes]
 
 
 class ClientTracer(Tracer):

@@ -29,6 +29,10 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+def holder(turns: Turns) -> Ticket | None:
+    return turns._holder
+
+
 def queued(turns: Turns) -> int:
     return sum(len(line) for line in turns._waiting.values())
 
@@ -108,7 +112,7 @@ def test_a_light_call_never_waits() -> None:
         turn = Turn(turns, "a")
         turn.pause_if_due(time.monotonic() - 1)
         assert queued(turns) == 0
-        assert turns._holder is None
+        assert holder(turns) is None
 
 
 def test_a_heavy_call_holds_its_turn_for_a_quantum_and_gives_it_to_blocks(
@@ -119,14 +123,14 @@ def test_a_heavy_call_holds_its_turn_for_a_quantum_and_gives_it_to_blocks(
     turn = Turn(turns, "a")
     _burn(module.LIGHT_CPU_S)
     turn.pause_if_due(soon())
-    assert turns._holder is turn._ticket
+    assert holder(turns) is turn._ticket
     with turns.block_work():
         turn.pause_if_due(time.monotonic() + 0.01)
-        assert turns._holder is None, "it gave the turn away, and its time ran out waiting"
+        assert holder(turns) is None, "it gave the turn away, and its time ran out waiting"
     turn.pause_if_due(soon())
-    assert turns._holder is turn._ticket
+    assert holder(turns) is turn._ticket
     turn.release()
-    assert turns._holder is None
+    assert holder(turns) is None
 
 
 def test_the_block_worker_announces_its_work() -> None:

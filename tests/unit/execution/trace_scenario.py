@@ -6,7 +6,7 @@ from eth_account import Account
 
 from dst.spec.primitives import Address
 from dst.transactions.transaction import Transaction
-from tests.unit.execution.assembler import asm, call, init_code, push
+from tests.unit.execution.evm.asm import asm, call, init_code, push
 from tests.unit.execution.worlds import ADDRESSES, CHAIN_ID, KEYS, address_of, signed
 
 LOGGER, REVERTER, STORE, CHILD = (address_of(number) for number in (0xA1, 0xA2, 0xA3, 0xA4))
@@ -131,7 +131,13 @@ def transactions() -> list[Transaction]:
     authorization = Account.from_key(KEYS[3]).sign_authorization(
         {"chainId": CHAIN_ID, "address": CHILD, "nonce": 0}
     )
-    fields = {"type": 4, "to": DELEGATOR, "value": 9, "gas": 300_000, "nonce": len(made)}
+    fields: dict[str, Any] = {
+        "type": 4,
+        "to": DELEGATOR,
+        "value": 9,
+        "gas": 300_000,
+        "nonce": len(made),
+    }
     made.append(signed(**fields, authorizationList=[authorization]))
     made.append(signed(to=DELEGATOR, value=1, gas=100_000, nonce=len(made)))
     return made

@@ -16,6 +16,7 @@ from dst.apis.jsonrpc import answer_body, rpc_routes
 from dst.apis.jsonrpc.ws import DEFAULT_LIMITS, WebSocketLimits, WebSockets
 from dst.execution.chain import ExecutedBlock, decode_once
 from dst.execution.events import Events
+from dst.execution.pool.announcements import Announcements
 from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc.dev_accounts import dev_keys
 from dst.execution.rpc.dispatch import Threads
@@ -23,6 +24,7 @@ from dst.execution.rpc.families import Given, serve_families
 from dst.execution.rpc.workers import CallWorkers
 from dst.execution.slots import SlotClock
 from dst.execution.turns import Turns
+from dst.mempool.pool import SenderState
 from dst.runtime.browsers import LOCAL_ORIGINS, BrowserPolicy
 from dst.runtime.http import make_app, serving
 from dst.runtime.metrics import Metrics
@@ -46,6 +48,7 @@ class Rpc:
             genesis_time=GENESIS_TIME, seconds_per_slot=SECONDS_PER_SLOT, now=lambda: self.now
         )
         self.accepted: list[Transaction] = []
+        self.pool.on_accepted.append(self.accepted.append)
         self.sealed: int | None = None
 
         async def sealed_height() -> int | None:
@@ -58,7 +61,7 @@ class Rpc:
                 events=self.events,
                 threads=threads,
                 clock=self.clock,
-                on_accepted=self.accepted.append,
+                announcements=Announcements(self.pool),
                 peers=3,
                 dev_keys=DEV_KEYS if dev else (),
                 sealed_height=sealed_height,
@@ -117,7 +120,10 @@ class Rpc:
             for block_hash in (*change.added, *change.removed)
             for each in _transactions(chain.body(block_hash).transactions)
         }
-        self.pool.on_head({sender: reader.get_nonce(sender) for sender in senders}, [])
+        accounts = {
+            each: SenderState(reader.get_nonce(each), reader.get_balance(each)) for each in senders
+        }
+        self.pool.learn(accounts, {})
         self.events.on_head(change)
 
     @asynccontextmanager

@@ -1,0 +1,42 @@
+"""Outside judges: the served role they ask, and the counts printed at the end of a run."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.conformance.role import RoleHost
+from tests.conformance.tally import Tally
+
+
+@pytest.fixture(scope="session")
+def role_host(tmp_path_factory: pytest.TempPathFactory) -> RoleHost:
+    return RoleHost(tmp_path_factory.mktemp("role"))
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Tally]]:
+    """Makes tallies whose lines stand at the end of the run, whatever the verdict."""
+    made: list[Tally] = []
+
+    def make(leg: str) -> Tally:
+        made.append(Tally(leg))
+        return made[-1]
+
+    yield make
+    for each in made:
+        request.node.user_properties.append(("conformance", each.lines()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    told = [
+        lines
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "teardown"
+        for name, lines in report.user_properties
+        if name == "conformance"
+    ]
+    if told:
+        terminalreporter.section("conformance: outside judges")
+        for line in (line for lines in told for line in lines):
+            terminalreporter.write_line(line)
