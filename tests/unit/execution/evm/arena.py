@@ -11,9 +11,9 @@ from dst.execution.evm.computation import EvmComputation
 from dst.execution.evm.messages import Messages
 from dst.execution.interrupts import never
 from dst.execution.state.commit import commit
+from dst.execution.state.nodes import EMPTY_REF, NodeStore
 from dst.execution.state.overlay import BlockState
 from dst.execution.state.reader import StateReader
-from dst.execution.state.trie import EMPTY_ROOT, NodeCache
 from dst.spec.primitives import Address, Hash32
 
 SENDER = Address(b"\x5e" * 20)
@@ -90,8 +90,8 @@ class Outcome:
 def make_reader(contracts: Mapping[Address, Contract]) -> StateReader:
     nodes: dict[bytes, bytes] = {}
     codes: dict[bytes, bytes] = {}
-    cache = NodeCache(nodes.__getitem__)
-    state = BlockState(StateReader(cache, codes.__getitem__, EMPTY_ROOT))
+    cache = NodeStore(nodes.get)
+    state = BlockState(StateReader(cache, codes.__getitem__, EMPTY_REF))
     for address, contract in {SENDER: Contract(balance=10**20), **contracts}.items():
         state.set_balance(address, contract.balance)
         state.set_nonce(address, contract.nonce)
@@ -102,7 +102,7 @@ def make_reader(contracts: Mapping[Address, Contract]) -> StateReader:
     result = commit(state)
     nodes |= result.nodes
     codes |= result.codes
-    return StateReader(cache, codes.__getitem__, result.root)
+    return StateReader(cache, codes.__getitem__, result.root_ref)
 
 
 def run_message(

@@ -8,7 +8,7 @@ from eth_account import Account
 
 from dst.crypto.checksum import checksum_address
 from dst.execution.header import next_base_fee
-from tests.unit.execution.assembler import asm, call
+from tests.unit.execution.evm.asm import asm, call
 from tests.unit.execution.rpc.bench import Rpc, running
 from tests.unit.execution.rpc.contracts import ENVIRONMENT, LOGGER, STORE
 from tests.unit.execution.trace_scenario import ERROR_TEXT, revert_with
@@ -147,7 +147,7 @@ async def test_contradicting_overrides_are_refused(
 
 
 async def test_state_and_state_diff_together_are_refused(rpc: Rpc) -> None:
-    both = {POOR: {"state": {}, "stateDiff": {}}}
+    both: dict[str, Any] = {POOR: {"state": {}, "stateDiff": {}}}
     error = await rpc.error("eth_call", {"to": TARGET}, "latest", both)
     assert error["code"] == -32602
     assert "has both 'state' and 'stateDiff'" in error["message"]

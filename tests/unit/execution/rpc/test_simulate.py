@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dst.crypto.checksum import checksum_address
-from tests.unit.execution.assembler import asm, call
+from tests.unit.execution.evm.asm import asm, call
 from tests.unit.execution.rpc.bench import SECONDS_PER_SLOT, Rpc
 from tests.unit.execution.rpc.contracts import LOGGER, STORE
 from tests.unit.execution.worlds import (
@@ -178,7 +178,7 @@ async def test_a_free_call_in_a_block_with_a_base_fee_pays_nothing(rpc: Rpc) -> 
 
 
 VALIDATES = {"validation": True}
-PAYS = {"maxFeePerGas": hex(2 * GWEI)}
+PAYS: dict[str, Any] = {"maxFeePerGas": hex(2 * GWEI)}
 PAID = transfer(RICH_ONE, **PAYS)
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from dst.execution.state.account import Account
 from dst.execution.state.commit import commit
+from dst.execution.state.nodes import EMPTY_REF, NodeStore
 from dst.execution.state.overlay import BlockState
 from dst.execution.state.reader import StateReader
-from dst.execution.state.trie import EMPTY_ROOT, NodeCache
 from dst.spec.primitives import Address
 
 OWNED, NEW, EMPTY = Address(b"\x01" * 20), Address(b"\x02" * 20), Address(b"\x03" * 20)
@@ -22,8 +22,8 @@ ACCOUNTS = st.sampled_from([OWNED, NEW, EMPTY, RIPEMD])
 def reader() -> StateReader:
     nodes: dict[bytes, bytes] = {}
     codes: dict[bytes, bytes] = {}
-    cache = NodeCache(nodes.__getitem__)
-    state = BlockState(StateReader(cache, codes.__getitem__, EMPTY_ROOT))
+    cache = NodeStore(nodes.get)
+    state = BlockState(StateReader(cache, codes.__getitem__, EMPTY_REF))
     state.put_account(OWNED, Account(1, 100))
     state.set_code(OWNED, b"\x5b")
     state.set_storage(OWNED, 1, 11)
@@ -31,7 +31,7 @@ def reader() -> StateReader:
     result = commit(state)
     nodes |= result.nodes
     codes |= result.codes
-    return StateReader(cache, codes.__getitem__, result.root)
+    return StateReader(cache, codes.__getitem__, result.root_ref)
 
 
 READER = reader()
