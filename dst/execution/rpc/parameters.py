@@ -95,9 +95,10 @@ OPTIONS: Final = Kind(
     "options", "for `logs` a filter, for `newPendingTransactions` true for whole transactions", None
 )
 MILLISECONDS: Final = Kind("milliseconds", "a quantity or a JSON integer", 1)
-RAW_TRANSACTIONS: Final = Kind("raw transactions", "a list of raw transactions as 0x hex", ["0x12"])
-HASHES: Final = Kind("hashes", "a list of 32-byte hashes", ["0x" + "22" * 32])
-EPOCH: Final = Kind("epoch", "the `epoch` of the answer before, or any text", "")
+
+TEXT: Final = Kind("text", "a string", "a")
+RAW_LIST: Final = Kind("raw transactions", "a list of signed transactions as 0x hex", ["0x12"])
+HASH_LIST: Final = Kind("hashes", "a list of 32 bytes of hex each", ["0x" + "22" * 32])
 
 AddressParam: TypeAlias = Annotated[object, ADDRESS]
 HashParam: TypeAlias = Annotated[object, HASH]
@@ -123,10 +124,10 @@ FilterIdParam: TypeAlias = Annotated[object, FILTER_ID]
 SlotsParam: TypeAlias = Annotated[object, SLOTS_BY_ADDRESS]
 SubscriptionParam: TypeAlias = Annotated[object, SUBSCRIPTION]
 OptionsParam: TypeAlias = Annotated[object, OPTIONS]
+TextParam: TypeAlias = Annotated[object, TEXT]
+RawListParam: TypeAlias = Annotated[object, RAW_LIST]
+HashListParam: TypeAlias = Annotated[object, HASH_LIST]
 MillisecondsParam: TypeAlias = Annotated[object, MILLISECONDS]
-RawTransactionsParam: TypeAlias = Annotated[object, RAW_TRANSACTIONS]
-HashesParam: TypeAlias = Annotated[object, HASHES]
-EpochParam: TypeAlias = Annotated[object, EPOCH]
 
 
 def kind_of(parameter: inspect.Parameter) -> Kind | None:

@@ -10,10 +10,10 @@ from dst.execution.pool.announcements import Announcements
 from dst.execution.pool.service import Source, TransactionPool
 from dst.execution.rpc.dispatch import Where, rpc
 from dst.execution.rpc.parameters import (
-    EpochParam,
-    HashesParam,
+    HashListParam,
     QuantityParam,
-    RawTransactionsParam,
+    RawListParam,
+    TextParam,
 )
 from dst.mempool.departures import Departure
 from dst.mempool.pool import MAX_TRANSACTION_BYTES
@@ -37,7 +37,7 @@ class PoolExchangeMethods:
         where=Where.LOOP,
         limits=(f"at most {MAX_TRANSACTIONS} transactions",),
     )
-    async def forward_transactions(self, transactions: RawTransactionsParam) -> list[object]:
+    async def forward_transactions(self, transactions: RawListParam) -> list[object]:
         """Take raw transactions from another node and tell nobody else of them. For each its hash,
         or an object with `reason` and `message`."""
         raws = [parse_hex(each, what="raw transaction") for each in _list(transactions)]
@@ -57,7 +57,7 @@ class PoolExchangeMethods:
         limits=(f"waits at most {MAX_WAIT_S:g} s",),
     )
     async def pool_changes(
-        self, epoch: EpochParam, cursor: QuantityParam, wait: QuantityParam
+        self, epoch: TextParam, cursor: QuantityParam, wait: QuantityParam
     ) -> dict[str, object]:
         """What came into the pool (`added`: hashes) and left it (`departed`) after `cursor`; waits
         up to `wait` ms for news. With another `epoch`, or a cursor from too long ago, `whole` is
@@ -84,7 +84,7 @@ class PoolExchangeMethods:
         where=Where.LOOP,
         limits=(f"at most {MAX_TRANSACTIONS} hashes", f"at most {MAX_ANSWER_BYTES} bytes"),
     )
-    async def pooled_transactions(self, hashes: HashesParam) -> list[str | None]:
+    async def pooled_transactions(self, hashes: HashListParam) -> list[str | None]:
         """Raw transactions of the pool by hash; null for one that is not there, or beyond the
         answer's size."""
         answers: list[str | None] = []
