@@ -147,7 +147,7 @@ async def test_contradicting_overrides_are_refused(
 
 
 async def test_state_and_state_diff_together_are_refused(rpc: Rpc) -> None:
-    both = {POOR: {"state": {}, "stateDiff": {}}}
+    both: dict[str, Any] = {POOR: {"state": {}, "stateDiff": {}}}
     error = await rpc.error("eth_call", {"to": TARGET}, "latest", both)
     assert error["code"] == -32602
     assert "has both 'state' and 'stateDiff'" in error["message"]

@@ -81,7 +81,7 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_step(step: dict[str, Any], following: list[dict[str, Any]]) -> dict[str, Any]:
-    plain = _plain(step)
+    plain: dict[str, Any] = _plain(step)
     plain["refund"] = plain.get("refund", 0)
     plain["op"] = plain["op"].replace("DIFFICULTY", "PREVRANDAO")
     plain["memory"] = [word.removeprefix("0x") for word in plain.get("memory", [])]

@@ -26,7 +26,7 @@ VALUE_TOKEN = "0x" + "ee" * 20
 
 
 def transfer(
-    sender: str = POOR, to: str = OTHER, value: int = 1_000, **more: str
+    sender: str = POOR, to: str = OTHER, value: int = 1_000, **more: Any
 ) -> dict[str, str]:
     return {"from": sender, "to": to, "value": hex(value), **more}
 
@@ -178,7 +178,7 @@ async def test_a_free_call_in_a_block_with_a_base_fee_pays_nothing(rpc: Rpc) -> 
 
 
 VALIDATES = {"validation": True}
-PAYS = {"maxFeePerGas": hex(2 * GWEI)}
+PAYS: dict[str, Any] = {"maxFeePerGas": hex(2 * GWEI)}
 PAID = transfer(RICH_ONE, **PAYS)
 
 
