@@ -65,7 +65,7 @@ def _is_too_deep(body: bytes, decoded: object) -> bool:
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:  # most bodies: decided without a walk
         return False
     level: list[Any] = [decoded]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [
             inner
             for each in level
@@ -74,7 +74,7 @@ def _is_too_deep(body: bytes, decoded: object) -> bool:
         ]
         if not level:
             return False
-    return True
+    return any(isinstance(each, dict | list) for each in level)
 
 
 async def _answer_one(item: object, methods: Mapping[str, Method]) -> bytes | None:

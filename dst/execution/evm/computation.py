@@ -59,7 +59,8 @@ class EvmComputation(PragueComputation):  # type: ignore[misc]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.skips_empty_calls = False
+        if "skips_empty_calls" not in cls.__dict__:
+            cls.skips_empty_calls = False
 
     def __init__(self, state: Any, message: EvmMessage, transaction_context: Any) -> None:
         self.state = state
