@@ -46,6 +46,7 @@ from dst.execution.chain import (
     Chain,
     ExecutedBlock,
     HeadChange,
+    UnknownBlock,
     UnknownParent,
     decode_once,
     payload_of,
@@ -57,7 +58,7 @@ from dst.execution.pool.service import TransactionPool
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.beacon import ExecutionPayload
-from dst.spec.errors import InvalidInput
+from dst.spec.errors import InvalidInput, Unavailable
 from dst.spec.primitives import ZERO_HASH, Address, Hash32, parse_hex, to_hex
 from dst.transactions.transaction import InvalidTransaction
 
@@ -158,7 +159,10 @@ class EngineService:
     def _validate(self, request: NewPayload, flag: AbortFlag) -> PayloadStatus:
         """Runs on the worker."""
         started = time.monotonic()
-        status = self._judge(request, flag)
+        try:
+            status = self._judge(request, flag)
+        except (Unavailable, UnknownParent):  # the disk is full, or the parent's state is pruned
+            status = _syncing()
         self._metrics.observe("engine_new_payload", time.monotonic() - started)
         self._metrics.inc("engine_new_payload_total", status=status.status)
         return status
@@ -232,7 +236,10 @@ class EngineService:
             return _invalid(*known_bad)
         if state.head_block_hash == ZERO_HASH:
             raise RpcError(INVALID_FORKCHOICE_STATE, "Invalid forkchoice state: zero head")
-        change = await self._on_worker(self._set_forkchoice, state)
+        try:
+            change = await self._on_worker(self._set_forkchoice, state)
+        except (Unavailable, UnknownBlock):  # the disk is full, or the head's state is pruned
+            return _syncing()
         if change is None:
             return _syncing()
         moved, nonces, orphans = change

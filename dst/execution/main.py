@@ -2,6 +2,7 @@
 the end."""
 
 import asyncio
+import os
 import sys
 import threading
 import time
@@ -28,18 +29,18 @@ from dst.execution.events import Events
 from dst.execution.genesis import Genesis, load_genesis
 from dst.execution.pool.forwarder import FORWARDED_HEADER, Forwarder
 from dst.execution.pool.service import TransactionPool
+from dst.execution.pruning import ARCHIVE, Retention
 from dst.execution.rpc.dev_accounts import dev_keys
 from dst.execution.rpc.dispatch import Threads
 from dst.execution.rpc.families import Given, Served, serve_families
 from dst.execution.rpc.finality import SealedHeight, nobody_knows
 from dst.execution.rpc.workers import CallWorkers
 from dst.execution.slots import SlotClock
-from dst.execution.store import BlockStore
+from dst.execution.store import BlockStore, open_store
 from dst.execution.turns import BlockWorker, Turns
 from dst.runtime.browsers import LOCAL_ORIGINS, BrowserPolicy
 from dst.runtime.config import check_url, load_json, resolve
 from dst.runtime.http import make_app, serving
-from dst.runtime.kv import KeyValueStore
 from dst.runtime.log import Logger, configure
 from dst.runtime.metrics import Metrics
 from dst.runtime.service import EXIT_BAD_CONFIG, run_role, until
@@ -47,7 +48,6 @@ from dst.spec.cluster import ChainConfig
 from dst.spec.errors import BadConfig, InvalidInput, Unavailable
 from dst.spec.primitives import to_hex
 
-STORE_FILE: Final = "chain.sqlite"
 EVM_STACK_BYTES: Final = 256 * 2**20
 """Stack of threads that run the EVM: 1,024 nested calls are about 12,000 Python frames. Address
 space, not memory."""
@@ -70,6 +70,10 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jwt_secret: str
     engine_listen: str
     rpc_listen: str
+    history_blocks: int = 100_000
+    """Blocks whose states stay readable, counted from the head; at least 64."""
+    archive: bool = False
+    """Keep every state."""
     forward_to: list[str] = []
     """JSON-RPC URLs of the other operators (of all of them, for a follower)."""
     browser_origins: list[str] | None = None
@@ -81,6 +85,11 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rollup: str | None = None
     """URL of this node's rollup node, asked for what is sealed (dst_finality)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def retention_of(config: ExecutionConfig) -> Retention:
+    """Raises: BadConfig."""
+    return ARCHIVE if config.archive else Retention(history_blocks=config.history_blocks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +106,18 @@ class _Services:
         return self.clock.complaint(self.chain.heads.head)
 
 
-def run(config_path: str) -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 2 bad configuration, 1
-    crash."""
+def run(config_path: str, *, data_dir: str | None = None, archive: bool = False) -> int:
+    """Serve until SIGTERM or SIGINT; `data_dir` and `archive` replace what the file says. Returns
+    the exit code: 0 stopped, 2 bad configuration, 1 crash."""
     path = Path(config_path)
     try:
         config = load_json(path, ExecutionConfig, what="execution config")
+        config = msgspec.structs.replace(
+            config,
+            data_dir=config.data_dir if data_dir is None else os.path.abspath(data_dir),
+            archive=config.archive or archive,
+        )
+        retention_of(config)
         for url in config.forward_to:
             check_url(url, what=f"execution config {path}: forward_to")
         if config.rollup is not None:
@@ -129,7 +144,7 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
     policy = BrowserPolicy.of(
         _origins(config, chain_config), config.hosts, what=f"execution config {path}"
     )
-    store = BlockStore(KeyValueStore(resolve(path, config.data_dir) / STORE_FILE))
+    store = open_store(resolve(path, config.data_dir))
     try:
         async with _sealed_height(config.rollup) as sealed_height:
             with _threads() as (worker, threads):
@@ -140,6 +155,7 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
                     config.forward_to,
                     worker,
                     threads,
+                    retention=retention_of(config),
                     sealed_height=sealed_height,
                 )
                 try:
@@ -198,10 +214,12 @@ def assemble(
     worker: ThreadPoolExecutor,
     threads: Threads,
     *,
+    retention: Retention = ARCHIVE,
     sealed_height: SealedHeight = nobody_knows,
 ) -> _Services:
     metrics = Metrics()
-    chain = Chain(store, genesis)
+    chain = Chain(store, genesis, retention)
+    chain.states.register(metrics)
     pool = TransactionPool(chain, metrics)
     forwarder = Forwarder(forward_to, metrics)
     limits = BuilderLimits(

@@ -102,7 +102,7 @@ def build_block(
     forced = [decode_once(raw) for raw in attributes.transactions]
     share = TimeShare(limits.builder_time_s)
     interrupt = _Switch()
-    run = BlockRun(chain.reader(parent.state_root), chain.environment(draft), interrupt)
+    run = BlockRun(chain.reader_after(parent_hash), chain.environment(draft), interrupt)
     filler = _Filler(run, limits.max_block_bytes - WRAPPER_BYTES)
     for transaction in forced:  # to their end: the payload is a function of the attributes here
         filler.try_forced(transaction)

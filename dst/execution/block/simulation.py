@@ -18,8 +18,10 @@ from dst.execution.evm.overrides import override_state
 from dst.execution.evm.tracing import Tracing, computation_for
 from dst.execution.header import Header, next_base_fee, requests_hash, withdrawals_root
 from dst.execution.receipts import Log
+from dst.execution.state.node_format import Node
+from dst.execution.state.nodes import MAX_VERSION, NodeStore
 from dst.execution.state.reader import StateReader
-from dst.execution.state.trie import Node, NodeCache, ordered_root
+from dst.execution.state.trie import ordered_root
 from dst.execution.tracers.transfers import LogTracer
 from dst.spec.errors import DstError
 from dst.spec.primitives import ZERO_HASH, Hash32
@@ -252,16 +254,19 @@ class _SimulatedBlockRun(CallRun):
         BlockRun._begin(self)
 
 
-class ScratchNodes(NodeCache):
-    """Trie nodes of a simulation: its own are kept here, and the chain's cache learns none."""
+class ScratchNodes(NodeStore):
+    """The chain's trie nodes for a simulation: what it writes is stored nowhere, so it needs no
+    version of its own, and takes none of the store's."""
 
-    def __init__(self, chain_nodes: NodeCache) -> None:
+    def __init__(self, chain_nodes: NodeStore) -> None:
+        super().__init__(chain_nodes.get, limit_bytes=0)
         self._chain_nodes = chain_nodes
-        self._own: dict[bytes, Node] = {}
 
-    def get(self, node_hash: bytes) -> Node:
-        own = self._own.get(node_hash)
-        return self._chain_nodes.get(node_hash) if own is None else own
+    def new_version(self) -> int:
+        return MAX_VERSION
 
-    def put(self, node_hash: bytes, node: Node) -> None:
-        self._own[node_hash] = node
+    def get(self, key: bytes) -> bytes:
+        return self._chain_nodes.get(key)
+
+    def node(self, key: bytes, depth: int) -> Node:
+        return self._chain_nodes.node(key, depth)

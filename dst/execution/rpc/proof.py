@@ -2,18 +2,15 @@
 
 from typing import Final
 
-from dst.apis.eth import parse_address, parse_block_id
-from dst.crypto.keccak import keccak256
+from dst.apis.eth import parse_address
 from dst.execution.chain import Chain
 from dst.execution.rpc.blocks_by_id import BlocksById
+from dst.execution.rpc.call_stage import refusals
 from dst.execution.rpc.dispatch import Where, rpc
 from dst.execution.rpc.parameters import AddressParam, BlockParam, SlotListParam, parse_slot
-from dst.execution.state.account import decode_account
-from dst.execution.state.proof import prove
-from dst.execution.state.trie import EMPTY_ROOT
-from dst.spec import rlp
+from dst.execution.state.reader import StateReader
 from dst.spec.errors import InvalidInput
-from dst.spec.primitives import ZERO_HASH, to_hex
+from dst.spec.primitives import ZERO_HASH, Address, to_hex
 
 MAX_SLOTS: Final = 1_024
 """geth's figure."""
@@ -43,27 +40,31 @@ class Proofs:
         if len(slots) > MAX_SLOTS:
             raise InvalidInput(f"too many slots (max {MAX_SLOTS})")
         keys = [(str(each), parse_slot(each)) for each in slots]
-        header, _ = self._blocks.resolve(parse_block_id(block))
-        load = self._chain.encoded_node
-        proof, encoded = prove(load, header.state_root, keccak256(account_address))
-        account = decode_account(encoded) if encoded else None
-        root = EMPTY_ROOT if account is None else account.storage_root
+        with refusals():
+            return self._proof(self._blocks.state(block), account_address, keys)
+
+    @staticmethod
+    def _proof(
+        state: StateReader, address: Address, keys: list[tuple[str, int]]
+    ) -> dict[str, object]:
+        account = state.account(address)
         return {
-            "address": to_hex(account_address),
-            "accountProof": [to_hex(node) for node in proof],
+            "address": to_hex(address),
+            "accountProof": _show(state.account_proof(address)),
             "balance": hex(account.balance if account else 0),
             "nonce": hex(account.nonce if account else 0),
             "codeHash": to_hex(account.code_hash if account else ZERO_HASH),
             "storageHash": to_hex(account.storage_root if account else ZERO_HASH),
-            "storageProof": [self._slot(root, text, slot) for text, slot in keys],
+            "storageProof": [
+                {
+                    "key": text if len(text) == _WORD_DIGITS else hex(slot),
+                    "value": hex(state.slot(address, slot)),
+                    "proof": _show(state.storage_proof(address, slot)),
+                }
+                for text, slot in keys
+            ],
         }
 
-    def _slot(self, root: bytes, text: str, slot: int) -> dict[str, object]:
-        key = keccak256(slot.to_bytes(32, "big"))
-        proof, encoded = prove(self._chain.encoded_node, root, key)
-        value = rlp.to_int(rlp.decode(encoded), what="storage value") if encoded else 0
-        return {
-            "key": text if len(text) == _WORD_DIGITS else hex(slot),
-            "value": hex(value),
-            "proof": [to_hex(node) for node in proof],
-        }
+
+def _show(proof: list[bytes]) -> list[str]:
+    return [to_hex(node) for node in proof]
