@@ -130,6 +130,13 @@ class NodeStore:
             if self.statistics.bytes > self._limit:
                 self._forget_half()
 
+    def forget(self) -> None:
+        """Empty the caches: for who overwrites nodes of a version that is not finished."""
+        with self._lock:
+            self._cache.clear()
+            self._shallow.clear()
+            self.statistics.bytes = 0
+
     def _forget_half(self) -> None:
         """The older half; what is in use comes back with its next read."""
         for key in list(self._cache)[: len(self._cache) // 2]:
