@@ -110,6 +110,13 @@ def _add_up(commands: _Commands) -> None:
         help="block time, whole seconds (default: 1)",
     )
     up.add_argument(
+        "--chain-id",
+        type=int,
+        metavar="ID",
+        help="of the L2: a wallet that knows another chain 901 needs a number of its own "
+        "(default: 901)",
+    )
+    up.add_argument(
         "--backend",
         choices=("docker", "process"),
         help="default: docker when a daemon answers, else plain processes",
@@ -152,9 +159,12 @@ def _add_status(commands: _Commands) -> None:
         "status",
         help="heights and peers of every node, next leader, what is stopped or cut",
         description="One look at the network in DIR. For each node: decided, sealed and safe "
-        "height, the L1 block that it sees, the height of an L1 reset if there was one, and (of an "
-        "operator) the links to other operators that are up. Then the next height with the leader "
-        "of its round 0, every program that does not run, and every link with a fault.",
+        "height, how many sealed heights it is behind the others, the L1 block that it sees, the "
+        "height of an L1 reset if there was one, (of an operator) the links to other operators "
+        "that are up, transactions that could be in the next block, and those behind a missing "
+        "nonce. Then what is wrong (no quorum, a standstill, accounts that lack a transaction), "
+        "the next height with the leader of its round 0, every program that does not run, and "
+        "every link with a fault.",
     )
     status.add_argument("--json", action="store_true", help="one JSON object")
     _add_dir(status)
@@ -193,6 +203,7 @@ def _up(arguments: argparse.Namespace) -> int:
         backend=arguments.backend,
         port_offset=arguments.port_offset,
         seed=arguments.seed,
+        **({} if arguments.chain_id is None else {"chain_id": arguments.chain_id}),
     )
     if arguments.detach:
         from devnet.detached import start_detached
@@ -210,6 +221,8 @@ def _supervisor_words(arguments: argparse.Namespace, directory: Path) -> list[st
         words += [f"--{flag.replace('_', '-')}", str(getattr(arguments, flag))]
     if arguments.backend:
         words += ["--backend", arguments.backend]
+    if arguments.chain_id is not None:
+        words += ["--chain-id", str(arguments.chain_id)]
     return [*words, "--l1-follower"] if arguments.l1_follower else words
 
 

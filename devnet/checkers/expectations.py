@@ -6,13 +6,15 @@ plan.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from devnet.checkers import known_fate
 from devnet.checkers.base import Checker, amount, counted, judge, judge_within
 from devnet.checkers.no_quorum_no_progress import GRACE_SECONDS, breaks_quorum
 from devnet.model.fault import FaultKind
-from devnet.model.history import Event, EventKind, FaultReceipt, History
+from devnet.model.history import Event, EventKind, Fate, FaultReceipt, History
 from devnet.model.scenario import Duration, Expect, RoundChanges, Scenario
 from devnet.model.verdict import Outcome, Verdict, Violation
 from dst.spec.primitives import Height, Round, leader_of
@@ -46,17 +48,20 @@ def checkers_for(scenario: Scenario, operators: int) -> tuple[Checker, ...]:
         found.append(lambda history: check_rejoin(history, rejoin))
     if expect.no_progress:
         found.append(check_standstill)
+    if scenario.hostile is not None:
+        found.append(known_fate.check)
     return tuple(found)
 
 
 def disturbed_span(history: History) -> tuple[float, float] | None:
-    """From the first request to the last proven heal (or revert): where gaps are the faults'
-    doing."""
+    """From the first request to the last proven heal (or revert), and from the first hostile
+    transaction to the fate of the last: where gaps are the scenario's doing."""
     if any(fault.verified is None for fault in history.faults):
         return None
-    starts = [fault.requested for fault in history.faults]
+    sent = [item for item in history.hostile if item.fate is not Fate.UNSENT]
+    starts = [fault.requested for fault in history.faults] + [item.sent for item in sent]
     ends = [fault.healed or fault.reverted for fault in history.faults]
-    known = [end for end in ends if end is not None]
+    known = [end for end in ends if end is not None] + [item.settled for item in sent]
     return (min(starts), max(known)) if starts and known else None
 
 
@@ -68,7 +73,7 @@ def check_rounds(history: History, expect: Expect, operators: int) -> Verdict:
     """Round changes required (else vacuous) or forbidden while the faults stand."""
     span = disturbed_span(history)
     if span is None:
-        return _inconclusive(ROUNDS, "no fault was proven")
+        return _inconclusive(ROUNDS, "no fault was proven, no hostile transaction sent")
     changes = [
         event
         for event in history.events
@@ -144,20 +149,30 @@ def check_progress(history: History, wanted: int) -> Verdict:
     return Verdict(checker=PROGRESS, outcome=Outcome.FAIL, violations=(violation,), note=note)
 
 
-def worst_gap(history: History) -> tuple[float, Event] | None:
-    """Longest time between two consecutive sealed blocks that touches the disturbed span, and the
-    block after it."""
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time without a newly sealed block. `where` names it by the block after it, or, when the
+    chain stood still to the end, by the last one."""
+
+    seconds: float
+    block: Event
+    where: str
+
+
+def worst_gap(history: History) -> Gap | None:
+    """The longest one that touches the disturbed span."""
     span = disturbed_span(history)
     sealed = first_sealed(history)
     if span is None or len(sealed) < 2:
         return None
-    pairs = pairwise(sealed)
-    touching = [
-        (after.monotonic - before.monotonic, after)
-        for before, after in pairs
+    gaps = [
+        Gap(after.monotonic - before.monotonic, after, f"before height {after.height} was sealed")
+        for before, after in pairwise(sealed)
         if after.monotonic >= span[0] and before.monotonic <= span[1]
     ]
-    return max(touching, key=lambda pair: pair[0], default=None)
+    last = sealed[-1]
+    gaps.append(Gap(span[1] - last.monotonic, last, f"after height {last.height}, the last sealed"))
+    return max(gaps, key=lambda gap: gap.seconds)
 
 
 def check_gap(history: History, limit: Duration) -> Verdict:
@@ -166,15 +181,14 @@ def check_gap(history: History, limit: Duration) -> Verdict:
     found = worst_gap(history)
     if found is None:
         return judge_within(GAP, None, bound=bound, note="fewer than two sealed blocks")
-    gap, after = found
     violation = Violation(
         checker=GAP,
-        summary=f"time before height {after.height} was sealed: {amount(gap, 's')}",
-        monotonic=after.monotonic,
-        height=after.height,
-        witness=(after,),
+        summary=f"time {found.where}: {amount(found.seconds, 's')}",
+        monotonic=found.block.monotonic,
+        height=found.block.height,
+        witness=(found.block,),
     )
-    return judge_within(GAP, (gap, violation), bound=bound, note=f"before height {after.height}")
+    return judge_within(GAP, (found.seconds, violation), bound=bound, note=found.where)
 
 
 def rejoined_at(history: History, fault: FaultReceipt, node: str) -> float | None:

@@ -118,6 +118,44 @@ class TransactionSubmitted(
     answer: Answer
 
 
+class Fate(StrEnum):
+    """What became of a transaction, as far as its sender could learn."""
+
+    INCLUDED = "included"
+    REFUSED = "refused"
+    """The node said no, with a reason, when it was sent."""
+    DROPPED = "dropped"
+    """Taken, given up later, and `dst_transactionStatus` says why."""
+    UNKNOWN = "unknown"
+    """A hash, and then nothing."""
+    UNSENT = "unsent"
+    """The run's time was over before its turn came."""
+
+
+class HostileFate(
+    msgspec.Struct, frozen=True, kw_only=True, tag="hostile", forbid_unknown_fields=True
+):
+    """One hostile transaction and what its sender could learn of it. Recorded when that is known,
+    or given up."""
+
+    kind: str
+    """Its name in the catalogue."""
+    via: str = ""
+    """Node that was asked."""
+    hash: str = ""
+    gas: int
+    sent: float
+    """Monotonic seconds."""
+    settled: float
+    """Monotonic seconds: when the fate was known, or the sender's patience over."""
+    fate: Fate
+    reason: str = ""
+    """The node's words."""
+    height: int | None = None
+    gas_used: int | None = None
+    succeeded: bool | None = None
+
+
 class ReceiptSeen(
     msgspec.Struct, frozen=True, kw_only=True, tag="receipt", forbid_unknown_fields=True
 ):
@@ -175,6 +213,7 @@ Record: TypeAlias = (
     | GroupSignatureSeen
     | BlockRead
     | TransactionSubmitted
+    | HostileFate
     | ReceiptSeen
     | FaultReceipt
 )
@@ -189,6 +228,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     group_signatures: tuple[GroupSignatureSeen, ...] = ()
     blocks: tuple[BlockRead, ...] = ()
     transactions: tuple[TransactionSubmitted, ...] = ()
+    hostile: tuple[HostileFate, ...] = ()
     receipts: tuple[ReceiptSeen, ...] = ()
     faults: tuple[FaultReceipt, ...] = ()
 
@@ -216,6 +256,8 @@ def record_time(record: Record) -> float:
             return float("inf")
         case TransactionSubmitted():
             return record.sent if record.answered is None else record.answered
+        case HostileFate():
+            return record.settled
         case FaultReceipt():
             known = (record.requested, record.applied, record.verified)
             later = (record.revert_requested, record.reverted, record.healed)
@@ -235,6 +277,7 @@ def history_of(setup: Setup, records: list[Record]) -> History:
         group_signatures=tuple(item for item in ordered if isinstance(item, GroupSignatureSeen)),
         blocks=tuple(item for item in ordered if isinstance(item, BlockRead)),
         transactions=tuple(item for item in ordered if isinstance(item, TransactionSubmitted)),
+        hostile=tuple(item for item in ordered if isinstance(item, HostileFate)),
         receipts=tuple(item for item in ordered if isinstance(item, ReceiptSeen)),
         faults=tuple(latest.values()),
     )
@@ -248,6 +291,7 @@ def records_of(history: History) -> list[Record]:
         history.group_signatures,
         history.blocks,
         history.transactions,
+        history.hostile,
         history.receipts,
         history.faults,
     )

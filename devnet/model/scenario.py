@@ -154,10 +154,28 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hostile:
+    """Transactions that each spend their gas on what is slowest for its price, sent in turn, beside
+    the load: the next one goes when the fate of the one before is known."""
+
+    kinds: tuple[str, ...] = ()
+    """Names of `devnet.workload.hostile.catalogue`; empty: all of them."""
+    gas: int = 10_000_000
+    """Of each."""
+    patience: Duration = Duration(seconds=30.0)
+    """How long a sender waits to learn the fate of one."""
+    timeout: Duration = Duration(seconds=600.0)
+    """For all of them; what was not sent by then counts against the run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
+    """What is done is faults, hostile transactions, or both."""
+
     name: str
     about: str
-    faults: tuple[Fault, ...]
+    faults: tuple[Fault, ...] = ()
+    hostile: Hostile | None = None
     operators: int = 4
     followers: int = 1
     min_operators: int = 4

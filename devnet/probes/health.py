@@ -1,4 +1,4 @@
-"""Does a node serve, and are its links up: read from its own `/healthz` and `/metrics` over probe
+"""Does a node serve, and are its links up: read from its own `/livez` and `/metrics` over probe
 links."""
 
 import asyncio

@@ -14,7 +14,14 @@ from typing import Final
 
 from devnet.checkers.base import amount, counted
 from devnet.checkers.expectations import first_sealed, is_sealed_there
-from devnet.model.history import EventKind, FaultReceipt, History, Record, encode_record
+from devnet.model.history import (
+    EventKind,
+    FaultReceipt,
+    History,
+    HostileFate,
+    Record,
+    encode_record,
+)
 from devnet.model.verdict import Outcome, Verdict, Violation
 from devnet.report.summary import RunSummary, aimed_of, hit_of, target_of
 from devnet.report.table import seconds_text
@@ -94,12 +101,21 @@ def render_html(
             _gaps_svg(history),
             "<h2>Verdicts</h2>",
             _verdict_table(verdicts),
-            "<h2>Faults</h2>",
-            _fault_table(history),
+            *_disturbances(history),
         )
     )
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
+
+
+def _disturbances(history: History) -> list[str]:
+    """What was done to the network: a table for each kind of thing."""
+    parts = []
+    if history.faults or not history.hostile:
+        parts += ["<h2>Faults</h2>", _fault_table(history)]
+    if history.hostile:
+        parts += ["<h2>Hostile transactions</h2>", _hostile_table(history)]
+    return parts
 
 
 def _badge(outcome: Outcome) -> str:
@@ -132,6 +148,7 @@ def _legend() -> str:
 def _span(history: History) -> tuple[float, float]:
     moments = [event.monotonic for event in history.events]
     moments += [fault.requested for fault in history.faults]
+    moments += [item.sent for item in history.hostile]
     if not moments:
         return 0.0, 1.0
     # Events from before the run (a stream's backlog) would squeeze it into a corner of the picture.
@@ -376,6 +393,26 @@ def _fault_table(history: History) -> str:
     )
     rows = [_fault_row(fault, start) for fault in history.faults]
     return _table(head, rows)
+
+
+def _hostile_table(history: History) -> str:
+    head = ("transaction", "via", "sent", "fate", "height", "gas used", "known after", "reason")
+    start, _ = _span(history)
+    return _table(head, [_hostile_row(item, start) for item in history.hostile])
+
+
+def _hostile_row(item: HostileFate, start: float) -> tuple[str, ...]:
+    failed = " (failed)" if item.succeeded is False else ""
+    return (
+        escape(item.kind),
+        escape(item.via or "-"),
+        f"{item.sent - start:.3f} s",
+        escape(f"{item.fate}{failed}"),
+        "-" if item.height is None else f"h{item.height}",
+        "-" if item.gas_used is None else str(item.gas_used),
+        f"{item.settled - item.sent:.3f} s",
+        escape(item.reason),
+    )
 
 
 def _fault_row(fault: FaultReceipt, start: float) -> tuple[str, ...]:

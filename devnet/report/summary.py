@@ -5,8 +5,9 @@ from typing import Final
 
 import msgspec
 
+from devnet.checkers.base import counted
 from devnet.checkers.expectations import first_sealed, worst_gap
-from devnet.model.history import Answer, FaultReceipt, History
+from devnet.model.history import Answer, Fate, FaultReceipt, History
 from devnet.model.verdict import Outcome, Verdict, worst
 
 SCHEMA_VERSION: Final = 1
@@ -94,6 +95,12 @@ def target_of(fault: FaultReceipt) -> str:
     return ",".join(fault.targets) or "links"
 
 
+def _hostile_of(history: History | None) -> str:
+    """`70 hostile txs` where no fault was the target."""
+    sent = [] if history is None else [h for h in history.hostile if h.fate is not Fate.UNSENT]
+    return counted(len(sent), "hostile tx{s}") if sent else "-"
+
+
 def transactions_of(history: History) -> tuple[int, int]:
     """(accepted, lost) by hash.
 
@@ -155,10 +162,10 @@ def summarise(
         seed=seed,
         outcome=Outcome.INCONCLUSIVE if error else worst(verdicts),
         reason=reason_of(verdicts, error),
-        target=target_of(fault) if fault is not None else "-",
+        target=target_of(fault) if fault is not None else _hostile_of(history),
         aimed=aimed_of(fault) if fault is not None else "-",
         hit=hit_of(fault) if fault is not None else "-",
-        gap=gap[0] if gap is not None else None,
+        gap=gap.seconds if gap is not None else None,
         recovery=recovery_of(history) if history is not None else None,
         tx_ok=tx_ok,
         tx_lost=tx_lost,

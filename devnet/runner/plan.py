@@ -3,7 +3,7 @@ run's seed. Pure."""
 
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -11,8 +11,13 @@ from devnet.injector.injector import PlannedFault
 from devnet.injector.surface import Links
 from devnet.injector.targets import draw_groups, isolate, resolve_target
 from devnet.model.fault import FaultKind
-from devnet.model.scenario import Delay, Fault, LinkClass, Role, Scenario
+from devnet.model.scenario import Delay, Fault, Hostile, LinkClass, Role, Scenario
+from devnet.workload.hostile.catalogue import CATALOGUE
 from dst.spec.errors import BadConfig
+
+MAX_SENDERS_BESIDE_HOSTILE: Final = 8
+"""Of ten accounts: a hostile transaction whose fate is not known blocks its account, so one account
+would not do."""
 
 
 def rng_for(seed: int, fault_id: str, purpose: str) -> random.Random:
@@ -38,9 +43,24 @@ def require_fits(scenario: Scenario, operators: int, followers: int) -> None:
             f"{scenario.name} needs at least {scenario.min_operators} operators, "
             f"the network has {operators}"
         )
+    if scenario.hostile is not None:
+        _require_known_kinds(scenario.name, scenario.hostile)
+        if scenario.load.senders > MAX_SENDERS_BESIDE_HOSTILE:
+            raise BadConfig(
+                f"{scenario.name}: load.senders {scenario.load.senders}: hostile transactions need "
+                f"accounts of their own; at most {MAX_SENDERS_BESIDE_HOSTILE} beside them"
+            )
     for fault in scenario.faults:
         if complaint := _misfit(fault, operators, followers):
             raise BadConfig(f"{scenario.name}: fault {fault.id}: {complaint}")
+
+
+def _require_known_kinds(name: str, hostile: Hostile) -> None:
+    unknown = [kind for kind in hostile.kinds if kind not in CATALOGUE]
+    if unknown:
+        raise BadConfig(
+            f"{name}: hostile.kinds: no {', '.join(unknown)}; known: {', '.join(CATALOGUE)}"
+        )
 
 
 def _misfit(fault: Fault, operators: int, followers: int) -> str:
@@ -150,5 +170,8 @@ def resolved_yaml(scenario: Scenario, seed: int, planned: Sequence[PlannedFault]
         if fault.one_way_ms:
             entry["one_way_ms"] = fault.one_way_ms
         faults.append(entry)
-    document = {"name": scenario.name, "seed": seed, "faults": faults}
+    document: dict[str, Any] = {"name": scenario.name, "seed": seed, "faults": faults}
+    if scenario.hostile is not None:
+        kinds = scenario.hostile.kinds or tuple(CATALOGUE)
+        document["hostile"] = {"gas": scenario.hostile.gas, "kinds": list(kinds)}
     return yaml.safe_dump(document, sort_keys=False, width=100)

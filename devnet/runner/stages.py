@@ -55,6 +55,11 @@ class Surroundings(Protocol):
     def load(self, journal: Journal, scenario: Scenario, seed: int) -> Coroutine[Any, Any, None]:
         """The load, to be run until cancelled."""
 
+    def hostile(
+        self, journal: Journal, scenario: Scenario, say: Callable[[str], None]
+    ) -> Coroutine[Any, Any, None]:
+        """The hostile transactions of the scenario, one after another, to the last one's fate."""
+
     async def crashed(self) -> list[str]:
         """Programs that ended on their own, with what is known about it."""
 
@@ -119,7 +124,7 @@ class Runner:
             load = self._net.load(self._journal, self._scenario, self._seed)
             async with background([load]):
                 await self._wait_sealed(self._scenario.start.for_operators(self._n), START_TIMEOUT)
-                await self._inject()
+                await self._disturb()
                 await self._settle()
             await self._check(first)
         return self._run
@@ -148,6 +153,16 @@ class Runner:
             raise HarnessError(
                 f"height {goal} not sealed everywhere within {timeout:.0f} s: {behind}"
             )
+
+    async def _disturb(self) -> None:
+        """All that the scenario does to the network: faults and hostile transactions, side by
+        side."""
+        async with asyncio.TaskGroup() as tasks:
+            if self._scenario.faults:
+                tasks.create_task(self._inject(), name="faults")
+            if self._scenario.hostile is not None:
+                work = self._net.hostile(self._journal, self._scenario, self._say)
+                tasks.create_task(work, name="hostile")
 
     async def _inject(self) -> None:
         try:

@@ -16,7 +16,7 @@ from devnet.links.mesh import Mesh
 from devnet.links.toxiproxy import CutMode as ProxyCut
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
 from devnet.model.fault import CutMode
-from devnet.model.history import TransactionSubmitted
+from devnet.model.history import HostileFate, TransactionSubmitted
 from devnet.model.scenario import Scenario
 from devnet.model.topology import Link, LinkClass, Topology, resolve_programs
 from devnet.probes.chain import read_end_state
@@ -25,6 +25,7 @@ from devnet.probes.health import answers, links_up, read_metrics
 from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Verifier
 from devnet.runner.stages import HarnessError
+from devnet.workload.hostile.client import HostileClient
 from devnet.workload.load import NodeRpc, run_load
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import InvalidInput
@@ -107,7 +108,7 @@ class LiveNodes:
         links = [f"probe>{node}.beacon", f"probe>{node}.rpc"]
         if node in self._topology.operator_names:
             links.append(f"probe>{node}.middleware")
-        return [f"{host_url(self._topology.host_port(link))}/healthz" for link in links]
+        return [f"{host_url(self._topology.host_port(link))}/livez" for link in links]
 
     async def _complain_down(self, nodes: Sequence[str]) -> str:
         states = await self._states(nodes)
@@ -249,11 +250,32 @@ class LiveNetwork:
         ]
 
     def load(self, journal: Journal, scenario: Scenario, seed: int) -> Coroutine[Any, Any, None]:
-        endpoints = [
+        keys, chain_id = self._credentials.private_keys, self._credentials.chain_id
+        return run_load(scenario.load, self._clients(), keys, chain_id, seed, journal.record)
+
+    def _clients(self) -> list[NodeRpc]:
+        """Every operator's JSON-RPC as its users reach it."""
+        return [
             NodeRpc(name, self._url(f"client>{name}.rpc"), self._session) for name in self.operators
         ]
-        keys, chain_id = self._credentials.private_keys, self._credentials.chain_id
-        return run_load(scenario.load, endpoints, keys, chain_id, seed, journal.record)
+
+    def hostile(
+        self, journal: Journal, scenario: Scenario, say: Callable[[str], None]
+    ) -> Coroutine[Any, Any, None]:
+        assert scenario.hostile is not None, "asked by scenarios that have some"
+        client = HostileClient(
+            senders=[
+                NodeRpc(n, self._url(f"client>{n}.rpc"), self._session) for n in self.operators
+            ],
+            readers=[
+                _ProbeRpc(n, self._url(f"probe>{n}.rpc"), self._session) for n in self.operators
+            ],
+            keys=self._credentials.private_keys[scenario.load.senders :],
+            chain_id=self._credentials.chain_id,
+            record=journal.record,
+            say=say,
+        )
+        return client.run(scenario.hostile, float(journal.setup.slot_seconds))
 
     async def crashed(self) -> list[str]:
         try:
@@ -275,7 +297,11 @@ class LiveNetwork:
             BeaconSeals(name, self._url(f"probe>{name}.beacon"), self._verifier, journal.events)
             for name in names
         ]
-        sent = [item.hash for item in journal.records if isinstance(item, TransactionSubmitted)]
+        sent = [
+            item.hash
+            for item in journal.records
+            if isinstance(item, TransactionSubmitted | HostileFate) and item.hash
+        ]
         return await read_end_state(
             endpoints=endpoints,
             seal_readers=readers,

@@ -19,6 +19,7 @@ ORDER: Final = (
     "all-restart",
     "wan-50ms",
     "slow-engine",
+    "hostile-transactions",
 )
 """How `devnet chaos list` shows them: from harmless to hard; files not named here follow by
 name."""

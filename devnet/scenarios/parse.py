@@ -20,6 +20,7 @@ from devnet.model.scenario import (
     Duration,
     Expect,
     Fault,
+    Hostile,
     LinkClass,
     Load,
     Role,
@@ -36,6 +37,10 @@ MAX_FILE_BYTES: Final = 64 * 1024
 MAX_BRACKETS: Final = 512
 """Opening brackets and braces: the YAML reader takes minutes for some ten thousand nested ones."""
 MAX_FAULTS: Final = 32
+MAX_KINDS: Final = 200
+MIN_HOSTILE_GAS: Final = 1_000_000
+"""Below it some kinds cannot do what they are named after."""
+MAX_HOSTILE_GAS: Final = 60_000_000
 MAX_RATE: Final = 1000.0
 """Transactions per second: above it the generator, not the network, is measured."""
 MAX_SECONDS: Final = 3600.0
@@ -287,6 +292,26 @@ def _load(value: object) -> Load:
     return Load(rate=float(rate), senders=_integer(fields, "senders", Load().senders, 1, 10))
 
 
+def _hostile(value: object) -> Hostile:
+    """Whether the kinds exist is the catalogue's to say, before anything starts."""
+    fields = _Fields(value, "hostile", HOSTILE_KEYS)
+    usual = Hostile()
+    kinds = fields.get("kinds", "all")
+    if kinds != "all" and not (
+        isinstance(kinds, list)
+        and 1 <= len(kinds) <= MAX_KINDS
+        and all(isinstance(kind, str) and _NAME.fullmatch(kind) for kind in kinds)
+    ):
+        raise BadConfig(f"hostile.kinds: expected all, or a list of names, got {kinds!r}")
+    return Hostile(
+        kinds=() if kinds == "all" else tuple(kinds),
+        gas=_integer(fields, "gas", usual.gas, MIN_HOSTILE_GAS, MAX_HOSTILE_GAS),
+        patience=_duration(fields, "patience", usual.patience),
+        timeout=_duration(fields, "timeout", usual.timeout),
+    )
+
+
+HOSTILE_KEYS: Final = ("kinds", "gas", "patience", "timeout")
 EXPECT_KEYS: Final = (
     "round_changes", "settle_in", "no_progress", "progress", "gap", "rejoin",
 )  # fmt: skip
@@ -310,7 +335,7 @@ def _expect(value: object) -> Expect:
 
 SCENARIO_KEYS: Final = (
     "scenario", "name", "about", "operators", "followers", "min_operators",
-    "load", "start", "faults", "settle", "expect",
+    "load", "start", "faults", "hostile", "settle", "expect",
 )  # fmt: skip
 
 
@@ -328,7 +353,8 @@ def parse_scenario(value: object) -> Scenario:
     scenario = Scenario(
         name=_name(fields, "name"),
         about=_text(fields, "about"),
-        faults=_faults(fields.required("faults")),
+        faults=_faults(fields.required("faults")) if fields.has("faults") else (),
+        hostile=_hostile(fields.required("hostile")) if fields.has("hostile") else None,
         operators=_integer(fields, "operators", usual.operators, 1, 10),
         followers=_integer(fields, "followers", usual.followers, 0, 4),
         min_operators=_integer(fields, "min_operators", usual.min_operators, 1, 10),
@@ -338,6 +364,8 @@ def parse_scenario(value: object) -> Scenario:
         settle_timeout=_duration(settle, "timeout", usual.settle_timeout),
         expect=_expect(fields.get("expect", {})),
     )
+    if not scenario.faults and scenario.hostile is None:
+        raise BadConfig("scenario: the key 'faults' is missing (or give 'hostile')")
     _require_splits_fit(scenario)
     return scenario
 

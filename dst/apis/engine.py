@@ -1,8 +1,9 @@
 """The Engine API: wire forms, JWT, and the client the rollup node drives its execution layer with.
 
-Standard Prague methods (execution-apis, engine/prague.md) and nothing else; the one extension is
-OP's: payload attributes may carry `transactions` and `noTxPool`. Values inside the program are
-bytes and ints; hex lives here alone. No decisions: the rules are in `dst.execution.engine_service`.
+Standard Prague methods (execution-apis, engine/prague.md), bodies and client version, and nothing
+else; the one extension is OP's: payload attributes may carry `transactions` and `noTxPool`.
+Values inside the program are bytes and ints; hex lives here alone. No decisions: the rules are in
+`dst.execution.engine_service`.
 """
 
 import base64
@@ -33,6 +34,7 @@ from dst.spec.primitives import (
 UNKNOWN_PAYLOAD: Final = -38001
 INVALID_FORKCHOICE_STATE: Final = -38002
 INVALID_PAYLOAD_ATTRIBUTES: Final = -38003
+TOO_LARGE_REQUEST: Final = -38004
 UNSUPPORTED_FORK: Final = -38005
 
 CAPABILITIES: Final = (
@@ -40,7 +42,12 @@ CAPABILITIES: Final = (
     "engine_newPayloadV4",
     "engine_forkchoiceUpdatedV3",
     "engine_getPayloadV4",
+    "engine_getPayloadBodiesByHashV1",
+    "engine_getPayloadBodiesByRangeV1",
+    "engine_getClientVersionV1",
 )
+MAX_BODIES: Final = 1_024
+"""Payload bodies of one request; shanghai.md asks for at least 32."""
 
 JWT_SECRET_BYTES: Final = 32
 JWT_MAX_DRIFT_S: Final = 60
@@ -199,6 +206,20 @@ class GetPayloadV4Result(msgspec.Struct, rename="camel", frozen=True):
     blobs_bundle: BlobsBundleV1
     should_override_builder: bool
     execution_requests: list[str]
+
+
+class ExecutionPayloadBodyV1(msgspec.Struct, frozen=True):
+    transactions: list[str]
+    withdrawals: list[WithdrawalV1]
+
+
+class ClientVersionV1(msgspec.Struct, frozen=True):
+    """identification.md: a two-letter code, a name, a version, the first four bytes of a commit."""
+
+    code: str
+    name: str
+    version: str
+    commit: str
 
 
 class _BlockHead(msgspec.Struct, rename="camel", frozen=True):

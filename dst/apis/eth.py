@@ -1,7 +1,7 @@
 """The `eth_` JSON-RPC: request forms decoded into values, and values shown as clients expect them.
 
 Source: execution-apis, `src/eth` and `src/schemas`. No decisions: what a method does is in
-`dst.execution.eth_service`.
+`dst.execution.rpc`.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from dst.apis.engine import parse_quantity
+from dst.crypto.keccak import keccak256
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Address, Hash32, parse_hex, to_hex
 from dst.transactions.transaction import (
@@ -80,6 +81,15 @@ def parse_address(value: object, what: str = "address") -> Address:
     return Address(parse_hex(value, 20, what=what))
 
 
+def checksummed(address: bytes) -> str:
+    """Mixed-case hex (EIP-55)."""
+    digits = address.hex()
+    mask = keccak256(digits.encode()).hex()
+    return "0x" + "".join(
+        digit.upper() if bit >= "8" else digit for digit, bit in zip(digits, mask, strict=False)
+    )
+
+
 def parse_hash(value: object, what: str = "hash") -> Hash32:
     return Hash32(parse_hex(value, 32, what=what))
 
@@ -100,7 +110,7 @@ def parse_call(value: object) -> CallArguments:
         gas=_optional_quantity(value.get("gas"), "gas"),
         gas_price=_optional_quantity(price, "gasPrice", bits=256),
         nonce=_optional_quantity(value.get("nonce"), "nonce"),
-        access_list=_parse_access_list(value.get("accessList") or []),
+        access_list=parse_access_list(value.get("accessList") or []),
     )
 
 
@@ -109,15 +119,19 @@ def parse_log_filter(value: object) -> LogFilter:
     if not isinstance(value, dict):
         raise InvalidInput("filter: expected an object")
     block_hash = value.get("blockHash")
-    if block_hash is not None and (value.get("fromBlock") or value.get("toBlock")):
-        raise InvalidInput("cannot specify both blockHash and fromBlock/toBlock")
-    topics = value.get("topics") or []
+    from_block, to_block = value.get("fromBlock"), value.get("toBlock")
+    if block_hash is not None and (from_block is not None or to_block is not None):
+        raise InvalidInput(
+            "cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other"
+        )
+    topics = value.get("topics")
+    topics = [] if topics is None else topics
     if not isinstance(topics, list) or len(topics) > MAX_TOPICS:
         raise InvalidInput(f"topics: expected a list of at most {MAX_TOPICS}")
     addresses = _choices(value.get("address"), 20, "address") or frozenset()
     return LogFilter(
-        from_block=parse_block_id(value.get("fromBlock") or BlockTag.LATEST),
-        to_block=parse_block_id(value.get("toBlock") or BlockTag.LATEST),
+        from_block=BlockTag.LATEST if from_block is None else parse_block_id(from_block),
+        to_block=BlockTag.LATEST if to_block is None else parse_block_id(to_block),
         block_hash=None if block_hash is None else parse_hash(block_hash, "blockHash"),
         addresses=addresses,
         topics=tuple(_choices(each, 32, "topic") for each in topics),
@@ -135,6 +149,7 @@ def show_transaction(
     *,
     block_hash: bytes | None = None,
     block_number: int | None = None,
+    block_timestamp: int | None = None,
     index: int | None = None,
     base_fee_per_gas: int | None = None,
 ) -> dict[str, object]:
@@ -155,6 +170,7 @@ def show_transaction(
         ),
         "blockHash": None if block_hash is None else to_hex(block_hash),
         "blockNumber": None if block_number is None else hex(block_number),
+        "blockTimestamp": None if block_timestamp is None else hex(block_timestamp),
         "transactionIndex": None if index is None else hex(index),
         "v": hex(transaction.v),
         "r": hex(transaction.r),
@@ -205,16 +221,18 @@ def _choices(value: Any, length: int, what: str) -> frozenset[bytes] | None:
     return choices or None
 
 
-def _parse_access_list(value: object) -> AccessList:
+def parse_access_list(value: object) -> AccessList:
+    """Raises: InvalidInput."""
     if not isinstance(value, list):
         raise InvalidInput("accessList: expected a list")
     entries = []
     for entry in value:
         if not isinstance(entry, dict):
             raise InvalidInput("accessList: expected objects")
-        slots = tuple(
-            int.from_bytes(parse_hex(key, 32, what="storageKeys"), "big")
-            for key in entry.get("storageKeys") or []
-        )
+        keys = entry.get("storageKeys")
+        keys = [] if keys is None else keys
+        if not isinstance(keys, list):
+            raise InvalidInput("storageKeys: expected a list")
+        slots = tuple(int.from_bytes(parse_hex(key, 32, what="storageKeys"), "big") for key in keys)
         entries.append((parse_address(entry.get("address"), "accessList address"), slots))
     return tuple(entries)

@@ -88,7 +88,7 @@ def create_cluster(
     if (directory / "cluster-lock.json").exists() or (directory / "operators").exists():
         raise BadConfig(f"{directory} already holds a cluster; choose another folder")
     draft = _chain_config(name, chain or {})
-    accounts = {**(dev_alloc() if draft.dev else {}), **(alloc or {})}
+    accounts = {**(dev_alloc(draft.chain_id) if draft.dev else {}), **(alloc or {})}
     genesis = build_genesis(draft, accounts)
     final = msgspec.structs.replace(draft, l2_genesis_hash=_genesis_hash(genesis))
     group = bls.SecretShare.generate()
@@ -125,8 +125,9 @@ def _chain_config(name: str, overrides: Mapping[str, object]) -> ChainConfig:
     slot = tree["seconds_per_slot"]
     if isinstance(slot, int):
         tree.setdefault("round_timeout_ms", max(300, slot * 500))
-    if isinstance(tree["chain_id"], int):
-        tree.setdefault("batch_inbox", f"0xff{tree['chain_id']:038d}")
+    chain_id = tree["chain_id"]
+    if isinstance(chain_id, int) and chain_id > 0:
+        tree.setdefault("batch_inbox", f"0xff{chain_id:038d}")
     try:
         config = from_jsonable(ChainConfig, tree)
     except InvalidInput as error:

@@ -5,6 +5,7 @@ accounts.
 from collections.abc import Mapping
 from typing import Final
 
+from dst.cli.dev_contracts import contract_alloc
 from dst.execution.genesis import prague_genesis
 from dst.spec.cluster import ChainConfig
 from dst.spec.errors import BadConfig
@@ -27,9 +28,10 @@ DEV_ACCOUNTS: Final = (
 """First ten of m/44'/60'/0'/0/i of the public test mnemonic: everybody knows their keys."""
 
 
-def dev_alloc() -> dict[str, object]:
-    """The ten public test accounts, funded."""
-    return {address: {"balance": hex(DEV_BALANCE_WEI)} for address in DEV_ACCOUNTS}
+def dev_alloc(chain_id: int) -> dict[str, object]:
+    """The ten public test accounts, funded, and the contracts that tools take for granted."""
+    funded = {address: {"balance": hex(DEV_BALANCE_WEI)} for address in DEV_ACCOUNTS}
+    return {**funded, **contract_alloc(chain_id)}
 
 
 def build_genesis(chain: ChainConfig, alloc: Mapping[str, object]) -> dict[str, object]:

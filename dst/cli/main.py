@@ -1,4 +1,5 @@
-"""The front door: `dst ROLE --config FILE`, `dst cluster create`, `dst slashing export|import`.
+"""The front door: `dst ROLE --config FILE`, `dst execution export|import|snapshot|restore`,
+`dst cluster create`, `dst slashing export|import`.
 
 A role's package is imported only when that role runs, so that each process pays for its own imports
 alone. Exit codes: 0 asked to stop, 1 crash, 2 wrong configuration or flag.
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from dst import __version__
+from dst.cli.execution import add_execution
 from dst.spec.errors import DstError
 
 EXIT_OK: Final = 0
@@ -45,7 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dst {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for role, text in _ROLES.items():
-        _add_role(commands.add_parser(role, help=text, description=text), role)
+        command = commands.add_parser(role, help=text, description=text)
+        if role == "execution":
+            add_execution(command)
+        else:
+            _add_role(command, role)
     _add_cluster(commands.add_parser("cluster", help="create a cluster's keys and files"))
     _add_slashing(commands.add_parser("slashing", help="move slashing protection (EIP-3076)"))
     return parser
@@ -87,13 +93,22 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     )
     create.add_argument("--name", default="dst", help="cluster name (default: dst)")
     create.add_argument(
+        "--chain-id",
+        type=int,
+        metavar="ID",
+        help="of the L2, for wallets and signatures (default: 901, or what --chain says)",
+    )
+    create.add_argument(
         "--chain", type=Path, metavar="FILE", help="JSON with chain constants that replace defaults"
     )
     create.add_argument(
         "--alloc", type=Path, metavar="FILE", help="JSON with genesis accounts (geth's `alloc`)"
     )
     create.add_argument(
-        "--dev", action="store_true", help="fund the ten public test accounts; never in production"
+        "--dev",
+        action="store_true",
+        help="fund the ten public test accounts and deploy what tools expect (CREATE2 deployer, "
+        "Multicall3, ...); never in production",
     )
     create.set_defaults(run=_create_cluster)
 
@@ -106,6 +121,8 @@ def _create_cluster(options: argparse.Namespace) -> int:
     alloc = {} if options.alloc is None else read_json_object(options.alloc, what="alloc file")
     if options.dev:
         chain["dev"] = True
+    if options.chain_id is not None:
+        chain["chain_id"] = options.chain_id
     lock = create_cluster(
         options.dir, operators=options.operators, name=options.name, chain=chain, alloc=alloc
     )

@@ -9,12 +9,16 @@ block                a block's body executed; a block built from the pool within
 store, chain         blocks on disk; our own head, safe and finalized (never py-evm's fork choice)
 pool                 the pool as a service; forwarder: once to each of the other operators
 engine_service       the rules of the Engine API
-eth_service, rpc     the JSON-RPC: dispatch table, families of methods, views
+events, slots        what happened, told to listeners; how old the head is
+rpc                  the JSON-RPC: dispatch table, families of methods, views
 main                 the role: config in, exit code out
 """
 
 import os
 
-# py-evm hashes through eth-hash, which picks its backend at the first hash; the native one is
-# eight times faster.
-os.environ.setdefault("ETH_HASH_BACKEND", "pysha3")
+from dst.crypto import keccak
+
+# py-evm hashes through eth-hash, which picks its backend at the first hash and knows two of ours.
+os.environ.setdefault(
+    "ETH_HASH_BACKEND", "pysha3" if keccak.NAME == "safe-pysha3" else "pycryptodome"
+)

@@ -6,6 +6,7 @@ One thread calls what changes (`execute`, `insert`, `set_forkchoice`); any threa
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -19,10 +20,15 @@ from dst.execution.header import (
     payload_of_header,
     requests_hash,
 )
+from dst.execution.pruning import ARCHIVE, Retention
 from dst.execution.receipts import Receipt
+from dst.execution.state.flat import Position
+from dst.execution.state.nodes import StateUnavailable
 from dst.execution.state.reader import StateReader
-from dst.execution.state.trie import NodeCache, ordered_root
-from dst.execution.store import BlockStore, Body, Pointers
+from dst.execution.state.trie import ordered_root
+from dst.execution.states import States
+from dst.execution.store import BlockStore, Body, PlacedReceipt, Pointers
+from dst.runtime.tables import StoreUnavailable
 from dst.spec.beacon import ExecutionPayload, Withdrawal
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
@@ -95,15 +101,15 @@ def decode_once(raw: bytes) -> Transaction:
 
 
 class Chain:
-    def __init__(self, store: BlockStore, genesis: Genesis) -> None:
+    def __init__(self, store: BlockStore, genesis: Genesis, retention: Retention = ARCHIVE) -> None:
         self.chain_id = genesis.chain_id
         self.genesis_hash = genesis.header.hash
         self._store = store
-        self._nodes = NodeCache(store.node)
-        self._code = lru_cache(1_024)(store.code)
         self._headers: OrderedDict[bytes, Header] = OrderedDict()
         pointers = store.open(genesis.header, genesis.state)
         self._heads = self._heads_of(pointers)
+        self.states = States(store, retention)
+        self.states.load_layers(self._heads.head, self._heads.head_hash)
 
     # reads
 
@@ -126,6 +132,14 @@ class Chain:
     def receipts(self, block_hash: bytes) -> tuple[Receipt, ...]:
         return self._store.receipts(block_hash)
 
+    def receipt_at(self, block_hash: bytes, index: int) -> PlacedReceipt | None:
+        """One receipt and the index of its first log in the block, whatever the block's size."""
+        return self._store.receipt_at(block_hash, index)
+
+    def transaction_at(self, block_hash: bytes, index: int) -> bytes | None:
+        """One raw transaction, whatever the block's size."""
+        return self._store.transaction_at(block_hash, index)
+
     def canonical_hash(self, number: int) -> Hash32 | None:
         return self._store.canonical_hash(number)
 
@@ -133,8 +147,26 @@ class Chain:
         return self._store.location(transaction_hash)
 
     def reader(self, root: bytes) -> StateReader:
-        """A fresh reader of one state; not for two threads at once."""
-        return StateReader(self._nodes, self._code, root)
+        """A fresh reader of one state; not for two threads at once. Raises: StateUnavailable."""
+        heads = self._heads
+        if root == heads.head.state_root:
+            return self.states.after(heads.head_hash, heads.head)
+        return self.states.with_root(root)
+
+    def reader_after(self, block_hash: bytes) -> StateReader:
+        """A fresh reader of the state after a block; what is built on the block reads this one.
+
+        Raises: UnknownBlock, StateUnavailable.
+        """
+        header = self.header(block_hash)
+        if header is None:
+            raise UnknownBlock(f"block {to_hex(block_hash)} is not known")
+        return self.states.after(block_hash, header)
+
+    @property
+    def oldest_state(self) -> int:
+        """Number of the oldest canonical block whose state is kept."""
+        return self.states.oldest
 
     def environment(self, header: Header) -> BlockEnvironment:
         return BlockEnvironment(
@@ -182,8 +214,12 @@ class Chain:
         fault = header_fault(header, parent)
         if fault is not None:
             raise InvalidBlock(fault)
+        try:
+            reader = self.states.after(header.parent_hash, parent)
+        except StateUnavailable as error:
+            raise UnknownParent(str(error)) from None
         decoded = _decode_all(transactions)
-        run = BlockRun(self.reader(parent.state_root), self.environment(header), interrupt)
+        run = BlockRun(reader, self.environment(header), interrupt)
         for index, transaction in enumerate(decoded):
             try:
                 run.apply(transaction)
@@ -200,31 +236,59 @@ class Chain:
         )
 
     def insert(self, block: ExecutedBlock) -> None:
-        """Store a valid block; idempotent; the head stays."""
-        self._store.put_block(block.header, block.body(), block.result.receipts, block.result.state)
-        self._headers[block.hash] = block.header
+        """Store a valid block; idempotent; the head stays.
+
+        Raises: UnknownParent when the parent's state has been pruned since; StoreUnavailable.
+        """
+        header, state = block.header, block.result.state
+        if self.states.is_kept(block.hash, header):
+            return
+        parent = self.header(header.parent_hash)
+        if parent is None or not self.states.is_kept(header.parent_hash, parent):
+            raise UnknownParent(f"state of block {header.number - 1} is not available: pruned")
+        self._store.put_block(header, block.body(), block.result.receipts, state)
+        self.states.add(block.hash, header, state.diff)
+        self._headers[block.hash] = header
 
     def set_forkchoice(self, head: Hash32, safe: Hash32, finalized: Hash32) -> HeadChange:
-        """Move the pointers. Raises: UnknownBlock when `head` is not here; safe and finalized are
-        checked by the caller."""
-        if self.header(head) is None:
+        """Move the pointers; safe and finalized are checked by the caller.
+
+        Raises: UnknownBlock when `head` is not here or its state is pruned; StoreUnavailable.
+        """
+        header = self.header(head)
+        if header is None or not self.states.is_kept(head, header):
             raise UnknownBlock(f"head {to_hex(head)} is not known")
         pointers = Pointers(head, safe, finalized)
         if pointers == self._stored_pointers():
             return HeadChange()
-        added, removed = self._path(head)
-        self._store.set_canonical(added, removed, pointers)
+        added, removed, common = self._path(head)
+        if not self.states.can_turn_to(common.number):
+            raise UnknownBlock(f"head {to_hex(head)} leaves the chain below what can be undone")
+        with self.states.leaving(common):
+            self._store.set_canonical(added, removed, pointers)
         self._heads = self._heads_of(pointers)
+        self._follow(header)
         return HeadChange(
             added=tuple(Hash32(each) for _, each in added),
             removed=tuple(Hash32(each) for _, each in removed),
         )
 
+    def _follow(self, head: Header) -> None:
+        """What can wait: a full disk has been logged, and the next head comes back to it."""
+        with suppress(StoreUnavailable):
+            self.states.follow(head, self._finalized_number())
+
+    def _finalized_number(self) -> int:
+        return self._require_header(self._heads.finalized_hash).number
+
     def _stored_pointers(self) -> Pointers:
         return self._store.pointers()
 
-    def _path(self, head: Hash32) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
-        """Blocks to add and to remove so that `head` ends the canonical chain, oldest first."""
+    def _path(
+        self, head: Hash32
+    ) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]], Position]:
+        """Blocks to add and to remove so that `head` ends the canonical chain, oldest first, and
+        the block that both ends share."""
         added: list[tuple[int, bytes]] = []
         block_hash, header = bytes(head), self._require_header(head)
         while not self._is_canonical(header, block_hash):
@@ -236,7 +300,7 @@ class Chain:
             old = self._store.canonical_hash(number)
             assert old is not None, f"no canonical block at {number} below the head"
             removed.append((number, old))
-        return added[::-1], removed
+        return added[::-1], removed, Position(block_hash, header.number)
 
     def _is_canonical(self, header: Header, block_hash: bytes) -> bool:
         return (

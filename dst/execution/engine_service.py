@@ -3,70 +3,58 @@ worker thread.
 
 newPayload executes, stores and never moves the head. One validation runs at a time: the same
 payload joins it, another one aborts it, and so does the last waiting client that goes away; an
-aborted one answers SYNCING. forkchoiceUpdated moves the pointers and may start a build; getPayload
-waits for it.
+aborted one answers SYNCING. forkchoiceUpdated moves the pointers and may start a build
+(`dst.execution.builds`); getPayload finishes it. The wire is `dst.execution.engine_rpc`'s.
 """
 
 import asyncio
-import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, Final, TypeVar
 
-import msgspec
-
 from dst.apis.engine import (
-    CAPABILITIES,
     INVALID_FORKCHOICE_STATE,
     INVALID_PAYLOAD_ATTRIBUTES,
     UNKNOWN_PAYLOAD,
     BuiltPayload,
-    ExecutionPayloadV3,
     ForkchoiceState,
-    ForkchoiceStateV1,
-    ForkchoiceUpdatedResult,
-    GetPayloadV4Result,
     PayloadAttributes,
-    PayloadAttributesV3,
     PayloadStatus,
     PayloadStatusKind,
-    PayloadStatusV1,
-    attributes_from_wire,
-    built_to_wire,
-    payload_from_wire,
-    status_to_wire,
 )
-from dst.apis.jsonrpc import Method, RpcError
-from dst.execution.block.builder import Build, BuilderLimits, build_block
+from dst.apis.jsonrpc import RpcError
+from dst.execution.block.allowance import Allowance
+from dst.execution.block.builder import BuilderLimits
+from dst.execution.builds import Builds
 from dst.execution.chain import (
     Chain,
     ExecutedBlock,
     HeadChange,
+    UnknownBlock,
     UnknownParent,
     decode_once,
     payload_of,
 )
 from dst.execution.environment import ExecutionAborted, InvalidBlock
-from dst.execution.header import header_of_payload, next_base_fee
+from dst.execution.header import Header, header_of_payload
 from dst.execution.interrupts import AbortFlag
 from dst.execution.pool.service import TransactionPool
+from dst.execution.store import Body
+from dst.mempool.pool import SenderState
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.beacon import ExecutionPayload
-from dst.spec.errors import InvalidInput
-from dst.spec.primitives import ZERO_HASH, Address, Hash32, parse_hex, to_hex
+from dst.spec.errors import Unavailable
+from dst.spec.primitives import ZERO_HASH, Address, Hash32, to_hex
 from dst.transactions.transaction import InvalidTransaction
 
-MAX_BUILDS: Final = 8
-"""Payload ids remembered; a build is asked for once, within its slot."""
 MAX_INVALID: Final = 256
 """Invalid block hashes remembered, so that their descendants are refused without execution."""
-PAYLOAD_VERSION: Final = b"\x03"
-"""First byte of a payload id, as other clients do: the version of its attributes."""
+MAX_CHANGES: Final = 256
+"""Blocks whose changed accounts are remembered; for an older one every waiting sender is read."""
 
 T = TypeVar("T")
 log = Logger("engine")
@@ -96,10 +84,24 @@ class _Validation:
 class _Memory:
     """What the service remembers; bounded."""
 
-    builds: "OrderedDict[bytes, asyncio.Future[Build]]" = field(default_factory=OrderedDict)
-    built: OrderedDict[bytes, ExecutedBlock] = field(default_factory=OrderedDict)
     invalid: OrderedDict[bytes, tuple[Hash32, str]] = field(default_factory=OrderedDict)
     """hash -> (newest valid ancestor, why)."""
+    changes: OrderedDict[bytes, frozenset[bytes]] = field(default_factory=OrderedDict)
+    """hash -> accounts that the block wrote."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moved:
+    """What a new head means to the pool."""
+
+    change: HeadChange
+    numbers: tuple[tuple[int, Hash32], ...]
+    """(number, hash) of the blocks added."""
+    changed: frozenset[bytes] | None
+    """Accounts that may have changed; None: any."""
+    accounts: dict[Address, SenderState]
+    included: dict[tuple[Address, int], Hash32]
+    orphans: list[bytes]
 
 
 class EngineService:
@@ -110,25 +112,20 @@ class EngineService:
         worker: Executor,
         limits: BuilderLimits,
         metrics: Metrics,
+        allowance: Allowance | None = None,
     ) -> None:
         self._chain, self._pool, self._worker = chain, pool, worker
-        self._limits, self._metrics = limits, metrics
+        self._metrics, self._allowance = metrics, allowance
+        self._builds = Builds(chain, pool, worker, limits, metrics, allowance)
         self._memory = _Memory()
         self._running: _Validation | None = None
         self.on_head: list[Callable[[HeadChange], None]] = []
 
     def close(self) -> None:
-        """Abort a running validation, so that the process can end."""
+        """Abort a running validation or build, so that the process can end."""
+        self._builds.make_way()
         if self._running is not None:
             self._running.flag.abort()
-
-    def methods(self) -> Mapping[str, Method]:
-        return {
-            "engine_exchangeCapabilities": self._exchange_capabilities,
-            "engine_newPayloadV4": self._new_payload_v4,
-            "engine_forkchoiceUpdatedV3": self._forkchoice_updated_v3,
-            "engine_getPayloadV4": self._get_payload_v4,
-        }
 
     # newPayload
 
@@ -150,6 +147,8 @@ class EngineService:
             running.waiting -= 1
 
     def _start(self, request: NewPayload) -> _Validation:
+        if self._builds.built(request.payload.block_hash) is None:
+            self._builds.make_way()
         flag = AbortFlag()
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._worker, self._validate, request, flag)
@@ -158,7 +157,10 @@ class EngineService:
     def _validate(self, request: NewPayload, flag: AbortFlag) -> PayloadStatus:
         """Runs on the worker."""
         started = time.monotonic()
-        status = self._judge(request, flag)
+        try:
+            status = self._judge(request, flag)
+        except (Unavailable, UnknownParent):  # the disk is full, or the parent's state is pruned
+            status = _syncing()
         self._metrics.observe("engine_new_payload", time.monotonic() - started)
         self._metrics.inc("engine_new_payload_total", status=status.status)
         return status
@@ -170,7 +172,7 @@ class EngineService:
         header = header_of_payload(payload, request.parent_beacon_block_root, request.requests)
         block_hash = Hash32(payload.block_hash)
         if header.hash != block_hash:
-            return _invalid(
+            return invalid_status(
                 None, f"blockhash mismatch: claimed {to_hex(block_hash)}, is {to_hex(header.hash)}"
             )
         if self._chain.header(block_hash) is not None:
@@ -178,27 +180,37 @@ class EngineService:
         known_bad = memory.invalid.get(block_hash) or memory.invalid.get(header.parent_hash)
         if known_bad is not None:
             self._remember_invalid(block_hash, *known_bad)
-            return _invalid(*known_bad)
+            return invalid_status(*known_bad)
         if self._chain.header(header.parent_hash) is None:
             return _syncing()
-        built = memory.built.get(block_hash)
+        built = self._builds.built(block_hash)
         if built is not None:
-            self._chain.insert(built)
+            self._insert(built)
             return _valid(block_hash)
+        return self._execute(payload, header, flag)
+
+    def _execute(self, payload: ExecutionPayload, header: Header, flag: AbortFlag) -> PayloadStatus:
+        wall, cpu = time.monotonic(), time.thread_time()
         try:
             block = self._chain.execute(
                 header, payload.transactions, payload.withdrawals, flag.check
             )
-        except UnknownParent:
-            return _syncing()
-        except ExecutionAborted:
+        except (UnknownParent, ExecutionAborted):
             return _syncing()
         except InvalidBlock as error:
-            self._remember_invalid(block_hash, header.parent_hash, str(error))
-            log.warning("invalid_payload", number=header.number, hash=block_hash, reason=error)
-            return _invalid(header.parent_hash, str(error))
+            self._remember_invalid(header.hash, header.parent_hash, str(error))
+            log.warning("invalid_payload", number=header.number, hash=header.hash, reason=error)
+            return invalid_status(header.parent_hash, str(error))
+        cpu = time.thread_time() - cpu
+        self._insert(block)
+        if self._allowance is not None:
+            self._allowance.note_validation(wall_s=time.monotonic() - wall, cpu_s=cpu)
+        return _valid(block.hash)
+
+    def _insert(self, block: ExecutedBlock) -> None:
         self._chain.insert(block)
-        return _valid(block_hash)
+        self._memory.changes[block.hash] = frozenset(block.result.state.diff.accounts)
+        _bound(self._memory.changes, MAX_CHANGES)
 
     def _remember_invalid(self, block_hash: Hash32, ancestor: Hash32, reason: str) -> None:
         self._memory.invalid[block_hash] = (ancestor, reason)
@@ -214,7 +226,7 @@ class EngineService:
         Raises: RpcError -38002 when safe or finalized are not ancestors of the head, -38003 for
         attributes that cannot follow it (the pointers have moved all the same).
         """
-        status = await self._move(state)
+        status = await self.move(state)
         if status.status is not PayloadStatusKind.VALID or attributes is None:
             return status, None
         head = self._chain.heads.head
@@ -226,26 +238,35 @@ class EngineService:
             )
         return status, self._start_build(state.head_block_hash, attributes)
 
-    async def _move(self, state: ForkchoiceState) -> PayloadStatus:
+    async def move(self, state: ForkchoiceState) -> PayloadStatus:
+        """Raises: RpcError -38002."""
         known_bad = self._memory.invalid.get(state.head_block_hash)
         if known_bad is not None:
-            return _invalid(*known_bad)
+            return invalid_status(*known_bad)
         if state.head_block_hash == ZERO_HASH:
             raise RpcError(INVALID_FORKCHOICE_STATE, "Invalid forkchoice state: zero head")
-        change = await self._on_worker(self._set_forkchoice, state)
-        if change is None:
+        senders = self._pool.senders()
+        try:
+            moved = await self._on_worker(self._set_forkchoice, state, senders)
+        except (Unavailable, UnknownBlock):  # the disk is full, or the head's state is pruned
             return _syncing()
-        moved, nonces, orphans = change
-        self._pool.on_head(nonces, orphans)
+        if moved is None:
+            return _syncing()
+        if moved.numbers or moved.change.removed:
+            await self._tell_pool(moved, senders)
+            self._builds.note_head(moved.numbers)
         for listener in self.on_head:
-            listener(moved)
+            listener(moved.change)
         return _valid(state.head_block_hash)
 
-    def _set_forkchoice(
-        self, state: ForkchoiceState
-    ) -> tuple[HeadChange, dict[Address, int], list[bytes]] | None:
-        """Runs on the worker: what moved, the nonces of senders met on the way, transactions of
-        removed blocks."""
+    async def _tell_pool(self, moved: _Moved, known: frozenset[Address]) -> None:
+        """With the senders that came while the head moved."""
+        late = _to_read(self._pool.senders() - known, moved.changed)
+        accounts = {**moved.accounts, **self._accounts(late)}
+        await self._pool.on_head(accounts, moved.included, moved.orphans)
+
+    def _set_forkchoice(self, state: ForkchoiceState, senders: frozenset[Address]) -> _Moved | None:
+        """Runs on the worker. `senders`: those who wait in the pool."""
         chain = self._chain
         head = chain.header(state.head_block_hash)
         if head is None:
@@ -259,26 +280,36 @@ class EngineService:
                     INVALID_FORKCHOICE_STATE,
                     f"Invalid forkchoice state: {name} block is not an ancestor of the head",
                 )
-        moved = chain.set_forkchoice(
+        change = chain.set_forkchoice(
             state.head_block_hash, state.safe_block_hash, state.finalized_block_hash
         )
-        senders: set[Address] = set()
-        orphans: list[bytes] = []
-        for block_hash in (*moved.added, *moved.removed):
-            raws = chain.body(block_hash).transactions
-            senders.update(decode_once(raw).sender for raw in raws)
-            if block_hash in moved.removed:
-                orphans.extend(raws)
-        reader = chain.reader(head.state_root)
-        return moved, {sender: reader.get_nonce(sender) for sender in senders}, orphans
+        changed = self._changed_by((*change.added, *change.removed))
+        added = [chain.body(each) for each in change.added]
+        removed = [chain.body(each) for each in change.removed]
+        first = head.number + 1 - len(change.added)
+        return _Moved(
+            change=change,
+            numbers=tuple(enumerate(change.added, first)),
+            changed=changed,
+            accounts=self._accounts(_to_read(senders, changed)),
+            included=_included(added) if senders else {},
+            orphans=_orphans(added, removed),
+        )
+
+    def _changed_by(self, blocks: Sequence[Hash32]) -> frozenset[bytes] | None:
+        known = [self._memory.changes.get(each) for each in blocks]
+        found = [each for each in known if each is not None]
+        return frozenset().union(*found) if len(found) == len(known) else None
+
+    def _accounts(self, senders: Iterable[Address]) -> dict[Address, SenderState]:
+        reader = self._chain.reader(self._chain.heads.head.state_root)
+        return {
+            each: SenderState(reader.get_nonce(each), reader.get_balance(each)) for each in senders
+        }
 
     # builds
 
     def _start_build(self, parent_hash: Hash32, attributes: PayloadAttributes) -> bytes:
-        payload_id = _payload_id(parent_hash, attributes)
-        builds = self._memory.builds
-        if payload_id in builds:
-            return payload_id
         for raw in attributes.transactions:
             try:
                 decode_once(raw)
@@ -286,33 +317,13 @@ class EngineService:
                 raise RpcError(
                     INVALID_PAYLOAD_ATTRIBUTES, f"Invalid payload attributes: transactions: {error}"
                 ) from None
-        head = self._chain.heads.head
-        base_fee = next_base_fee(head)
-        candidates = () if attributes.no_tx_pool else self._pool.best(base_fee, head.gas_limit)
-        loop = asyncio.get_running_loop()
-        builds[payload_id] = loop.run_in_executor(
-            self._worker, self._build, parent_hash, attributes, candidates
-        )
-        _bound(builds, MAX_BUILDS)
-        return payload_id
-
-    def _build(self, parent_hash: Hash32, attributes: PayloadAttributes, candidates: Any) -> Build:
-        """Runs on the worker."""
-        build = build_block(self._chain, parent_hash, attributes, candidates, self._limits)
-        self._memory.built[build.block.hash] = build.block
-        _bound(self._memory.built, MAX_BUILDS)
-        self._metrics.observe("engine_build", build.seconds)
-        if build.out_of_time:
-            self._metrics.inc("engine_build_out_of_time_total")
-        return build
+        return self._builds.start(parent_hash, attributes)
 
     async def get_payload(self, payload_id: bytes) -> BuiltPayload:
         """Raises: RpcError -38001."""
-        future = self._memory.builds.get(payload_id)
-        if future is None:
+        build = await self._builds.get(payload_id)
+        if build is None:
             raise RpcError(UNKNOWN_PAYLOAD, "Unknown payload")
-        build = await asyncio.shield(future)
-        self._pool.evict(build.evicted)
         return BuiltPayload(
             payload=payload_of(build.block),
             block_value=build.block.result.fees,
@@ -322,77 +333,25 @@ class EngineService:
     async def _on_worker(self, run: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, run, *args)
 
-    # JSON-RPC binding
 
-    async def _exchange_capabilities(self, params: Sequence[Any]) -> list[str]:
-        _expect_params(params, 1)
-        msgspec.convert(params[0], list[str])
-        return list(CAPABILITIES)
-
-    async def _new_payload_v4(self, params: Sequence[Any]) -> PayloadStatusV1:
-        _expect_params(params, 4)
-        payload = payload_from_wire(msgspec.convert(params[0], ExecutionPayloadV3))
-        hashes = [parse_hex(each, 32) for each in msgspec.convert(params[1], list[str])]
-        root = Hash32(parse_hex(params[2], 32, what="parentBeaconBlockRoot"))
-        requests = _requests(params[3])
-        if hashes:
-            return status_to_wire(_invalid(None, "blob transactions are refused on this chain"))
-        request = NewPayload(payload=payload, parent_beacon_block_root=root, requests=requests)
-        return status_to_wire(await self.new_payload(request))
-
-    async def _forkchoice_updated_v3(self, params: Sequence[Any]) -> ForkchoiceUpdatedResult:
-        if len(params) == 1:
-            params = [*params, None]
-        _expect_params(params, 2)
-        wire = msgspec.convert(params[0], ForkchoiceStateV1)
-        state = ForkchoiceState(
-            head_block_hash=Hash32(parse_hex(wire.head_block_hash, 32, what="headBlockHash")),
-            safe_block_hash=Hash32(parse_hex(wire.safe_block_hash, 32, what="safeBlockHash")),
-            finalized_block_hash=Hash32(
-                parse_hex(wire.finalized_block_hash, 32, what="finalizedBlockHash")
-            ),
-        )
-        try:
-            attributes = None if params[1] is None else _attributes(params[1])
-        except (InvalidInput, msgspec.ValidationError) as error:
-            await self._move(state)
-            raise RpcError(
-                INVALID_PAYLOAD_ATTRIBUTES, f"Invalid payload attributes: {error}"
-            ) from None
-        status, payload_id = await self.forkchoice_updated(state, attributes)
-        return ForkchoiceUpdatedResult(
-            payload_status=status_to_wire(status),
-            payload_id=None if payload_id is None else to_hex(payload_id),
-        )
-
-    async def _get_payload_v4(self, params: Sequence[Any]) -> GetPayloadV4Result:
-        _expect_params(params, 1)
-        return built_to_wire(await self.get_payload(parse_hex(params[0], 8, what="payloadId")))
+def _to_read(senders: frozenset[Address], changed: frozenset[bytes] | None) -> frozenset[Address]:
+    return senders if changed is None else senders & changed
 
 
-def _attributes(value: object) -> PayloadAttributes:
-    return attributes_from_wire(msgspec.convert(value, PayloadAttributesV3))
+def _included(added: Iterable[Body]) -> dict[tuple[Address, int], Hash32]:
+    decoded = (decode_once(raw) for body in added for raw in body.transactions)
+    return {(each.sender, each.nonce): each.hash for each in decoded}
 
 
-def _requests(value: object) -> tuple[bytes, ...]:
-    """EIP-7685: ascending types, none empty. Raises: InvalidInput (-32602)."""
-    requests = tuple(
-        parse_hex(each, what="execution request") for each in msgspec.convert(value, list[str])
-    )
-    types = [each[0] if len(each) > 1 else -1 for each in requests]
-    if -1 in types or any(left >= right for left, right in pairwise(types)):
-        raise InvalidInput("executionRequests: must be non-empty, types strictly ascending")
-    return requests
-
-
-def _expect_params(params: Sequence[Any], count: int) -> None:
-    if len(params) != count:
-        raise InvalidInput(f"expected {count} parameters, got {len(params)}")
-
-
-def _payload_id(parent_hash: Hash32, attributes: PayloadAttributes) -> bytes:
-    digest = hashlib.sha256(parent_hash + repr(attributes).encode()).digest()
-    return PAYLOAD_VERSION + digest[:7]
+def _orphans(added: Iterable[Body], removed: Iterable[Body]) -> list[bytes]:
+    """Transactions of removed blocks that no added one carries, oldest first, each once."""
+    kept = {each for body in added for each in body.transaction_hashes}
+    pairs = [
+        pair
+        for body in removed
+        for pair in zip(body.transaction_hashes, body.transactions, strict=True)
+    ]
+    return list({key: raw for key, raw in pairs if key not in kept}.values())
 
 
 def _bound(table: "OrderedDict[Any, Any]", limit: int) -> None:
@@ -404,7 +363,7 @@ def _valid(block_hash: Hash32) -> PayloadStatus:
     return PayloadStatus(status=PayloadStatusKind.VALID, latest_valid_hash=block_hash)
 
 
-def _invalid(ancestor: Hash32 | None, reason: str) -> PayloadStatus:
+def invalid_status(ancestor: Hash32 | None, reason: str) -> PayloadStatus:
     return PayloadStatus(
         status=PayloadStatusKind.INVALID, latest_valid_hash=ancestor, validation_error=reason
     )

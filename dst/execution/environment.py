@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeAlias
 
 from dst.execution.receipts import Log, Receipt
@@ -11,7 +12,16 @@ from dst.spec.primitives import Address, Hash32
 from dst.transactions.transaction import AccessList
 
 Interrupt: TypeAlias = Callable[[], None]
-"""Called every few hundred opcodes; raises ExecutionAborted to stop the run."""
+"""Called at least every 20 ms of run time; raises ExecutionAborted to stop the run."""
+
+
+class Engine(StrEnum):
+    """What runs the code of messages."""
+
+    FAST = "fast"
+    STOCK = "stock"
+    """py-evm's computation, opcode loop, messages and precompiles as they are, over our state:
+    slow, deaf to interrupts, and wrong where py-evm is. For differential runs."""
 
 
 class ExecutionAborted(Unavailable):
@@ -38,6 +48,9 @@ class BlockEnvironment:
     ancestor_hash: Callable[[int], bytes]
     """Hash of an ancestor by number, b"" when there is none (opcode BLOCKHASH asks up to 256 back).
     """
+    blob_base_fee: int = 1
+    """What BLOBBASEFEE answers: the least there is, because no block carries blobs."""
+    engine: Engine = Engine.FAST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

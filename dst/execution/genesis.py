@@ -13,9 +13,9 @@ import msgspec
 
 from dst.execution.header import INITIAL_BASE_FEE, Header
 from dst.execution.state.commit import StateCommit, commit
+from dst.execution.state.nodes import EMPTY_REF, NodeStore, nothing_stored
 from dst.execution.state.overlay import BlockState
 from dst.execution.state.reader import StateReader
-from dst.execution.state.trie import EMPTY_ROOT, NodeCache
 from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import ZERO_ADDRESS, Address, Hash32, parse_hex, to_hex
 
@@ -193,10 +193,7 @@ def _fork_schedule(chain_id: int) -> dict[str, Any]:
 
 
 def _genesis_state(alloc: Mapping[str, GenesisAccount]) -> StateCommit:
-    def nothing_stored(node_hash: bytes) -> bytes:
-        raise AssertionError(f"genesis state asks for {node_hash.hex()}")
-
-    state = BlockState(StateReader(NodeCache(nothing_stored), nothing_stored, EMPTY_ROOT))
+    state = BlockState(StateReader(NodeStore(nothing_stored), _no_code, EMPTY_REF))
     for text, account in alloc.items():
         address = Address(parse_hex("0x" + text.removeprefix("0x"), 20, what="alloc address"))
         state.set_balance(address, _number(account.balance, f"balance of {text}"))
@@ -206,6 +203,10 @@ def _genesis_state(alloc: Mapping[str, GenesisAccount]) -> StateCommit:
         for slot, value in account.storage.items():
             state.set_storage(address, _number(slot, "slot"), _number(value, "storage value"))
     return commit(state)
+
+
+def _no_code(code_hash: bytes) -> bytes:
+    raise AssertionError(f"genesis state asks for code {code_hash.hex()}")
 
 
 def _number(value: str | int, what: str) -> int:

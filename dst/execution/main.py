@@ -2,13 +2,14 @@
 the end."""
 
 import asyncio
+import os
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -16,34 +17,49 @@ from typing import Final, Literal
 import msgspec
 from aiohttp import web
 
+from dst.apis.dst_v1 import DstClient
 from dst.apis.engine import check_jwt, load_jwt_secret
-from dst.apis.jsonrpc import Guard, Method, rpc_route
+from dst.apis.jsonrpc import Guard, Method, rpc_routes
+from dst.apis.jsonrpc.ws import WebSockets
+from dst.crypto import ecdsa, keccak
 from dst.crypto.locks import load_lock
+from dst.execution.block.allowance import Allowance, RoundTimes
 from dst.execution.block.builder import BuilderLimits
 from dst.execution.chain import Chain
+from dst.execution.engine_rpc import engine_methods
 from dst.execution.engine_service import EngineService
-from dst.execution.eth_service import EthService
+from dst.execution.events import Events
+from dst.execution.evm.precompiles import warm_up
 from dst.execution.genesis import Genesis, load_genesis
-from dst.execution.pool.forwarder import FORWARDED_HEADER, Forwarder
-from dst.execution.pool.service import TransactionPool
+from dst.execution.pool.exchange import PoolExchange
+from dst.execution.pool.peer import FORWARDED_HEADER
+from dst.execution.pruning import ARCHIVE, Retention
+from dst.execution.rpc.dev_accounts import dev_keys
 from dst.execution.rpc.dispatch import Threads
-from dst.execution.store import BlockStore
+from dst.execution.rpc.families import Given, Served, serve_families
+from dst.execution.rpc.finality import SealedHeight, nobody_knows
+from dst.execution.rpc.workers import CallWorkers
+from dst.execution.slots import SlotClock
+from dst.execution.store import BlockStore, open_store
+from dst.execution.turns import BlockWorker, Turns
+from dst.runtime.browsers import LOCAL_ORIGINS, BrowserPolicy
 from dst.runtime.config import check_url, load_json, resolve
 from dst.runtime.http import make_app, serving
-from dst.runtime.kv import KeyValueStore
 from dst.runtime.log import Logger, configure
 from dst.runtime.metrics import Metrics
 from dst.runtime.service import EXIT_BAD_CONFIG, run_role, until
-from dst.spec.cluster import ChainConfig
-from dst.spec.errors import BadConfig
+from dst.spec.cluster import ChainConfig, ClusterLock
+from dst.spec.errors import BadConfig, InvalidInput, Unavailable
 from dst.spec.primitives import to_hex
 
-STORE_FILE: Final = "chain.sqlite"
 EVM_STACK_BYTES: Final = 256 * 2**20
 """Stack of threads that run the EVM: 1,024 nested calls are about 12,000 Python frames. Address
 space, not memory."""
 SWITCH_INTERVAL_S: Final = 0.001
 """How long the EVM thread may keep the interpreter from the event loop."""
+
+ROLLUP_TIMEOUT_S: Final = 1.0
+"""An answer about finality waits no longer for the rollup node."""
 
 log = Logger("execution")
 
@@ -58,28 +74,62 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jwt_secret: str
     engine_listen: str
     rpc_listen: str
+    history_blocks: int = 100_000
+    """Blocks whose states stay readable, counted from the head; at least 64."""
+    archive: bool = False
+    """Keep every state."""
     forward_to: list[str] = []
     """JSON-RPC URLs of the other operators (of all of them, for a follower)."""
+    browser_origins: list[str] | None = None
+    """Web pages that may ask: `https://wallet.example`, `local` (pages of this machine) or `*`.
+    Left out: `local` on a dev network, none elsewhere."""
+    hosts: list[str] = []
+    """Names with a dot that this node is called by, or `*`; addresses, `localhost` and names
+    without a dot are always good."""
+    rollup: str | None = None
+    """URL of this node's rollup node, asked for what is sealed (dst_finality)."""
+    subscribe: bool = False
+    """A follower's: hear of transactions from the operators that it forwards to. Those do not know
+    it, so they cannot tell it by themselves."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def retention_of(config: ExecutionConfig) -> Retention:
+    """Raises: BadConfig."""
+    return ARCHIVE if config.archive else Retention(history_blocks=config.history_blocks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Services:
     chain: Chain
     engine: EngineService
-    eth: EthService
-    forwarder: Forwarder
+    engine_methods: Mapping[str, Method]
+    eth: Served
+    clock: SlotClock
+    exchange: PoolExchange
     metrics: Metrics
 
+    def complaint(self) -> str | None:
+        """Why whoever asks should not rely on this node; None when all is well."""
+        return self.clock.complaint(self.chain.heads.head)
 
-def run(config_path: str) -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 stopped, 2 bad configuration, 1
-    crash."""
+
+def run(config_path: str, *, data_dir: str | None = None, archive: bool = False) -> int:
+    """Serve until SIGTERM or SIGINT; `data_dir` and `archive` replace what the file says. Returns
+    the exit code: 0 stopped, 2 bad configuration, 1 crash."""
     path = Path(config_path)
     try:
         config = load_json(path, ExecutionConfig, what="execution config")
+        config = msgspec.structs.replace(
+            config,
+            data_dir=config.data_dir if data_dir is None else os.path.abspath(data_dir),
+            archive=config.archive or archive,
+        )
+        retention_of(config)
         for url in config.forward_to:
             check_url(url, what=f"execution config {path}: forward_to")
+        if config.rollup is not None:
+            check_url(config.rollup, what=f"execution config {path}: rollup")
     except BadConfig as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BAD_CONFIG
@@ -96,20 +146,61 @@ def run(config_path: str) -> int:
 async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> None:
     """Open the store, serve both listeners, forward, until `stop`. Raises: BadConfig."""
     genesis = load_genesis(resolve(path, config.genesis))
-    chain_config = load_lock(resolve(path, config.lock)).chain
-    check_genesis(genesis, chain_config)
+    lock = load_lock(resolve(path, config.lock))
+    check_genesis(genesis, lock.chain)
     secret = load_jwt_secret(resolve(path, config.jwt_secret))
-    store = BlockStore(KeyValueStore(resolve(path, config.data_dir) / STORE_FILE))
+    policy = BrowserPolicy.of(
+        _origins(config, lock.chain), config.hosts, what=f"execution config {path}"
+    )
+    store = open_store(resolve(path, config.data_dir))
     try:
-        with _threads() as (worker, threads):
-            services = assemble(store, genesis, chain_config, config.forward_to, worker, threads)
-            try:
-                await _serve(config, services, secret, stop)
-            finally:
-                services.engine.close()
-                services.eth.close()
+        async with _sealed_height(config.rollup) as sealed_height:
+            with _threads() as (worker, threads):
+                worker.submit(warm_up).result()
+                log.debug("backends", keccak=keccak.NAME, ecdsa=ecdsa.NAME)
+                services = assemble(
+                    store,
+                    genesis,
+                    lock,
+                    config,
+                    resolve(path, config.data_dir),
+                    worker,
+                    threads,
+                    sealed_height=sealed_height,
+                )
+                try:
+                    await _serve(config, services, secret, policy, stop)
+                finally:
+                    services.engine.close()
+                    services.exchange.close()
     finally:
         store.close()
+
+
+def _origins(config: ExecutionConfig, chain: ChainConfig) -> list[str]:
+    if config.browser_origins is not None:
+        return config.browser_origins
+    return [LOCAL_ORIGINS] if chain.dev else []
+
+
+@asynccontextmanager
+async def _sealed_height(rollup: str | None) -> AsyncIterator[SealedHeight]:
+    """Asks the rollup node for its newest sealed block; nobody when none is configured."""
+    if rollup is None:
+        yield nobody_knows
+        return
+    async with DstClient(rollup) as client:
+
+        async def ask() -> int | None:
+            try:
+                status = await client.status(timeout_seconds=ROLLUP_TIMEOUT_S)
+            except (InvalidInput, Unavailable):
+                return None
+            # Seals come newest first: below the lowest gap all are sealed, above it some.
+            gap = status.lowest_unsealed_height
+            return status.sealed_height if gap is None else min(gap - 1, status.sealed_height)
+
+        yield ask
 
 
 def check_genesis(genesis: Genesis, chain: ChainConfig) -> None:
@@ -129,35 +220,88 @@ def check_genesis(genesis: Genesis, chain: ChainConfig) -> None:
 def assemble(
     store: BlockStore,
     genesis: Genesis,
-    chain_config: ChainConfig,
-    forward_to: list[str],
+    lock: ClusterLock,
+    config: ExecutionConfig,
+    data_dir: Path,
     worker: ThreadPoolExecutor,
     threads: Threads,
+    *,
+    sealed_height: SealedHeight = nobody_knows,
 ) -> _Services:
     metrics = Metrics()
-    chain = Chain(store, genesis)
-    pool = TransactionPool(chain, metrics)
-    forwarder = Forwarder(forward_to, metrics)
-    limits = BuilderLimits(
-        builder_time_s=chain_config.builder_time_ms / 1000,
-        max_block_bytes=chain_config.max_block_bytes,
-        extra_data=chain_config.extra_data,
+    chain = Chain(store, genesis, retention_of(config))
+    chain.states.register(metrics)
+    exchange = PoolExchange(
+        chain,
+        metrics,
+        threads.read,
+        data_dir=data_dir,
+        forward_to=config.forward_to,
+        subscribe_to=config.forward_to if config.subscribe else (),
+        faulty=(lock.n - 1) // 3,
     )
+    pool = exchange.pool
+    allowance = _allowance(lock)
+    limits = BuilderLimits(
+        builder_time_s=allowance.seconds,
+        max_block_bytes=lock.chain.max_block_bytes,
+        extra_data=lock.chain.extra_data,
+    )
+    engine = EngineService(chain, pool, worker, limits, metrics, allowance)
+    clock, events = SlotClock.of(lock.chain), Events()
+    engine.on_head.append(events.on_head)
+    pool.on_added.append(events.transactions)
+    metrics.function("builder_contention", lambda: allowance.contention)
     metrics.function("head_number", lambda: float(chain.heads.head.number))
+    metrics.function("head_age_seconds", lambda: clock.age(chain.heads.head))
     return _Services(
         chain=chain,
-        engine=EngineService(chain, pool, worker, limits, metrics),
-        eth=EthService(chain, pool, threads, forwarder.offer),
-        forwarder=forwarder,
+        engine=engine,
+        engine_methods=engine_methods(engine, chain, threads.read),
+        eth=serve_families(
+            Given(
+                chain=chain,
+                pool=pool,
+                announcements=exchange.announcements,
+                events=events,
+                threads=threads,
+                clock=clock,
+                peers=len(config.forward_to),
+                dev_keys=dev_keys() if lock.chain.dev else (),
+                sealed_height=sealed_height,
+            )
+        ),
+        clock=clock,
+        exchange=exchange,
         metrics=metrics,
     )
 
 
+def _allowance(lock: ClusterLock) -> Allowance:
+    times = RoundTimes(
+        slot_s=lock.chain.seconds_per_slot,
+        round_timeout_s=lock.chain.round_timeout_ms / 1000,
+        share=lock.chain.builder_share_percent / 100,
+        operators=lock.n,
+    )
+    return Allowance(times, cores=os.cpu_count() or 1)
+
+
 async def _serve(
-    config: ExecutionConfig, services: _Services, secret: bytes, stop: asyncio.Event
+    config: ExecutionConfig,
+    services: _Services,
+    secret: bytes,
+    policy: BrowserPolicy,
+    stop: asyncio.Event,
 ) -> None:
-    engine_app = make_app(services.metrics, [_engine_route(services, secret)])
-    rpc_app = make_app(services.metrics, [_rpc_route(services)])
+    health = services.complaint
+    engine_app = make_app(
+        services.metrics,
+        _engine_routes(services, secret),
+        policy=BrowserPolicy(hosts=policy.hosts),
+        health=health,
+    )
+    rpc_app = make_app(services.metrics, _rpc_routes(services), policy=policy, health=health)
     async with (
         serving(engine_app, config.engine_listen, what="engine_listen"),
         serving(rpc_app, config.rpc_listen, what="rpc_listen"),
@@ -170,36 +314,38 @@ async def _serve(
             head=head.head.number,
             hash=head.head_hash,
         )
-        await until(stop, services.forwarder.run())
+        await until(stop, services.exchange.run(), services.eth.subscriptions.run())
 
 
-def _engine_route(services: _Services, secret: bytes) -> web.RouteDef:
+def _engine_routes(services: _Services, secret: bytes) -> list[web.RouteDef]:
     """Engine methods, and the `eth_` ones a consensus client may ask (engine/common.md)."""
-    methods: Mapping[str, Method] = {**services.eth.methods(), **services.engine.methods()}
+    methods: Mapping[str, Method] = {**services.eth.from_client, **services.engine_methods}
 
     def guard(request: web.Request) -> str | None:
         return check_jwt(secret, request.headers.get("Authorization"), time.time())
 
     checked: Guard = guard
-    return rpc_route(lambda _: methods, checked)
+    return rpc_routes(lambda _: methods, checked)
 
 
-def _rpc_route(services: _Services) -> web.RouteDef:
-    from_client = services.eth.methods()
-    from_operator = services.eth.methods(forward=False)
+def _rpc_routes(services: _Services) -> list[web.RouteDef]:
+    websockets = WebSockets()
+    services.metrics.function("ws_connections", lambda: float(websockets.connections))
 
     def methods(request: web.Request) -> Mapping[str, Method]:
-        return from_operator if FORWARDED_HEADER in request.headers else from_client
+        forwarded = FORWARDED_HEADER in request.headers
+        return services.eth.from_operator if forwarded else services.eth.from_client
 
-    return rpc_route(methods)
+    return rpc_routes(methods, websockets=websockets, warning=services.complaint)
 
 
 @contextmanager
 def _threads() -> Iterator[tuple[ThreadPoolExecutor, Threads]]:
-    """One thread that changes the chain, one that reads it, one that runs calls."""
+    """One thread that changes the chain, one that reads it, several that run calls."""
     threading.stack_size(EVM_STACK_BYTES)
-    worker = ThreadPoolExecutor(1, "evm")
-    call = ThreadPoolExecutor(1, "call")
+    turns = Turns()
+    worker = BlockWorker(turns)
+    call = CallWorkers(turns)
     read = ThreadPoolExecutor(1, "read")
     try:
         yield worker, Threads(read=read, call=call)

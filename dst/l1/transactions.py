@@ -6,8 +6,7 @@ Source: EIP-2718, EIP-1559; gas from EIP-2028 and the calldata floor of EIP-7623
 from dataclasses import dataclass
 from typing import Final
 
-import coincurve
-
+from dst.crypto import ecdsa
 from dst.crypto.keccak import keccak256
 from dst.spec import rlp
 from dst.spec.errors import BadConfig
@@ -41,11 +40,10 @@ class AccountKey:
         try:
             if len(secret) != 32:
                 raise ValueError("the library would pad it")
-            self._key = coincurve.PrivateKey(secret)
+            self._key = ecdsa.Secret(secret)
         except (ValueError, TypeError):
             raise BadConfig("not a secp256k1 private key of 32 bytes") from None
-        public = self._key.public_key.format(compressed=False)[1:]
-        self.address = Address(keccak256(public)[12:])
+        self.address = Address(keccak256(self._key.public_key[1:])[12:])
 
     def __repr__(self) -> str:
         return f"AccountKey(0x{self.address.hex()})"
@@ -54,7 +52,7 @@ class AccountKey:
         """The raw signed transaction."""
         fields = _fields(transaction)
         digest = keccak256(DYNAMIC_FEE_TX_TYPE + rlp.encode_list(*fields))
-        signature = self._key.sign_recoverable(digest, hasher=None)
+        signature = self._key.sign(digest)
         r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
         proof = (rlp.encode_int(signature[64]), rlp.encode_int(r), rlp.encode_int(s))
         return DYNAMIC_FEE_TX_TYPE + rlp.encode_list(*fields, *proof)

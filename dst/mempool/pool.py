@@ -2,14 +2,17 @@
 eviction.
 
 A mutable store without I/O: same calls, same content. The caller has checked validity
-(`dst.transactions.validity`) and tells the pool each new head's nonces; the pool drops what was
-included and nothing else, so a transaction of a proposal that lost is still here.
+(`dst.transactions.validity`) and tells the pool each new head's accounts; the pool drops what was
+included or can no longer be paid and nothing else, so a transaction of a proposal that lost is
+still here. What leaves is named with its reason; who remembers it is the caller.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
+from dst.mempool.queue import Entry, SenderQueue, Waiting, rank_of
+from dst.mempool.tails import Tails
 from dst.spec.primitives import Address, Hash32
 from dst.transactions.transaction import InvalidTransaction, Reason, Transaction
 
@@ -24,38 +27,24 @@ REPLACEMENT_BUMP_PERCENT: Final = 10
 """Both fees must rise by this much, or a flood of one-wei replacements would be free."""
 
 
+class SenderState(NamedTuple):
+    """A sender's account at the head."""
+
+    nonce: int
+    balance: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
     replaced: Hash32 | None = None
     evicted: tuple[Hash32, ...] = ()
 
 
-@dataclass(slots=True)
-class _Queue:
-    """One sender's transactions by nonce; `next_nonce` is the account's at the head."""
+class Dropped(NamedTuple):
+    """Left at a new head. NONCE_TOO_LOW: included, or another one took its nonce."""
 
-    next_nonce: int
-    by_nonce: dict[int, Transaction] = field(default_factory=dict)
-    cost: int = 0
-
-    def put(self, transaction: Transaction) -> None:
-        self.by_nonce[transaction.nonce] = transaction
-        self.cost += transaction.max_cost
-
-    def drop(self, nonce: int) -> Transaction:
-        transaction = self.by_nonce.pop(nonce)
-        self.cost -= transaction.max_cost
-        return transaction
-
-    def executable_end(self) -> int:
-        """The first nonce missing, counted from the account's."""
-        nonce = self.next_nonce
-        while nonce in self.by_nonce:
-            nonce += 1
-        return nonce
-
-    def tail(self) -> Transaction:
-        return self.by_nonce[max(self.by_nonce)]
+    transaction: Transaction
+    reason: Reason
 
 
 class Pool:
@@ -69,11 +58,12 @@ class Pool:
         self._max_per_sender = max_per_sender
         self._max_transactions = max_transactions
         self._max_bytes = max_bytes
-        self._queues: dict[Address, _Queue] = {}
-        self._by_hash: dict[Hash32, Transaction] = {}
-        self._arrival: dict[Hash32, int] = {}
+        self._queues: dict[Address, SenderQueue] = {}
+        self._by_hash: dict[Hash32, Entry] = {}
+        self._tails = Tails()
         self._arrivals = 0
         self._bytes = 0
+        self._ready = 0
 
     def __len__(self) -> int:
         return len(self._by_hash)
@@ -81,8 +71,18 @@ class Pool:
     def __contains__(self, transaction_hash: object) -> bool:
         return transaction_hash in self._by_hash
 
+    @property
+    def bytes(self) -> int:
+        """Of all raw transactions together."""
+        return self._bytes
+
     def get(self, transaction_hash: Hash32) -> Transaction | None:
-        return self._by_hash.get(transaction_hash)
+        entry = self._by_hash.get(transaction_hash)
+        return None if entry is None else entry.transaction
+
+    def by_nonce(self, sender: Address, nonce: int) -> Transaction | None:
+        queue = self._queues.get(sender)
+        return None if queue is None else queue.get(nonce)
 
     def add(self, transaction: Transaction, *, nonce: int, balance: int) -> Added:
         """Take a valid transaction in; `nonce` and `balance` are its sender's at the head.
@@ -91,76 +91,72 @@ class Pool:
         waiting transactions together).
         """
         self._check_admissible(transaction, nonce)
-        queue = self._queues.get(transaction.sender) or _Queue(nonce)
-        queue.next_nonce = nonce
-        old = queue.by_nonce.get(transaction.nonce)
+        queue = self._queues.get(transaction.sender)
+        old = None if queue is None else queue.get(transaction.nonce)
         if old is not None:
             _check_replacement(old, transaction)
-        elif len(queue.by_nonce) >= self._max_per_sender:
+        elif queue is not None and len(queue) >= self._max_per_sender:
             raise InvalidTransaction(
                 Reason.SENDER_LIMIT, f"account limit exceeded: {self._max_per_sender} waiting"
             )
-        owed = queue.cost + transaction.max_cost - (old.max_cost if old else 0)
-        if owed > balance:
-            raise InvalidTransaction(
-                Reason.INSUFFICIENT_FUNDS,
-                f"insufficient funds for gas * price + value: balance {balance}, "
-                f"queued cost {owed}, overshot {owed - balance}",
-            )
+        _check_funds(transaction, old, 0 if queue is None else queue.cost, balance)
         evicted = () if old else self._make_room(transaction, nonce)
         if old is not None:
-            self._remove(old)
-        self._insert(transaction, nonce)
+            self._take_out(old)
+        self._put(transaction, nonce)
         return Added(replaced=old.hash if old else None, evicted=evicted)
 
     def remove(self, transaction_hash: Hash32) -> bool:
         """Drop one transaction, such as one that exceeds the builder's share."""
-        transaction = self._by_hash.get(transaction_hash)
+        transaction = self.get(transaction_hash)
         if transaction is None:
             return False
-        self._remove(transaction)
+        self._take_out(transaction)
         return True
 
-    def advance(self, nonces: Mapping[Address, int]) -> tuple[Hash32, ...]:
-        """Learn the nonces of senders at a new head; drop what can no longer be included."""
-        dropped: list[Hash32] = []
-        for sender, nonce in nonces.items():
+    def advance(self, accounts: Mapping[Address, SenderState]) -> tuple[Dropped, ...]:
+        """Learn the accounts of senders at a new head; drop what can no longer be included: nonces
+        that are spent, and from the end what the balance no longer pays together with the rest."""
+        dropped: list[Dropped] = []
+        for sender, account in accounts.items():
             queue = self._queues.get(sender)
-            if queue is None:
-                continue
-            queue.next_nonce = nonce
-            for stale in sorted(each for each in queue.by_nonce if each < nonce):
-                transaction = queue.by_nonce[stale]
-                self._remove(transaction)
-                dropped.append(transaction.hash)
+            if queue is not None:
+                dropped += self._advance_one(sender, queue, account)
         return tuple(dropped)
 
     def pending_nonce(self, sender: Address, nonce: int) -> int:
         """The nonce a new transaction of `sender` should carry; `nonce` is its account's at the
         head."""
         queue = self._queues.get(sender)
-        if queue is None:
-            return nonce
-        while nonce in queue.by_nonce:
-            nonce += 1
-        return nonce
+        return nonce if queue is None else queue.first_missing(nonce)
 
-    def senders(self) -> tuple[Address, ...]:
-        return tuple(self._queues)
+    def missing_nonce(self, transaction: Transaction) -> int | None:
+        """The nonce that a waiting transaction waits for; None when it is executable."""
+        queue = self._queues[transaction.sender]
+        return queue.ready_end if transaction.nonce >= queue.ready_end else None
 
-    def executable(self) -> Iterable[list[tuple[Transaction, int]]]:
+    def senders(self) -> frozenset[Address]:
+        return frozenset(self._queues)
+
+    def executable(self) -> Iterator[list[tuple[Transaction, int]]]:
         """Each sender's executable transactions in nonce order, with their arrival numbers."""
         for queue in self._queues.values():
-            end = queue.executable_end()
-            yield [
-                (queue.by_nonce[nonce], self._arrival[queue.by_nonce[nonce].hash])
-                for nonce in range(queue.next_nonce, end)
-            ]
+            if queue.ready:
+                yield queue.executable()
+
+    def waiting(self, sender: Address) -> Waiting:
+        queue = self._queues.get(sender)
+        return ((), ()) if queue is None else queue.split()
+
+    def transactions(self) -> Iterator[Transaction]:
+        """All, oldest arrival first."""
+        return (each.transaction for each in self._by_hash.values())
 
     def counts(self) -> tuple[int, int]:
         """(executable, waiting behind a nonce gap)."""
-        ready = sum(queue.executable_end() - queue.next_nonce for queue in self._queues.values())
-        return ready, len(self._by_hash) - ready
+        return self._ready, len(self._by_hash) - self._ready
+
+    # --- rules of admission ---
 
     def _check_admissible(self, transaction: Transaction, nonce: int) -> None:
         if transaction.hash in self._by_hash:
@@ -178,63 +174,111 @@ class Pool:
                 f"at most {self._max_per_sender} ahead",
             )
 
-    def _insert(self, transaction: Transaction, nonce: int) -> None:
-        queue = self._queues.setdefault(transaction.sender, _Queue(nonce))
-        queue.put(transaction)
-        self._by_hash[transaction.hash] = transaction
-        self._arrivals += 1
-        self._arrival[transaction.hash] = self._arrivals
-        self._bytes += len(transaction.raw)
-
-    def _remove(self, transaction: Transaction) -> None:
-        queue = self._queues[transaction.sender]
-        queue.drop(transaction.nonce)
-        if not queue.by_nonce:
-            del self._queues[transaction.sender]
-        del self._by_hash[transaction.hash]
-        del self._arrival[transaction.hash]
-        self._bytes -= len(transaction.raw)
-
     def _make_room(self, transaction: Transaction, nonce: int) -> tuple[Hash32, ...]:
-        """Evict the cheapest tails until `transaction` fits.
+        """Evict the cheapest tails until `transaction` fits. Only a sender's last one may go: an
+        earlier one would strand the rest.
 
         Raises: InvalidTransaction when it is itself the cheapest, or would push out what it waits
-        for.
+        for; then nothing has changed.
         """
-        evicted: list[Hash32] = []
+        if not self._is_over(transaction, 0, 0):
+            return ()
         gapped = transaction.nonce > self.pending_nonce(transaction.sender, nonce)
-        while (
-            len(self._by_hash) >= self._max_transactions
-            or self._bytes + len(transaction.raw) > self._max_bytes
-        ):
-            victim = self._cheapest_tail()
-            if victim.sender == transaction.sender or _rank(transaction, gapped) <= self._tail_rank(
-                victim
-            ):
-                raise InvalidTransaction(Reason.POOL_FULL, "txpool is full")
-            self._remove(victim)
-            evicted.append(victim.hash)
-        return tuple(evicted)
+        victims = self._victims(transaction, rank_of(transaction, gapped=gapped))
+        for victim in victims:
+            self._take_out(victim)
+        return tuple(each.hash for each in victims)
 
-    def _cheapest_tail(self) -> Transaction:
-        """Only a sender's last one may go: evicting an earlier one would strand the rest."""
-        return min((queue.tail() for queue in self._queues.values()), key=self._tail_rank)
+    def _victims(self, newcomer: Transaction, rank: tuple[bool, int, int]) -> list[Transaction]:
+        """Raises: InvalidTransaction, with everything back in its place."""
+        taken: list[tuple[Transaction, SenderQueue]] = []
+        freed = 0
+        try:
+            while self._is_over(newcomer, len(taken), freed):
+                queue = self._tails.cheapest(self._queues)
+                victim = queue.tail()
+                if victim.transaction.sender == newcomer.sender or rank <= queue.tail_rank()[:3]:
+                    raise InvalidTransaction(Reason.POOL_FULL, "txpool is full")
+                freed += len(victim.transaction.raw)
+                taken.append((victim.transaction, queue))
+                self._hide_tail(queue)
+        finally:
+            for victim_transaction, queue in reversed(taken):
+                self._show_again(queue, victim_transaction)
+        return [each for each, _ in taken]
 
-    def _tail_rank(self, tail: Transaction) -> tuple[bool, int, int, int]:
-        queue = self._queues[tail.sender]
-        gapped = tail.nonce >= queue.executable_end()
-        executable, tip, fee, _ = _rank(tail, gapped)
-        return executable, tip, fee, -self._arrival[tail.hash]
+    def _is_over(self, newcomer: Transaction, fewer: int, freed: int) -> bool:
+        return (
+            len(self._by_hash) - fewer >= self._max_transactions
+            or self._bytes - freed + len(newcomer.raw) > self._max_bytes
+        )
+
+    def _hide_tail(self, queue: SenderQueue) -> None:
+        queue.drop(queue.tail().transaction.nonce)
+        self._tails.note(queue)
+
+    def _show_again(self, queue: SenderQueue, transaction: Transaction) -> None:
+        queue.put(self._by_hash[transaction.hash])
+        self._tails.note(queue)
+
+    # --- the two changes everything is made of ---
+
+    def _put(self, transaction: Transaction, nonce: int) -> None:
+        queue = self._queues.get(transaction.sender)
+        if queue is None:
+            queue = self._queues[transaction.sender] = SenderQueue(transaction.sender, nonce)
+        ready = queue.ready
+        if queue.next_nonce != nonce:
+            queue.set_next_nonce(nonce)
+        self._arrivals += 1
+        entry = Entry(transaction, self._arrivals)
+        queue.put(entry)
+        self._by_hash[transaction.hash] = entry
+        self._bytes += len(transaction.raw)
+        self._changed(queue, ready)
+
+    def _take_out(self, transaction: Transaction) -> None:
+        queue = self._queues[transaction.sender]
+        ready = queue.ready
+        queue.drop(transaction.nonce)
+        del self._by_hash[transaction.hash]
+        self._bytes -= len(transaction.raw)
+        self._changed(queue, ready)
+
+    def _changed(self, queue: SenderQueue, ready_before: int) -> None:
+        self._ready += queue.ready - ready_before
+        if not len(queue):
+            del self._queues[queue.sender]
+        self._tails.note(queue)
+
+    def _advance_one(
+        self, sender: Address, queue: SenderQueue, account: SenderState
+    ) -> list[Dropped]:
+        dropped = [Dropped(each, Reason.NONCE_TOO_LOW) for each in queue.below(account.nonce)]
+        for each, _ in dropped:
+            self._take_out(each)
+        if sender not in self._queues:
+            return dropped
+        ready = queue.ready
+        queue.set_next_nonce(account.nonce)
+        self._changed(queue, ready)
+        while len(queue) and queue.cost > account.balance:
+            tail = queue.tail().transaction
+            self._take_out(tail)
+            dropped.append(Dropped(tail, Reason.INSUFFICIENT_FUNDS))
+        return dropped
 
 
-def _rank(transaction: Transaction, gapped: bool) -> tuple[bool, int, int, int]:
-    """Larger is worth more: executable before gapped, then tip, then fee cap; newest goes first."""
-    return (
-        not gapped,
-        transaction.max_priority_fee_per_gas,
-        transaction.max_fee_per_gas,
-        -(2**63),
-    )
+def _check_funds(
+    transaction: Transaction, old: Transaction | None, cost: int, balance: int
+) -> None:
+    owed = cost + transaction.max_cost - (old.max_cost if old else 0)
+    if owed > balance:
+        raise InvalidTransaction(
+            Reason.INSUFFICIENT_FUNDS,
+            f"insufficient funds for gas * price + value: balance {balance}, "
+            f"queued cost {owed}, overshot {owed - balance}",
+        )
 
 
 def _check_replacement(old: Transaction, new: Transaction) -> None:

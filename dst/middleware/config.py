@@ -11,6 +11,7 @@ from dst.crypto.locks import load_lock
 from dst.crypto.secp256k1 import IdentityKey
 from dst.p2p.link import Peer
 from dst.p2p.tls import TlsIdentity, load_identity
+from dst.runtime.browsers import DEFAULT_POLICY, BrowserPolicy
 from dst.runtime.config import load_json, resolve, split_address
 from dst.runtime.files import read_secret
 from dst.runtime.log import LEVELS
@@ -45,6 +46,8 @@ class MiddlewareConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Beacon API towards the validator client."""
     p2p_listen: str
     peers: tuple[PeerConfig, ...]
+    hosts: list[str] = []
+    """Names with a dot that others call this node by, or `*` (`dst.runtime.browsers`)."""
     log_level: str = "info"
 
 
@@ -64,6 +67,7 @@ class Settings:
     p2p_port: int
     peers: tuple[Peer, ...]
     log_level: str
+    policy: BrowserPolicy = DEFAULT_POLICY
 
 
 def load_settings(path: Path) -> Settings:
@@ -86,6 +90,7 @@ def load_settings(path: Path) -> Settings:
         p2p_port=port,
         peers=_peers(path, config.peers),
         log_level=config.log_level,
+        policy=BrowserPolicy.of((), config.hosts, what=f"middleware config {path}"),
     )
 
 

@@ -67,6 +67,7 @@ class Middleware:
         lock, chain, me = settings.lock, settings.lock.chain, settings.operator
         log = Logger("middleware")
         consensus = qbft_config(settings)
+        self._policy = settings.policy
         self.store, self.metrics = store, Metrics()
         self._resets: asyncio.Queue[ResetRequired] = asyncio.Queue()
         self.events = EventPusher(rollup, settings.name, Term(chain.term), self.metrics)
@@ -155,7 +156,7 @@ class Middleware:
         )
 
     def app(self) -> web.Application:
-        return make_app(self.metrics, beacon_routes(self.api))
+        return make_app(self.metrics, beacon_routes(self.api), policy=self._policy)
 
     async def start(self) -> None:
         """Raises: BadConfig when the port is taken."""

@@ -9,6 +9,7 @@ import msgspec
 from dst.apis.engine import load_jwt_secret
 from dst.crypto.locks import load_lock
 from dst.l1.transactions import AccountKey
+from dst.runtime.browsers import DEFAULT_POLICY, BrowserPolicy
 from dst.runtime.config import load_json, resolve, split_address
 from dst.runtime.files import read_secret
 from dst.runtime.log import LEVELS
@@ -37,6 +38,8 @@ class RollupConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Follow the inbox on L1 and nothing else."""
     batcher_key: str | None = None
     """File with the hex key of a funded L1 account; null: this node posts no batches."""
+    hosts: list[str] = []
+    """Names with a dot that others call this node by, or `*` (`dst.runtime.browsers`)."""
     log_level: str = "info"
 
 
@@ -55,6 +58,7 @@ class Settings:
     sources: tuple[str, ...]
     batcher_key: AccountKey | None
     log_level: str
+    policy: BrowserPolicy = DEFAULT_POLICY
 
     @property
     def is_operator(self) -> bool:
@@ -78,6 +82,7 @@ def load_settings(path: Path) -> Settings:
         sources=() if config.from_l1 else tuple(config.sources),
         batcher_key=_load_key(path, config.batcher_key),
         log_level=config.log_level,
+        policy=BrowserPolicy.of((), config.hosts, what=f"rollup config {path}"),
     )
 
 

@@ -36,7 +36,8 @@ EXECUTE_TIMEOUT_S: Final = 60.0
 """One block executed to the end, however often it is asked for; 10 Mgas of CALLs take py-evm 12 s
 on a busy core. At its end the engine is let go, which aborts; the caller begins anew."""
 CALL_TIMEOUT_S: Final = 5.0
-"""The other calls, which execute nothing beyond the builder's 100 ms; with what is asked again."""
+"""The other calls, which execute nothing beyond the builder's part of the round
+(docs/heavy-transactions.md); with what is asked again."""
 KEEP_ANNOUNCED_S: Final = 0.5
 """How often a missed announcement, or a moved safe head, is noticed."""
 REFILL_FORKCHOICE_EVERY: Final = 64
@@ -124,8 +125,9 @@ class Execution:
         for attempt in range(2):
             async with self._calls:
                 answer = await self._point(self._heads(), attributes)
-                if answer.payload_id is not None:
-                    return await self._built(answer.payload_id)
+            if answer.payload_id is not None:
+                # Outside the lock: a decided block must not wait for a build; it ends the build.
+                return await self._built(answer.payload_id)
             if attempt == 0 and _is_missing_parent(answer.payload_status):
                 await self._refill()
         raise Unavailable(

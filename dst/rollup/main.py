@@ -297,4 +297,9 @@ def _assemble_follower(common: _Common, sources: list[BeaconClient]) -> _Parts:
 
 def _app(common: _Common, operator: Operator | None) -> web.Application:
     node = common.node(operator)
-    return make_app(common.metrics, [*beacon_routes(node), *dst_v1_routes(node)])
+    return make_app(
+        common.metrics,
+        [*beacon_routes(node), *dst_v1_routes(node)],
+        policy=common.settings.policy,
+        health=node.complaint,
+    )

@@ -7,6 +7,7 @@ only a cluster member can do.
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -43,6 +44,11 @@ from dst.spec.primitives import BLSPubkey, Height, Round, to_hex
 VERSION: str = f"dst-rollup/{__version__} (charon-compatible)"
 """Some validator clients compare the RANDAO reveal they sent unless the word 'charon' is in
 here."""
+
+SYNCING_SLOTS: Final = 8
+"""Slots that the newest sealed block may lag the clock: a crashed leader costs two or three. Beyond
+it and SYNCING_SECONDS the node calls itself syncing, whether it lags or the chain stands."""
+SYNCING_SECONDS: Final = 10
 
 
 class RollupNode:
@@ -85,7 +91,28 @@ class RollupNode:
         sealed = self._chain.find("head")
         assert sealed is not None, "genesis is always there"
         current = max(rules.slot_at(self._lock.chain, self._now()), sealed.slot)
-        return Syncing(head_slot=sealed.slot, sync_distance=current - sealed.slot)
+        distance = current - sealed.slot
+        return Syncing(
+            head_slot=sealed.slot,
+            sync_distance=distance,
+            is_syncing=self._is_too_far(distance),
+        )
+
+    def complaint(self) -> str | None:
+        """Why whoever asks should not rely on this node; None when all is well."""
+        sealed = self._chain.find("head")
+        assert sealed is not None, "genesis is always there"
+        distance = rules.slot_at(self._lock.chain, self._now()) - sealed.slot
+        if not self._is_too_far(distance):
+            return None
+        return (
+            f"newest sealed block {sealed.height} is {distance} slots behind the clock: "
+            "this node lags, or the chain stands"
+        )
+
+    def _is_too_far(self, distance: int) -> bool:
+        seconds = distance * self._lock.chain.seconds_per_slot
+        return distance > SYNCING_SLOTS and seconds > SYNCING_SECONDS
 
     async def validator_pubkey(self) -> BLSPubkey:
         return self._lock.group_public_key

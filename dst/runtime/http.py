@@ -1,15 +1,17 @@
-"""One way to serve HTTP: bind, `/healthz`, `/metrics`, errors as the Beacon API writes them, a
-clear word on a taken port."""
+"""One way to serve HTTP: bind, `/livez`, `/healthz`, `/metrics`, errors as the Beacon API writes
+them, a clear word on a taken port, bounds on what a client may send, and no web page that was not
+invited (`dst.runtime.browsers`)."""
 
 import asyncio
 import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 from aiohttp import web
 
+from dst.runtime.browsers import DEFAULT_POLICY, BrowserPolicy, guard, naming_origins
 from dst.runtime.config import split_address
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
@@ -21,7 +23,12 @@ the rest."""
 
 log = Logger("http")
 
+MAX_CONNECTIONS: Final = 512
+"""Open at once on one listener; one more is closed at once. Below the usual 1,024 descriptors."""
+
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Health: TypeAlias = Callable[[], str | None]
+"""Why this node should not be used, None when it is well."""
 
 
 def json_response(
@@ -59,19 +66,46 @@ async def _errors_to_answers(request: web.Request, handler: _Handler) -> web.Str
         return error_response(500, "internal error; the log of this node has the details")
 
 
-def make_app(metrics: Metrics, routes: list[web.RouteDef], **options: Any) -> web.Application:
-    """An application with our error mapping, `/healthz` and `/metrics`."""
-    app = web.Application(
-        middlewares=[_errors_to_answers], client_max_size=MAX_BODY_BYTES, **options
-    )
+def make_app(
+    metrics: Metrics,
+    routes: list[web.RouteDef],
+    *,
+    policy: BrowserPolicy = DEFAULT_POLICY,
+    health: Health | None = None,
+    **options: Any,
+) -> web.Application:
+    """An application with our error mapping and `/metrics`.
 
-    async def health(_: web.Request) -> web.StreamResponse:
+    `/livez` is 200 while the process answers; `/healthz` is 503 with a reason while the node should
+    not be used.
+    """
+    app = web.Application(
+        middlewares=[guard(policy), _errors_to_answers],
+        client_max_size=MAX_BODY_BYTES,
+        **options,
+    )
+    app.on_response_prepare.append(naming_origins(policy))
+
+    async def live(_: web.Request) -> web.StreamResponse:
         return json_response({"ok": True})
+
+    async def show_health(_: web.Request) -> web.StreamResponse:
+        reason = None if health is None else health()
+        if reason is None:
+            return json_response({"ok": True})
+        return json_response({"ok": False, "reason": reason}, status=503)
 
     async def show_metrics(_: web.Request) -> web.StreamResponse:
         return web.Response(text=metrics.render())
 
-    app.add_routes([web.get("/healthz", health), web.get("/metrics", show_metrics), *routes])
+    app.add_routes(
+        [
+            web.get("/livez", live),
+            web.get("/healthz", show_health),
+            web.get("/metrics", show_metrics),
+            *routes,
+        ]
+    )
     return app
 
 
@@ -85,9 +119,12 @@ async def serving(app: web.Application, listen: str, *, what: str) -> AsyncItera
     host, port = split_address(listen, what=what)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
+    server: asyncio.Server | None = None
     try:
         try:
-            await web.TCPSite(runner, host, port, reuse_address=True).start()
+            server = await asyncio.get_running_loop().create_server(
+                _bounded(runner), host, port, reuse_address=True, backlog=128
+            )
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise BadConfig(
@@ -97,4 +134,24 @@ async def serving(app: web.Application, listen: str, *, what: str) -> AsyncItera
             raise BadConfig(f"{what}: cannot listen on {listen}: {error.strerror}") from None
         yield
     finally:
+        if server is not None:
+            server.close()
         await runner.cleanup()
+
+
+def _bounded(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
+    """Makes a protocol for a connection, until there are too many."""
+    server = runner.server
+    assert server is not None, "the runner is set up"
+
+    def protocol() -> asyncio.Protocol:
+        if len(server.connections) >= MAX_CONNECTIONS:
+            return _ClosedAtOnce()
+        return server()
+
+    return protocol
+
+
+class _ClosedAtOnce(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()

@@ -80,8 +80,10 @@ class ChainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """At most 32 bytes."""
     graffiti: bytes
     """32 bytes."""
-    builder_time_ms: _Positive = 100
-    """Wall clock that one payload may take to build."""
+    builder_share_percent: Annotated[int, msgspec.Meta(ge=1, le=50)] = 40
+    """Most of a slot that building a payload may take. Each node takes less of it as far as the
+    other operators need the round's time to execute what it builds
+    (docs/heavy-transactions.md)."""
     max_block_bytes: Annotated[int, msgspec.Meta(ge=4096, le=524288)] = 524288
     """Encoded beacon block; a network frame is at most twice that."""
     batch_inbox: Address

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-import coincurve
-
 from dst.crypto.keccak import keccak256
+from dst.crypto.secp256k1 import recover
 from dst.spec import rlp
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Address, Hash32
@@ -51,6 +50,7 @@ class Reason(StrEnum):
     OVERSIZED = "oversized"
     SENDER_LIMIT = "sender_limit"
     POOL_FULL = "pool_full"
+    TOO_HEAVY = "too_heavy"
 
 
 class InvalidTransaction(InvalidInput):
@@ -255,12 +255,8 @@ def recover_address(digest: bytes, y_parity: int, r: int, s: int) -> Address | N
     """The address that signed `digest`, or None. A high s is refused (EIP-2)."""
     if y_parity not in (0, 1) or not 0 < r < SECP256K1_N or not 0 < s <= HALF_N:
         return None
-    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((y_parity,))
-    try:
-        key = coincurve.PublicKey.from_signature_and_message(signature, digest, hasher=None)
-    except Exception:  # coincurve raises a bare Exception for an r that is no point
-        return None
-    return Address(keccak256(key.format(compressed=False)[1:])[12:])
+    key = recover(digest, r.to_bytes(32, "big") + s.to_bytes(32, "big"), y_parity)
+    return None if key is None else Address(keccak256(key)[12:])
 
 
 def authority_of(authorization: Authorization) -> Address | None:

@@ -21,13 +21,12 @@ from dst.execution.environment import InvalidBlock
 from dst.execution.genesis import Genesis, read_genesis
 from dst.execution.header import decode_header, header_of_payload
 from dst.execution.interrupts import never
-from dst.execution.store import BlockStore
 from dst.spec import rlp
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32
 from tests.conformance.blocks import NotAPayload, WireBlock, hexed, read_block
-from tests.conformance.memory_store import memory_store
 from tests.conformance.role import Role
+from tests.conformance.short_store import short_store
 from tests.conformance.tally import Tally
 
 NETWORK = "Prague"
@@ -162,7 +161,7 @@ OpenChain = Callable[[Genesis], Chain]
 
 
 def open_in_memory(genesis: Genesis) -> Chain:
-    return Chain(BlockStore(memory_store()), genesis)
+    return Chain(short_store(), genesis)
 
 
 def in_process(case: Case, tally: Tally, open_chain: OpenChain = open_in_memory) -> Chain | None:

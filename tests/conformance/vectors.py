@@ -12,7 +12,8 @@ from typing import Any
 
 from eth_hash.auto import keccak
 
-from dst.execution.state.trie import NodeCache, Trie
+from dst.execution.state.nodes import EMPTY_REF, NodeStore, nothing_stored
+from dst.execution.state.trie import Entry, Trie, to_nibbles
 from dst.spec import rlp
 from dst.spec.errors import InvalidInput
 from dst.transactions.gas import intrinsic_gas
@@ -123,18 +124,21 @@ def _orders(pairs: list[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, byte
 def _trie(pairs: Iterable[tuple[bytes, bytes]], secure: bool, root: str) -> str | None:
     """In one go, and with a commit after every write, read back from the stored nodes."""
     stored: dict[bytes, bytes] = {}
-    once, often = (Trie(NodeCache(stored.__getitem__)) for _ in range(2))
+    nodes = NodeStore(stored.get)
+    often = EMPTY_REF
     wanted: dict[bytes, bytes] = {}
     for key, value in pairs:
         path = keccak(key) if secure else key
-        once.set(path, value)
-        often.set(path, value)
-        stored |= often.commit()[1]
+        change = Trie(nodes, often).update([Entry(to_nibbles(path), value)], nodes.new_version())
+        stored |= change.nodes
+        often = change.root
         wanted[path] = value
-    found = {"0x" + trie.commit()[0].hex() for trie in (once, often)}
+    entries = [Entry(to_nibbles(path), value) for path, value in wanted.items()]
+    once = Trie(NodeStore(nothing_stored)).update(entries, 1).root
+    found = {"0x" + each.hash.hex() for each in (once, often)}
     if found != {root}:
         return f"roots {found}, expected {root}"
-    again = Trie(NodeCache(stored.__getitem__), bytes.fromhex(root[2:]))
+    again = Trie(NodeStore(stored.get), often)
     lost = [key.hex() for key, value in wanted.items() if again.get(key) != value]
     return f"read back differs at {lost}" if lost else None
 

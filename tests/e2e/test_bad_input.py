@@ -182,14 +182,16 @@ def test_engine_calls_need_the_right_token(network: RunningNetwork) -> None:
         assert status == 401
         assert word in answer["message"]
     good = _token(secret, now)
-    assert "result" in _ask(ENGINE, "POST", "/", body, Authorization=good)[1]
+    assert "result" in _ask(ENGINE, "POST", "/", body, Authorization=good, Content_Type=JSON)[1]
     for method, params in (
         ("engine_newPayloadV4", ()),
         ("engine_newPayloadV4", ({}, [], "0x", [])),
         ("engine_forkchoiceUpdatedV3", ({"headBlockHash": 5},)),
         ("engine_getPayloadV4", ("0x01",)),
     ):
-        answer = _ask(ENGINE, "POST", "/", _request(method, *params), Authorization=good)[1]
+        answer = _ask(
+            ENGINE, "POST", "/", _request(method, *params), Authorization=good, Content_Type=JSON
+        )[1]
         assert answer["error"]["code"] == -32602, answer
 
 
@@ -209,7 +211,34 @@ def test_json_rpc_garbage_is_answered(network: RunningNetwork) -> None:
         status, answer = _ask(RPC, "POST", "/", body, Content_Type=JSON)
         assert (status, answer["error"]["code"]) == (200, code), (body[:50], answer)
         assert answer["error"]["message"]
-    assert _ask(RPC, "POST", "/", HUGE)[0] == 413
+    assert _ask(RPC, "POST", "/", HUGE, Content_Type=JSON)[0] == 413
+
+
+FORGED_EVENTS = json.dumps(
+    [
+        {"kind": "decided", "operator": "op1", "monotonic": 1, "wall": 1, "height": 1}
+        | {"root": "0x" + root * 32}
+        for root in ("11", "22")
+    ]
+).encode()
+"""Would be a violation of S1, shouted."""
+
+
+@pytest.mark.parametrize("port", [RPC, ENGINE, ROLLUP, MIDDLEWARE])
+def test_no_web_page_reaches_a_listener(network: RunningNetwork, port: int) -> None:
+    """A foreign page, a rebound name, and what a page may post without asking."""
+    path = "/dst/v1/events" if port == ROLLUP else "/"
+    body = FORGED_EVENTS if port == ROLLUP else _request("eth_chainId")
+    for headers, status in (
+        ({"Content_Type": JSON, "Origin": "https://evil.example"}, 403),
+        ({"Content_Type": "text/plain", "Origin": "null"}, 403),
+        ({"Content_Type": JSON, "Host": "evil.example:8545"}, 403),
+        ({"Content_Type": "text/plain"}, 415),
+        ({"Content_Type": "application/x-www-form-urlencoded"}, 415),
+    ):
+        assert _ask(port, "POST", path, body, **headers)[0] == status, headers
+    asked = {"Origin": "http://localhost:3000", "Access_Control_Request_Method": "POST"}
+    assert _ask(port, "OPTIONS", path, b"", **asked)[0] == (204 if port == RPC else 403)
 
 
 # ------------------------------------------------------------------------------- between operators

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from eth_account import Account
-from web3 import Web3
+from web3 import AsyncWeb3, Web3, WebSocketProvider
 from web3.exceptions import ContractLogicError, TransactionNotFound, Web3RPCError
 
 from dst.apis.engine import (
@@ -262,8 +262,8 @@ def test_constants(web3: Any) -> None:
     assert web3.client_version.startswith("dst/")
     assert web3.net.listening is True
     assert int(web3.net.version) == web3.eth.chain_id
-    assert web3.eth.syncing is False
-    assert list(web3.eth.accounts) == []
+    assert web3.eth.syncing["currentBlock"] == 0, "genesis is years old"
+    assert len(web3.eth.accounts) == 10, "a dev network"
 
 
 def test_contract_is_called_read_and_logged(node: Node, web3: Any, contract: Any) -> None:
@@ -401,6 +401,48 @@ def test_batch(web3: Any) -> None:
         genesis, balance = batch.execute()
     assert genesis["number"] == 0
     assert balance > 0
+
+
+def test_subscriptions_of_an_unpatched_client(node: Node) -> None:
+    """web3.py's persistent connection: heads and pending transactions as it reads them."""
+
+    async def follow() -> None:
+        async with AsyncWeb3(WebSocketProvider(node.url.replace("http", "ws"))) as web3:
+            heads = await web3.eth.subscribe("newHeads")
+            pending = await web3.eth.subscribe("newPendingTransactions")
+            account = Account.from_key(KEY)
+            nonce = await web3.eth.get_transaction_count(account.address)
+            raw = account.sign_transaction(
+                {
+                    "to": OTHER,
+                    "value": 1,
+                    "gas": 21_000,
+                    "gasPrice": 5 * BASE_FEE,
+                    "nonce": nonce,
+                    "chainId": await web3.eth.chain_id,
+                }
+            ).raw_transaction
+            sent = await web3.eth.send_raw_transaction(raw)
+            block = await asyncio.to_thread(node.make_block)
+            told: dict[str, Any] = {}
+            async with asyncio.timeout(20):
+                async for message in web3.socket.process_subscriptions():
+                    told[message["subscription"]] = message["result"]
+                    if told.keys() == {heads, pending}:
+                        break
+            assert bytes(told[pending]) == bytes(sent)
+            assert bytes(told[heads]["hash"]) == block.hash
+            assert await web3.eth.unsubscribe(heads) is True
+
+    asyncio.run(follow())
+
+
+def test_an_account_of_the_dev_network_sends(node: Node, web3: Any) -> None:
+    sender = web3.eth.accounts[4]
+    with node.making_blocks():
+        sent = web3.eth.send_transaction({"from": sender, "to": OTHER, "value": 3})
+        receipt = web3.eth.wait_for_transaction_receipt(sent, timeout=30)
+    assert (receipt["status"], receipt["from"]) == (1, sender)
 
 
 def test_a_wrong_token_is_refused(node: Node) -> None:

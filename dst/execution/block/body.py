@@ -13,7 +13,8 @@ from dst.execution.block.requests import (
     deposit_requests,
 )
 from dst.execution.environment import BlockEnvironment, BlockResult, Interrupt, InvalidBlock
-from dst.execution.evm.messages import Messages, gas_charged, logs_of, touched_accounts
+from dst.execution.evm.computation import EvmComputation
+from dst.execution.evm.messages import Messages, gas_charged, logs_of
 from dst.execution.genesis import (
     BEACON_ROOTS_ADDRESS,
     CONSOLIDATION_REQUESTS_ADDRESS,
@@ -22,6 +23,7 @@ from dst.execution.genesis import (
 )
 from dst.execution.receipts import Receipt
 from dst.execution.state.commit import commit
+from dst.execution.state.overlay import BlockState
 from dst.execution.state.reader import StateReader
 from dst.spec.beacon import Withdrawal
 from dst.spec.primitives import Address
@@ -41,16 +43,37 @@ class BlockRun:
     """
 
     def __init__(
-        self, reader: StateReader, environment: BlockEnvironment, interrupt: Interrupt
+        self,
+        reader: StateReader,
+        environment: BlockEnvironment,
+        interrupt: Interrupt,
+        *,
+        computation_class: type[EvmComputation] | None = None,
+        accounts: BlockState | None = None,
     ) -> None:
+        """`computation_class`, `accounts`: as in `Messages`."""
         self._environment = environment
-        self._messages = Messages(reader, environment, interrupt)
+        self._messages = Messages(
+            reader,
+            environment,
+            interrupt,
+            computation_class=computation_class,
+            accounts=accounts,
+        )
         self._accounts = self._messages.accounts
         self._receipts: list[Receipt] = []
         self._gas_used = 0
         self._fees = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        environment = self._environment
         self._system_call_if_present(BEACON_ROOTS_ADDRESS, environment.parent_beacon_block_root)
         self._system_call_if_present(HISTORY_STORAGE_ADDRESS, environment.parent_hash)
+
+    @property
+    def accounts(self) -> BlockState:
+        return self._accounts
 
     @property
     def gas_left(self) -> int:
@@ -86,7 +109,10 @@ class BlockRun:
         """Withdrawals, requests, state root. The run is over after this. Raises: InvalidBlock."""
         self._accounts.begin_transaction()
         for withdrawal in withdrawals:
-            self._withdraw(withdrawal)
+            self._accounts.delta_balance(
+                Address(withdrawal.address), withdrawal.amount * WEI_PER_GWEI
+            )
+        self._accounts.clear_accounts()
         requests = (
             DEPOSIT_REQUEST + b"".join(deposit_requests(self._receipts)),
             WITHDRAWAL_REQUEST + self._required_call(WITHDRAWAL_REQUESTS_ADDRESS),
@@ -105,12 +131,15 @@ class BlockRun:
         )
 
     def _execute(self, transaction: Transaction) -> Receipt:
-        accounts, sender = self._accounts, transaction.sender
+        return self._settle(transaction, self._run(transaction))
+
+    def _run(self, transaction: Transaction) -> Computation:
+        """Buy the gas, set delegations, run the message."""
+        sender = transaction.sender
         price = transaction.effective_gas_price(self._environment.base_fee_per_gas)
-        accounts.delta_balance(sender, -transaction.gas * price)
-        accounts.increment_nonce(sender)
+        self._accounts.buy_gas(sender, transaction.gas * price)
         refund = sum(self._delegate(each) for each in transaction.authorization_list)
-        computation = self._messages.message(
+        return self._messages.message(
             sender=sender,
             to=transaction.to,
             value=transaction.value,
@@ -121,11 +150,17 @@ class BlockRun:
             access_list=transaction.access_list,
             refund=refund,
         )
+
+    def _settle(self, transaction: Transaction, computation: Computation) -> Receipt:
+        """Give back what was not used, pay the fee recipient, clear accounts."""
+        accounts = self._accounts
+        price = transaction.effective_gas_price(self._environment.base_fee_per_gas)
         gas_used = gas_charged(computation, transaction.gas, transaction.data)
-        accounts.delta_balance(sender, (transaction.gas - gas_used) * price)
-        tip = price - self._environment.base_fee_per_gas
-        accounts.delta_balance(self._environment.fee_recipient, gas_used * tip)
-        self._clear_accounts(computation)
+        accounts.delta_balance(transaction.sender, (transaction.gas - gas_used) * price)
+        accounts.delta_balance(self._environment.fee_recipient, gas_used * self._tip(price))
+        for address in computation.get_accounts_for_deletion():
+            accounts.destroy_at_the_end(address)
+        accounts.clear_accounts()
         created = computation.msg.storage_address if transaction.is_create else None
         return Receipt(
             type_id=transaction.type_id,
@@ -137,17 +172,8 @@ class BlockRun:
             logs=logs_of(computation),
         )
 
-    def _clear_accounts(self, computation: Computation) -> None:
-        """Self-destructed accounts (EIP-6780), then touched empty ones (EIP-161)."""
-        for address in computation.get_accounts_for_deletion():
-            self._accounts.delete_account(address)
-        for address in touched_accounts(computation):
-            self._delete_if_empty(address)
-
-    def _delete_if_empty(self, address: Address) -> None:
-        accounts = self._accounts
-        if accounts.account_exists(address) and accounts.account_is_empty(address):
-            accounts.delete_account(address)
+    def _tip(self, price: int) -> int:
+        return price - self._environment.base_fee_per_gas
 
     def _delegate(self, authorization: Authorization) -> int:
         """Set one EIP-7702 delegation; returns its refund. One that does not hold is skipped."""
@@ -172,11 +198,6 @@ class BlockRun:
             accounts.delete_code(authority)
         accounts.increment_nonce(authority)
         return refund
-
-    def _withdraw(self, withdrawal: Withdrawal) -> None:
-        address = Address(withdrawal.address)
-        self._accounts.delta_balance(address, withdrawal.amount * WEI_PER_GWEI)
-        self._delete_if_empty(address)
 
     def _system_call_if_present(self, address: Address, data: bytes) -> None:
         """EIP-4788, EIP-2935: no contract there, no call; a failing call changes nothing."""

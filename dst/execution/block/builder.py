@@ -1,16 +1,21 @@
 """Builds a block: forced transactions first, then the pool's by price, until gas, bytes or time run
 out.
 
-Time is the scarce one: py-evm runs 10 M gas of token transfers in a fraction of a second and 10 M
-gas of CALLs in several. So the block has a wall-clock budget, and one transaction a share of it in
-CPU time of this thread (CPU, because a busy machine must not get an honest transfer evicted). A
-transaction over its share is dropped from the block and evicted from the pool; one that the block's
-end interrupted stays.
+Time is the scarce one (docs/heavy-transactions.md): the block has so many seconds of CPU time of
+this thread (CPU, because a busy machine must not get an honest transaction refused, and because the
+other operators spend it again), and one transaction a share of them. What needs more than its share
+is left out and named, to be tried alone in a later block; alone it may take all of it, and then the
+block carries nothing else of the pool. Once somebody waits for the block, wall clock counts too;
+what the end interrupts stays in the pool.
+
+Forced transactions run to their end whatever they take, because every node must decide the same
+about them; the Portal meters their gas (half a block's), and their time is taken off the pool's.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import Final
 
 from dst.apis.engine import PayloadAttributes
@@ -23,28 +28,37 @@ from dst.execution.header import (
     requests_hash,
     withdrawals_root,
 )
-from dst.execution.interrupts import never
 from dst.execution.state.trie import ordered_root
 from dst.spec.primitives import Address, Hash32
 from dst.transactions.transaction import InvalidTransaction, Reason, Transaction
 
 TRANSACTION_SHARE: Final = 0.5
-"""Part of the block's time that one transaction may take."""
+"""Part of the block's time that one transaction may take beside others."""
+WALL_FACTOR: Final = 1.5
+"""Wall clock that a block may take once it is asked for, as a multiple of its CPU time."""
 WRAPPER_BYTES: Final = 8_192
 """Kept free in a block for everything but transactions: header fields, 16 withdrawals, requests."""
 BYTES_PER_TRANSACTION: Final = 4
 """SSZ offset of each transaction in its list."""
 MIN_TRANSACTION_GAS: Final = 21_000
 
-_WAIT_FOR_ANOTHER_BLOCK: Final = frozenset(
-    {Reason.BLOCK_GAS, Reason.FEE_BELOW_BASE_FEE, Reason.NONCE_TOO_HIGH}
+_NOT_IN_THIS_BLOCK: Final = frozenset(
+    {
+        Reason.BLOCK_GAS,
+        Reason.FEE_BELOW_BASE_FEE,
+        Reason.NONCE_TOO_HIGH,
+        Reason.NONCE_TOO_LOW,
+        Reason.INSUFFICIENT_FUNDS,
+    }
 )
-"""Reasons that a later block may lift: the transaction stays in the pool."""
+"""Reasons that may hold in this block alone: the transaction stays in the pool. A replacement of
+one that is in it already, or a sender whose money went in it, is judged when a block is the
+head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuilderLimits:
-    """Constants of the network (cluster lock, chain)."""
+    """Bytes and extra data are constants of the network; the time is what `Allowance` says now."""
 
     builder_time_s: float
     max_block_bytes: int
@@ -52,35 +66,251 @@ class BuilderLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TooSlow:
+    """A transaction that did not end within the CPU time it was given, or, as the first one tried,
+    within the block's wall clock."""
+
+    hash: Hash32
+    seconds: float
+    alone: bool
+    """It had the whole time of a block."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     block: ExecutedBlock
-    evicted: tuple[Hash32, ...]
-    """Transactions that no block will carry: invalid here, or over their share of time."""
+    too_slow: tuple[TooSlow, ...]
+    invalid: tuple[tuple[Hash32, InvalidTransaction], ...]
+    """No block can carry them."""
+    alone: Hash32 | None
+    """The heavy transaction that has this block for itself."""
+    cpu_seconds: float
+    """What the transactions in the block took; the other operators spend it again."""
     seconds: float
+    """Wall clock in which the builder worked."""
     out_of_time: bool
 
 
-class TimeShare:
-    """The interrupt of a build: wall clock for the block, CPU time of this thread for a
-    transaction."""
+class _End(Enum):
+    """Why a transaction was interrupted."""
 
-    def __init__(self, block_seconds: float) -> None:
-        self._share = block_seconds * TRANSACTION_SHARE
-        self._block_end = time.monotonic() + block_seconds
-        self._transaction_start = 0.0
+    ITS_SHARE = auto()
+    BLOCK_TIME = auto()
+    STOPPED = auto()
 
-    def begin_transaction(self) -> None:
-        self._transaction_start = time.thread_time()
+
+class BuildClock:
+    """The interrupt of a build. `stop` and `ask` are for any thread."""
+
+    def __init__(self, whole_s: float) -> None:
+        self.whole_s = whole_s
+        self.spent_s = 0.0
+        """CPU time of all transactions so far, those left out too."""
+        self._wall_end = float("inf")
+        self._stopped = False
+        self._running: tuple[float, float] | None = None
+
+    def ask(self) -> None:
+        """Somebody waits for the block from now on."""
+        self._wall_end = min(self._wall_end, time.monotonic() + WALL_FACTOR * self.whole_s)
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    @property
+    def is_over(self) -> bool:
+        return self._stopped or self.spent_s >= self.whole_s or time.monotonic() > self._wall_end
+
+    def begin(self, limit_s: float) -> None:
+        """A transaction starts that may take `limit_s`; infinity: it runs to its end."""
+        self._running = (time.thread_time(), limit_s)
+
+    def end(self) -> float:
+        """CPU seconds of the transaction that ends here."""
+        assert self._running is not None
+        taken = time.thread_time() - self._running[0]
+        self.spent_s += taken
+        self._running = None
+        return taken
 
     def check(self) -> None:
-        if self.block_is_over() or self.share_is_spent():
+        """Between opcodes, several hundred times a second. Raises: ExecutionAborted."""
+        if self._running is not None and self.why_over() is not None:
             raise ExecutionAborted("the builder's time is spent")
 
-    def block_is_over(self) -> bool:
-        return time.monotonic() > self._block_end
+    def why_over(self) -> _End | None:
+        assert self._running is not None
+        started, limit = self._running
+        if limit == float("inf"):
+            return None
+        if self._stopped:
+            return _End.STOPPED
+        taken = time.thread_time() - started
+        if taken > limit:
+            return _End.ITS_SHARE
+        if self.spent_s + taken > self.whole_s or time.monotonic() > self._wall_end:
+            return _End.BLOCK_TIME
+        return None
 
-    def share_is_spent(self) -> bool:
-        return time.thread_time() - self._transaction_start > self._share
+
+class BlockBuilder:
+    """One block in the making. `begin`, `add` and `finish` run on the thread that executes, one at
+    a time; `clock.ask` and `clock.stop` may come from any."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        parent_hash: Hash32,
+        attributes: PayloadAttributes,
+        limits: BuilderLimits,
+    ) -> None:
+        """Raises: InvalidTransaction when one of `attributes.transactions` cannot be decoded."""
+        self._forced = [decode_once(raw) for raw in attributes.transactions]
+        self._chain, self._parent_hash, self._attributes = chain, parent_hash, attributes
+        self._limits = limits
+        self.clock = BuildClock(limits.builder_time_s)
+        self._bytes_left = limits.max_block_bytes - WRAPPER_BYTES
+        self._skipped_senders: set[Address] = set()
+        self._included: list[Transaction] = []
+        self._included_s = 0.0
+        self._too_slow: list[TooSlow] = []
+        self._invalid: list[tuple[Hash32, InvalidTransaction]] = []
+        self._alone: Hash32 | None = None
+        self._is_closed = attributes.no_tx_pool
+        """Nothing more of the pool belongs into this block."""
+        self._tried_any = False
+        self._worked_s = 0.0
+        self._out_of_time = False
+
+    def begin(self, light: Sequence[Transaction], heavy: Transaction | None = None) -> None:
+        """Forced transactions, then `heavy` alone, or `light` in their order.
+
+        light: the pool's, best first, each sender's in nonce order.
+        """
+        started = time.monotonic()
+        parent = self._chain.header(self._parent_hash)
+        assert parent is not None, "the head is known"
+        self._draft = _draft_header(
+            parent, self._parent_hash, self._attributes, self._limits.extra_data
+        )
+        self._run = BlockRun(
+            self._chain.reader_after(self._parent_hash),
+            self._chain.environment(self._draft),
+            self.clock.check,
+        )
+        for transaction in self._forced:
+            self._try_forced(transaction)
+        if heavy is not None and not self._is_closed:
+            self._try_alone(heavy)
+        self._fill(light)
+        self._worked_s += time.monotonic() - started
+
+    def add(self, arrivals: Sequence[Transaction]) -> None:
+        """Transactions that came after `begin`."""
+        started = time.monotonic()
+        self._fill(arrivals)
+        self._worked_s += time.monotonic() - started
+
+    def finish(self) -> Build:
+        """Withdrawals, requests, roots. Nothing may follow."""
+        started = time.monotonic()
+        attributes = self._attributes
+        result = self._run.finish(attributes.withdrawals)
+        header = replace(
+            self._draft,
+            state_root=result.state.root,
+            transactions_root=ordered_root([each.raw for each in self._included]),
+            receipts_root=ordered_root([each.encode() for each in result.receipts]),
+            logs_bloom=result.bloom.to_bytes(256, "big"),
+            gas_used=result.gas_used,
+            withdrawals_root=withdrawals_root(attributes.withdrawals),
+            requests_hash=requests_hash(result.requests),
+        )
+        block = ExecutedBlock(
+            header=header,
+            hash=header.hash,
+            transactions=tuple(self._included),
+            withdrawals=attributes.withdrawals,
+            result=result,
+        )
+        return Build(
+            block=block,
+            too_slow=tuple(self._too_slow),
+            invalid=tuple(self._invalid),
+            alone=self._alone,
+            cpu_seconds=self._included_s,
+            seconds=self._worked_s + time.monotonic() - started,
+            out_of_time=self._out_of_time,
+        )
+
+    def _try_forced(self, transaction: Transaction) -> None:
+        """One that is invalid here is left out; everybody decides the same."""
+        self.clock.begin(float("inf"))
+        try:
+            self._run.apply(transaction)
+        except InvalidTransaction:
+            self.clock.end()
+        else:
+            self._count(transaction)
+
+    def _try_alone(self, heavy: Transaction) -> None:
+        """With all of the time, as far as forced transactions left it. One that turns out light
+        leaves room for others; otherwise the block is its own, or empty."""
+        clock = self.clock
+        is_whole = clock.spent_s < (1 - TRANSACTION_SHARE) * clock.whole_s
+        before, failed = len(self._included), len(self._too_slow)
+        spent = clock.spent_s
+        self._try(heavy, max(0.0, clock.whole_s - spent), alone=is_whole)
+        if len(self._included) > before and (
+            clock.spent_s - spent > TRANSACTION_SHARE * clock.whole_s
+        ):
+            self._alone = heavy.hash
+            self._is_closed = True
+        if len(self._too_slow) > failed:
+            self._is_closed = True
+
+    def _fill(self, candidates: Sequence[Transaction]) -> None:
+        if self._is_closed:
+            return
+        share = TRANSACTION_SHARE * self.clock.whole_s
+        for transaction in candidates:
+            if self.clock.is_over:
+                self._out_of_time = True
+                return
+            if self._run.gas_left < MIN_TRANSACTION_GAS:
+                return
+            if transaction.sender not in self._skipped_senders:
+                self._try(transaction, share, alone=False)
+
+    def _try(self, transaction: Transaction, limit_s: float, *, alone: bool) -> None:
+        size = len(transaction.raw) + BYTES_PER_TRANSACTION
+        if size > self._bytes_left:
+            self._skipped_senders.add(transaction.sender)
+            return
+        clock = self.clock
+        is_first, self._tried_any = not self._tried_any, True
+        clock.begin(limit_s)
+        try:
+            self._run.apply(transaction)
+        except InvalidTransaction as error:
+            clock.end()
+            self._skipped_senders.add(transaction.sender)
+            if error.reason not in _NOT_IN_THIS_BLOCK:
+                self._invalid.append((transaction.hash, error))
+        except ExecutionAborted:
+            why = clock.why_over()
+            taken = clock.end()
+            self._skipped_senders.add(transaction.sender)
+            self._out_of_time |= why is not _End.ITS_SHARE
+            if why is _End.ITS_SHARE or (is_first and why is _End.BLOCK_TIME):
+                self._too_slow.append(TooSlow(hash=transaction.hash, seconds=taken, alone=alone))
+        else:
+            self._count(transaction)
+
+    def _count(self, transaction: Transaction) -> None:
+        self._included_s += self.clock.end()
+        self._included.append(transaction)
+        self._bytes_left -= len(transaction.raw) + BYTES_PER_TRANSACTION
 
 
 def build_block(
@@ -89,120 +319,15 @@ def build_block(
     attributes: PayloadAttributes,
     candidates: Sequence[Transaction],
     limits: BuilderLimits,
+    *,
+    heavy: Transaction | None = None,
 ) -> Build:
-    """Build on `parent_hash`. `candidates` are the pool's, best first, each sender's in nonce
-    order.
-
-    Raises: InvalidTransaction when one of `attributes.transactions` cannot be decoded.
-    """
-    started = time.monotonic()
-    parent = chain.header(parent_hash)
-    assert parent is not None, "the head is known"
-    draft = _draft_header(parent, parent_hash, attributes, limits.extra_data)
-    forced = [decode_once(raw) for raw in attributes.transactions]
-    share = TimeShare(limits.builder_time_s)
-    interrupt = _Switch()
-    run = BlockRun(chain.reader(parent.state_root), chain.environment(draft), interrupt)
-    filler = _Filler(run, limits.max_block_bytes - WRAPPER_BYTES)
-    for transaction in forced:  # to their end: the payload is a function of the attributes here
-        filler.try_forced(transaction)
-    interrupt.set(share.check)
-    if not attributes.no_tx_pool:
-        filler.fill(candidates, share)
-    interrupt.set(never)
-    result = run.finish(attributes.withdrawals)
-    header = replace(
-        draft,
-        state_root=result.state.root,
-        transactions_root=ordered_root([each.raw for each in filler.included]),
-        receipts_root=ordered_root([each.encode() for each in result.receipts]),
-        logs_bloom=result.bloom.to_bytes(256, "big"),
-        gas_used=result.gas_used,
-        withdrawals_root=withdrawals_root(attributes.withdrawals),
-        requests_hash=requests_hash(result.requests),
-    )
-    block = ExecutedBlock(
-        header=header,
-        hash=header.hash,
-        transactions=tuple(filler.included),
-        withdrawals=attributes.withdrawals,
-        result=result,
-    )
-    return Build(
-        block=block,
-        evicted=tuple(filler.evicted),
-        seconds=time.monotonic() - started,
-        out_of_time=filler.out_of_time,
-    )
-
-
-class _Switch:
-    """An interrupt that changes with the phase of the build."""
-
-    def __init__(self) -> None:
-        self._check = never
-
-    def set(self, check: object) -> None:
-        assert callable(check)
-        self._check = check
-
-    def __call__(self) -> None:
-        self._check()
-
-
-class _Filler:
-    """Puts transactions into a run until a limit is reached."""
-
-    def __init__(self, run: BlockRun, max_bytes: int) -> None:
-        self._run = run
-        self._bytes_left = max_bytes
-        self._skipped_senders: set[Address] = set()
-        self.included: list[Transaction] = []
-        self.evicted: list[Hash32] = []
-        self.out_of_time = False
-
-    def try_forced(self, transaction: Transaction) -> None:
-        """A forced transaction that is invalid here is left out; everybody decides the same."""
-        try:
-            self._run.apply(transaction)
-        except InvalidTransaction:
-            return
-        self._count(transaction)
-
-    def fill(self, candidates: Sequence[Transaction], share: TimeShare) -> None:
-        for transaction in candidates:
-            if share.block_is_over():
-                self.out_of_time = True
-                return
-            if self._run.gas_left < MIN_TRANSACTION_GAS:
-                return
-            if transaction.sender in self._skipped_senders:
-                continue
-            self._try(transaction, share)
-
-    def _try(self, transaction: Transaction, share: TimeShare) -> None:
-        size = len(transaction.raw) + BYTES_PER_TRANSACTION
-        if size > self._bytes_left:
-            self._skipped_senders.add(transaction.sender)
-            return
-        share.begin_transaction()
-        try:
-            self._run.apply(transaction)
-        except InvalidTransaction as error:
-            self._skipped_senders.add(transaction.sender)
-            if error.reason not in _WAIT_FOR_ANOTHER_BLOCK:
-                self.evicted.append(transaction.hash)
-        except ExecutionAborted:
-            self._skipped_senders.add(transaction.sender)
-            if share.share_is_spent():
-                self.evicted.append(transaction.hash)
-            self.out_of_time = share.block_is_over()
-        else:
-            self._count(transaction)
-
-    def _count(self, transaction: Transaction) -> None:
-        self.included.append(transaction)
-        self._bytes_left -= len(transaction.raw) + BYTES_PER_TRANSACTION
+    """Build on `parent_hash` in one go. Raises: InvalidTransaction when one of
+    `attributes.transactions` cannot be decoded."""
+    builder = BlockBuilder(chain, parent_hash, attributes, limits)
+    builder.clock.ask()
+    builder.begin(candidates, heavy)
+    return builder.finish()
 
 
 def _draft_header(

@@ -4,7 +4,11 @@ py-evm gives the opcodes, call and create semantics and gas rules. Ours are the 
 validity before any change, native precompiles, and an opcode loop that can be interrupted. All
 through its extension points; nothing in it is patched.
 
-computation  py-evm's extension points: message call, view of a block
+computation  one message call being run: py-evm's, lean, with a loop that can be interrupted
+message      a message call or creation, and its transaction, as the opcodes read them
+program      code and what is known about it, in a cache by code hash
+handlers     the opcodes by number; calls: those that make a child
+state        py-evm's view of a block over our accounts
 precompiles  the table by address; bls12_381: EIP-2537
 messages     a message from outside on one block's state
 call         a message that is never mined

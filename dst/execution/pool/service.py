@@ -1,25 +1,58 @@
-"""The pool as a service: admits what clients send, follows the head, tells the forwarder. Lives on
-the event loop; account reads happen on the reading thread before a transaction comes here."""
+"""The pool as a service: admits what clients and peers send, follows the head, remembers why a
+transaction left. Lives on the event loop; signatures are recovered and accounts read on a thread,
+as many transactions at a time as are waiting.
+"""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Protocol
 
+from dst.crypto.keccak import keccak256
 from dst.execution.chain import Chain, decode_once
-from dst.mempool.ordering import by_price
-from dst.mempool.pool import Pool
+from dst.execution.pool.candidates import Candidates, choose
+from dst.execution.state.account import EMPTY_CODE_HASH
+from dst.execution.state.reader import StateReader
+from dst.mempool.departures import Departure, Departures, Fate
+from dst.mempool.heavy import Call, HeavyBook, Verdict, call_of
+from dst.mempool.pool import Dropped, Pool, SenderState
+from dst.mempool.queue import Waiting
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
+from dst.spec.errors import Unavailable
 from dst.spec.primitives import Address, Hash32
-from dst.transactions.gas import GAS_TRANSACTION
 from dst.transactions.transaction import InvalidTransaction, Reason, Transaction
-from dst.transactions.validity import check_account, check_stateless
+from dst.transactions.validity import check_account, check_stateless, is_delegation
 
-CANDIDATES_FACTOR: Final = 2
-"""Candidates offered to the builder, as a multiple of what a block can hold of the smallest: spares
-for those that fail."""
+MAX_SUBMITTED: Final = 8_192
+"""Transactions waiting for their examination, a pool's worth; beyond it senders are told to come
+again."""
+MAX_EXAMINED_AT_ONCE: Final = 256
+"""About 50 ms on the thread, so that a flood delays no receipt for longer."""
 
 log = Logger("pool")
+
+
+class Source(StrEnum):
+    """Who gave us a transaction."""
+
+    CLIENT = "client"
+    PEER = "peer"
+    """Another node, which serves the client and tells the others itself, or which we asked."""
+    JOURNAL = "journal"
+    ORPHAN = "orphan"
+    """It was in a block that a reorganisation removed."""
+
+
+_OURS_TO_TELL: Final = frozenset({Source.CLIENT, Source.JOURNAL})
+"""What came from a peer goes no further, so no copy comes back; a journal may hold what was
+accepted and not told any more."""
+_TOLD_OF_PEERS: Final = frozenset(
+    {Reason.UNDERPRICED_REPLACEMENT, Reason.POOL_FULL, Reason.SENDER_LIMIT, Reason.TOO_HEAVY}
+)
+"""Refusals of a well-formed, funded transaction: nobody fills the memory with them for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,75 +66,374 @@ class Admissible:
     balance: int
 
 
+class Record(Protocol):
+    """`Journal` satisfies it: keeps admitted transactions over a restart."""
+
+    def append(self, transactions: Iterable[Transaction]) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Submission:
+    """Transactions that came together, and what became of each."""
+
+    raws: Sequence[bytes]
+    source: Source
+    outcomes: list[Hash32 | InvalidTransaction] = field(default_factory=list)
+    done: bool = False
+
+
 class TransactionPool:
-    def __init__(self, chain: Chain, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        metrics: Metrics,
+        *,
+        executor: Executor | None = None,
+        journal: Record | None = None,
+    ) -> None:
         self._chain, self._metrics = chain, metrics
+        self._executor, self._journal = executor, journal
         self._pool = Pool()
+        self._book = HeavyBook()
+        self._departures = Departures()
+        self._submissions: list[_Submission] = []
+        self._submitted = 0
+        self._admitting = asyncio.Lock()
+        self.on_added: list[Callable[[Transaction], None]] = []
+        self.on_accepted: list[Callable[[Transaction], None]] = []
+        """Of those added, the ones that are ours to tell the other nodes."""
+        self.on_departed: list[Callable[[Hash32, Departure], None]] = []
         metrics.function("pool_transactions", lambda: float(len(self._pool)))
+        metrics.function("pool_bytes", lambda: float(self._pool.bytes))
+
+    # --- admission ---
+
+    async def submit(self, raw: bytes, source: Source = Source.CLIENT) -> Hash32:
+        """Raises: InvalidTransaction, Unavailable."""
+        (outcome,) = await self.submit_all([raw], source)
+        if isinstance(outcome, InvalidTransaction):
+            raise outcome
+        return outcome
+
+    async def submit_all(
+        self, raws: Sequence[bytes], source: Source
+    ) -> list[Hash32 | InvalidTransaction]:
+        """Examine and admit, each on its own merits; the answers are in the order of `raws`.
+
+        Whoever comes first takes along what others brought meanwhile: one hop to the thread for
+        all of it. Raises: Unavailable when too many wait.
+        """
+        if self._submitted + len(raws) > MAX_SUBMITTED:
+            raise Unavailable(f"busy: {self._submitted} transactions wait for their examination")
+        submission = _Submission(raws=raws, source=source)
+        self._submissions.append(submission)
+        self._submitted += len(raws)
+        try:
+            async with self._admitting:
+                while not submission.done:
+                    await self._work_off(self._take_some())
+        finally:
+            self._submitted -= len(raws)
+            if not submission.done and submission in self._submissions:
+                self._submissions.remove(submission)
+        return submission.outcomes
+
+    def _take_some(self) -> list[_Submission]:
+        taken: list[_Submission] = []
+        count = 0
+        while self._submissions and (not taken or count < MAX_EXAMINED_AT_ONCE):
+            taken.append(self._submissions.pop(0))
+            count += len(taken[-1].raws)
+        return taken
+
+    async def _work_off(self, taken: list[_Submission]) -> None:
+        unknown = {raw for each in taken for raw in each.raws if keccak256(raw) not in self._pool}
+        try:
+            examined = await asyncio.get_running_loop().run_in_executor(
+                self._executor, self._examine_all, list(unknown)
+            )
+        except asyncio.CancelledError:  # this caller went away, the others did not
+            self._submissions[:0] = taken
+            raise
+        admitted: list[Transaction] = []
+        for submission in taken:
+            for raw in submission.raws:
+                outcome = self._conclude(examined.get(raw), submission.source, admitted)
+                submission.outcomes.append(outcome)
+                if submission.source is Source.PEER and isinstance(outcome, InvalidTransaction):
+                    self._note_refused(raw, outcome)
+            submission.done = True
+        self._keep(admitted)
+
+    def _conclude(
+        self,
+        examined: Admissible | InvalidTransaction | None,
+        source: Source,
+        admitted: list[Transaction],
+    ) -> Hash32 | InvalidTransaction:
+        try:
+            if examined is None:
+                raise InvalidTransaction(Reason.ALREADY_KNOWN, "already known")
+            if isinstance(examined, InvalidTransaction):
+                raise examined
+            transaction = self._add(examined, source)
+        except InvalidTransaction as error:
+            self._metrics.inc("pool_refused_total", reason=error.reason)
+            return error
+        if source is not Source.JOURNAL:
+            admitted.append(transaction)
+        return transaction.hash
+
+    def _note_refused(self, raw: bytes, error: InvalidTransaction) -> None:
+        """A transaction that another node has taken and told its sender so: who asks here is told
+        why it does not wait here."""
+        transaction_hash = keccak256(raw)
+        if error.reason in _TOLD_OF_PEERS and transaction_hash not in self._pool:
+            self._depart(transaction_hash, Fate.DROPPED, error.reason, str(error))
+
+    def _examine_all(self, raws: Sequence[bytes]) -> dict[bytes, Admissible | InvalidTransaction]:
+        heads = self._chain.heads
+        reader = self._chain.reader(heads.head.state_root)
+        results: dict[bytes, Admissible | InvalidTransaction] = {}
+        for raw in raws:
+            try:
+                results[raw] = self._examine(raw, reader, heads.head_hash, heads.head.gas_limit)
+            except InvalidTransaction as error:
+                results[raw] = error
+        return results
 
     def examine(self, raw: bytes) -> Admissible:
         """Decode and check against the head's state. Any thread. Raises: InvalidTransaction."""
-        transaction = decode_once(raw)
         heads = self._chain.heads
-        head = heads.head
+        reader = self._chain.reader(heads.head.state_root)
+        return self._examine(raw, reader, heads.head_hash, heads.head.gas_limit)
+
+    def _examine(self, raw: bytes, reader: StateReader, head: Hash32, gas_limit: int) -> Admissible:
+        transaction = decode_once(raw)
         check_stateless(transaction, self._chain.chain_id)
-        if transaction.gas > head.gas_limit:
+        if transaction.gas > gas_limit:
             raise InvalidTransaction(
                 Reason.BLOCK_GAS,
-                f"exceeds block gas limit: tx gas {transaction.gas}, limit {head.gas_limit}",
+                f"exceeds block gas limit: tx gas {transaction.gas}, limit {gas_limit}",
             )
-        reader = self._chain.reader(head.state_root)
         check_account(transaction, reader, allow_gap=True)
+        if not self._book.is_empty:
+            self._check_weight(transaction, reader)
         return Admissible(
             transaction=transaction,
-            head=heads.head_hash,
+            head=head,
             nonce=reader.get_nonce(transaction.sender),
             balance=reader.get_balance(transaction.sender),
         )
 
-    def admit(self, admissible: Admissible) -> Hash32:
-        """Raises: InvalidTransaction (already known, underpriced, limits).
+    def _check_weight(self, transaction: Transaction, reader: StateReader) -> None:
+        """Raises: InvalidTransaction when the same call proved too heavy not long ago."""
+        height = self._chain.heads.head.number
+        if self._book.refuses(_call(transaction, reader), transaction.gas, height):
+            raise InvalidTransaction(
+                Reason.TOO_HEAVY,
+                "too heavy: this call was not executed within the time that a block has; "
+                "send it with less gas, or split it",
+            )
 
-        The head may have moved since the examination; then it is repeated, or the queue would
-        start from a nonce that is spent.
-        """
+    def admit(self, admissible: Admissible, source: Source = Source.PEER) -> Hash32:
+        """Raises: InvalidTransaction (already known, underpriced, limits)."""
+        transaction = self._add(admissible, source)
+        self._keep([transaction])
+        return transaction.hash
+
+    def _add(self, admissible: Admissible, source: Source) -> Transaction:
+        """The head may have moved since the examination; then it is repeated, or the queue would
+        start from a nonce that is spent."""
         if admissible.head != self._chain.heads.head_hash:
             admissible = self.examine(admissible.transaction.raw)
         transaction = admissible.transaction
-        try:
-            added = self._pool.add(transaction, nonce=admissible.nonce, balance=admissible.balance)
-        except InvalidTransaction as error:
-            self._metrics.inc("pool_refused_total", reason=error.reason)
-            raise
-        self._metrics.inc("pool_added_total")
-        self._metrics.inc("pool_evicted_total", len(added.evicted))
-        return transaction.hash
+        added = self._pool.add(transaction, nonce=admissible.nonce, balance=admissible.balance)
+        self._departures.forget(transaction.hash)
+        self._metrics.inc("pool_added_total", source=source)
+        if added.replaced is not None:
+            self._note_replaced(added.replaced, transaction.hash)
+        for each in added.evicted:
+            self._depart(each, Fate.EVICTED, Reason.POOL_FULL, "the pool was full of better paid")
+        listeners = [*self.on_added, *(self.on_accepted if source in _OURS_TO_TELL else ())]
+        for listener in listeners:
+            listener(transaction)
+        return transaction
 
-    def on_head(self, nonces: Mapping[Address, int], orphans: Iterable[bytes]) -> None:
-        """A new head: drop what it includes, take back what a removed block held."""
-        self._pool.advance(nonces)
-        for raw in orphans:
-            try:
-                self.admit(self.examine(raw))
-            except InvalidTransaction as error:
-                log.debug("orphan_dropped", reason=error.reason)
+    def _keep(self, admitted: list[Transaction]) -> None:
+        """On disk before anybody is told that it was taken."""
+        if self._journal is not None and admitted:
+            self._journal.append(admitted)
+
+    # --- the head ---
+
+    async def on_head(
+        self,
+        accounts: Mapping[Address, SenderState],
+        included: Mapping[tuple[Address, int], Hash32],
+        orphans: Sequence[bytes],
+    ) -> None:
+        """A new head: learn accounts, drop what it includes, take back what removed blocks held.
+
+        accounts: of every sender here whose account may have changed, also of one that sent
+            nothing (an authority of EIP-7702, a delegated account that was made to pay).
+        included: (sender, nonce) -> hash of what the new blocks carry.
+        """
+        self.learn(accounts, included)
+        if orphans:
+            for outcome in await self.submit_all(orphans, Source.ORPHAN):
+                if isinstance(outcome, InvalidTransaction):
+                    log.debug("orphan_dropped", reason=outcome.reason)
+
+    def learn(
+        self,
+        accounts: Mapping[Address, SenderState],
+        included: Mapping[tuple[Address, int], Hash32],
+    ) -> None:
+        """As `on_head`, where no block was removed."""
+        for dropped in self._pool.advance(accounts):
+            self._note_dropped(dropped, included)
+
+    def _note_dropped(
+        self, dropped: Dropped, included: Mapping[tuple[Address, int], Hash32]
+    ) -> None:
+        transaction, reason = dropped
+        self._book.forget(transaction.hash)
+        winner = included.get((transaction.sender, transaction.nonce))
+        if winner == transaction.hash:
+            return
+        if winner is not None:
+            self._note_replaced(transaction.hash, winner)
+        elif reason is Reason.NONCE_TOO_LOW:
+            message = "the account's nonce moved past it (another transaction or an authorization)"
+            self._depart(transaction.hash, Fate.DROPPED, reason, message)
+        else:
+            message = "the balance does not pay for it together with what waits before it"
+            self._depart(transaction.hash, Fate.DROPPED, reason, message)
+
+    def _note_replaced(self, old: Hash32, by: Hash32) -> None:
+        message = f"replaced by 0x{by.hex()}, of the same sender and nonce"
+        self._depart(old, Fate.REPLACED, Fate.REPLACED, message, replaced_by=by)
+
+    def _depart(
+        self,
+        transaction_hash: Hash32,
+        fate: Fate,
+        detail: str,
+        message: str,
+        replaced_by: Hash32 | None = None,
+    ) -> None:
+        departure = Departure(
+            fate=fate, detail=str(detail), message=message, replaced_by=replaced_by
+        )
+        self._book.forget(transaction_hash)
+        self._departures.note(transaction_hash, departure)
+        self._metrics.inc("pool_departed_total", fate=fate, detail=detail)
+        for listener in self.on_departed:
+            listener(transaction_hash, departure)
+
+    # --- the builder ---
+
+    def candidates(self, base_fee_per_gas: int, gas_limit: int) -> Candidates:
+        """For a block, best first; what is known to be heavy apart."""
+        return choose(self._pool.executable(), base_fee_per_gas, gas_limit, self._book)
 
     def best(self, base_fee_per_gas: int, gas_limit: int) -> tuple[Transaction, ...]:
-        """Candidates for a block, best first."""
-        limit = CANDIDATES_FACTOR * (gas_limit // GAS_TRANSACTION)
-        return by_price(self._pool.executable(), base_fee_per_gas, limit)
+        """What a normal block would take, best first."""
+        return self.candidates(base_fee_per_gas, gas_limit).light
 
-    def evict(self, hashes: Iterable[Hash32]) -> None:
-        for each in hashes:
-            if self._pool.remove(each):
-                self._metrics.inc("pool_evicted_total")
-                log.info("transaction_evicted", hash=each, reason="invalid or too slow for a block")
+    def drop_invalid(self, transaction_hash: Hash32, error: InvalidTransaction) -> None:
+        """The builder found that no block can carry it."""
+        if self._pool.remove(transaction_hash):
+            self._depart(transaction_hash, Fate.DROPPED, error.reason, str(error))
+
+    def note_heavy(self, transaction_hash: Hash32, *, seconds: float, alone: bool) -> None:
+        """A build gave a transaction `seconds` of CPU time and it needs more, or a block with it
+        alone was too slow for the others."""
+        transaction = self._pool.get(transaction_hash)
+        if transaction is None:
+            return
+        verdict = self._book.note_failure(transaction_hash, seconds=seconds, alone=alone)
+        log.info(
+            "heavy", hash=transaction_hash, ms=round(seconds * 1000), alone=alone, then=verdict
+        )
+        if verdict is Verdict.TOO_HEAVY:
+            self.drop_heavy(
+                transaction_hash, f"needs more than {seconds * 1000:.0f} ms of CPU time"
+            )
+
+    def drop_heavy(self, transaction_hash: Hash32, why: str) -> None:
+        """Give a transaction up as too heavy, and refuse the same call from now on."""
+        transaction = self._pool.get(transaction_hash)
+        if transaction is None:
+            return
+        head = self._chain.heads.head
+        reader = self._chain.reader(head.state_root)
+        self._book.prove(transaction, _call(transaction, reader), head.number)
+        self._pool.remove(transaction_hash)
+        message = f"too heavy: {why}; send it with less gas, or split it"
+        self._depart(transaction_hash, Fate.TOO_HEAVY, Reason.TOO_HEAVY, message)
+
+    def believe(self, transaction_hash: Hash32, departure: Departure) -> None:
+        """Those who build say that it will not be in a block."""
+        if self._pool.remove(transaction_hash):
+            self._depart(transaction_hash, departure.fate, departure.detail, departure.message)
+
+    # --- what clients ask ---
+
+    @property
+    def book(self) -> HeavyBook:
+        return self._book
 
     def get(self, transaction_hash: Hash32) -> Transaction | None:
         return self._pool.get(transaction_hash)
 
+    def departure(self, transaction_hash: Hash32) -> Departure | None:
+        return self._departures.get(transaction_hash)
+
+    def missing_nonce(self, transaction: Transaction) -> int | None:
+        """The nonce a waiting transaction waits for; None: executable."""
+        return self._pool.missing_nonce(transaction)
+
+    def before(self, transaction: Transaction) -> list[Transaction]:
+        """Executable ones of its sender that come before a waiting one."""
+        ready, _ = self._pool.waiting(transaction.sender)
+        return [each for each in ready if each.nonce < transaction.nonce]
+
     def pending_nonce(self, sender: Address, nonce: int) -> int:
         return self._pool.pending_nonce(sender, nonce)
 
+    def senders(self) -> frozenset[Address]:
+        return self._pool.senders()
+
+    def hashes(self) -> list[Hash32]:
+        return [each.hash for each in self._pool.transactions()]
+
+    def transactions(self) -> list[Transaction]:
+        """All, oldest arrival first."""
+        return list(self._pool.transactions())
+
+    def by_nonce(self, sender: Address, nonce: int) -> Transaction | None:
+        return self._pool.by_nonce(sender, nonce)
+
+    def waiting(self, sender: Address) -> Waiting:
+        """One sender's (executable, behind a nonce gap), each in nonce order."""
+        return self._pool.waiting(sender)
+
+    def content(self) -> dict[Address, Waiting]:
+        """Everything that waits, by sender."""
+        return {sender: self.waiting(sender) for sender in self._pool.senders()}
+
     def counts(self) -> tuple[int, int]:
         return self._pool.counts()
+
+
+def _call(transaction: Transaction, reader: StateReader) -> Call:
+    """What it runs, through a delegation (EIP-7702); a precompile is known by its address."""
+    if transaction.is_create:
+        return call_of(transaction, b"")
+    code = reader.get_code(transaction.to)
+    target = Address(code[3:]) if is_delegation(code) else transaction.to
+    account = reader.account(target)
+    has_code = account is not None and account.code_hash != EMPTY_CODE_HASH
+    return call_of(transaction, account.code_hash if account and has_code else target)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from dst.apis.jsonrpc import Method
@@ -19,6 +20,7 @@ from dst.spec.errors import InvalidInput
 
 _SPEC: Final = "__rpc_spec__"
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class Where(StrEnum):
@@ -45,15 +47,27 @@ class Threads:
     read: Executor
     call: Executor
 
+    async def on_read(self, run: Callable[..., T], *args: Any, **named: Any) -> T:
+        """For a method of the event loop that needs the store on its way."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.read, partial(run, *args, **named))
+
+    async def on_call(self, run: Callable[..., T], *args: Any, **named: Any) -> T:
+        """For a method of the event loop that runs the EVM on its way."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.call, partial(run, *args, **named))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     spec: MethodSpec
     run: Callable[..., Any]
+    family: type
 
     @property
     def parameters(self) -> tuple[inspect.Parameter, ...]:
-        return tuple(inspect.signature(self.run).parameters.values())
+        given = tuple(inspect.signature(self.run).parameters.values())
+        return given[1:] if given and given[0].name == "self" else given
 
     @property
     def summary(self) -> str:
@@ -79,13 +93,15 @@ def rpc(
 
 
 def entries(families: Iterable[object]) -> dict[str, Entry]:
-    """Every marked method of the families by its JSON-RPC name, sorted."""
+    """Every marked method of the families by its JSON-RPC name, sorted. A family may be given as
+    its class, for who wants to read and not to call."""
     table: dict[str, Entry] = {}
     for family in families:
+        of = family if isinstance(family, type) else type(family)
         for _, function in inspect.getmembers(family, callable):
             for spec in getattr(function, _SPEC, ()):
                 assert spec.name not in table, f"two families serve {spec.name}"
-                table[spec.name] = Entry(spec=spec, run=function)
+                table[spec.name] = Entry(spec=spec, run=function, family=of)
     return dict(sorted(table.items()))
 
 

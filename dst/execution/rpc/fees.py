@@ -3,8 +3,12 @@
 from collections.abc import Iterator
 from typing import Final
 
+from dst.apis.eth import parse_block_id
 from dst.execution.chain import Chain, decode_once
 from dst.execution.header import Header, next_base_fee
+from dst.execution.rpc.blocks_by_id import BlocksById
+from dst.execution.rpc.dispatch import Where, rpc
+from dst.execution.rpc.parameters import BlockParam, CountParam, PercentilesParam, parse_count
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32
 
@@ -15,6 +19,45 @@ TIP_SAMPLE_BLOCKS: Final = 20
 TIP_PERCENTILE: Final = 0.6
 MAX_HISTORY_BLOCKS: Final = 1_024
 MAX_PERCENTILES: Final = 100
+
+
+class Fees:
+    def __init__(self, chain: Chain, blocks: BlocksById) -> None:
+        self._chain, self._blocks = chain, blocks
+
+    @rpc("eth_gasPrice")
+    def gas_price(self) -> str:
+        """A price for legacy transactions: the next base fee and the suggested tip, in wei."""
+        return hex(next_base_fee(self._chain.heads.head) + suggest_tip(self._chain))
+
+    @rpc("eth_maxPriorityFeePerGas")
+    def max_priority_fee(self) -> str:
+        """The suggested tip in wei: 60 % of the last 20 blocks' transactions paid no more."""
+        return hex(suggest_tip(self._chain))
+
+    @rpc("eth_baseFee", where=Where.LOOP)
+    async def base_fee(self) -> str:
+        """Base fee of the next block, in wei."""
+        return hex(next_base_fee(self._chain.heads.head))
+
+    @rpc("eth_blobBaseFee", where=Where.LOOP)
+    async def blob_base_fee(self) -> str:
+        """One wei: there are no blobs here."""
+        return "0x1"
+
+    @rpc(
+        "eth_feeHistory",
+        errors=("-32000: header not found",),
+        limits=(f"{MAX_HISTORY_BLOCKS} blocks", f"{MAX_PERCENTILES} percentiles"),
+    )
+    def history(
+        self, count: CountParam, newest: BlockParam, percentiles: PercentilesParam = None
+    ) -> dict[str, object]:
+        """Base fees, how full blocks were, and tips at percentiles of their gas."""
+        blocks = parse_count(count, what="blockCount")
+        wanted = check_percentiles(percentiles)
+        header, _ = self._blocks.resolve(parse_block_id(newest))
+        return fee_history(self._chain, blocks, header.number, wanted)
 
 
 def suggest_tip(chain: Chain) -> int:
@@ -42,7 +85,11 @@ def check_percentiles(value: object) -> tuple[float, ...]:
         return ()
     if not isinstance(value, list) or len(value) > MAX_PERCENTILES:
         raise InvalidInput(f"rewardPercentiles: expected a list of at most {MAX_PERCENTILES}")
-    numbers = [float(each) for each in value if isinstance(each, int | float)]
+    numbers = [
+        float(each)
+        for each in value
+        if isinstance(each, int | float) and not isinstance(each, bool) and abs(each) <= 100
+    ]
     if len(numbers) != len(value) or numbers != sorted(numbers):
         raise InvalidInput("rewardPercentiles: expected ascending numbers")
     if numbers and not 0 <= numbers[0] <= numbers[-1] <= 100:

@@ -1,52 +1,65 @@
-"""Filters that clients poll: each holds a position on the canonical chain. Bounded in number and in
-idle time."""
+"""Filters that clients poll. Bounded in number and in idle time.
+
+A block or log filter holds the hash of the last block it told, so that after a reorganisation it
+knows which blocks to take back. A filter of pending transactions holds a position in one ring of
+recent hashes that all share.
+"""
 
 import secrets
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from dst.apis.eth import LogFilter
 from dst.apis.jsonrpc import REFUSED, RpcError
+from dst.spec.primitives import Hash32
 
 MAX_FILTERS: Final = 512
 """Of all clients together; the one idle longest goes first."""
 FILTER_IDLE_S: Final = 300.0
 """A filter nobody polls for five minutes is gone, as in geth."""
+MAX_RECENT_TRANSACTIONS: Final = 16_384
+"""Twice the pool: a filter polled more seldom than that many transactions come loses the oldest."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Filter:
-    """`logs` None: a block filter. `next_number` is the first block not yet told."""
+class BlockFilter:
+    told: Hash32
+    """The last block whose hash, or whose logs, the client has."""
+    logs: LogFilter | None = None
+    """None: hashes of blocks."""
 
-    logs: LogFilter | None
-    next_number: int
-    polled: float = 0.0
+
+@dataclass(slots=True, kw_only=True)
+class TransactionFilter:
+    position: int
+    """Transactions told, counted from the node's start."""
+
+
+Filter: TypeAlias = BlockFilter | TransactionFilter
 
 
 class Filters:
     def __init__(self) -> None:
-        self._filters: OrderedDict[str, Filter] = OrderedDict()
+        self._filters: OrderedDict[str, tuple[Filter, float]] = OrderedDict()
 
-    def add(self, logs: LogFilter | None, next_number: int) -> str:
+    def add(self, made: Filter) -> str:
         self._expire()
         while len(self._filters) >= MAX_FILTERS:
             self._filters.popitem(last=False)
         filter_id = "0x" + (secrets.token_bytes(16).hex().lstrip("0") or "1")
-        self._filters[filter_id] = Filter(
-            logs=logs, next_number=next_number, polled=time.monotonic()
-        )
+        self._filters[filter_id] = (made, time.monotonic())
         return filter_id
 
     def get(self, filter_id: object) -> Filter:
         """Raises: RpcError."""
         self._expire()
-        found = self._filters.get(filter_id) if isinstance(filter_id, str) else None
-        if found is None:
+        if not isinstance(filter_id, str) or filter_id not in self._filters:
             raise RpcError(REFUSED, "filter not found")
-        found.polled = time.monotonic()
-        self._filters.move_to_end(str(filter_id))
+        found, _ = self._filters[filter_id]
+        self._filters[filter_id] = (found, time.monotonic())
+        self._filters.move_to_end(filter_id)
         return found
 
     def remove(self, filter_id: object) -> bool:
@@ -54,5 +67,22 @@ class Filters:
 
     def _expire(self) -> None:
         oldest = time.monotonic() - FILTER_IDLE_S
-        while self._filters and next(iter(self._filters.values())).polled < oldest:
+        while self._filters and next(iter(self._filters.values()))[1] < oldest:
             self._filters.popitem(last=False)
+
+
+class RecentTransactions:
+    """A ring of what the pool took, numbered from the node's start."""
+
+    def __init__(self, size: int = MAX_RECENT_TRANSACTIONS) -> None:
+        self._hashes: deque[Hash32] = deque(maxlen=size)
+        self.end = 0
+
+    def add(self, transaction_hash: Hash32) -> None:
+        self._hashes.append(transaction_hash)
+        self.end += 1
+
+    def since(self, position: int) -> list[Hash32]:
+        """What came at or after a position, as far as it is still here."""
+        fresh = min(self.end - position, len(self._hashes))
+        return [self._hashes[-count] for count in range(fresh, 0, -1)]

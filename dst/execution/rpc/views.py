@@ -6,7 +6,7 @@ from typing import Any
 
 from dst.apis.eth import LogFilter, show_transaction
 from dst.execution.chain import Chain, decode_once
-from dst.execution.header import EMPTY_OMMERS_HASH, Header, encode_withdrawal, next_base_fee
+from dst.execution.header import EMPTY_OMMERS_HASH, Header, encode_withdrawal
 from dst.execution.receipts import Log, Receipt, bloom_bits
 from dst.execution.store import Body
 from dst.spec import rlp
@@ -34,29 +34,15 @@ def load_block(chain: Chain, block_hash: bytes) -> BlockView | None:
 def show_block(block: BlockView, *, full: bool) -> dict[str, object]:
     transactions: list[Any] = (
         [
-            show_transaction(
-                each,
-                block_hash=block.hash,
-                block_number=block.header.number,
-                index=index,
-                base_fee_per_gas=block.header.base_fee_per_gas,
-            )
+            show_transaction_at(block.header, block.hash, index, each)
             for index, each in enumerate(block.transactions())
         ]
         if full
         else [to_hex(each) for each in block.body.transaction_hashes]
     )
-    withdrawals = block.body.payload_withdrawals()
-    encoded = rlp.encode_list(
-        block.header.encode(),
-        rlp.encode_list(*block.body.transactions),
-        rlp.encode_list(),
-        rlp.encode_list(*[encode_withdrawal(each) for each in withdrawals]),
-    )
     return {
-        **show_header(block.header),
-        "hash": to_hex(block.hash),
-        "size": hex(len(encoded)),
+        **show_whole_header(block.header, block.hash),
+        "size": hex(len(encode_block(block))),
         "transactions": transactions,
         "uncles": [],
         "withdrawals": [
@@ -66,28 +52,59 @@ def show_block(block: BlockView, *, full: bool) -> dict[str, object]:
                 "address": to_hex(each.address),
                 "amount": hex(each.amount),
             }
-            for each in withdrawals
+            for each in block.body.payload_withdrawals()
         ],
     }
 
 
-def show_pending_block(head: Header, head_hash: Hash32) -> dict[str, object]:
-    """The next block as far as anybody knows it: who proposes is decided by consensus, not here."""
+def encode_block(block: BlockView) -> bytes:
+    """The block's RLP as the network of old carried it: a typed transaction is a byte string in the
+    list, a legacy one a list of its own."""
+    return rlp.encode_list(
+        block.header.encode(),
+        rlp.encode_list(
+            *[raw if raw[0] >= 0xC0 else rlp.encode_bytes(raw) for raw in block.body.transactions]
+        ),
+        rlp.encode_list(),
+        rlp.encode_list(*[encode_withdrawal(each) for each in block.body.payload_withdrawals()]),
+    )
+
+
+def show_transaction_at(
+    header: Header, block_hash: bytes, index: int, transaction: Transaction
+) -> dict[str, object]:
+    return show_transaction(
+        transaction,
+        block_hash=block_hash,
+        block_number=header.number,
+        block_timestamp=header.timestamp,
+        index=index,
+        base_fee_per_gas=header.base_fee_per_gas,
+    )
+
+
+def show_pending_block(
+    header: Header, offered: Sequence[Transaction], *, full: bool
+) -> dict[str, object]:
+    """The next block as far as anybody knows it: what it will hold is decided by consensus, not
+    here."""
+    shown = [show_transaction(each) if full else to_hex(each.hash) for each in offered]
     return {
-        **show_header(head),
-        "number": hex(head.number + 1),
-        "parentHash": to_hex(head_hash),
-        "baseFeePerGas": hex(next_base_fee(head)),
-        "gasUsed": "0x0",
-        "hash": None,
-        "nonce": None,
-        "miner": to_hex(head.fee_recipient),
-        "logsBloom": to_hex(bytes(256)),
+        **unsealed(show_header(header)),
         "size": "0x0",
-        "transactions": [],
+        "transactions": shown,
         "uncles": [],
         "withdrawals": [],
     }
+
+
+def unsealed(header: dict[str, object]) -> dict[str, object]:
+    """A pending header as geth shows it: no hash, no nonce, no bloom."""
+    return {**header, "hash": None, "nonce": None, "logsBloom": None}
+
+
+def show_whole_header(header: Header, block_hash: bytes) -> dict[str, object]:
+    return {**show_header(header), "hash": to_hex(block_hash)}
 
 
 def show_header(header: Header) -> dict[str, object]:
@@ -101,7 +118,6 @@ def show_header(header: Header) -> dict[str, object]:
         "receiptsRoot": to_hex(header.receipts_root),
         "logsBloom": to_hex(header.logs_bloom),
         "difficulty": "0x0",
-        "totalDifficulty": "0x0",
         "gasLimit": hex(header.gas_limit),
         "gasUsed": hex(header.gas_used),
         "timestamp": hex(header.timestamp),
@@ -115,6 +131,14 @@ def show_header(header: Header) -> dict[str, object]:
         "parentBeaconBlockRoot": to_hex(header.parent_beacon_block_root),
         "requestsHash": to_hex(header.requests_hash),
     }
+
+
+def receipt_at(chain: Chain, block_hash: bytes, index: int) -> dict[str, object] | None:
+    """One receipt by its place."""
+    view = load_block(chain, block_hash)
+    if view is None:
+        return None
+    return show_receipts(view, chain.receipts(block_hash))[index]
 
 
 def show_receipts(block: BlockView, receipts: Sequence[Receipt]) -> list[dict[str, object]]:
@@ -154,7 +178,13 @@ def _show_receipt(
 
 
 def show_log(
-    block: BlockView, index: int, transaction_hash: bytes, log_index: int, log: Log
+    block: BlockView,
+    index: int,
+    transaction_hash: bytes,
+    log_index: int,
+    log: Log,
+    *,
+    removed: bool = False,
 ) -> dict[str, object]:
     return {
         "address": to_hex(log.address),
@@ -166,14 +196,17 @@ def show_log(
         "transactionHash": to_hex(transaction_hash),
         "transactionIndex": hex(index),
         "logIndex": hex(log_index),
-        "removed": False,
+        "removed": removed,
     }
 
 
 def logs_of_block(
-    chain: Chain, block_hash: bytes, header: Header, wanted: LogFilter
+    chain: Chain, block_hash: bytes, header: Header, wanted: LogFilter, *, removed: bool = False
 ) -> Iterator[dict[str, object]]:
-    """Matching logs of one block; the bloom filter answers most blocks without reading them."""
+    """Matching logs of one block; the bloom filter answers most blocks without reading them.
+
+    removed: the block left the canonical chain.
+    """
     if not bloom_may_hold(int.from_bytes(header.logs_bloom, "big"), wanted):
         return
     block = BlockView(header=header, hash=Hash32(block_hash), body=chain.body(block_hash))
@@ -182,7 +215,7 @@ def logs_of_block(
         transaction_hash = block.body.transaction_hashes[index]
         for log in receipt.logs:
             if matches(log, wanted):
-                yield show_log(block, index, transaction_hash, log_index, log)
+                yield show_log(block, index, transaction_hash, log_index, log, removed=removed)
             log_index += 1
 
 

@@ -1,51 +1,147 @@
-"""What a block's overlay adds to the store: the new root, and the nodes and codes under it."""
+"""What a block's overlay adds to the store: the new root, the nodes and codes under it, and the
+same change as flat values."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
 
 from dst.crypto.keccak import keccak256
+from dst.execution.state.account import Account
+from dst.execution.state.nodes import EMPTY_REF, Ref
 from dst.execution.state.overlay import BlockState
-from dst.execution.state.trie import EMPTY_ROOT, Trie
+from dst.execution.state.reader import slot_key
+from dst.execution.state.trie import Entry, Trie, TrieChange, to_nibbles
 from dst.spec import rlp
-from dst.spec.primitives import Address, Hash32
+from dst.spec.primitives import Hash32
+
+PATH_CACHE_ENTRIES: Final = 16_384
+"""Accounts in use come again block after block; at most 5 MB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateDiff:
+    """The accounts and slots a block changed, as they are after it."""
+
+    accounts: dict[bytes, Account | None] = field(default_factory=dict)
+    slots: dict[tuple[bytes, int], int] = field(default_factory=dict)
+    wiped: frozenset[bytes] = frozenset()
+    """Accounts whose older slots are all gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateCommit:
-    """What a block adds to the store; all of it is content-addressed."""
+    """What a block adds to the store. Equal when the states are: versions differ from run to
+    run."""
 
     root: Hash32
-    nodes: dict[bytes, bytes] = field(default_factory=dict)
     codes: dict[bytes, bytes] = field(default_factory=dict)
+    version: int = field(default=0, compare=False)
+    """Under which `nodes` were written; the block is stored under it too."""
+    root_version: int = field(default=0, compare=False)
+    """Of the root's node: an older block's when nothing changed."""
+    nodes: dict[bytes, bytes] = field(default_factory=dict, compare=False)
+    stale: tuple[bytes, ...] = field(default=(), compare=False)
+    """Keys of the parent state's nodes that this state no longer has."""
+    diff: StateDiff = field(default_factory=StateDiff, compare=False)
+
+    @property
+    def root_ref(self) -> Ref:
+        return Ref(self.root, self.root_version)
 
 
 def commit(state: BlockState) -> StateCommit:
     """Write the overlay into the tries. Call once, when the block is executed."""
-    nodes: dict[bytes, bytes] = {}
-    for address, root, new in _commit_storage(state):
-        account = state.account(address)
+    reader = state.reader
+    version = reader.nodes.new_version()
+    storage = _commit_storage(state, version)
+    accounts = _changed_accounts(state, storage)
+    entries = [
+        Entry(_account_path(address), account.encode(), account.storage_version)
+        if account
+        else Entry(_account_path(address), b"")
+        for address, account in accounts.items()
+    ]
+    change = Trie(reader.nodes, reader.root_ref).update(entries, version)
+    nodes, stale = dict(change.nodes), list(change.stale)
+    for each in storage.values():
+        nodes.update(each.nodes)
+        stale += each.stale
+    return StateCommit(
+        root=change.root.hash,
+        codes=dict(state.codes),
+        version=version,
+        root_version=change.root.version,
+        nodes=nodes,
+        stale=tuple(stale),
+        diff=StateDiff(
+            accounts=accounts,
+            slots=dict(state.slots),
+            wiped=frozenset(each for each in state.wiped if reader.account(each) is not None),
+        ),
+    )
+
+
+@lru_cache(PATH_CACHE_ENTRIES)
+def _account_path(address: bytes) -> bytes:
+    return to_nibbles(keccak256(address))
+
+
+def _changed_accounts(
+    state: BlockState, storage: dict[bytes, TrieChange]
+) -> dict[bytes, Account | None]:
+    """Accounts that differ from the parent state's, with the storage they end with."""
+    changed: dict[bytes, Account | None] = {}
+    for address, account in state.accounts.items():
+        before = state.reader.account(address)
         if account is not None:
-            nodes.update(new)
-            state.accounts[address] = account._replace(storage_root=root)
-    trie = Trie(state.reader.nodes, state.reader.root)
-    for key, account in state.accounts.items():
-        trie.set(keccak256(key), account.encode() if account else b"")
-    root, new = trie.commit()
-    nodes.update(new)
-    return StateCommit(root=root, nodes=nodes, codes=dict(state.codes))
+            account = _with_storage(account, before, storage.get(address))
+        if account != before:
+            changed[address] = account
+    for address, change in storage.items():
+        before = state.reader.account(address)
+        if address not in state.accounts and before is not None:
+            changed[address] = _with_storage(before, before, change)
+    return changed
 
 
-def _commit_storage(state: BlockState) -> list[tuple[Address, bytes, dict[bytes, bytes]]]:
-    """(address, new storage root, new nodes) of each account whose storage changed."""
-    changed: dict[bytes, list[tuple[int, int]]] = {address: [] for address in state.wiped}
+def _with_storage(account: Account, before: Account | None, change: TrieChange | None) -> Account:
+    if change is not None:
+        root, version = change.root
+    elif before is not None:
+        root, version = Hash32(before.storage_root), before.storage_version
+    else:
+        root, version = EMPTY_REF
+    if account.storage_root == root and account.storage_version == version:
+        return account
+    return account._replace(storage_root=root, storage_version=version)
+
+
+def _commit_storage(state: BlockState, version: int) -> dict[bytes, TrieChange]:
+    """The storage trie of each account whose slots were written or wiped."""
+    written: dict[bytes, list[Entry]] = {address: [] for address in state.wiped}
     for (address, slot), value in state.slots.items():
-        changed.setdefault(address, []).append((slot, value))
-    results: list[tuple[Address, bytes, dict[bytes, bytes]]] = []
-    for address, slots in changed.items():
-        stored = state.reader.account(address)
-        fresh = address in state.wiped or stored is None
-        root = EMPTY_ROOT if fresh or stored is None else stored.storage_root
-        trie = Trie(state.reader.nodes, root)
-        for slot, value in slots:
-            trie.set(keccak256(slot.to_bytes(32, "big")), rlp.encode_int(value) if value else b"")
-        results.append((Address(address), *trie.commit()))
-    return results
+        if value != state.reader.slot(address, slot) or address in state.wiped:
+            path = to_nibbles(slot_key(slot))
+            written.setdefault(address, []).append(
+                Entry(path, rlp.encode_int(value) if value else b"")
+            )
+    return {
+        address: _change_storage(
+            state, address, entries if state.account(address) is not None else [], version
+        )
+        for address, entries in written.items()
+    }
+
+
+def _change_storage(
+    state: BlockState, address: bytes, entries: list[Entry], version: int
+) -> TrieChange:
+    stored = state.reader.account(address)
+    owner = keccak256(address)
+    old = Trie(state.reader.nodes, EMPTY_REF if stored is None else stored.storage, owner)
+    if address not in state.wiped:
+        return old.update(entries, version)
+    change = Trie(state.reader.nodes, EMPTY_REF, owner).update(entries, version)
+    return TrieChange(
+        root=change.root, nodes=change.nodes, stale=[*change.stale, *old.keys_of_nodes()]
+    )

@@ -1,242 +1,340 @@
-"""Merkle-Patricia trie, incremental: a block's writes touch each dirty node once, at `commit`.
+"""Merkle-Patricia trie over versioned nodes: reads walk it, a batch of writes changes it in one
+pass from the leaves up.
 
-Nodes are plain lists, never changed once they are shared (path copying), so an old root stays
-readable for ever:
-    branch  [child 0 .. child 15, value]
-    short   [nibbles, is_leaf, value or child]
-A child is b"" (none), a 32-byte hash (in the store) or a list (inline, or not yet committed).
-Source: Ethereum yellow paper, appendix D.
+Each dirty node is unpacked, encoded and hashed once however many keys below it change.
+Source: yellow paper, appendix D.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from dst.crypto.keccak import keccak256
+from dst.execution.state.node_format import (
+    EMPTY,
+    Branch,
+    Child,
+    Extension,
+    Leaf,
+    Node,
+    decode_in_place,
+    empty_branch,
+    encode_node,
+    hash_item,
+    is_hash,
+    pack,
+    to_nibbles,
+    unpack,
+)
+from dst.execution.state.nodes import (
+    EMPTY_REF,
+    EMPTY_ROOT,
+    SHALLOW_DEPTH,
+    NodeStore,
+    Ref,
+    node_key,
+    nothing_stored,
+)
 from dst.spec import rlp
 from dst.spec.primitives import Hash32
 
-EMPTY_ROOT: Final = keccak256(b"\x80")
+__all__ = ["EMPTY_ROOT", "Entry", "Trie", "TrieChange", "ordered_root", "to_nibbles"]
 
-Node: TypeAlias = "list[Any]"
-Child: TypeAlias = "bytes | Node"
-
-_HEX_TO_NIBBLE: Final = bytes.maketrans(b"0123456789abcdef", bytes(range(16)))
-_NIBBLE_TO_HEX: Final = bytes.maketrans(bytes(range(16)), b"0123456789abcdef")
-_BRANCH: Final = 17
-
-NODE_CACHE_ENTRIES: Final = 100_000
-"""About 60 MB of decoded nodes: the working set of some 30,000 accounts."""
+_NO_STORE: Final = NodeStore(nothing_stored)
 
 
-class NodeCache:
-    """Decoded nodes by hash, shared by all tries of a process; bounded by forgetting the older
-    half.
+class Entry(NamedTuple):
+    """A write: `path` in nibbles, b"" as `value` deletes, `tail` as in `Leaf`."""
 
-    Content-addressed and never changed, so threads may share it.
-    """
+    path: bytes
+    value: bytes
+    tail: int = 0
 
-    def __init__(self, load: Callable[[bytes], bytes], limit: int = NODE_CACHE_ENTRIES) -> None:
-        self._load, self._limit = load, limit
-        self._nodes: dict[bytes, Node] = {}
 
-    def get(self, node_hash: bytes) -> Node:
-        node = self._nodes.get(node_hash)
-        if node is None:
-            node = _decode_node(rlp.decode_list(self._load(node_hash)))
-            self.put(node_hash, node)
-        return node
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrieChange:
+    """A batch applied: the new root, what the store must keep, and what only older states need."""
 
-    def put(self, node_hash: bytes, node: Node) -> None:
-        if len(self._nodes) >= self._limit:
-            for old in list(self._nodes)[: self._limit // 2]:
-                self._nodes.pop(old, None)
-        self._nodes[node_hash] = node
+    root: Ref
+    nodes: dict[bytes, bytes] = field(default_factory=dict)
+    stale: list[bytes] = field(default_factory=list)
 
 
 class Trie:
-    """One version of a trie, changed in memory until `commit` returns its root and new nodes."""
+    """One version of one trie. `owner`: keccak of the address for a storage trie."""
 
-    def __init__(self, cache: NodeCache, root: bytes = EMPTY_ROOT) -> None:
-        self._cache = cache
-        self._root: Child = b"" if root == EMPTY_ROOT else root
+    def __init__(self, nodes: NodeStore, root: Ref = EMPTY_REF, owner: bytes = b"") -> None:
+        self._nodes, self._owner = nodes, owner
+        self.root = root
 
     def get(self, key: bytes) -> bytes:
-        """The value of `key`, b"" when there is none."""
-        path = to_nibbles(key)
-        child, at = self._root, 0
-        while child != b"":
-            node = child if isinstance(child, list) else self._cache.get(child)
-            if len(node) == _BRANCH:
+        """The value of `key`, b"" when there is none. Raises: StateUnavailable."""
+        return self.find(key)[0]
+
+    def find(self, key: bytes) -> tuple[bytes, int]:
+        """The value of `key` and its tail, (b"", 0) when there is none. Raises:
+        StateUnavailable."""
+        path, at = to_nibbles(key), 0
+        for node in self._walk(path):
+            if isinstance(node, Branch):
                 if at == len(path):
-                    return bytes(node[16])
-                child, at = node[path[at]], at + 1
-            elif path[at : at + len(node[0])] != node[0]:
-                return b""
-            elif node[1]:
-                return bytes(node[2]) if at + len(node[0]) == len(path) else b""
+                    return node.value, 0
+                at += 1
+            elif path[at : at + len(node.path)] != node.path:
+                break
+            elif isinstance(node, Leaf):
+                return (node.value, node.tail) if at + len(node.path) == len(path) else (b"", 0)
             else:
-                child, at = node[2], at + len(node[0])
-        return b""
+                at += len(node.path)
+        return b"", 0
 
-    def set(self, key: bytes, value: bytes) -> None:
-        """Put `value` under `key`; b"" deletes it."""
-        path = to_nibbles(key)
-        self._root = self._put(self._root, path, value) if value else self._drop(self._root, path)
+    def proof(self, key: bytes) -> list[bytes]:
+        """RLP of the nodes from the root towards `key`, those stored by hash (EIP-1186)."""
+        return [encode_node(node) for node, by_hash in self._steps(to_nibbles(key)) if by_hash]
 
-    def commit(self) -> tuple[Hash32, dict[bytes, bytes]]:
-        """The root, and the encoded nodes that are new since the last commit."""
-        new: dict[bytes, bytes] = {}
-        if not isinstance(self._root, list):
-            return Hash32(self._root or EMPTY_ROOT), new
-        node = self._root
-        encoded = self._encode(node, new)
-        root = keccak256(encoded)
-        new[root] = encoded
-        self._cache.put(root, node)
-        self._root = root
-        return root, new
+    def update(self, entries: Iterable[Entry], version: int) -> TrieChange:
+        """Apply writes, one a path. The trie itself stays as it is."""
+        changer = _Changer(self._nodes, self._owner, version)
+        return changer.run(self.root, sorted(entries))
 
-    def _load(self, child: Child) -> Node:
-        return child if isinstance(child, list) else self._cache.get(child)
+    def keys_of_nodes(self) -> Iterator[bytes]:
+        """Store keys of all its nodes."""
+        if self.root.hash != EMPTY_ROOT:
+            yield from self._keys_below(hash_item(self.root.hash), self.root.version, b"")
 
-    def _put(self, child: Child, path: bytes, value: bytes) -> Node:
-        if child == b"":
-            return [path, True, value]
-        node = self._load(child)
-        if len(node) == _BRANCH:
-            branch = node[:]
-            if not path:
-                branch[16] = value
+    def _keys_below(self, item: bytes, version: int, path: bytes) -> Iterator[bytes]:
+        if not is_hash(item):  # in place: its children are too
+            return
+        key = node_key(version, self._owner, path)
+        yield key
+        node = unpack(self._nodes.get(key))
+        if type(node) is Extension:
+            yield from self._keys_below(node.child, node.version, path + node.path)
+        elif type(node) is Branch:
+            for nibble, child in enumerate(node.items):
+                assert isinstance(child, bytes)
+                yield from self._keys_below(child, node.versions[nibble], path + bytes((nibble,)))
+
+    def _walk(self, path: bytes) -> Iterator[Node]:
+        """Nodes towards `path`, those in place included."""
+        for node, _ in self._steps(path):
+            yield node
+
+    def _steps(self, path: bytes) -> Iterator[tuple[Node, bool]]:
+        """Nodes towards `path`, and whether each is referred to by hash or lies in its parent."""
+        if self.root.hash == EMPTY_ROOT:
+            return
+        item: Child = hash_item(self.root.hash)
+        version, at = self.root.version, 0
+        while item != EMPTY:
+            assert isinstance(item, bytes)
+            if is_hash(item):
+                node = self._nodes.node(node_key(version, self._owner, path[:at]), at)
             else:
-                branch[path[0]] = self._put(branch[path[0]], path[1:], value)
-            return branch
-        return self._put_short(node, path, value)
+                node = decode_in_place(item)
+            yield node, is_hash(item)
+            if isinstance(node, Branch) and at < len(path):
+                item, version, at = node.items[path[at]], node.versions[path[at]], at + 1
+            elif isinstance(node, Extension) and path.startswith(node.path, at):
+                item, version, at = node.child, node.version, at + len(node.path)
+            else:
+                return
 
-    def _put_short(self, node: Node, path: bytes, value: bytes) -> Node:
-        own, is_leaf, content = node
-        shared = _common_prefix(own, path)
-        if shared == len(own):
-            if not is_leaf:
-                return [own, False, self._put(content, path[shared:], value)]
-            if shared == len(path):
-                return [own, True, value]
-        branch: Node = [b""] * _BRANCH
-        if shared == len(own):  # a leaf that ends where the new path goes on
-            branch[16] = content
-        elif is_leaf or shared + 1 < len(own):
-            branch[own[shared]] = [own[shared + 1 :], is_leaf, content]
-        else:  # an extension of one nibble: its child moves up
-            branch[own[shared]] = content
-        if shared == len(path):
-            branch[16] = value
-        else:
-            branch[path[shared]] = [path[shared + 1 :], True, value]
-        return [path[:shared], False, branch] if shared else branch
 
-    def _drop(self, child: Child, path: bytes) -> Child:
-        """`child` without `path`; the same object when the path is not in it."""
-        if child == b"":
-            return child
-        node = self._load(child)
-        if len(node) == _BRANCH:
-            return self._drop_from_branch(child, node, path)
-        own, is_leaf, content = node
-        if path[: len(own)] != own:
-            return child
-        if is_leaf:
-            return b"" if len(path) == len(own) else child
-        rest = self._drop(content, path[len(own) :])
-        if rest is content:
-            return child
-        return b"" if rest == b"" else self._prepend(own, rest)
+class _Changer:
+    """One batch. Methods named after a node kind return what takes its place, None for nothing;
+    what they return is encoded by whoever keeps it."""
 
-    def _drop_from_branch(self, child: Child, node: Node, path: bytes) -> Child:
-        slot = path[0] if path else 16
-        before = node[slot]
-        after = self._drop(before, path[1:]) if path else b""
-        if after is before or before == b"":
-            return child
-        branch = node[:]
-        branch[slot] = after
-        used = [index for index, each in enumerate(branch) if each != b""]
-        if len(used) > 1:
-            return branch
-        if used[0] == 16:
-            return [b"", True, branch[16]]
-        return self._prepend(bytes((used[0],)), branch[used[0]])
+    def __init__(self, nodes: NodeStore, owner: bytes, version: int) -> None:
+        self._nodes, self._owner, self._version = nodes, owner, version
+        self.new: dict[bytes, bytes] = {}
+        self.shallow: dict[bytes, Node] = {}
+        self.stale: list[bytes] = []
 
-    def _prepend(self, path: bytes, child: Child) -> Node:
-        """A node that reaches `child` through `path`, merged with it when it is short."""
-        node = self._load(child)
-        if len(node) == _BRANCH:
-            return [path, False, child]
-        return [path + node[0], node[1], node[2]]
+    def run(self, root: Ref, entries: list[Entry]) -> TrieChange:
+        if not entries:
+            return TrieChange(root=root)
+        item = EMPTY if root.hash == EMPTY_ROOT else hash_item(root.hash)
+        node = self._change(item, root.version, 0, entries)
+        ref = self.store_root(node)
+        self._nodes.remember(self.new, self.shallow, self.stale)
+        return TrieChange(root=ref, nodes=self.new, stale=self.stale)
 
-    def _encode(self, node: Node, new: dict[bytes, bytes]) -> bytes:
-        """RLP of a node; its dirty children are stored, and replaced by their hashes in place."""
-        if len(node) == _BRANCH:
-            parts = [self._encode_child(node, index, new) for index in range(16)]
-            return rlp.encode_list(*parts, rlp.encode_bytes(node[16]))
-        path = rlp.encode_bytes(_compact(node[0], node[1]))
-        if node[1]:
-            return rlp.encode_list(path, rlp.encode_bytes(node[2]))
-        return rlp.encode_list(path, self._encode_child(node, 2, new))
+    def store_root(self, node: Node | None) -> Ref:
+        """A root is stored by hash however short it is."""
+        if node is None:
+            return EMPTY_REF
+        encoded = encode_node(node)
+        key = node_key(self._version, self._owner, b"")
+        self.new[key] = pack(node, encoded)
+        self.shallow[key] = node
+        return Ref(keccak256(encoded), self._version)
 
-    def _encode_child(self, node: Node, index: int, new: dict[bytes, bytes]) -> bytes:
-        child = node[index]
-        if not isinstance(child, list):
-            return b"\xa0" + child if child else b"\x80"
-        encoded = self._encode(child, new)
+    def store(self, node: Node, path: bytes) -> bytes:
+        """The item by which a parent refers to `node`; its version is this batch's."""
+        encoded = encode_node(node)
         if len(encoded) < 32:
             return encoded
-        child_hash = keccak256(encoded)
-        new[child_hash] = encoded
-        self._cache.put(child_hash, child)
-        node[index] = child_hash
-        return b"\xa0" + child_hash
+        key = node_key(self._version, self._owner, path)
+        self.new[key] = pack(node, encoded)
+        if len(path) <= SHALLOW_DEPTH:
+            self.shallow[key] = node
+        return hash_item(keccak256(encoded))
+
+    def build(self, at: int, entries: Sequence[Entry]) -> Node | None:
+        """A fresh subtree of keys that agree in their first `at` nibbles."""
+        entries = [each for each in entries if each.value]
+        if not entries:
+            return None
+        first = entries[0].path
+        if len(entries) == 1:
+            return Leaf(first[at:], entries[0].value, entries[0].tail)
+        shared = _common_prefix(first, entries[-1].path, at)  # sorted: the ends differ most
+        branch = self._fill(empty_branch(), shared, entries)
+        assert branch is not None
+        return self._extend(first[:at], first[at:shared], branch)
+
+    def _change(self, child: Child, version: int, at: int, entries: Sequence[Entry]) -> Node | None:
+        if child == EMPTY:
+            return self.build(at, entries)
+        if isinstance(child, bytes):
+            node, key = self._load(child, version, entries[0].path[:at])
+            if key:
+                self.stale.append(key)
+        else:
+            node = child
+        if isinstance(node, Branch):
+            return self._fill(node.copy(), at, entries)
+        if type(node) is Leaf:
+            return self._leaf(node, at, entries)
+        assert type(node) is Extension
+        return self._extension(node, at, entries)
+
+    def _load(self, item: bytes, version: int, path: bytes) -> tuple[Node, bytes]:
+        """The node and its key in the store, b"" for one in place."""
+        if not is_hash(item):
+            return decode_in_place(item), b""
+        key = node_key(version, self._owner, path)
+        return self._nodes.node(key, len(path)), key
+
+    def _leaf(self, leaf: Leaf, at: int, entries: Sequence[Entry]) -> Node | None:
+        own = entries[0].path[:at] + leaf.path
+        if len(entries) == 1 and entries[0].path == own:
+            _, value, tail = entries[0]
+            return Leaf(leaf.path, value, tail) if value else None
+        if all(each.path != own for each in entries):
+            entries = sorted([*entries, Entry(own, leaf.value, leaf.tail)])
+        return self.build(at, entries)
+
+    def _extension(self, node: Extension, at: int, entries: Sequence[Entry]) -> Node | None:
+        path, prefix = node.path, entries[0].path[:at]
+        entries = [each for each in entries if each.value or each.path.startswith(path, at)]
+        if not entries:
+            return node
+        end = at + len(path)
+        own = prefix + path
+        shared = min(
+            _common_prefix(own, entries[0].path, at), _common_prefix(own, entries[-1].path, at)
+        )
+        if shared == end:
+            below = self._change(node.child, node.version, end, entries)
+            return self._extend(prefix, path, below)
+        branch = empty_branch()  # the extension forks here
+        slot, rest = own[shared], own[shared + 1 :]
+        branch.items[slot] = Extension(rest, node.child, node.version) if rest else node.child
+        branch.versions[slot] = node.version
+        return self._extend(prefix, own[at:shared], self._fill(branch, shared, entries, {slot}))
+
+    def _fill(
+        self, branch: Branch, at: int, entries: Sequence[Entry], changed: set[int] | None = None
+    ) -> Node | None:
+        """`branch`, at depth `at`, with entries put in or taken out; its children encoded.
+        `changed`: children that were put there by hand."""
+        items, versions, prefix = branch.items, branch.versions, entries[0].path[:at]
+        start, end, emptied = 0, len(entries), False
+        changed = set() if changed is None else changed
+        if len(entries[0].path) == at:
+            branch.value, branch.mask, start = entries[0].value, None, 1
+            emptied = not branch.value
+        while start < end:
+            nibble = entries[start].path[at]
+            stop = start + 1
+            while stop < end and entries[stop].path[at] == nibble:
+                stop += 1
+            node = self._change(items[nibble], versions[nibble], at + 1, entries[start:stop])
+            emptied |= node is None
+            items[nibble] = EMPTY if node is None else node
+            changed.add(nibble)
+            start = stop
+        if emptied:
+            used = [nibble for nibble in range(16) if items[nibble] != EMPTY]
+            if len(used) + bool(branch.value) < 2:
+                return self._collapse(branch, prefix, used)
+        for nibble in changed:
+            self._keep(branch, nibble, prefix)
+        return branch
+
+    def _keep(self, branch: Branch, nibble: int, prefix: bytes) -> None:
+        """Encode a changed child and note it in the mask."""
+        child = branch.items[nibble]
+        if not isinstance(child, bytes):
+            child = branch.items[nibble] = self.store(child, prefix + bytes((nibble,)))
+            branch.versions[nibble] = self._version
+        if branch.mask is not None:
+            if is_hash(child):
+                branch.mask |= 1 << nibble
+            elif child == EMPTY:
+                branch.mask &= ~(1 << nibble)
+            else:
+                branch.mask = None
+
+    def _collapse(self, branch: Branch, prefix: bytes, used: list[int]) -> Node | None:
+        """What stands for a branch with one child, or only a value, or nothing left."""
+        if not used:
+            return Leaf(b"", branch.value, 0) if branch.value else None
+        nibble = used[0]
+        step, child = bytes((nibble,)), branch.items[nibble]
+        if not isinstance(child, bytes):
+            return self._extend(prefix, step, child)
+        node, key = self._load(child, branch.versions[nibble], prefix + step)
+        if type(node) is Branch:  # stays where it is
+            return Extension(step, child, branch.versions[nibble])
+        if key:
+            self.stale.append(key)
+        return self._extend(prefix, step, node)
+
+    def _extend(self, prefix: bytes, path: bytes, node: Node | None) -> Node | None:
+        """What reaches `node` through `path`, merged with it when it is short."""
+        if node is None or not path:
+            return node
+        if type(node) is Leaf:
+            return Leaf(path + node.path, node.value, node.tail)
+        if type(node) is Extension:
+            return Extension(path + node.path, node.child, node.version)
+        return Extension(path, self.store(node, prefix + path), self._version)
+
+
+class _Hasher(_Changer):
+    """Builds for the root alone."""
+
+    def store(self, node: Node, path: bytes) -> bytes:
+        encoded = encode_node(node)
+        return encoded if len(encoded) < 32 else hash_item(keccak256(encoded))
 
 
 def ordered_root(values: Sequence[bytes]) -> Hash32:
     """Root of the trie index -> value of a block's transactions, receipts or withdrawals."""
-    trie = Trie(NodeCache(_no_store))
-    for index, value in enumerate(values):
-        trie.set(rlp.encode_int(index), value)
-    return trie.commit()[0]
+    entries = [
+        Entry(to_nibbles(rlp.encode_int(index)), value) for index, value in enumerate(values)
+    ]
+    hasher = _Hasher(_NO_STORE, b"", 0)
+    return hasher.store_root(hasher.build(0, sorted(entries)) if entries else None).hash
 
 
-def to_nibbles(key: bytes) -> bytes:
-    """One byte a nibble."""
-    return key.hex().encode().translate(_HEX_TO_NIBBLE)
-
-
-def _no_store(node_hash: bytes) -> bytes:
-    raise AssertionError(f"a fresh trie has no stored node {node_hash.hex()}")
-
-
-def _common_prefix(left: bytes, right: bytes) -> int:
-    length = min(len(left), len(right))
-    for index in range(length):
+def _common_prefix(left: bytes, right: bytes, start: int) -> int:
+    """Index of the first difference from `start` on."""
+    end = min(len(left), len(right))
+    for index in range(start, end):
         if left[index] != right[index]:
             return index
-    return length
-
-
-def _compact(path: bytes, is_leaf: bool) -> bytes:
-    """Hex-prefix encoding of a path."""
-    odd = len(path) & 1
-    flag = (2 if is_leaf else 0) | odd
-    digits = bytes((flag,)) + (path if odd else b"\x00" + path)
-    return bytes.fromhex(digits.translate(_NIBBLE_TO_HEX).decode())
-
-
-def _decode_node(item: list[rlp.Item]) -> Node:
-    if len(item) == _BRANCH:
-        return [_decode_child(child) for child in item[:16]] + [item[16]]
-    path = to_nibbles(rlp.to_bytes(item[0], what="trie path"))
-    is_leaf = bool(path[0] & 2)
-    own = path[1:] if path[0] & 1 else path[2:]
-    return [own, is_leaf, item[1] if is_leaf else _decode_child(item[1])]
-
-
-def _decode_child(item: rlp.Item) -> Child:
-    return _decode_node(item) if isinstance(item, list) else item
+    return end

@@ -155,6 +155,29 @@ async def test_wrong_shapes_are_refused(
             await client.request("POST", path, body=body, headers={"Content-Type": kind})
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "application/json", "Origin": "https://evil.example"}, 403),
+        ({"Content-Type": "application/json", "Origin": "http://localhost:3000"}, 403),
+        ({"Content-Type": "text/plain", "Origin": "null"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/json", "Host": "evil.example"}, 403),
+    ],
+)
+async def test_a_web_page_forges_no_events(headers: dict[str, str], status: int) -> None:
+    forged = EVENT.replace(b"sealed", b"decided")
+    async with running() as (node, client):
+        url = f"{client.url}/dst/v1/events"
+        async with client.session().post(url, data=forged, headers=headers) as answer:
+            assert answer.status == status
+        await client.request(
+            "POST", "/dst/v1/events", body=EVENT, headers={"Content-Type": "application/json"}
+        )
+        first = await anext(node.ring.stream(0))
+        assert first.event.kind is EventKind.SEALED, "the forged one is not in the stream"
+
+
 async def test_the_stream_starts_with_hello_and_resumes() -> None:
     async with running() as (node, client):
         for height in (1, 2, 3):

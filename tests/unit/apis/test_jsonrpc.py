@@ -1,12 +1,20 @@
 """JSON-RPC 2.0 dispatch: codes, ids, batches."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import aiohttp
 import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dst.apis.jsonrpc import MAX_BATCH, RpcError, answer_body
+from dst.apis.jsonrpc import MAX_BATCH, MAX_DEPTH, RpcError, answer_body, rpc_routes
+from dst.apis.jsonrpc.answering import _is_too_deep
+from dst.runtime.http import MAX_BODY_BYTES, make_app
+from dst.runtime.metrics import Metrics
 from dst.spec.errors import InvalidInput
+from tests.unit.execution.rpc.bench import listening
 
 
 async def echo(params: Sequence[Any]) -> object:
@@ -69,3 +77,91 @@ async def test_batches_and_notifications() -> None:
         [{"id": 1, "method": "echo"}, {"method": "echo"}, 5, {"id": 2, "method": "nothing"}]
     )
     assert [reply["id"] for reply in replies] == [1, None, 2]
+
+
+async def test_nesting_is_bounded() -> None:
+    def nested(levels: int) -> bytes:
+        return b'{"id":1,"method":"echo","params":' + b"[" * levels + b"]" * levels + b"}"
+
+    assert await code(nested(MAX_DEPTH + 1)) == -32600
+    assert await code(nested(100_000)) == -32700
+    assert "result" in await ask(nested(MAX_DEPTH - 1))
+    shallow = [{"id": 1, "method": "echo", "params": [{"a": [1]}]}] * MAX_BATCH
+    assert len(await ask(shallow)) == MAX_BATCH, "many brackets are not deep"
+
+
+@given(st.recursive(st.integers(), lambda inner: st.lists(inner, max_size=3), max_leaves=60))
+def test_depth_is_that_of_the_dumb_twin(value: object) -> None:
+    def depth(each: object) -> int:
+        return 1 + max(map(depth, each), default=0) if isinstance(each, list) else 0
+
+    wrapped: Any = value
+    for _ in range(MAX_DEPTH - 3):
+        wrapped = [wrapped]
+    body = msgspec.json.encode(wrapped)
+    assert _is_too_deep(body, wrapped) is (depth(wrapped) > MAX_DEPTH)
+
+
+async def test_an_id_is_a_string_a_number_or_null() -> None:
+    wrong_ids: list[object] = [{}, [], True, [[1]]]
+    for wrong in wrong_ids:
+        reply = await ask({"id": wrong, "method": "echo"})
+        assert reply["error"]["code"] == -32600
+        assert reply["id"] in (None, True)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+async def test_any_bytes_get_an_answer_or_none(body: bytes) -> None:
+    reply = await answer_body(body, METHODS)
+    if reply is not None:
+        decoded = msgspec.json.decode(reply)
+        for each in decoded if isinstance(decoded, list) else [decoded]:
+            assert each.keys() >= {"jsonrpc", "id"}
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    guarded = rpc_routes(
+        lambda _: METHODS, lambda request: "no token" if "X-None" in request.headers else None
+    )
+    async with listening(make_app(Metrics(), guarded)) as address:
+        yield f"http://{address}/"
+
+
+GOOD = b'{"id":1,"method":"echo","params":[]}'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json", 200),
+        ("application/json; charset=utf-8", 200),
+        ("application/json-rpc", 200),
+        ("application/jsonrequest", 200),
+        ("application/octet-stream", 415),
+        ("text/json", 415),
+        ("text/plain", 415),
+        ("", 415),
+    ],
+)
+async def test_content_types_are_geths(url: str, content_type: str, status: int) -> None:
+    async with aiohttp.ClientSession(skip_auto_headers=["Content-Type"]) as session:
+        headers = {"Content-Type": content_type} if content_type else {}
+        async with session.post(url, data=GOOD, headers=headers) as answer:
+            assert answer.status == status
+
+
+async def test_what_http_says(url: str) -> None:
+    json_type = {"Content-Type": "application/json"}
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url) as looked:
+            assert (looked.status, await looked.read()) == (200, b"")
+        async with session.put(url, data=GOOD, headers=json_type) as put:
+            assert put.status == 405
+        huge = b" " * (MAX_BODY_BYTES + 1)
+        async with session.post(url, data=huge, headers=json_type) as refused:
+            assert refused.status == 413
+        async with session.post(url, data=GOOD, headers={**json_type, "X-None": "1"}) as guarded:
+            assert guarded.status == 401
+        async with session.post(url, data=b'{"method":"echo"}', headers=json_type) as silent:
+            assert (silent.status, await silent.read()) == (204, b"")

@@ -3,8 +3,7 @@ milliseconds.
 
 It seals a block a slot while a quorum is connected, changes round when the leader is away, and
 catches up when a node returns. Bugs are switched on by name: `fork`, `decides-without-quorum`,
-`never-back`, `cannot-cut`, `loses`, `crashes`,
-`silent`.
+`never-back`, `cannot-cut`, `loses`, `crashes`, `silent`, `vanishes`, `slow-blocks`.
 """
 
 import asyncio
@@ -21,11 +20,14 @@ from devnet.model.history import (
     BlockRead,
     Event,
     EventKind,
+    Fate,
     GroupSignatureSeen,
+    HostileFate,
     Setup,
     TransactionSubmitted,
 )
 from devnet.model.scenario import Scenario
+from devnet.workload.hostile.catalogue import CATALOGUE
 from dst.spec.primitives import quorum
 
 SLOT = 1.0
@@ -162,6 +164,28 @@ class FakeNetwork:
             if "loses" not in self.bugs:
                 self.pool.append(transaction)
 
+    async def hostile(
+        self, journal: Journal, scenario: Scenario, say: Callable[[str], None]
+    ) -> None:
+        """Each takes a block; `vanishes`: the third is never heard of again."""
+        assert scenario.hostile is not None
+        for number, kind in enumerate(scenario.hostile.kinds or tuple(CATALOGUE)):
+            sent = now()
+            await asyncio.sleep(SLOT)
+            gone = "vanishes" in self.bugs and number == 2
+            journal.record(
+                HostileFate(
+                    kind=kind,
+                    via=self.operators[number % len(self.operators)],
+                    hash=f"0xh{number}",
+                    gas=scenario.hostile.gas,
+                    sent=sent,
+                    settled=now(),
+                    fate=Fate.UNKNOWN if gone else Fate.INCLUDED,
+                    height=None if gone else self.height,
+                )
+            )
+
     async def crashed(self) -> list[str]:
         return ["op3.validator exit code 1"] if "crashes" in self.bugs else []
 
@@ -211,6 +235,8 @@ class FakeNetwork:
 
     async def _next_block(self, journal: Journal, group: set[str]) -> None:
         height, round_ = self.height + 1, 0
+        if "slow-blocks" in self.bugs and height == 9:
+            await asyncio.sleep(2 * SLOT)
         while group and leader_name(self.operators, height, round_) not in group:
             round_ += 1
             await asyncio.sleep(SLOT / 2)

@@ -19,6 +19,7 @@ from devnet.runner.plan import require_fits
 from devnet.runner.stages import HarnessError, Run, Runner
 from devnet.scenarios import catalogue
 from devnet.scenarios.parse import parse_scenario
+from devnet.workload.hostile.catalogue import CATALOGUE
 from dst.spec.errors import BadConfig
 from tests.unit.chaos.fake_network import FakeNetwork, in_virtual_time
 
@@ -45,6 +46,30 @@ def test_every_scenario_passes_on_a_correct_cluster(name: str, seed: int) -> Non
     assert result.outcome is Outcome.PASS, [v for v in result.verdicts if v.outcome != "pass"]
     assert not network.away
     assert not network.cut
+
+
+def test_a_hostile_transaction_without_a_fate_fails_and_is_named() -> None:
+    result, _ = run("hostile-transactions", bugs=frozenset({"vanishes"}))
+    assert result.outcome is Outcome.FAIL
+    assert blamed(result) == ["L11 known fate"]
+    (verdict,) = (v for v in result.verdicts if v.checker == "L11 known fate")
+    third = list(CATALOGUE)[2]
+    assert verdict.violations[0].summary.startswith(f"{third} (0xh2) via op3: no receipt")
+
+
+def test_a_hostile_transaction_that_delays_a_block_fails() -> None:
+    result, _ = run("hostile-transactions", bugs=frozenset({"slow-blocks"}))
+    assert result.outcome is Outcome.FAIL
+    assert blamed(result) == ["L2 gap between sealed blocks"]
+
+
+def test_hostile_transactions_that_nobody_knows_are_refused_before_anything_starts() -> None:
+    document = {"scenario": 1, "name": "mine", "about": "x", "hostile": {"kinds": ["no-such"]}}
+    with pytest.raises(BadConfig, match="no no-such; known: blake2f-one-call, "):
+        require_fits(parse_scenario(document), 4, 1)
+    crowded = {**document, "hostile": {}, "load": {"senders": 10}}
+    with pytest.raises(BadConfig, match="at most 8 beside them"):
+        require_fits(parse_scenario(crowded), 4, 1)
 
 
 def test_the_same_seed_gives_the_same_plan() -> None:

@@ -37,6 +37,7 @@ WANTED = {
     "all-restart",
     "wan-50ms",
     "slow-engine",
+    "hostile-transactions",
 }
 
 

@@ -13,6 +13,7 @@ from devnet.checkers import (
     exactly_once,
     faults_happened,
     inclusion,
+    known_fate,
     linked_chain,
     no_quorum_no_progress,
     no_round_change,
@@ -22,14 +23,17 @@ from devnet.checkers import (
     stable_receipts,
 )
 from devnet.checkers.base import Checker
+from devnet.checkers.expectations import check_gap, worst_gap
 from devnet.model.history import (
     Answer,
     BlockRead,
     Event,
     EventKind,
+    Fate,
     FaultReceipt,
     GroupSignatureSeen,
     History,
+    HostileFate,
     ReceiptSeen,
     Record,
     Setup,
@@ -40,6 +44,7 @@ from devnet.model.history import (
     history_of,
     records_of,
 )
+from devnet.model.scenario import Duration
 from devnet.model.verdict import Outcome, Verdict, exit_code, worst
 
 SETUP = Setup(operators=("op1", "op2", "op3", "op4"), followers=("f1",), slot_seconds=1.0)
@@ -388,6 +393,47 @@ def test_check_all_passes_the_sound_history_and_orders_outcomes() -> None:
     assert worst([doubt, breach, empty]) is Outcome.FAIL
     assert worst([]) is Outcome.VACUOUS
     assert [exit_code(outcome) for outcome in Outcome] == [0, 1, 2, 2]
+
+
+def fate(**changes: object) -> HostileFate:
+    made = HostileFate(
+        kind="mulmod", via="op1", hash="0xh1", gas=10**7, sent=3.0, settled=4.0, fate=Fate.INCLUDED
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({}, Outcome.PASS),
+        ({"succeeded": False}, Outcome.PASS),
+        ({"fate": Fate.REFUSED, "reason": "too heavy: 40 s of 0.5 s"}, Outcome.PASS),
+        ({"fate": Fate.DROPPED, "reason": "too heavy"}, Outcome.PASS),
+        ({"fate": Fate.REFUSED}, Outcome.FAIL),
+        ({"fate": Fate.DROPPED}, Outcome.FAIL),
+        ({"fate": Fate.UNKNOWN}, Outcome.FAIL),
+        ({"fate": Fate.UNSENT}, Outcome.FAIL),
+        ({"fate": Fate.REFUSED, "reason": "nonce too low: next 7"}, Outcome.INCONCLUSIVE),
+        ({"fate": Fate.REFUSED, "reason": "insufficient funds"}, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_a_hostile_transactions_fate_is_known(changes: dict[str, object], outcome: Outcome) -> None:
+    history = history_of(SETUP, [fate(), fate(**changes)])
+    assert known_fate.check(history).outcome is outcome
+    assert known_fate.check(history_of(SETUP, [])).outcome is Outcome.VACUOUS
+
+
+def test_a_chain_that_stands_still_to_the_end_has_a_gap() -> None:
+    """Without a block after it, no pair of blocks shows it."""
+    sealed = [event(EventKind.SEALED, height, float(height)) for height in (1, 2)]
+    waiting = fate(sent=2.5, settled=30.0, fate=Fate.UNKNOWN)
+    history = history_of(SETUP, [*sealed, waiting])
+    found = worst_gap(history)
+    assert found is not None
+    assert found.seconds == pytest.approx(28.0)
+    verdict = check_gap(history, Duration(slots=2))
+    assert verdict.outcome is Outcome.FAIL
+    assert "time after height 2, the last sealed: 28.00 s" in verdict.violations[0].summary
 
 
 def test_records_survive_the_journal_and_replay_in_order() -> None:

@@ -120,6 +120,27 @@ def test_without_dev_nobody_is_funded(tmp_path: Path) -> None:
     assert not load_lock(tmp_path / "cluster-lock.json").chain.dev
 
 
+def test_the_chain_id_flag_wins_over_the_chain_file(tmp_path: Path) -> None:
+    constants = tmp_path / "chain.json"
+    constants.write_text('{"chain_id": 77, "seconds_per_slot": 4}')
+    words = ["cluster", "create", "--dir", str(tmp_path / "c"), "--operators", "1"]
+    assert main([*words, "--chain", str(constants), "--chain-id", "4242"]) == 0
+    chain = load_lock(tmp_path / "c" / "cluster-lock.json").chain
+    assert (chain.chain_id, chain.seconds_per_slot) == (4242, 4)
+    genesis = json.loads((tmp_path / "c" / "genesis.json").read_text())
+    assert genesis["config"]["chainId"] == 4242
+
+
+@pytest.mark.parametrize("number", ["0", "-1", str(2**64)])
+def test_a_chain_id_out_of_range_is_refused(
+    tmp_path: Path, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["cluster", "create", "--dir", str(tmp_path / "c"), "--operators", "1"]
+    assert main([*words, "--chain-id", number]) == 2
+    assert "chain_id" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+
+
 def test_defaults_follow_the_slot(tmp_path: Path) -> None:
     for seconds, timeout in ((1, 500), (2, 1000), (12, 6000)):
         folder = tmp_path / str(seconds)

@@ -1,6 +1,7 @@
 """The front door: an expected error is one line, however deep it was raised."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +33,10 @@ def test_an_unexpected_error_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -
     error = ExceptionGroup("outer", [BadConfig("expected"), ZeroDivisionError()])
     with pytest.raises(ExceptionGroup):
         _run(monkeypatch, error)
+
+
+def test_the_l2_may_not_have_the_chain_id_of_the_l1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["up", "--chain-id", "900", "--dir", str(tmp_path / "net")]) == 3
+    assert "--chain-id 900: the L1 has that number" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from typing import Literal
 from rich.console import Console
 
 from devnet.dashboard import LEGEND, REMEMBERED_HEIGHTS, Board, line_of, suggestion, table_of
+from devnet.liveness import Blocked, PoolSeen
 from devnet.model.history import Event, EventKind
 from devnet.model.topology import OPERATOR_ROLES
 
@@ -67,6 +68,29 @@ def test_the_table_shows_nodes_peers_and_faults() -> None:
     assert "3/3" in text
     assert "rollup killed, engine link +50 ms" in text
     assert LEGEND in text
+
+
+def test_a_cluster_without_a_quorum_and_a_missing_nonce_are_told() -> None:
+    seen = board()
+    seen.take(event(EventKind.SEALED, "op1", 1, 1.0))
+    quiet = shown(seen, 1.0)
+    assert "NO QUORUM" not in quiet
+    assert "nonce 5" not in quiet
+    seen.cluster = "NO QUORUM: 2 of 4 operators are up and connected"
+    seen.pools = {"op1": PoolSeen(3, 2, (Blocked("0xabc", 5, 2),)), "op2": PoolSeen(4, 0)}
+    text = shown(seen, 1.0)
+    assert "NO QUORUM: 2 of 4" in text
+    assert "0xabc waits for nonce 5 (2 transactions behind it)" in text
+    assert "3+2" in text
+
+
+def test_the_newest_decided_height_keeps_its_first_news() -> None:
+    seen = board()
+    seen.take(event(EventKind.DECIDED, "op1", 5, 10.0))
+    seen.take(event(EventKind.DECIDED, "op2", 5, 10.4))
+    seen.take(event(EventKind.DECIDED, "op3", 4, 11.0))
+    assert seen.newest_decided is not None
+    assert (seen.newest_decided.height, seen.newest_decided.monotonic) == (5, 10.0)
 
 
 def test_a_stall_is_seen_while_it_lasts_and_is_red_after_two_slots() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from devnet.status import _table, lines_of, next_duty
+from devnet.status import _table, lines_of, next_duty, with_lag
 
 OPERATORS = ("op1", "op2", "op3", "op4")
 
@@ -18,6 +18,16 @@ def test_the_next_height_is_above_the_highest_decided_and_has_its_leader() -> No
 
 def test_nobody_answers_nobody_leads() -> None:
     assert next_duty([{"name": "op1", "answers": False}], OPERATORS) is None
+
+
+def test_a_node_that_lags_shows_by_how_much() -> None:
+    nodes: list[dict[str, Any]] = [
+        {"name": "op1", "answers": True, "sealed_height": 30},
+        {"name": "f1", "answers": True, "sealed_height": 5},
+        {"name": "op2", "answers": False},
+    ]
+    assert [node.get("behind") for node in with_lag(nodes)] == [0, 25, None]
+    assert any("25" in line for line in lines_of(_table(with_lag(nodes))))
 
 
 def test_the_piped_table_has_no_trailing_spaces_and_one_line_a_node() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from devnet import tools
-from devnet.tools import ANVIL, TOXIPROXY, Tool, ToolMissing
+from devnet.tools import ANVIL, CAST, FORGE, TOXIPROXY, Tool, ToolMissing
 
 
 @pytest.fixture(autouse=True)
@@ -17,9 +17,9 @@ def empty_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DEVNET_TOOLS_DIR", str(tmp_path / "cache"))
 
     def refuse(command: list[str], *_rest: object) -> None:
-        raise tools._CannotInstall(f"{Path(command[0]).name} is cut off")
+        raise tools.CannotInstall(f"{Path(command[0]).name} is cut off")
 
-    monkeypatch.setattr(tools, "_run", refuse)
+    monkeypatch.setattr(tools, "run_installer", refuse)
     return tmp_path
 
 
@@ -30,7 +30,7 @@ def _executable(path: Path, says: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("tool", [ANVIL, TOXIPROXY])
+@pytest.mark.parametrize("tool", [ANVIL, TOXIPROXY, CAST, FORGE])
 def test_a_missing_tool_is_one_line_with_every_way(tool: Tool) -> None:
     with pytest.raises(ToolMissing) as caught:
         tools.ensure(tool, lambda _line: None)
@@ -100,3 +100,20 @@ def test_no_pin_names_a_registry() -> None:
         text = path.read_text()
         for host in ("http://", "https://", "--find-links", "--index-url"):
             assert host not in text, path
+
+
+@pytest.mark.parametrize("platform", ["linux-amd64", "linux-arm64", "darwin-arm64"])
+@pytest.mark.parametrize("tool", [ANVIL, CAST, FORGE])
+def test_foundry_is_pinned_on_every_platform_we_promise(
+    tool: Tool, platform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "platform_key", lambda: platform)
+    integrity = tools._integrity_of(tool)
+    assert integrity is not None
+    assert integrity.startswith("sha512-")
+    assert len(integrity) == len("sha512-") + 88
+
+
+def test_another_platform_has_no_pin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "platform_key", lambda: "sunos-sparc")
+    assert tools._integrity_of(CAST) is None

@@ -1,14 +1,15 @@
 """Persistence and pointers: what a killed node finds when it comes back."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dst.execution.chain import Chain, UnknownBlock
 from dst.execution.genesis import PREDEPLOYS, prague_genesis, read_genesis
 from dst.execution.header import decode_header
-from dst.execution.store import BlockStore
-from dst.runtime.kv import KeyValueStore
+from dst.execution.store import open_store
+from dst.runtime.tables import Writer
 from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32
 from tests.unit.execution.worlds import ADDRESSES, KEYS, World, make_world, signed
@@ -44,13 +45,17 @@ def test_a_crash_inside_a_write_leaves_the_old_chain(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     block = world.build([signed()]).block
+    put_sorted = Writer.put_sorted
 
-    def entries_then_crash() -> object:
-        yield b"h" + block.hash, block.header.encode()
-        raise KeyboardInterrupt
+    def crash_at_nodes(self: Writer, table: str, items: Any) -> None:
+        put_sorted(self, table, items)
+        if table == "nodes":
+            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        world.store._write(entries_then_crash())  # type: ignore[arg-type]
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, "put_sorted", crash_at_nodes)
+        with pytest.raises(KeyboardInterrupt):
+            world.chain.insert(block)
     world.reopen()
     assert world.chain.header(block.hash) is None
     assert world.extend([signed()]).hash == block.hash
@@ -64,7 +69,7 @@ def test_unknown_head(world: World) -> None:
 def test_store_of_another_chain(tmp_path: Path) -> None:
     make_world(tmp_path).store.close()
     other = read_genesis(prague_genesis(chain_id=7, timestamp=1, gas_limit=10_000_000, balances={}))
-    store = BlockStore(KeyValueStore(tmp_path / "chain.sqlite"))
+    store = open_store(tmp_path)
     with pytest.raises(BadConfig, match="another data_dir"):
         Chain(store, other)
     store.close()

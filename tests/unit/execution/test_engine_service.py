@@ -19,8 +19,10 @@ from dst.apis.engine import (
     payload_to_wire,
 )
 from dst.apis.jsonrpc import RpcError
+from dst.execution.block.allowance import Allowance
 from dst.execution.block.builder import BuilderLimits
 from dst.execution.chain import payload_of
+from dst.execution.engine_rpc import engine_methods
 from dst.execution.engine_service import EngineService, NewPayload
 from dst.execution.header import Header, payload_of_header
 from dst.execution.pool.service import TransactionPool
@@ -44,11 +46,17 @@ ROOT = Hash32(b"\x22" * 32)
 
 
 class Engine:
-    def __init__(self, world: World, worker: ThreadPoolExecutor, limits: BuilderLimits) -> None:
+    def __init__(
+        self,
+        world: World,
+        worker: ThreadPoolExecutor,
+        limits: BuilderLimits,
+        allowance: Allowance | None = None,
+    ) -> None:
         self.world = world
         self.pool = TransactionPool(world.chain, Metrics())
-        self.service = EngineService(world.chain, self.pool, worker, limits, Metrics())
-        self.methods = self.service.methods()
+        self.service = EngineService(world.chain, self.pool, worker, limits, Metrics(), allowance)
+        self.methods = engine_methods(self.service, world.chain, worker)
 
     def add(self, *transactions: Any) -> None:
         for each in transactions:
@@ -312,21 +320,6 @@ async def test_asking_again_while_the_abort_takes_effect_executes(engine: Engine
     assert (await again).status is PayloadStatusKind.VALID
 
 
-async def test_slow_transaction_is_left_out_and_evicted(tmp_path: Path) -> None:
-    world = make_world(tmp_path, {SPINNER: SPIN})
-    limits = BuilderLimits(builder_time_s=0.4, max_block_bytes=524_288)
-    with ThreadPoolExecutor(1) as worker:
-        engine = Engine(world, worker, limits)
-        slow = signed(KEYS[0], to=SPINNER, gas=9_000_000, maxPriorityFeePerGas=10**8)
-        honest = signed(KEYS[1])
-        engine.add(slow, honest)
-        built = await engine.build()
-    assert list(built.payload.transactions) == [honest.raw]
-    assert engine.pool.get(slow.hash) is None
-    assert engine.pool.get(honest.hash) is not None
-    world.store.close()
-
-
 async def test_block_size_is_bounded(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     big = [
@@ -335,7 +328,8 @@ async def test_block_size_is_bounded(tmp_path: Path) -> None:
     limits = BuilderLimits(builder_time_s=30, max_block_bytes=8_192 + 50_000)
     build = world.build(big, limits=limits)
     assert len(build.block.transactions) == 2
-    assert build.evicted == ()
+    assert build.invalid == ()
+    assert build.too_slow == ()
     world.store.close()
 
 

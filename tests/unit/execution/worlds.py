@@ -11,8 +11,8 @@ from dst.execution.block.builder import Build, BuilderLimits, build_block
 from dst.execution.chain import Chain, ExecutedBlock
 from dst.execution.genesis import Genesis, prague_genesis, read_genesis
 from dst.execution.interrupts import never
-from dst.execution.store import BlockStore
-from dst.runtime.kv import KeyValueStore
+from dst.execution.pruning import ARCHIVE, Retention
+from dst.execution.store import open_store
 from dst.spec.beacon import Withdrawal
 from dst.spec.primitives import ZERO_HASH, Address, Hash32
 from dst.transactions.transaction import Transaction, decode_transaction
@@ -55,13 +55,13 @@ def signed_raw(key: bytes = KEYS[0], **fields: Any) -> bytes:
 class World:
     """One chain and what tests do to it."""
 
-    def __init__(self, folder: Path, genesis: Genesis) -> None:
-        self.folder, self.genesis = folder, genesis
+    def __init__(self, folder: Path, genesis: Genesis, retention: Retention = ARCHIVE) -> None:
+        self.folder, self.genesis, self.retention = folder, genesis, retention
         self.open()
 
     def open(self) -> None:
-        self.store = BlockStore(KeyValueStore(self.folder / "chain.sqlite"))
-        self.chain = Chain(self.store, self.genesis)
+        self.store = open_store(self.folder)
+        self.chain = Chain(self.store, self.genesis, self.retention)
 
     def reopen(self) -> None:
         self.store.close()

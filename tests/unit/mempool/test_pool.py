@@ -1,5 +1,6 @@
 """The pool's rules, one test a rule, and order as a property."""
 
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dst.mempool.ordering import by_price
-from dst.mempool.pool import MAX_TRANSACTION_BYTES, Pool
+from dst.mempool.pool import MAX_TRANSACTION_BYTES, Pool, SenderState
 from dst.spec.primitives import Address, Hash32
 from dst.transactions.transaction import InvalidTransaction, Reason, Transaction
 
@@ -55,7 +56,9 @@ def refused(pool: Pool, transaction: Transaction, nonce: int = 0, balance: int =
 
 
 def order(pool: Pool, base_fee: int = 0, limit: int = 1_000) -> list[tuple[Address, int]]:
-    return [(each.sender, each.nonce) for each in by_price(pool.executable(), base_fee, limit)]
+    return [
+        (each.sender, each.nonce) for each in islice(by_price(pool.executable(), base_fee), limit)
+    ]
 
 
 def test_nonce_order_within_and_price_order_across_senders() -> None:
@@ -170,10 +173,11 @@ def test_new_head_drops_what_is_included_and_nothing_else() -> None:
     pool = Pool()
     first, second, other = tx(nonce=0), tx(nonce=1), tx(BOB)
     add(pool, first, second, other)
-    assert pool.advance({ALICE: 1, CAROL: 9}) == (first.hash,)
+    at_one, at_two = SenderState(1, RICH), SenderState(2, RICH)
+    assert pool.advance({ALICE: at_one, CAROL: at_one}) == ((first, Reason.NONCE_TOO_LOW),)
     assert order(pool) == [(ALICE, 1), (BOB, 0)]
-    pool.advance({ALICE: 2})
-    assert pool.senders() == (BOB,)
+    pool.advance({ALICE: at_two})
+    assert pool.senders() == {BOB}
     assert pool.remove(other.hash)
     assert not pool.remove(other.hash)
     assert len(pool) == 0
@@ -197,7 +201,7 @@ def test_bounds_and_order_hold_whatever_comes(
     pool = Pool(max_per_sender=4, max_transactions=6)
     for sender, nonce, fee, kind in steps:
         if kind == 0:
-            pool.advance({sender: nonce})
+            pool.advance({sender: SenderState(nonce, RICH)})
             continue
         try:
             pool.add(tx(sender, nonce, fee, value=kind), nonce=0, balance=RICH)
@@ -206,8 +210,103 @@ def test_bounds_and_order_hold_whatever_comes(
     assert len(pool) <= 6
     ready, gapped = pool.counts()
     assert ready + gapped == len(pool)
-    chosen = by_price(pool.executable(), base_fee, 100)
+    chosen = list(by_price(pool.executable(), base_fee))
     for sender in pool.senders():
         nonces = [each.nonce for each in chosen if each.sender == sender]
         assert nonces == list(range(nonces[0], nonces[0] + len(nonces))) if nonces else True
     assert all(each.max_fee_per_gas >= base_fee for each in chosen)
+
+
+def test_balance_that_fell_drops_from_the_end() -> None:
+    pool = Pool()
+    one = tx(nonce=0).max_cost
+    first, second, third = (tx(nonce=nonce) for nonce in range(3))
+    add(pool, first, second, third, balance=3 * one)
+    dropped = pool.advance({ALICE: SenderState(0, 2 * one)})
+    assert dropped == ((third, Reason.INSUFFICIENT_FUNDS),)
+    assert order(pool) == [(ALICE, 0), (ALICE, 1)]
+
+
+def test_a_nonce_that_moves_alone_makes_the_next_one_executable() -> None:
+    """An authorization took nonce 0 (EIP-7702): what waited behind the gap may run."""
+    pool = Pool()
+    add(pool, tx(nonce=1))
+    assert order(pool) == []
+    assert pool.missing_nonce(tx(nonce=1)) == 0
+    pool.advance({ALICE: SenderState(1, RICH)})
+    assert order(pool) == [(ALICE, 1)]
+    assert pool.missing_nonce(tx(nonce=1)) is None
+
+
+def test_a_nonce_that_goes_back_makes_them_wait_again() -> None:
+    pool = Pool()
+    add(pool, tx(nonce=5), tx(nonce=6), nonce=5)
+    assert pool.counts() == (2, 0)
+    pool.advance({ALICE: SenderState(4, RICH)})
+    assert pool.counts() == (0, 2)
+    add(pool, tx(nonce=4), nonce=4)
+    assert pool.counts() == (3, 0)
+
+
+def test_a_refused_newcomer_evicts_nobody() -> None:
+    """Its first victim is cheaper, its second is not."""
+    pool = Pool(max_transactions=10, max_bytes=250)
+    add(pool, tx(ALICE, 0, 10), tx(BOB, 0, 50))
+    before = order(pool)
+    assert refused(pool, tx(CAROL, 0, 30, raw=b"r" * 200)) is Reason.POOL_FULL
+    assert order(pool) == before
+    assert pool.bytes == 200
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([Address(bytes([number]) * 20) for number in range(8)]),
+            st.integers(0, 4),
+            st.integers(0, 30),
+            st.sampled_from(["add", "add", "add", "remove", "advance"]),
+        ),
+        max_size=60,
+    )
+)
+def test_the_victim_is_the_one_that_a_scan_finds(
+    steps: list[tuple[Address, int, int, str]],
+) -> None:
+    """The dumb twin of the heap: look at every sender's last one."""
+    pool = Pool(max_per_sender=5, max_transactions=6)
+    for sender, nonce, fee, kind in steps:
+        transaction = tx(sender, nonce, fee, value=fee)
+        if kind == "advance":
+            pool.advance({sender: SenderState(nonce, RICH)})
+        elif kind == "remove":
+            found = pool.by_nonce(sender, nonce)
+            assert found is None or pool.remove(found.hash)
+        else:
+            expected = cheapest_by_scan(pool) if len(pool) == 6 else None
+            try:
+                added = pool.add(transaction, nonce=0, balance=RICH)
+            except InvalidTransaction:
+                continue
+            if added.evicted:
+                assert added.evicted == (expected,)
+    waiting = [each for sender in pool.senders() for part in pool.waiting(sender) for each in part]
+    assert len(waiting) == len(pool)
+    assert pool.bytes == sum(len(each.raw) for each in waiting)
+    assert pool.counts()[0] == sum(len(pool.waiting(sender)[0]) for sender in pool.senders())
+
+
+def cheapest_by_scan(pool: Pool) -> Hash32:
+    arrived = [each.hash for each in pool.transactions()]
+
+    def rank(sender: Address) -> tuple[bool, int, int, int]:
+        ready, gapped = pool.waiting(sender)
+        last = (*ready, *gapped)[-1]
+        return (
+            not gapped,
+            last.max_priority_fee_per_gas,
+            last.max_fee_per_gas,
+            -arrived.index(last.hash),
+        )
+
+    ready, gapped = pool.waiting(min(pool.senders(), key=rank))
+    return (*ready, *gapped)[-1].hash

@@ -1,0 +1,38 @@
+"""JSON-RPC 2.0, server side: over HTTP and over WebSocket on the same port. What a method does is
+its owner's.
+
+errors       codes as the field uses them, and the error a method raises
+answering    a body in, an answer out: one request or a batch
+server       `POST /`: HTTP
+ws           `GET /` with an upgrade: WebSocket, and the session that subscriptions push to
+"""
+
+from dst.apis.jsonrpc.answering import MAX_BATCH, MAX_DEPTH, Method, answer_body
+from dst.apis.jsonrpc.errors import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    REFUSED,
+    REVERTED,
+    RpcError,
+)
+from dst.apis.jsonrpc.server import Guard, rpc_routes
+
+__all__ = [
+    "INTERNAL_ERROR",
+    "INVALID_PARAMS",
+    "INVALID_REQUEST",
+    "MAX_BATCH",
+    "MAX_DEPTH",
+    "METHOD_NOT_FOUND",
+    "PARSE_ERROR",
+    "REFUSED",
+    "REVERTED",
+    "Guard",
+    "Method",
+    "RpcError",
+    "answer_body",
+    "rpc_routes",
+]

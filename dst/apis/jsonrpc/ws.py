@@ -1,0 +1,275 @@
+"""JSON-RPC over WebSocket, and the session that a subscription pushes its notifications to.
+
+Everything a client makes us hold is bounded: connections, requests running at once, subscriptions,
+and what waits to be sent. A reader too slow for its notifications is disconnected; answers wait for
+room instead, and meanwhile nothing more is read.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from dst.apis.caller import CALLER, caller_key
+from dst.apis.jsonrpc.answering import Method, answer_body
+from dst.apis.jsonrpc.errors import REFUSED, RpcError
+from dst.runtime.http import MAX_BODY_BYTES
+from dst.runtime.log import Logger
+
+log = Logger("ws")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSocketLimits:
+    connections: int = 128
+    running: int = 8
+    """Requests of one connection at a time; more wait unread."""
+    subscriptions: int = 128
+    """Of one connection."""
+    queued: int = 8_192
+    """Messages that wait to be sent to one connection."""
+    queued_bytes: int = 8 * 2**20
+    write_seconds: float = 20.0
+    """One message must be off within this time."""
+    heartbeat_seconds: float = 20.0
+    """A ping this often; no pong within half of it ends the connection."""
+
+
+DEFAULT_LIMITS: Final = WebSocketLimits()
+
+current_session: ContextVar["Session | None"] = ContextVar("current_session", default=None)
+"""The connection whose request is being answered; None over HTTP."""
+_opened: ContextVar[list[str] | None] = ContextVar("opened", default=None)
+"""Subscriptions that the request being answered has opened."""
+
+
+class Session:
+    """One connection, as subscriptions see it."""
+
+    def __init__(self, limits: WebSocketLimits, abort: Callable[[], None]) -> None:
+        self._limits, self._abort = limits, abort
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._changed = asyncio.Event()
+        self._subscriptions: dict[str, Callable[[], None]] = {}
+        self._held: dict[str, list[bytes]] = {}
+        self.closed = False
+
+    # subscriptions
+
+    def open(self, subscription: str, on_end: Callable[[], None]) -> None:
+        """Notifications are held back until the answer that names the subscription is queued.
+
+        Raises: RpcError when there are too many.
+        """
+        if len(self._subscriptions) >= self._limits.subscriptions:
+            raise RpcError(
+                REFUSED,
+                f"too many subscriptions on one connection: at most {self._limits.subscriptions}",
+            )
+        self._subscriptions[subscription] = on_end
+        opened = _opened.get()
+        if opened is not None:
+            opened.append(subscription)
+            self._held[subscription] = []
+
+    def end(self, subscription: str) -> bool:
+        """False when there is none of that name here."""
+        self._held.pop(subscription, None)
+        on_end = self._subscriptions.pop(subscription, None)
+        if on_end is not None:
+            on_end()
+        return on_end is not None
+
+    def notify(self, subscription: str, result: bytes) -> None:
+        """Queue one notification; `result` is JSON. Disconnects a reader that is too slow."""
+        if self.closed:
+            return
+        message = _notification(subscription, result)
+        held = self._held.get(subscription)
+        if held is None:
+            self._push(message)
+        elif len(held) < self._limits.queued:
+            held.append(message)
+        else:
+            self.drop("a request takes too long to announce a subscription")
+
+    def drop(self, reason: str) -> None:
+        """End the connection at once."""
+        if not self.closed:
+            log.info("client_dropped", reason=reason, queued=len(self._queue))
+            self.closed = True
+            self._abort()
+
+    # the connection's side
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Subscriptions opened in the block are let loose at its end."""
+        opened: list[str] = []
+        tokens = current_session.set(self), _opened.set(opened)
+        try:
+            yield
+        finally:
+            current_session.reset(tokens[0])
+            _opened.reset(tokens[1])
+            for subscription in opened:
+                for message in self._held.pop(subscription, ()):
+                    self._push(message)
+
+    async def answer(self, message: bytes) -> None:
+        """Queue an answer when there is room."""
+        while self._queued_bytes > self._limits.queued_bytes and not self.closed:
+            self._changed.clear()
+            await self._changed.wait()
+        self._append(message)
+
+    async def next(self) -> bytes:
+        while not self._queue:
+            self._changed.clear()
+            await self._changed.wait()
+        message = self._queue.popleft()
+        self._queued_bytes -= len(message)
+        self._changed.set()
+        return message
+
+    def finish(self) -> None:
+        self.closed = True
+        self._changed.set()
+        for subscription in tuple(self._subscriptions):
+            self.end(subscription)
+
+    def _push(self, message: bytes) -> None:
+        full = len(self._queue) >= self._limits.queued
+        if full or self._queued_bytes + len(message) > self._limits.queued_bytes:
+            self.drop("reads too slowly")
+        else:
+            self._append(message)
+
+    def _append(self, message: bytes) -> None:
+        self._queue.append(message)
+        self._queued_bytes += len(message)
+        self._changed.set()
+
+
+class WebSockets:
+    """The connections of one listener."""
+
+    def __init__(self, limits: WebSocketLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._connections = 0
+
+    @property
+    def connections(self) -> int:
+        return self._connections
+
+    @staticmethod
+    def asks_for_one(request: web.Request) -> bool:
+        return request.headers.get("Upgrade", "").lower() == "websocket"
+
+    async def serve(
+        self, request: web.Request, methods: Mapping[str, Method]
+    ) -> web.StreamResponse:
+        """Until the client goes."""
+        if self._connections >= self._limits.connections:
+            return web.Response(status=503, text="too many WebSocket connections")
+        self._connections += 1
+        try:
+            return await self._serve(request, methods)
+        finally:
+            self._connections -= 1
+
+    async def _serve(
+        self, request: web.Request, methods: Mapping[str, Method]
+    ) -> web.StreamResponse:
+        socket = web.WebSocketResponse(
+            max_msg_size=MAX_BODY_BYTES,
+            heartbeat=self._limits.heartbeat_seconds,
+            compress=False,  # a message is as long as it looks
+        )
+        await socket.prepare(request)
+        CALLER.set(caller_key(peer_of(request)))  # the requests' tasks begin with this context
+        transport = request.transport
+        session = Session(self._limits, transport.abort if transport is not None else _nothing)
+        try:
+            await _Connection(socket, session, methods, self._limits).run()
+        finally:
+            session.finish()
+        return socket
+
+
+class _Connection:
+    """Reads requests, runs them, writes what is queued."""
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        session: Session,
+        methods: Mapping[str, Method],
+        limits: WebSocketLimits,
+    ) -> None:
+        self._socket, self._session, self._methods = socket, session, methods
+        self._limits = limits
+        self._slots = asyncio.Semaphore(limits.running)
+
+    async def run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._write())
+                await self._read(group)
+                raise _ClientGone
+        except* (_ClientGone, ConnectionError):
+            pass
+
+    async def _read(self, group: asyncio.TaskGroup) -> None:
+        async for message in self._socket:
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                return
+            body = message.data.encode() if message.type is WSMsgType.TEXT else message.data
+            await self._slots.acquire()
+            group.create_task(self._answer(body))
+
+    async def _answer(self, body: bytes) -> None:
+        try:
+            with self._session.answering():
+                reply = await answer_body(body, self._methods)
+                if reply is not None:
+                    await self._session.answer(reply)
+        finally:
+            self._slots.release()
+
+    async def _write(self) -> None:
+        while True:
+            message = await self._session.next()
+            try:
+                async with asyncio.timeout(self._limits.write_seconds):
+                    await self._socket.send_str(message.decode())
+            except TimeoutError:
+                self._session.drop("reads too slowly")
+                raise _ClientGone from None
+
+
+class _ClientGone(Exception):
+    """Ends the tasks of a connection."""
+
+
+def _notification(subscription: str, result: bytes) -> bytes:
+    return b'{"jsonrpc":"2.0","method":"eth_subscription","params":%b}' % (
+        b'{"subscription":%b,"result":%b}' % (msgspec.json.encode(subscription), result)
+    )
+
+
+def peer_of(request: web.Request) -> object:
+    """The other end of the connection, None when it is gone."""
+    transport = request.transport
+    return None if transport is None else transport.get_extra_info("peername")
+
+
+def _nothing() -> None:
+    """For a connection that is gone before it began."""

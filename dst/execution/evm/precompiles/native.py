@@ -1,0 +1,81 @@
+"""Our own native code: a WebAssembly module from text, compiled once a process by wasmtime.
+
+Why not a library: no binding of BN254, and none of BLAKE2F that can stop half-way, has wheels for
+all platforms we name (ADR 7). Machine code from one text is the same arithmetic everywhere, and
+runs outside Python's lock.
+
+A module has one memory, exports functions without parameters or results, and finds its arguments
+in the memory: a call then costs 6 us. Each thread has an instance of its own.
+"""
+
+import ctypes
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+import wasmtime
+
+MEMORY: Final = "memory"
+
+
+class Instance:
+    """One thread's copy of a module and its memory."""
+
+    def __init__(self, module: wasmtime.Module, engine: wasmtime.Engine) -> None:
+        self._store = wasmtime.Store(engine)
+        exports = wasmtime.Instance(self._store, module, []).exports(self._store)
+        memory: Any = exports[MEMORY]
+        self._functions: dict[str, Any] = {
+            export.name: exports[export.name]
+            for export in module.exports
+            if isinstance(export.type, wasmtime.FuncType)
+        }
+        self._size = memory.data_len(self._store)
+        # A memory never moves: it cannot grow, its maximum is its minimum.
+        self._address = ctypes.addressof(memory.data_ptr(self._store).contents)
+
+    def write(self, at: int, data: bytes) -> None:
+        assert 0 <= at <= self._size - len(data), "outside the memory"
+        ctypes.memmove(self._address + at, data, len(data))
+
+    def read(self, at: int, length: int) -> bytes:
+        assert 0 <= at <= self._size - length, "outside the memory"
+        return ctypes.string_at(self._address + at, length)
+
+    def call(self, name: str) -> None:
+        self._functions[name](self._store)
+
+
+class Code:
+    """A module, compiled when first used (or by `compile`), and its instance for each thread."""
+
+    def __init__(self, text: Callable[[], str]) -> None:
+        self._text = text
+        self._lock = threading.Lock()
+        self._module: wasmtime.Module | None = None
+        self._threads = threading.local()
+
+    def compile(self) -> wasmtime.Module:
+        with self._lock:
+            if self._module is None:
+                self._module = wasmtime.Module(_engine(), self._text())
+            return self._module
+
+    def instance(self) -> Instance:
+        """The calling thread's."""
+        found: Instance | None = getattr(self._threads, "instance", None)
+        if found is None:
+            found = self._threads.instance = Instance(self.compile(), _engine())
+        return found
+
+
+@cache
+def _engine() -> wasmtime.Engine:
+    config = wasmtime.Config()
+    config.wasm_wide_arithmetic = True
+    # Bounds checked in the code: no signal handlers in our process, no gigabytes reserved.
+    config.signals_based_traps = False
+    config.memory_guard_size = 0
+    config.memory_reservation = 2**20
+    return wasmtime.Engine(config)

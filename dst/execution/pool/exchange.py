@@ -1,0 +1,65 @@
+"""The pool's ties to disk and to other nodes, put together: journal, forwarder, announcements,
+subscriber."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Final
+
+from dst.execution.chain import Chain
+from dst.execution.pool.announcements import Announcements
+from dst.execution.pool.forwarder import Forwarder
+from dst.execution.pool.journal import Journal
+from dst.execution.pool.service import MAX_EXAMINED_AT_ONCE, Source, TransactionPool
+from dst.execution.pool.subscriber import Subscriber
+from dst.runtime.log import Logger
+from dst.runtime.metrics import Metrics
+
+JOURNAL_FILE: Final = "pool.journal"
+
+log = Logger("pool")
+
+
+class PoolExchange:
+    def __init__(
+        self,
+        chain: Chain,
+        metrics: Metrics,
+        read: Executor,
+        *,
+        data_dir: Path,
+        forward_to: Sequence[str],
+        subscribe_to: Sequence[str],
+        faulty: int,
+    ) -> None:
+        """faulty: f, how many operators may lie."""
+        self.journal = Journal(data_dir / JOURNAL_FILE, metrics)
+        self.pool = TransactionPool(chain, metrics, executor=read, journal=self.journal)
+        self.announcements = Announcements(self.pool)
+        self._forwarder = Forwarder(forward_to, metrics)
+        self._subscriber = Subscriber(subscribe_to, self.pool, metrics, faulty=faulty)
+        self.pool.on_accepted.append(self._forwarder.offer)
+
+    async def run(self) -> None:
+        """Take back what waited before the restart, then keep disk and neighbours told; until
+        cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._forwarder.run())
+            group.create_task(self._subscriber.run())
+            await self._replay()
+            group.create_task(self.journal.run())
+
+    def close(self) -> None:
+        self.journal.close()
+
+    async def _replay(self) -> None:
+        found, self.journal.found = self.journal.found, ()
+        taken = 0
+        for start in range(0, len(found), MAX_EXAMINED_AT_ONCE):
+            part = found[start : start + MAX_EXAMINED_AT_ONCE]
+            outcomes = await self.pool.submit_all(part, Source.JOURNAL)
+            taken += sum(isinstance(each, bytes) for each in outcomes)
+        if found:
+            log.info("journal_replayed", found=len(found), waiting=taken)
+        self.journal.follow(self.pool.transactions)

@@ -1,0 +1,73 @@
+"""JSON-RPC calls to another node's pool, and whether it is up."""
+
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import msgspec
+
+from dst.apis.jsonrpc import METHOD_NOT_FOUND
+from dst.runtime.log import Logger
+from dst.spec.errors import InvalidInput, Unavailable
+
+T = TypeVar("T")
+FORWARDED_HEADER: Final = "X-DST-Forwarded"
+"""Marks what is handed over by another node and goes no further."""
+
+log = Logger("forwarder")
+
+
+class NotServed(InvalidInput):
+    """The node does not know the method: a stock execution client."""
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: int
+    message: str = ""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    error: _Error | None = None
+
+
+class Peer:
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self.url, self._session = url, session
+        self._is_up = True
+
+    async def call(self, method: str, params: Sequence[Any], kind: type[T], timeout_s: float) -> T:
+        """Raises: Unavailable, NotServed."""
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        data = await self.post(msgspec.json.encode(body), timeout_s)
+        try:
+            answer = msgspec.json.decode(data, type=_Answer)
+            if answer.error is not None and answer.error.code == METHOD_NOT_FOUND:
+                raise NotServed(f"{self.url} does not serve {method}")
+            if answer.error is not None:
+                raise Unavailable(f"{self.url}: {method}: {answer.error.message[:200]}")
+            return msgspec.json.decode(answer.result, type=kind)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Unavailable(f"{self.url}: {method}: unreadable answer: {error}") from error
+
+    async def post(self, body: bytes, timeout_s: float) -> bytes:
+        """Raises: Unavailable."""
+        headers = {FORWARDED_HEADER: "1", "Content-Type": "application/json"}
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
+        try:
+            async with self._session.post(
+                self.url, data=body, headers=headers, timeout=timeout
+            ) as response:
+                data = await response.read()
+                if response.status != 200:
+                    raise Unavailable(f"{self.url}: HTTP {response.status}")
+        except (aiohttp.ClientError, OSError, TimeoutError, Unavailable) as error:
+            self._note(is_up=False)
+            raise Unavailable(f"{self.url}: {type(error).__name__}: {error}") from error
+        self._note(is_up=True)
+        return data
+
+    def _note(self, *, is_up: bool) -> None:
+        if is_up != self._is_up:
+            self._is_up = is_up
+            log.info("target_up" if is_up else "target_down", target=self.url)

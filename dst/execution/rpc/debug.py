@@ -1,0 +1,169 @@
+"""`debug_trace*`: a transaction, a block or a call executed again under a tracer.
+
+Source: execution-apis, `src/debug/trace.yaml`; geth for the named tracers.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import msgspec
+
+from dst.apis.calls import parse_call_object
+from dst.apis.eth import BlockId, BlockTag, parse_block_id, parse_hash
+from dst.apis.jsonrpc import REFUSED, RpcError
+from dst.apis.traces import TraceConfig, parse_trace_config
+from dst.execution.block.call_objects import CALL_GAS_CAP, is_free, message_of
+from dst.execution.block.replay import GenesisNotTraceable, Replay, trace_call
+from dst.execution.chain import Chain
+from dst.execution.environment import Interrupt
+from dst.execution.evm.overrides import override_block
+from dst.execution.evm.tracing import Tracing
+from dst.execution.header import Header
+from dst.execution.rpc.blocks_by_id import BlocksById
+from dst.execution.rpc.call_stage import Stage, refusals
+from dst.execution.rpc.dispatch import Where, rpc
+from dst.execution.rpc.parameters import (
+    BlockParam,
+    CallParam,
+    HashParam,
+    TraceConfigParam,
+)
+from dst.execution.rpc.workers import time_limit
+from dst.execution.tracers.base import Budget, ClientTracer, TraceTooLarge
+from dst.execution.tracers.choose import make_tracer
+from dst.execution.tracers.flat import FlatCallTracer, Place
+from dst.spec.primitives import Hash32, to_hex
+
+MAX_ANSWER_BYTES: Final = 25 * 2**20
+TRACE_LIMITS: Final = ("5 s, less with `timeout`", f"an answer of {MAX_ANSWER_BYTES >> 20} MiB")
+TRACE_ERRORS: Final = (
+    "-32000: not here, state pruned, genesis, too large, or it took too long",
+    "-32005: too many calls are waiting",
+)
+
+
+class DebugTraces:
+    def __init__(self, chain: Chain, blocks: BlocksById) -> None:
+        self._chain, self._blocks = chain, blocks
+
+    @rpc("debug_traceTransaction", where=Where.CALL, errors=TRACE_ERRORS, limits=TRACE_LIMITS)
+    def trace_transaction(
+        self, transaction_hash: HashParam, config: TraceConfigParam = None
+    ) -> msgspec.Raw:
+        """A mined transaction executed again as it was, under a tracer (default: every opcode)."""
+        wanted = parse_hash(transaction_hash, "transaction hash")
+        asked = _asked(config)
+        location = self._chain.location(wanted)
+        if location is None:
+            raise RpcError(REFUSED, "transaction not found")
+        block_hash, index = location
+        header = self._chain.header(block_hash)
+        assert header is not None, "the index names blocks that are here"
+        with trace_refusals():
+            replay = Replay(self._chain, header, block_hash, _stop(asked))
+            replay.run_to(index)
+            tracer = make_tracer(asked, Budget(MAX_ANSWER_BYTES))
+            _locate(tracer, replay.place(index))
+            replay.trace(tracer)
+            return encode(tracer.result())
+
+    @rpc("debug_traceBlockByNumber", where=Where.CALL, errors=TRACE_ERRORS, limits=TRACE_LIMITS)
+    def trace_block_by_number(
+        self, block: BlockParam, config: TraceConfigParam = None
+    ) -> msgspec.Raw:
+        """Every transaction of a block, as debug_traceTransaction."""
+        block_id, asked = parse_block_id(block), _asked(config)
+        found = self._blocks.find(block_id)
+        if found is None or block_id is BlockTag.PENDING:
+            raise RpcError(REFUSED, f"block #{_name(block_id)} not found")
+        return self._trace_block(*found, asked)
+
+    @rpc("debug_traceBlockByHash", where=Where.CALL, errors=TRACE_ERRORS, limits=TRACE_LIMITS)
+    def trace_block_by_hash(
+        self, block_hash: HashParam, config: TraceConfigParam = None
+    ) -> msgspec.Raw:
+        """Every transaction of a block, as debug_traceTransaction."""
+        wanted, asked = parse_hash(block_hash, "block hash"), _asked(config)
+        found = self._blocks.find(wanted)
+        if found is None:
+            raise RpcError(REFUSED, f"block {to_hex(wanted)} not found")
+        return self._trace_block(*found, asked)
+
+    @rpc("debug_traceCall", where=Where.CALL, errors=TRACE_ERRORS, limits=TRACE_LIMITS)
+    def trace_call(
+        self, transaction: CallParam, block: BlockParam, config: TraceConfigParam = None
+    ) -> msgspec.Raw:
+        """A message run on the state of a block under a tracer; `config` may hold overrides."""
+        call = parse_call_object(transaction)
+        asked = _asked(config)
+        block_id = parse_block_id(block)
+        message = message_of(call, chain_id=self._chain.chain_id, gas=CALL_GAS_CAP)
+        tracing = Tracing()
+        with trace_refusals(), refusals(message):
+            stage = self._stage(block_id, asked)
+            run = stage.run(free=is_free(message), tracing=tracing)
+            tracer = make_tracer(asked, Budget(MAX_ANSWER_BYTES))
+            trace_call(run, tracing, message, stage.environment.fee_recipient, tracer)
+            return encode(tracer.result())
+
+    def _stage(self, block_id: BlockId, asked: TraceConfig) -> Stage:
+        stop = _stop(asked)
+        reader, environment = self._blocks.environment_for(block_id)
+        if asked.transaction_index is not None:
+            raise RpcError(REFUSED, "txIndex is not supported: trace the call at the parent block")
+        return Stage(
+            reader=reader,
+            environment=override_block(environment, asked.block_overrides),
+            overrides=asked.state_overrides,
+            stop=stop,
+        )
+
+    def _trace_block(self, header: Header, block_hash: Hash32, asked: TraceConfig) -> msgspec.Raw:
+        budget = Budget(MAX_ANSWER_BYTES)
+        shown: list[bytes] = []
+        with trace_refusals():
+            replay = Replay(self._chain, header, block_hash, _stop(asked))
+            for index, transaction in replay.rest():
+                tracer = make_tracer(asked, budget)
+                _locate(tracer, replay.place(index))
+                replay.trace(tracer)
+                each = {"txHash": to_hex(transaction.hash), "result": tracer.result()}
+                shown.append(msgspec.json.encode(each))
+        return msgspec.Raw(b"[" + b",".join(shown) + b"]")
+
+
+@contextmanager
+def trace_refusals() -> Iterator[None]:
+    """Raises: RpcError."""
+    try:
+        with refusals():
+            yield
+    except (GenesisNotTraceable, TraceTooLarge) as error:
+        raise RpcError(REFUSED, str(error)) from None
+
+
+def encode(result: Any) -> msgspec.Raw:
+    """On the worker: a large answer must not be encoded on the event loop."""
+    return msgspec.Raw(msgspec.json.encode(result))
+
+
+def _locate(tracer: ClientTracer, place: Place) -> None:
+    """The flat form says of each call where it is."""
+    if isinstance(tracer, FlatCallTracer):
+        tracer.place = place
+
+
+def _asked(config: object) -> TraceConfig:
+    """Checked to the last option before anything is looked up. Raises: InvalidInput."""
+    asked = parse_trace_config(config)
+    make_tracer(asked, Budget(MAX_ANSWER_BYTES))
+    return asked
+
+
+def _stop(asked: TraceConfig) -> Interrupt:
+    return time_limit(asked.timeout_s)
+
+
+def _name(block_id: BlockId) -> str:
+    return to_hex(block_id) if isinstance(block_id, bytes) else str(block_id)

@@ -1,0 +1,103 @@
+"""What nodes tell and ask each other about the pool: `dst_forwardTransactions` hands over what a
+client sent, `dst_poolChanges` and `dst_pooledTransactions` let a follower hear of what operators
+take, each transaction once."""
+
+from typing import Final
+
+from dst.apis.engine import parse_quantity
+from dst.apis.eth import parse_hash
+from dst.execution.pool.announcements import Announcements
+from dst.execution.pool.service import Source, TransactionPool
+from dst.execution.rpc.dispatch import Where, rpc
+from dst.mempool.departures import Departure
+from dst.mempool.pool import MAX_TRANSACTION_BYTES
+from dst.spec.errors import InvalidInput
+from dst.spec.primitives import Hash32, parse_hex, to_hex
+from dst.transactions.transaction import InvalidTransaction
+
+MAX_TRANSACTIONS: Final = 256
+"""Handed over or asked for at once."""
+MAX_ANSWER_BYTES: Final = 2**20
+"""Of raw transactions in one answer; null from there on, to be asked again."""
+MAX_WAIT_S: Final = 20.0
+
+
+class PoolExchangeMethods:
+    def __init__(self, pool: TransactionPool, announcements: Announcements) -> None:
+        self._pool, self._announcements = pool, announcements
+
+    @rpc(
+        "dst_forwardTransactions",
+        where=Where.LOOP,
+        limits=(f"at most {MAX_TRANSACTIONS} transactions",),
+    )
+    async def forward_transactions(self, transactions: object) -> list[object]:
+        """Take raw transactions from another node and tell nobody else of them. For each its hash,
+        or an object with `reason` and `message`."""
+        raws = [parse_hex(each, what="raw transaction") for each in _list(transactions)]
+        if any(len(raw) > 2 * MAX_TRANSACTION_BYTES for raw in raws):
+            raise InvalidInput("raw transaction too large")
+        outcomes = await self._pool.submit_all(raws, Source.PEER)
+        return [
+            {"reason": each.reason, "message": str(each)}
+            if isinstance(each, InvalidTransaction)
+            else to_hex(each)
+            for each in outcomes
+        ]
+
+    @rpc(
+        "dst_poolChanges",
+        where=Where.LOOP,
+        limits=(f"waits at most {MAX_WAIT_S:g} s",),
+    )
+    async def pool_changes(self, epoch: object, cursor: object, wait: object) -> dict[str, object]:
+        """What came into the pool (`added`: hashes) and left it (`departed`) after `cursor`; waits
+        up to `wait` ms for news. With another `epoch`, or a cursor from too long ago, `whole` is
+        true and `added` is everything that waits. Ask again with the `epoch` and `cursor` of the
+        answer."""
+        if not isinstance(epoch, str):
+            raise InvalidInput("epoch: expected a string")
+        wait_ms = parse_quantity(wait, what="wait")
+        changes = await self._announcements.since(
+            epoch,
+            parse_quantity(cursor, what="cursor"),
+            wait_s=min(wait_ms / 1000, MAX_WAIT_S),
+        )
+        return {
+            "epoch": changes.epoch,
+            "cursor": hex(changes.cursor),
+            "whole": changes.is_whole,
+            "added": [to_hex(each) for each in changes.added],
+            "departed": [_show(*each) for each in changes.departed],
+        }
+
+    @rpc(
+        "dst_pooledTransactions",
+        where=Where.LOOP,
+        limits=(f"at most {MAX_TRANSACTIONS} hashes", f"at most {MAX_ANSWER_BYTES} bytes"),
+    )
+    async def pooled_transactions(self, hashes: object) -> list[str | None]:
+        """Raw transactions of the pool by hash; null for one that is not there, or beyond the
+        answer's size."""
+        answers: list[str | None] = []
+        left = MAX_ANSWER_BYTES
+        for each in _list(hashes):
+            found = self._pool.get(parse_hash(each))
+            left -= len(found.raw) if found else 0
+            answers.append(to_hex(found.raw) if found and left >= 0 else None)
+        return answers
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list) or len(value) > MAX_TRANSACTIONS:
+        raise InvalidInput(f"expected a list of at most {MAX_TRANSACTIONS}")
+    return value
+
+
+def _show(transaction_hash: Hash32, departure: Departure) -> dict[str, object]:
+    return {
+        "hash": to_hex(transaction_hash),
+        "fate": departure.fate,
+        "reason": departure.detail,
+        "message": departure.message,
+    }

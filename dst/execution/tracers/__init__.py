@@ -1,0 +1,2 @@
+"""What clients want to see of a run, a file per tracer: sinks of `dst.execution.evm.tracing`, each
+with the form that its answer has in JSON."""

@@ -1,0 +1,240 @@
+"""Ordered tables of bytes in one LMDB file: one writer, many reading threads, atomic writes.
+
+What holds, and what it rests on:
+- A write is whole or absent after a kill at any instant: a commit flushes the new pages before the
+  page that makes them current.
+- After power loss the file is consistent and lacks at most the newest commits: MDB_NOMETASYNC
+  leaves out the second flush of a commit, never the first. Blocks come again from the neighbours;
+  what promises something to others is in SQLite with full sync (`kv`).
+- A full disk refuses the write and changes nothing; the next write tries again. Pages are written
+  with pwrite, not through the map (no MDB_WRITEMAP), so a full disk is an error, not SIGBUS.
+- Reads copy: nothing outside this module points into the map.
+"""
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
+
+import lmdb
+
+from dst.runtime.files import fsync_directory
+from dst.runtime.log import Logger
+from dst.spec.errors import BadConfig, Unavailable
+
+DATA_FILE: Final = "data.mdb"
+LOCK_FILE: Final = "in-use"
+MAP_BYTES: Final = 2**40
+"""Address space, not memory and not disk: the file grows as it is filled, so the map never has to
+be moved under a reading thread."""
+MIN_MAP_BYTES: Final = 2**32
+"""Where address space is limited (RLIMIT_AS, small kernels) the map is halved down to this."""
+SPARE_READERS: Final = 16
+"""Reader slots kept ready, one a reading thread."""
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+T = TypeVar("T")
+_Handles: TypeAlias = dict[str, Any]
+"""Table name -> LMDB's handle, whose type it keeps to itself."""
+log = Logger("store")
+
+
+class StoreUnavailable(Unavailable):
+    """The disk takes no write now (full, over quota, failing). Nothing was changed."""
+
+
+class Writer:
+    """One write transaction; valid inside `Tables.write`. Keys are 1 to 511 bytes."""
+
+    def __init__(self, transaction: "lmdb.Transaction[bytes]", handles: _Handles) -> None:
+        self._transaction, self._handles = transaction, handles
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        value: bytes | None = self._transaction.get(key, db=self._handles[table])
+        return value
+
+    def put(self, table: str, key: bytes, value: bytes) -> None:
+        self._transaction.put(key, value, db=self._handles[table])
+
+    def put_sorted(self, table: str, items: Sequence[tuple[bytes, bytes]]) -> None:
+        """Put items in ascending order of keys; past the table's end they are appended, which fills
+        pages and searches nothing."""
+        if not items:
+            return
+        cursor = self._transaction.cursor(db=self._handles[table])
+        append = not cursor.last() or cursor.key() < items[0][0]
+        cursor.putmulti(items, append=append)
+        cursor.close()
+
+    def delete(self, table: str, key: bytes) -> None:
+        self._transaction.delete(key, db=self._handles[table])
+
+    def scan(self, table: str, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Entries whose key starts with `prefix`, in order. Do not write while it runs."""
+        cursor = self._transaction.cursor(db=self._handles[table])
+        return _entries(cursor, prefix, prefix)
+
+
+class Tables:
+    """Safe for threads; writes come from one thread at a time."""
+
+    def __init__(self, folder: Path, tables: Sequence[str], *, read_only: bool = False) -> None:
+        """Open or create. `read_only` looks on while another process writes.
+
+        Raises: BadConfig when the folder is in use, cannot be used or holds something else.
+        """
+        self._folder, self._names, self._read_only = folder, tuple(tables), read_only
+        self._failing = False
+        self._lock = -1
+        try:
+            if not read_only:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._lock = _claim(folder / LOCK_FILE)
+            self._open()
+        except (lmdb.Error, OSError) as error:
+            self._release()
+            raise BadConfig(f"store {folder} cannot be used: {error}") from None
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        with self._begin(self._handles[table]) as transaction:
+            value: bytes | None = transaction.get(key)
+            return value
+
+    def view(self, table: str, key: bytes, read: Callable[[memoryview], T]) -> T | None:
+        """What `read` makes of a value that is not copied; it must keep no part of it."""
+        with self._begin(self._handles[table], buffers=True) as transaction:
+            value = transaction.get(key)
+            return None if value is None else read(value)
+
+    def scan(self, table: str, prefix: bytes, start: bytes = b"") -> list[tuple[bytes, bytes]]:
+        """Entries whose key starts with `prefix`, from `start` on, in order, as of one moment."""
+        with self._begin(self._handles[table]) as transaction:
+            return list(_entries(transaction.cursor(), prefix, start or prefix))
+
+    @contextmanager
+    def write(self) -> Iterator[Writer]:
+        """All of it or nothing, also when the block raises.
+
+        Raises: StoreUnavailable when the disk does not take it; logged once, and once when it does
+        again.
+        """
+        try:
+            with self._environment.begin(write=True) as transaction:
+                yield Writer(transaction, self._handles)
+        except lmdb.Error as error:
+            self._refuse(error)
+        if self._failing:
+            self._failing = False
+            log.info("writes_resumed", folder=self._folder)
+
+    def sync(self) -> None:
+        """Make everything committed durable across power loss."""
+        self._environment.sync(True)
+
+    def copy_to(self, folder: Path) -> None:
+        """A consistent, compacted copy as of one moment, while others read and write.
+
+        Raises: BadConfig when the folder holds something or cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise BadConfig(f"{folder} is not empty: a snapshot needs a folder of its own")
+            self._environment.copy(str(folder), compact=True)
+            _fsync_file(folder / DATA_FILE)
+        except (lmdb.Error, OSError) as error:
+            (folder / DATA_FILE).unlink(missing_ok=True)
+            raise BadConfig(f"snapshot to {folder} failed: {error}") from None
+
+    def bytes_used(self) -> int:
+        """Size of the data file."""
+        return os.stat(self._folder / DATA_FILE).st_size
+
+    def close(self) -> None:
+        self._environment.close()
+        self._release()
+
+    def _open(self) -> None:
+        self._environment = _open_environment(self._folder, len(self._names), self._read_only)
+        self._environment.reader_check()  # slots of killed processes would pin old pages
+        self._handles: _Handles = {
+            name: self._environment.open_db(name.encode(), create=not self._read_only)
+            for name in self._names
+        }
+        self._begin = self._environment.begin
+
+    def _refuse(self, error: lmdb.Error) -> None:
+        """Raises: StoreUnavailable, or `error` when it is a mistake of ours."""
+        if isinstance(
+            error, lmdb.PanicError
+        ):  # the page that makes a commit current was not written
+            self._environment.close()
+            self._open()
+        elif not isinstance(error, lmdb.MapFullError) and not _is_of_the_disk(error):
+            raise error
+        if not self._failing:
+            self._failing = True
+            log.error("writes_refused", folder=self._folder, reason=error)
+        raise StoreUnavailable(f"the store takes no write: {error}") from None
+
+    def _release(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _open_environment(folder: Path, tables: int, read_only: bool) -> lmdb.Environment:
+    size = MAP_BYTES
+    while True:
+        try:
+            return lmdb.open(
+                str(folder),
+                map_size=size,
+                max_dbs=tables,
+                metasync=False,
+                readonly=read_only,
+                create=not read_only,
+                max_spare_txns=SPARE_READERS,
+                readahead=False,
+            )
+        except lmdb.MemoryError:
+            if size <= MIN_MAP_BYTES:
+                raise
+            size //= 2
+
+
+def _fsync_file(path: Path) -> None:
+    """Make a file that somebody else wrote durable."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    fsync_directory(path.parent)
+
+
+def _is_of_the_disk(error: lmdb.Error) -> bool:
+    return error.code in _NO_ROOM
+
+
+def _claim(path: Path) -> int:
+    """An advisory lock that ends with the process. Raises: BadConfig."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise BadConfig(f"store {path.parent} is in use by another process") from None
+    return descriptor
+
+
+def _entries(
+    cursor: "lmdb.Cursor[bytes]", prefix: bytes, start: bytes
+) -> Iterator[tuple[bytes, bytes]]:
+    found = cursor.set_range(start) if start else cursor.first()
+    while found:
+        key, value = cursor.item()
+        if not key.startswith(prefix):
+            return
+        yield key, value
+        found = cursor.next()

@@ -1,0 +1,87 @@
+"""python -m tests.benchmarks.execution: worst blocks and import throughput as tables.
+
+--write puts them into docs/benchmarks-execution.md; --accounts adds the slow series over 10^3 to
+10^6 accounts; --quick takes fewer blocks and a tenth of the loops.
+"""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+from typing import Final
+
+from tests.benchmarks.execution import page
+from tests.benchmarks.execution.importing import (
+    throughput,
+    transfers_by_accounts,
+    transfers_by_size,
+)
+from tests.benchmarks.execution.loads import LOADS
+from tests.benchmarks.execution.worst_blocks import (
+    all_loops,
+    time_loops,
+    whole_block,
+    worst_of_each,
+)
+
+PAGE: Final = Path("docs/benchmarks-execution.md")
+BLOCK: Final = 200
+SIZES: Final = (10, 100, 400, 1_000)
+ACCOUNTS: Final = (10**3, 10**4, 10**5, 10**6)
+WORST: Final = 5
+"""Loops that are timed again with a whole block's gas."""
+
+
+def main() -> int:
+    options = _options()
+    warnings.filterwarnings("ignore", message="SELFDESTRUCT")
+    sections = []
+    if options.only in (None, "import"):
+        sections += _import_sections(2 if options.quick else 5, options.accounts)
+    if options.only in (None, "worst"):
+        sections += _worst_sections(10 if options.quick else 1)
+    text = page.document(sections)
+    print(text)
+    if options.write:
+        PAGE.write_text(text)
+    return 0
+
+
+def _import_sections(blocks: int, accounts: bool) -> list[page.Section]:
+    _note("import throughput beside stock py-evm")
+    loads = {name: throughput(make, size=BLOCK, blocks=blocks) for name, make in LOADS.items()}
+    _note("cost by block size")
+    sections = [
+        page.import_section(loads, BLOCK),
+        page.series_section("block size", transfers_by_size(SIZES, blocks)),
+    ]
+    if accounts:
+        _note("cost by number of accounts: minutes")
+        series = transfers_by_accounts(ACCOUNTS, BLOCK, blocks)
+        sections.append(page.series_section("accounts", series))
+    return sections
+
+
+def _worst_sections(every: int) -> list[page.Section]:
+    _note("loops")
+    worst = worst_of_each(time_loops(all_loops()[::every], _note))
+    _note("the worst again, with a whole block's gas")
+    again = [whole_block(each) for each in worst[:WORST]]
+    return [page.worst_section(worst, again)]
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.execution")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE}")
+    parser.add_argument("--accounts", action="store_true", help="also 10^3 to 10^6 accounts")
+    parser.add_argument("--quick", action="store_true", help="fewer blocks and loops")
+    parser.add_argument("--only", choices=("import", "worst"), help="one of the two parts")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

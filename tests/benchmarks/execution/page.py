@@ -1,0 +1,98 @@
+"""The figures as Markdown. Pure."""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.benchmarks.execution.importing import Throughput
+from tests.benchmarks.execution.worst_blocks import Timing
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    title: str
+    text: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def document(sections: Sequence[Section]) -> str:
+    head = (
+        "# Benchmarks of the execution layer\n\n"
+        f"Taken by `make bench-execution` on {os.cpu_count()} cores, {platform.system()} "
+        f"{platform.machine()}, Python {platform.python_version()}; CPU seconds, one process. "
+        "Where the machine is noisy only the ratios mean something.\n"
+    )
+    return "\n".join((head, *map(_section, sections)))
+
+
+def import_section(loads: Mapping[str, Throughput], size: int) -> Section:
+    rows = tuple(
+        (
+            name,
+            f"{each.per_second:,.0f}",
+            f"{each.mgas_per_second:.1f}",
+            f"{each.gas // each.transactions:,}",
+            "-" if each.ratio is None else f"{each.ratio:.1f} x",
+        )
+        for name, each in loads.items()
+    )
+    return Section(
+        "Import",
+        f"Blocks of {size} from their bytes to the stored head, signatures recovered; beside "
+        "unmodified py-evm, which imports the same blocks in the same run and stores nothing.",
+        ("load", "transactions/s", "Mgas/s", "gas each", "against stock py-evm"),
+        rows,
+    )
+
+
+def series_section(what: str, series: Mapping[int, Throughput]) -> Section:
+    costs = {key: each.seconds / each.transactions for key, each in series.items()}
+    least = min(costs.values())
+    rows = tuple(
+        (f"{key:,}", f"{1e6 * cost:,.0f}", f"{cost / least:.2f} x") for key, cost in costs.items()
+    )
+    return Section(
+        f"A transfer by {what}",
+        "CPU time of a transfer's import.",
+        (what, "us", "to the least"),
+        rows,
+    )
+
+
+def worst_section(worst: Sequence[Timing], again: Sequence[Timing]) -> Section:
+    first = max(again, key=lambda each: each.seconds_per_block)
+    rows = tuple(
+        (
+            each.loop.subject,
+            each.loop.variant,
+            f"{each.mgas_per_second:.1f}",
+            _seconds(each),
+        )
+        for each in (*sorted(again, key=lambda each: -each.seconds_per_block), *worst[len(again) :])
+    )
+    return Section(
+        "Worst blocks",
+        f"The worst block of 10 Mgas: **{first.loop.name}, {_seconds(first)} s**. "
+        "The slowest loop of every opcode and precompile; the first "
+        f"{len(again)} ran with a whole block's gas, the rest with a tenth.",
+        ("opcode or precompile", "its worst loop", "Mgas/s", "s per 10 Mgas"),
+        rows,
+    )
+
+
+def _seconds(timing: Timing) -> str:
+    """Of a whole block; a loop that was given up takes longer than that."""
+    return f"{'' if timing.finished else '> '}{timing.seconds_per_block:.2f}"
+
+
+def _section(section: Section) -> str:
+    lines = [f"## {section.title}", "", section.text, "", _row(section.columns)]
+    lines.append(_row(["---"] * len(section.columns)))
+    lines += map(_row, section.rows)
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,113 @@
+"""Logs by range and by block, and filters that poll, across a reorganisation."""
+
+from typing import Any
+
+import pytest
+
+from dst.spec.primitives import to_hex
+from tests.unit.execution.rpc.bench import Rpc
+from tests.unit.execution.rpc.contracts import LOGGER
+from tests.unit.execution.worlds import KEYS, signed
+
+LATER = 3
+
+
+def logging(word: int, key: int = 0, nonce: int = 0) -> Any:
+    data = word.to_bytes(32, "big")
+    return signed(KEYS[key], to=LOGGER, gas=100_000, data=data, nonce=nonce)
+
+
+def words(logs: list[dict[str, Any]]) -> list[tuple[int, bool]]:
+    return [(int(each["data"], 16), each["removed"]) for each in logs]
+
+
+@pytest.mark.parametrize(
+    ("criteria", "code", "message"),
+    [
+        ({"fromBlock": "0x2", "toBlock": "0x1"}, -32602, "invalid block range params"),
+        ({"fromBlock": "latest", "toBlock": "0x1"}, -32602, "invalid block range params"),
+        ({"fromBlock": "0x1", "toBlock": "0x4"}, -32602, "beyond current head block"),
+        ({"fromBlock": "0x7", "toBlock": "0x8"}, -32602, "beyond current head block"),
+        ({"fromBlock": "0x7"}, -32602, "invalid block range params"),
+        ({"toBlock": "0x7"}, -32602, "beyond current head block"),
+        ({"blockHash": "0x" + "ab" * 32}, -32000, "unknown block"),
+        (
+            {"blockHash": "0x" + "ab" * 32, "fromBlock": "0x1"},
+            -32602,
+            "cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other",
+        ),
+        ({"fromBlock": "0x" + "ab" * 32}, -32602, "not a hash"),
+        ({"fromBlock": False}, -32602, "block number"),
+        ({"fromBlock": "0x0", "toBlock": {"blockHash": "0x" + "ab" * 32}}, -32602, "not a hash"),
+        ({"topics": [[], [], [], [], []]}, -32602, "at most 4"),
+        ({"topics": "0x"}, -32602, "topics"),
+        ({"address": "0x12"}, -32602, "20 bytes"),
+        ([], -32602, "expected an object"),
+    ],
+)
+async def test_no_range_that_is_not_here_is_answered_empty(
+    rpc: Rpc, criteria: object, code: int, message: str
+) -> None:
+    for _ in range(3):
+        rpc.extend()
+    error = await rpc.error("eth_getLogs", criteria)
+    assert error["code"] == code
+    assert message in error["message"]
+
+
+async def test_ranges_and_blocks(rpc: Rpc) -> None:
+    first = rpc.extend([logging(1)])
+    rpc.extend([logging(2, nonce=1), logging(3, key=1)])
+    assert words(await rpc.ask("eth_getLogs", {})) == [(2, False), (3, False)], "the head alone"
+    whole = {"fromBlock": "earliest", "toBlock": "latest"}
+    assert [word for word, _ in words(await rpc.ask("eth_getLogs", whole))] == [1, 2, 3]
+    (found,) = await rpc.ask("eth_getLogs", {"blockHash": to_hex(first.hash)})
+    assert found["blockTimestamp"] == hex(first.header.timestamp)
+    topic = "0x" + (3).to_bytes(32, "big").hex()
+    assert words(await rpc.ask("eth_getLogs", {**whole, "topics": [[topic]]})) == [(3, False)]
+    assert await rpc.ask("eth_getLogs", {**whole, "address": "0x" + "11" * 20}) == []
+    assert len(await rpc.ask("eth_getLogs", {**whole, "toBlock": "pending"})) == 3
+
+
+async def test_a_log_filter_takes_back_what_a_reorganisation_removed(rpc: Rpc) -> None:
+    base = rpc.extend()
+    followed = await rpc.ask("eth_newFilter", {"address": to_hex(LOGGER)})
+    blocks = await rpc.ask("eth_newBlockFilter")
+    old = [rpc.extend([logging(1)]), rpc.extend([logging(2, nonce=1)])]
+    assert words(await rpc.ask("eth_getFilterChanges", followed)) == [(1, False), (2, False)]
+    assert await rpc.ask("eth_getFilterChanges", blocks) == [to_hex(each.hash) for each in old]
+
+    new = rpc.fork(base.hash, [logging(9)], timestamp=base.header.timestamp + LATER)
+    rpc.point_at(new.hash)
+    changes = await rpc.ask("eth_getFilterChanges", followed)
+    assert words(changes) == [(2, True), (1, True), (9, False)]
+    assert await rpc.ask("eth_getFilterChanges", blocks) == [to_hex(new.hash)]
+    assert await rpc.ask("eth_getFilterChanges", followed) == []
+    assert await rpc.ask("eth_getFilterChanges", blocks) == []
+
+
+async def test_a_pending_filter_tells_each_transaction_once(rpc: Rpc) -> None:
+    rpc.add(signed(KEYS[0]))
+    followed = await rpc.ask("eth_newPendingTransactionFilter")
+    assert await rpc.ask("eth_getFilterChanges", followed) == []
+    sent = [signed(KEYS[0], nonce=1), signed(KEYS[1])]
+    rpc.add(*sent)
+    assert await rpc.ask("eth_getFilterChanges", followed) == [to_hex(each.hash) for each in sent]
+    assert await rpc.ask("eth_getFilterChanges", followed) == []
+
+
+async def test_filters_that_are_gone(rpc: Rpc) -> None:
+    followed = await rpc.ask("eth_newBlockFilter")
+    assert (await rpc.error("eth_getFilterLogs", followed))["message"] == "filter not found"
+    assert await rpc.ask("eth_uninstallFilter", followed) is True
+    assert await rpc.ask("eth_uninstallFilter", followed) is False
+    error = await rpc.error("eth_getFilterChanges", followed)
+    assert (error["code"], error["message"]) == (-32000, "filter not found")
+
+
+async def test_filter_logs_are_those_of_its_criteria(rpc: Rpc) -> None:
+    rpc.extend([logging(1)])
+    followed = await rpc.ask("eth_newFilter", {"fromBlock": "earliest", "toBlock": "latest"})
+    rpc.extend([logging(2, nonce=1)])
+    found = await rpc.ask("eth_getFilterLogs", followed)
+    assert [word for word, _ in words(found)] == [1, 2]

@@ -1,0 +1,116 @@
+"""The benchmark's contracts do what they stand for, and its page says what was measured."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dst.crypto.keccak import keccak256
+from dst.execution.environment import CallRequest, CallResult
+from dst.execution.evm.call import call
+from dst.execution.interrupts import never
+from dst.spec.primitives import Address
+from tests.benchmarks.execution import contracts, page
+from tests.benchmarks.execution.importing import Throughput
+from tests.benchmarks.execution.loads import (
+    CODES,
+    COMPUTER,
+    LOADS,
+    POOL,
+    TOKEN_IN,
+    TOKEN_OUT,
+    Sending,
+    preparation,
+    sender,
+)
+from tests.benchmarks.execution.worst_blocks import Timing, worst_of_each
+from tests.unit.execution.evm.loops import LOOPS
+from tests.unit.execution.worlds import World, address_of, make_world
+
+SENDERS = 3
+RESERVE = 10**24
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    balances = {sender(number)[1]: 10**24 for number in range(SENDERS)}
+    made = make_world(
+        tmp_path_factory.mktemp("loads"), CODES, balances=balances, gas_limit=100_000_000
+    )
+    sending = Sending()
+    for candidates in preparation(sending, SENDERS):
+        block = made.extend(candidates)
+        assert all(each.succeeded for each in block.result.receipts)
+    for make in LOADS.values():
+        block = made.extend([make(sending, number, 0) for number in range(SENDERS)])
+        assert [each.succeeded for each in block.result.receipts] == [True] * SENDERS
+    yield made
+    made.store.close()
+
+
+def balance(world: World, token: Address, owner: Address) -> int:
+    slot = keccak256(owner.rjust(32, b"\0") + bytes(32))
+    reader = world.chain.reader(world.chain.heads.head.state_root)
+    return reader.slot(token, int.from_bytes(slot, "big"))
+
+
+def ask(world: World, to: Address, data: bytes, who: Address) -> CallResult:
+    header = world.chain.heads.head
+    reader, environment = world.chain.reader(header.state_root), world.chain.environment(header)
+    request = CallRequest(sender=who, to=to, data=data, gas=1_000_000)
+    return call(reader, environment, request, never)
+
+
+def test_the_token_moves_balances_and_refuses_what_is_not_owned(world: World) -> None:
+    receiver = address_of(0xACC0_0000)
+    assert balance(world, TOKEN_IN, receiver) == 1_000
+    data = contracts.calldata(contracts.TRANSFER, 1, 1_001)
+    assert ask(world, TOKEN_IN, data, receiver).reverted
+    data = contracts.calldata(contracts.TRANSFER, 1, 1_000)
+    result = ask(world, TOKEN_IN, data, receiver)
+    assert int.from_bytes(result.output, "big") == 1
+    assert [len(each.topics) for each in result.logs] == [3]
+    assert ask(world, TOKEN_IN, b"\x01\x02\x03\x04", receiver).reverted
+
+
+def test_an_allowance_is_needed_and_spent(world: World) -> None:
+    owner = int.from_bytes(sender(0)[1], "big")
+    data = contracts.calldata(contracts.TRANSFER_FROM, owner, 1, 5)
+    assert ask(world, TOKEN_IN, data, address_of(0xBAD)).reverted
+    assert not ask(world, TOKEN_IN, data, POOL).reverted
+
+
+def test_the_pool_keeps_its_product(world: World) -> None:
+    reserve_in, reserve_out = RESERVE, RESERVE
+    for number in range(SENDERS):
+        given = 10**15 + number
+        taken = given * 997 * reserve_out // (reserve_in * 1_000 + given * 997)
+        reserve_in, reserve_out = reserve_in + given, reserve_out - taken
+        assert balance(world, TOKEN_OUT, sender(number)[1]) == taken
+    reader = world.chain.reader(world.chain.heads.head.state_root)
+    assert [reader.slot(POOL, at) for at in (0, 1)] == [reserve_in, reserve_out]
+
+
+def test_computing_depends_on_every_turn(world: World) -> None:
+    answers = [
+        ask(world, COMPUTER, turns.to_bytes(32, "big"), sender(0)[1]) for turns in (1, 2, 300)
+    ]
+    assert len({each.output for each in answers}) == 3
+    assert answers[2].gas_used > 20_000 + answers[0].gas_used
+
+
+def test_the_page() -> None:
+    slow, fast = (
+        Timing(loop=LOOPS[0], gas=10**6, seconds=seconds, finished=True) for seconds in (2.0, 0.5)
+    )
+    worst = worst_of_each([fast, slow])
+    assert worst == [slow]
+    throughput = Throughput(transactions=10, gas=210_000, seconds=0.1, stock_seconds=0.9)
+    text = page.document(
+        [
+            page.import_section({"transfers": throughput}, 10),
+            page.series_section("block size", {10: throughput}),
+            page.worst_section(worst, [slow]),
+        ]
+    )
+    assert "| transfers | 100 | 2.1 | 21,000 | 9.0 x |" in text
+    assert f"**{LOOPS[0].name}, 20.00 s**" in text

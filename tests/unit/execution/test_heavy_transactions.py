@@ -1,0 +1,161 @@
+"""Policy for heavy transactions, from the pool through builds to the answer a sender gets."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dst.execution.block import builder
+from dst.execution.block.allowance import Allowance, RoundTimes
+from dst.execution.block.builder import BuilderLimits
+from dst.execution.chain import payload_of
+from dst.execution.pool.service import Source
+from dst.execution.rpc.transaction_status import TransactionStatusMethods
+from dst.spec.primitives import Hash32, to_hex
+from dst.transactions.transaction import InvalidTransaction, Reason
+from tests.unit.execution.test_engine_service import SPIN, SPINNER, Engine
+from tests.unit.execution.worlds import KEYS, World, make_world, signed
+
+SHORT = BuilderLimits(builder_time_s=0.06, max_block_bytes=524_288)
+"""Too short for 9 M gas of jumps on any machine, with wall clock to spare on a busy one."""
+LONG = BuilderLimits(builder_time_s=60, max_block_bytes=524_288)
+
+
+def spin(key: bytes = KEYS[0], gas: int = 9_000_000, **fields: Any) -> Any:
+    return signed(key, to=SPINNER, gas=gas, maxPriorityFeePerGas=10**8, **fields)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = make_world(tmp_path, {SPINNER: SPIN})
+    yield world
+    world.store.close()
+
+
+@pytest.fixture
+def worker() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as worker:
+        yield worker
+
+
+async def block(engine: Engine, **changes: Any) -> list[bytes]:
+    """The transactions of the next block, which becomes the head."""
+    built = await engine.build(**changes)
+    assert (await engine.new_payload(built.payload)).status == "VALID"
+    await engine.point(Hash32(built.payload.block_hash))
+    return list(built.payload.transactions)
+
+
+async def status(engine: Engine, transaction: Any) -> dict[str, Any]:
+    family = TransactionStatusMethods(engine.world.chain, engine.pool, engine.service._worker)
+    return await family.transaction_status(to_hex(transaction.hash))
+
+
+async def test_too_heavy_for_its_share_gets_a_block_for_itself(
+    world: World, worker: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builder, "TRANSACTION_SHARE", 1e-5)
+    engine = Engine(world, worker, LONG)
+    heavy, light = spin(gas=1_000_000), signed(KEYS[1], nonce=0)
+    engine.add(heavy, light)
+    assert heavy.raw not in await block(engine)
+    told = await status(engine, heavy)
+    assert told["state"] == "pending"
+    assert told["triedSeconds"] > 0
+    monkeypatch.setattr(builder, "TRANSACTION_SHARE", 1e-4)
+    engine.add(signed(KEYS[2]))
+    assert await block(engine) == [heavy.raw], "otherwise empty"
+    assert (await status(engine, heavy))["state"] == "included"
+    assert await block(engine) == [signed(KEYS[2]).raw]
+
+
+async def test_the_only_one_that_waits_has_all_of_the_time_at_once(
+    world: World, worker: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builder, "TRANSACTION_SHARE", 1e-5)
+    engine = Engine(world, worker, LONG)
+    heavy = spin(gas=1_000_000)
+    engine.add(heavy)
+    assert await block(engine) == [heavy.raw]
+
+
+async def test_what_no_block_has_time_for_is_dropped_with_the_reason(
+    world: World, worker: ThreadPoolExecutor
+) -> None:
+    engine = Engine(world, worker, SHORT)
+    heavy, behind = spin(), signed(KEYS[0], nonce=1)
+    engine.add(heavy, behind)
+    taken = [raw for _ in range(3) for raw in await block(engine)]
+    assert taken == []
+    told = await status(engine, heavy)
+    assert (told["state"], told["reason"]) == ("too_heavy", "too_heavy")
+    assert "ms of CPU time" in told["message"]
+    after = await status(engine, behind)
+    assert (after["state"], after["missingNonce"]) == ("queued", "0x0")
+
+
+async def test_the_same_call_is_refused_at_submission(
+    world: World, worker: ThreadPoolExecutor
+) -> None:
+    engine = Engine(world, worker, SHORT)
+    engine.add(spin())
+    for _ in range(3):
+        await block(engine)
+    for again in (spin(), spin(KEYS[1])):
+        with pytest.raises(InvalidTransaction) as refused:
+            await engine.pool.submit(again.raw, Source.CLIENT)
+        assert refused.value.reason is Reason.TOO_HEAVY
+    with_less = spin(KEYS[1], gas=30_000)
+    await engine.pool.submit(with_less.raw, Source.CLIENT)
+    assert await block(engine) == [with_less.raw]
+
+
+async def test_others_are_served_between_two_tries(
+    world: World, worker: ThreadPoolExecutor
+) -> None:
+    engine = Engine(world, worker, SHORT)
+    heavy = spin()
+    engine.add(heavy)
+    await block(engine)
+    taken: list[list[bytes]] = []
+    for nonce in range(6):
+        engine.add(signed(KEYS[4], nonce=nonce))
+        taken.append(await block(engine))
+    assert [] in taken, "it was tried alone"
+    assert all(first or second for first, second in pairwise(taken)), "not twice in a row"
+    assert (await status(engine, heavy))["state"] == "too_heavy"
+    assert sum(map(len, taken)) == 6
+
+
+async def test_a_heavy_block_that_loses_its_round_counts_as_a_try(
+    world: World, worker: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others had no time to execute it: after two such rounds it is dropped."""
+    monkeypatch.setattr(builder, "TRANSACTION_SHARE", 1e-5)
+    times = RoundTimes(slot_s=100, round_timeout_s=50, share=0.5, operators=4)
+    allowance = Allowance(times, cores=2)
+    engine = Engine(world, worker, LONG, allowance)
+    heavy = spin(gas=1_000_000)
+    engine.add(heavy)
+    for lost in range(2):
+        built = await engine.build()
+        assert list(built.payload.transactions) == [heavy.raw]
+        other = world.build(prev_randao=Hash32(bytes([lost + 1]) * 32)).block
+        await engine.new_payload(payload_of(other))
+        await engine.point(other.hash)
+    assert (await status(engine, heavy))["state"] == "too_heavy"
+    assert allowance.factor == 1, "seconds of time were to be had: its weight was not the cause"
+
+
+async def test_forced_transactions_take_from_the_pools_time(
+    world: World, worker: ThreadPoolExecutor
+) -> None:
+    """A forced one runs to its end, however long; then nothing of the pool is tried."""
+    engine = Engine(world, worker, SHORT)
+    engine.add(signed(KEYS[1]))
+    forced = spin(gas=3_000_000)
+    assert await block(engine, transactions=(forced.raw,)) == [forced.raw]
+    assert await block(engine) == [signed(KEYS[1]).raw]
