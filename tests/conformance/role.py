@@ -30,6 +30,8 @@ from dst.execution.genesis import Genesis
 from dst.runtime.log import configure
 
 START_DEADLINE_S = 30.0
+SECONDS_PER_SLOT = 12
+"""As on the published chains: eth_simulateV1 counts on by slots."""
 CALL_TIMEOUT_S = 120.0
 """A published block may be the worst that its authors could think of."""
 
@@ -114,7 +116,8 @@ class RoleHost:
     """Serves one chain after another on the same two ports."""
 
     def __init__(self, folder: Path) -> None:
-        create_cluster(folder, operators=1, chain={"dev": True, "genesis_time": 1_700_000_000})
+        chain = {"dev": True, "genesis_time": 1_700_000_000, "seconds_per_slot": SECONDS_PER_SLOT}
+        create_cluster(folder, operators=1, chain=chain)
         self._folder = folder
         self._secret = load_jwt_secret(folder / "operators/op1/jwt.hex")
         self._engine_port, self._rpc_port = _free_port(), _free_port()
