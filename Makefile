@@ -4,8 +4,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup tools fmt lint types contracts unit sim e2e e2e-docker test check devnet down \
-	chaos scenarios bench clean distclean lock
+.PHONY: help setup tools fmt lint types contracts platforms unit sim judges conformance e2e \
+	e2e-docker test check devnet down chaos scenarios bench bench-execution docs clean distclean lock
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -25,12 +25,17 @@ RUNS ?= 1
 SEED ?=
 N ?= 4
 PYTEST_ARGS ?=
+EEST ?=
+ETHEREUM_TESTS ?=
+GETH ?=
+MINUTES ?= 5
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  words: OPERATORS=4 SLOT=1 (seconds) BACKEND=docker|process DIR=.devnet OFFSET=0 (ports) DETACH=1"
 	@echo "         NAME=leader-kill RUNS=1 SEED=7 (chaos)   SEED=7 N=4 (sim)   PYTEST_ARGS='-x -k words'"
+	@echo "         EEST=DIR ETHEREUM_TESTS=DIR GETH=FILE MINUTES=5 (conformance: published fixtures, a geth)"
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one or run make PYTHON=/path/to/python3"; exit 2; }
@@ -83,24 +88,42 @@ unit: $(STAMP) ## unit and property tests
 sim: $(STAMP) ## simulation; one schedule again: make sim SEED=7 N=4
 	@$(if $(SEED),$(BIN)/python -m devnet.sim --seeds $(SEED):$(shell echo $$(( $(SEED) + 1 ))) --n $(N) --verbose,$(BIN)/pytest tests/simulation $(PYTEST_ARGS))
 
+judges: $(STAMP) ## outside judges on committed fixtures: EEST, rpc-compat, ethereum/tests, random blocks
+	@$(BIN)/pytest tests/conformance $(PYTEST_ARGS)
+
+conformance: $(STAMP) ## all that can be had of them: make conformance EEST=DIR ETHEREUM_TESTS=DIR GETH=FILE
+	@$(BIN)/python -m tests.conformance --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) \
+		$(if $(EEST),--eest $(EEST)) $(if $(ETHEREUM_TESTS),--tests $(ETHEREUM_TESTS)) \
+		$(if $(GETH),--geth $(GETH))
+
+platforms: $(STAMP) ## the lock installs from wheels alone on every platform and Python promised
+	@$(BIN)/python -m tests.platform.lock_check
+
 e2e: setup ## end to end on processes
 	@$(BIN)/pytest tests/e2e -m "not docker" $(PYTEST_ARGS)
 
 e2e-docker: setup ## end to end on containers (needs a Docker Engine)
 	@$(BIN)/pytest tests/e2e -m docker $(PYTEST_ARGS)
 
-test: setup ## unit, simulation and end to end on processes
+test: setup ## unit, simulation, outside judges and end to end on processes
 	@$(BIN)/pytest tests/unit -n 2 --dist loadgroup $(PYTEST_ARGS)
 	@$(BIN)/pytest tests/simulation $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/conformance $(PYTEST_ARGS)
 	@$(BIN)/pytest tests/e2e -m "not docker" $(PYTEST_ARGS)
 
-check: lint types contracts test ## what a reviewer runs
+check: lint types contracts platforms test ## what a reviewer runs
 
 bench: setup ## the benchmarks; writes docs/benchmarks.md
 	@$(BIN)/python -m devnet.bench
 
-lock: ## renew requirements.lock (needs uv)
-	@uv pip compile --universal --generate-hashes --all-extras --no-header --no-emit-index-url --no-annotate \
+bench-execution: $(STAMP) ## worst blocks, import beside stock py-evm; writes docs/benchmarks-execution.md
+	@$(BIN)/python -m tests.benchmarks.execution --write
+
+docs: $(STAMP) ## pages written from the code: docs/json-rpc.md
+	@$(BIN)/python -m dst.execution.rpc.page
+
+lock: $(STAMP) ## renew requirements.lock
+	@$(BIN)/uv pip compile --universal --generate-hashes --all-extras --no-header --no-emit-index-url --no-annotate \
 		-q pyproject.toml -o requirements.lock
 
 clean: ## caches, runs and reports
