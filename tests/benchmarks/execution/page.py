@@ -62,7 +62,8 @@ def series_section(what: str, series: Mapping[int, Throughput]) -> Section:
 
 
 def worst_section(worst: Sequence[Timing], again: Sequence[Timing]) -> Section:
-    first = max(again, key=lambda each: each.seconds_per_block)
+    worst_first = sorted(again, key=lambda each: each.badness, reverse=True)
+    first = worst_first[0]
     rows = tuple(
         (
             each.loop.subject,
@@ -70,7 +71,7 @@ def worst_section(worst: Sequence[Timing], again: Sequence[Timing]) -> Section:
             f"{each.mgas_per_second:.1f}",
             _seconds(each),
         )
-        for each in (*sorted(again, key=lambda each: -each.seconds_per_block), *worst[len(again) :])
+        for each in (*worst_first, *worst[len(again) :])
     )
     return Section(
         "Worst blocks",

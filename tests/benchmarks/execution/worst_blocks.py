@@ -41,6 +41,11 @@ class Timing:
     def seconds_per_block(self) -> float:
         return self.seconds * GAS / self.gas
 
+    @property
+    def badness(self) -> tuple[bool, float]:
+        """Sorts: nothing is worse than what had to be given up."""
+        return not self.finished, self.seconds_per_block
+
 
 def time_loops(loops: Iterable[Loop], show: Callable[[str], None]) -> list[Timing]:
     """Each with a tenth of a block's gas, or all of it where less shows nothing."""
@@ -57,9 +62,9 @@ def worst_of_each(timings: Iterable[Timing]) -> list[Timing]:
     worst: dict[str, Timing] = {}
     for each in timings:
         subject = each.loop.subject
-        if subject not in worst or each.seconds_per_block > worst[subject].seconds_per_block:
+        if subject not in worst or each.badness > worst[subject].badness:
             worst[subject] = each
-    return sorted(worst.values(), key=lambda each: -each.seconds_per_block)
+    return sorted(worst.values(), key=lambda each: each.badness, reverse=True)
 
 
 def whole_block(timing: Timing) -> Timing:

@@ -1,6 +1,7 @@
 """The benchmark's contracts do what they stand for, and its page says what was measured."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -104,6 +105,8 @@ def test_the_page() -> None:
     )
     worst = worst_of_each([fast, slow])
     assert worst == [slow]
+    given_up = replace(slow, seconds=0.1, finished=False)
+    assert worst_of_each([slow, given_up]) == [given_up]
     throughput = Throughput(transactions=10, gas=210_000, seconds=0.1, stock_seconds=0.9)
     text = page.document(
         [
