@@ -2,6 +2,7 @@
 
 node_format  a trie node in memory, as RLP and packed
 nodes        nodes by version and path; their cache
+ordered      the root over a list
 trie         Merkle-Patricia trie: reads, proofs, batches of writes
 account      one account, as its leaf and as a flat value
 reader       one state, read-only
