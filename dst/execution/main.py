@@ -94,6 +94,14 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+def check_history(config: ExecutionConfig, path: Path) -> None:
+    """Raises: BadConfig naming the file."""
+    try:
+        retention_of(config)
+    except BadConfig as error:
+        raise BadConfig(f"execution config {path}: {error}") from None
+
+
 def retention_of(config: ExecutionConfig) -> Retention:
     """Raises: BadConfig."""
     return ARCHIVE if config.archive else Retention(history_blocks=config.history_blocks)
@@ -125,7 +133,7 @@ def run(config_path: str, *, data_dir: str | None = None, archive: bool = False)
             data_dir=config.data_dir if data_dir is None else os.path.abspath(data_dir),
             archive=config.archive or archive,
         )
-        retention_of(config)
+        check_history(config, path)
         for url in config.forward_to:
             check_url(url, what=f"execution config {path}: forward_to")
         if config.rollup is not None:

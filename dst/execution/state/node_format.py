@@ -84,8 +84,8 @@ def encode_node(node: Node) -> bytes:
     if isinstance(node, Branch):
         return _encode_branch(node)
     if isinstance(node, Leaf):
-        return rlp.encode_list(_compact(node.path, True), rlp.encode_bytes(node.value))
-    return rlp.encode_list(_compact(node.path, False), node.child)
+        return rlp.encode_list(compact_item(node.path, True), rlp.encode_bytes(node.value))
+    return rlp.encode_list(compact_item(node.path, False), node.child)
 
 
 def pack(node: Node, encoded: bytes) -> bytes:
@@ -210,7 +210,7 @@ def to_nibbles(key: bytes) -> bytes:
     return key.hex().encode().translate(_HEX_TO_NIBBLE)
 
 
-def _compact(path: bytes, is_leaf: bool) -> bytes:
+def compact_item(path: bytes, is_leaf: bool) -> bytes:
     """Hex-prefix encoding of a path, as an RLP item."""
     odd = len(path) & 1
     flag = (2 if is_leaf else 0) | odd

@@ -7,7 +7,7 @@ Source: yellow paper, appendix D.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from dst.crypto.keccak import keccak256
 from dst.execution.state.node_format import (
@@ -33,14 +33,10 @@ from dst.execution.state.nodes import (
     NodeStore,
     Ref,
     node_key,
-    nothing_stored,
 )
-from dst.spec import rlp
-from dst.spec.primitives import Hash32
+from dst.execution.state.ordered import ordered_root
 
 __all__ = ["EMPTY_ROOT", "Entry", "Trie", "TrieChange", "ordered_root", "to_nibbles"]
-
-_NO_STORE: Final = NodeStore(nothing_stored)
 
 
 class Entry(NamedTuple):
@@ -312,23 +308,6 @@ class _Changer:
         if type(node) is Extension:
             return Extension(path + node.path, node.child, node.version)
         return Extension(path, self.store(node, prefix + path), self._version)
-
-
-class _Hasher(_Changer):
-    """Builds for the root alone."""
-
-    def store(self, node: Node, path: bytes) -> bytes:
-        encoded = encode_node(node)
-        return encoded if len(encoded) < 32 else hash_item(keccak256(encoded))
-
-
-def ordered_root(values: Sequence[bytes]) -> Hash32:
-    """Root of the trie index -> value of a block's transactions, receipts or withdrawals."""
-    entries = [
-        Entry(to_nibbles(rlp.encode_int(index)), value) for index, value in enumerate(values)
-    ]
-    hasher = _Hasher(_NO_STORE, b"", 0)
-    return hasher.store_root(hasher.build(0, sorted(entries)) if entries else None).hash
 
 
 def _common_prefix(left: bytes, right: bytes, start: int) -> int:
