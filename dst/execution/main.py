@@ -28,6 +28,7 @@ from dst.execution.block.builder import BuilderLimits
 from dst.execution.chain import Chain
 from dst.execution.engine_rpc import engine_methods
 from dst.execution.engine_service import EngineService
+from dst.execution.environment import Engine
 from dst.execution.events import Events
 from dst.execution.evm.precompiles import warm_up
 from dst.execution.genesis import Genesis, load_genesis
@@ -229,7 +230,7 @@ def assemble(
     sealed_height: SealedHeight = nobody_knows,
 ) -> _Services:
     metrics = Metrics()
-    chain = Chain(store, genesis, retention_of(config))
+    chain = Chain(store, genesis, retention_of(config), config.engine)
     chain.states.register(metrics)
     exchange = PoolExchange(
         chain,
