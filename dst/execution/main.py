@@ -93,6 +93,8 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A follower's: hear of transactions from the operators that it forwards to. Those do not know
     it, so they cannot tell it by themselves."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    engine: Engine = Engine.FAST
+    """"stock" is for differential runs alone."""
 
 
 def retention_of(config: ExecutionConfig) -> Retention:
