@@ -12,7 +12,13 @@ from functools import lru_cache
 from typing import Final
 
 from dst.execution.block.body import BlockRun
-from dst.execution.environment import BlockEnvironment, BlockResult, Interrupt, InvalidBlock
+from dst.execution.environment import (
+    BlockEnvironment,
+    BlockResult,
+    Engine,
+    Interrupt,
+    InvalidBlock,
+)
 from dst.execution.genesis import Genesis
 from dst.execution.header import (
     Header,
@@ -101,8 +107,15 @@ def decode_once(raw: bytes) -> Transaction:
 
 
 class Chain:
-    def __init__(self, store: BlockStore, genesis: Genesis, retention: Retention = ARCHIVE) -> None:
+    def __init__(
+        self,
+        store: BlockStore,
+        genesis: Genesis,
+        retention: Retention = ARCHIVE,
+        engine: Engine = Engine.FAST,
+    ) -> None:
         self.chain_id = genesis.chain_id
+        self._engine = engine
         self.genesis_hash = genesis.header.hash
         self._store = store
         self._headers: OrderedDict[bytes, Header] = OrderedDict()
@@ -180,6 +193,7 @@ class Chain:
             parent_hash=header.parent_hash,
             parent_beacon_block_root=header.parent_beacon_block_root,
             ancestor_hash=self._ancestor_lookup(header),
+            engine=self._engine,
         )
 
     def is_ancestor(self, ancestor: bytes, of: Header, of_hash: bytes) -> bool:

@@ -28,6 +28,7 @@ from dst.execution.block.builder import BuilderLimits
 from dst.execution.chain import Chain
 from dst.execution.engine_rpc import engine_methods
 from dst.execution.engine_service import EngineService
+from dst.execution.environment import Engine
 from dst.execution.events import Events
 from dst.execution.evm.precompiles import warm_up
 from dst.execution.genesis import Genesis, load_genesis
@@ -92,6 +93,8 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A follower's: hear of transactions from the operators that it forwards to. Those do not know
     it, so they cannot tell it by themselves."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    engine: Engine = Engine.FAST
+    """"stock" is for differential runs alone."""
 
 
 def check_history(config: ExecutionConfig, path: Path) -> None:
@@ -237,7 +240,7 @@ def assemble(
     sealed_height: SealedHeight = nobody_knows,
 ) -> _Services:
     metrics = Metrics()
-    chain = Chain(store, genesis, retention_of(config))
+    chain = Chain(store, genesis, retention_of(config), config.engine)
     chain.states.register(metrics)
     exchange = PoolExchange(
         chain,

@@ -4,6 +4,7 @@ It re-executes each and compares every header field, so one wrong gas unit or tr
 """
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,18 @@ from eth.db.atomic import AtomicDB
 from eth.vm.forks.prague import PragueVM
 from eth_account import Account
 
+from dst.execution.block.body import BlockRun
 from dst.execution.chain import ExecutedBlock
+from dst.execution.environment import Engine
 from dst.execution.genesis import PREDEPLOYS
 from dst.execution.header import encode_withdrawal
+from dst.execution.interrupts import never
+from dst.execution.state.commit import StateCommit
 from dst.spec import rlp as our_rlp
 from dst.spec.beacon import Withdrawal
 from dst.spec.primitives import Address, Gwei
 from dst.transactions.transaction import Transaction
+from tests.unit.execution.evm.arena import Cold, Hot
 from tests.unit.execution.worlds import (
     ADDRESSES,
     CHAIN_ID,
@@ -28,6 +34,7 @@ from tests.unit.execution.worlds import (
     GWEI,
     KEYS,
     RICH,
+    World,
     address_of,
     make_world,
     signed,
@@ -54,7 +61,7 @@ def snippet(rng: random.Random) -> bytes:
     address = push(int.from_bytes(target, "big"))
     keep = push(rng.randrange(6)) + b"\x55"  # sstore(slot, top)
     call_end = push(rng.choice([0, 700, 30_000, 200_000]))
-    match rng.randrange(13):
+    match rng.randrange(20):
         case 0:
             return push(word(rng)) + keep
         case 1:
@@ -107,12 +114,48 @@ def snippet(rng: random.Random) -> bytes:
             return push(rng.randrange(8)) + b"\x40" + keep  # blockhash
         case 11:
             return push(64) + push(0) + b"\x20" + keep
+        case 12:
+            return push(word(rng)) + push(word(rng)) + bytes([rng.choice(ARITHMETIC)]) + keep
+        case 13:
+            return push(rng.randrange(200)) + rng.choice([b"\x35", b"\x51"]) + keep
+        case 14:  # calldatacopy, codecopy, mcopy
+            ranges = push(rng.randrange(80)) + push(rng.randrange(80)) + push(rng.randrange(400))
+            return ranges + rng.choice([b"\x37", b"\x39", b"\x5e"])
+        case 15:
+            return push(word(rng)) + push(rng.randrange(300)) + rng.choice([b"\x52", b"\x53"])
+        case 16:
+            return (
+                push(rng.choice([0, 2**255, rng.getrandbits(10)]))
+                + b"\x5f\x52"
+                + address
+                + (b"\x3b" + keep)
+            )
         case _:
             return rng.choice([b"\x3d" + keep, b"\x48" + keep, b"\x44" + keep, b"\x46" + keep])
 
 
+ARITHMETIC = [*range(0x01, 0x08), 0x0A, 0x0B, *range(0x10, 0x15), *range(0x16, 0x19), 0x1A, 0x1D]
+
+
+def looped(rng: random.Random, body: bytes, start: int) -> bytes:
+    """Repeat the body a few times; `start` is where it will be."""
+    count = push(rng.randrange(1, 14))
+    back = (start + len(count)).to_bytes(2, "big")
+    return count + b"\x5b" + body + b"\x60\x01\x90\x03\x80\x61" + back + b"\x57"
+
+
 def program(rng: random.Random) -> bytes:
-    body = b"".join(snippet(rng) for _ in range(rng.randrange(1, 9)))
+    body = b""
+    for _ in range(rng.randrange(1, 9)):
+        piece = snippet(rng)
+        match rng.randrange(4):
+            case 0:
+                body += looped(rng, piece, len(body))
+            case 1:  # jumped over when the caller sent data
+                target = (len(body) + 5 + len(piece)).to_bytes(2, "big")
+                body += b"\x36\x61" + target + b"\x57" + piece + b"\x5b"
+            case _:
+                body += piece
     end = rng.choice(
         [
             b"\x00",
@@ -233,4 +276,27 @@ def test_stock_pyevm_agrees_on_random_blocks(tmp_path: Path, seed: int) -> None:
         assert block.transactions
         imported = stock.import_block(to_stock(block)).imported_block
         assert imported.hash == block.hash
+        execute_in_other_ways(world, block)
     world.store.close()
+
+
+def execute_in_other_ways(world: World, block: ExecutedBlock) -> None:
+    """Every block of code translated before it runs; none translated; py-evm over our state."""
+    parent = world.chain.header(block.header.parent_hash)
+    assert parent is not None
+    environment = world.chain.environment(block.header)
+    for way in (Hot, Cold, Engine.STOCK):
+        run = BlockRun(
+            world.chain.reader(parent.state_root),
+            replace(environment, engine=way) if isinstance(way, Engine) else environment,
+            never,
+            computation_class=None if isinstance(way, Engine) else way,
+        )
+        for transaction in block.transactions:
+            run.apply(transaction)
+        result = run.finish(block.withdrawals)
+        # py-evm also writes what was there already, so it makes more nodes of the same root.
+        root = StateCommit(root=block.result.state.root)
+        assert replace(result, state=StateCommit(root=result.state.root)) == replace(
+            block.result, state=root
+        )

@@ -22,6 +22,7 @@ GOOD = {
     ("change", "word"),
     [
         ({"log_level": "loud"}, "log_level"),
+        ({"engine": "turbo"}, "engine"),
         ({"colour": "red"}, "unknown field `colour`"),
         ({"forward_to": "http://127.0.0.1:3"}, "forward_to"),
         ({"forward_to": ["op2"]}, "http:// URL"),
