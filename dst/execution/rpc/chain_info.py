@@ -121,9 +121,12 @@ class ChainInfo:
         """From which block on each kind of data is here."""
         heads = self._chain.heads
         whole = {"disabled": False, "oldestBlock": "0x0"}
-        kinds = ("state", "tx", "logs", "receipts", "blocks", "stateproofs")
-        head = {"number": hex(heads.head.number), "hash": to_hex(heads.head_hash)}
-        return {"head": head, **dict.fromkeys(kinds, whole)}
+        kept = {"disabled": False, "oldestBlock": hex(self._chain.oldest_state)}
+        return {
+            "head": {"number": hex(heads.head.number), "hash": to_hex(heads.head_hash)},
+            **dict.fromkeys(("tx", "logs", "receipts", "blocks"), whole),
+            **dict.fromkeys(("state", "stateproofs"), kept),
+        }
 
 
 def sync_status(head: Header, clock: SlotClock, started_at: int) -> dict[str, object] | bool:

@@ -2,6 +2,7 @@
 
 from dst.apis.engine import parse_quantity
 from dst.apis.eth import BlockId, parse_address, parse_block_id, parse_hash, show_transaction
+from dst.apis.jsonrpc import REFUSED, RpcError
 from dst.execution.chain import Chain, decode_once
 from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc import views
@@ -35,7 +36,10 @@ class Transactions:
         """A transaction by its place; null when there is none."""
         return self._in_block(parse_block_id(block), index)
 
-    @rpc("eth_getTransactionBySenderAndNonce")
+    @rpc(
+        "eth_getTransactionBySenderAndNonce",
+        errors=("-32000: state is not available: pruned (the nonce was used before)",),
+    )
     def by_sender(self, sender: AddressParam, nonce: QuantityParam) -> dict[str, object] | None:
         """The transaction that used, or would use, a sender's nonce; null when there is none."""
         owner, number = parse_address(sender), parse_quantity(nonce, what="nonce")
@@ -110,7 +114,9 @@ class Transactions:
             header, _ = self._blocks.resolve(number)
             return self._chain.reader(header.state_root).get_nonce(sender) > nonce
 
-        low, high = 0, self._chain.heads.head.number
+        low, high = self._chain.oldest_state, self._chain.heads.head.number
+        if low and passed(low):
+            raise RpcError(REFUSED, "state is not available: pruned")
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if passed(middle) else (middle + 1, high)

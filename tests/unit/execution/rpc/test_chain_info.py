@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from dst.execution.header import next_base_fee
 from dst.execution.rpc import page
 from dst.execution.rpc.dispatch import entries
@@ -166,3 +168,20 @@ async def test_what_waits_in_the_pool(rpc: Rpc) -> None:
     }
     inspected = (await rpc.ask("txpool_inspect"))["queued"][sender]["7"]
     assert inspected.endswith(f": 1 wei + 50000 gas x {3 * GWEI} wei")
+
+
+async def test_a_pruned_node_says_what_it_has(rpc: Rpc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which states are kept is the store's; here it only says so."""
+    for nonce in range(4):
+        rpc.extend([signed(KEYS[0], nonce=nonce)])
+    monkeypatch.setattr(rpc.world.chain.states, "oldest", 2)
+    capabilities = await rpc.ask("eth_capabilities")
+    oldest = {kind: each["oldestBlock"] for kind, each in capabilities.items() if kind != "head"}
+    assert oldest == {
+        **dict.fromkeys(("tx", "logs", "receipts", "blocks"), "0x0"),
+        **dict.fromkeys(("state", "stateproofs"), "0x2"),
+    }
+    sender = to_hex(ADDRESSES[0])
+    assert await rpc.ask("eth_getTransactionBySenderAndNonce", sender, "0x3") is not None
+    error = await rpc.error("eth_getTransactionBySenderAndNonce", sender, "0x0")
+    assert (error["code"], "pruned" in error["message"]) == (-32000, True)
