@@ -7,7 +7,6 @@ others uses FULL.
 """
 
 import sqlite3
-from collections.abc import Iterable
 from pathlib import Path
 
 from dst.spec.errors import BadConfig
@@ -34,30 +33,3 @@ def open_database(path: Path, *, durable: bool, create: bool = True) -> sqlite3.
             f"store {path} is corrupt ({verdict}); restore it or start with --rejoin on a new one"
         )
     return connection
-
-
-class KeyValueStore:
-    """bytes -> bytes over one table; `write` is one transaction: after a crash all of it is there,
-    or nothing."""
-
-    def __init__(self, path: Path, *, durable: bool = False) -> None:
-        self._connection = open_database(path, durable=durable)
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS kv"
-            " (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
-        )
-
-    def get(self, key: bytes) -> bytes | None:
-        row = self._connection.execute("SELECT value FROM kv WHERE key = ?", (key,)).fetchone()
-        return None if row is None else row[0]
-
-    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = ()) -> None:
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany(
-                "DELETE FROM kv WHERE key = ?", ((key,) for key in deletes)
-            )
-            self._connection.executemany("INSERT OR REPLACE INTO kv VALUES (?, ?)", puts)
-
-    def close(self) -> None:
-        self._connection.close()

@@ -6,7 +6,9 @@ they need `contention` seconds for each second of ours, as this node sees it whe
 most a share of the slot; and less for a while when a proposal of ours lost its round.
 """
 
+from collections import deque
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 ROUND_PART: Final = 0.7
@@ -19,10 +21,11 @@ GAIN: Final = 1 / 16
 multiplicative decrease): eight blocks of ours to come back from one loss."""
 LEAST_SAMPLE_S: Final = 0.005
 """A shorter validation tells of the scheduler, not of the machine."""
-FORGETTING: Final = 0.1
-"""Part of the way to a lower sample; a higher one counts at once, for the slowest voter matters."""
-MOST_CONTENTION: Final = 20.0
-"""One sample of a machine that slept must not stop the chain."""
+SAMPLES: Final = 9
+"""The contention is the median of so many validations: a quorum decides, not the slowest, and one
+moment in which the machine slept says nothing."""
+GUESSES: Final = 3
+"""How many validations the guess at the start is worth."""
 HEAVY_ENOUGH: Final = 0.25
 """Part of the time that a lost proposal must have used before its loss is put down to that."""
 
@@ -42,12 +45,14 @@ class Allowance:
     def __init__(self, times: RoundTimes, *, cores: int) -> None:
         """cores: of this machine, from which the first guess is made: all operators on it."""
         self._times = times
-        self._contention = max(1.0, (times.operators - 1) / cores) if times.operators > 1 else 0.0
+        guess = max(1.0, (times.operators - 1) / cores) if times.operators > 1 else 0.0
+        self._samples = deque([guess] * GUESSES, maxlen=SAMPLES)
+        self._contention = guess
         self._factor = 1.0
 
     @property
     def contention(self) -> float:
-        """Seconds until the slowest of the others has executed one second of our work."""
+        """Seconds until one of the others has executed one second of our work."""
         return self._contention
 
     @property
@@ -66,10 +71,8 @@ class Allowance:
         """A block of another operator was executed and stored here."""
         if cpu_s < LEAST_SAMPLE_S or self._times.operators == 1:
             return
-        sample = min(MOST_CONTENTION, max(1.0, wall_s / cpu_s))
-        if sample < self._contention:
-            sample = self._contention + FORGETTING * (sample - self._contention)
-        self._contention = sample
+        self._samples.append(max(1.0, wall_s / cpu_s))
+        self._contention = median(self._samples)
 
     def note_decided(self) -> None:
         """A block of ours became the head."""

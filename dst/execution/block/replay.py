@@ -26,16 +26,14 @@ class Replay:
     """The run of one block on its parent's state."""
 
     def __init__(self, chain: Chain, header: Header, block_hash: Hash32, stop: Interrupt) -> None:
-        """Raises: GenesisNotTraceable."""
+        """Raises: GenesisNotTraceable, StateUnavailable."""
         if header.number == 0:
             raise GenesisNotTraceable("genesis is not traceable")
-        parent = chain.header(header.parent_hash)
-        assert parent is not None, "a block's parent is here"
         self._tracing = Tracing()
         self._header, self._hash = header, block_hash
         self.transactions = [decode_once(raw) for raw in chain.body(block_hash).transactions]
         self._run = BlockRun(
-            chain.reader(parent.state_root),
+            chain.reader_after(header.parent_hash),
             chain.environment(header),
             stop,
             computation_class=computation_for(self._tracing),

@@ -7,6 +7,7 @@ wait.
 
 import asyncio
 import secrets
+import time
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
@@ -22,9 +23,11 @@ MAX_EVENTS: Final = 16_384
 """Twice the pool: a node that was away for longer is told everything anyway."""
 MAX_WAITING: Final = 64
 """Followers are a handful; each asks one question at a time."""
-LINGER_S: Final = 0.02
-"""After a first event others are waited for, so that a flood costs 50 answers a second, not one a
-transaction."""
+GAP_S: Final = 0.08
+"""Between two answers to one node: a lone event is told at once, a flood costs a dozen answers a
+second, not one a transaction."""
+SAME_MOMENT_S: Final = 0.005
+"""Several nodes that wait are told of one event together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,7 @@ class Announcements:
         self._count = 0
         """Events so far, those that fell out of the ring too."""
         self._waiting = 0
+        self._told_at = 0.0
         self._more = asyncio.Event()
         pool.on_added.append(self._added)
         pool.on_departed.append(self._note)
@@ -64,11 +68,20 @@ class Announcements:
         try:
             async with asyncio.timeout(wait_s):
                 await self._more.wait()
-            await asyncio.sleep(LINGER_S)
+            await self._keep_gap()
         except TimeoutError:
             return
         finally:
             self._waiting -= 1
+
+    async def _keep_gap(self) -> None:
+        now = time.monotonic()
+        since = now - self._told_at
+        if SAME_MOMENT_S < since < GAP_S:
+            await asyncio.sleep(GAP_S - since)
+            now = time.monotonic()
+        if now - self._told_at > SAME_MOMENT_S:
+            self._told_at = now
 
     def _after(self, epoch: str, cursor: int) -> Changes:
         missed = self._count - cursor

@@ -11,12 +11,14 @@ from dst.execution.chain import Chain
 from dst.execution.pool.announcements import Announcements
 from dst.execution.pool.forwarder import Forwarder
 from dst.execution.pool.journal import Journal
-from dst.execution.pool.service import MAX_EXAMINED_AT_ONCE, Source, TransactionPool
+from dst.execution.pool.service import Source, TransactionPool
 from dst.execution.pool.subscriber import Subscriber
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 
 JOURNAL_FILE: Final = "pool.journal"
+REPLAYED_AT_ONCE: Final = 1_024
+"""Room is left for what clients send meanwhile."""
 
 log = Logger("pool")
 
@@ -56,8 +58,8 @@ class PoolExchange:
     async def _replay(self) -> None:
         found, self.journal.found = self.journal.found, ()
         taken = 0
-        for start in range(0, len(found), MAX_EXAMINED_AT_ONCE):
-            part = found[start : start + MAX_EXAMINED_AT_ONCE]
+        for start in range(0, len(found), REPLAYED_AT_ONCE):
+            part = found[start : start + REPLAYED_AT_ONCE]
             outcomes = await self.pool.submit_all(part, Source.JOURNAL)
             taken += sum(isinstance(each, bytes) for each in outcomes)
         if found:

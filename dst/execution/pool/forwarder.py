@@ -29,8 +29,9 @@ MAX_BATCH_BYTES: Final = 2**20
 """Hex doubles it; a request body is at most 4 MiB."""
 MAX_UNDER_WAY: Final = 4
 """At 256 a request, 50 ms away: 20,000 transactions a second."""
-GAP_S: Final = 0.02
-"""Between two requests to a target: at most 50 a second, whatever comes."""
+GAP_S: Final = 0.08
+"""Between two requests to a target. A request costs both sides as much as ten transactions; a
+third of the quarter second within which a transaction shall be known everywhere."""
 RETRY_FOR_S: Final = 15.0
 """A transaction older than this is not sent to a target that comes back: by then it is in a block,
 or its sender has sent it again."""

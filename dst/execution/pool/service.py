@@ -29,8 +29,9 @@ from dst.transactions.validity import check_account, check_stateless, is_delegat
 MAX_SUBMITTED: Final = 8_192
 """Transactions waiting for their examination, a pool's worth; beyond it senders are told to come
 again."""
-MAX_EXAMINED_AT_ONCE: Final = 256
-"""About 50 ms on the thread, so that a flood delays no receipt for longer."""
+MAX_EXAMINED_AT_ONCE: Final = 32
+"""About 4 ms on the thread, so that neither a receipt nor a client waits long behind what a peer
+hands over."""
 
 log = Logger("pool")
 
@@ -125,15 +126,23 @@ class TransactionPool:
         """
         if self._submitted + len(raws) > MAX_SUBMITTED:
             raise Unavailable(f"busy: {self._submitted} transactions wait for their examination")
-        submission = _Submission(raws=raws, source=source)
-        self._submissions.append(submission)
+        outcomes: list[Hash32 | InvalidTransaction] = []
         self._submitted += len(raws)
+        try:
+            for start in range(0, len(raws), MAX_EXAMINED_AT_ONCE):
+                part = raws[start : start + MAX_EXAMINED_AT_ONCE]
+                outcomes += await self._submit(_Submission(raws=part, source=source))
+        finally:
+            self._submitted -= len(raws)
+        return outcomes
+
+    async def _submit(self, submission: _Submission) -> list[Hash32 | InvalidTransaction]:
+        self._submissions.append(submission)
         try:
             async with self._admitting:
                 while not submission.done:
                     await self._work_off(self._take_some())
         finally:
-            self._submitted -= len(raws)
             if not submission.done and submission in self._submissions:
                 self._submissions.remove(submission)
         return submission.outcomes

@@ -22,6 +22,7 @@ from dst.execution.evm.tracing import Tracing
 from dst.execution.reverts import revert_message
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.rpc.workers import time_limit
+from dst.execution.state.nodes import StateUnavailable
 from dst.execution.state.reader import StateReader
 from dst.spec.primitives import to_hex
 from dst.transactions.transaction import Transaction
@@ -58,7 +59,8 @@ def stage_of(
     """From raw parameters; time runs from here. Raises: InvalidInput, RpcError."""
     overrides: StateOverrides = parse_state_overrides(state_overrides)
     of_block: BlockOverrides = parse_block_overrides(block_overrides)
-    reader, environment = blocks.environment_for(parse_block_id(block))
+    with refusals():
+        reader, environment = blocks.environment_for(parse_block_id(block))
     return Stage(
         reader=reader,
         environment=override_block(environment, of_block),
@@ -75,7 +77,7 @@ def refusals(transaction: Transaction | None = None) -> Iterator[None]:
     except CallRefused as error:
         gas = "" if transaction is None else f" (supplied gas {transaction.gas})"
         raise RpcError(REFUSED, f"err: {error}{gas}") from None
-    except (OverrideRefused, ExecutionAborted) as error:
+    except (OverrideRefused, ExecutionAborted, StateUnavailable) as error:
         raise RpcError(REFUSED, str(error)) from None
 
 

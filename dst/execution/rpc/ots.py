@@ -16,6 +16,7 @@ from dst.execution.block.replay import Replay
 from dst.execution.chain import Chain, decode_once
 from dst.execution.rpc import views
 from dst.execution.rpc.blocks_by_id import BlocksById
+from dst.execution.rpc.call_stage import refusals
 from dst.execution.rpc.debug import (
     MAX_ANSWER_BYTES,
     TRACE_ERRORS,
@@ -56,7 +57,9 @@ class Otterscan:
     @rpc("ots_hasCode", where=Where.CALL)
     def has_code(self, address: AddressParam, block: BlockParam = "latest") -> bool:
         """Whether an account is a contract."""
-        return bool(self._blocks.state(block).get_code(parse_address(address)))
+        contract = parse_address(address)
+        with refusals():
+            return bool(self._blocks.state(block).get_code(contract))
 
     # one transaction
 
@@ -253,16 +256,17 @@ class Otterscan:
         """The first block after which `holds`, by bisection; None when it does not hold at the
         head."""
         low, high = -1, self._chain.heads.head.number
-        if not holds(high):
-            return None
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if holds(middle) else (middle, high)
+        with refusals():
+            if not holds(high):
+                return None
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (low, middle) if holds(middle) else (middle, high)
         return high
 
     def _state(self, number: int) -> StateReader:
-        header, _ = self._blocks.resolve(number)
-        return self._chain.reader(header.state_root)
+        _, block_hash = self._blocks.resolve(number)
+        return self._chain.reader_after(block_hash)
 
     def _view(self, number: int) -> views.BlockView:
         _, block_hash = self._blocks.resolve(number)

@@ -96,6 +96,10 @@ OPTIONS: Final = Kind(
 )
 MILLISECONDS: Final = Kind("milliseconds", "a quantity or a JSON integer", 1)
 
+TEXT: Final = Kind("text", "a string", "a")
+RAW_LIST: Final = Kind("raw transactions", "a list of signed transactions as 0x hex", ["0x12"])
+HASH_LIST: Final = Kind("hashes", "a list of 32 bytes of hex each", ["0x" + "22" * 32])
+
 AddressParam: TypeAlias = Annotated[object, ADDRESS]
 HashParam: TypeAlias = Annotated[object, HASH]
 BlockParam: TypeAlias = Annotated[object, BLOCK]
@@ -120,6 +124,9 @@ FilterIdParam: TypeAlias = Annotated[object, FILTER_ID]
 SlotsParam: TypeAlias = Annotated[object, SLOTS_BY_ADDRESS]
 SubscriptionParam: TypeAlias = Annotated[object, SUBSCRIPTION]
 OptionsParam: TypeAlias = Annotated[object, OPTIONS]
+TextParam: TypeAlias = Annotated[object, TEXT]
+RawListParam: TypeAlias = Annotated[object, RAW_LIST]
+HashListParam: TypeAlias = Annotated[object, HASH_LIST]
 MillisecondsParam: TypeAlias = Annotated[object, MILLISECONDS]
 
 

@@ -9,6 +9,12 @@ from dst.apis.eth import parse_hash
 from dst.execution.pool.announcements import Announcements
 from dst.execution.pool.service import Source, TransactionPool
 from dst.execution.rpc.dispatch import Where, rpc
+from dst.execution.rpc.parameters import (
+    HashListParam,
+    QuantityParam,
+    RawListParam,
+    TextParam,
+)
 from dst.mempool.departures import Departure
 from dst.mempool.pool import MAX_TRANSACTION_BYTES
 from dst.spec.errors import InvalidInput
@@ -31,7 +37,7 @@ class PoolExchangeMethods:
         where=Where.LOOP,
         limits=(f"at most {MAX_TRANSACTIONS} transactions",),
     )
-    async def forward_transactions(self, transactions: object) -> list[object]:
+    async def forward_transactions(self, transactions: RawListParam) -> list[object]:
         """Take raw transactions from another node and tell nobody else of them. For each its hash,
         or an object with `reason` and `message`."""
         raws = [parse_hex(each, what="raw transaction") for each in _list(transactions)]
@@ -50,7 +56,9 @@ class PoolExchangeMethods:
         where=Where.LOOP,
         limits=(f"waits at most {MAX_WAIT_S:g} s",),
     )
-    async def pool_changes(self, epoch: object, cursor: object, wait: object) -> dict[str, object]:
+    async def pool_changes(
+        self, epoch: TextParam, cursor: QuantityParam, wait: QuantityParam
+    ) -> dict[str, object]:
         """What came into the pool (`added`: hashes) and left it (`departed`) after `cursor`; waits
         up to `wait` ms for news. With another `epoch`, or a cursor from too long ago, `whole` is
         true and `added` is everything that waits. Ask again with the `epoch` and `cursor` of the
@@ -76,7 +84,7 @@ class PoolExchangeMethods:
         where=Where.LOOP,
         limits=(f"at most {MAX_TRANSACTIONS} hashes", f"at most {MAX_ANSWER_BYTES} bytes"),
     )
-    async def pooled_transactions(self, hashes: object) -> list[str | None]:
+    async def pooled_transactions(self, hashes: HashListParam) -> list[str | None]:
         """Raw transactions of the pool by hash; null for one that is not there, or beyond the
         answer's size."""
         answers: list[str | None] = []

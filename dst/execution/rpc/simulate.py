@@ -79,17 +79,17 @@ class Simulations:
         """Blocks of calls, each on the one before, with their results, logs and headers."""
         request = parse_simulation(simulation)
         base, base_hash = self._blocks.resolve(parse_block_id(block))
-        simulator = Simulator(
-            self._chain.reader(base.state_root),
-            base,
-            base_hash,
-            self._chain.environment(base),
-            request,
-            time_limit(),
-            gas=CALL_GAS_CAP,
-            seconds_per_slot=self._seconds_per_slot,
-        )
         with refusals():
+            simulator = Simulator(
+                self._chain.reader_after(base_hash),
+                base,
+                base_hash,
+                self._chain.environment(base),
+                request,
+                time_limit(),
+                gas=CALL_GAS_CAP,
+                seconds_per_slot=self._seconds_per_slot,
+            )
             return self._answer(simulator, request)
 
     @staticmethod

@@ -9,6 +9,7 @@ from dst.execution.header import next_base_fee
 from dst.execution.pool.service import TransactionPool
 from dst.execution.pool.status import State, Status, status_of
 from dst.execution.rpc.dispatch import Where, rpc
+from dst.execution.rpc.parameters import HashParam
 from dst.mempool.departures import MAX_REMEMBERED
 from dst.spec.primitives import Hash32, to_hex
 
@@ -22,7 +23,7 @@ class TransactionStatusMethods:
         where=Where.LOOP,
         limits=(f"the last {MAX_REMEMBERED} transactions that left the pool are remembered",),
     )
-    async def transaction_status(self, transaction_hash: object) -> dict[str, object]:
+    async def transaction_status(self, transaction_hash: HashParam) -> dict[str, object]:
         """Where a transaction stands, as this node knows: `state` is one of `unknown`, `pending`,
         `queued` (`missingNonce`), `underpriced` (`maxFeePerGas`, `baseFeePerGas`), `replaced`
         (`replacedBy`), `evicted`, `dropped`, `too_heavy` (each with `reason` and `message`) or

@@ -130,6 +130,13 @@ class NodeStore:
             if self.statistics.bytes > self._limit:
                 self._forget_half()
 
+    def forget(self) -> None:
+        """Empty the caches: for who overwrites nodes of a version that is not finished."""
+        with self._lock:
+            self._cache.clear()
+            self._shallow.clear()
+            self.statistics.bytes = 0
+
     def _forget_half(self) -> None:
         """The older half; what is in use comes back with its next read."""
         for key in list(self._cache)[: len(self._cache) // 2]:
@@ -140,19 +147,31 @@ class NodeStore:
 
 
 class ScratchNodes(NodeStore):
-    """The same nodes for a state that is never stored: its commits use up no versions."""
+    """The same nodes for a state that is never stored: its commits use up no versions, and what
+    they make stays here."""
 
     def __init__(self, nodes: NodeStore) -> None:
         self._nodes = nodes
+        self._made: dict[bytes, bytes] = {}
 
     def new_version(self) -> int:
         return MAX_VERSION
 
     def get(self, key: bytes) -> bytes:
-        return self._nodes.get(key)
+        made = self._made.get(key)
+        return self._nodes.get(key) if made is None else made
 
     def node(self, key: bytes, depth: int) -> Node:
-        return self._nodes.node(key, depth)
+        made = self._made.get(key)
+        return self._nodes.node(key, depth) if made is None else unpack(made)
+
+    def remember(
+        self,
+        nodes: dict[bytes, bytes],
+        shallow: dict[bytes, Node] | None = None,
+        stale: Sequence[bytes] = (),
+    ) -> None:
+        self._made.update(nodes)
 
 
 def nothing_stored(key: bytes) -> None:

@@ -12,7 +12,7 @@ from dst.execution.store import open_store
 from dst.runtime.tables import Writer
 from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32
-from tests.unit.execution.worlds import ADDRESSES, KEYS, World, make_world, signed
+from tests.unit.execution.worlds import ADDRESSES, KEYS, World, address_of, make_world, signed
 
 
 def test_reopened_store_goes_on(world: World) -> None:
@@ -28,6 +28,29 @@ def test_reopened_store_goes_on(world: World) -> None:
     assert world.chain.body(second.hash) == second.body()
     assert world.chain.reader(heads.head.state_root).get_nonce(ADDRESSES[0]) == 2
     assert world.extend().header.parent_hash == second.hash
+
+
+def test_one_receipt_and_one_transaction(world: World) -> None:
+    """Found by index, with the logs before it counted, without the rest of the block."""
+    emitter = address_of(0xE0)
+    logging = make_world(world.folder / "logs", {emitter: bytes.fromhex("60006000a060006000a000")})
+    sent = [signed(key, to=emitter, gas=60_000, value=0) for key in KEYS[:3]] + [
+        signed(KEYS[3], maxFeePerGas=10**9, maxPriorityFeePerGas=0)
+    ]
+    block = logging.extend(sent)
+    chain = logging.chain
+    assert len(block.transactions) == 4
+    placed = [chain.receipt_at(block.hash, index) for index in range(4)]
+    assert [each.receipt for each in placed if each] == list(chain.receipts(block.hash))
+    assert [each.first_log for each in placed if each] == [0, 2, 4, 6]
+    assert [chain.transaction_at(block.hash, index) for index in range(4)] == [
+        each.raw for each in block.transactions
+    ]
+    for outside in (-1, 4):
+        assert chain.receipt_at(block.hash, outside) is None
+        assert chain.transaction_at(block.hash, outside) is None
+    assert chain.receipt_at(chain.genesis_hash, 0) is None
+    logging.store.close()
 
 
 def test_inserted_block_that_never_became_head(world: World) -> None:

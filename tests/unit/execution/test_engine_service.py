@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from dst.execution.header import Header, payload_of_header
 from dst.execution.pool.service import TransactionPool
 from dst.execution.state.trie import ordered_root
 from dst.runtime.metrics import Metrics
+from dst.runtime.tables import StoreUnavailable, Tables, Writer
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
 from tests.unit.execution.worlds import (
@@ -375,3 +377,31 @@ async def test_pool_follows_the_head(engine: Engine) -> None:
     assert engine.pool.pending_nonce(ADDRESSES[0], 2) == 2
     engine.add(signed(nonce=2))
     assert engine.pool.counts() == (2, 0)
+
+
+def no_room(tables: Tables) -> AbstractContextManager[Writer]:
+    """In place of `Tables.write`: the disk is full."""
+    raise StoreUnavailable("the store takes no write: No space left on device")
+
+
+async def test_a_full_disk_answers_syncing_and_goes_on(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """newPayload and forkchoiceUpdated change nothing while it lasts; afterwards the same calls
+    do what they would have done."""
+    engine.add(signed())
+    payload = (await engine.build()).payload
+    chain, block_hash = engine.world.chain, Hash32(payload.block_hash)
+    with monkeypatch.context() as full:
+        full.setattr(Tables, "write", no_room)
+        assert (await engine.new_payload(payload)).status is PayloadStatusKind.SYNCING
+        assert chain.header(block_hash) is None
+    assert (await engine.new_payload(payload)).status is PayloadStatusKind.VALID
+    with monkeypatch.context() as full:
+        full.setattr(Tables, "write", no_room)
+        status, _ = await engine.point(block_hash)
+        assert status.status is PayloadStatusKind.SYNCING
+        assert chain.heads.head_hash == chain.genesis_hash
+    status, _ = await engine.point(block_hash)
+    assert status.status is PayloadStatusKind.VALID
+    assert chain.heads.head_hash == block_hash

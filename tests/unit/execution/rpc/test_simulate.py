@@ -26,7 +26,7 @@ VALUE_TOKEN = "0x" + "ee" * 20
 
 
 def transfer(
-    sender: str = POOR, to: str = OTHER, value: int = 1_000, **more: str
+    sender: str = POOR, to: str = OTHER, value: int = 1_000, **more: Any
 ) -> dict[str, str]:
     return {"from": sender, "to": to, "value": hex(value), **more}
 
