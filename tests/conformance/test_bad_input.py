@@ -365,7 +365,7 @@ def test_no_token_no_answer(scene: Scene, tally: MakeTally) -> None:
         (
             "deep parameters",
             b'{"method":"eth_call","id":1,"params":' + b"[" * 900 + b"]" * 900 + b"}",
-            (WRONG_SHAPE, -32700),
+            (WRONG_SHAPE, -32600),
         ),
         ("a number", b"5", (-32600,)),
         ("empty batch", b"[]", (-32600,)),
