@@ -1,9 +1,9 @@
 """A large state at once: sorted keys, a few thousand at a time, so that every node but those of the
 uppermost levels is written once and memory stays flat."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
+from operator import itemgetter
 from typing import Final
 
 from dst.crypto.keccak import keccak256
@@ -16,6 +16,7 @@ from dst.spec.primitives import Address
 from dst.spec.rlp import int_to_bytes
 
 ACCOUNTS_A_WRITE: Final = 8_192
+_ADDRESS: Final = slice(32, 52)
 
 
 def seed(store: BlockStore, genesis: Genesis, balances: Iterable[tuple[Address, int]]) -> Genesis:
@@ -29,9 +30,15 @@ def seed(store: BlockStore, genesis: Genesis, balances: Iterable[tuple[Address, 
     root = genesis.state.root_ref
     with store.tables.write() as writer:
         writer.put_sorted("nodes", sorted(genesis.state.nodes.items()))
-    waiting = iter(_sorted_by_path(balances))
-    while batch := list(islice(waiting, ACCOUNTS_A_WRITE)):
-        root = _write(store, nodes, root, genesis.state.version, batch)
+    accounts = _sorted_by_path(balances)
+    for batch in _batches(accounts):
+        root = _write_nodes(store, nodes, root, genesis.state.version, batch)
+    accounts.sort(key=itemgetter(_ADDRESS))
+    for batch in _batches(accounts):
+        with store.tables.write() as writer:
+            writer.put_sorted(
+                "accounts", [(each[_ADDRESS], pack_account(_account(each))) for each in batch]
+            )
     state = replace(genesis.state, root=root.hash, root_version=root.version, nodes={})
     seeded = replace(genesis, header=replace(genesis.header, state_root=root.hash), state=state)
     store.write_genesis(seeded.header, state)
@@ -45,17 +52,21 @@ def _sorted_by_path(balances: Iterable[tuple[Address, int]]) -> list[bytes]:
     )
 
 
-def _write(store: BlockStore, nodes: NodeStore, root: Ref, version: int, batch: list[bytes]) -> Ref:
-    accounts = {each[32:52]: Account(balance=int.from_bytes(each[52:], "big")) for each in batch}
-    entries = [
-        Entry(to_nibbles(each[:32]), account.encode())
-        for each, account in zip(batch, accounts.values(), strict=True)
-    ]
+def _batches(accounts: list[bytes]) -> Iterator[list[bytes]]:
+    for start in range(0, len(accounts), ACCOUNTS_A_WRITE):
+        yield accounts[start : start + ACCOUNTS_A_WRITE]
+
+
+def _write_nodes(
+    store: BlockStore, nodes: NodeStore, root: Ref, version: int, batch: list[bytes]
+) -> Ref:
+    entries = [Entry(to_nibbles(each[:32]), _account(each).encode()) for each in batch]
     nodes.forget()
     change = Trie(nodes, root).update(entries, version)
     with store.tables.write() as writer:
-        for key, value in sorted(change.nodes.items()):
-            writer.put("nodes", key, value)
-        for address, account in sorted(accounts.items()):
-            writer.put("accounts", address, pack_account(account))
+        writer.put_sorted("nodes", sorted(change.nodes.items()))
     return change.root
+
+
+def _account(packed: bytes) -> Account:
+    return Account(balance=int.from_bytes(packed[_ADDRESS.stop :], "big"))

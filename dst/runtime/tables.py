@@ -14,8 +14,10 @@ What holds, and what it rests on:
 import errno
 import fcntl
 import os
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -60,13 +62,12 @@ class Writer:
         self._transaction.put(key, value, db=self._handles[table])
 
     def put_sorted(self, table: str, items: Sequence[tuple[bytes, bytes]]) -> None:
-        """Put items in ascending order of keys; past the table's end they are appended, which fills
-        pages and searches nothing."""
-        if not items:
-            return
+        """Put items in ascending order of keys, one a key; those past the table's end are appended,
+        which fills pages and searches nothing."""
         cursor = self._transaction.cursor(db=self._handles[table])
-        append = not cursor.last() or cursor.key() < items[0][0]
-        cursor.putmulti(items, append=append)
+        old = bisect_right(items, cursor.key(), key=itemgetter(0)) if cursor.last() else 0
+        cursor.putmulti(items[:old])
+        cursor.putmulti(items[old:], append=True)
         cursor.close()
 
     def delete(self, table: str, key: bytes) -> None:
