@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from dst.apis.eth import parse_address, parse_block_id
+from dst.apis.eth import parse_address
 from dst.execution.chain import Chain
 from dst.execution.rpc.blocks_by_id import BlocksById
+from dst.execution.rpc.call_stage import refusals
 from dst.execution.rpc.dispatch import Where, rpc
 from dst.execution.rpc.parameters import AddressParam, BlockParam, SlotListParam, parse_slot
 from dst.execution.state.reader import StateReader
@@ -39,25 +40,31 @@ class Proofs:
         if len(slots) > MAX_SLOTS:
             raise InvalidInput(f"too many slots (max {MAX_SLOTS})")
         keys = [(str(each), parse_slot(each)) for each in slots]
-        header, _ = self._blocks.resolve(parse_block_id(block))
-        reader = self._chain.reader(header.state_root)
-        account = reader.account(account_address)
+        with refusals():
+            return self._proof(self._blocks.state(block), account_address, keys)
+
+    @staticmethod
+    def _proof(
+        state: StateReader, address: Address, keys: list[tuple[str, int]]
+    ) -> dict[str, object]:
+        account = state.account(address)
         return {
-            "address": to_hex(account_address),
-            "accountProof": [to_hex(node) for node in reader.account_proof(account_address)],
+            "address": to_hex(address),
+            "accountProof": _show(state.account_proof(address)),
             "balance": hex(account.balance if account else 0),
             "nonce": hex(account.nonce if account else 0),
             "codeHash": to_hex(account.code_hash if account else ZERO_HASH),
             "storageHash": to_hex(account.storage_root if account else ZERO_HASH),
             "storageProof": [
-                _show_slot(reader, account_address, text, slot) for text, slot in keys
+                {
+                    "key": text if len(text) == _WORD_DIGITS else hex(slot),
+                    "value": hex(state.slot(address, slot)),
+                    "proof": _show(state.storage_proof(address, slot)),
+                }
+                for text, slot in keys
             ],
         }
 
 
-def _show_slot(reader: StateReader, address: Address, text: str, slot: int) -> dict[str, object]:
-    return {
-        "key": text if len(text) == _WORD_DIGITS else hex(slot),
-        "value": hex(reader.slot(address, slot)),
-        "proof": [to_hex(node) for node in reader.storage_proof(address, slot)],
-    }
+def _show(proof: list[bytes]) -> list[str]:
+    return [to_hex(node) for node in proof]
