@@ -19,7 +19,7 @@ from dst.apis.engine import PayloadAttributes
 from dst.execution.block.allowance import Allowance
 from dst.execution.block.builder import BlockBuilder, Build, BuilderLimits
 from dst.execution.chain import Chain, ExecutedBlock
-from dst.execution.header import next_base_fee
+from dst.execution.header import Header, next_base_fee
 from dst.execution.pool.candidates import Candidates
 from dst.execution.pool.service import TransactionPool
 from dst.runtime.log import Logger
@@ -33,6 +33,9 @@ MAX_ARRIVALS: Final = 1_024
 """Waiting for the next step of one build, two blocks of transfers; the rest waits in the pool."""
 MAX_DELIVERED: Final = 64
 """Proposals of ours whose outcome is awaited."""
+HEAVY_PART: Final = 8
+"""A block with one transaction of an eighth of the gas limit was one's alone, as far as others can
+tell; below that no code of ours needs more than its share."""
 PAYLOAD_VERSION: Final = b"\x03"
 """First byte of a payload id, as other clients do: the version of its attributes."""
 
@@ -66,7 +69,6 @@ class Builds:
         self._built: OrderedDict[bytes, ExecutedBlock] = OrderedDict()
         self._delivered: OrderedDict[int, dict[Hash32, Build]] = OrderedDict()
         self._newest: _Building | None = None
-        self._last_was_alone = False
         pool.on_added.append(self._arrived)
         metrics.function("builder_time_seconds", self._seconds)
 
@@ -116,22 +118,25 @@ class Builds:
         limits = replace(self._limits, builder_time_s=self._seconds())
         builder = BlockBuilder(self._chain, parent_hash, attributes, limits)
         offered = Candidates() if attributes.no_tx_pool else self._candidates()
-        self._last_was_alone = offered.heavy is not None
         steps = asyncio.get_running_loop().create_task(
             self._on_worker(builder.begin, offered.light, offered.heavy)
         )
         return _Building(builder=builder, takes_arrivals=not attributes.no_tx_pool, steps=steps)
 
     def _candidates(self) -> Candidates:
-        """A heavy transaction gets a block to try it in, but while others wait not two of ours one
-        after another."""
+        """A heavy transaction gets a block to try it in, but while others wait not two blocks in a
+        row, whoever builds them."""
         head = self._chain.heads.head
         offered = self._pool.candidates(next_base_fee(head), head.gas_limit)
         if offered.heavy is None and len(offered.light) == 1:
             return Candidates(heavy=offered.light[0])  # nobody else needs the time
-        if self._last_was_alone and offered.light:
+        if offered.light and self._may_have_been_a_try(head, self._chain.heads.head_hash):
             return replace(offered, heavy=None)
         return offered
+
+    def _may_have_been_a_try(self, head: Header, head_hash: Hash32) -> bool:
+        count = len(self._chain.body(head_hash).transactions)
+        return count == 0 or (count == 1 and head.gas_used * HEAVY_PART >= head.gas_limit)
 
     def _arrived(self, transaction: Transaction) -> None:
         """The pool took a transaction: top up the newest build, as long as nobody asked for it."""

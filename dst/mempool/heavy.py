@@ -7,7 +7,7 @@ Heights are those of the head that a build extends.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -19,11 +19,7 @@ TRIES_ALONE: Final = 2
 """A busy machine may spoil one. Each failed one costs the chain a block without transactions."""
 REFUSED_FOR_HEIGHTS: Final = 256
 """State changes, and with it what a call costs; after this many blocks it may be tried again."""
-CALLS_TO_A_FUNCTION: Final = 3
-"""So many different calls of one function that proved too heavy, and any call of it with as much
-gas is refused: whoever varies the calldata gains three tries, not endless ones."""
 MAX_ENTRIES: Final = 4_096
-SELECTOR_BYTES: Final = 4
 
 
 class Verdict(StrEnum):
@@ -33,25 +29,21 @@ class Verdict(StrEnum):
 
 
 class Call(NamedTuple):
-    """What a transaction runs: code, and what it is given."""
+    """What a transaction runs: code, and what it is given.
+
+    No wider than that: refusing every call of a function, or every creation, because a stranger's
+    were heavy would let anybody shut others out for nothing.
+    """
 
     code_hash: bytes
     """Empty for a creation."""
-    selector: bytes
     digest: bytes
-    """Keccak of all calldata; empty stands for every call of the function."""
-
-    @property
-    def function(self) -> "Call":
-        return self._replace(digest=b"")
+    """Keccak of the calldata, of the init code for a creation."""
 
 
 def call_of(transaction: Transaction, code_hash: bytes) -> Call:
     """`code_hash`: of the code that runs, the delegate's for an account that delegates."""
-    data = transaction.data
-    if transaction.is_create:
-        return Call(b"", b"", keccak256(data))
-    return Call(code_hash, data[:SELECTOR_BYTES], keccak256(data))
+    return Call(b"" if transaction.is_create else code_hash, keccak256(transaction.data))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,8 +60,6 @@ class _Proof:
     gas: int
     """Least gas that proved too heavy: a call with less may run out before it is too slow."""
     height: int
-    calls: set[bytes] = field(default_factory=set)
-    """Digests of the different calls, as many as matter."""
 
 
 class HeavyBook:
@@ -91,25 +81,18 @@ class HeavyBook:
     def prove(self, transaction: Transaction, call: Call, height: int) -> None:
         """It was given up: remember the call."""
         self._attempts.pop(transaction.hash, None)
-        for key in (call, call.function):
-            proof = self._proofs.get(key)
-            if proof is None or height - proof.height > REFUSED_FOR_HEIGHTS:
-                proof = self._proofs[key] = _Proof(gas=transaction.gas, height=height)
-            proof.gas, proof.height = min(proof.gas, transaction.gas), height
-            if len(proof.calls) < CALLS_TO_A_FUNCTION:
-                proof.calls.add(call.digest)
-            self._proofs.move_to_end(key)
+        proof = self._proofs.get(call)
+        if proof is None or height - proof.height > REFUSED_FOR_HEIGHTS:
+            proof = self._proofs[call] = _Proof(gas=transaction.gas, height=height)
+        proof.gas, proof.height = min(proof.gas, transaction.gas), height
+        self._proofs.move_to_end(call)
         self._bound(self._proofs)
 
     def refuses(self, call: Call, gas: int, height: int) -> bool:
         """Whether this call with this gas is known to be too heavy."""
-        exact, function = self._proofs.get(call), self._proofs.get(call.function)
-        if exact is not None and _holds(exact, gas, height):
-            return True
+        proof = self._proofs.get(call)
         return (
-            function is not None
-            and len(function.calls) >= CALLS_TO_A_FUNCTION
-            and _holds(function, gas, height)
+            proof is not None and gas >= proof.gas and height - proof.height <= REFUSED_FOR_HEIGHTS
         )
 
     @property
@@ -125,7 +108,3 @@ class HeavyBook:
     def _bound(table: "OrderedDict[Hash32, Attempts] | OrderedDict[Call, _Proof]") -> None:
         while len(table) > MAX_ENTRIES:
             table.popitem(last=False)
-
-
-def _holds(proof: _Proof, gas: int, height: int) -> bool:
-    return gas >= proof.gas and height - proof.height <= REFUSED_FOR_HEIGHTS

@@ -3,7 +3,6 @@
 from typing import Any
 
 from dst.mempool.heavy import (
-    CALLS_TO_A_FUNCTION,
     MAX_ENTRIES,
     REFUSED_FOR_HEIGHTS,
     TRIES_ALONE,
@@ -52,25 +51,16 @@ def test_the_same_call_is_refused_with_as_much_gas_and_for_a_while() -> None:
     assert not book.refuses(again, 1_000_000, 11 + REFUSED_FOR_HEIGHTS)
 
 
-def test_varied_calldata_gains_three_tries() -> None:
+def test_a_strangers_heavy_calls_shut_nobody_out() -> None:
     book = HeavyBook()
-    for number in range(CALLS_TO_A_FUNCTION):
-        fresh = heavy(b"\x01\x02\x03\x04" + bytes([number]))
-        assert not book.refuses(call_of(fresh, CODE), fresh.gas, 10)
-        prove(book, fresh)
-    more = heavy(b"\x01\x02\x03\x04 and another")
-    assert book.refuses(call_of(more, CODE), more.gas, 10)
-    assert not book.refuses(call_of(more, CODE), more.gas - 1, 10)
-    other_function = heavy(b"\x05\x06\x07\x08")
-    assert not book.refuses(call_of(other_function, CODE), other_function.gas, 10)
-
-
-def test_the_same_call_again_is_not_another_one() -> None:
-    book = HeavyBook()
-    for nonce in range(CALLS_TO_A_FUNCTION + 1):
-        prove(book, heavy(nonce=nonce))
-    more = heavy(b"\x01\x02\x03\x04 and another")
-    assert not book.refuses(call_of(more, CODE), more.gas, 10)
+    for number in range(20):
+        prove(book, heavy(b"\x01\x02\x03\x04" + bytes([number])))
+        creation = heavy(bytes([number]), to=Address(b""))
+        book.prove(creation, call_of(creation, b""), 10)
+    other = heavy(b"\x01\x02\x03\x04 and another")
+    assert not book.refuses(call_of(other, CODE), other.gas, 10)
+    deployment = heavy(b"\x60\x80", to=Address(b""))
+    assert not book.refuses(call_of(deployment, b""), deployment.gas, 10)
 
 
 def test_creations_are_told_apart_by_their_init_code() -> None:
