@@ -131,7 +131,7 @@ class Builds:
         if offered.heavy is None and len(offered.light) == 1:
             return Candidates(heavy=offered.light[0])  # nobody else needs the time
         if offered.light and self._may_have_been_a_try(head, self._chain.heads.head_hash):
-            return replace(offered, heavy=None)
+            return Candidates(light=offered.small_first(head.gas_limit // HEAVY_PART))
         return offered
 
     def _may_have_been_a_try(self, head: Header, head_hash: Hash32) -> bool:

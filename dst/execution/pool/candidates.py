@@ -24,6 +24,18 @@ class Candidates:
     heavy: Transaction | None = None
     """The best of those known to be heavy."""
 
+    def small_first(self, gas: int) -> tuple[Transaction, ...]:
+        """The light ones, those of `gas` and more last, with what waits behind them: they may turn
+        out heavy, and then have used up the time."""
+        small: list[Transaction] = []
+        large: list[Transaction] = []
+        held: set[Address] = set()
+        for transaction in self.light:
+            if transaction.gas >= gas:
+                held.add(transaction.sender)
+            (large if transaction.sender in held else small).append(transaction)
+        return (*small, *large)
+
 
 def choose(
     queues: Iterable[list[tuple[Transaction, int]]],

@@ -163,3 +163,17 @@ async def test_forced_transactions_take_from_the_pools_time(
     forced = spin()
     assert await block(engine, transactions=(forced.raw,)) == [forced.raw]
     assert await block(engine) == [signed(KEYS[1]).raw]
+
+
+async def test_after_a_try_those_who_may_be_heavy_come_last(
+    world: World, worker: ThreadPoolExecutor
+) -> None:
+    """The head is empty, as after a try: who pays most is not first if it may use up the time."""
+    engine = Engine(world, worker, LONG)
+    large = signed(KEYS[0], gas=2_000_000, maxPriorityFeePerGas=10**8)
+    behind_it, small = signed(KEYS[0], nonce=1), signed(KEYS[1])
+    known = spin(KEYS[2])
+    engine.add(known, large, behind_it, small)
+    engine.pool.note_heavy(known.hash, seconds=1, alone=False)
+    assert await block(engine) == [small.raw, large.raw, behind_it.raw]
+    assert await block(engine) == [known.raw]
