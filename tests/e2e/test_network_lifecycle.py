@@ -76,7 +76,7 @@ def test_status_shows_a_sealed_block_on_every_node(network: Path) -> None:
 
 
 def test_every_node_tells_how_final_a_block_is(network: Path) -> None:
-    """Sealed as `up` waited for it, safe once a batch is on L1, final as the node's own tag says."""
+    """Sealed as `up` waited for it, safe once a batch is on L1, final as the node's tag says."""
     descriptor = json.loads((network / "network.json").read_text())
     for node in (*descriptor["operators"], *descriptor["followers"]):
         web3 = Web3(Web3.HTTPProvider(node["rpc"]))

@@ -37,8 +37,8 @@ class Finality:
 
     @rpc("dst_finality", where=Where.LOOP, errors=("-32000: header not found",))
     async def finality(self, block: BlockParam) -> dict[str, object]:
-        """How final a block is: `decided`, `sealed`, `safe`, `finalized`; all false for a block that
-        is not on the chain.
+        """How final a block is: `decided`, `sealed`, `safe`, `finalized`; all false for a block
+        that is not on the chain.
 
         `sealed` is null when this node cannot know it: its rollup node (`rollup` in its
         configuration) does not answer within a second, or is not set. A safe block is sealed.
