@@ -10,6 +10,7 @@ from devnet.model.accounts import ACCOUNTS, BATCHER_ACCOUNTS
 from devnet.model.topology import LinkClass, Topology, compute_topology
 from devnet.programs import Plan, write_configs
 from dst.cli.genesis import DEV_ACCOUNTS
+from dst.runtime.browsers import DEFAULT_POLICY
 
 TOPOLOGY = compute_topology(operators=4, followers=2)
 
@@ -74,6 +75,13 @@ def test_every_execution_layer_asks_the_rollup_node_beside_it(backend: str) -> N
         listen = configs[f"{name}.rollup"]["listen"]
         assert configs[f"{name}.execution"]["rollup"] == f"http://127.0.0.1:{link.listen_port}"
         assert listen == f"127.0.0.1:{link.service_port}", "and the proxy leads there"
+
+
+@pytest.mark.parametrize("backend", ["process", "docker"])
+def test_every_name_that_is_dialled_needs_no_entry_in_hosts(backend: str) -> None:
+    for name, config in plan(backend).configs.items():
+        for address in _addresses(config):
+            assert DEFAULT_POLICY.allows_host(address), (name, address)
 
 
 def test_secrets_are_shared_by_need() -> None:
