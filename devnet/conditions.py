@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from devnet.backends.base import RunState
-from devnet.model.topology import FOLLOWER_ROLES, OPERATOR_ROLES
+from devnet.model.topology import FOLLOWER_ROLES, OPERATOR_ROLES, Role
 
 CUT_MODES: Final = frozenset({"refuse", "hold", "drop", "blackhole"})
 """What `Mesh.faults` says of a link that carries nothing."""
@@ -90,13 +90,21 @@ def _own_links(node: str, links: Mapping[str, str]) -> list[str]:
         source, target = _ends(link)
         if target != node or source not in (node, "client"):
             continue
-        service = link.rpartition(".")[2]
-        name = f"client {service}" if source == "client" else service
+        name = _name_of(link)
         words = dict.fromkeys(
             "cut" if word in CUT_MODES else _short(word) for word in fault.split(", ")
         )
         found.append(f"{name} link {' '.join(words)}")
     return found
+
+
+def _name_of(link: str) -> str:
+    """By the service that answers; two roles dial the rollup node, one only for `dst_finality`."""
+    dialling, _, answering = link.partition(">")
+    service = answering.rpartition(".")[2]
+    if dialling == "client":
+        return f"client {service}"
+    return "finality" if dialling.endswith(f".{Role.EXECUTION}") else service
 
 
 def _ends(link: str) -> tuple[str, str]:

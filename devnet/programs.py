@@ -115,6 +115,7 @@ class Plan:
             "engine_listen": f"127.0.0.1:{pod.port(Service.ENGINE)}",
             "rpc_listen": f"127.0.0.1:{pod.port(Service.RPC)}",
             "forward_to": [self._url(link) for link in forward],
+            "rollup": self._url_of(f"{pod.name}.execution>{pod.name}.rollup"),
             "subscribe": not _is_operator(pod),
         }
 

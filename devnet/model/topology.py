@@ -252,6 +252,7 @@ def _pods(topology: Topology) -> Iterator[Pod]:
 # from 1.
 _CLIENT_RPC, _CLIENT_BEACON, _PROBE_RPC, _PROBE_BEACON, _PROBE_MIDDLEWARE = 0, 1, 3, 4, 5
 _ROLLUP_TO_ENGINE, _MIDDLEWARE_TO_ROLLUP, _VALIDATOR_TO_MIDDLEWARE = 20, 21, 22
+_EXECUTION_TO_ROLLUP = 23
 _CONSENSUS_FROM_OPERATOR, _RPC_FROM_OPERATOR = 29, 39
 _BEACON_FROM_FOLLOWER, _RPC_FROM_FOLLOWER = 49, 59
 _L1_CLIENT, _L1_PROBE, _L1_FROM_OPERATOR, _L1_FROM_FOLLOWER = 0, 2, 19, 39
@@ -274,14 +275,7 @@ def _links(topology: Topology) -> Iterator[Link]:
     for name in (*topology.operator_names, *topology.follower_names):
         pod = topology.pod(name)
         yield from _links_from_host(pod)
-        yield _link(
-            f"{name}.rollup>{name}.engine",
-            name,
-            pod,
-            Service.ENGINE,
-            LinkClass.INTERNAL,
-            _ROLLUP_TO_ENGINE,
-        )
+        yield from _links_of_every_node(pod)
     for name in topology.operator_names:
         yield from _links_on_operator(topology, topology.pod(name))
 
@@ -304,6 +298,15 @@ def _links_from_host(pod: Pod) -> Iterator[Link]:
     yield _link(f"probe>{name}.rpc", "probe", pod, Service.RPC, LinkClass.PROBE, _PROBE_RPC)
     yield _link(
         f"probe>{name}.beacon", "probe", pod, Service.ROLLUP, LinkClass.PROBE, _PROBE_BEACON
+    )
+
+
+def _links_of_every_node(pod: Pod) -> Iterator[Link]:
+    """Between the two roles that operators and followers have."""
+    me, inside = pod.name, LinkClass.INTERNAL
+    yield _link(f"{me}.rollup>{me}.engine", me, pod, Service.ENGINE, inside, _ROLLUP_TO_ENGINE)
+    yield _link(
+        f"{me}.execution>{me}.rollup", me, pod, Service.ROLLUP, inside, _EXECUTION_TO_ROLLUP
     )
 
 

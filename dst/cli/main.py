@@ -85,7 +85,8 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
         "create",
         help="deal a new cluster: keys of all operators in one folder",
         description="Deal a new cluster: one key, split among the operators. Whoever runs this "
-        "sees the whole key for a moment; hand each folder operators/op* to its operator alone.",
+        "sees the whole key for a moment; hand each folder operators/op* to its operator alone. "
+        "The configuration files that operators write for their roles are in docs/operators.md.",
     )
     create.add_argument("--dir", type=Path, required=True, help="folder to create")
     create.add_argument(
@@ -130,6 +131,7 @@ def _create_cluster(options: argparse.Namespace) -> int:
     print(f"group public key {to_hex(lock.group_public_key)}")
     print(f"lock hash {to_hex(lock.lock_hash)}")
     print(f"wrote {options.dir / 'cluster-lock.json'}")
+    print("next: each operator writes the configuration files of its roles (docs/operators.md)")
     return EXIT_OK
 
 

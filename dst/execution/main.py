@@ -7,9 +7,9 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -17,7 +17,6 @@ from typing import Final, Literal
 import msgspec
 from aiohttp import web
 
-from dst.apis.dst_v1 import DstClient
 from dst.apis.engine import check_jwt, load_jwt_secret
 from dst.apis.jsonrpc import Guard, Method, rpc_routes
 from dst.apis.jsonrpc.ws import WebSockets
@@ -40,6 +39,7 @@ from dst.execution.rpc.dispatch import Threads
 from dst.execution.rpc.families import Given, Served, serve_families
 from dst.execution.rpc.finality import SealedHeight, nobody_knows
 from dst.execution.rpc.workers import CallWorkers
+from dst.execution.sealed import sealed_height_of
 from dst.execution.slots import SlotClock
 from dst.execution.store import BlockStore, open_store
 from dst.execution.turns import BlockWorker, Turns
@@ -50,7 +50,7 @@ from dst.runtime.log import Logger, configure
 from dst.runtime.metrics import Metrics
 from dst.runtime.service import EXIT_BAD_CONFIG, run_role, until
 from dst.spec.cluster import ChainConfig, ClusterLock
-from dst.spec.errors import BadConfig, InvalidInput, Unavailable
+from dst.spec.errors import BadConfig
 from dst.spec.primitives import to_hex
 
 EVM_STACK_BYTES: Final = 256 * 2**20
@@ -58,9 +58,6 @@ EVM_STACK_BYTES: Final = 256 * 2**20
 space, not memory."""
 SWITCH_INTERVAL_S: Final = 0.001
 """How long the EVM thread may keep the interpreter from the event loop."""
-
-ROLLUP_TIMEOUT_S: Final = 1.0
-"""An answer about finality waits no longer for the rollup node."""
 
 log = Logger("execution")
 
@@ -165,7 +162,7 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
     )
     store = open_store(resolve(path, config.data_dir))
     try:
-        async with _sealed_height(config.rollup) as sealed_height:
+        async with sealed_height_of(config.rollup) as sealed_height:
             with _threads() as (worker, threads):
                 worker.submit(warm_up).result()
                 log.debug("backends", keccak=keccak.NAME, ecdsa=ecdsa.NAME)
@@ -192,26 +189,6 @@ def _origins(config: ExecutionConfig, chain: ChainConfig) -> list[str]:
     if config.browser_origins is not None:
         return config.browser_origins
     return [LOCAL_ORIGINS] if chain.dev else []
-
-
-@asynccontextmanager
-async def _sealed_height(rollup: str | None) -> AsyncIterator[SealedHeight]:
-    """Asks the rollup node for its newest sealed block; nobody when none is configured."""
-    if rollup is None:
-        yield nobody_knows
-        return
-    async with DstClient(rollup) as client:
-
-        async def ask() -> int | None:
-            try:
-                status = await client.status(timeout_seconds=ROLLUP_TIMEOUT_S)
-            except (InvalidInput, Unavailable):
-                return None
-            # Seals come newest first: below the lowest gap all are sealed, above it some.
-            gap = status.lowest_unsealed_height
-            return status.sealed_height if gap is None else min(gap - 1, status.sealed_height)
-
-        yield ask
 
 
 def check_genesis(genesis: Genesis, chain: ChainConfig) -> None:

@@ -20,7 +20,10 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from dst.runtime.log import Logger
 from dst.spec.errors import BadConfig
+
+log = Logger("http")
 
 LOCAL_ORIGINS: Final = "local"
 """In a list of origins: any page served from this machine, whatever its port."""
@@ -36,6 +39,9 @@ _FORM_TYPES: Final = frozenset(
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_HEADER: Final = 256
 """An origin or host is short; what is longer is nobody's."""
+_NAMES_TOLD: Final = 16
+"""So many refused names a listener logs, each once: a forgotten one is found, a log is not
+flooded."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -57,6 +63,13 @@ class BrowserPolicy:
                 raise BadConfig(
                     f"{what}: {origin!r} is no origin: expected scheme://host[:port], "
                     f"{LOCAL_ORIGINS!r} or {ANY_ORIGIN!r}"
+                )
+        hosts = tuple(hosts)
+        for host in hosts:
+            if host != ANY_HOST and _name_of(host) != host.lower():
+                raise BadConfig(
+                    f"{what}: hosts: {host!r} is no name: expected one without scheme and port, "
+                    f"such as 'op1.rollup.example', or {ANY_HOST!r}"
                 )
         return cls(
             origins=frozenset(each.lower() for each in origins),
@@ -90,11 +103,22 @@ DEFAULT_POLICY: Final = BrowserPolicy()
 
 def guard(policy: BrowserPolicy) -> Middleware:
     """The middleware that applies a policy before anything else looks at a request."""
+    told: set[str] = set()
+
+    def refuse_host(host: str | None) -> web.Response:
+        name = _name_of(host or "")
+        if name is None:
+            return _refuse(403, "invalid host specified")
+        if name not in told and len(told) < _NAMES_TOLD:
+            told.add(name)
+            log.warning("host_refused", host=name, remedy="if it is this node's: add it to `hosts`")
+        return _refuse(403, f"invalid host specified: {name} is not in `hosts` of this node")
 
     @web.middleware
     async def checked(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        if not policy.allows_host(request.headers.get("Host")):
-            return _refuse(403, "invalid host specified")
+        host = request.headers.get("Host")
+        if not policy.allows_host(host):
+            return refuse_host(host)
         origin = request.headers.get("Origin")
         if origin is not None and not policy.allows_origin(origin):
             return _refuse(403, "this origin is not allowed")

@@ -15,10 +15,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+from web3 import Web3
+from web3.types import RPCEndpoint
 
 from tests.e2e.conftest import REPOSITORY, Finished, run_devnet
 
 OFFSET = "6000"
+FINALITY = RPCEndpoint("dst_finality")
 BACKENDS = ["process", pytest.param("docker", marks=pytest.mark.docker)]
 
 
@@ -70,6 +73,25 @@ def test_status_shows_a_sealed_block_on_every_node(network: Path) -> None:
     assert all(node["sealed_height"] >= 1 for node in facts["nodes"])
     assert all(state.startswith("running") for state in facts["programs"].values())
     assert facts["faults"] == {}
+
+
+def test_every_node_tells_how_final_a_block_is(network: Path) -> None:
+    """Sealed as `up` waited for it, safe once a batch is on L1, final as the node's tag says."""
+    descriptor = json.loads((network / "network.json").read_text())
+    for node in (*descriptor["operators"], *descriptor["followers"]):
+        web3 = Web3(Web3.HTTPProvider(node["rpc"]))
+        deadline = time.monotonic() + 60
+        while not (told := web3.provider.make_request(FINALITY, ["0x1"])["result"])["safe"]:
+            assert (told["decided"], told["sealed"]) == (True, True), (node["name"], told)
+            assert time.monotonic() < deadline, "no batch on L1"
+            time.sleep(0.2)
+        assert (told["decided"], told["sealed"]) == (True, True)
+        assert told["hash"] == web3.eth.get_block(1)["hash"].to_0x_hex()
+        final = web3.eth.get_block("finalized")["number"]
+        assert told["finalized"] is False or final >= 1
+        newest = web3.provider.make_request(FINALITY, ["latest"])["result"]
+        assert newest["decided"] is True
+        assert isinstance(newest["sealed"], bool), "its rollup node was asked"
 
 
 def test_a_second_up_in_the_same_folder_is_refused(network: Path) -> None:

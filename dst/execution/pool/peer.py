@@ -13,6 +13,8 @@ from dst.spec.errors import InvalidInput, Unavailable
 T = TypeVar("T")
 FORWARDED_HEADER: Final = "X-DST-Forwarded"
 """Marks what is handed over by another node and goes no further."""
+_SHOWN_BYTES: Final = 200
+"""Of what a refusal says."""
 
 log = Logger("forwarder")
 
@@ -60,14 +62,15 @@ class Peer:
             ) as response:
                 data = await response.read()
                 if response.status != 200:
-                    raise Unavailable(f"{self.url}: HTTP {response.status}")
+                    said = data[:_SHOWN_BYTES].decode("utf-8", "replace")
+                    raise Unavailable(f"HTTP {response.status}: {said}")
         except (aiohttp.ClientError, OSError, TimeoutError, Unavailable) as error:
-            self._note(is_up=False)
-            raise Unavailable(f"{self.url}: {type(error).__name__}: {error}") from error
-        self._note(is_up=True)
+            reason = f"{type(error).__name__}: {error}"
+            if self._is_up:
+                log.info("target_down", target=self.url, reason=reason)
+            self._is_up = False
+            raise Unavailable(f"{self.url}: {reason}") from error
+        if not self._is_up:
+            log.info("target_up", target=self.url)
+        self._is_up = True
         return data
-
-    def _note(self, *, is_up: bool) -> None:
-        if is_up != self._is_up:
-            self._is_up = is_up
-            log.info("target_up" if is_up else "target_down", target=self.url)

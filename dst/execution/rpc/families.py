@@ -114,7 +114,7 @@ def serve_families(given: Given) -> Served:
         subscriptions,
         Fees(chain, blocks),
         TxPool(pool, threads),
-        TransactionStatusMethods(chain, pool, threads.read),
+        TransactionStatusMethods(chain, pool, threads.read, given.clock),
         PoolExchangeMethods(pool, given.announcements),
         Finality(chain, blocks, threads, given.sealed_height),
         RawData(chain, blocks),

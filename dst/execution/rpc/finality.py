@@ -37,8 +37,12 @@ class Finality:
 
     @rpc("dst_finality", where=Where.LOOP, errors=("-32000: header not found",))
     async def finality(self, block: BlockParam) -> dict[str, object]:
-        """How final a block is: `decided`, `sealed` (null when this node was not told of a rollup
-        node to ask), `safe`, `finalized`; all false for a block that is not on the chain."""
+        """How final a block is: `decided`, `sealed`, `safe`, `finalized`; all false for a block
+        that is not on the chain.
+
+        `sealed` is null when this node cannot know it: its rollup node (`rollup` in its
+        configuration) does not answer within a second, or is not set. A safe block is sealed.
+        """
         wanted = parse_block_id(block)
         sealed = await self._sealed_height()
         return await self._threads.on_read(self._judge, wanted, sealed)
@@ -47,12 +51,13 @@ class Finality:
         header, block_hash = self._blocks.resolve(block)
         decided = self._chain.canonical_hash(header.number) == block_hash
         heads = self._chain.heads
+        safe = decided and header.number <= self._height(heads.safe_hash)
         return {
             "number": hex(header.number),
             "hash": to_hex(block_hash),
             "decided": decided,
-            "sealed": None if sealed is None else decided and header.number <= sealed,
-            "safe": decided and header.number <= self._height(heads.safe_hash),
+            "sealed": _is_sealed(header.number, decided=decided, safe=safe, sealed=sealed),
+            "safe": safe,
             "finalized": decided and header.number <= self._height(heads.finalized_hash),
         }
 
@@ -61,3 +66,10 @@ class Finality:
         if header is None:
             raise RpcError(REFUSED, "header not found")
         return header.number
+
+
+def _is_sealed(number: int, *, decided: bool, safe: bool, sealed: int | None) -> bool | None:
+    """A batch on L1 holds the seal, and what nobody decided nobody seals: neither needs asking."""
+    if safe or not decided:
+        return safe
+    return None if sealed is None else number <= sealed

@@ -68,7 +68,8 @@ A browser on this machine reaches this port, whatever page it shows. So:
   `hosts`: 403 (DNS rebinding). Names without a dot, as containers have, need no entry.
 
 The same checks, with no origin allowed, guard the listeners of the other roles (`hosts` in their
-configuration).
+configuration); [who calls whom by which name](operators.md#names). The first refusal of a name is
+in the log of the node that refused, as `host_refused`.
 
 ## Health
 

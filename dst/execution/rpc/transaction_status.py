@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import Executor
+from typing import Final
 
 from dst.apis.eth import parse_hash
 from dst.execution.chain import Chain
@@ -10,13 +11,21 @@ from dst.execution.pool.service import TransactionPool
 from dst.execution.pool.status import State, Status, status_of
 from dst.execution.rpc.dispatch import Where, rpc
 from dst.execution.rpc.parameters import HashParam
+from dst.execution.slots import SlotClock
 from dst.mempool.departures import MAX_REMEMBERED
 from dst.spec.primitives import Hash32, to_hex
 
+_NEXT_BLOCK_MATTERS: Final = frozenset(
+    {State.UNKNOWN, State.PENDING, State.QUEUED, State.UNDERPRICED}
+)
+"""States that a block this node does not have yet may end."""
+
 
 class TransactionStatusMethods:
-    def __init__(self, chain: Chain, pool: TransactionPool, read: Executor) -> None:
-        self._chain, self._pool, self._read = chain, pool, read
+    def __init__(
+        self, chain: Chain, pool: TransactionPool, read: Executor, clock: SlotClock
+    ) -> None:
+        self._chain, self._pool, self._read, self._clock = chain, pool, read, clock
 
     @rpc(
         "dst_transactionStatus",
@@ -31,6 +40,9 @@ class TransactionStatusMethods:
 
         A pending one may tell `waitsBehind` (an earlier transaction of its sender that no block
         takes now) and `triedSeconds`, `triesAlone` (docs/heavy-transactions.md).
+
+        While no block comes (a cluster without quorum, or a node that lags), those that wait, and
+        unknown ones, have a `warning` that says for how many seconds.
         """
         wanted = parse_hash(transaction_hash, "transaction hash")
         base_fee = next_base_fee(self._chain.heads.head)
@@ -40,7 +52,11 @@ class TransactionStatusMethods:
             included = await loop.run_in_executor(self._read, self._included, wanted)
             if included is not None:
                 return included
-        return show_status(wanted, status)
+        shown = show_status(wanted, status)
+        warning = self._clock.complaint(self._chain.heads.head)
+        if warning is not None and status.state in _NEXT_BLOCK_MATTERS:
+            shown["warning"] = warning
+        return shown
 
     def _included(self, wanted: Hash32) -> dict[str, object] | None:
         location = self._chain.location(wanted)

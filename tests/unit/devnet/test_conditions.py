@@ -62,11 +62,12 @@ def test_links_inside_a_node_and_to_its_clients_go_by_their_service() -> None:
     links = {
         "op1.rollup>op1.engine": "latency 50 ms",
         "op1.middleware>op1.rollup": "hold, latency 20 ms",
+        "op1.execution>op1.rollup": "refuse",
         "client>op1.rpc": "refuse",
         "op2.toxiproxy": "does not answer",
     }
     assert faults_of("op1", {}, links, OPERATORS) == (
-        "engine link +50 ms, rollup link cut +20 ms, client rpc link cut"
+        "engine link +50 ms, rollup link cut +20 ms, finality link cut, client rpc link cut"
     )
     assert faults_of("op2", {}, links, OPERATORS) == "toxiproxy does not answer"
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from devnet.model.accounts import ACCOUNTS, BATCHER_ACCOUNTS
-from devnet.model.topology import Service, Topology, compute_topology
+from devnet.model.topology import LinkClass, Topology, compute_topology
 from devnet.programs import Plan, write_configs
 from dst.cli.genesis import DEV_ACCOUNTS
+from dst.runtime.browsers import DEFAULT_POLICY
 
 TOPOLOGY = compute_topology(operators=4, followers=2)
 
@@ -50,7 +51,7 @@ def test_every_link_between_pods_is_dialled_by_exactly_one_config() -> None:
     wanted = sorted(k.listen_port for k in TOPOLOGY.links if not k.is_from_host)
     # A follower that rebuilds the chain from L1 has beacon links that it does not use.
     unused = {
-        k.listen_port for k in TOPOLOGY.links if k.source == "f2" and k.service is Service.ROLLUP
+        k.listen_port for k in TOPOLOGY.links if k.source == "f2" and k.kind is LinkClass.FOLLOW
     }
     assert ports == [port for port in wanted if port not in unused]
 
@@ -63,6 +64,24 @@ def test_docker_dials_other_pods_by_name_and_its_own_by_loopback() -> None:
     }
     assert config["rollup"].startswith("http://127.0.0.1:")
     assert plan("docker").configs["op1.rollup"]["l1"].startswith("http://l1:")
+
+
+@pytest.mark.parametrize("backend", ["process", "docker"])
+def test_every_execution_layer_asks_the_rollup_node_beside_it(backend: str) -> None:
+    """Within the pod, so by loopback on both backends."""
+    configs = plan(backend).configs
+    for name in (*TOPOLOGY.operator_names, *TOPOLOGY.follower_names):
+        link = TOPOLOGY.link(f"{name}.execution>{name}.rollup")
+        listen = configs[f"{name}.rollup"]["listen"]
+        assert configs[f"{name}.execution"]["rollup"] == f"http://127.0.0.1:{link.listen_port}"
+        assert listen == f"127.0.0.1:{link.service_port}", "and the proxy leads there"
+
+
+@pytest.mark.parametrize("backend", ["process", "docker"])
+def test_every_name_that_is_dialled_needs_no_entry_in_hosts(backend: str) -> None:
+    for name, config in plan(backend).configs.items():
+        for address in _addresses(config):
+            assert DEFAULT_POLICY.allows_host(address), (name, address)
 
 
 def test_secrets_are_shared_by_need() -> None:

@@ -32,6 +32,7 @@ from dst.runtime.metrics import Metrics
 from dst.runtime.tables import StoreUnavailable, Tables, Writer
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
+from tests.unit.execution.assembler import assemble
 from tests.unit.execution.worlds import (
     ADDRESSES,
     KEYS,
@@ -43,7 +44,9 @@ from tests.unit.execution.worlds import (
 )
 
 SPINNER = address_of(0x5150)
-SPIN = bytes.fromhex("5b5f56")  # jumpdest push0 jump: burns all its gas, one gas at a time
+SPIN = assemble(f"0 {2**20} MSTORE loop: 0 0 {2**20} 0 3 0 STATICCALL POP @loop JUMP")
+"""Hands a megabyte to RIPEMD-160 and no gas to run it, until the gas is gone: the dearest gas there
+is. Jumps alone are over in no time."""
 ROOT = Hash32(b"\x22" * 32)
 
 
@@ -101,7 +104,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 def spinning_payload(world: World, salt: int = 0) -> Any:
-    """A payload that takes py-evm seconds, made without executing it: its state root is a guess."""
+    """A payload that takes long, made without executing it: its state root is a guess."""
     spin = signed(KEYS[0], to=SPINNER, gas=9_000_000, value=salt)
     header: Header = replace(
         world.build().block.header, transactions_root=ordered_root([spin.raw]), gas_used=9_000_000

@@ -54,6 +54,14 @@ def test_a_configured_host_is_good() -> None:
 
 
 @pytest.mark.parametrize(
+    "host", ["https://op1.example", "op1.example:8545", "op1.example/", "", "op1.example."]
+)
+def test_what_is_no_name_is_a_bad_configuration(host: str) -> None:
+    with pytest.raises(BadConfig, match=r"rollup config: hosts: .* is no name"):
+        BrowserPolicy.of((), [host], what="rollup config")
+
+
+@pytest.mark.parametrize(
     ("origin", "local"),
     [
         ("http://localhost:3000", True),
@@ -146,6 +154,26 @@ async def test_a_rebound_name_gets_nothing(url: str) -> None:
     for path in ("/metrics", "/healthz", "/livez"):
         assert (await ask("GET", url + path, Host="evil.example"))[0] == 403
     assert (await ask("POST", url, **JSON, Host="evil.example:8545"))[0] == 403
+
+
+async def test_a_refused_name_is_told_to_both_sides(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The one who calls learns why, the log of the one who is called has each name once."""
+    async with aiohttp.ClientSession() as session:
+        for host in (
+            "op1.example:8545",
+            "OP1.example",
+            "a@b",
+            *(f"x{i}.example" for i in range(99)),
+        ):
+            async with session.get(f"{url}/livez", headers={"Host": host}) as response:
+                told = (await response.json())["message"]
+                assert told.startswith("invalid host specified")
+                assert ("op1.example is not in `hosts`" in told) is ("op1" in host.lower())
+    lines = [line for line in caplog.text.splitlines() if "host_refused" in line]
+    assert len(lines) == 16
+    assert sum("host=op1.example " in line for line in lines) == 1
 
 
 @pytest.mark.parametrize(

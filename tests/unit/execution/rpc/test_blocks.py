@@ -141,7 +141,9 @@ async def test_finality_follows_the_pointers(rpc: Rpc) -> None:
         found = await rpc.ask("dst_finality", block)
         return tuple(found[name] for name in ("decided", "sealed", "safe", "finalized"))
 
-    assert await stages("0x1") == (True, None, True, True), "no rollup node to ask"
+    assert await stages("0x3") == (True, None, False, False), "no rollup node to ask"
+    assert await stages("0x1") == (True, True, True, True), "what is on L1 is sealed"
+    assert await stages(to_hex(orphan.hash)) == (False, False, False, False)
     rpc.sealed = 3
     assert await stages("0x1") == (True, True, True, True)
     assert await stages("0x2") == (True, True, True, False)

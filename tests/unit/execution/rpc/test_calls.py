@@ -328,7 +328,8 @@ async def test_nothing_runs_longer_than_its_time(
     """An endless loop ends at the deadline, whichever method runs it."""
     monkeypatch.setattr("dst.execution.rpc.workers.CALL_TIMEOUT_S", 0.05)
     spinner = address_of(0x5150)
-    world = make_world(tmp_path, {spinner: asm("JUMPDEST 0 JUMP")}, gas_limit=2**40)
+    calls = asm("JUMPDEST 0 0 0 0 0 CALLER GAS CALL 0 MSTORE 0 JUMP")
+    world = make_world(tmp_path, {spinner: calls}, gas_limit=2**40)
     request = {"to": "0x" + spinner.hex(), "gas": "0x2faf080"}
     with running(world) as bench:
         for method, params in (

@@ -93,6 +93,23 @@ async def test_the_one_that_waits_says_that_the_chain_stands(rpc: Rpc) -> None:
     assert (await rpc.error("eth_sendRawTransactionSync", to_hex(other.raw), 0))["code"] == -32602
 
 
+async def test_a_chain_that_stands_is_told_to_whom_it_makes_wait(rpc: Rpc) -> None:
+    mined, waits, gap = signed(KEYS[0]), signed(KEYS[1]), signed(KEYS[2], nonce=3)
+    rpc.now = rpc.extend([mined]).header.timestamp + 10.0
+    rpc.add(waits, gap)
+
+    async def warnings() -> list[str | None]:
+        hashes = [to_hex(each) for each in (waits.hash, gap.hash, b"\x77" * 32, mined.hash)]
+        told = [await rpc.ask("dst_transactionStatus", each) for each in hashes]
+        assert [each["state"] for each in told] == ["pending", "queued", "unknown", "included"]
+        return [each.get("warning") for each in told]
+
+    assert await warnings() == [None, None, None, None]
+    rpc.now += 15.0
+    told = "head 1 is 25 s old (12 slots): this node lags, or the chain stands"
+    assert await warnings() == [told, told, told, None]
+
+
 # filling
 
 
