@@ -36,6 +36,8 @@ MAX_DELIVERED: Final = 64
 HEAVY_PART: Final = 8
 """A block with one transaction of an eighth of the gas limit was one's alone, as far as others can
 tell; below that no code of ours needs more than its share."""
+SERVING_BLOCKS: Final = 2
+"""After a block that may have been a try."""
 PAYLOAD_VERSION: Final = b"\x03"
 """First byte of a payload id, as other clients do: the version of its attributes."""
 
@@ -124,19 +126,29 @@ class Builds:
         return _Building(builder=builder, takes_arrivals=not attributes.no_tx_pool, steps=steps)
 
     def _candidates(self) -> Candidates:
-        """A heavy transaction gets a block to try it in, but while others wait not two blocks in a
-        row, whoever builds them."""
+        """A heavy transaction gets a block to try it in, but while others wait not more than one in
+        three, whoever builds them: a period that has no divisor in common with n = 3f+1, so that
+        each operator comes to try."""
         head = self._chain.heads.head
         offered = self._pool.candidates(next_base_fee(head), head.gas_limit)
         if offered.heavy is None and len(offered.light) == 1:
             return Candidates(heavy=offered.light[0])  # nobody else needs the time
-        if offered.light and self._may_have_been_a_try(head, self._chain.heads.head_hash):
+        if offered.light and self._were_tries_lately(head):
             return Candidates(light=offered.small_first(head.gas_limit // HEAVY_PART))
         return offered
 
-    def _may_have_been_a_try(self, head: Header, head_hash: Hash32) -> bool:
-        count = len(self._chain.body(head_hash).transactions)
-        return count == 0 or (count == 1 and head.gas_used * HEAVY_PART >= head.gas_limit)
+    def _were_tries_lately(self, head: Header) -> bool:
+        block: Header | None = head
+        block_hash = self._chain.heads.head_hash
+        for _ in range(SERVING_BLOCKS):
+            if block is None or block.number == 0:
+                return False
+            count = len(self._chain.body(block_hash).transactions)
+            if count == 0 or (count == 1 and block.gas_used * HEAVY_PART >= block.gas_limit):
+                return True
+            block_hash = block.parent_hash
+            block = self._chain.header(block_hash)
+        return False
 
     def _arrived(self, transaction: Transaction) -> None:
         """The pool took a transaction: top up the newest build, as long as nobody asked for it."""
@@ -171,8 +183,10 @@ class Builds:
             self._metrics.inc("engine_build_out_of_time_total")
         for transaction_hash, error in build.invalid:
             self._pool.drop_invalid(transaction_hash, error)
+        undiminished = self._allowance is None or self._allowance.factor == 1
         for slow in build.too_slow:
-            self._pool.note_heavy(slow.hash, seconds=slow.seconds, alone=slow.alone)
+            proves = slow.alone and undiminished and slow.seconds >= build.whole_seconds
+            self._pool.note_heavy(slow.hash, seconds=slow.seconds, alone=slow.alone, proves=proves)
 
     def _note_lost(self, ours: Iterable[Build]) -> None:
         assert self._allowance is not None

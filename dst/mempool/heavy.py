@@ -70,13 +70,16 @@ class HeavyBook:
     def attempts(self, transaction_hash: Hash32) -> Attempts | None:
         return self._attempts.get(transaction_hash)
 
-    def note_failure(self, transaction_hash: Hash32, *, seconds: float, alone: bool) -> Verdict:
-        """A try ended without the transaction in a block of the chain."""
+    def note_failure(
+        self, transaction_hash: Hash32, *, seconds: float, alone: bool, proves: bool = False
+    ) -> Verdict:
+        """A try ended without the transaction in a block of the chain. `proves`: it had all the
+        time that there ever is."""
         tried = self._attempts.setdefault(transaction_hash, Attempts(seconds=seconds))
         tried.seconds = max(tried.seconds, seconds)
         tried.alone += alone
         self._bound(self._attempts)
-        return Verdict.TOO_HEAVY if tried.alone >= TRIES_ALONE else Verdict.AGAIN
+        return Verdict.TOO_HEAVY if proves or tried.alone >= TRIES_ALONE else Verdict.AGAIN
 
     def prove(self, transaction: Transaction, call: Call, height: int) -> None:
         """It was given up: remember the call."""

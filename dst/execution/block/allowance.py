@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-ROUND_PART: Final = 0.7
-"""Of round 0's timer, for building and validating; the rest is for messages, signatures, disks."""
+ROUND_PART: Final = 0.5
+"""Of round 0's timer, for building and validating; the rest is for messages, signatures and disks,
+and for the moments in which the machine does something else."""
 LEAST_S: Final = 0.02
 """Whatever was lost: twenty transfers, or the chain would carry nothing any more."""
 LEAST_FACTOR: Final = 1 / 8

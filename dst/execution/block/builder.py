@@ -84,6 +84,8 @@ class Build:
     """No block can carry them."""
     alone: Hash32 | None
     """The heavy transaction that has this block for itself."""
+    whole_seconds: float
+    """CPU time that there was."""
     cpu_seconds: float
     """What the transactions in the block took; the other operators spend it again."""
     seconds: float
@@ -238,6 +240,7 @@ class BlockBuilder:
             too_slow=tuple(self._too_slow),
             invalid=tuple(self._invalid),
             alone=self._alone,
+            whole_seconds=self.clock.whole_s,
             cpu_seconds=self._included_s,
             seconds=self._worked_s + time.monotonic() - started,
             out_of_time=self._out_of_time,

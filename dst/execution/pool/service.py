@@ -356,13 +356,17 @@ class TransactionPool:
         if self._pool.remove(transaction_hash):
             self._depart(transaction_hash, Fate.DROPPED, error.reason, str(error))
 
-    def note_heavy(self, transaction_hash: Hash32, *, seconds: float, alone: bool) -> None:
+    def note_heavy(
+        self, transaction_hash: Hash32, *, seconds: float, alone: bool, proves: bool = False
+    ) -> None:
         """A build gave a transaction `seconds` of CPU time and it needs more, or a block with it
-        alone was too slow for the others."""
+        alone was too slow for the others. `proves`: those were all that a block ever has."""
         transaction = self._pool.get(transaction_hash)
         if transaction is None:
             return
-        verdict = self._book.note_failure(transaction_hash, seconds=seconds, alone=alone)
+        verdict = self._book.note_failure(
+            transaction_hash, seconds=seconds, alone=alone, proves=proves
+        )
         log.info(
             "heavy", hash=transaction_hash, ms=round(seconds * 1000), alone=alone, then=verdict
         )

@@ -37,6 +37,11 @@ def test_it_is_given_up_after_so_many_tries_alone() -> None:
     assert (attempts.seconds, attempts.alone) == (0.1, TRIES_ALONE)
 
 
+def test_all_the_time_that_there_ever_is_proves_it_at_once() -> None:
+    book, one = HeavyBook(), heavy()
+    assert book.note_failure(one.hash, seconds=0.1, alone=True, proves=True) is Verdict.TOO_HEAVY
+
+
 def test_the_same_call_is_refused_with_as_much_gas_and_for_a_while() -> None:
     book, one = HeavyBook(), heavy()
     before = book.is_empty
