@@ -34,6 +34,7 @@ from dst.execution.genesis import Genesis, load_genesis
 from dst.execution.pool.exchange import PoolExchange
 from dst.execution.pool.peer import FORWARDED_HEADER
 from dst.execution.pruning import ARCHIVE, Retention
+from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.rpc.dev_accounts import dev_keys
 from dst.execution.rpc.dispatch import Threads
 from dst.execution.rpc.families import Given, Served, serve_families
@@ -43,6 +44,7 @@ from dst.execution.sealed import sealed_height_of
 from dst.execution.slots import SlotClock
 from dst.execution.store import BlockStore, open_store
 from dst.execution.turns import BlockWorker, Turns
+from dst.execution.weigher import Weigher
 from dst.runtime.browsers import LOCAL_ORIGINS, BrowserPolicy
 from dst.runtime.config import check_url, load_json, resolve
 from dst.runtime.http import make_app, serving
@@ -115,6 +117,7 @@ class _Services:
     eth: Served
     clock: SlotClock
     exchange: PoolExchange
+    weigher: Weigher
     metrics: Metrics
 
     def complaint(self) -> str | None:
@@ -261,6 +264,12 @@ def assemble(
         ),
         clock=clock,
         exchange=exchange,
+        weigher=Weigher(
+            pool,
+            BlocksById(chain, clock),
+            threads.call,
+            lambda: allowance.undiminished_seconds,
+        ),
         metrics=metrics,
     )
 
@@ -302,7 +311,12 @@ async def _serve(
             head=head.head.number,
             hash=head.head_hash,
         )
-        await until(stop, services.exchange.run(), services.eth.subscriptions.run())
+        await until(
+            stop,
+            services.exchange.run(),
+            services.weigher.run(),
+            services.eth.subscriptions.run(),
+        )
 
 
 def _engine_routes(services: _Services, secret: bytes) -> list[web.RouteDef]:

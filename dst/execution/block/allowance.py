@@ -64,9 +64,14 @@ class Allowance:
     @property
     def seconds(self) -> float:
         """CPU time for the next block, all its transactions together."""
+        return max(LEAST_S, self._factor * self.undiminished_seconds)
+
+    @property
+    def undiminished_seconds(self) -> float:
+        """The same, whatever was lost lately."""
         times = self._times
         by_round = ROUND_PART * times.round_timeout_s / (1 + self._contention)
-        return max(LEAST_S, self._factor * min(by_round, times.share * times.slot_s))
+        return max(LEAST_S, min(by_round, times.share * times.slot_s))
 
     def note_validation(self, *, wall_s: float, cpu_s: float) -> None:
         """A block of another operator was executed and stored here."""

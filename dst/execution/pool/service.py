@@ -104,6 +104,8 @@ class TransactionPool:
         self.on_accepted: list[Callable[[Transaction], None]] = []
         """Of those added, the ones that are ours to tell the other nodes."""
         self.on_departed: list[Callable[[Hash32, Departure], None]] = []
+        self.on_heavy: list[Callable[[Hash32], None]] = []
+        """Told of each that needed more than its share of a block."""
         metrics.function("pool_transactions", lambda: float(len(self._pool)))
         metrics.function("pool_bytes", lambda: float(self._pool.bytes))
 
@@ -370,6 +372,9 @@ class TransactionPool:
         log.info(
             "heavy", hash=transaction_hash, ms=round(seconds * 1000), alone=alone, then=verdict
         )
+        if not alone:
+            for listener in self.on_heavy:
+                listener(transaction_hash)
         if verdict is Verdict.TOO_HEAVY:
             self.drop_heavy(
                 transaction_hash, f"needs more than {seconds * 1000:.0f} ms of CPU time"
