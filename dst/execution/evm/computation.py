@@ -98,7 +98,7 @@ class EvmComputation(PragueComputation):  # type: ignore[misc]
                 accounts.touch_account(message.storage_address)
         computation = cls.apply_computation(state, message, transaction_context, parent_computation)
         if computation._error is not None:
-            accounts.discard(checkpoint)
+            accounts.discard(checkpoint, state.interrupt)
         return computation
 
     @classmethod
@@ -127,7 +127,7 @@ class EvmComputation(PragueComputation):  # type: ignore[misc]
             else:
                 accounts.set_code(message.storage_address, computation._output)
         if computation._error is not None:
-            accounts.discard(checkpoint)
+            accounts.discard(checkpoint, state.interrupt)
         return computation
 
     @classmethod

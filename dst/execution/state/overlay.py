@@ -13,7 +13,7 @@ state that is empty when it is touched is deleted at the end of the transaction.
 this from py-evm's way, which adds empty accounts and deletes them at the end.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from dst.crypto.keccak import keccak256
@@ -24,8 +24,14 @@ from dst.spec.primitives import Address
 
 ABSENT: Final = object()
 """In the undo log: the table had no such entry."""
+UNDONE_BETWEEN_CHECKS: Final = 10_000
+"""Effects; some 2 ms. 10 Mgas buy a hundred thousand."""
 _RIPEMD160: Final = Address((3).to_bytes(20, "big"))
 """Stays touched although the call to it failed: mainnet block 2,675,119, kept by all clients."""
+
+
+def _nobody_asks() -> None:
+    """The interrupt of what must go to its end."""
 
 
 class BlockState:
@@ -81,14 +87,18 @@ class BlockState:
     def record(self) -> int:
         return len(self.undo)
 
-    def discard(self, checkpoint: int) -> None:
+    def discard(self, checkpoint: int, interrupt: Callable[[], None] = _nobody_asks) -> None:
+        """Undo back to a snapshot. `interrupt` is asked now and then; when it raises, the rest is
+        still to be undone."""
         undo = self.undo
         while len(undo) > checkpoint:
-            table, key, old = undo.pop()
-            if old is ABSENT:
-                del table[key]
-            else:
-                table[key] = old
+            for _ in range(min(UNDONE_BETWEEN_CHECKS, len(undo) - checkpoint)):
+                table, key, old = undo.pop()
+                if old is ABSENT:
+                    del table[key]
+                else:
+                    table[key] = old
+            interrupt()
 
     # reads
 
