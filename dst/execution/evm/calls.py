@@ -246,7 +246,7 @@ def _access(computation: Computation, address: bytes) -> None:
         left = computation.gas_left - GAS_WARM_ACCESS
     else:
         left = computation.gas_left - GAS_COLD_ACCOUNT_ACCESS
-        accounts.undo.append((warm, address, ABSENT))
+        accounts.undo.extend((warm, address, ABSENT))
         warm[address] = None
     if left < 0:
         raise OutOfGas("account access")

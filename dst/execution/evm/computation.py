@@ -158,6 +158,7 @@ class EvmComputation(PragueComputation):  # type: ignore[misc]
 
     def fail(self, error: VMError) -> None:
         """The halt is exceptional: all gas is gone, except after REVERT."""
+        error.__traceback__ = None  # its frames hold this computation: a cycle
         self._error = error
         if error.burns_gas:
             self.gas_left = 0

@@ -200,7 +200,7 @@ def access(computation: Computation, address: bytes, gas: int) -> int:
         gas -= GAS_WARM
     else:
         gas -= GAS_COLD_ACCOUNT
-        computation.accounts.undo.append((warm, address, ABSENT))
+        computation.accounts.undo.extend((warm, address, ABSENT))
         warm[address] = None
         computation.state.interrupt()
     if gas < 0:
@@ -221,7 +221,7 @@ def code_hash_of(computation: Computation, address: bytes) -> int:
 def access_slot(computation: Computation, key: tuple[bytes, int], gas: int) -> int:
     """Pay for a slot that is not warm, and make it so."""
     accounts = computation.accounts
-    accounts.undo.append((accounts.warm, key, ABSENT))
+    accounts.undo.extend((accounts.warm, key, ABSENT))
     accounts.warm[key] = None
     gas -= GAS_COLD_SLOT
     if gas < 0:
