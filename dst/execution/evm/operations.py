@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 import sha3  # type: ignore[import-untyped]
 from eth.exceptions import OutOfBoundsRead, OutOfGas, WriteProtection
 
+from dst.execution.evm.message import CallData
 from dst.execution.state.account import EMPTY_CODE_HASH
 from dst.execution.state.overlay import ABSENT
 
@@ -109,7 +110,7 @@ def keccak(computation: Computation, at: int, size: int, gas: int) -> tuple[int,
     return int.from_bytes(digest.digest(), "big"), gas
 
 
-def word_of(data: bytes | memoryview, at: int) -> int:
+def word_of(data: bytes | CallData, at: int) -> int:
     """32 bytes of call data from `at`, zeros behind its end."""
     word = data[at : at + 32]
     return int.from_bytes(word, "big") << 8 * (32 - len(word))
@@ -147,13 +148,13 @@ def copy_memory(computation: Computation, to: int, start: int, size: int, gas: i
 
 
 def _copy(
-    computation: Computation, source: bytes | memoryview, to: int, start: int, size: int, gas: int
+    computation: Computation, source: bytes | CallData, to: int, start: int, size: int, gas: int
 ) -> int:
     gas = _pay_for_copy(computation, to, size, gas)
     if size:
         piece = source[start : start + size]
         if len(piece) < size:
-            piece = bytes(piece).ljust(size, b"\0")
+            piece = piece.ljust(size, b"\0")
         computation.memory[to : to + size] = piece
     return gas
 
