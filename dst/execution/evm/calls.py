@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from eth.exceptions import InsufficientStack, OutOfGas, WriteProtection
 
 from dst.crypto.keccak import keccak256
-from dst.execution.evm.message import CREATE, EvmMessage
+from dst.execution.evm.message import CREATE, CallData, EvmMessage
 from dst.execution.evm.program import NO_CODE, Program, program_at
 from dst.execution.state.overlay import ABSENT
 from dst.spec import rlp
@@ -36,10 +36,8 @@ GAS_CREATE: Final = 32_000
 GAS_INIT_CODE_WORD: Final = 2
 GAS_KECCAK_WORD: Final = 6
 
-VIEW_BYTES: Final = 1_024
-"""Call data from here on is a view of the caller's memory, which stands still meanwhile: a call
-pays nothing for the length of its data, so copying megabytes for 100 gas would be a way to stop a
-chain."""
+LONG_BYTES: Final = 1_024
+"""Call data from here on is not copied."""
 _ADDRESS_MASK: Final = 2**160 - 1
 
 
@@ -246,7 +244,7 @@ def _access(computation: Computation, address: bytes) -> None:
         left = computation.gas_left - GAS_WARM_ACCESS
     else:
         left = computation.gas_left - GAS_COLD_ACCOUNT_ACCESS
-        accounts.undo.append((warm, address, ABSENT))
+        accounts.undo.extend((warm, address, ABSENT))
         warm[address] = None
     if left < 0:
         raise OutOfGas("account access")
@@ -290,11 +288,13 @@ def _succeed(computation: Computation, gas: int) -> None:
         _refuse(computation, gas)
 
 
-def _call_data(computation: Computation, at: int, size: int) -> bytes | memoryview:
+def _call_data(computation: Computation, at: int, size: int) -> bytes | CallData:
     if not size:
         return b""
-    view = memoryview(computation.memory)[at : at + size]
-    return bytes(view) if size < VIEW_BYTES else view.toreadonly()
+    if size < LONG_BYTES:
+        data: bytes = computation.memory_read_bytes(at, size)
+        return data
+    return CallData(computation.memory, at, size)
 
 
 def _run(computation: Computation, message: EvmMessage, out_at: int, out_size: int) -> None:
@@ -313,8 +313,8 @@ def _run(computation: Computation, message: EvmMessage, out_at: int, out_size: i
         computation.stack.append(0)
     computation.gas_left += child.gas_left
     computation.return_data = output
-    if type(data) is memoryview:
-        data.release()  # the memory may grow again
+    if type(data) is CallData:
+        data.end()
     if out_size and output:
         written = output[:out_size]
         computation.memory[out_at : out_at + len(written)] = written

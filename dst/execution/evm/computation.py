@@ -98,7 +98,7 @@ class EvmComputation(PragueComputation):  # type: ignore[misc]
                 accounts.touch_account(message.storage_address)
         computation = cls.apply_computation(state, message, transaction_context, parent_computation)
         if computation._error is not None:
-            accounts.discard(checkpoint)
+            accounts.discard(checkpoint, state.interrupt)
         return computation
 
     @classmethod
@@ -127,7 +127,7 @@ class EvmComputation(PragueComputation):  # type: ignore[misc]
             else:
                 accounts.set_code(message.storage_address, computation._output)
         if computation._error is not None:
-            accounts.discard(checkpoint)
+            accounts.discard(checkpoint, state.interrupt)
         return computation
 
     @classmethod
@@ -158,6 +158,7 @@ class EvmComputation(PragueComputation):  # type: ignore[misc]
 
     def fail(self, error: VMError) -> None:
         """The halt is exceptional: all gas is gone, except after REVERT."""
+        error.__traceback__ = None  # its frames hold this computation: a cycle
         self._error = error
         if error.burns_gas:
             self.gas_left = 0

@@ -14,6 +14,37 @@ CREATE: Final = b""
 """`to` of a creation."""
 
 
+class CallData:
+    """Long call data: a range of the caller's memory, which stands still while the call runs. It is
+    copied piece by piece as it is read.
+
+    A call pays nothing for the length of its data, so copying megabytes for 100 gas would be a way
+    to stop a chain. And it is no memoryview: one that is left behind, in an error's traceback or by
+    whoever got a piece of it, would keep the memory from growing after the call.
+    """
+
+    __slots__ = ("_memory", "_size", "_start")
+
+    def __init__(self, memory: bytearray, start: int, size: int) -> None:
+        self._memory: bytearray | None = memory
+        self._start, self._size = start, size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, piece: slice) -> bytes:
+        assert self._memory is not None, "the call is over"
+        start, stop, _ = piece.indices(self._size)
+        return bytes(memoryview(self._memory)[self._start + start : self._start + stop])
+
+    def __bytes__(self) -> bytes:
+        return self[:]
+
+    def end(self) -> None:
+        """The call is over, the memory may change: nothing can be read any more."""
+        self._memory = None
+
+
 class EvmMessage:
     """The attributes of py-evm's `Message`, all of them plain."""
 
@@ -41,7 +72,7 @@ class EvmMessage:
         to: bytes,
         sender: bytes,
         value: int,
-        data: bytes | memoryview,
+        data: bytes | CallData,
         program: Program,
         depth: int,
         storage_address: bytes,
@@ -54,7 +85,7 @@ class EvmMessage:
         """`to`: `CREATE`, or the account called. `storage_address`: whose storage the code sees.
         `code_address`: where the code is from (a precompile runs when it is one).
         `is_delegation`: the code was found through EIP-7702, so no precompile runs.
-        `data`: a view of the caller's memory when it is long, valid while this message runs.
+        `data`: `CallData` when it is long, to be read while this message runs.
         `refund`: gas refunded before the first opcode."""
         self.gas = gas
         self.to = to

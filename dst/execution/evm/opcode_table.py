@@ -65,6 +65,8 @@ EXPRESSIONS: Final = {
     0x46: Expression(2, 0, "X.chain_id"),
     0x47: Expression(5, 0, "c.accounts.get_balance(A)"),  # SELFBALANCE
     0x48: Expression(2, 0, "X.base_fee_per_gas"),
+    0x49: Expression(3, 1, "0"),  # BLOBHASH: no transaction carries blobs
+    0x4A: Expression(2, 0, "c.state.blob_base_fee"),
     0x59: Expression(2, 0, "len(mem)"),  # MSIZE
     0x5C: Expression(100, 1, "c.accounts.transient.get((A, {0}), 0)"),  # TLOAD
 }

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 import sha3  # type: ignore[import-untyped]
 from eth.exceptions import OutOfBoundsRead, OutOfGas, WriteProtection
 
+from dst.execution.evm.message import CallData
 from dst.execution.state.account import EMPTY_CODE_HASH
 from dst.execution.state.overlay import ABSENT
 
@@ -109,7 +110,7 @@ def keccak(computation: Computation, at: int, size: int, gas: int) -> tuple[int,
     return int.from_bytes(digest.digest(), "big"), gas
 
 
-def word_of(data: bytes | memoryview, at: int) -> int:
+def word_of(data: bytes | CallData, at: int) -> int:
     """32 bytes of call data from `at`, zeros behind its end."""
     word = data[at : at + 32]
     return int.from_bytes(word, "big") << 8 * (32 - len(word))
@@ -147,13 +148,13 @@ def copy_memory(computation: Computation, to: int, start: int, size: int, gas: i
 
 
 def _copy(
-    computation: Computation, source: bytes | memoryview, to: int, start: int, size: int, gas: int
+    computation: Computation, source: bytes | CallData, to: int, start: int, size: int, gas: int
 ) -> int:
     gas = _pay_for_copy(computation, to, size, gas)
     if size:
         piece = source[start : start + size]
         if len(piece) < size:
-            piece = bytes(piece).ljust(size, b"\0")
+            piece = piece.ljust(size, b"\0")
         computation.memory[to : to + size] = piece
     return gas
 
@@ -200,7 +201,7 @@ def access(computation: Computation, address: bytes, gas: int) -> int:
         gas -= GAS_WARM
     else:
         gas -= GAS_COLD_ACCOUNT
-        computation.accounts.undo.append((warm, address, ABSENT))
+        computation.accounts.undo.extend((warm, address, ABSENT))
         warm[address] = None
         computation.state.interrupt()
     if gas < 0:
@@ -221,7 +222,7 @@ def code_hash_of(computation: Computation, address: bytes) -> int:
 def access_slot(computation: Computation, key: tuple[bytes, int], gas: int) -> int:
     """Pay for a slot that is not warm, and make it so."""
     accounts = computation.accounts
-    accounts.undo.append((accounts.warm, key, ABSENT))
+    accounts.undo.extend((accounts.warm, key, ABSENT))
     accounts.warm[key] = None
     gas -= GAS_COLD_SLOT
     if gas < 0:

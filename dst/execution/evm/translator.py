@@ -507,8 +507,8 @@ class _Writer:
         return self.position + 1
 
 
-_RETURNING: Final = frozenset({0x49, 0x4A, 0xF0, 0xF1, 0xF2, 0xF4, 0xF5, 0xFA})
-"""BLOBHASH, BLOBBASEFEE, creations and calls. Any other that has no writer raises."""
+_RETURNING: Final = frozenset({0xF0, 0xF1, 0xF2, 0xF4, 0xF5, 0xFA})
+"""Creations and calls. Any other that has no writer raises."""
 
 _WRITERS: Final[dict[int, Callable[[_Writer], int | None]]] = {
     _STOP: _Writer._write_stop,

@@ -5,15 +5,16 @@ on it. Nothing reaches the trie before `dst.execution.state.commit`; an aborted 
 behind.
 
 Every effect is an entry of a table (a dict, or the list of logs), and the undo log holds what the
-entry was before: (table, key, old value or `ABSENT`). So a snapshot is a position in one list, and
-whoever writes a table directly for speed (the opcodes of `dst.execution.evm`) appends first.
+entry was before: table, key, old value or `ABSENT`. So a snapshot is a position in one list, and
+whoever writes a table directly for speed (the opcodes of `dst.execution.evm`) extends it first. The
+three lie flat in the list: half a million tuples are what the garbage collector stops a block for.
 
 Empty accounts (EIP-161). A write that leaves a new account empty adds none, and an account of the
 state that is empty when it is touched is deleted at the end of the transaction. No opcode can tell
 this from py-evm's way, which adds empty accounts and deletes them at the end.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from dst.crypto.keccak import keccak256
@@ -24,8 +25,14 @@ from dst.spec.primitives import Address
 
 ABSENT: Final = object()
 """In the undo log: the table had no such entry."""
+UNDONE_BETWEEN_CHECKS: Final = 10_000
+"""Effects; some 2 ms. 10 Mgas buy a hundred thousand."""
 _RIPEMD160: Final = Address((3).to_bytes(20, "big"))
 """Stays touched although the call to it failed: mainnet block 2,675,119, kept by all clients."""
+
+
+def _nobody_asks() -> None:
+    """The interrupt of what must go to its end."""
 
 
 class BlockState:
@@ -41,7 +48,7 @@ class BlockState:
         self.wiped: dict[bytes, None] = {}
         """Accounts whose stored slots are gone (deleted or created again in this block)."""
         self.codes: dict[bytes, bytes] = {}
-        self.undo: list[tuple[Any, Any, Any]] = []
+        self.undo: list[Any] = []
         self.warm = self._always_warm.copy()
         """Addresses, and (address, slot) (EIP-2929)."""
         self.original: dict[tuple[bytes, int], int] = {}
@@ -81,14 +88,18 @@ class BlockState:
     def record(self) -> int:
         return len(self.undo)
 
-    def discard(self, checkpoint: int) -> None:
+    def discard(self, checkpoint: int, interrupt: Callable[[], None] = _nobody_asks) -> None:
+        """Undo back to a snapshot. `interrupt` is asked now and then; when it raises, the rest is
+        still to be undone."""
         undo = self.undo
         while len(undo) > checkpoint:
-            table, key, old = undo.pop()
-            if old is ABSENT:
-                del table[key]
-            else:
-                table[key] = old
+            for _ in range(min(UNDONE_BETWEEN_CHECKS, (len(undo) - checkpoint) // 3)):
+                old, key, table = undo.pop(), undo.pop(), undo.pop()
+                if old is ABSENT:
+                    del table[key]
+                else:
+                    table[key] = old
+            interrupt()
 
     # reads
 
@@ -152,7 +163,7 @@ class BlockState:
 
     def put_account(self, address: bytes, account: Account | None) -> None:
         accounts = self.accounts
-        self.undo.append((accounts, address, accounts.get(address, ABSENT)))
+        self.undo.extend((accounts, address, accounts.get(address, ABSENT)))
         accounts[address] = account
 
     def set_balance(self, address: Address, balance: int) -> None:
@@ -211,19 +222,19 @@ class BlockState:
         if key not in self.original:
             self.original[key] = self.get_storage(address, slot)
         slots = self.slots
-        self.undo.append((slots, key, slots.get(key, ABSENT)))
+        self.undo.extend((slots, key, slots.get(key, ABSENT)))
         slots[key] = value
 
     def delete_storage(self, address: Address) -> None:
         slots = self.slots
         for key in [key for key in slots if key[0] == address]:
-            self.undo.append((slots, key, slots.pop(key)))
+            self.undo.extend((slots, key, slots.pop(key)))
         self._note(self.wiped, address)
 
     # what lives for one transaction
 
     def add_log(self, address: bytes, topics: tuple[int, ...], data: bytes) -> None:
-        self.undo.append((self.logs, len(self.logs), ABSENT))
+        self.undo.extend((self.logs, len(self.logs), ABSENT))
         self.logs.append((address, topics, data))
 
     def destroy_at_the_end(self, address: Address) -> None:
@@ -249,7 +260,7 @@ class BlockState:
 
     def set_transient(self, address: Address, slot: int, value: int) -> None:
         key, transient = (address, slot), self.transient
-        self.undo.append((transient, key, transient.get(key, ABSENT)))
+        self.undo.extend((transient, key, transient.get(key, ABSENT)))
         transient[key] = value
 
     def _note_touched(self, address: Address) -> None:
@@ -261,7 +272,7 @@ class BlockState:
     def _note(self, table: dict[Any, None], key: object) -> None:
         """Put a key into a table that is used as a set."""
         if key not in table:
-            self.undo.append((table, key, ABSENT))
+            self.undo.extend((table, key, ABSENT))
             table[key] = None
 
 

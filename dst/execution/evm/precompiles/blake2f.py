@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from dst.execution.environment import Interrupt
-from dst.execution.evm.precompiles.contract import BadInput
+from dst.execution.evm.precompiles.contract import BadInput, Input
 from dst.execution.evm.precompiles.native import MEMORY, Code
 
 INPUT_BYTES: Final = 213
@@ -55,7 +55,7 @@ _COLUMNS_AND_DIAGONALS: Final = (
 )
 
 
-def blake2f_gas(data: bytes | memoryview) -> int:
+def blake2f_gas(data: Input) -> int:
     return int.from_bytes(data[:4], "big") if len(data) == INPUT_BYTES else 0
 
 

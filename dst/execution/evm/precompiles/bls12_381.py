@@ -11,7 +11,7 @@ from eth.precompiles.bls12_381 import constants as price
 from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
 
 from dst.execution.environment import Interrupt
-from dst.execution.evm.precompiles.contract import BadInput
+from dst.execution.evm.precompiles.contract import BadInput, Input
 
 FIELD_MODULUS: Final = int(
     "1a0111ea397fe69a4b1ba7b6434bacd764774b84f38512bf6730d2a0f6b0f624"
@@ -35,7 +35,7 @@ TERMS_A_SLICE: Final = 64
 """4 to 10 ms with their subgroup checks; longer slices gain little."""
 
 
-def g1_add_gas(_: bytes | memoryview) -> int:
+def g1_add_gas(_: Input) -> int:
     return int(price.BLS12_G1_ADD_GAS)
 
 
@@ -45,7 +45,7 @@ def g1_add(data: bytes, _: Interrupt) -> bytes:
     return _encode(_g1(data[:G1_BYTES], subgroup=False) + _g1(data[G1_BYTES:], subgroup=False))
 
 
-def g2_add_gas(_: bytes | memoryview) -> int:
+def g2_add_gas(_: Input) -> int:
     return int(price.BLS12_G2_ADD_GAS)
 
 
@@ -54,7 +54,7 @@ def g2_add(data: bytes, _: Interrupt) -> bytes:
     return _encode(_g2(data[:G2_BYTES], subgroup=False) + _g2(data[G2_BYTES:], subgroup=False))
 
 
-def g1_msm_gas(data: bytes | memoryview) -> int:
+def g1_msm_gas(data: Input) -> int:
     return _msm_gas(
         len(data) // G1_TERM_BYTES,
         price.BLS12_G1_MSM_GAS,
@@ -67,7 +67,7 @@ def g1_msm(data: bytes, interrupt: Interrupt) -> bytes:
     return _encode(_msm(data, G1_TERM_BYTES, _g1, G1Point, interrupt))
 
 
-def g2_msm_gas(data: bytes | memoryview) -> int:
+def g2_msm_gas(data: Input) -> int:
     return _msm_gas(
         len(data) // G2_TERM_BYTES,
         price.BLS12_G2_MSM_GAS,
@@ -80,7 +80,7 @@ def g2_msm(data: bytes, interrupt: Interrupt) -> bytes:
     return _encode(_msm(data, G2_TERM_BYTES, _g2, G2Point, interrupt))
 
 
-def pairing_gas(data: bytes | memoryview) -> int:
+def pairing_gas(data: Input) -> int:
     return 37_700 + 32_600 * (len(data) // PAIR_BYTES)
 
 
@@ -95,7 +95,7 @@ def pairing_check(data: bytes, interrupt: Interrupt) -> bytes:
     return int(product == GT.one()).to_bytes(32, "big")
 
 
-def map_fp_gas(_: bytes | memoryview) -> int:
+def map_fp_gas(_: Input) -> int:
     return int(price.BLS12_MAP_FP_G1_GAS)
 
 
@@ -104,7 +104,7 @@ def map_fp_to_g1(data: bytes, _: Interrupt) -> bytes:
     return _encode(G1Point.map_from_fp_be(_fp(data)))
 
 
-def map_fp2_gas(_: bytes | memoryview) -> int:
+def map_fp2_gas(_: Input) -> int:
     return int(price.BLS12_MAP_FP2_G2_GAS)
 
 

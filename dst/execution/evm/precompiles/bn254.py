@@ -12,7 +12,7 @@ from dst.execution.environment import Interrupt
 from dst.execution.evm.precompiles import bn254_code as native
 from dst.execution.evm.precompiles.bn254_field import B_OF_TWIST, Fp2, P
 from dst.execution.evm.precompiles.bn254_symbols import FP_BYTES, MONTGOMERY
-from dst.execution.evm.precompiles.contract import BadInput, padded
+from dst.execution.evm.precompiles.contract import BadInput, Input, padded
 from dst.execution.evm.precompiles.native import Instance
 
 ADD_GAS: Final = 150
@@ -29,7 +29,7 @@ _INFINITY: Final = (0, 0)
 _B_OF_TWIST: Final = Fp2(*map(mpz, B_OF_TWIST))
 
 
-def add_gas(_: bytes | memoryview) -> int:
+def add_gas(_: Input) -> int:
     return ADD_GAS
 
 
@@ -40,7 +40,7 @@ def add(data: bytes, _: Interrupt) -> bytes:
     return _encode(*_sum(left, right))
 
 
-def mul_gas(_: bytes | memoryview) -> int:
+def mul_gas(_: Input) -> int:
     return MUL_GAS
 
 
@@ -62,7 +62,7 @@ def mul(data: bytes, _: Interrupt) -> bytes:
     return _encode(x * inverse % _MODULUS, y * inverse % _MODULUS)
 
 
-def pairing_gas(data: bytes | memoryview) -> int:
+def pairing_gas(data: Input) -> int:
     return PAIRING_GAS + PAIR_GAS * (len(data) // PAIR_BYTES)
 
 

@@ -7,19 +7,21 @@ from typing import Any, TypeAlias
 from eth.exceptions import VMError
 
 from dst.execution.environment import Interrupt
+from dst.execution.evm.message import CallData
 
 Computation: TypeAlias = Any
+Input: TypeAlias = bytes | CallData
 
 
 class BadInput(ValueError):
     """The precompile call fails and burns its gas."""
 
 
-def everything(data: memoryview) -> int:
+def everything(data: Input) -> int:
     return len(data)
 
 
-def at_most(length: int) -> Callable[[memoryview], int]:
+def at_most(length: int) -> Callable[[Input], int]:
     """For inputs that are cut, or refused when longer: no more than `length` bytes matter."""
     return lambda data: min(len(data), length)
 
@@ -29,20 +31,20 @@ class Precompile:
     """A contract in native code."""
 
     name: str
-    gas: Callable[[memoryview], int]
+    gas: Callable[[Input], int]
     """Price of an input, known before any work on it."""
     run: Callable[[bytes, Interrupt], bytes]
     """Output of an input. Raises: BadInput; ExecutionAborted out of the interrupt."""
-    reads: Callable[[memoryview], int] = everything
+    reads: Callable[[Input], int] = everything
     """How much of an input is copied for `run`. A call passes a megabyte for the 100 gas of a warm
     address: what is not paid by the word must not be copied."""
 
     def __call__(self, computation: Computation) -> Computation:
         """Charge, run, set the output. Raises: VMError, which ends the call without its gas."""
-        view = memoryview(computation.msg.data)
-        computation.consume_gas(self.gas(view), reason=self.name)
+        given = computation.msg.data
+        computation.consume_gas(self.gas(given), reason=self.name)
         try:
-            data = bytes(view[: self.reads(view)])
+            data = given[: self.reads(given)]
             computation.output = self.run(data, computation.state.interrupt)
         except BadInput as error:
             raise VMError(f"{self.name}: {error}") from None
@@ -54,6 +56,6 @@ def words(length: int) -> int:
     return (length + 31) // 32
 
 
-def padded(data: bytes | memoryview, length: int) -> bytes:
+def padded(data: Input, length: int) -> bytes:
     """Exactly `length` bytes: calldata reads as zeros behind its end."""
     return bytes(data[:length]).ljust(length, b"\0")

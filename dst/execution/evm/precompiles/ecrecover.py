@@ -5,12 +5,12 @@ from typing import Final
 from dst.crypto.keccak import keccak256
 from dst.crypto.secp256k1 import ORDER, recover
 from dst.execution.environment import Interrupt
-from dst.execution.evm.precompiles.contract import padded
+from dst.execution.evm.precompiles.contract import Input, padded
 
 GAS: Final = 3_000
 
 
-def ecrecover_gas(_: bytes | memoryview) -> int:
+def ecrecover_gas(_: Input) -> int:
     return GAS
 
 

@@ -9,13 +9,13 @@ from typing import Any, Final
 from Crypto.Hash import RIPEMD160
 
 from dst.execution.environment import Interrupt
-from dst.execution.evm.precompiles.contract import words
+from dst.execution.evm.precompiles.contract import Input, words
 
 SLICE_BYTES: Final = 2**18
 """1 to 3 ms."""
 
 
-def sha256_gas(data: bytes | memoryview) -> int:
+def sha256_gas(data: Input) -> int:
     return 60 + 12 * words(len(data))
 
 
@@ -23,7 +23,7 @@ def sha256(data: bytes, interrupt: Interrupt) -> bytes:
     return _digest(hashlib.sha256(), data, interrupt)
 
 
-def ripemd160_gas(data: bytes | memoryview) -> int:
+def ripemd160_gas(data: Input) -> int:
     return 600 + 120 * words(len(data))
 
 
@@ -32,7 +32,7 @@ def ripemd160(data: bytes, interrupt: Interrupt) -> bytes:
     return _digest(RIPEMD160.new(), data, interrupt).rjust(32, b"\0")
 
 
-def identity_gas(data: bytes | memoryview) -> int:
+def identity_gas(data: Input) -> int:
     return 15 + 3 * words(len(data))
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
 
 from dst.execution.environment import Interrupt
-from dst.execution.evm.precompiles.contract import BadInput
+from dst.execution.evm.precompiles.contract import BadInput, Input
 
 GAS: Final = 50_000
 _VERSION: Final = b"\x01"
@@ -32,7 +32,7 @@ _G1: Final = G1Point()
 _G2: Final = G2Point()
 
 
-def gas(_: bytes | memoryview) -> int:
+def gas(_: Input) -> int:
     return GAS
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from gmpy2 import mpz, powmod
 
 from dst.execution.environment import Interrupt
-from dst.execution.evm.precompiles.contract import padded
+from dst.execution.evm.precompiles.contract import Input, padded
 
 _HEADER: Final = 96
 """Lengths of base, exponent and modulus, 32 bytes each."""
@@ -16,7 +16,7 @@ _STEP_COST: Final = 4_000_000
 """Products of two 64-bit words in a step: 2 to 6 ms of GMP on a core of 2020."""
 
 
-def modexp_gas(data: bytes | memoryview) -> int:
+def modexp_gas(data: Input) -> int:
     base_bytes, exponent_bytes, modulus_bytes = _lengths(data)
     head_bytes = min(exponent_bytes, 32)
     head_at = _HEADER + base_bytes
@@ -26,7 +26,7 @@ def modexp_gas(data: bytes | memoryview) -> int:
     return max(200, words * words * max(iterations, 1) // 3)
 
 
-def modexp_reads(data: memoryview) -> int:
+def modexp_reads(data: Input) -> int:
     """As far as the lengths say."""
     return min(_HEADER + sum(_lengths(data)), len(data))
 
@@ -70,7 +70,7 @@ def _power(base: mpz, exponent: mpz, modulus: mpz, interrupt: Interrupt) -> mpz:
     return result
 
 
-def _lengths(data: bytes | memoryview) -> tuple[int, int, int]:
+def _lengths(data: Input) -> tuple[int, int, int]:
     header = padded(data, _HEADER)
     base, exponent, modulus = (int.from_bytes(header[at : at + 32], "big") for at in (0, 32, 64))
     return base, exponent, modulus

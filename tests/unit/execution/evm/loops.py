@@ -404,7 +404,7 @@ def _precompile_loops() -> Iterator[tuple[str, str, bytes, bool]]:
     for address, precompile in PRECOMPILES.items():
         number = int.from_bytes(address, "big")
         for variant, data in inputs[number]:
-            price = precompile.gas(memoryview(data))
+            price = precompile.gas(data)
             loop = f"0 0 {len(data)} 0 {number} {price} STATICCALL POP "
             behind = f"#{data.hex()}" if any(data) else ""
             fill = f"{len(data)} @data 0 CODECOPY" if behind else f"0 {len(data)} MSTORE"

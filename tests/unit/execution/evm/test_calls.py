@@ -7,8 +7,9 @@ protocol sees must be equal: output, gas, refund, logs, state root.
 import pytest
 
 from dst.execution.environment import Engine
-from dst.execution.evm.calls import VIEW_BYTES, contract_address
+from dst.execution.evm.calls import LONG_BYTES, contract_address
 from dst.execution.evm.computation import EvmComputation
+from dst.execution.evm.message import CallData
 from dst.spec.primitives import Address
 from tests.unit.execution.evm.arena import (
     CODE,
@@ -221,7 +222,7 @@ def test_a_delegated_origin_creates_at_the_price_of_all() -> None:
 
 
 def test_long_call_data_is_not_copied_and_the_memory_grows_again_afterwards() -> None:
-    size = 40 * VIEW_BYTES
+    size = 40 * LONG_BYTES
     reads = (
         "PUSH 0 CALLDATALOAD PUSH 1 SSTORE PUSH 10 PUSH 3 PUSH 0 CALLDATACOPY CALLDATASIZE PUSH 2"
     )
@@ -240,7 +241,26 @@ def test_long_call_data_is_not_copied_and_the_memory_grows_again_afterwards() ->
             return super().apply_message(state, message, context, parent)
 
     run_message(world(code, "STOP"), Keeping)
-    assert [type(data) for data in kept] == [bytes, memoryview, memoryview]
+    assert [type(data) for data in kept] == [bytes, CallData, CallData]
+
+
+@pytest.mark.parametrize("precompile", range(1, 0x12))
+def test_a_precompile_that_refuses_long_data_leaves_the_memory_free(precompile: int) -> None:
+    """The refusal, an exception with its frames, may live on; the memory must grow all the same."""
+    target = Address(precompile.to_bytes(20, "big"))
+    size = LONG_BYTES + 33
+    code = f"{call('CALL', target, send=size)} PUSH 80 SSTORE PUSH 1 PUSH 5000 MSTORE {END}"
+    held: list[object] = []
+
+    class Holding(Cold):
+        @classmethod
+        def apply_message(cls, state, message, context, parent=None):  # type: ignore[no-untyped-def]
+            held.append(super().apply_message(state, message, context, parent))
+            return held[-1]
+
+    outcome = run_message(world(code), Holding)[0]
+    assert outcome.kind == "success"
+    assert outcome.seen == run_message(world(code), Hot)[0].seen
 
 
 def test_an_empty_account_of_the_state_is_deleted_when_it_is_touched() -> None:
