@@ -99,8 +99,9 @@ def show_pending_block(
 
 
 def unsealed(header: dict[str, object]) -> dict[str, object]:
-    """A pending header as geth shows it: no hash, no nonce, no bloom."""
-    return {**header, "hash": None, "nonce": None, "logsBloom": None}
+    """A pending header: no hash and no nonce, as geth shows it. Its bloom is empty, where geth has
+    none: Rust clients take no null there."""
+    return {**header, "hash": None, "nonce": None, "logsBloom": to_hex(bytes(256))}
 
 
 def show_whole_header(header: Header, block_hash: bytes) -> dict[str, object]:
