@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup tools fmt lint types contracts platforms unit sim judges conformance e2e \
+.PHONY: help setup tools fmt lint types contracts platforms geth unit sim judges conformance e2e \
 	e2e-docker test check devnet down chaos scenarios bench bench-execution docs clean distclean lock
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -95,6 +95,10 @@ conformance: $(STAMP) ## all that can be had of them: make conformance EEST=DIR 
 	@$(BIN)/python -m tests.conformance --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) \
 		$(if $(EEST),--eest $(EEST)) $(if $(ETHEREUM_TESTS),--tests $(ETHEREUM_TESTS)) \
 		$(if $(GETH),--geth $(GETH))
+
+geth: ## geth 1.15.11 for the random blocks of the judges, into .tools (needs Go; two minutes)
+	@GOBIN=$(CURDIR)/.tools/geth-1.15.11 GOFLAGS=-modcacherw \
+		go install github.com/ethereum/go-ethereum/cmd/geth@v1.15.11
 
 platforms: $(STAMP) ## the lock installs from wheels alone on every platform and Python promised
 	@$(BIN)/python -m tests.platform.lock_check
