@@ -66,8 +66,8 @@ class Peer:
         timeout = aiohttp.ClientTimeout(total=timeout_s)
         try:
             async with self._session.post(
-                self.url, data=body, headers=headers, timeout=timeout
-            ) as response:
+                self.url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:  # nobody sends us elsewhere, not to a name that cannot be encoded either
                 data = await _read(response)
                 if response.status != 200:
                     said = data[:_SHOWN_BYTES].decode("utf-8", "replace")

@@ -250,6 +250,32 @@ async def test_an_answer_without_end_is_not_read(
     assert peak < 4 * MAX_ANSWER_BYTES
 
 
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", "127.0.0.1:1", "["])
+async def test_nobody_is_sent_elsewhere(
+    network: Network, unused_tcp_port_factory: Any, host: str
+) -> None:
+    """By an operator that lies. aiohttp raises a UnicodeError for a name with a long label."""
+    asked = asyncio.Event()
+
+    async def answer(_: web.Request) -> web.Response:
+        asked.set()
+        return web.Response(status=307, headers={"Location": f"http://{host}/"})
+
+    app = web.Application()
+    app.router.add_post("/", answer)
+    address = f"127.0.0.1:{unused_tcp_port_factory()}"
+    async with serving(app, address, what="test"):
+        node = await network.node("op1", forward_to=[f"http://{address}"])
+        await node.pool.submit(signed_raw(), Source.CLIENT)
+        await asyncio.wait_for(asked.wait(), 5)
+        async with peer_session() as session:
+            with pytest.raises(Unavailable, match="307"):
+                await Peer(f"http://{address}", session).call("any", [], list[Any], 5.0)
+        asked.clear()
+        await node.pool.submit(signed_raw(nonce=1), Source.CLIENT)
+        await asyncio.wait_for(asked.wait(), 5)
+
+
 def lists(bodies: list[Any]) -> list[Any]:
     return [each for each in bodies if isinstance(each, list)]
 
