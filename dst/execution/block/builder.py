@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from operator import itemgetter
 from typing import Final
 
 from dst.apis.engine import PayloadAttributes
@@ -276,7 +277,10 @@ class BlockBuilder:
         if self._is_closed:
             return
         share = TRANSACTION_SHARE * self.clock.whole_s
-        for transaction in candidates:
+        given_up = len(self._too_slow)
+        if given_up:
+            candidates = _least_gas_first(candidates)
+        for at, transaction in enumerate(candidates, 1):
             if self.clock.is_over:
                 self._out_of_time = True
                 return
@@ -284,6 +288,9 @@ class BlockBuilder:
                 return
             if transaction.sender not in self._skipped_senders:
                 self._try(transaction, share, alone=False)
+            if len(self._too_slow) > given_up:
+                self._fill(candidates[at:])
+                return
 
     def _try(self, transaction: Transaction, limit_s: float, *, alone: bool) -> None:
         size = len(transaction.raw) + BYTES_PER_TRANSACTION
@@ -314,6 +321,17 @@ class BlockBuilder:
         self._included_s += self.clock.end()
         self._included.append(transaction)
         self._bytes_left -= len(transaction.raw) + BYTES_PER_TRANSACTION
+
+
+def _least_gas_first(candidates: Sequence[Transaction]) -> list[Transaction]:
+    """Each sender's in nonce order still. Once one took its share for nothing, the best paying may
+    do so next: who promises much and pays nothing must not take the rest from the small ones."""
+    most: dict[Address, int] = {}
+    ranked = []
+    for each in candidates:
+        most[each.sender] = max(each.gas, most.get(each.sender, 0))
+        ranked.append((most[each.sender], each))
+    return [each for _, each in sorted(ranked, key=itemgetter(0))]
 
 
 def build_block(

@@ -14,7 +14,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from dst.execution.pool.peer import NotServed, Peer
+from dst.execution.pool.peer import NotServed, Peer, peer_session
 from dst.runtime.backoff import Backoff
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
@@ -52,7 +52,7 @@ class Forwarder:
             target.offer(transaction.raw, now)
 
     async def run(self) -> None:
-        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        async with peer_session() as session, asyncio.TaskGroup() as group:
             for target in self._targets:
                 group.create_task(target.run(session))
 

@@ -15,8 +15,16 @@ FORWARDED_HEADER: Final = "X-DST-Forwarded"
 """Marks what is handed over by another node and goes no further."""
 _SHOWN_BYTES: Final = 200
 """Of what a refusal says."""
+MAX_ANSWER_BYTES: Final = 8 * 2**20
+"""More than the longest honest one: everything that left a pool lately, or 1 MiB of transactions in
+hex. An operator that lies must not fill another's memory."""
 
 log = Logger("forwarder")
+
+
+def peer_session() -> aiohttp.ClientSession:
+    """Takes answers as they are: a few megabytes unpack to gigabytes."""
+    return aiohttp.ClientSession(auto_decompress=False, headers={"Accept-Encoding": "identity"})
 
 
 class NotServed(InvalidInput):
@@ -58,9 +66,9 @@ class Peer:
         timeout = aiohttp.ClientTimeout(total=timeout_s)
         try:
             async with self._session.post(
-                self.url, data=body, headers=headers, timeout=timeout
-            ) as response:
-                data = await response.read()
+                self.url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:  # nobody sends us elsewhere, not to a name that cannot be encoded either
+                data = await _read(response)
                 if response.status != 200:
                     said = data[:_SHOWN_BYTES].decode("utf-8", "replace")
                     raise Unavailable(f"HTTP {response.status}: {said}")
@@ -74,3 +82,13 @@ class Peer:
             log.info("target_up", target=self.url)
         self._is_up = True
         return data
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Raises: Unavailable."""
+    data = bytearray()
+    async for chunk in response.content.iter_any():
+        data += chunk
+        if len(data) > MAX_ANSWER_BYTES:
+            raise Unavailable(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
+    return bytes(data)

@@ -50,6 +50,8 @@ class Source(StrEnum):
 _OURS_TO_TELL: Final = frozenset({Source.CLIENT, Source.JOURNAL})
 """What came from a peer goes no further, so no copy comes back; a journal may hold what was
 accepted and not told any more."""
+_TAKEN_BEFORE: Final = frozenset({Source.JOURNAL, Source.ORPHAN})
+"""Nobody is there to come again with them, and no flood of others may cost them their place."""
 _TOLD_OF_PEERS: Final = frozenset(
     {Reason.UNDERPRICED_REPLACEMENT, Reason.POOL_FULL, Reason.SENDER_LIMIT, Reason.TOO_HEAVY}
 )
@@ -80,6 +82,8 @@ class _Submission:
     raws: Sequence[bytes]
     source: Source
     outcomes: list[Hash32 | InvalidTransaction] = field(default_factory=list)
+    failure: Exception | None = None
+    """Why nobody could examine them; each caller is told."""
     done: bool = False
 
 
@@ -124,9 +128,9 @@ class TransactionPool:
         """Examine and admit, each on its own merits; the answers are in the order of `raws`.
 
         Whoever comes first takes along what others brought meanwhile: one hop to the thread for
-        all of it. Raises: Unavailable when too many wait.
+        all of it. Raises: Unavailable when too many wait; what was taken before is never too many.
         """
-        if self._submitted + len(raws) > MAX_SUBMITTED:
+        if source not in _TAKEN_BEFORE and self._submitted + len(raws) > MAX_SUBMITTED:
             raise Unavailable(f"busy: {self._submitted} transactions wait for their examination")
         outcomes: list[Hash32 | InvalidTransaction] = []
         self._submitted += len(raws)
@@ -147,6 +151,8 @@ class TransactionPool:
         finally:
             if not submission.done and submission in self._submissions:
                 self._submissions.remove(submission)
+        if submission.failure is not None:
+            raise submission.failure
         return submission.outcomes
 
     def _take_some(self) -> list[_Submission]:
@@ -158,15 +164,24 @@ class TransactionPool:
         return taken
 
     async def _work_off(self, taken: list[_Submission]) -> None:
-        unknown = {raw for each in taken for raw in each.raws if keccak256(raw) not in self._pool}
+        admitted: list[Transaction] = []
         try:
-            examined = await asyncio.get_running_loop().run_in_executor(
-                self._executor, self._examine_all, list(unknown)
-            )
+            await self._examine_and_add(taken, admitted)
         except asyncio.CancelledError:  # this caller went away, the others did not
             self._submissions[:0] = taken
             raise
-        admitted: list[Transaction] = []
+        except Exception as error:  # no submission may wait for ever for one that is not there
+            for each in taken:
+                if not each.done:
+                    each.failure, each.done = error, True
+        finally:
+            self._keep(admitted)
+
+    async def _examine_and_add(self, taken: list[_Submission], admitted: list[Transaction]) -> None:
+        unknown = {raw for each in taken for raw in each.raws if keccak256(raw) not in self._pool}
+        examined = await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._examine_all, list(unknown)
+        )
         for submission in taken:
             for raw in submission.raws:
                 outcome = self._conclude(examined.get(raw), submission.source, admitted)
@@ -174,7 +189,6 @@ class TransactionPool:
                 if submission.source is Source.PEER and isinstance(outcome, InvalidTransaction):
                     self._note_refused(raw, outcome)
             submission.done = True
-        self._keep(admitted)
 
     def _conclude(
         self,

@@ -10,10 +10,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final
 
-import aiohttp
 import msgspec
 
-from dst.execution.pool.peer import NotServed, Peer
+from dst.execution.pool.peer import NotServed, Peer, peer_session
 from dst.execution.pool.service import Source, TransactionPool
 from dst.mempool.departures import Departure, Fate
 from dst.runtime.backoff import Backoff
@@ -66,7 +65,7 @@ class Subscriber:
         self._verdicts: OrderedDict[Hash32, set[str]] = OrderedDict()
 
     async def run(self) -> None:
-        async with aiohttp.ClientSession() as session:
+        async with peer_session() as session:
             peers = [Peer(url, session) for url in self._sources]
             async with asyncio.TaskGroup() as group:
                 for peer in peers:

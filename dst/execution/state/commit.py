@@ -68,7 +68,7 @@ def commit(state: BlockState) -> StateCommit:
         stale += each.stale
     return StateCommit(
         root=change.root.hash,
-        codes=dict(state.codes),
+        codes=_codes_in_use(state, accounts),
         version=version,
         root_version=change.root.version,
         nodes=nodes,
@@ -79,6 +79,13 @@ def commit(state: BlockState) -> StateCommit:
             wiped=frozenset(each for each in state.wiped if reader.account(each) is not None),
         ),
     )
+
+
+def _codes_in_use(state: BlockState, accounts: dict[bytes, Account | None]) -> dict[bytes, bytes]:
+    """Not what a creation left that was undone, or a transaction that is not in the block: nobody
+    paid for keeping it."""
+    used = {account.code_hash for account in accounts.values() if account is not None}
+    return {code_hash: code for code_hash, code in state.codes.items() if code_hash in used}
 
 
 @lru_cache(PATH_CACHE_ENTRIES)

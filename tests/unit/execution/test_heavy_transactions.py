@@ -185,3 +185,21 @@ async def test_after_a_try_those_who_may_be_heavy_come_last(
     engine.pool.note_heavy(known.hash, seconds=1, alone=False)
     assert await block(engine) == [small.raw, large.raw, behind_it.raw]
     assert await block(engine) == [known.raw]
+
+
+def test_the_small_ones_come_before_a_second_that_pays_nothing(world: World) -> None:
+    """Two calls that promise the most use up a block's time, and none of them is in it."""
+    chain, head = world.chain, world.chain.heads.head_hash
+    build = builder.BlockBuilder(chain, head, world.attributes(), SHORT)
+    small = [signed(KEYS[2]), signed(KEYS[2], nonce=1)]
+    build.begin([spin(KEYS[0]), spin(KEYS[1]), *small])
+    made = build.finish()
+    assert list(made.block.transactions) == small
+    assert [each.hash for each in made.too_slow] == [spin(KEYS[0]).hash]
+
+
+def test_least_gas_first_keeps_the_order_of_nonces() -> None:
+    first, second = signed(KEYS[0], gas=90_000), signed(KEYS[0], nonce=1, gas=21_000)
+    large, small = signed(KEYS[1], gas=50_000), signed(KEYS[2], gas=30_000)
+    ordered = builder._least_gas_first([first, second, large, small])
+    assert ordered == [small, large, first, second]

@@ -1,9 +1,11 @@
 """Transactions between nodes: once to each, none back, all of them known everywhere."""
 
 import asyncio
+import gzip
+import tracemalloc
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,14 @@ from dst.apis.jsonrpc import rpc_routes
 from dst.execution.pool import forwarder
 from dst.execution.pool.announcements import Announcements
 from dst.execution.pool.exchange import PoolExchange
+from dst.execution.pool.peer import MAX_ANSWER_BYTES, Peer, peer_session
 from dst.execution.pool.service import Source, TransactionPool
 from dst.execution.rpc.dispatch import Threads, bind, entries
 from dst.execution.rpc.pool_exchange import PoolExchangeMethods
 from dst.mempool.departures import Departure, Fate
 from dst.runtime.http import make_app, serving
 from dst.runtime.metrics import Metrics
-from dst.spec.errors import InvalidInput
+from dst.spec.errors import InvalidInput, Unavailable
 from dst.spec.primitives import to_hex
 from dst.transactions.transaction import InvalidTransaction
 from tests.unit.execution.worlds import KEYS, World, make_world, signed, signed_raw
@@ -217,6 +220,60 @@ async def test_a_stock_client_is_served_with_standard_calls(
     calls = [call for each in lists(bodies) for call in each]
     assert [call["params"] for call in calls] == [[to_hex(signed_raw(nonce=n))] for n in range(2)]
     assert sum(isinstance(each, dict) for each in bodies) == 1, "it is asked once what it serves"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}])
+async def test_an_answer_without_end_is_not_read(
+    unused_tcp_port: int, headers: dict[str, str]
+) -> None:
+    """An operator that lies: plain megabytes, or a few that unpack to gigabytes."""
+    megabyte = bytes(2**20)
+    pieces = [gzip.compress(megabyte * 128, 1)] if headers else [megabyte] * 128
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            for each in pieces:
+                await response.write(each)
+        return response
+
+    app = web.Application()
+    app.router.add_post("/", answer)
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    async with serving(app, f"127.0.0.1:{unused_tcp_port}", what="test"), peer_session() as session:
+        tracemalloc.start()
+        with pytest.raises(Unavailable):
+            await Peer(url, session).call("dst_forwardTransactions", [[]], list[Any], 10.0)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 4 * MAX_ANSWER_BYTES
+
+
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", "127.0.0.1:1", "["])
+async def test_nobody_is_sent_elsewhere(
+    network: Network, unused_tcp_port_factory: Any, host: str
+) -> None:
+    """By an operator that lies. aiohttp raises a UnicodeError for a name with a long label."""
+    asked = asyncio.Event()
+
+    async def answer(_: web.Request) -> web.Response:
+        asked.set()
+        return web.Response(status=307, headers={"Location": f"http://{host}/"})
+
+    app = web.Application()
+    app.router.add_post("/", answer)
+    address = f"127.0.0.1:{unused_tcp_port_factory()}"
+    async with serving(app, address, what="test"):
+        node = await network.node("op1", forward_to=[f"http://{address}"])
+        await node.pool.submit(signed_raw(), Source.CLIENT)
+        await asyncio.wait_for(asked.wait(), 5)
+        async with peer_session() as session:
+            with pytest.raises(Unavailable, match="307"):
+                await Peer(f"http://{address}", session).call("any", [], list[Any], 5.0)
+        asked.clear()
+        await node.pool.submit(signed_raw(nonce=1), Source.CLIENT)
+        await asyncio.wait_for(asked.wait(), 5)
 
 
 def lists(bodies: list[Any]) -> list[Any]:

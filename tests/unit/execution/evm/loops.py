@@ -306,6 +306,7 @@ def _modexp() -> Iterator[_Input]:
             data = call(b"\xb7" * size, exponent, ones(size - 1) + end)
             yield f"{size} bytes to {len(exponent)}, {kind}", data
     yield "8 bytes to 1 MB", call(b"\xb7" * 8, ones(_MEGABYTE), ones(8))
+    yield "7 bytes to 1 MB, even", call(b"\xb7" * 7, ones(_MEGABYTE), ones(6) + b"\xfe")
     yield "24 bytes to 250 KB", call(b"\xb7" * 24, ones(250_000), ones(24))
     yield "40 KB by 1 byte", call(ones(40_000), b"\x01", b"\xfb")
     yield "1 byte by 40 KB", call(b"\x03", b"\x01", ones(40_000))

@@ -163,3 +163,13 @@ def test_buying_gas_needs_the_balance() -> None:
     assert (state.get_balance(OWNED), state.get_nonce(OWNED)) == (40, 2)
     with pytest.raises(AssertionError):
         state.buy_gas(OWNED, 41)
+
+
+def test_code_that_no_account_has_is_not_kept() -> None:
+    """Of a creation that was undone, or of a transaction that the builder left out."""
+    state = BlockState(READER)
+    checkpoint = state.record()
+    state.set_code(NEW, b"\xfe" * 24_576)
+    state.discard(checkpoint)
+    state.set_code(NEW, b"\xfd")
+    assert list(commit(state).codes.values()) == [b"\xfd"]

@@ -1,0 +1,69 @@
+"""The pool's door: who waits is answered, whatever happens to the examination, and what was taken
+before has its place."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dst.execution.pool.exchange import PoolExchange
+from dst.execution.pool.service import MAX_SUBMITTED, Source, TransactionPool
+from dst.execution.state.nodes import StateUnavailable
+from dst.runtime.metrics import Metrics
+from dst.spec.errors import Unavailable
+from tests.unit.execution.worlds import KEYS, World, signed, signed_raw
+
+REQUEST = 256
+
+
+async def test_a_failed_examination_is_told_to_all_who_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = TransactionPool(world.chain, Metrics())
+    examine = pool._examine_all
+
+    def fail_for_many(raws: Sequence[bytes]) -> Any:
+        if len(raws) > 1:
+            raise StateUnavailable("pruned meanwhile")
+        return examine(raws)
+
+    monkeypatch.setattr(pool, "_examine_all", fail_for_many)
+    async with asyncio.timeout(10):
+        outcomes = await asyncio.gather(
+            *(pool.submit(signed_raw(key)) for key in KEYS), return_exceptions=True
+        )
+        assert sum(isinstance(each, StateUnavailable) for each in outcomes) == len(KEYS) - 1
+        assert await pool.submit(signed_raw(KEYS[0], nonce=1)) in pool.hashes()
+
+
+async def test_a_flood_keeps_nothing_out_that_was_taken_before(
+    world: World, tmp_path: Path
+) -> None:
+    """Journal and orphans: a node that restarts under it comes up, a reorg loses nothing."""
+    kept, orphan = signed(KEYS[0]), signed(KEYS[1])
+    with ThreadPoolExecutor(1) as read:
+        exchange = PoolExchange(
+            world.chain, Metrics(), read, data_dir=tmp_path, forward_to=[], subscribe_to=[],
+            faulty=1,
+        )  # fmt: skip
+        exchange.journal.found = [kept.raw]
+        pool = exchange.pool
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            for _ in range(MAX_SUBMITTED // REQUEST):
+                rubbish = [os.urandom(8) for _ in range(REQUEST)]
+                group.create_task(pool.submit_all(rubbish, Source.PEER))
+            await asyncio.sleep(0)
+            with pytest.raises(Unavailable, match="busy"):
+                await pool.submit(signed_raw(KEYS[2]))
+            run = group.create_task(exchange.run())
+            await pool.on_head({}, {}, [orphan.raw])
+            while pool.get(kept.hash) is None:
+                assert not run.done()
+                await asyncio.sleep(0.01)
+            run.cancel()
+        exchange.close()
+    assert pool.get(orphan.hash) is not None
