@@ -293,7 +293,13 @@ class RestClient:
         timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
         try:
             async with self.session().request(
-                method, self.url + path, params=params, data=body, headers=headers, timeout=timeout
+                method,
+                self.url + path,
+                params=params,
+                data=body,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
             ) as response:
                 content = await _read_bounded(response)
                 if response.status >= 300:
@@ -321,7 +327,11 @@ class RestClient:
         wanted = {"Accept": EVENT_STREAM, **(headers or {})}
         try:
             async with self.session().get(
-                self.url + path, params=params, headers=wanted, timeout=timeout
+                self.url + path,
+                params=params,
+                headers=wanted,
+                timeout=timeout,
+                allow_redirects=False,
             ) as response:
                 if response.status != 200:
                     raise failure_of(response.status, await _read_bounded(response))

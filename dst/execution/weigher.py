@@ -61,6 +61,9 @@ class Weigher:
         except (RpcError, DstError) as error:  # many calls wait, or the head's state went away
             log.info("not_weighed", hash=transaction.hash, reason=error)
             return
+        except Exception:  # our fault: a block will try it, and this node goes on
+            log.exception("weighing_failed", hash=transaction.hash)
+            return
         if spent is not None:
             self._pool.note_heavy(transaction.hash, seconds=spent, alone=True, proves=True)
 

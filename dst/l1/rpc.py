@@ -169,8 +169,8 @@ class L1Client:
         timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
         headers = {"Content-Type": "application/json"}
         try:
-            async with self._session.post(
-                self.url, data=body, headers=headers, timeout=timeout
+            async with self._session.post(  # a redirect may lead anywhere: not followed
+                self.url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 if response.status != 200:
                     raise Unavailable(f"L1 {self.url}: HTTP {response.status}")

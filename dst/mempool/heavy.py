@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from dst.crypto.keccak import keccak256
-from dst.spec.primitives import Hash32
+from dst.spec.primitives import Address, Hash32
 from dst.transactions.transaction import Transaction
 
 TRIES_ALONE: Final = 2
@@ -29,21 +29,23 @@ class Verdict(StrEnum):
 
 
 class Call(NamedTuple):
-    """What a transaction runs: code, and what it is given.
+    """What a transaction runs: code, what it is given, and for whom.
 
-    No wider than that: refusing every call of a function, or every creation, because a stranger's
-    were heavy would let anybody shut others out for nothing.
+    No wider than that: what is heavy for one sender may be light for another, and refusing it to
+    all would let anybody shut others out of a contract for nothing.
     """
 
     code_hash: bytes
     """Empty for a creation."""
     digest: bytes
     """Keccak of the calldata, of the init code for a creation."""
+    sender: Address
 
 
 def call_of(transaction: Transaction, code_hash: bytes) -> Call:
     """`code_hash`: of the code that runs, the delegate's for an account that delegates."""
-    return Call(b"" if transaction.is_create else code_hash, keccak256(transaction.data))
+    code = b"" if transaction.is_create else code_hash
+    return Call(code, keccak256(transaction.data), transaction.sender)
 
 
 @dataclass(slots=True, kw_only=True)

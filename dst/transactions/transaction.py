@@ -50,6 +50,7 @@ class Reason(StrEnum):
     OVERSIZED = "oversized"
     SENDER_LIMIT = "sender_limit"
     POOL_FULL = "pool_full"
+    NODE_FAULT = "node_fault"
     TOO_HEAVY = "too_heavy"
 
 

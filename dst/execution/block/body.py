@@ -176,7 +176,11 @@ class BlockRun:
         return price - self._environment.base_fee_per_gas
 
     def _delegate(self, authorization: Authorization) -> int:
-        """Set one EIP-7702 delegation; returns its refund. One that does not hold is skipped."""
+        """Set one EIP-7702 delegation; returns its refund. One that does not hold is skipped.
+
+        Hundreds fit a transaction, and each recovers a signature: the interrupt is asked.
+        """
+        self._messages.state.interrupt()
         if authorization.chain_id not in (0, self._environment.chain_id):
             return 0
         if authorization.nonce >= MAX_NONCE:

@@ -30,8 +30,11 @@ from dst.execution.header import (
     withdrawals_root,
 )
 from dst.execution.state.trie import ordered_root
+from dst.runtime.log import Logger
 from dst.spec.primitives import Address, Hash32
 from dst.transactions.transaction import InvalidTransaction, Reason, Transaction
+
+log = Logger("builder")
 
 TRANSACTION_SHARE: Final = 0.5
 """Part of the block's time that one transaction may take beside others."""
@@ -314,6 +317,12 @@ class BlockBuilder:
             self._out_of_time |= why is not _End.ITS_SHARE
             if why is _End.ITS_SHARE or (is_first and why is _End.BLOCK_TIME):
                 self._too_slow.append(TooSlow(hash=transaction.hash, seconds=taken, alone=alone))
+        except Exception:  # our fault; the run has undone it, and the chain goes on without it
+            clock.end()
+            log.exception("transaction_failed", hash=transaction.hash)
+            self._skipped_senders.add(transaction.sender)
+            fault = InvalidTransaction(Reason.NODE_FAULT, "this node failed to execute it")
+            self._invalid.append((transaction.hash, fault))
         else:
             self._count(transaction)
 
