@@ -10,7 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from dst.apis.jsonrpc.answering import MAX_BATCH, MAX_BATCH_ANSWER_BYTES, MAX_DEPTH
+from dst.apis.jsonrpc.answering import (
+    MAX_BATCH,
+    MAX_BATCH_ANSWER_BYTES,
+    MAX_DEPTH,
+    MAX_VALUES,
+)
 from dst.apis.jsonrpc.server import CONTENT_TYPES, WARNING_HEADER
 from dst.apis.jsonrpc.ws import DEFAULT_LIMITS
 from dst.execution.rpc import parameters
@@ -43,6 +48,7 @@ the same methods to whoever holds its secret.
 |---|---|---|
 | body, message | {MAX_BODY_BYTES >> 20} MiB | 413; a WebSocket is closed (1009) |
 | nesting of the JSON | {MAX_DEPTH} levels | -32600 |
+| values in the JSON | {MAX_VALUES} | -32600 |
 | batch | {MAX_BATCH} requests, {MAX_BATCH_ANSWER_BYTES >> 20} MiB of answers | -32600; -32000 for \
 the rest |
 | connections | {MAX_CONNECTIONS} a listener | closed at once |

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dst.apis.jsonrpc import MAX_BATCH, MAX_DEPTH, RpcError, answer_body, rpc_routes
-from dst.apis.jsonrpc.answering import _is_too_deep
+from dst.apis.jsonrpc.answering import MAX_VALUES, _is_too_deep
 from dst.runtime.http import MAX_BODY_BYTES, make_app
 from dst.runtime.metrics import Metrics
 from dst.spec.errors import InvalidInput
@@ -88,6 +88,22 @@ async def test_nesting_is_bounded() -> None:
     assert "result" in await ask(nested(MAX_DEPTH - 1))
     shallow = [{"id": 1, "method": "echo", "params": [{"a": [1]}]}] * MAX_BATCH
     assert len(await ask(shallow)) == MAX_BATCH, "many brackets are not deep"
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'""', b"[[[[[]]]]]"])
+async def test_the_values_of_a_body_are_counted_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch, value: bytes
+) -> None:
+    """Decoding millions of small values would hold everything else that the event loop does."""
+    body = b'{"id":1,"method":"echo","params":[%b]}' % b",".join([value] * (MAX_VALUES + 1))
+    assert len(body) < MAX_BODY_BYTES
+    with monkeypatch.context() as patch:
+        patch.setattr(msgspec.json, "decode", lambda *_: pytest.fail("decoded"))
+        reply = await answer_body(body, METHODS)
+    assert reply is not None
+    assert msgspec.json.decode(reply)["error"]["code"] == -32600
+    half = b'{"id":1,"method":"echo","params":[%b]}' % b",".join([b"0"] * (MAX_VALUES // 2))
+    assert len((await ask(half))["result"]) == MAX_VALUES // 2, "an access list of 4 MiB has so many"
 
 
 @given(st.recursive(st.integers(), lambda inner: st.lists(inner, max_size=3), max_leaves=60))
