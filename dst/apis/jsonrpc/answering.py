@@ -4,6 +4,7 @@ Bounded: the values and the nesting of the JSON, the requests of a batch, the by
 answer; the body itself by whoever reads it.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -101,6 +102,7 @@ async def _answer_batch(items: Sequence[object], methods: Mapping[str, Method]) 
             reply: bytes | None = _encode(_error(_id_of(item), REFUSED, "batch answer too large"))
         else:
             reply = await _answer_one(item, methods)
+            await asyncio.sleep(0)  # methods of the event loop need not have paused
         if reply is not None:
             answers.append(reply)
             size += len(reply)

@@ -1,5 +1,6 @@
 """JSON-RPC 2.0 dispatch: codes, ids, batches."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -79,6 +80,23 @@ async def test_batches_and_notifications() -> None:
     assert [reply["id"] for reply in replies] == [1, None, 2]
 
 
+async def test_others_run_between_the_requests_of_a_batch() -> None:
+    """Also where no method pauses by itself."""
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(other())
+        await ask([{"id": 1, "method": "echo"}] * 50)
+        running.cancel()
+    assert turns >= 50
+
+
 async def test_nesting_is_bounded() -> None:
     def nested(levels: int) -> bytes:
         return b'{"id":1,"method":"echo","params":' + b"[" * levels + b"]" * levels + b"}"
@@ -103,7 +121,9 @@ async def test_the_values_of_a_body_are_counted_before_it_is_decoded(
     assert reply is not None
     assert msgspec.json.decode(reply)["error"]["code"] == -32600
     half = b'{"id":1,"method":"echo","params":[%b]}' % b",".join([b"0"] * (MAX_VALUES // 2))
-    assert len((await ask(half))["result"]) == MAX_VALUES // 2, "an access list of 4 MiB has so many"
+    assert len((await ask(half))["result"]) == MAX_VALUES // 2, (
+        "an access list of 4 MiB has so many"
+    )
 
 
 @given(st.recursive(st.integers(), lambda inner: st.lists(inner, max_size=3), max_leaves=60))
