@@ -4,9 +4,10 @@ What the page says of a method is its docstring, its signature and what `@rpc` n
 kept twice.
 """
 
+import argparse
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -167,6 +168,11 @@ def _refused() -> str:
     )
 
 
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m dst.execution.rpc.page")
+    parser.add_argument("target", nargs="?", type=Path, default=Path(PAGE), help="file to write")
+    parser.parse_args(arguments).target.write_text(render())
+
+
 if __name__ == "__main__":
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else PAGE)
-    target.write_text(render())
+    main(sys.argv[1:])
