@@ -1,9 +1,10 @@
 """A body in, an answer out: one JSON-RPC 2.0 request or a batch of them.
 
-Bounded: the nesting of the JSON, the requests of a batch, the bytes of a batch's answer; the body
-itself by whoever reads it.
+Bounded: the values and the nesting of the JSON, the requests of a batch, the bytes of a batch's
+answer; the body itself by whoever reads it.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -27,6 +28,10 @@ MAX_BATCH_ANSWER_BYTES: Final = 25 * 2**20
 """geth's figure."""
 MAX_DEPTH: Final = 32
 """Nesting of a body. The deepest honest one, a batch of eth_simulateV1 with overrides, needs 10."""
+MAX_VALUES: Final = 131_072
+"""Values in a body, counted before it is decoded: a body of four million small ones keeps the event
+loop for half a second, and the Engine API with it. The fullest honest one, an access list of the
+greatest size, has half as many."""
 
 log = Logger("jsonrpc")
 
@@ -44,6 +49,8 @@ Method: TypeAlias = Callable[[Sequence[Any]], Awaitable[object]]
 
 async def answer_body(body: bytes, methods: Mapping[str, Method]) -> bytes | None:
     """The answer to one body; None when it held notifications alone."""
+    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        return _encode(_error(None, INVALID_REQUEST, f"more than {MAX_VALUES} values"))
     try:
         decoded = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -95,6 +102,7 @@ async def _answer_batch(items: Sequence[object], methods: Mapping[str, Method]) 
             reply: bytes | None = _encode(_error(_id_of(item), REFUSED, "batch answer too large"))
         else:
             reply = await _answer_one(item, methods)
+            await asyncio.sleep(0)  # methods of the event loop need not have paused
         if reply is not None:
             answers.append(reply)
             size += len(reply)

@@ -12,8 +12,10 @@ from dst.apis.jsonrpc import INVALID_PARAMS, REFUSED, RpcError
 from dst.execution.chain import Chain
 from dst.execution.rpc import views
 from dst.execution.rpc.blocks_by_id import BlocksById
-from dst.execution.rpc.dispatch import rpc
+from dst.execution.rpc.call_stage import refusals
+from dst.execution.rpc.dispatch import Where, rpc
 from dst.execution.rpc.parameters import FilterParam
+from dst.execution.rpc.workers import CALL_TIMEOUT_S, time_limit
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32
 
@@ -24,16 +26,19 @@ MAX_LOG_DATA_BYTES: Final = 16 * 2**20
 
 LOG_LIMITS: Final = (
     f"at most {MAX_LOG_BLOCKS} blocks, {MAX_LOGS} logs and {MAX_LOG_DATA_BYTES >> 20} MiB of data",
+    f"{CALL_TIMEOUT_S:g} s",
 )
 _ERRORS: Final = (
     "-32602: invalid block range params",
     "-32602: block range extends beyond current head block",
-    "-32000: unknown block",
+    "-32000: unknown block, or the search took too long",
+    "-32005: too many calls are waiting",
 )
 
 
 class LogSearch:
-    """Any thread."""
+    """On a call worker: a bloom filter that says yes costs the reading of a whole block, and a
+    search may read thousands in vain."""
 
     def __init__(self, chain: Chain, blocks: BlocksById) -> None:
         self._chain, self._blocks = chain, blocks
@@ -62,10 +67,13 @@ class LogSearch:
     def in_blocks(
         self, hashes: Iterable[Hash32], wanted: LogFilter, *, removed: bool = False
     ) -> list[dict[str, object]]:
-        """Raises: RpcError when there are too many."""
+        """Raises: RpcError when there are too many, or the search takes too long."""
         logs: list[dict[str, object]] = []
         data_bytes = 0
+        stop = time_limit()
         for block_hash in hashes:
+            with refusals():
+                stop()
             header, _ = self._blocks.resolve(block_hash)
             for log in views.logs_of_block(
                 self._chain, block_hash, header, wanted, removed=removed
@@ -91,7 +99,7 @@ class Logs:
     def __init__(self, search: LogSearch) -> None:
         self._search = search
 
-    @rpc("eth_getLogs", errors=_ERRORS, limits=LOG_LIMITS)
+    @rpc("eth_getLogs", where=Where.CALL, errors=_ERRORS, limits=LOG_LIMITS)
     def get_logs(self, criteria: FilterParam) -> list[dict[str, object]]:
         """Logs of a range of blocks, or of one block by its hash, that match addresses and topics.
 

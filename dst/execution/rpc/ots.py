@@ -32,7 +32,7 @@ from dst.execution.rpc.parameters import (
     HashParam,
     parse_count,
 )
-from dst.execution.rpc.workers import time_limit
+from dst.execution.rpc.workers import CALL_TIMEOUT_S, time_limit
 from dst.execution.state.reader import StateReader
 from dst.execution.tracers.base import Budget
 from dst.execution.tracers.calls import Call, CallTracer
@@ -170,8 +170,8 @@ class Otterscan:
 
     @rpc(
         "ots_searchTransactionsBefore",
-        where=Where.READ,
-        limits=(f"{MAX_PAGE} a page", f"{SEARCH_BLOCKS} blocks a page"),
+        where=Where.CALL,
+        limits=(f"{MAX_PAGE} a page", f"{SEARCH_BLOCKS} blocks a page", f"{CALL_TIMEOUT_S:g} s"),
     )
     def search_before(
         self, address: AddressParam, block: CountParam, size: CountParam
@@ -189,8 +189,8 @@ class Otterscan:
 
     @rpc(
         "ots_searchTransactionsAfter",
-        where=Where.READ,
-        limits=(f"{MAX_PAGE} a page", f"{SEARCH_BLOCKS} blocks a page"),
+        where=Where.CALL,
+        limits=(f"{MAX_PAGE} a page", f"{SEARCH_BLOCKS} blocks a page", f"{CALL_TIMEOUT_S:g} s"),
     )
     def search_after(
         self, address: AddressParam, block: CountParam, size: CountParam
@@ -213,7 +213,8 @@ class Otterscan:
         shown: list[Any] = []
         receipts: list[Any] = []
         for number in numbers:
-            stop()
+            with refusals():
+                stop()
             if len(shown) >= size:
                 return {"txs": shown, "receipts": receipts}, False
             view = self._view(number)

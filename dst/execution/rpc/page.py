@@ -4,13 +4,19 @@ What the page says of a method is its docstring, its signature and what `@rpc` n
 kept twice.
 """
 
+import argparse
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from dst.apis.jsonrpc.answering import MAX_BATCH, MAX_BATCH_ANSWER_BYTES, MAX_DEPTH
+from dst.apis.jsonrpc.answering import (
+    MAX_BATCH,
+    MAX_BATCH_ANSWER_BYTES,
+    MAX_DEPTH,
+    MAX_VALUES,
+)
 from dst.apis.jsonrpc.server import CONTENT_TYPES, WARNING_HEADER
 from dst.apis.jsonrpc.ws import DEFAULT_LIMITS
 from dst.execution.rpc import parameters
@@ -43,6 +49,7 @@ the same methods to whoever holds its secret.
 |---|---|---|
 | body, message | {MAX_BODY_BYTES >> 20} MiB | 413; a WebSocket is closed (1009) |
 | nesting of the JSON | {MAX_DEPTH} levels | -32600 |
+| values in the JSON | {MAX_VALUES} | -32600 |
 | batch | {MAX_BATCH} requests, {MAX_BATCH_ANSWER_BYTES >> 20} MiB of answers | -32600; -32000 for \
 the rest |
 | connections | {MAX_CONNECTIONS} a listener | closed at once |
@@ -162,6 +169,11 @@ def _refused() -> str:
     )
 
 
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m dst.execution.rpc.page")
+    parser.add_argument("target", nargs="?", type=Path, default=Path(PAGE), help="file to write")
+    parser.parse_args(arguments).target.write_text(render())
+
+
 if __name__ == "__main__":
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else PAGE)
-    target.write_text(render())
+    main(sys.argv[1:])

@@ -27,7 +27,7 @@ _NOT_FOUND = ("-32000: filter not found",)
 
 
 class Polling:
-    """Filters live on the event loop; what they find is looked up on the reading thread."""
+    """Filters live on the event loop; what they find is looked up on the call workers."""
 
     def __init__(self, chain: Chain, search: LogSearch, events: Events, threads: Threads) -> None:
         self._chain, self._search, self._threads = chain, search, threads
@@ -73,7 +73,7 @@ class Polling:
             found.position = self._recent.end
             return [to_hex(each) for each in fresh]
         told, found.told = found.told, self._chain.heads.head_hash
-        return await self._threads.on_read(self._since, told, found.told, found.logs)
+        return await self._threads.on_call(self._since, told, found.told, found.logs)
 
     @rpc("eth_getFilterLogs", where=Where.LOOP, errors=_NOT_FOUND, limits=LOG_LIMITS)
     async def filter_logs(self, filter_id: FilterIdParam) -> list[dict[str, object]]:
@@ -81,7 +81,7 @@ class Polling:
         found = self._filters.get(_filter_id(filter_id))
         if not isinstance(found, BlockFilter) or found.logs is None:
             raise RpcError(REFUSED, "filter not found")
-        return await self._threads.on_read(self._search.find, found.logs)
+        return await self._threads.on_call(self._search.find, found.logs)
 
     @rpc("eth_uninstallFilter", where=Where.LOOP)
     async def uninstall(self, filter_id: FilterIdParam) -> bool:

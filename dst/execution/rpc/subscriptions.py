@@ -66,7 +66,8 @@ class Subscription:
         self.session.notify(self.id, result)
 
 
-_Told: TypeAlias = tuple[Subscription, bytes]
+_Told: TypeAlias = tuple[Subscription, Sequence[bytes]]
+"""Results, shared by all who are told the same."""
 
 
 class Subscriptions:
@@ -166,8 +167,9 @@ class Subscriptions:
                 for kind in (Kind.NEW_HEADS, Kind.LOGS)
             }
             told = await self._threads.on_read(self._collect, hashes, removed, listeners)
-            for subscription, result in told:
-                subscription.tell(result)
+            for subscription, results in told:
+                for result in results:
+                    subscription.tell(result)
 
     def _collect(
         self,
@@ -181,15 +183,10 @@ class Subscriptions:
             header = self._chain.header(block_hash)
             assert header is not None, "blocks of a change are here"
             if not removed and listeners[Kind.NEW_HEADS]:
-                shown = msgspec.json.encode(views.show_whole_header(header, block_hash))
+                shown = (msgspec.json.encode(views.show_whole_header(header, block_hash)),)
                 told.extend((each, shown) for each in listeners[Kind.NEW_HEADS])
-            for each in listeners[Kind.LOGS]:
-                told.extend(
-                    (each, msgspec.json.encode(found))
-                    for found in views.logs_of_block(
-                        self._chain, block_hash, header, each.logs, removed=removed
-                    )
-                )
+            logs = views.BlockLogs(self._chain, block_hash, header, removed=removed)
+            told.extend((each, logs.encoded(each.logs)) for each in listeners[Kind.LOGS])
         return told
 
     def _tell_syncing(self) -> None:

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from dst.apis.eth import LogFilter, show_transaction
 from dst.execution.chain import Chain, decode_once
@@ -208,16 +211,57 @@ def logs_of_block(
 
     removed: the block left the canonical chain.
     """
-    if not bloom_may_hold(int.from_bytes(header.logs_bloom, "big"), wanted):
-        return
-    block = BlockView(header=header, hash=Hash32(block_hash), body=chain.body(block_hash))
-    log_index = 0
-    for index, receipt in enumerate(chain.receipts(block_hash)):
-        transaction_hash = block.body.transaction_hashes[index]
-        for log in receipt.logs:
+    logs = BlockLogs(chain, block_hash, header, removed=removed)
+    return (logs.show(position) for position in logs.matching(wanted))
+
+
+class BlockLogs:
+    """The logs of one block, read once and each encoded once, however many ask for them."""
+
+    def __init__(
+        self, chain: Chain, block_hash: bytes, header: Header, *, removed: bool = False
+    ) -> None:
+        self._chain, self._header, self._hash = chain, header, Hash32(block_hash)
+        self._removed = removed
+        self._bloom = int.from_bytes(header.logs_bloom, "big")
+        self._encoded: dict[int, bytes] = {}
+        self._found: dict[LogFilter, list[bytes]] = {}
+
+    def matching(self, wanted: LogFilter) -> Iterator[int]:
+        """Positions in the block; the bloom filter answers most blocks without reading them."""
+        if not bloom_may_hold(self._bloom, wanted):
+            return
+        for position, (_, log) in enumerate(self._logs):
             if matches(log, wanted):
-                yield show_log(block, index, transaction_hash, log_index, log, removed=removed)
-            log_index += 1
+                yield position
+
+    def show(self, position: int) -> dict[str, object]:
+        index, log = self._logs[position]
+        transaction_hash = self._block.body.transaction_hashes[index]
+        return show_log(self._block, index, transaction_hash, position, log, removed=self._removed)
+
+    def encoded(self, wanted: LogFilter) -> list[bytes]:
+        """What matches, as JSON."""
+        found = self._found.get(wanted)
+        if found is None:
+            found = [self._encode(position) for position in self.matching(wanted)]
+            self._found[wanted] = found
+        return found
+
+    def _encode(self, position: int) -> bytes:
+        if position not in self._encoded:
+            self._encoded[position] = msgspec.json.encode(self.show(position))
+        return self._encoded[position]
+
+    @cached_property
+    def _block(self) -> BlockView:
+        return BlockView(header=self._header, hash=self._hash, body=self._chain.body(self._hash))
+
+    @cached_property
+    def _logs(self) -> list[tuple[int, Log]]:
+        """With the index of the transaction."""
+        receipts = self._chain.receipts(self._hash)
+        return [(index, log) for index, receipt in enumerate(receipts) for log in receipt.logs]
 
 
 def matches(log: Log, wanted: LogFilter) -> bool:

@@ -1,5 +1,6 @@
 """JSON-RPC 2.0 dispatch: codes, ids, batches."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dst.apis.jsonrpc import MAX_BATCH, MAX_DEPTH, RpcError, answer_body, rpc_routes
-from dst.apis.jsonrpc.answering import _is_too_deep
+from dst.apis.jsonrpc.answering import MAX_VALUES, _is_too_deep
 from dst.runtime.http import MAX_BODY_BYTES, make_app
 from dst.runtime.metrics import Metrics
 from dst.spec.errors import InvalidInput
@@ -79,6 +80,23 @@ async def test_batches_and_notifications() -> None:
     assert [reply["id"] for reply in replies] == [1, None, 2]
 
 
+async def test_others_run_between_the_requests_of_a_batch() -> None:
+    """Also where no method pauses by itself."""
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(other())
+        await ask([{"id": 1, "method": "echo"}] * 50)
+        running.cancel()
+    assert turns >= 50
+
+
 async def test_nesting_is_bounded() -> None:
     def nested(levels: int) -> bytes:
         return b'{"id":1,"method":"echo","params":' + b"[" * levels + b"]" * levels + b"}"
@@ -88,6 +106,24 @@ async def test_nesting_is_bounded() -> None:
     assert "result" in await ask(nested(MAX_DEPTH - 1))
     shallow = [{"id": 1, "method": "echo", "params": [{"a": [1]}]}] * MAX_BATCH
     assert len(await ask(shallow)) == MAX_BATCH, "many brackets are not deep"
+
+
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'""', b"[[[[[]]]]]"])
+async def test_the_values_of_a_body_are_counted_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch, value: bytes
+) -> None:
+    """Decoding millions of small values would hold everything else that the event loop does."""
+    body = b'{"id":1,"method":"echo","params":[%b]}' % b",".join([value] * (MAX_VALUES + 1))
+    assert len(body) < MAX_BODY_BYTES
+    with monkeypatch.context() as patch:
+        patch.setattr(msgspec.json, "decode", lambda *_: pytest.fail("decoded"))
+        reply = await answer_body(body, METHODS)
+    assert reply is not None
+    assert msgspec.json.decode(reply)["error"]["code"] == -32600
+    half = b'{"id":1,"method":"echo","params":[%b]}' % b",".join([b"0"] * (MAX_VALUES // 2))
+    assert len((await ask(half))["result"]) == MAX_VALUES // 2, (
+        "an access list of 4 MiB has so many"
+    )
 
 
 @given(st.recursive(st.integers(), lambda inner: st.lists(inner, max_size=3), max_leaves=60))

@@ -21,6 +21,15 @@ def test_the_page_is_current() -> None:
     assert (ROOT / page.PAGE).read_text() == page.render(), "run: python -m dst.execution.rpc.page"
 
 
+def test_an_option_is_no_file_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        page.main(["--help"])
+    assert not list(tmp_path.iterdir())
+    page.main(["page.md"])
+    assert (tmp_path / "page.md").read_text() == page.render()
+
+
 def test_the_page_has_every_family_that_is_served(rpc: Rpc) -> None:
     assert {type(each) for each in rpc.served.families} == set(FAMILIES)
     served = set(entries(rpc.served.families))

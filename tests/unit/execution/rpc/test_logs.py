@@ -1,9 +1,12 @@
 """Logs by range and by block, and filters that poll, across a reorganisation."""
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
 
+from dst.execution.rpc import workers
 from dst.spec.primitives import to_hex
 from tests.unit.execution.rpc.bench import Rpc
 from tests.unit.execution.rpc.contracts import LOGGER
@@ -67,6 +70,39 @@ async def test_ranges_and_blocks(rpc: Rpc) -> None:
     assert words(await rpc.ask("eth_getLogs", {**whole, "topics": [[topic]]})) == [(3, False)]
     assert await rpc.ask("eth_getLogs", {**whole, "address": "0x" + "11" * 20}) == []
     assert len(await rpc.ask("eth_getLogs", {**whole, "toBlock": "pending"})) == 3
+
+
+async def test_a_search_in_vain_ends_and_holds_nobody(
+    rpc: Rpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bloom filter knows no positions: a topic in the wrong one costs the reading of each block
+    and finds nothing. Meanwhile the reading thread serves the others."""
+    topic = to_hex((7).to_bytes(32, "big"))
+    for nonce in range(3):
+        rpc.extend([logging(7, nonce=nonce)])
+    chain, receipts, gate = rpc.world.chain, rpc.world.chain.receipts, threading.Event()
+
+    def slow(block_hash: bytes) -> Any:
+        assert gate.wait(10)
+        return receipts(block_hash)
+
+    monkeypatch.setattr(chain, "receipts", slow)
+    monkeypatch.setattr(workers, "CALL_TIMEOUT_S", 0.01)
+    criteria = {"fromBlock": "0x0", "topics": [None, topic]}
+    followed = await rpc.ask("eth_newFilter", criteria)
+    async with asyncio.TaskGroup() as group:
+        searches = [
+            group.create_task(rpc.error("eth_getLogs", criteria)),
+            group.create_task(rpc.error("eth_getFilterLogs", followed)),
+        ]
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            await rpc.ask("eth_getBalance", to_hex(LOGGER), "latest")
+        assert not any(each.done() for each in searches)
+        gate.set()
+    for each in searches:
+        assert each.result()["code"] == -32000
+        assert "execution aborted (timeout" in each.result()["message"]
 
 
 async def test_a_log_filter_takes_back_what_a_reorganisation_removed(rpc: Rpc) -> None:

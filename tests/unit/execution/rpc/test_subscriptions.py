@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from dst.apis.jsonrpc.ws import WebSocketLimits
+from dst.execution.rpc import views
 from dst.spec.primitives import to_hex
 from tests.unit.execution.rpc.bench import Rpc, connected
 from tests.unit.execution.rpc.contracts import LOGGER
@@ -51,6 +52,35 @@ async def test_logs_are_taken_back_before_the_new_ones_come(rpc: Rpc) -> None:
             (1, True),
             (9, False),
         ]
+
+
+async def test_a_block_is_read_and_its_logs_encoded_once_whoever_listens(
+    rpc: Rpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, read, shown = rpc.world.chain, 0, 0
+    receipts, show_log = chain.receipts, views.show_log
+
+    def counted_receipts(block_hash: bytes) -> Any:
+        nonlocal read
+        read += 1
+        return receipts(block_hash)
+
+    def counted_show(*args: Any, **named: Any) -> dict[str, object]:
+        nonlocal shown
+        shown += 1
+        return show_log(*args, **named)
+
+    monkeypatch.setattr(chain, "receipts", counted_receipts)
+    monkeypatch.setattr(views, "show_log", counted_show)
+    filters: list[dict[str, object]] = [{}, {"address": to_hex(LOGGER)}, {"topics": [None]}]
+    async with rpc.listening() as address, connected(address) as socket:
+        for _ in range(10):
+            for wanted in filters:
+                await socket.ask("eth_subscribe", "logs", wanted)
+        rpc.extend([logging(1), logging(2, nonce=1)])
+        told = [(await socket.next())["result"]["data"] for _ in range(60)]
+    assert sorted(map(told.count, set(told))) == [30, 30]
+    assert (read, shown) == (1, 2)
 
 
 async def test_a_log_subscription_tells_only_what_matches(rpc: Rpc) -> None:
