@@ -13,6 +13,7 @@ from aiohttp import web
 
 from dst.runtime.browsers import DEFAULT_POLICY, BrowserPolicy, guard, naming_origins
 from dst.runtime.config import split_address
+from dst.runtime.connections import bounded
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.errors import BadConfig, InvalidInput, ResetRequired, Unavailable
@@ -23,8 +24,6 @@ the rest."""
 
 log = Logger("http")
 
-MAX_CONNECTIONS: Final = 512
-"""Open at once on one listener; one more is closed at once. Below the usual 1,024 descriptors."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Health: TypeAlias = Callable[[], str | None]
@@ -123,7 +122,7 @@ async def serving(app: web.Application, listen: str, *, what: str) -> AsyncItera
     try:
         try:
             server = await asyncio.get_running_loop().create_server(
-                _bounded(runner), host, port, reuse_address=True, backlog=128
+                bounded(runner), host, port, reuse_address=True, backlog=128
             )
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
@@ -137,21 +136,3 @@ async def serving(app: web.Application, listen: str, *, what: str) -> AsyncItera
         if server is not None:
             server.close()
         await runner.cleanup()
-
-
-def _bounded(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
-    """Makes a protocol for a connection, until there are too many."""
-    server = runner.server
-    assert server is not None, "the runner is set up"
-
-    def protocol() -> asyncio.Protocol:
-        if len(server.connections) >= MAX_CONNECTIONS:
-            return _ClosedAtOnce()
-        return server()
-
-    return protocol
-
-
-class _ClosedAtOnce(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()

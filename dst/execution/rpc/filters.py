@@ -11,12 +11,16 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from dst.apis.caller import CALLER
 from dst.apis.eth import LogFilter
 from dst.apis.jsonrpc import REFUSED, RpcError
 from dst.spec.primitives import Hash32
 
-MAX_FILTERS: Final = 512
+MAX_FILTERS: Final = 4_096
 """Of all clients together; the one idle longest goes first."""
+MAX_FILTERS_OF_ONE: Final = 64
+"""Of one client, whose own oldest goes: nobody pushes out what others poll. On loopback a client is
+a connection."""
 FILTER_IDLE_S: Final = 300.0
 """A filter nobody polls for five minutes is gone, as in geth."""
 MAX_RECENT_TRANSACTIONS: Final = 16_384
@@ -43,6 +47,8 @@ Filter: TypeAlias = BlockFilter | TransactionFilter
 class Filters:
     def __init__(self) -> None:
         self._filters: OrderedDict[str, tuple[Filter, float]] = OrderedDict()
+        self._owners: dict[str, OrderedDict[str, None]] = {}
+        """Client -> its filters, oldest first; may name some that are gone."""
 
     def add(self, made: Filter) -> str:
         self._expire()
@@ -50,7 +56,22 @@ class Filters:
             self._filters.popitem(last=False)
         filter_id = "0x" + (secrets.token_bytes(16).hex().lstrip("0") or "1")
         self._filters[filter_id] = (made, time.monotonic())
+        self._own(CALLER.get(), filter_id)
         return filter_id
+
+    def _own(self, client: str, filter_id: str) -> None:
+        own = self._owners.setdefault(client, OrderedDict())
+        own[filter_id] = None
+        for gone in [each for each in own if each not in self._filters]:
+            del own[gone]
+        while len(own) > MAX_FILTERS_OF_ONE:
+            self._filters.pop(own.popitem(last=False)[0], None)
+        if len(self._owners) > MAX_FILTERS:
+            self._owners = {
+                client: own
+                for client, own in self._owners.items()
+                if any(each in self._filters for each in own)
+            }
 
     def get(self, filter_id: object) -> Filter:
         """Raises: RpcError."""

@@ -25,7 +25,8 @@ from dst.execution.rpc.dispatch import Entry, Where, entries
 from dst.execution.rpc.families import FAMILIES
 from dst.execution.rpc.parameters import Kind, kind_of
 from dst.execution.slots import STALE_SECONDS, STALE_SLOTS
-from dst.runtime.http import MAX_BODY_BYTES, MAX_CONNECTIONS
+from dst.runtime.connections import MAX_CONNECTIONS, MAX_UNREAD_BYTES, SILENT_S, UNREAD_S
+from dst.runtime.http import MAX_BODY_BYTES
 
 PAGE: Final = "docs/json-rpc.md"
 
@@ -53,6 +54,9 @@ the same methods to whoever holds its secret.
 | batch | {MAX_BATCH} requests, {MAX_BATCH_ANSWER_BYTES >> 20} MiB of answers | -32600; -32000 for \
 the rest |
 | connections | {MAX_CONNECTIONS} a listener | closed at once |
+| silence before a whole request head | {SILENT_S:g} s | the connection ends |
+| an answer that is not read | {UNREAD_S:g} s; {MAX_UNREAD_BYTES >> 20} MiB of all \
+together | the connection ends; the one with the most unread |
 | WebSockets | {DEFAULT_LIMITS.connections} | 503 |
 | requests of one WebSocket at a time | {DEFAULT_LIMITS.running} | the next is read later |
 | subscriptions of one WebSocket | {DEFAULT_LIMITS.subscriptions} | -32000 |

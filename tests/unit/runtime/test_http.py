@@ -5,13 +5,13 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from dst.runtime import http
+from dst.runtime import connections, http
 from dst.runtime.metrics import Metrics
 from tests.unit.execution.rpc.bench import listening
 
 
 async def test_one_connection_too_many_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
     app = http.make_app(Metrics(), [web.get("/", _hello)])
     async with listening(app) as address:
         host, port = address.split(":")

@@ -1,0 +1,96 @@
+"""Clients that say nothing, or read nothing."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from dst.runtime.connections import Connections
+
+BIG = 32 * 2**20
+QUESTION = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@asynccontextmanager
+async def serving(**limits: float) -> AsyncIterator[tuple[int, web.Server]]:
+    """Port and server of a listener that answers 32 MB to everybody."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=bytes(BIG))
+
+    app = web.Application()
+    app.add_routes([web.get("/", answer)])
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    connections = Connections(runner, **limits)  # type: ignore[arg-type]
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(connections.protocol, "127.0.0.1", 0)
+    try:
+        assert runner.server is not None
+        yield server.sockets[0].getsockname()[1], runner.server
+    finally:
+        server.close()
+        await runner.cleanup()
+
+
+def connect(port: int, *, buffer: int | None = None) -> socket.socket:
+    client = socket.socket()
+    if buffer is not None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    client.connect(("127.0.0.1", port))
+    client.setblocking(False)
+    return client
+
+
+async def end_of(client: socket.socket) -> int:
+    """Bytes that were to be had until the other side closed."""
+    loop, got = asyncio.get_running_loop(), 0
+    async with asyncio.timeout(20):
+        try:
+            while data := await loop.sock_recv(client, 2**20):
+                got += len(data)
+        except ConnectionError:
+            pass
+    client.close()
+    return got
+
+
+async def test_silence_ends_a_connection_and_half_a_head_is_silence() -> None:
+    async with serving(silent_s=0.2) as (port, _):
+        silent, dripping = connect(port), connect(port)
+        await asyncio.get_running_loop().sock_sendall(dripping, b"GET / HTTP/1.1\r\nHost: loc")
+        assert await end_of(silent) == 0
+        assert await end_of(dripping) == 0
+
+
+async def test_who_asks_in_time_and_reads_gets_everything() -> None:
+    async with serving(silent_s=0.5, unread_s=20) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(QUESTION)
+        await reader.readuntil(b"\r\n\r\n")
+        assert len(await reader.readexactly(BIG)) == BIG
+        writer.close()
+
+
+async def test_an_answer_that_nobody_reads_ends_its_connection() -> None:
+    async with serving(unread_s=0.3) as (port, server):
+        client = connect(port, buffer=4096)
+        await asyncio.get_running_loop().sock_sendall(client, QUESTION)
+        async with asyncio.timeout(10):
+            while not server.requests_count or server.connections:
+                await asyncio.sleep(0.01)
+        assert await end_of(client) < BIG
+
+
+async def test_all_unread_answers_together_are_bounded() -> None:
+    async with serving(unread_s=60, max_unread_bytes=2 * BIG) as (port, server):
+        clients = [connect(port, buffer=4096) for _ in range(4)]
+        for each in clients:
+            await asyncio.get_running_loop().sock_sendall(each, QUESTION)
+        async with asyncio.timeout(10):
+            while server.requests_count < len(clients) or len(server.connections) > 2:
+                await asyncio.sleep(0.01)
+        for each in clients:
+            each.close()
