@@ -181,9 +181,12 @@ class _Root:
         self._tar.addfile(entry)
 
     def _libraries(self) -> None:
-        """Everything the loader finds for what went in, at the path where it finds it here."""
+        """Everything the loader finds for what went in, at the path where it finds it here; but for
+        what wheels bring along, which is beside the module already."""
+        packages = sysconfig.get_path("platlib")
         for library in sorted(_shared_libraries(self._binaries)):
-            self._file(Path(library), Path(library))
+            if not library.startswith(packages + os.sep):
+                self._file(Path(library), Path(library))
         for pattern in ("libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"):
             for folder in {
                 str(Path(found).parent) for found in _shared_libraries([_real_python()])
@@ -239,12 +242,14 @@ def _bytecode(path: Path) -> Path | None:
 
 
 def _shared_libraries(binaries: Iterable[Path]) -> set[str]:
-    """Absolute paths that `ldd` prints, the loader among them; static programs add nothing."""
+    """Absolute paths that `ldd` prints, without `..`, the loader among them; static programs add
+    nothing."""
     found: set[str] = set()
     everything = [str(path) for path in binaries]
     for start in range(0, len(everything), 64):
         done = subprocess.run(
             ["ldd", *everything[start : start + 64]], capture_output=True, text=True, check=False
         )
-        found |= set(re.findall(r"(?:=> |^\s+)(/\S+) \(0x", done.stdout, re.MULTILINE))
+        named = re.findall(r"(?:=> |^\s+)(/\S+) \(0x", done.stdout, re.MULTILINE)
+        found |= set(map(os.path.normpath, named))
     return found
