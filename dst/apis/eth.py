@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from dst.apis.engine import parse_quantity
-from dst.crypto.keccak import keccak256
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Address, Hash32, parse_hex, to_hex
 from dst.transactions.transaction import (
@@ -35,20 +34,6 @@ class BlockTag(StrEnum):
 
 BlockId: TypeAlias = "BlockTag | int | Hash32"
 """A tag, a canonical number, or a hash (EIP-1898)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallArguments:
-    """A transaction object of eth_call and eth_estimateGas. None: not given."""
-
-    sender: Address
-    to: Address
-    data: bytes
-    value: int
-    gas: int | None
-    gas_price: int | None
-    nonce: int | None
-    access_list: AccessList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,37 +66,8 @@ def parse_address(value: object, what: str = "address") -> Address:
     return Address(parse_hex(value, 20, what=what))
 
 
-def checksummed(address: bytes) -> str:
-    """Mixed-case hex (EIP-55)."""
-    digits = address.hex()
-    mask = keccak256(digits.encode()).hex()
-    return "0x" + "".join(
-        digit.upper() if bit >= "8" else digit for digit, bit in zip(digits, mask, strict=False)
-    )
-
-
 def parse_hash(value: object, what: str = "hash") -> Hash32:
     return Hash32(parse_hex(value, 32, what=what))
-
-
-def parse_call(value: object) -> CallArguments:
-    """Raises: InvalidInput."""
-    if not isinstance(value, dict):
-        raise InvalidInput("transaction: expected an object")
-    data, data_again = value.get("input"), value.get("data")
-    if data is not None and data_again is not None and data != data_again:
-        raise InvalidInput('both "data" and "input" are set and not equal')
-    price = value.get("gasPrice") or value.get("maxFeePerGas")
-    return CallArguments(
-        sender=parse_address(value["from"], "from") if value.get("from") else Address(bytes(20)),
-        to=parse_address(value["to"], "to") if value.get("to") else Address(b""),
-        data=parse_hex(data or data_again or "0x", what="data"),
-        value=parse_quantity(value.get("value") or "0x0", what="value", bits=256),
-        gas=_optional_quantity(value.get("gas"), "gas"),
-        gas_price=_optional_quantity(price, "gasPrice", bits=256),
-        nonce=_optional_quantity(value.get("nonce"), "nonce"),
-        access_list=parse_access_list(value.get("accessList") or []),
-    )
 
 
 def parse_log_filter(value: object) -> LogFilter:
@@ -204,10 +160,6 @@ def show_transaction(
 
 def _word(value: int) -> str:
     return f"0x{value:064x}"
-
-
-def _optional_quantity(value: object, what: str, bits: int = 64) -> int | None:
-    return None if value is None else parse_quantity(value, what=what, bits=bits)
 
 
 def _choices(value: Any, length: int, what: str) -> frozenset[bytes] | None:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from dst.execution.receipts import Log, Receipt
+from dst.execution.receipts import Receipt
 from dst.execution.state.commit import StateCommit
 from dst.spec.errors import InvalidInput, Unavailable
 from dst.spec.primitives import Address, Hash32
-from dst.transactions.transaction import AccessList
 
 Interrupt: TypeAlias = Callable[[], None]
 """Called at least every 20 ms of run time; raises ExecutionAborted to stop the run."""
@@ -65,29 +64,3 @@ class BlockResult:
     fees: int
     """Priority fees earned by the fee recipient, in wei."""
     state: StateCommit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRequest:
-    """A message that is never mined. `to` empty: a creation."""
-
-    sender: Address
-    to: Address
-    data: bytes = b""
-    value: int = 0
-    gas: int
-    gas_price: int = 0
-    access_list: AccessList = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallResult:
-    output: bytes
-    """Return data, or revert data."""
-    gas_used: int
-    """What a transaction would be charged, refund and floor included."""
-    gas_needed: int
-    """Most gas in use at once: refunds come back only at the end."""
-    error: str | None
-    reverted: bool
-    logs: tuple[Log, ...] = ()

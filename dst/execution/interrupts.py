@@ -1,8 +1,7 @@
-"""Ways to stop an execution: a flag set by another thread, a wall clock, a share of CPU time."""
+"""Ways to stop an execution or not: a flag set by another thread; never. Time limits are with what
+they limit (`block.builder`, `rpc.workers`)."""
 
 import threading
-import time
-from collections.abc import Callable
 
 from dst.execution.environment import ExecutionAborted
 
@@ -27,14 +26,3 @@ class AbortFlag:
 
 def never() -> None:
     """The interrupt of a run that goes to its end."""
-
-
-def deadline(seconds: float, what: str) -> Callable[[], None]:
-    """Stops a run `seconds` of wall clock from now."""
-    end = time.monotonic() + seconds
-
-    def check() -> None:
-        if time.monotonic() > end:
-            raise ExecutionAborted(what)
-
-    return check

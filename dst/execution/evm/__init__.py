@@ -15,7 +15,7 @@ program        code and what is known about it, in a cache by code hash
 state          py-evm's view of a block over our accounts
 precompiles    the table by address, and what is behind each
 messages       a message from outside on one block's state
-call           a message that is never mined; overrides: the state it pretends
+overrides      the state that a call pretends
 tracing        what a tracer sees of a run; opcodes, words: how it is called
 
 Time. Every run takes an `Interrupt`, asked at each message call, every 10,000 gas, and by whatever

@@ -4,7 +4,8 @@
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from dst.apis.eth import checksummed, parse_address, show_transaction
+from dst.apis.eth import parse_address, show_transaction
+from dst.crypto.checksum import checksum_address
 from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc.dispatch import Threads, Where, rpc
 from dst.execution.rpc.parameters import AddressParam
@@ -52,9 +53,9 @@ def _by_sender(content: Mapping[Address, Waiting], show: _Show) -> dict[str, obj
     queued: dict[str, object] = {}
     for sender, (ready, gapped) in sorted(content.items()):
         if ready:
-            pending[checksummed(sender)] = _by_nonce(ready, show)
+            pending[checksum_address(sender)] = _by_nonce(ready, show)
         if gapped:
-            queued[checksummed(sender)] = _by_nonce(gapped, show)
+            queued[checksum_address(sender)] = _by_nonce(gapped, show)
     return {"pending": pending, "queued": queued}
 
 
@@ -63,7 +64,7 @@ def _by_nonce(transactions: tuple[Transaction, ...], show: _Show) -> dict[str, o
 
 
 def _one_line(transaction: Transaction) -> str:
-    to = checksummed(transaction.to) if transaction.to else "contract creation"
+    to = checksum_address(transaction.to) if transaction.to else "contract creation"
     return (
         f"{to}: {transaction.value} wei + {transaction.gas} gas x {transaction.max_fee_per_gas} wei"
     )

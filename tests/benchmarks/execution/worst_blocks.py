@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from dst.execution.environment import CallRequest, ExecutionAborted
-from dst.execution.evm.call import call
+from dst.execution.environment import ExecutionAborted
 from dst.execution.evm.precompiles import warm_up
 from dst.execution.main import EVM_STACK_BYTES
 from tests.unit.execution.evm.loops import GAS, LOOPS, Loop, codes
-from tests.unit.execution.worlds import ADDRESSES, World, make_world
+from tests.unit.execution.worlds import World, call, make_world
 
 _INTRINSIC_GAS: Final = 21_000
 _FIRST_LOOK_S: Final = 4.0
@@ -89,9 +88,6 @@ def _shown(world: World, loop: Loop, show: Callable[[str], None]) -> Timing:
 
 
 def _time(world: World, loop: Loop, gas: int, longest: float) -> Timing:
-    header = world.chain.heads.head
-    reader, environment = world.chain.reader(header.state_root), world.chain.environment(header)
-    request = CallRequest(sender=ADDRESSES[0], to=loop.address, gas=gas + _INTRINSIC_GAS)
     gc.collect()
     started = time.thread_time()
 
@@ -100,7 +96,7 @@ def _time(world: World, loop: Loop, gas: int, longest: float) -> Timing:
             raise ExecutionAborted("given up")
 
     try:
-        result = call(reader, environment, request, interrupt)
+        result = call(world, loop.address, gas=gas + _INTRINSIC_GAS, interrupt=interrupt)
     except ExecutionAborted:
         return Timing(loop=loop, gas=gas, seconds=longest, finished=False)
     seconds = time.thread_time() - started

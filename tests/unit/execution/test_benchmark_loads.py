@@ -6,9 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dst.crypto.keccak import keccak256
-from dst.execution.environment import CallRequest, CallResult
-from dst.execution.evm.call import call
-from dst.execution.interrupts import never
+from dst.execution.block.call_run import CallOutcome
 from dst.spec.primitives import Address
 from tests.benchmarks.execution import contracts, page
 from tests.benchmarks.execution.importing import Throughput
@@ -25,7 +23,7 @@ from tests.benchmarks.execution.loads import (
 )
 from tests.benchmarks.execution.worst_blocks import Timing, worst_of_each
 from tests.unit.execution.evm.loops import LOOPS
-from tests.unit.execution.worlds import World, address_of, make_world
+from tests.unit.execution.worlds import World, address_of, call, make_world
 
 SENDERS = 3
 RESERVE = 10**24
@@ -54,11 +52,8 @@ def balance(world: World, token: Address, owner: Address) -> int:
     return reader.slot(token, int.from_bytes(slot, "big"))
 
 
-def ask(world: World, to: Address, data: bytes, who: Address) -> CallResult:
-    header = world.chain.heads.head
-    reader, environment = world.chain.reader(header.state_root), world.chain.environment(header)
-    request = CallRequest(sender=who, to=to, data=data, gas=1_000_000)
-    return call(reader, environment, request, never)
+def ask(world: World, to: Address, data: bytes, who: Address) -> CallOutcome:
+    return call(world, to, data, sender=who, gas=1_000_000)
 
 
 def test_the_token_moves_balances_and_refuses_what_is_not_owned(world: World) -> None:

@@ -8,7 +8,9 @@ from eth_account import Account
 
 from dst.apis.engine import PayloadAttributes
 from dst.execution.block.builder import Build, BuilderLimits, build_block
+from dst.execution.block.call_run import CallOutcome, CallRun
 from dst.execution.chain import Chain, ExecutedBlock
+from dst.execution.environment import Interrupt
 from dst.execution.genesis import Genesis, prague_genesis, read_genesis
 from dst.execution.interrupts import never
 from dst.execution.pruning import ARCHIVE, Retention
@@ -112,6 +114,39 @@ class World:
     def execute(self, block: ExecutedBlock) -> ExecutedBlock:
         raws = [each.raw for each in block.transactions]
         return self.chain.execute(block.header, raws, block.withdrawals, never)
+
+
+def call(
+    world: World,
+    to: Address,
+    data: bytes = b"",
+    *,
+    sender: Address = ADDRESSES[0],
+    value: int = 0,
+    gas: int = 9_000_000,
+    interrupt: Interrupt = never,
+) -> CallOutcome:
+    """What a free message does on the head, as eth_call runs it. Raises: CallRefused."""
+    head = world.chain.heads.head
+    message = Transaction(
+        raw=b"",
+        hash=ZERO_HASH,
+        sender=sender,
+        type_id=2,
+        chain_id=CHAIN_ID,
+        nonce=0,
+        max_priority_fee_per_gas=0,
+        max_fee_per_gas=0,
+        gas=gas,
+        to=to,
+        value=value,
+        data=data,
+        v=0,
+        r=0,
+        s=0,
+    )
+    run = CallRun(world.chain.reader(head.state_root), world.chain.environment(head), interrupt)
+    return run.call(message)
 
 
 def make_world(folder: Path, codes: dict[Address, bytes] | None = None, **extra: Any) -> World:

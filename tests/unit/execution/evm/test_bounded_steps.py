@@ -13,13 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from eth.vm.forks.prague.computation import PragueComputation
 
-from dst.execution.environment import CallRequest, ExecutionAborted
-from dst.execution.evm.call import call
+from dst.execution.environment import ExecutionAborted
 from dst.execution.evm.precompiles import PRECOMPILES, warm_up
 from dst.execution.main import EVM_STACK_BYTES
 from tests.unit.execution.assembler import OPCODES
 from tests.unit.execution.evm.loops import ALL_SUBJECTS, GAS, LOOPS, SUBJECTS, Loop, codes
-from tests.unit.execution.worlds import ADDRESSES, World, make_world
+from tests.unit.execution.worlds import World, call, make_world
 
 LONGEST_STEP_S = 0.020
 WATCHED_S = 0.1
@@ -72,12 +71,9 @@ def on_evm_thread() -> Iterator[Callable[[Callable[[], float]], float]]:
 
 
 def longest_step(world: World, loop: Loop) -> float:
-    header = world.chain.heads.head
-    reader, environment = world.chain.reader(header.state_root), world.chain.environment(header)
-    request = CallRequest(sender=ADDRESSES[0], to=loop.address, gas=GAS)
     watch = Stopwatch()
     try:
-        result = call(reader, environment, request, watch)
+        result = call(world, loop.address, gas=GAS, interrupt=watch)
     except ExecutionAborted:
         return watch.longest
     assert result.error in (None, "out of gas", "execution reverted"), "the loop itself is wrong"
