@@ -2,8 +2,7 @@
 
 from typing import NamedTuple, NoReturn
 
-import coincurve
-
+from dst.crypto import ecdsa
 from dst.crypto.keccak import keccak256
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import Address
@@ -32,15 +31,14 @@ class AccountKey:
         try:
             if len(secret) != 32:
                 raise ValueError("the library would pad it")
-            self._key = coincurve.PrivateKey(secret)
+            self._key = ecdsa.Secret(secret)
         except (ValueError, TypeError):
             raise BadConfig("not a secp256k1 private key of 32 bytes") from None
-        public = self._key.public_key.format(compressed=False)[1:]
-        self.address = Address(keccak256(public)[12:])
+        self.address = Address(keccak256(self._key.public_key[1:])[12:])
 
     def sign(self, digest: bytes) -> RecoverableSignature:
         assert len(digest) == 32, "a digest is 32 bytes"
-        signature = self._key.sign_recoverable(digest, hasher=None)
+        signature = self._key.sign(digest)
         r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
         return RecoverableSignature(signature[64], r, s)
 

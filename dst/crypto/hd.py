@@ -8,9 +8,9 @@ import hashlib
 import hmac
 from typing import Final
 
-from coincurve import PrivateKey
+from dst.crypto import ecdsa
+from dst.crypto.secp256k1 import ORDER, compressed
 
-_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _HARDENED: Final = 1 << 31
 _SEED_ROUNDS: Final = 2_048
 """BIP-39's count for PBKDF2."""
@@ -32,11 +32,11 @@ def _child(key: bytes, chain_code: bytes, index: int) -> tuple[bytes, bytes]:
     if index & _HARDENED:
         material = b"\x00" + key
     else:
-        material = PrivateKey(key).public_key.format(compressed=True)
+        material = compressed(ecdsa.Secret(key).public_key)
     offset, child_code = _halves(
         hmac.digest(chain_code, material + index.to_bytes(4, "big"), "sha512")
     )
-    scalar = (int.from_bytes(offset, "big") + int.from_bytes(key, "big")) % _ORDER
+    scalar = (int.from_bytes(offset, "big") + int.from_bytes(key, "big")) % ORDER
     return scalar.to_bytes(32, "big"), child_code
 
 

@@ -7,7 +7,7 @@ anyway). All pass the same vectors.
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from dst.spec.primitives import Hash32
 
@@ -59,3 +59,18 @@ NAME, _digest = _pick()
 
 def keccak256(data: bytes) -> Hash32:
     return Hash32(_digest(data))
+
+
+class Hasher(Protocol):
+    """A hash over data that comes in pieces."""
+
+    def update(self, data: bytes, /) -> object: ...
+
+    def digest(self) -> bytes: ...
+
+
+def hasher() -> Hasher:
+    """tiny-keccak takes all at once, so pieces are pycryptodome's where there is no safe-pysha3."""
+    if NAME == "safe-pysha3":
+        return import_module("sha3").keccak_256()  # type: ignore[no-any-return]
+    return import_module("Crypto.Hash.keccak").new(digest_bits=256)  # type: ignore[no-any-return]

@@ -36,7 +36,7 @@ class IdentityKey:
         except ValueError:
             raise InvalidInput("identity key is not a secp256k1 private key") from None
         self._secret = secret
-        self.public_key: bytes = _compressed(self._key.public_key)
+        self.public_key: bytes = compressed(self._key.public_key)
 
     @classmethod
     def generate(cls) -> "IdentityKey":
@@ -78,7 +78,7 @@ class IdentityKey:
         raise TypeError("secrets are not pickled")
 
 
-def _compressed(public_key: bytes) -> bytes:
+def compressed(public_key: bytes) -> bytes:
     """33 bytes of the 65."""
     return bytes((2 + (public_key[-1] & 1),)) + public_key[1:33]
 

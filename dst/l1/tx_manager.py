@@ -7,11 +7,15 @@ always replaces our own.
 import asyncio
 from typing import Final
 
+from dst.crypto.account_key import AccountKey
+from dst.crypto.keccak import keccak256
 from dst.l1.rpc import L1Client, L1RpcError
-from dst.l1.transactions import AccountKey, DynamicFeeTransaction, calldata_gas, transaction_hash
 from dst.runtime.log import Logger
 from dst.spec.errors import InvalidInput, Unavailable
 from dst.spec.primitives import Address, Hash32
+from dst.transactions.gas import FLOOR_GAS_PER_TOKEN, GAS_TRANSACTION, TOKENS_PER_NONZERO_BYTE
+from dst.transactions.transaction import DYNAMIC_FEE_TYPE
+from dst.transactions.unsigned import UnsignedTransaction
 
 ATTEMPTS: Final = 4
 """Submissions of one payload before giving up; the next leader covers what was not posted."""
@@ -21,6 +25,13 @@ POLL_SECONDS: Final = 0.3
 PRIORITY_FEE_WEI: Final = 10**9
 FEE_BUMP_PERCENT: Final = 25
 """Nodes want at least 10 % to replace a transaction."""
+FLOOR_GAS_PER_BYTE: Final = FLOOR_GAS_PER_TOKEN * TOKENS_PER_NONZERO_BYTE
+
+
+def calldata_gas(data: bytes) -> int:
+    """Gas limit that always suffices for a plain call with this calldata to an account without
+    code: the calldata floor (EIP-7623) as if no byte were zero."""
+    return GAS_TRANSACTION + FLOOR_GAS_PER_BYTE * len(data)
 
 
 class TxManager:
@@ -51,23 +62,24 @@ class TxManager:
         base_fee = 0 if head is None else head.base_fee
         percent = 100 + FEE_BUMP_PERCENT * attempt
         tip = PRIORITY_FEE_WEI * percent // 100
-        raw = self._key.sign(
-            DynamicFeeTransaction(
-                chain_id=self._chain_id,
-                nonce=nonce,
-                max_priority_fee_per_gas=tip,
-                max_fee_per_gas=2 * base_fee * percent // 100 + tip,
-                gas_limit=calldata_gas(data),
-                to=to,
-                data=data,
-            )
+        unsigned = UnsignedTransaction(
+            type_id=DYNAMIC_FEE_TYPE,
+            chain_id=self._chain_id,
+            nonce=nonce,
+            max_priority_fee_per_gas=tip,
+            max_fee_per_gas=2 * base_fee * percent // 100 + tip,
+            gas=calldata_gas(data),
+            to=to,
+            value=0,
+            data=data,
         )
+        raw = unsigned.signed_by(self._key)
         try:
             return await self._client.send_raw_transaction(raw)
         except L1RpcError as error:
             # The first copy may have arrived although its answer did not.
             if "already known" in str(error) or "already imported" in str(error):
-                return transaction_hash(raw)
+                return keccak256(raw)
             raise
 
     async def _wait_mined(self, sent: list[Hash32]) -> int | None:

@@ -7,8 +7,8 @@ from typing import Annotated
 import msgspec
 
 from dst.apis.engine import load_jwt_secret
+from dst.crypto.account_key import AccountKey
 from dst.crypto.locks import load_lock
-from dst.l1.transactions import AccountKey
 from dst.runtime.browsers import DEFAULT_POLICY, BrowserPolicy
 from dst.runtime.config import load_json, resolve, split_address
 from dst.runtime.files import read_secret

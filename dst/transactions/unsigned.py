@@ -6,6 +6,7 @@ Source: EIP-155, EIP-2930, EIP-1559, EIP-7702.
 
 from dataclasses import dataclass
 
+from dst.crypto.account_key import AccountKey
 from dst.crypto.keccak import keccak256
 from dst.spec import rlp
 from dst.spec.primitives import Address, Hash32
@@ -40,6 +41,11 @@ class UnsignedTransaction:
             proof = (rlp.encode_int(self.chain_id), rlp.encode_int(0), rlp.encode_int(0))
             return keccak256(rlp.encode_list(*self._fields(), *proof))
         return keccak256(bytes((self.type_id,)) + rlp.encode_list(*self._fields()))
+
+    def signed_by(self, key: AccountKey) -> bytes:
+        """The EIP-2718 bytes with that account's signature."""
+        signature = key.sign(self.signing_hash())
+        return self.encode(y_parity=signature.y_parity, r=signature.r, s=signature.s)
 
     def encode(self, *, y_parity: int, r: int, s: int) -> bytes:
         """The EIP-2718 bytes with a signature."""

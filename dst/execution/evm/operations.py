@@ -13,9 +13,9 @@ Source: yellow paper appendix H; EIP-1153, 2200, 2929, 3529, 5656.
 
 from typing import Any, Final, TypeAlias
 
-import sha3  # type: ignore[import-untyped]
 from eth.exceptions import OutOfBoundsRead, OutOfGas, WriteProtection
 
+from dst.crypto.keccak import hasher, keccak256
 from dst.execution.evm.message import CallData
 from dst.execution.state.account import EMPTY_CODE_HASH
 from dst.execution.state.overlay import ABSENT
@@ -101,13 +101,12 @@ def keccak(computation: Computation, at: int, size: int, gas: int) -> tuple[int,
     if end > len(memory):
         gas = expand(computation, end, gas)
     if size <= BIG_BYTES:
-        digest = sha3.keccak_256(memory[at:end])
-    else:
-        digest = sha3.keccak_256()
-        for start in range(at, end, BIG_BYTES):
-            digest.update(memory[start : min(end, start + BIG_BYTES)])
-            computation.state.interrupt()
-    return int.from_bytes(digest.digest(), "big"), gas
+        return int.from_bytes(keccak256(bytes(memory[at:end])), "big"), gas
+    pieces = hasher()
+    for start in range(at, end, BIG_BYTES):
+        pieces.update(bytes(memory[start : min(end, start + BIG_BYTES)]))
+        computation.state.interrupt()
+    return int.from_bytes(pieces.digest(), "big"), gas
 
 
 def word_of(data: bytes | CallData, at: int) -> int:

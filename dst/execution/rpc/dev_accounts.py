@@ -45,14 +45,14 @@ class DevAccounts:
         # Two at a time would be given the same nonce.
         async with self._one_at_a_time:
             key, filled = await self._fill(transaction)
-            return to_hex(await self._submitter.submit(_signed(key, filled)))
+            return to_hex(await self._submitter.submit(filled.signed_by(key)))
 
     @rpc("eth_signTransaction", where=Where.LOOP, errors=_UNKNOWN, limits=_DEV)
     async def sign_transaction(self, transaction: CallParam) -> dict[str, object]:
         """Fill in what is left out and sign; nothing is sent."""
         key, filled = await self._fill(transaction)
         shown = show_filled(key.address, filled)
-        return {**shown, "raw": to_hex(_signed(key, filled))}
+        return {**shown, "raw": to_hex(filled.signed_by(key))}
 
     @rpc("eth_sign", where=Where.LOOP, errors=_UNKNOWN, limits=_DEV)
     async def sign(self, address: AddressParam, message: DataParam) -> str:
@@ -96,8 +96,3 @@ class OwnAccounts:
         """Accounts that this node signs for: the ten public test accounts on a dev network, none
         elsewhere."""
         return self._addresses
-
-
-def _signed(key: AccountKey, filled: UnsignedTransaction) -> bytes:
-    signature = key.sign(filled.signing_hash())
-    return filled.encode(y_parity=signature.y_parity, r=signature.r, s=signature.s)

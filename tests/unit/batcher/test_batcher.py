@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from dst.batcher.batcher import Batcher
 from dst.batcher.plan import BatchBlock
+from dst.crypto.account_key import AccountKey
 from dst.derivation.frame import decode_frame
 from dst.l1.rpc import L1Client
-from dst.l1.transactions import AccountKey
 from dst.l1.tx_manager import TxManager
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics

@@ -22,6 +22,7 @@ HASHES = [pytest.param(load(), id=name) for name, load in keccak.BACKENDS.items(
 LIBRARIES = [pytest.param(each, id=each.NAME) for each in (ecdsa_coincurve, ecdsa_btclib)]
 DIGEST = keccak.keccak256(b"what is signed")
 SECRET = b"\x11" * 32
+FIRST_DEV_ACCOUNT = "f39fd6e51aad88f6f4ce6ab8827279cfffb92266"
 
 
 @pytest.mark.parametrize("digest", HASHES)
@@ -107,13 +108,19 @@ def test_generated_keys_differ() -> None:
 def test_falls_back_in_order(
     absent: list[str], keccak_name: str, ecdsa_name: str, eth_hash: str
 ) -> None:
-    """In a process of its own, where some packages cannot be imported."""
+    """In a process of its own, where some packages cannot be imported: every role is there, and
+    derives and signs."""
     code = (
         f"import os, sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
         "import dst.execution\n"
         "from dst.crypto import ecdsa, keccak\n"
         "from eth_hash.auto import keccak as judge\n"
         "assert keccak.keccak256(b'x') == judge(b'x')\n"
+        "pieces = keccak.hasher(); pieces.update(b'x'); pieces.update(b'y')\n"
+        "assert pieces.digest() == judge(b'xy')\n"
+        "from dst.execution.rpc.dev_accounts import dev_keys\n"
+        f"assert dev_keys()[0].address.hex() == {FIRST_DEV_ACCOUNT!r}\n"
+        "import dst.execution.main, dst.middleware.main, dst.rollup.main, dst.validator.main\n"
         "print(keccak.NAME, ecdsa.NAME, os.environ['ETH_HASH_BACKEND'])"
     )
     environment = {"PYTHONPATH": ":".join(sys.path)}

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from dst.crypto.account_key import AccountKey
 from dst.l1.rpc import L1Client
 from dst.l1.source import L1Source
-from dst.l1.transactions import AccountKey
 from dst.l1.tx_manager import TxManager
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics

@@ -4,9 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dst.l1.transactions import AccountKey, DynamicFeeTransaction, calldata_gas, transaction_hash
+from dst.crypto.account_key import AccountKey
+from dst.crypto.keccak import keccak256
+from dst.l1.tx_manager import calldata_gas
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import Address
+from dst.transactions.transaction import DYNAMIC_FEE_TYPE
+from dst.transactions.unsigned import UnsignedTransaction
 
 eth_account = pytest.importorskip("eth_account")
 
@@ -23,12 +27,13 @@ def test_signed_transactions_recover_to_their_sender(
     secret: int, nonce: int, tip: int, value: int, data: bytes
 ) -> None:
     key = AccountKey(secret.to_bytes(32, "big"))
-    transaction = DynamicFeeTransaction(
+    transaction = UnsignedTransaction(
+        type_id=DYNAMIC_FEE_TYPE,
         chain_id=31337,
         nonce=nonce,
         max_priority_fee_per_gas=tip,
         max_fee_per_gas=tip + 7,
-        gas_limit=calldata_gas(data),
+        gas=calldata_gas(data),
         to=Address(b"\xbb" * 20),
         value=value,
         data=data,
@@ -47,10 +52,10 @@ def test_signed_transactions_recover_to_their_sender(
             "data": data,
         }
     )
-    raw = key.sign(transaction)
+    raw = transaction.signed_by(key)
     assert "0x" + key.address.hex() == theirs.address.lower()
     assert raw == bytes(signed.raw_transaction)
-    assert transaction_hash(raw) == bytes(signed.hash)
+    assert keccak256(raw) == bytes(signed.hash)
 
 
 def test_a_key_never_prints_itself() -> None:
