@@ -22,6 +22,7 @@ from dst.execution.chain import Chain, ExecutedBlock
 from dst.execution.header import Header, next_base_fee
 from dst.execution.pool.candidates import Candidates
 from dst.execution.pool.service import TransactionPool
+from dst.execution.state.nodes import EMPTY_ROOT
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.primitives import Hash32
@@ -143,8 +144,11 @@ class Builds:
         for _ in range(SERVING_BLOCKS):
             if block is None or block.number == 0:
                 return False
-            count = len(self._chain.body(block_hash).transactions)
-            if count == 0 or (count == 1 and block.gas_used * HEAVY_PART >= block.gas_limit):
+            if block.transactions_root == EMPTY_ROOT:
+                return True
+            if block.gas_used * HEAVY_PART >= block.gas_limit and (
+                len(self._chain.body(block_hash).transactions) == 1
+            ):
                 return True
             block_hash = block.parent_hash
             block = self._chain.header(block_hash)

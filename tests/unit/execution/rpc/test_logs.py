@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from dst.apis.caller import CALLER
 from dst.execution.rpc import workers
+from dst.execution.rpc.filters import MAX_FILTERS_OF_ONE
 from dst.spec.primitives import to_hex
 from tests.unit.execution.rpc.bench import Rpc
 from tests.unit.execution.rpc.contracts import LOGGER
@@ -147,3 +149,23 @@ async def test_filter_logs_are_those_of_its_criteria(rpc: Rpc) -> None:
     rpc.extend([logging(2, nonce=1)])
     found = await rpc.ask("eth_getFilterLogs", followed)
     assert [word for word, _ in words(found)] == [1, 2]
+
+
+async def test_a_clients_filters_push_out_its_own_and_nobody_elses(rpc: Rpc) -> None:
+    async def as_client(name: str, method: str, *params: Any) -> Any:
+        token = CALLER.set(name)
+        try:
+            return await rpc.reply(method, *params)
+        finally:
+            CALLER.reset(token)
+
+    honest = (await as_client("honest", "eth_newBlockFilter"))["result"]
+    greedy = [
+        (await as_client("greedy", "eth_newBlockFilter"))["result"]
+        for _ in range(MAX_FILTERS_OF_ONE + 3)
+    ]
+    for filter_id in (honest, greedy[3], greedy[-1]):
+        assert (await rpc.reply("eth_getFilterChanges", filter_id))["result"] == []
+    for filter_id in greedy[:3]:
+        error = (await rpc.reply("eth_getFilterChanges", filter_id))["error"]
+        assert error["message"] == "filter not found"
