@@ -21,7 +21,7 @@ from dst.execution.header import header_of_payload
 from dst.spec.errors import InvalidInput
 from tests.conformance import alterations
 from tests.conformance.blocks import hexed, read_block
-from tests.conformance.differential import ours, stock
+from tests.conformance.differential import ours
 from tests.conformance.differential.code import Apply, Mix, Program
 from tests.conformance.differential.plan import (
     SENDERS,
@@ -34,6 +34,7 @@ from tests.conformance.differential.plan import (
 )
 from tests.conformance.role import Role, RoleHost
 from tests.conformance.tally import Tally
+from tests.stock_pyevm import block_bytes, open_stock
 
 MakeTally = Callable[[str], Tally]
 WRONG_SHAPE, REFUSED, INTERNAL = -32602, -32000, -32603
@@ -84,7 +85,7 @@ class Scene:
     genesis_hash: str
 
     def parameters(self) -> list[Any]:
-        wire = read_block(stock.encode_block(self.block))
+        wire = read_block(block_bytes(self.block))
         return wire.parameters(self.block.result.requests)
 
     def forkchoice(self) -> dict[str, str]:
@@ -208,7 +209,7 @@ def stock_verdict(payload: Mapping[str, Any], root: str, requests: list[str]) ->
     try:
         transactions = [raw if raw[:1] < b"\x80" else rlp.decode(raw) for raw in value.transactions]
         encoded = rlp.encode([rlp.decode(header.encode()), transactions, [], withdrawals])
-        chain = stock.open_chain(PLAN)
+        chain = open_stock(PLAN.genesis())
         block_class = chain.get_vm_class_for_block_number(1).get_block_class()
         chain.import_block(rlp.decode(encoded, sedes=block_class))
     except Exception:

@@ -24,7 +24,7 @@ class RawData:
     @rpc("debug_getRawBlock", errors=_NOT_HERE)
     def block(self, block: BlockParam) -> str:
         """A block's RLP: header, transactions, no uncles, withdrawals."""
-        return to_hex(views.encode_block(self._view(block)))
+        return to_hex(views.block_bytes(self._view(block)))
 
     @rpc("debug_getRawReceipts", errors=_NOT_HERE)
     def receipts(self, block: BlockParam) -> list[str]:

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from dst.apis.eth import LogFilter, show_transaction
+from dst.execution.block_rlp import encode_block
 from dst.execution.chain import Chain, decode_once
-from dst.execution.header import EMPTY_OMMERS_HASH, Header, encode_withdrawal
+from dst.execution.header import EMPTY_OMMERS_HASH, Header
 from dst.execution.receipts import Log, Receipt, bloom_bits
 from dst.execution.store import Body
-from dst.spec import rlp
 from dst.spec.primitives import Hash32, to_hex
 from dst.transactions.transaction import Transaction
 
@@ -45,7 +45,7 @@ def show_block(block: BlockView, *, full: bool) -> dict[str, object]:
     )
     return {
         **show_whole_header(block.header, block.hash),
-        "size": hex(len(encode_block(block))),
+        "size": hex(len(block_bytes(block))),
         "transactions": transactions,
         "uncles": [],
         "withdrawals": [
@@ -60,17 +60,9 @@ def show_block(block: BlockView, *, full: bool) -> dict[str, object]:
     }
 
 
-def encode_block(block: BlockView) -> bytes:
-    """The block's RLP as the network of old carried it: a typed transaction is a byte string in the
-    list, a legacy one a list of its own."""
-    return rlp.encode_list(
-        block.header.encode(),
-        rlp.encode_list(
-            *[raw if raw[0] >= 0xC0 else rlp.encode_bytes(raw) for raw in block.body.transactions]
-        ),
-        rlp.encode_list(),
-        rlp.encode_list(*[encode_withdrawal(each) for each in block.body.payload_withdrawals()]),
-    )
+def block_bytes(block: BlockView) -> bytes:
+    body = block.body
+    return encode_block(block.header, body.transactions, body.payload_withdrawals())
 
 
 def show_transaction_at(

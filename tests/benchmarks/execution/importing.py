@@ -13,19 +13,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from eth.chains.base import Chain as StockChain
-from eth.db.atomic import AtomicDB
-from eth.vm.forks.prague import PragueVM
-
 from dst.execution import chain as chain_module
 from dst.execution.chain import ExecutedBlock
-from dst.execution.genesis import PREDEPLOYS
 from dst.execution.interrupts import never
 from dst.spec.primitives import ZERO_HASH, Address
 from dst.transactions.transaction import Transaction
 from tests.benchmarks.execution.loads import CODES, Make, Sending, preparation, sender, transfer
-from tests.unit.execution.test_against_stock_pyevm import to_stock
-from tests.unit.execution.worlds import CHAIN_ID, GENESIS_TIME, GWEI, World, make_world
+from tests.stock_pyevm import open_stock, to_stock
+from tests.unit.execution.worlds import World, genesis_file, make_world
 
 GAS_LIMIT: Final = 200_000_000
 """Room for 1,000 of anything: the figures are per gas and per transaction."""
@@ -65,7 +60,12 @@ class Bench:
         self.sending = Sending()
         self._builder = _make(folder / "builder", options)
         self._importer = _make(folder / "importer", options)
-        self._stock: Any = _stock(self._importer, balances) if with_stock else None
+        self._stock: Any = self._open_stock(options) if with_stock else None
+
+    def _open_stock(self, options: dict[str, Any]) -> Any:
+        stock = open_stock(genesis_file(CODES, **options))
+        assert stock.get_canonical_head().hash == self._importer.genesis.header.hash
+        return stock
 
     def close(self) -> None:
         self._builder.store.close()
@@ -162,29 +162,3 @@ def _cpu(run: Callable[[], Any]) -> float:
     started = time.process_time()
     run()
     return time.process_time() - started
-
-
-def _stock(world: World, balances: dict[Address, int]) -> Any:
-    def account(balance: int, code: bytes = b"", nonce: int = 0) -> dict[str, Any]:
-        return {"balance": balance, "code": code, "nonce": nonce, "storage": {}}
-
-    state = {bytes(address): account(balance) for address, balance in balances.items()}
-    for address, code in {**PREDEPLOYS, **CODES}.items():
-        state[bytes(address)] = account(0, code, 1)
-    configured: Any = StockChain.configure(
-        "Stock", vm_configuration=((0, PragueVM),), chain_id=CHAIN_ID
-    )
-    genesis = {
-        "difficulty": 0,
-        "gas_limit": GAS_LIMIT,
-        "timestamp": GENESIS_TIME,
-        "extra_data": b"",
-        "mix_hash": bytes(32),
-        "nonce": bytes(8),
-        "coinbase": bytes(20),
-        "base_fee_per_gas": GWEI,
-        "parent_beacon_block_root": bytes(32),
-    }
-    stock = configured.from_genesis(AtomicDB(), genesis, state)
-    assert stock.get_canonical_head().hash == world.genesis.header.hash
-    return stock

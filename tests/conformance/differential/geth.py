@@ -22,8 +22,8 @@ from tests.conformance.blocks import hexed, read_block
 from tests.conformance.differential.ours import OurRun
 from tests.conformance.differential.plan import Plan
 from tests.conformance.differential.steps import first_difference
-from tests.conformance.differential.stock import encode_block
 from tests.conformance.role import Endpoint, RpcFailure
+from tests.stock_pyevm import block_bytes
 
 START_DEADLINE_S = 30.0
 ZERO = "0x" + "00" * 32
@@ -93,7 +93,7 @@ class GethJudge:
 
 def follow(engine: Endpoint, block: ExecutedBlock) -> str | None:
     """newPayload and forkchoiceUpdated; what geth says against it, or None."""
-    parameters = read_block(encode_block(block)).parameters(block.result.requests)
+    parameters = read_block(block_bytes(block)).parameters(block.result.requests)
     try:
         status = engine.call("engine_newPayloadV4", *parameters)
         if status["status"] != "VALID":
@@ -112,7 +112,7 @@ def follow(engine: Endpoint, block: ExecutedBlock) -> str | None:
 def receipts_differ(rpc: Endpoint, block: ExecutedBlock) -> str:
     """Which transaction of a refused block ends otherwise: geth executes it again to trace it."""
     try:
-        traces = rpc.call("debug_traceBlock", hexed(encode_block(block)), {"tracer": "callTracer"})
+        traces = rpc.call("debug_traceBlock", hexed(block_bytes(block)), {"tracer": "callTracer"})
     except RpcFailure as error:
         return f"geth cannot trace it: {error}"
     for index, (trace, receipt) in enumerate(zip(traces, block.result.receipts, strict=True)):

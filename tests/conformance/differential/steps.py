@@ -9,8 +9,8 @@ from dst.execution.genesis import read_genesis
 from tests.conformance.blocks import hexed, read_block
 from tests.conformance.differential.ours import OurRun
 from tests.conformance.differential.plan import Plan
-from tests.conformance.differential.stock import encode_block
 from tests.conformance.role import Endpoint, Role, RoleHost, RpcFailure
+from tests.stock_pyevm import block_bytes
 
 COMPARED = ("depth", "pc", "op", "gas", "gasCost", "stack")
 
@@ -19,7 +19,7 @@ def first_difference(geth: Endpoint, plan: Plan, ours: OurRun, number: int) -> s
     """Of the block `number`, which geth has refused; it stands at its parent."""
     block = ours.blocks[number]
     try:
-        theirs = geth.call("debug_traceBlock", hexed(encode_block(block)), {})
+        theirs = geth.call("debug_traceBlock", hexed(block_bytes(block)), {})
         with TemporaryDirectory() as folder:
             host = RoleHost(Path(folder) / "cluster")
             with host.serving(read_genesis(plan.genesis())) as role:
@@ -39,7 +39,7 @@ def first_difference(geth: Endpoint, plan: Plan, ours: OurRun, number: int) -> s
 
 def _import(role: Role, ours: OurRun, until: int) -> None:
     for block in ours.blocks[: until + 1]:
-        parameters = read_block(encode_block(block)).parameters(block.result.requests)
+        parameters = read_block(block_bytes(block)).parameters(block.result.requests)
         role.engine.call("engine_newPayloadV4", *parameters)
         zero = "0x" + "00" * 32
         state = {

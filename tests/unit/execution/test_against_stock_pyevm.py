@@ -9,33 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rlp
-from eth.chains.base import Chain as StockChain
-from eth.db.atomic import AtomicDB
-from eth.vm.forks.prague import PragueVM
 from eth_account import Account
 
 from dst.execution.block.body import BlockRun
 from dst.execution.chain import ExecutedBlock
 from dst.execution.environment import Engine
-from dst.execution.genesis import PREDEPLOYS
-from dst.execution.header import encode_withdrawal
 from dst.execution.interrupts import never
 from dst.execution.state.commit import StateCommit
-from dst.spec import rlp as our_rlp
 from dst.spec.beacon import Withdrawal
 from dst.spec.primitives import Address, Gwei
 from dst.transactions.transaction import Transaction
+from tests.stock_pyevm import open_stock, to_stock
 from tests.unit.execution.evm.arena import Cold, Hot
 from tests.unit.execution.worlds import (
     ADDRESSES,
     CHAIN_ID,
-    GENESIS_TIME,
     GWEI,
     KEYS,
-    RICH,
     World,
     address_of,
+    genesis_file,
     make_world,
     signed,
 )
@@ -207,53 +200,13 @@ def random_transaction(rng: random.Random, key: bytes, nonce: int) -> Transactio
     return signed(key, **fields)
 
 
-def stock_chain() -> tuple[Any, Any]:
-    def account(balance: int, code: bytes = b"", nonce: int = 0) -> dict[str, Any]:
-        return {"balance": balance, "code": code, "nonce": nonce, "storage": {}}
-
-    state = {bytes(address): account(RICH) for address in ADDRESSES}
-    state |= {bytes(address): account(0, code, 1) for address, code in PREDEPLOYS.items()}
-    cls: Any = StockChain.configure("Stock", vm_configuration=((0, PragueVM),), chain_id=CHAIN_ID)
-    return cls, state
-
-
-def to_stock(block: ExecutedBlock) -> Any:
-    """The block as py-evm reads it from its RLP."""
-    encoded = our_rlp.encode_list(
-        block.header.encode(),
-        our_rlp.encode_list(
-            *[
-                each.raw if each.type_id == 0 else our_rlp.encode_bytes(each.raw)
-                for each in block.transactions
-            ]
-        ),
-        our_rlp.encode_list(),
-        our_rlp.encode_list(*[encode_withdrawal(each) for each in block.withdrawals]),
-    )
-    return rlp.decode(encoded, sedes=PragueVM.get_block_class())
-
-
 @pytest.mark.filterwarnings("ignore:SELFDESTRUCT")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_stock_pyevm_agrees_on_random_blocks(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     codes: dict[Address, bytes] = {address: program(rng) for address in CONTRACTS}
     world = make_world(tmp_path, codes)
-    cls, state = stock_chain()
-    for address, code in codes.items():
-        state[bytes(address)] = {"balance": 0, "code": code, "nonce": 1, "storage": {}}
-    genesis = {
-        "difficulty": 0,
-        "gas_limit": 10_000_000,
-        "timestamp": GENESIS_TIME,
-        "extra_data": b"",
-        "mix_hash": bytes(32),
-        "nonce": bytes(8),
-        "coinbase": bytes(20),
-        "base_fee_per_gas": GWEI,
-        "parent_beacon_block_root": bytes(32),
-    }
-    stock = cls.from_genesis(AtomicDB(), genesis, state)
+    stock = open_stock(genesis_file(codes))
     assert stock.get_canonical_head().hash == world.genesis.header.hash
 
     for number in range(BLOCKS):

@@ -150,6 +150,10 @@ def call(
 
 
 def make_world(folder: Path, codes: dict[Address, bytes] | None = None, **extra: Any) -> World:
+    return World(folder, read_genesis(genesis_file(codes, **extra)))
+
+
+def genesis_file(codes: dict[Address, bytes] | None = None, **extra: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "chain_id": CHAIN_ID,
         "timestamp": GENESIS_TIME,
@@ -158,4 +162,4 @@ def make_world(folder: Path, codes: dict[Address, bytes] | None = None, **extra:
         "codes": codes,
         **extra,
     }
-    return World(folder, read_genesis(prague_genesis(**fields)))
+    return prague_genesis(**fields)
