@@ -73,9 +73,6 @@ class Function:
         for place, value in zip(self.elements(target, len(values)), values, strict=True):
             self.call("copy", place, value)
 
-    def fp2(self, source: "str | int") -> Fp2:
-        return Fp2(*self.elements(source, 2))
-
     def fp12(self, source: "str | int") -> Fp12:
         return fp12_of(self.elements(source, 12))
 
