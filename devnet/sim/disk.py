@@ -10,7 +10,7 @@ import msgspec
 
 import dst.qbft.records
 import dst.sealing.records
-from dst.qbft.records import DecisionRecord
+from dst.qbft.records import DecisionRecord, PrepareRecord, ProposalRecord
 from dst.sealing.records import PartialRecord, SealRecord
 from dst.spec.primitives import Height, Root
 
@@ -34,6 +34,7 @@ class Disk:
         self.sealing: dict[int, bytes] = {}
         self.seals: dict[Height, bytes] = {}
         self.decisions: dict[Height, DecisionRecord] = {}
+        self.promised: dict[Root, tuple[Height, bytes]] = {}
         self.signed: dict[int, Root] = {}
         self._synced = 0
 
@@ -42,7 +43,40 @@ class Disk:
         self.log.append(_ENCODER.encode(record))
 
     def sync(self) -> None:
+        """Durable now."""
+        written = self.log[self._synced :]
+        for line in written:
+            self._overtake(_QBFT.decode(line))
         self._synced = len(self.log)
+
+    def _overtake(self, record: dst.qbft.records.Record) -> None:
+        """Blocks lie beside the log; what a later round overtook gives way, but for the lock."""
+        if isinstance(record, DecisionRecord):
+            return
+        if isinstance(record, ProposalRecord | PrepareRecord):
+            message = record.message if isinstance(record, ProposalRecord) else record.proposal
+            self.promised[message.signed.payload.root] = (
+                message.signed.payload.height,
+                message.block,
+            )
+        height, round_ = _instance_of(record)
+        known = [(line, _QBFT.decode(line)) for line in self.log]
+        locks = (each for _, each in known if isinstance(each, dst.qbft.records.CommitRecord))
+        locked = [place[1] for each in locks if (place := _instance_of(each))[0] == height]
+        kept_round = max(locked, default=-1)
+        self.log = [
+            line
+            for line, each in known
+            if isinstance(each, DecisionRecord)
+            or _instance_of(each)[0] != height
+            or _instance_of(each)[1] >= round_
+            or _instance_of(each)[1] == kept_round
+        ]
+
+    def promised_block(self, root: Root) -> bytes | None:
+        """A block that this node proposed or prepared at an undecided height."""
+        found = self.promised.get(root)
+        return None if found is None else found[1]
 
     def crash(self) -> None:
         """Power goes: the un-synced tail is torn, and a torn record is dropped whole at the next
@@ -57,7 +91,8 @@ class Disk:
         """Into the store; the log keeps only what concerns later heights."""
         height = record.certificate.height
         self.decisions[height] = record
-        self.log = [line for line in self.log if _height_of(_QBFT.decode(line)) > height]
+        self.log = [line for line in self.log if _instance_of(_QBFT.decode(line))[0] > height]
+        self.promised = {root: each for root, each in self.promised.items() if each[0] > height}
         self._synced = len(self.log)
 
     def head(self) -> Height:
@@ -90,15 +125,15 @@ class Disk:
         return record if isinstance(record, PartialRecord) else None
 
 
-def _height_of(record: dst.qbft.records.Record) -> Height:
+def _instance_of(record: dst.qbft.records.Record) -> tuple[Height, int]:
+    """Height and round."""
     match record:
-        case dst.qbft.records.ProposalRecord():
-            return record.message.signed.payload.height
-        case dst.qbft.records.PrepareRecord():
-            return record.prepare.payload.height
+        case ProposalRecord() | dst.qbft.records.RoundChangeRecord():
+            payload = record.message.signed.payload
+            return payload.height, payload.round
+        case PrepareRecord():
+            return record.prepare.payload.height, record.prepare.payload.round
         case dst.qbft.records.CommitRecord():
-            return record.commit.payload.height
-        case dst.qbft.records.RoundChangeRecord():
-            return record.message.signed.payload.height
-        case dst.qbft.records.DecisionRecord():
-            return record.certificate.height
+            return record.commit.payload.height, record.commit.payload.round
+        case DecisionRecord():
+            return record.certificate.height, record.certificate.round

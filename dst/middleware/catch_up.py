@@ -84,6 +84,30 @@ class RateLimit:
         return True
 
 
+class Fetch:
+    """One block that is asked for, holder by holder."""
+
+    def __init__(self) -> None:
+        self.block: bytes | None = None
+        self.asked: set[OperatorIndex] = set()
+        self._asked_last: OperatorIndex | None = None
+        self.answered = asyncio.Event()
+        """By the holder asked last, or with the block by any of them."""
+
+    def ask(self, holder: OperatorIndex) -> None:
+        self.asked.add(holder)
+        self._asked_last = holder
+        self.answered.clear()
+
+    def has_not(self, holder: OperatorIndex) -> None:
+        if holder == self._asked_last:
+            self.answered.set()
+
+    def found(self, block: bytes) -> None:
+        self.block = block
+        self.answered.set()
+
+
 class CatchUp:
     def __init__(
         self,
@@ -113,7 +137,7 @@ class CatchUp:
         self._distrusted_until: dict[OperatorIndex, float] = {}
         self._serve = RateLimit(SERVE_INTERVAL_S, now)
         self._ask = RateLimit(ASK_INTERVAL_S, now)
-        self._wanted: dict[Root, asyncio.Future[bytes]] = {}
+        self._wanted: dict[Root, Fetch] = {}
         self._asked_next = 0
 
     # --------------------------------------------------------------------- asking
@@ -136,22 +160,25 @@ class CatchUp:
         self, height: Height, root: Root, holders: Sequence[OperatorIndex]
     ) -> bytes | None:
         """The block with `root`: from here, or from one holder after another. None: nobody
-        answered in time."""
+        answered in time. One fetch of a root at a time."""
         own = self._block_with(root)
         if own is not None:
             return own
-        future = self._wanted.get(root)
-        if future is None:
-            future = self._wanted[root] = asyncio.get_running_loop().create_future()
+        fetch = self._wanted[root] = Fetch()
         try:
             for holder in holders:
+                fetch.ask(holder)
                 self._peers.send(holder, GetBlock(height=height, root=root))
-                done, _ = await asyncio.wait([future], timeout=HOLDER_TIMEOUT_S)
-                if done:
-                    return future.result()
+                try:
+                    async with asyncio.timeout(HOLDER_TIMEOUT_S):
+                        await fetch.answered.wait()
+                except TimeoutError:
+                    continue
+                if fetch.block is not None:
+                    return fetch.block
             return None
         finally:
-            self._wanted.pop(root, None)
+            del self._wanted[root]
 
     async def poll(self) -> None:
         """For ever: say how far we are; while others are further, ask one of them after another."""
@@ -276,19 +303,28 @@ class CatchUp:
             raise InvalidInput(f"block of height {height} is not the certified one")
 
     def _take_block(self, peer: OperatorIndex, reply: BlockReply) -> None:
-        future = self._wanted.get(reply.root)
-        if future is None or future.done() or reply.block is None:
+        """A late answer of a holder asked before counts too; one of nobody asked does not."""
+        fetch = self._wanted.get(reply.root)
+        if fetch is None or fetch.block is not None or peer not in fetch.asked:
             return
-        if self._now() < self._distrusted_until.get(peer, 0.0):
-            return
-        is_sized = len(reply.block) <= self._max_block_bytes
-        if not is_sized or self._root_of(reply.block) != reply.root:
+        if reply.block is None or self._now() < self._distrusted_until.get(peer, 0.0):
+            return fetch.has_not(peer)
+        try:
+            self._check_reply(reply.root, reply.block)
+        except InvalidInput:
             self._distrusted_until[peer] = self._now() + DISTRUST_S
+            fetch.has_not(peer)
+            raise
+        fetch.found(reply.block)
+
+    def _check_reply(self, root: Root, block: bytes) -> None:
+        """Raises: InvalidInput."""
+        if len(block) > self._max_block_bytes or self._root_of(block) != root:
             raise InvalidInput("block does not hash to the root that was asked for")
-        future.set_result(reply.block)
 
     def _block_with(self, root: Root) -> bytes | None:
-        block = self._open_block(root)
+        """Of the open height, on disk when it left the core's memory; or a decided one."""
+        block = self._open_block(root) or self._store.promised_block(root)
         if block is not None:
             return block
         decided = self._store.decided_by_root(root)

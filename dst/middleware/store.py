@@ -13,20 +13,21 @@ from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from dst.apis.dst_v1 import DecidedBlock
 from dst.qbft import records as qbft_records
-from dst.qbft.messages import Certificate
+from dst.qbft.messages import Certificate, ProposalMessage
 from dst.runtime.files import fsync_directory
 from dst.runtime.kv import open_database
 from dst.runtime.log import Logger
 from dst.sealing import records as sealing_records
 from dst.sealing.messages import GroupSignature, PartialSignature
 from dst.spec.errors import BadConfig
-from dst.spec.primitives import BLSSignature, Height, Root, Slot, Term
+from dst.spec.primitives import BLSSignature, Height, Root, Round, Slot, Term
 
 FILE_NAME: Final = "middleware.sqlite"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MAX_EVIDENCE: Final = 1000
 """Pieces of evidence kept, oldest first out never: a faulty peer must not fill the disk, and the
 first offences are the telling ones."""
@@ -37,13 +38,23 @@ FULL_RETRY_S: Final = 1.0
 sent, so the node does not vote."""
 
 Record: TypeAlias = qbft_records.Record | sealing_records.Record
+Promise: TypeAlias = (
+    qbft_records.ProposalRecord
+    | qbft_records.PrepareRecord
+    | qbft_records.CommitRecord
+    | qbft_records.RoundChangeRecord
+)
+"""About an open height; gone with its decision."""
 
 log = Logger("store")
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS log (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, height INTEGER NOT NULL, record BLOB NOT NULL);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, height INTEGER NOT NULL, round INTEGER NOT NULL,
+    is_lock INTEGER NOT NULL, root BLOB, record BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS promised (
+    root BLOB PRIMARY KEY, height INTEGER NOT NULL, block BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS decided (
     height INTEGER PRIMARY KEY, slot INTEGER NOT NULL UNIQUE, root BLOB NOT NULL UNIQUE,
     certificate BLOB NOT NULL, block BLOB NOT NULL);
@@ -101,6 +112,7 @@ class Store(Protocol):
     async def finish_rejoin(self, sign_above: Slot) -> None: ...
     async def set_proven(self) -> None: ...
     def promises(self) -> tuple[qbft_records.Record, ...]: ...
+    def promised_block(self, root: Root) -> bytes | None: ...
     def own_partials(self) -> tuple[sealing_records.PartialRecord, ...]: ...
     def decided_height(self) -> Height: ...
     def decided(self, height: Height) -> DecidedBlock | None: ...
@@ -273,10 +285,29 @@ class SqliteStore:
                 )
                 self._writer.execute("DELETE FROM partials WHERE height = ?", (height,))
             case _:
-                self._writer.execute(
-                    "INSERT INTO log (height, record) VALUES (?, ?)",
-                    (_height_of(record), _encode(record)),
-                )
+                self._insert_promise(record)
+
+    def _insert_promise(self, record: Promise) -> None:
+        """Blocks lie once each beside the log, until the height is decided. In the log itself what
+        a later round overtook gives way, but for the lock: however long a height stays open, a
+        restart reads a few records."""
+        height, round_ = _instance_of(record)
+        proposal, is_lock = _proposal_of(record), isinstance(record, qbft_records.CommitRecord)
+        root = None
+        if proposal is not None:
+            root = proposal.signed.payload.root
+            self._writer.execute(
+                "INSERT OR IGNORE INTO promised VALUES (?, ?, ?)", (root, height, proposal.block)
+            )
+        self._writer.execute(
+            "INSERT INTO log (height, round, is_lock, root, record) VALUES (?, ?, ?, ?, ?)",
+            (height, round_, is_lock, root, _encode(_with_block(record, b""))),
+        )
+        self._writer.execute(
+            "DELETE FROM log WHERE height = ?1 AND round < ?2 AND round <>"
+            " (SELECT coalesce(max(round), -1) FROM log WHERE height = ?1 AND is_lock)",
+            (height, round_),
+        )
 
     def _insert_decision(self, record: qbft_records.DecisionRecord) -> None:
         certificate = record.certificate
@@ -295,7 +326,8 @@ class SqliteStore:
                 record.block,
             )
             self._writer.execute("INSERT INTO decided VALUES (?, ?, ?, ?, ?)", values)
-        self._writer.execute("DELETE FROM log WHERE height <= ?", (certificate.height,))
+        for table in ("log", "promised"):
+            self._writer.execute(f"DELETE FROM {table} WHERE height <= ?", (certificate.height,))
 
     def _insert_partial(
         self, message: PartialSignature, record: sealing_records.PartialRecord
@@ -334,9 +366,17 @@ class SqliteStore:
     # ------------------------------------------------------------------- reading
 
     def promises(self) -> tuple[qbft_records.Record, ...]:
-        """This node's promises about undecided heights, in writing order."""
-        rows = self._reader.execute("SELECT record FROM log ORDER BY id")
-        return tuple(_QBFT.decode(row[0]) for row in rows)
+        """This node's promises about undecided heights, in writing order: those of each height's
+        latest round and of its lock."""
+        rows = self._reader.execute(
+            "SELECT record, block FROM log LEFT JOIN promised USING (root) ORDER BY id"
+        )
+        return tuple(_with_block(_QBFT.decode(record), block) for record, block in rows)
+
+    def promised_block(self, root: Root) -> bytes | None:
+        """A block of an undecided height that this node proposed or prepared, in any round."""
+        row = self._reader.execute("SELECT block FROM promised WHERE root = ?", (root,)).fetchone()
+        return None if row is None else bytes(row[0])
 
     def own_partials(self) -> tuple[sealing_records.PartialRecord, ...]:
         rows = self._reader.execute("SELECT record FROM partials ORDER BY term, height")
@@ -475,16 +515,32 @@ def _has_decision(records: Iterable[Record]) -> bool:
     return any(isinstance(record, qbft_records.DecisionRecord) for record in records)
 
 
-def _height_of(
-    record: qbft_records.ProposalRecord
-    | qbft_records.PrepareRecord
-    | qbft_records.CommitRecord
-    | qbft_records.RoundChangeRecord,
-) -> Height:
+def _instance_of(record: Promise) -> tuple[Height, Round]:
     match record:
         case qbft_records.PrepareRecord():
-            return record.prepare.payload.height
+            return record.prepare.payload.height, record.prepare.payload.round
         case qbft_records.CommitRecord():
-            return record.commit.payload.height
+            return record.commit.payload.height, record.commit.payload.round
         case _:
-            return record.message.signed.payload.height
+            return record.message.signed.payload.height, record.message.signed.payload.round
+
+
+def _proposal_of(record: qbft_records.Record) -> ProposalMessage | None:
+    match record:
+        case qbft_records.ProposalRecord():
+            return record.message
+        case qbft_records.PrepareRecord():
+            return record.proposal
+        case _:
+            return None
+
+
+def _with_block(record: qbft_records.Record, block: bytes | None) -> qbft_records.Record:
+    """The record with its proposal's block put in (or, empty, taken out)."""
+    match record:
+        case qbft_records.ProposalRecord():
+            return replace(record, message=replace(record.message, block=block))
+        case qbft_records.PrepareRecord():
+            return replace(record, proposal=replace(record.proposal, block=block))
+        case _:
+            return record

@@ -87,19 +87,28 @@ def try_decide(draft: Draft, round_: Round, root: Root) -> None:
 
 
 def fetch_missing(draft: Draft) -> None:
-    """Ask the signers of the quorum that names the root: the honest ones stored its block."""
+    """Ask everybody who should hold the block: the honest ones stored it before they voted."""
     state = draft.state
-    signers: tuple[OperatorIndex, ...]
     if state.pending is not None:
         root = state.pending.root
-        signers = tuple(each.sender for each in state.pending.commits)
+        holders = {each.sender for each in state.pending.commits}
     elif state.proposing is not None and state.proposing.root is not None:
         root = state.proposing.root
-        signers = tuple(each.sender for each in proof_of(state.proposing))
+        holders = {each.sender for each in proof_of(state.proposing)}
+        holders |= claimants(state.proposing)
     else:
         return
-    holders = tuple(sorted(each for each in signers if each != draft.config.self_index))
-    draft.emit(FetchBlock(height=state.height, root=root, holders=holders))
+    holders.discard(draft.config.self_index)
+    draft.emit(FetchBlock(height=state.height, root=root, holders=tuple(sorted(holders))))
+
+
+def claimants(proposing: Proposing) -> set[OperatorIndex]:
+    """Whoever is locked on the root: the proof's quorum need not name them."""
+    return {
+        each.signed.sender
+        for each in proposing.round_changes
+        if each.signed.payload.prepared_root == proposing.root
+    }
 
 
 def proof_of(proposing: Proposing) -> tuple[SignedPrepare, ...]:

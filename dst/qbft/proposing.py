@@ -1,5 +1,7 @@
 """From a round-change quorum to a proposal, from a proposal to its validation."""
 
+from collections.abc import Iterator
+
 from dst.qbft import deciding, justification, rounds, tables
 from dst.qbft.draft import Draft, Refusal
 from dst.qbft.effects import (
@@ -64,25 +66,45 @@ def review_round(draft: Draft) -> None:
     quorum = justification.quorum_size(config.n)
     if not state.timed and tables.operators_at(state, state.round) >= quorum:
         rounds.start_round_timer(draft)
-    if rounds.is_leader(draft) and state.accepted is None and state.proposing is None:
+    waits_for_builder = state.proposing is not None and state.proposing.root is None
+    if rounds.is_leader(draft) and state.accepted is None and not waits_for_builder:
         lead(draft)
 
 
 def lead(draft: Draft) -> None:
-    """Given a round-change quorum: propose its highest lock again, or a fresh block if none."""
+    """Given a round-change quorum: propose its highest lock again, or a fresh block if none.
+
+    A claimed lock whose block cannot be had must not hold the height, so while that block is
+    fetched, any quorum of round-changes without the claim serves as well. A root that may have
+    been decided is claimed in *every* quorum: it is never passed over.
+    """
     state = draft.state
     round_changes = tables.round_changes_for(state, state.round)
-    if len(round_changes) < justification.quorum_size(draft.config.n):
+    for proposing in quorums(round_changes, justification.quorum_size(draft.config.n)):
+        if proposing.root is None:
+            return request_block(draft, proposing.round_changes)
+        block = state.blocks.get(proposing.root)
+        if block is not None:
+            return propose(draft, proposing, proposing.root, block)
+    missing = next(quorums(round_changes, justification.quorum_size(draft.config.n)), None)
+    if missing is None or missing == state.proposing:
         return
-    forced = justification.highest_prepared(each.signed.payload for each in round_changes)
-    if forced is None or forced.prepared_root is None:
-        return request_block(draft, round_changes)
-    proposing = Proposing(round_changes=round_changes, root=forced.prepared_root)
-    block = state.blocks.get(forced.prepared_root)
-    if block is not None:
-        return propose(draft, proposing, forced.prepared_root, block)
-    draft.update(proposing=proposing)
+    draft.update(proposing=missing)
     deciding.fetch_missing(draft)
+
+
+def quorums(round_changes: tuple[RoundChangeMessage, ...], quorum: int) -> Iterator[Proposing]:
+    """What the round-changes at hand justify: all of them, then those without the highest lock,
+    and so on while a quorum is left. Root None: a fresh block."""
+    while len(round_changes) >= quorum:
+        forced = justification.highest_prepared(each.signed.payload for each in round_changes)
+        root = None if forced is None else forced.prepared_root
+        yield Proposing(round_changes=round_changes, root=root)
+        if root is None:
+            return
+        round_changes = tuple(
+            each for each in round_changes if each.signed.payload.prepared_root != root
+        )
 
 
 def request_block(draft: Draft, round_changes: tuple[RoundChangeMessage, ...]) -> None:

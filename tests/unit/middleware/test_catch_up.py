@@ -1,12 +1,19 @@
 """What unasked and lying answers cost: hardly anything, and never a hash."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from dst.middleware.catch_up import DISTRUST_S, UNASKED_INTERVAL_S, CatchUp
-from dst.middleware.wire_messages import BlockReply, DecidedBlocks, DecidedItem, WireMessage
+from dst.middleware.wire_messages import (
+    BlockReply,
+    DecidedBlocks,
+    DecidedItem,
+    GetBlock,
+    WireMessage,
+)
 from dst.qbft.messages import Certificate
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
@@ -41,6 +48,7 @@ class Bench:
     claims: dict[int, int] = field(default_factory=dict)
     proven: dict[int, int] = field(default_factory=dict)
     sent: list[tuple[int, WireMessage]] = field(default_factory=list)
+    promised: dict[Root, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         bench: Any = self
@@ -69,6 +77,12 @@ class Bench:
 
     def decided_height(self) -> int:
         return HEAD
+
+    def promised_block(self, root: Root) -> bytes | None:
+        return self.promised.get(root)
+
+    def decided_by_root(self, root: Root) -> None:
+        return None
 
     def peer_claims(self, peer: int, height: int) -> None:
         self.claims[peer] = height
@@ -171,3 +185,52 @@ def test_a_block_nobody_asked_for_is_not_hashed() -> None:
     bench = Bench()
     bench.catch_up.received(PEER, BlockReply(root_at(6), b"x"), 1)
     assert bench.hashed == 0
+
+
+BLOCK = b"block"
+ROOT = Root(BLOCK.rjust(32, b"\0"))
+
+
+async def asked(bench: Bench, count: int) -> None:
+    """Until the fetch has asked `count` holders."""
+    while len(bench.sent) < count:
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("bad", [None, b"another", b"x" * (MAX_BLOCK_BYTES + 1), b""], ids=repr)
+async def test_a_holder_without_the_block_costs_a_round_trip_not_a_timeout(
+    bad: bytes | None,
+) -> None:
+    bench = Bench()
+    async with asyncio.TaskGroup() as group:
+        fetch = group.create_task(bench.catch_up.fetch_block(Height(6), ROOT, (PEER, OTHER)))
+        await asked(bench, 1)
+        try:
+            bench.catch_up.received(PEER, BlockReply(ROOT, bad), 10)
+        except InvalidInput:
+            assert bad is not None
+            assert not bench.catch_up._listens_to(PEER)
+        await asked(bench, 2)
+        assert [to for to, _ in bench.sent] == [PEER, OTHER]
+        assert all(message == GetBlock(Height(6), ROOT) for _, message in bench.sent)
+        bench.catch_up.received(OTHER, BlockReply(ROOT, BLOCK), 10)
+    assert fetch.result() == BLOCK
+
+
+async def test_a_late_answer_of_an_earlier_holder_counts_and_one_of_a_stranger_does_not() -> None:
+    bench = Bench()
+    async with asyncio.TaskGroup() as group:
+        fetch = group.create_task(bench.catch_up.fetch_block(Height(6), ROOT, (PEER, OTHER)))
+        await asked(bench, 2)
+        bench.catch_up.received(OperatorIndex(3), BlockReply(ROOT, BLOCK), 10)
+        assert not bench.hashed
+        bench.catch_up.received(PEER, BlockReply(ROOT, BLOCK), 10)
+    assert fetch.result() == BLOCK
+
+
+async def test_what_this_node_promised_is_served_and_not_asked_for() -> None:
+    bench = Bench(promised={ROOT: BLOCK})
+    assert await bench.catch_up.fetch_block(Height(6), ROOT, (PEER,)) == BLOCK
+    assert not bench.sent
+    bench.catch_up.received(PEER, GetBlock(Height(6), ROOT), 10)
+    assert bench.sent == [(PEER, BlockReply(ROOT, BLOCK))]

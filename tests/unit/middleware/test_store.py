@@ -67,6 +67,14 @@ def promises(height: int) -> tuple[ProposalRecord, PrepareRecord, CommitRecord]:
     )
 
 
+def prepare_in(round_: Round, block: bytes) -> PrepareRecord:
+    """Height 1; the block's bytes stand for its root."""
+    root = Root(block[-32:])
+    proposal = SignedProposal(Proposal(T0, Height(1), round_, root), ME, b"s" * 64)
+    prepare = SignedPrepare(Prepare(T0, Height(1), round_, root), ME, b"p" * 64)
+    return PrepareRecord(ProposalMessage(proposal, block), prepare)
+
+
 def partial(height: int, mark: int = 0) -> PartialRecord:
     signature = BLSSignature(bytes(96))
     return PartialRecord(PartialSignature(T0, Height(height), root_at(height, mark), ME, signature))
@@ -101,6 +109,31 @@ async def test_promises_come_back_in_order_and_go_with_the_decision(
     assert again.promises() == written[3:]
     assert again.decided_height() == 1
     again.close()
+
+
+async def test_a_promised_block_is_there_until_its_height_is_decided(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    """Over restarts, and in whatever round it was promised; the log itself stays short."""
+    blocks = [bytes(100) + bytes([mark]) * 32 for mark in range(200)]
+    for round_, block in enumerate(blocks):
+        await store.append((prepare_in(Round(round_), block),))
+    again = reopened(store, tmp_path)
+    assert len(again.promises()) == 1
+    for block in blocks:
+        assert again.promised_block(Root(block[-32:])) == block
+    await again.append((decision(1),))
+    assert not any(again.promised_block(Root(block[-32:])) for block in blocks)
+    again.close()
+
+
+async def test_the_lock_stays_in_the_log_whatever_rounds_follow(store: SqliteStore) -> None:
+    lock = promises(1)
+    await store.append(lock)
+    for round_ in range(1, 20):
+        await store.append((prepare_in(Round(round_), bytes([round_]) * 40),))
+    assert store.promises()[:-1] == lock
+    assert len(store.promises()) == 4
 
 
 async def test_decided_chain_is_read_by_height_range_root_and_slot(store: SqliteStore) -> None:

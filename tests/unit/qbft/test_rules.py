@@ -911,6 +911,68 @@ def test_a_leader_without_the_forced_block_fetches_it_from_the_signers() -> None
     assert message.block == A
 
 
+def test_a_fetch_asks_the_claimant_too_and_whoever_claims_later() -> None:
+    """The proof's quorum may not name who is locked."""
+    leader = Playbook(2)
+    leader.due()
+    leader.expire()
+    proof = MAKE.prepares([0, 1, 2])
+    leader.hear(MAKE.round_change(0, 1))
+    leader.hear(MAKE.round_change(3, 1, LOCK_A, proof))
+    assert leader.only(FetchBlock).holders == (0, 1, 3)
+
+
+def claims_of_a_withheld_block(leader: Playbook) -> None:
+    """Operator 3's genuine lock on A, whose block nobody gives."""
+    leader.due()
+    leader.expire()
+    leader.hear(MAKE.round_change(3, 1, LOCK_A, MAKE.prepares([0, 1, 3])))
+    leader.hear(MAKE.round_change(0, 1))
+    assert leader.only(FetchBlock).root == ROOT_A
+
+
+def test_a_claim_whose_block_cannot_be_had_is_passed_over() -> None:
+    """A quorum of round-changes without it is justification enough, as soon as it is there."""
+    leader = Playbook(2)
+    claims_of_a_withheld_block(leader)
+    leader.hear(MAKE.round_change(1, 1))
+    assert leader.only(RequestBlock).round == 1
+    leader.built(B)
+    message = leader.only(Broadcast).message
+    assert isinstance(message, ProposalMessage)
+    assert (message.block, message.prepares) == (B, ())
+    assert {each.sender for each in message.round_changes} == {0, 1, 2}
+    assert justification.is_justified_proposal(message, leader.config)
+
+
+def test_a_lower_claim_that_is_at_hand_is_taken_instead() -> None:
+    lost = root_of(b"withheld")
+    leader = Playbook(3).locked_on_a()
+    leader.expire()
+    leader.hear(MAKE.round_change(1, 2, (1, lost)))
+    leader.hear(MAKE.round_change(0, 2))
+    assert (leader.state.round, leader.only(FetchBlock).root) == (2, lost)
+    leader.hear(MAKE.round_change(2, 2))
+    message = leader.only(Broadcast).message
+    assert isinstance(message, ProposalMessage)
+    assert message.block == A
+    assert {each.sender for each in message.round_changes} == {0, 2, 3}
+    assert justification.is_justified_proposal(message, leader.config)
+
+
+def test_a_root_that_may_have_been_decided_is_never_passed_over() -> None:
+    """Two of four claim it: every quorum holds a claim, and the leader waits for the block."""
+    leader = Playbook(2)
+    claims_of_a_withheld_block(leader)
+    leader.hear(MAKE.round_change(1, 1, LOCK_A, MAKE.prepares([0, 1, 3])))
+    assert not leader.get(RequestBlock)
+    assert leader.only(FetchBlock).holders == (0, 1, 3)
+    leader.feed(BlockFetched(height=Height(1), root=ROOT_A, block=A))
+    message = leader.only(Broadcast).message
+    assert isinstance(message, ProposalMessage)
+    assert message.block == A
+
+
 def test_a_second_vote_or_round_change_of_a_round_is_evidence() -> None:
     node = Playbook(0)
     node.due()

@@ -99,6 +99,7 @@ def test_filing_a_decision_keeps_later_promises_and_the_head() -> None:
         prepare_record(1),
         decision_record(1),
         prepare_record(2),
+        commit_record(2),
         round_change_record(2),
     ]
     for record in records:
@@ -106,8 +107,17 @@ def test_filing_a_decision_keeps_later_promises_and_the_head() -> None:
     disk.sync()
     disk.file_decision(decision_record(1))
     disk.crash()
-    assert disk.records() == [prepare_record(2), round_change_record(2)]
+    assert disk.records() == [prepare_record(2), commit_record(2), round_change_record(2)]
     assert disk.head() == 1
+
+
+def test_what_a_later_round_overtook_leaves_its_block_and_nothing_else() -> None:
+    disk = Disk()
+    for record in (prepare_record(1), round_change_record(1)):
+        disk.append(record)
+        disk.sync()
+    assert disk.records() == [round_change_record(1)]
+    assert disk.promised_block(ROOT) == b"block"
 
 
 def test_a_partial_is_dropped_once_its_seal_is_stored() -> None:
