@@ -110,6 +110,7 @@ class EventKind(StrEnum):
     SIGNED = "signed"
     EVIDENCE = "evidence"
     RESET = "reset"
+    RESET_ENDED = "reset_ended"
     REFUSED = "refused"
 
 

@@ -155,11 +155,9 @@ class Consensus:
 
     async def _start_when_allowed(self) -> None:
         """A node that may have forgotten votes takes part only once it has caught up."""
-        while self._progress.is_rejoining or self._progress.is_halted:
+        while not self._progress.takes_part:
             await self._progress.changed()
-        self._started = True
         self._inbox.put(inputs.Start())
-        self._wait_for_slot()
 
     async def _handle(self, event: inputs.Input) -> None:
         if not self._takes(event):
@@ -176,9 +174,23 @@ class Consensus:
     def _takes(self, event: inputs.Input) -> bool:
         """Halted: nothing. Rejoining: certificates alone, which move the height and vote for
         nothing."""
+        if isinstance(event, inputs.Start):
+            return self._start()
         if self._progress.is_halted:
+            if self._started:
+                self._pause()
             return False
         return self._started or isinstance(event, inputs.CertificateReceived)
+
+    def _start(self) -> bool:
+        """From the log, also after a halt: what was heard meanwhile was dropped."""
+        if not self._progress.takes_part:
+            self._pause()
+            return False
+        self._state = self._restore()
+        self._started = True
+        self._wait_for_slot()
+        return True
 
     async def _judge_new_store(self, event: inputs.Input, before: dst.qbft.State) -> None:
         """Decided: by our own votes, or without them on a store that should hold them?"""

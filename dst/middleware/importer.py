@@ -66,8 +66,9 @@ class Importer:
         chain: Chain,
         rollup: RollupNode,
         publisher: Publisher,
-        on_reset: Callable[[ResetRequired], None],
+        on_reset: Callable[[ResetRequired | None], None],
     ) -> None:
+        """`on_reset` hears each time what the rollup node says of L1: a reset, or None of one."""
         self._chain = chain
         self._rollup = rollup
         self._publisher = publisher
@@ -104,6 +105,7 @@ class Importer:
                 self._lost(str(error))
                 await asyncio.sleep(backoff.next_delay())
             except ResetRequired as error:
+                self._head = None
                 self._on_reset(error)
                 await asyncio.sleep(REFUSED_DELAY_S)
             except InvalidInput as error:
@@ -135,6 +137,7 @@ class Importer:
         status = await _within_a_try(self._rollup.status())
         if status.reset_height is not None:
             raise ResetRequired(status.reset_height, "reported by the rollup node")
+        self._on_reset(None)
         self._head = Height(status.decided_height)
         known = self._newest_published
         if known is not None and status.sealed_height >= known:

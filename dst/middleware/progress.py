@@ -36,6 +36,7 @@ class Progress:
         self._head_slot = Slot(0) if head is None else head.slot
         self._sign_above = store.sign_above()
         self.on_reset: Callable[[Halt], None] = lambda _: None
+        self.on_resumed: Callable[[Halt], None] = lambda _: None
 
     # ------------------------------------------------------- for the validator API
 
@@ -135,6 +136,17 @@ class Progress:
         await self._store.set_halt(halt)
         self._announce()
         self.on_reset(halt)
+
+    async def resume(self) -> None:
+        """The rollup node sees no reset (any more): its L1 node was on a fork."""
+        halt = self._halt
+        if halt is None:
+            return
+        await self._store.set_halt(None)
+        self._halt = None
+        self._log.warning("l1_reset_ended", first_affected_height=halt.height, term=halt.term)
+        self._announce()
+        self.on_resumed(halt)
 
     # ---------------------------------------------------------------------- rejoin
 

@@ -147,6 +147,11 @@ class Sealing:
 
     # ----------------------------------------------------------------------------- loop
 
+    def resume(self) -> None:
+        """After a halt, in which every input was dropped: as after a restart."""
+        self._state = self._restore()
+        self._put(inputs.Start())
+
     async def run(self) -> None:
         """Until cancelled."""
         self._put(inputs.Start())

@@ -69,7 +69,8 @@ CREATE TABLE IF NOT EXISTS evidence (
 
 
 class Halt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """An L1 reset halted this operator; it stays halted until the chain's term is a later one."""
+    """An L1 reset halted this operator: until the chain's term is a later one, or its own rollup node
+    finds that L1 holds the origins after all."""
 
     term: Term
     height: Height
@@ -107,7 +108,7 @@ class Store(Protocol):
 
     async def append(self, records: Sequence[Record]) -> None: ...
     async def note_evidence(self, evidence: Evidence) -> None: ...
-    async def set_halt(self, halt: Halt) -> None: ...
+    async def set_halt(self, halt: Halt | None) -> None: ...
     async def set_rejoin(self, rejoin: Rejoin) -> None: ...
     async def finish_rejoin(self, sign_above: Slot) -> None: ...
     async def set_proven(self) -> None: ...
@@ -227,8 +228,10 @@ class SqliteStore:
     async def note_evidence(self, evidence: Evidence) -> None:
         await self._durably(lambda: self._insert_evidence(evidence))
 
-    async def set_halt(self, halt: Halt) -> None:
-        await self._durably(lambda: self._put_meta("halt", _encode(halt)))
+    async def set_halt(self, halt: Halt | None) -> None:
+        """None: the halt has ended."""
+        encoded = b"" if halt is None else _encode(halt)
+        await self._durably(lambda: self._put_meta("halt", encoded))
 
     async def set_rejoin(self, rejoin: Rejoin) -> None:
         await self._durably(lambda: self._put_meta("rejoin", _encode(rejoin)))

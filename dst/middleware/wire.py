@@ -69,10 +69,11 @@ class Middleware:
         consensus = qbft_config(settings)
         self._policy = settings.policy
         self.store, self.metrics = store, Metrics()
-        self._resets: asyncio.Queue[ResetRequired] = asyncio.Queue()
+        self._resets: asyncio.Queue[ResetRequired | None] = asyncio.Queue()
         self.events = EventPusher(rollup, settings.name, Term(chain.term), self.metrics)
         self.progress = Progress(store, n=lock.n, term=Term(chain.term), log=log)
         self.progress.on_reset = self._tell_reset
+        self.progress.on_resumed = self._resumed
         self.importer = importing.Importer(store, rollup, beacon, self._resets.put_nowait)
         self._peers = PeerLinks(log)
         self.sealing = Sealing(
@@ -171,7 +172,7 @@ class Middleware:
                 self.importer.run(),
                 self.events.run(),
                 self._catch_up.poll(),
-                self._halt_on_reset(),
+                self._heed_l1(),
             ):
                 group.create_task(loop)
 
@@ -180,12 +181,20 @@ class Middleware:
         self.importer.wake()
         self._peers.decided(certificate.height)
 
-    async def _halt_on_reset(self) -> None:
+    async def _heed_l1(self) -> None:
         while True:
-            await self.progress.halt(await self._resets.get())
+            reset = await self._resets.get()
+            if reset is None:
+                await self.progress.resume()
+            else:
+                await self.progress.halt(reset)
 
     def _tell_reset(self, halt: Halt) -> None:
         self.events.emit(EventKind.RESET, height=halt.height, detail=halt.detail)
+
+    def _resumed(self, halt: Halt) -> None:
+        self.events.emit(EventKind.RESET_ENDED, height=halt.height)
+        self.sealing.resume()
 
 
 class _Receivers:

@@ -15,7 +15,7 @@ from dst.apis.beacon import WireBlock, encode_signed
 from dst.runtime.files import write_atomic
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock
-from dst.spec.primitives import Height, to_hex
+from dst.spec.primitives import Height, Root, to_hex
 
 FOLDER: Final = "evidence"
 
@@ -40,6 +40,17 @@ def write_evidence(data_dir: Path, height: Height, claims: Sequence[Claim], what
             write_atomic(folder / f"{side}-{position}.ssz", encode_signed(block))
     write_atomic(folder / "summary.json", json.dumps(summary, indent=2).encode() + b"\n")
     return folder
+
+
+def conflict(claims: Sequence[Claim]) -> bool:
+    """Do the two sides really name different blocks at one height?"""
+    (height_a, root_a), (height_b, root_b) = (_place_of(each.blocks[0]) for each in claims)
+    return height_a == height_b and root_a != root_b
+
+
+def _place_of(wire: WireBlock) -> tuple[int, Root]:
+    block = ssz.decode(BeaconBlock, wire.message)
+    return block.body.execution_payload.block_number, ssz.hash_tree_root(block)
 
 
 def find_evidence(data_dir: Path) -> str | None:

@@ -156,23 +156,28 @@ class Follower:
             raise Lying(f"it has no sealed block in slot {view.header.slot}, where its head is")
 
     async def _expose(self, source: BeaconClient, view: HeaderView) -> None:
-        """The source's sealed head is not on our chain: find where its branch leaves ours.
+        """The source's sealed head was not on our chain: find where its branch leaves ours.
 
-        Raises: always: InvalidInput with evidence written, or Lying when it proves nothing.
+        Our chain grows meanwhile, by other sources: what it holds by now is no branch.
+        Raises: InvalidInput with evidence written; Lying when it hides what it has.
         """
         branch: list[Candidate] = []
         wanted, signature = view.root, view.signature
-        while len(branch) < MAX_WALK_BACK:
+        while self._chain.store.by_root(wanted) is None:
+            if len(branch) == MAX_WALK_BACK:
+                raise Lying(f"its head does not meet our chain within {MAX_WALK_BACK} blocks")
             candidate = await self._fetch_root(source, wanted, signature if not branch else None)
             branch.insert(0, candidate)
-            parent = self._chain.store.by_root(candidate.block.parent_root)
-            if parent is not None:
-                if candidate.height > self._chain.head.height:
-                    raise Lying("its blocks by slot are not the ancestors of its head")
-                self._importer.report_double(candidate.height, branch, source.url)
-                raise InvalidInput(f"its branch leaves our chain at height {candidate.height}")
             wanted = candidate.block.parent_root
-        raise Lying(f"its head does not meet our chain within {MAX_WALK_BACK} blocks")
+        while branch and self._chain.store.by_root(branch[0].root) is not None:
+            del branch[0]
+        if not branch:
+            return
+        height = branch[0].height
+        if height > self._chain.head.height:
+            raise Lying("its blocks by slot are not the ancestors of its head")
+        self._importer.report_double(height, branch, source.url)
+        raise InvalidInput(f"its branch leaves our chain at height {height}")
 
     async def _fetch_root(
         self, source: BeaconClient, root: Root, signature: BLSSignature | None

@@ -1,6 +1,7 @@
 """Why this node may not move its chain: an L1 reset, or evidence of two signed blocks at a height.
 
-Both are said once, loudly; both survive a restart; neither ends by itself.
+Both are said once, loudly, and survive a restart. A reset ends by itself when L1 shows all our
+origins again: it was a fork of this operator's own L1 node. Evidence waits for a person.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from dst.apis.dst_v1 import EventKind
 from dst.rollup.events import EventRing
-from dst.rollup.evidence import Claim, find_evidence, write_evidence
+from dst.rollup.evidence import Claim, conflict, find_evidence, write_evidence
 from dst.rollup.store import Store
 from dst.runtime.log import Logger
 from dst.spec.errors import ResetRequired, Unavailable
@@ -41,8 +42,12 @@ class Halting:
             raise Unavailable(f"stopped: {self.alarm}")
 
     def stop_on_evidence(self, height: Height, claims: Sequence[Claim], what: str) -> None:
-        """Write both signed blocks down and stop. Said once a height."""
+        """Write both signed blocks down and stop. Said once a height; claims that do not conflict
+        stop nobody."""
         if self.alarm is not None:
+            return
+        if not conflict(claims):
+            self._log.error("unfounded_evidence", height=height, what=what)
             return
         folder = write_evidence(self._data_dir, height, claims, what)
         self.alarm = f"{what}: both are in {folder}"
@@ -59,3 +64,12 @@ class Halting:
             "l1_reset", first_affected_height=height, detail=detail, advice=HALTED_ADVICE
         )
         self._ring.emit(EventKind.RESET, height=height, detail=detail)
+
+    def reset_ended(self) -> None:
+        """L1 shows every origin of our chain again, deep enough."""
+        if self.reset_height is None:
+            return
+        height, self.reset_height = self.reset_height, None
+        self._store.clear_reset_height()
+        self._log.warning("l1_reset_ended", first_affected_height=height, why="L1 healed")
+        self._ring.emit(EventKind.RESET_ENDED, height=height)

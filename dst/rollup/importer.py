@@ -17,7 +17,7 @@ from dst.rollup.events import BeaconBus, EventRing, block_event, head_event
 from dst.rollup.evidence import Claim
 from dst.rollup.execution import Execution
 from dst.rollup.halting import Halting
-from dst.rollup.origins import Broken, Unknown, judge_deterministic
+from dst.rollup.origins import judge_deterministic
 from dst.rollup.store import StoredBlock
 from dst.runtime.log import Logger
 from dst.spec.beacon import BeaconBlock
@@ -117,10 +117,8 @@ class Importer:
         judgement = await judge_deterministic(
             self._lock, self._l1, head, candidate.block, l1_optional=True
         )
-        if isinstance(judgement, Broken):
+        if judgement is not None:
             raise InvalidInput(f"sealed block {candidate.height}: {judgement.reason}")
-        if isinstance(judgement, Unknown):
-            raise Unavailable(f"sealed block {candidate.height}: {judgement.reason}")
         await self._execution.execute(candidate.block)
         self._chain.append(candidate.block, candidate.root, signature=candidate.signature)
         self._ring.emit(

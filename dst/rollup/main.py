@@ -211,7 +211,8 @@ def _watch_heights(metrics: Metrics, chain: Chain) -> None:
 
 def _assemble_operator(common: _Common) -> _Parts:
     settings, chain = common.settings, common.chain
-    watch = ResetWatch(chain, common.l1, common.halting)
+    depth = settings.lock.chain.l1_confirmations
+    watch = ResetWatch(chain, common.l1, common.halting, depth)
     operator = Operator(
         lock=settings.lock,
         chain=chain,
@@ -230,8 +231,7 @@ def _assemble_operator(common: _Common) -> _Parts:
 
     def on_l1(reorged: bool) -> None:
         scanner.wake()
-        if reorged:
-            watch.look_again()
+        watch.l1_moved(reorged=reorged)
 
     common.l1.on_change = on_l1
     loops = [

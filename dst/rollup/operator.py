@@ -122,7 +122,8 @@ class Operator:
         self._halting.require_moving()
         block, root = decode_block(data)
         try:
-            self._watch.require_looked()
+            if not justified:
+                self._watch.require_looked()
             async with asyncio.timeout(None if deadline_ms is None else deadline_ms / 1000):
                 result = await self._judge(block, justified=justified)
         except (TimeoutError, Aborted):
@@ -148,7 +149,9 @@ class Operator:
             return ValidateResult(Verdict.INVALID, f"height {height} is decided already")
         if height > head.height + 1:
             return ValidateResult(Verdict.HOLD, f"decided head is {head.height} here")
-        judgement = await judge_deterministic(self._lock, self._l1, head, block)
+        judgement = await judge_deterministic(
+            self._lock, self._l1, head, block, l1_optional=justified
+        )
         if isinstance(judgement, Broken):
             return ValidateResult(Verdict.INVALID, judgement.reason)
         if isinstance(judgement, Unknown):
@@ -202,7 +205,7 @@ class Operator:
             if height <= self._chain.head.height:
                 self._check_known(height, root, decided)
                 return self._chain.head.height
-            self._require_moving()
+            self._halting.require_moving()
             if height > self._chain.head.height + 1:
                 raise OutOfOrder(self._chain.head.height)
             self._certificates.check(decided.certificate, root)

@@ -38,34 +38,41 @@ async def judge_deterministic(
 ) -> Judgement:
     """The first deterministic rule `block` breaks on `parent`, or what is missing to tell.
 
-    l1_optional: for a sealed block, whose origin a quorum has checked. While L1 cannot be asked,
-    the
-    two rules that need an origin's time are left to that quorum, so that an L1 outage stops nobody.
+    l1_optional: for a block whose origin f+1 honest operators have checked: a sealed or a justified
+    one. While L1 cannot tell, the two rules that need an origin's time are left to them: an L1
+    outage, or a reorg that made L1 forget the origin, stops nobody.
     Raises: Unavailable while L1 cannot be asked for an origin not seen before.
     """
-    times: list[int] = []
+    times: list[int | None] = []
     for origin in (block.body.eth1_data, parent.block.body.eth1_data):
-        try:
-            found = await _origin_time(l1, origin)
-        except Unavailable:
-            if not l1_optional:
-                raise
-            found = block.body.execution_payload.timestamp
-        if not isinstance(found, int):
+        found = await _origin_time(l1, origin, optional=l1_optional)
+        if isinstance(found, Broken | Unknown):
             return found
         times.append(found)
     origin_time, parent_origin_time = times
-    if l1_optional:
-        parent_origin_time = min(times)
+    if origin_time is None:
+        origin_time = block.body.execution_payload.timestamp
+    if parent_origin_time is None:
+        parent_origin_time = origin_time
     reason = check_deterministic(
         lock, parent.block, block, origin_time, parent_origin_time, parent_root=parent.root
     )
     return None if reason is None else Broken(reason=reason)
 
 
-async def _origin_time(l1: L1Source, origin: Eth1Data) -> int | Broken | Unknown:
-    ref = await l1.ref_by_hash(origin.block_hash)
+async def _origin_time(
+    l1: L1Source, origin: Eth1Data, *, optional: bool
+) -> int | Broken | Unknown | None:
+    """None: L1 cannot tell, and need not."""
+    try:
+        ref = await l1.ref_by_hash(origin.block_hash)
+    except Unavailable:
+        if not optional:
+            raise
+        return None
     if ref is None:
+        if optional:
+            return None
         return Unknown(reason=f"L1 origin {origin.deposit_count} not seen yet")
     if ref.number != origin.deposit_count:
         return Broken(reason=f"L1 origin {origin.deposit_count} has number {ref.number} on L1")

@@ -3,7 +3,8 @@
 Looks once at start, when L1 reorganised, and when a block is decided on an origin that L1 does not
 show: L1 may drop an origin between the votes and the import. A later block on a good origin hides
 nothing, because what was suspect is looked at by itself. An L1 node that is merely behind proves
-nothing.
+nothing. One on a minority fork does not know it: what it says stops this operator, but for as long
+as it says so only. A reset ends when our L1 shows every origin again, `l1_confirmations` deep.
 """
 
 import asyncio
@@ -24,11 +25,12 @@ is not written down. As many as may be unsealed."""
 
 
 class ResetWatch:
-    """`look_again` after every L1 reorganisation, `note_appended` after every decided block; `run`
+    """`l1_moved` after every new L1 head, `note_appended` after every decided block; `run`
     does the looking."""
 
-    def __init__(self, chain: Chain, l1: L1Source, halting: Halting) -> None:
+    def __init__(self, chain: Chain, l1: L1Source, halting: Halting, l1_confirmations: int) -> None:
         self._chain, self._l1, self._halting = chain, l1, halting
+        self._l1_confirmations = l1_confirmations
         self._wanted = asyncio.Event()
         self._wanted.set()
         self._has_looked = False
@@ -40,8 +42,10 @@ class ResetWatch:
         if not self._has_looked:
             raise Unavailable("L1 has not confirmed the origins of our blocks since the start")
 
-    def look_again(self) -> None:
-        self._wanted.set()
+    def l1_moved(self, *, reorged: bool) -> None:
+        """A reorganisation may drop an origin; any new block may show that it is back."""
+        if reorged or self._halting.reset_height is not None:
+            self._wanted.set()
 
     def note_appended(self) -> None:
         """The head is new: look at it unless L1 shows its origin right now."""
@@ -73,6 +77,8 @@ class ResetWatch:
         if self._l1.chain is None:
             raise Unavailable("L1 has not answered yet")
         looked_up_to = self._chain.head.height
+        if (halted_at := self._halting.reset_height) is not None:
+            self._lowest_suspect = min(halted_at, self._lowest_suspect or halted_at)
         affected = await self._lowest_dropped(looked_up_to)
         if affected is not None:
             origin = self._origin_at(affected)
@@ -80,6 +86,8 @@ class ResetWatch:
                 affected,
                 f"L1 dropped origin {origin.deposit_count} 0x{origin.block_hash.hex()}",
             )
+        elif halted_at is not None and self._is_deep(self._origin_at(looked_up_to)):
+            self._halting.reset_ended()
         self._has_looked = True
         if self._chain.head.height == looked_up_to:
             self._lowest_suspect = None
@@ -102,6 +110,10 @@ class ResetWatch:
                 break
             height -= 1
         return dropped
+
+    def _is_deep(self, origin: Eth1Data) -> bool:
+        head = self._l1.head_number
+        return head is not None and head >= origin.deposit_count + self._l1_confirmations
 
     def _origin_at(self, height: int) -> Eth1Data:
         if height == self._chain.head.height:

@@ -198,6 +198,9 @@ class Store:
     def set_reset_height(self, height: Height) -> None:
         self._set_meta("reset_height", height.to_bytes(8, "big"))
 
+    def clear_reset_height(self) -> None:
+        self._db.execute("DELETE FROM meta WHERE key = 'reset_height'")
+
     def _meta(self, key: str) -> bytes | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else bytes(row[0])

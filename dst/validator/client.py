@@ -141,7 +141,7 @@ class ValidatorClient:
                 message = await self._beacon.produce_block(
                     self._request(slot), timeout_seconds=patience
                 )
-                self._complained = False
+                self._complained = self._halted = False
                 return message
             except Unavailable as error:
                 self._note_silence(error)

@@ -85,8 +85,8 @@ class Node:
 class Bench:
     def __init__(self, chain: Chain, node: Node) -> None:
         self.chain, self.node = chain, node
-        self.resets: list[ResetRequired] = []
-        self.importer = Importer(chain, node, node, self.resets.append)
+        self.said_of_l1: list[ResetRequired | None] = []
+        self.importer = Importer(chain, node, node, self.said_of_l1.append)
 
     async def until(self, **wanted: object) -> None:
         """Run the importer until the node has the wanted head and seals."""
@@ -166,11 +166,28 @@ async def test_reports_an_l1_reset() -> None:
     bench.node.halted = True
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         task = group.create_task(bench.importer.run())
-        while not bench.resets:
+        while not bench.said_of_l1:
             await asyncio.sleep(0)
         task.cancel()
-    assert bench.resets[0].first_affected_height == 3
+    reset = bench.said_of_l1[0]
+    assert reset is not None
+    assert reset.first_affected_height == 3
     assert bench.node.head == 0
+
+
+async def test_looks_again_at_a_node_that_was_halted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importer, "REFUSED_DELAY_S", 0.0)
+    bench = Bench(Chain(2, set()), Node())
+    bench.node.halted = True
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        task = group.create_task(bench.importer.run())
+        while not bench.said_of_l1:
+            await asyncio.sleep(0)
+        bench.node.halted = False
+        while bench.node.head < 2:
+            await asyncio.sleep(0)
+        task.cancel()
+    assert bench.said_of_l1[-1] is None
 
 
 @pytest.mark.parametrize("ahead", [1, 5])

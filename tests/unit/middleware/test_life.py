@@ -120,11 +120,35 @@ async def test_halt_outlives_the_process(network: Any, eventually: Any) -> None:
     async with network.operator(0) as operator:
         operator.rollup.reset = ResetRequired(1, "test")
         await eventually(lambda: operator.store.halt() is not None)
-    network.rollup(0).reset = None
     async with network.operator(0) as operator:
         assert operator.middleware.progress.is_halted
         with pytest.raises(ResetRequired):
             await operator.middleware.api.produce_block(ProduceRequest(slot=Slot(1)))
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_halt_ends_with_the_fork_of_the_own_l1(
+    network: Any, eventually: Any, restarted: bool
+) -> None:
+    """Two of four saw a fork, so the chain stood; both take up the height they left."""
+    async with AsyncExitStack() as stack:
+        operators = [await stack.enter_async_context(network.operator(i)) for i in range(4)]
+        await eventually(lambda: all(each.sealed_height() >= 2 for each in operators))
+        for operator in operators[:2]:
+            operator.rollup.reset = ResetRequired(2, "a fork")
+        await eventually(lambda: all(each.store.halt() is not None for each in operators[:2]))
+        if restarted:
+            await stack.aclose()
+            operators = [await stack.enter_async_context(network.operator(i)) for i in range(4)]
+        height = max(each.store.decided_height() for each in operators)
+        for operator in operators[:2]:
+            assert operator.middleware.progress.is_halted
+            operator.rollup.reset = None
+        await eventually(lambda: all(each.sealed_height() >= height + 3 for each in operators))
+        assert all(each.store.halt() is None for each in operators)
+        assert operators[0].rollup.events_seen[-1] is not None
+        ended = [e for e in operators[0].rollup.events_seen if e.kind is EventKind.RESET_ENDED]
+        assert len(ended) == 1
 
 
 async def test_rollup_node_that_lost_everything_is_refilled_and_one_that_is_down_waited_for(

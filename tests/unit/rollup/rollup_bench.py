@@ -201,7 +201,6 @@ class FakeL1(L1Client):
     blocks: list[L1Block] = field(default_factory=list)
     is_down: bool = False
     finalized: int = 0
-    dropped: dict[Hash32, L1BlockRef] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__("fake://l1")
@@ -231,9 +230,8 @@ class FakeL1(L1Client):
             )
 
     def reorg(self, depth: int, branch: str, count: int | None = None) -> None:
-        """Replace the newest `depth` blocks by `count` (as many) of another branch."""
-        for block in self.blocks[-depth:]:
-            self.dropped[block.ref.hash] = block.ref
+        """Replace the newest `depth` blocks by `count` (as many) of another branch. As anvil does,
+        it forgets what it dropped."""
         del self.blocks[-depth:]
         self.mine(depth if count is None else count, branch)
 
@@ -258,7 +256,7 @@ class FakeL1(L1Client):
         for block in self.blocks:
             if block.ref.hash == block_hash:
                 return block.ref
-        return self.dropped.get(block_hash)
+        return None
 
     async def block(self, number: int) -> L1Block | None:
         self._up()

@@ -97,7 +97,7 @@ async def bench(
         ring = EventRing("op1", Term(0))
         halting = Halting(tmp_path, store, ring, log)
         execution = Execution(client, chain, log, metrics)
-        watch = ResetWatch(chain, l1, halting)
+        watch = ResetWatch(chain, l1, halting, lock.chain.l1_confirmations)
         operator = Operator(
             lock=lock,
             chain=chain,
@@ -441,8 +441,56 @@ async def test_an_l1_reorg_below_the_origin_halts_and_names_the_first_height(
             await at.operator.produce(ProduceRequest(slot=Slot(5)))
         with pytest.raises(ResetRequired):
             await validate(at, make_block(at.lock, at.chain.head.block))
-    async with bench(tmp_path) as at:
+    async with bench(tmp_path, look=False) as at:
         assert at.halting.reset_height == 3, "a restart does not forget"
+
+
+async def test_a_reset_ends_when_l1_shows_the_origin_again(tmp_path: Path) -> None:
+    """This operator's own L1 node was on a minority fork; L1 at large never dropped anything."""
+    async with bench(tmp_path) as at:
+        good, canonical = on_origin(at, 16), list(at.fake_l1.blocks)
+        at.fake_l1.reorg(8, "minority", 9)
+        await at.l1.poll()
+        await at.operator.decided(certify(at.lock, good))
+        await at.watch.look()
+        assert at.halting.reset_height == 1
+    async with bench(tmp_path, look=False) as at:
+        assert at.halting.reset_height == 1
+        at.fake_l1.blocks = canonical[: 16 + at.lock.chain.l1_confirmations]
+        await at.l1.poll()
+        await at.watch.look()
+        assert at.halting.is_halted, "shown again, but not as deep as an origin must be"
+        at.fake_l1.blocks = canonical[: 17 + at.lock.chain.l1_confirmations]
+        await at.l1.poll()
+        at.watch.l1_moved(reorged=False)
+        watching = asyncio.get_running_loop().create_task(at.watch.run())
+        await until_true(lambda: not at.halting.is_halted)
+        watching.cancel()
+        assert at.kinds() == [EventKind.RESET_ENDED]
+        await at.operator.decided(certify(at.lock, on_origin(at, 16)))
+    async with bench(tmp_path) as at:
+        assert not at.halting.is_halted
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_justified_block_needs_no_l1_that_still_knows_its_origin(
+    tmp_path: Path, restarted: bool
+) -> None:
+    """f+1 honest operators saw the origin; L1 forgets a block that it dropped."""
+    async with bench(tmp_path) as at:
+        locked = on_origin(at, 16)
+        at.fake_l1.reorg(6, "fork", 8)
+        blocks = at.fake_l1.blocks
+        await at.l1.poll()
+        if not restarted:
+            at.l1._known.clear()
+            assert (await validate(at, locked)).status is Verdict.HOLD
+            assert (await validate(at, locked, justified=True)).status is Verdict.VALID
+    if restarted:
+        async with bench(tmp_path, look=False) as at:
+            at.fake_l1.blocks, at.l1.chain = blocks, None
+            at.l1._known.clear()
+            assert (await validate(at, locked, justified=True)).status is Verdict.VALID
 
 
 async def test_a_lagging_l1_is_no_reset(tmp_path: Path) -> None:
@@ -510,15 +558,24 @@ async def test_a_dropped_origin_below_a_good_one_is_found_after_a_restart(tmp_pa
         assert at.halting.reset_height == 1
 
 
-async def test_nothing_moves_before_the_first_look_at_l1(tmp_path: Path) -> None:
+async def test_nothing_fresh_before_the_first_look_at_l1(tmp_path: Path) -> None:
     async with bench(tmp_path, look=False) as at:
         block = on_origin(at, 16)
         with pytest.raises(Unavailable, match="since the start"):
             await at.operator.produce(ProduceRequest(slot=Slot(1)))
-        with pytest.raises(Unavailable, match="since the start"):
-            await at.operator.decided(certify(at.lock, block))
         assert (await validate(at, block)).status is Verdict.HOLD
-        assert (await validate(at, block, justified=True)).status is Verdict.HOLD
         await at.watch.look()
         assert (await validate(at, block)).status is Verdict.VALID
+
+
+async def test_what_a_quorum_has_judged_moves_also_while_l1_is_out_since_the_start(
+    tmp_path: Path,
+) -> None:
+    """Else f+1 restarts in an L1 outage would stop the cluster."""
+    async with bench(tmp_path, look=False) as at:
+        block = on_origin(at, 16)
+        at.l1.chain, at.fake_l1.is_down = None, True
+        at.l1._known.clear()
+        assert (await validate(at, block)).status is Verdict.HOLD
+        assert (await validate(at, block, justified=True)).status is Verdict.VALID
         assert await at.operator.decided(certify(at.lock, block)) == 1
