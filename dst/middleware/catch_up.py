@@ -40,9 +40,14 @@ POLL_S: Final = 0.25
 """While behind or rejoining, somebody is asked this often."""
 HELP_RANGE: Final = 8
 """Heights sent unasked: every peer helps at once, and who lacks more asks one of them."""
+HELP_BYTES: Final = 64 << 10
+"""Of these, unless the first block alone is larger."""
+HELP_INTERVAL_S: Final = 0.4
+"""Between two unasked answers to one peer: a laggard repeats itself every half second, and an old
+vote that anybody may repeat must not buy more than that."""
 STATUS_INTERVAL_S: Final = 1.0
-UNASKED_INTERVAL_S: Final = SERVE_INTERVAL_S
-"""Between two unasked answers taken from one peer: an honest one helps no more often."""
+UNASKED_INTERVAL_S: Final = 0.05
+"""Between two unasked answers taken from one peer."""
 DISTRUST_S: Final = 5.0
 """A peer whose answer was false is not listened to for this long: hashing a hostile block takes
 milliseconds, and another peer has the true one."""
@@ -136,6 +141,7 @@ class CatchUp:
         self._to_prove: dict[OperatorIndex, Height] = {}
         self._distrusted_until: dict[OperatorIndex, float] = {}
         self._serve = RateLimit(SERVE_INTERVAL_S, now)
+        self._help = RateLimit(HELP_INTERVAL_S, now)
         self._ask = RateLimit(ASK_INTERVAL_S, now)
         self._wanted: dict[Root, Fetch] = {}
         self._asked_next = 0
@@ -212,15 +218,15 @@ class CatchUp:
 
     def help_laggard(self, peer: OperatorIndex, height: Height) -> None:
         """Send the certificate of `height`, and what follows it, unasked."""
-        if self._serve.allows("help", peer):
-            self._send_range(peer, height, HELP_RANGE)
+        if self._help.allows("help", peer):
+            self._send_range(peer, height, HELP_RANGE, HELP_BYTES)
 
     def received(self, peer: OperatorIndex, message: CatchUpMessage, size_bytes: int) -> None:
         """Raises: InvalidInput when `message` lies."""
         match message:
             case GetDecided(first=first, count=count):
                 if self._serve.allows("decided", peer):
-                    self._send_range(peer, first, count)
+                    self._send_range(peer, first, count, MAX_RANGE_BYTES)
             case GetBlock(root=root):
                 if self._serve.allows("block", peer):
                     self._peers.send(peer, BlockReply(root=root, block=self._block_with(root)))
@@ -231,11 +237,11 @@ class CatchUp:
             case Status(decided_height=height):
                 self._progress.peer_claims(peer, height)
 
-    def _send_range(self, peer: OperatorIndex, first: Height, count: int) -> None:
+    def _send_range(self, peer: OperatorIndex, first: Height, count: int, max_bytes: int) -> None:
         head = self._store.decided_height()
         if first > head:
             return
-        run = self._store.decided_range(first, count, MAX_RANGE_BYTES)
+        run = self._store.decided_range(first, count, max_bytes)
         items = tuple(
             DecidedItem(
                 each.certificate, each.block, self._store.group_signature(each.certificate.height)

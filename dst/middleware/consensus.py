@@ -22,7 +22,7 @@ from dst.middleware.proposals import Proposals
 from dst.middleware.store import Evidence, Store, slot_of
 from dst.qbft import effects as fx
 from dst.qbft import inputs
-from dst.qbft.messages import Certificate, Message, ProposalMessage
+from dst.qbft.messages import Certificate, Message
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.cluster import ChainConfig
@@ -162,14 +162,14 @@ class Consensus:
     async def _handle(self, event: inputs.Input) -> None:
         if not self._takes(event):
             return
-        before = self._state
-        transition = dst.qbft.step(before, event, self._config)
+        transition = dst.qbft.step(self._state, event, self._config)
         self._state = transition.state
         self._drop_outdated_jobs()
-        if any(isinstance(each, fx.Decided) for each in transition.effects):
-            await self._judge_new_store(event, before)
         for effect in transition.effects:
-            await self._perform(effect, event, before)
+            if isinstance(effect, fx.Decided):
+                await self._judge_new_store(effect)
+        for effect in transition.effects:
+            await self._perform(effect, event)
 
     def _takes(self, event: inputs.Input) -> bool:
         """Halted: nothing. Rejoining: certificates alone, which move the height and vote for
@@ -192,11 +192,10 @@ class Consensus:
         self._wait_for_slot()
         return True
 
-    async def _judge_new_store(self, event: inputs.Input, before: dst.qbft.State) -> None:
-        """Decided: by our own votes, or without them on a store that should hold them?"""
-        took_part = before.lock is not None
-        if took_part or isinstance(event, inputs.CertificateReceived):
-            await self._progress.decided_on_new_store(took_part=took_part)
+    async def _judge_new_store(self, decided: fx.Decided) -> None:
+        """By our own votes, or without them on a store that should hold them?"""
+        if decided.took_part or decided.imported:
+            await self._progress.decided_on_new_store(took_part=decided.took_part)
         if self._started and self._progress.is_rejoining:
             self._pause()
 
@@ -213,9 +212,7 @@ class Consensus:
             self._due.cancel()
         self._spawn(self._start_when_allowed())
 
-    async def _perform(
-        self, effect: fx.Effect, event: inputs.Input, before: dst.qbft.State
-    ) -> None:
+    async def _perform(self, effect: fx.Effect, event: inputs.Input) -> None:
         match effect:
             case fx.Persist(record=record):
                 await self._store.append((record,))
@@ -227,6 +224,8 @@ class Consensus:
                 self._network.send(to, message)
             case fx.SetTimer() | fx.RequestBlock() | fx.ValidateBlock() if not self._started:
                 pass
+            case fx.ValidateBlock() if self._progress.is_behind:
+                pass  # an honest operator has decided this height: import it, do not vote on it
             case fx.SetTimer():
                 self._set_timer(effect)
             case fx.RequestBlock():
@@ -242,7 +241,7 @@ class Consensus:
             case fx.Decided(certificate=certificate, block=block):
                 self._decided(certificate, block)
             case fx.Refused():
-                await self._refused(effect, event, before)
+                await self._refused(effect, event)
             case fx.Reached():
                 self._reached(effect)
             case _:
@@ -357,7 +356,7 @@ class Consensus:
                 justified=effect.justified,
                 deadline_s=None if effect.justified else round_ends,
             )
-            asked = self._judged.pop(effect.root, effect)
+            asked = self._judged.pop(effect.root, effect) if effect.justified else effect
             self._inbox.put(
                 inputs.BlockValidated(
                     height=asked.height, round=asked.round, root=asked.root, valid=valid
@@ -417,9 +416,7 @@ class Consensus:
             root=effect.root,
         )
 
-    async def _refused(
-        self, effect: fx.Refused, event: inputs.Input, before: dst.qbft.State
-    ) -> None:
+    async def _refused(self, effect: fx.Refused, event: inputs.Input) -> None:
         reason = effect.reason
         self._metrics.inc("consensus_refused_total", reason=reason.value)
         is_quiet = reason in QUIET_REASONS
@@ -433,7 +430,7 @@ class Consensus:
         if not self._accusations.is_first(effect.culprit, height, reason.value):
             return
         await self._store.note_evidence(
-            Evidence(height, effect.culprit, reason.value, effect.detail, _proof(offence, before))
+            Evidence(height, effect.culprit, reason.value, effect.detail, _proof(effect))
         )
         self._observe(
             EventKind.EVIDENCE,
@@ -454,18 +451,9 @@ def _height_of(event: inputs.Input) -> Height | None:
             return None
 
 
-def _proof(second: Message | None, before: dst.qbft.State) -> bytes:
-    """The offending signed message and, for a second one, the first: msgpack array."""
-    if second is None:
+def _proof(effect: fx.Refused) -> bytes:
+    """What convicts: the signed message, after the one that it contradicts; msgpack array."""
+    if effect.offence is None:
         return b""
-    payload = second.signed.payload
-    first: list[object] = []
-    if payload.height != before.height:
-        pass  # kept from before its height began: what it contradicts was not known then
-    elif isinstance(second, ProposalMessage):
-        first = [] if before.accepted is None else [before.accepted.signed]
-    else:
-        tables = (before.prepares, before.commits)
-        votes = (table.get(payload.round, {}).get(second.signed.sender) for table in tables)
-        first = [vote for vote in votes if vote is not None]
-    return msgspec.msgpack.encode([*first, second.signed])
+    convicting = [effect.contradicts, effect.offence.signed]
+    return msgspec.msgpack.encode([each for each in convicting if each is not None])

@@ -46,6 +46,8 @@ class Inbox(Generic[T]):
         return True
 
     async def get(self) -> T:
+        """The next one; the loop's other tasks have their turn before it."""
+        await asyncio.sleep(0)
         while not self._items:
             self._filled.clear()
             await self._filled.wait()

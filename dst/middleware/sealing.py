@@ -39,7 +39,7 @@ from dst.spec.primitives import (
 )
 
 ACCUSED = frozenset({fx.Reason.BAD_PARTIAL, fx.Reason.CONFLICTING_PARTIAL, fx.Reason.WRONG_ROOT})
-"""Refusals that name a culprit and are kept as evidence."""
+"""Refusals kept as evidence: what the culprit signed convinces others, too."""
 
 FOUND_AHEAD = MAX_RANGE
 """Group signatures found beside certificates are kept this far above the decided head, one a peer
@@ -98,10 +98,8 @@ class Sealing:
     def decided(self, certificate: Certificate) -> None:
         root = self._root_to_sign(certificate.root)
         self._put(inputs.BlockDecided(height=certificate.height, root=root))
-        for message in self._found.pop(certificate.height, {}).values():
-            self._put(
-                inputs.GroupSignatureReceived(link_peer=self._config.self_index, message=message)
-            )
+        for peer, message in self._found.pop(certificate.height, {}).items():
+            self._put(inputs.GroupSignatureReceived(link_peer=peer, message=message))
 
     async def own_partial(self, height: Height, root: Root, signature: BLSSignature) -> None:
         """Our validator's verified signature; returns once it is durable and on its way."""
@@ -219,7 +217,9 @@ class Sealing:
         reason = effect.reason
         self._metrics.inc("sealing_refused_total", reason=reason.value)
         if effect.culprit is None or reason not in ACCUSED:
-            self._log.debug("refused", reason=reason.value, detail=effect.detail)
+            is_lie = reason is fx.Reason.BAD_GROUP_SIGNATURE  # said once: then it is a suspect
+            say = self._log.warning if is_lie else self._log.debug
+            say("refused", reason=reason.value, detail=effect.detail)
             return
         offence = effect.offence
         height = None if offence is None else offence.height

@@ -69,8 +69,8 @@ CREATE TABLE IF NOT EXISTS evidence (
 
 
 class Halt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """An L1 reset halted this operator: until the chain's term is a later one, or its own rollup node
-    finds that L1 holds the origins after all."""
+    """An L1 reset halted this operator, until the chain's term is a later one or its own rollup
+    node finds that L1 holds the origins after all."""
 
     term: Term
     height: Height

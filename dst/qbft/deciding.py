@@ -120,11 +120,18 @@ def proof_of(proposing: Proposing) -> tuple[SignedPrepare, ...]:
     return ()
 
 
-def decide(draft: Draft, certificate: Certificate, block: bytes) -> None:
+def decide(draft: Draft, certificate: Certificate, block: bytes, *, imported: bool = False) -> None:
     """Final. The next height starts clean: no timer or message of this one matches any more."""
     state = draft.state
     draft.emit(Persist(record=DecisionRecord(certificate=certificate, block=block)))
-    draft.emit(Decided(certificate=certificate, block=block))
+    draft.emit(
+        Decided(
+            certificate=certificate,
+            block=block,
+            took_part=state.lock is not None,
+            imported=imported,
+        )
+    )
     draft.state = State(height=Height(state.height + 1), heard=heard(state, certificate.round))
     draft.replay = [
         MessageReceived(link_peer=peer, message=message)

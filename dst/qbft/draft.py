@@ -11,19 +11,27 @@ import msgspec
 
 from dst.qbft.effects import Effect, Reason, Refused
 from dst.qbft.inputs import MessageReceived
-from dst.qbft.messages import Message
+from dst.qbft.messages import Message, Signed
 from dst.qbft.state import Config, State, Transition
 from dst.spec.primitives import OperatorIndex
 
 
 class Refusal(Exception):
-    """The input is at fault; `culprit` signed what is wrong, when that is certain."""
+    """The input is at fault; `culprit` signed what is wrong, when that is certain, and also
+    `contradicts`, when the fault is in saying two things."""
 
-    def __init__(self, reason: Reason, detail: str, culprit: OperatorIndex | None = None) -> None:
+    def __init__(
+        self,
+        reason: Reason,
+        detail: str,
+        culprit: OperatorIndex | None = None,
+        contradicts: Signed | None = None,
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
         self.culprit = culprit
+        self.contradicts = contradicts
 
     def effect(self, link_peer: OperatorIndex | None, offence: Message | None = None) -> Refused:
         return Refused(
@@ -32,6 +40,7 @@ class Refusal(Exception):
             culprit=self.culprit,
             detail=self.detail,
             offence=offence,
+            contradicts=self.contradicts,
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from dst.qbft.messages import Certificate, Message
+from dst.qbft.messages import Certificate, Message, Signed
 from dst.qbft.records import Record
 from dst.spec.primitives import Height, OperatorIndex, Root, Round
 
@@ -114,10 +114,14 @@ class Decided:
     """`block` is final at certificate.height.
 
     Its DecisionRecord was persisted before this effect.
+    took_part: this node was locked at the height: its log holds votes of it.
+    imported: a certificate said so, not votes that were heard.
     """
 
     certificate: Certificate
     block: bytes
+    took_part: bool = False
+    imported: bool = False
 
 
 class Reason(StrEnum):
@@ -144,7 +148,8 @@ class Refused:
     """Input refused, state unchanged.
 
     `culprit` is the operator whose signed message is at fault, when known; `offence` is that
-    message (one kept from before the height began may be refused later than it arrived).
+    message (one kept from before the height began may be refused later than it arrived), and
+    `contradicts` what the same operator had signed before, when the two convict it together.
     """
 
     reason: Reason
@@ -152,6 +157,7 @@ class Refused:
     culprit: OperatorIndex | None
     detail: str
     offence: Message | None = None
+    contradicts: Signed | None = None
 
 
 class Milestone(StrEnum):

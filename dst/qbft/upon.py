@@ -163,7 +163,7 @@ def upon_certificate(draft: Draft, event: CertificateReceived) -> None:
     if not justification.is_valid_certificate(certificate, draft.config):
         detail = f"certificate of height {certificate.height} does not prove a decision"
         raise Refusal(Reason.BAD_CERTIFICATE, detail)
-    deciding.decide(draft, certificate, event.block)
+    deciding.decide(draft, certificate, event.block, imported=True)
 
 
 def upon_message(draft: Draft, event: MessageReceived) -> None:
@@ -226,7 +226,9 @@ def upon_proposal(draft: Draft, peer: OperatorIndex, message: ProposalMessage) -
         return
     if accepted is not None and accepted.signed.sender == message.signed.sender:
         detail = f"another proposal for height {payload.height} round {payload.round}"
-        raise Refusal(Reason.SECOND_PROPOSAL, detail, message.signed.sender)
+        raise Refusal(
+            Reason.SECOND_PROPOSAL, detail, message.signed.sender, contradicts=accepted.signed
+        )
     if state.wrong_bodies.get(peer, 0) >= tables.MAX_WRONG_BODIES:
         detail = f"operator {peer} brought {tables.MAX_WRONG_BODIES} wrong bodies at this height"
         raise Refusal(Reason.ROOT_MISMATCH, detail)
@@ -284,7 +286,9 @@ def upon_round_change(draft: Draft, peer: OperatorIndex, message: RoundChangeMes
     _check_signature(draft, signed)
     where = f"height {payload.height} round {payload.round}"
     if same_round:
-        raise Refusal(Reason.CONFLICTING_VOTE, f"second round-change for {where}", sender)
+        detail = f"second round-change for {where}"
+        first = same_round[0].signed
+        raise Refusal(Reason.CONFLICTING_VOTE, detail, sender, contradicts=first)
     if payload.round > tables.MAX_ROUND:
         raise Refusal(Reason.TOO_FAR_AHEAD, f"round-change for {where}", sender)
     if not justification.is_valid_round_change(message, draft.config):
@@ -316,4 +320,5 @@ def _check_vote(
         raise Refusal(Reason.TOO_FAR_AHEAD, f"vote of {where}, we are at {draft.state.round}")
     _check_signature(draft, signed)
     if known is not None:
-        raise Refusal(Reason.CONFLICTING_VOTE, f"second vote for {where}", signed.sender)
+        detail = f"second vote for {where}"
+        raise Refusal(Reason.CONFLICTING_VOTE, detail, signed.sender, contradicts=known)

@@ -154,7 +154,7 @@ def _apply(draft: Draft, event: Input) -> None:
         case PartialReceived():
             upon_partial(draft, event.link_peer, event.message)
         case GroupSignatureReceived():
-            upon_group_signature(draft, event.message)
+            upon_group_signature(draft, event.link_peer, event.message)
         case PartialRequested():
             upon_partial_request(draft, event.link_peer, event.message)
         case PeerConnected():
@@ -251,8 +251,9 @@ def upon_partial(draft: Draft, peer: OperatorIndex, message: PartialSignature) -
     _try_seal(draft, height)
 
 
-def upon_group_signature(draft: Draft, message: GroupSignature) -> None:
-    """Somebody has it already: verify, keep, done."""
+def upon_group_signature(draft: Draft, peer: OperatorIndex, message: GroupSignature) -> None:
+    """Somebody has it already: verify, keep, done. An honest peer verified it itself, so whoever
+    brings a wrong one is not asked to do it twice."""
     state, height = draft.state, message.height
     _check_term(message, draft.config)
     if height > state.head:
@@ -262,8 +263,12 @@ def upon_group_signature(draft: Draft, message: GroupSignature) -> None:
         return
     if message.root != known.root:
         raise Refusal(Reason.WRONG_ROOT, f"group signature over another root at height {height}")
+    if peer in state.suspects:
+        raise Refusal(Reason.SUSPECT, f"group signature of height {height} from operator {peer}")
     if not draft.config.verify_group(known.root, message.signature):
-        raise Refusal(Reason.BAD_GROUP_SIGNATURE, f"group signature of height {height}")
+        _suspect(draft, peer)
+        detail = f"group signature of height {height} from operator {peer}"
+        return draft.emit(Refusal(Reason.BAD_GROUP_SIGNATURE, detail, peer).effect(peer))
     _seal(draft, height, message.signature)
 
 
@@ -353,11 +358,13 @@ def _try_seal(draft: Draft, height: Height) -> None:
 
 
 def _combined(draft: Draft, height: Height, needed: int) -> BLSSignature | None:
-    """A verified group signature from the first `needed` partials by index, if they make one."""
+    """A verified group signature from `needed` partials, if they make one."""
     known = draft.state.open[height]
     if len(known.partials) < needed:
         return None
-    chosen = {each: known.partials[each] for each in sorted(known.partials)[:needed]}
+    suspects = draft.state.suspects
+    best_first = sorted(known.partials, key=lambda each: (each in suspects, each))
+    chosen = {each: known.partials[each] for each in best_first[:needed]}
     try:
         signature = draft.config.combine(chosen)
     except InvalidInput:
@@ -384,7 +391,14 @@ def _exclude_bad(draft: Draft, height: Height) -> None:
             signature=known.partials[operator],
         )
         draft.emit(Refusal(Reason.BAD_PARTIAL, detail, operator, offence).effect(operator))
+        _suspect(draft, operator)
     draft.update_open(height, partials=partials, excluded=known.excluded | frozenset(bad))
+
+
+def _suspect(draft: Draft, operator: OperatorIndex) -> None:
+    """Never ourselves: what we lack is found elsewhere by our own shell."""
+    if operator != draft.config.self_index:
+        draft.update(suspects=draft.state.suspects | {operator})
 
 
 def _seal(draft: Draft, height: Height, signature: BLSSignature) -> None:

@@ -73,6 +73,7 @@ class Reason(StrEnum):
     CONFLICTING_PARTIAL = "conflicting_partial"
     BAD_PARTIAL = "bad_partial"
     BAD_GROUP_SIGNATURE = "bad_group_signature"
+    SUSPECT = "suspect"
     NOT_DECIDED = "not_decided"
     ALREADY_SIGNED = "already_signed"
 

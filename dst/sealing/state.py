@@ -57,6 +57,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     early: partials of heights not decided here yet (bounded).
     signed: own partials above head, when the log of decisions was lost: sign-once still holds.
     ticking: the timer runs.
+    suspects: who sent a partial or group signature that does not verify, since the start. Their
+        partials are combined last, their group signatures not looked at: each look is a pairing.
     """
 
     head: Height
@@ -64,6 +66,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     early: Mapping[Height, Mapping[OperatorIndex, PartialSignature]] = {}
     signed: Mapping[Height, PartialSignature] = {}
     ticking: bool = False
+    suspects: frozenset[OperatorIndex] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ A partial is (operator, root) in plain bytes; combination takes any three of one
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -94,8 +95,9 @@ class Playbook:
         head: int = 0,
         unsealed: Mapping[int, Root] | None = None,
         records: Iterable[Record] = (),
+        config: Config | None = None,
     ) -> None:
-        self.config = make_config(n)
+        self.config = config or make_config(n)
         roots = {Height(each): root for each, root in (unsealed or {}).items()}
         self.state: State = restore(self.config, Height(head), roots, records)
         self.log: list[Record] = list(records)
@@ -333,14 +335,51 @@ def test_a_received_group_signature_is_verified_before_use() -> None:
     node.hear_group(group_signature())
     assert node.refused() == [(Reason.NOT_DECIDED, None)]
     node.decided()
-    node.hear_group(group_signature(forged=True))
-    assert node.refused() == [(Reason.BAD_GROUP_SIGNATURE, None)]
+    node.hear_group(group_signature(forged=True), peer=3)
+    assert node.refused() == [(Reason.BAD_GROUP_SIGNATURE, 3)]
     node.hear_group(group_signature(root=ROOT_B))
     assert node.refused() == [(Reason.WRONG_ROOT, None)]
     node.hear_group(group_signature())
     assert node.sealed() == [1]
     node.hear_group(group_signature())
     assert not node.last
+
+
+def test_a_liar_costs_one_look_whatever_he_sends_at_whatever_height() -> None:
+    """Each look is a pairing, more than a millisecond of the loop."""
+    looked_at: set[Root] = set()
+    config = make_config()
+
+    def counting(root: Root, signature: BLSSignature) -> bool:
+        looked_at.add(root)
+        return config.verify_group(root, signature)
+
+    node = Playbook(config=replace(config, verify_group=counting))
+    roots = [Root(bytes([height]) * 32) for height in range(1, 9)]
+    for height, root in enumerate(roots, 1):
+        node.decided(height, root)
+        for _ in range(50):
+            node.hear_group(group_signature(height, root, forged=True), peer=3)
+    assert looked_at == {roots[0]}
+    assert node.refused() == [(Reason.SUSPECT, None)]
+
+
+def test_a_suspects_partial_is_combined_last() -> None:
+    node = Playbook()
+    node.decided(1)
+    node.hear(partial(1, signature=MALFORMED))
+    for sender in (2, 3):
+        node.hear(partial(sender))
+    node.own(1)
+    assert node.sealed() == [1]
+    assert node.state.suspects == {1}
+    node.decided(2)
+    node.hear(partial(1, 2, signature=MALFORMED))
+    for sender in (2, 3):
+        node.hear(partial(sender, 2))
+    node.own(2)
+    assert node.sealed() == [2]
+    assert not node.refused(), "the wrong one was not needed, so nobody looked at it"
 
 
 def test_at_most_64_heights_collect_but_no_owed_partial_is_dropped() -> None:
