@@ -3,6 +3,8 @@ in step.
 
 main            flags and files in, exit code out
 wire            who is connected to whom, on one screen
+outcomes        what one part found out and others must hear
+workflow        who hears of what
 store           what must survive a crash: promises, decisions, partials, seals (SQLite, fsynced)
 consensus       the asyncio shell around `dst.qbft`
 proposals       builds and validates blocks at the rollup node, one job a round

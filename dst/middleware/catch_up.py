@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from dst.middleware.outcomes import CertificateFound, Outcomes, SignatureFound
 from dst.middleware.progress import Progress
 from dst.middleware.store import Store
 from dst.middleware.wire_messages import (
@@ -27,7 +28,7 @@ from dst.qbft.messages import Certificate
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.errors import InvalidInput
-from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root
+from dst.spec.primitives import Height, OperatorIndex, Root
 
 SERVE_INTERVAL_S: Final = 0.05
 """Between two answers of a kind to one peer: 64 blocks each, so a laggard still gains 1,280 heights
@@ -59,18 +60,6 @@ class Peers(Protocol):
     def send(self, to: OperatorIndex, message: WireMessage) -> None: ...
     def broadcast(self, message: WireMessage) -> None: ...
     def up(self) -> tuple[OperatorIndex, ...]: ...
-
-
-class Receivers(Protocol):
-    """Where verified-enough answers go."""
-
-    def certificate_received(
-        self, peer: OperatorIndex, certificate: Certificate, block: bytes, size_bytes: int
-    ) -> None: ...
-
-    def group_signature_received(
-        self, peer: OperatorIndex, certificate: Certificate, signature: BLSSignature
-    ) -> None: ...
 
 
 class RateLimit:
@@ -120,8 +109,7 @@ class CatchUp:
         store: Store,
         peers: Peers,
         progress: Progress,
-        receivers: Receivers,
-        open_block: Callable[[Root], bytes | None],
+        outcomes: Outcomes,
         root_of: Callable[[bytes], Root],
         is_certified: Callable[[Certificate], bool],
         max_block_bytes: int,
@@ -129,10 +117,9 @@ class CatchUp:
         metrics: Metrics,
         now: Callable[[], float],
     ) -> None:
-        """`open_block` finds a block of the undecided height by its root. `is_certified`: does the
-        certificate prove a decision of this cluster's term?"""
+        """`is_certified`: does the certificate prove a decision of this cluster's term?"""
         self._store, self._peers, self._progress = store, peers, progress
-        self._receivers, self._open_block, self._root_of = receivers, open_block, root_of
+        self._outcomes, self._root_of = outcomes, root_of
         self._is_certified, self._max_block_bytes = is_certified, max_block_bytes
         self._log, self._metrics, self._now = log, metrics, now
         self._unasked = RateLimit(UNASKED_INTERVAL_S, now)
@@ -288,12 +275,18 @@ class CatchUp:
             if certificate.height == following:
                 self._check_certificate(certificate)
                 self._check_block(item)
-                self._receivers.certificate_received(peer, certificate, item.block, share)
+                self._outcomes.put(
+                    CertificateFound(
+                        peer=peer, certificate=certificate, block=item.block, size_bytes=share
+                    )
+                )
                 following += 1
             elif certificate.height > head:
                 return
             if item.signature is not None:
-                self._receivers.group_signature_received(peer, certificate, item.signature)
+                self._outcomes.put(
+                    SignatureFound(peer=peer, certificate=certificate, signature=item.signature)
+                )
 
     def _check_certificate(self, certificate: Certificate) -> None:
         if not self._is_certified(certificate):
@@ -329,8 +322,8 @@ class CatchUp:
             raise InvalidInput("block does not hash to the root that was asked for")
 
     def _block_with(self, root: Root) -> bytes | None:
-        """Of the open height, on disk when it left the core's memory; or a decided one."""
-        block = self._open_block(root) or self._store.promised_block(root)
+        """One that this node proposed or prepared at the open height, or a decided one."""
+        block = self._store.promised_block(root)
         if block is not None:
             return block
         decided = self._store.decided_by_root(root)

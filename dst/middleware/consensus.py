@@ -6,7 +6,6 @@ come back as inputs.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final, Protocol, assert_never
 
@@ -17,6 +16,7 @@ from dst.apis.dst_v1 import EventKind, Scalar
 from dst.middleware.accusations import Accusations
 from dst.middleware.catch_up import CatchUp
 from dst.middleware.inbox import Inbox
+from dst.middleware.outcomes import HeightDecided, Outcomes, ResetSeen
 from dst.middleware.progress import Progress
 from dst.middleware.proposals import Proposals
 from dst.middleware.store import Evidence, Store, slot_of
@@ -57,8 +57,6 @@ class Observe(Protocol):
     ) -> None: ...
 
 
-OnDecided = Callable[[Certificate, bytes], None]
-
 _MILESTONES: Final = {
     fx.Milestone.PROPOSAL: EventKind.PROPOSAL,
     fx.Milestone.PREPARED: EventKind.PREPARED,
@@ -76,15 +74,19 @@ class Consensus:
         network: Network,
         progress: Progress,
         proposals: Proposals,
+        catch_up: CatchUp,
+        outcomes: Outcomes,
         observe: Observe,
         log: Logger,
         metrics: Metrics,
         now: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
         self._config, self._chain, self._store = config, chain, store
         self._network, self._progress, self._proposals = network, progress, proposals
+        self._catch_up, self._outcomes = catch_up, outcomes
         self._observe, self._log, self._metrics, self._now = observe, log, metrics, now
-        self._accusations = Accusations(time.monotonic)
+        self._accusations = Accusations(monotonic)
         self._inbox: Inbox[inputs.Input] = Inbox("consensus", metrics)
         self._timers: dict[fx.TimerKind, asyncio.TimerHandle] = {}
         self._round_ends: tuple[Height, Round, float] | None = None
@@ -95,10 +97,6 @@ class Consensus:
         self._group: asyncio.TaskGroup | None = None
         self._started = False
         self._state = self._restore()
-        self.on_decided: OnDecided = lambda certificate, block: None
-        self.on_reset: Callable[[ResetRequired], None] = lambda error: None
-        self.catch_up: CatchUp | None = None
-        """Set by wire.py: catch-up hands its findings back to this shell."""
 
     # --------------------------------------------------------------- inputs, from anywhere
 
@@ -117,13 +115,6 @@ class Consensus:
     def peer_connected(self, peer: OperatorIndex) -> None:
         if self._started:
             self._inbox.put(inputs.PeerConnected(peer=peer))
-
-    def open_block(self, root: Root) -> bytes | None:
-        """A block of the open height that this node holds."""
-        accepted = self._state.accepted
-        if accepted is not None and accepted.signed.payload.root == root:
-            return accepted.block
-        return self._state.blocks.get(root)
 
     @property
     def height(self) -> Height:
@@ -235,9 +226,9 @@ class Consensus:
             case fx.FetchBlock():
                 self._fetch_block(effect)
             case fx.FetchDecided(peer=peer, from_height=first):
-                self._catching_up().fetch_decided(peer, first)
+                self._catch_up.fetch_decided(peer, first)
             case fx.HelpLaggard(peer=peer, height=height):
-                self._catching_up().help_laggard(peer, height)
+                self._catch_up.help_laggard(peer, height)
             case fx.Decided(certificate=certificate, block=block):
                 self._decided(certificate, block)
             case fx.Refused():
@@ -318,7 +309,7 @@ class Consensus:
         try:
             await work
         except ResetRequired as error:
-            self.on_reset(error)
+            self._outcomes.put(ResetSeen(error=error))
 
     async def _build(self, effect: fx.RequestBlock) -> None:
         async def work() -> None:
@@ -372,15 +363,11 @@ class Consensus:
             self._begin(name, effect.height, None, self._fetch(effect))
 
     async def _fetch(self, effect: fx.FetchBlock) -> None:
-        block = await self._catching_up().fetch_block(effect.height, effect.root, effect.holders)
+        block = await self._catch_up.fetch_block(effect.height, effect.root, effect.holders)
         if block is not None:
             self._inbox.put(
                 inputs.BlockFetched(height=effect.height, root=effect.root, block=block)
             )
-
-    def _catching_up(self) -> CatchUp:
-        assert self.catch_up is not None, "wired before it runs"
-        return self.catch_up
 
     # ------------------------------------------------------------------ what came of it
 
@@ -398,12 +385,13 @@ class Consensus:
         self._log.info(
             "decided", height=certificate.height, round=certificate.round, root=certificate.root
         )
+        # Before the validator can hear of it: its signature must find the height open for sealing.
+        self._outcomes.put(HeightDecided(certificate=certificate))
         self._progress.decided(slot)
-        self.on_decided(certificate, block)
         self._judged.clear()
         self._wait_for_slot()
         if self._progress.is_syncing and not self._inbox:
-            self._catching_up().ask_somebody()
+            self._catch_up.ask_somebody()
 
     def _reached(self, effect: fx.Reached) -> None:
         self._metrics.inc("consensus_milestones_total", milestone=effect.milestone.value)

@@ -5,11 +5,12 @@ waited for. The importer reads where the node stands, it never assumes.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Final, Protocol, TypeVar
 
 from dst.apis.beacon import WireBlock
 from dst.apis.dst_v1 import DecidedBlock, OutOfOrder, Status
+from dst.middleware.outcomes import NoResetSeen, Outcomes, ResetSeen
 from dst.runtime.backoff import Backoff
 from dst.runtime.log import Logger
 from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
@@ -66,13 +67,12 @@ class Importer:
         chain: Chain,
         rollup: RollupNode,
         publisher: Publisher,
-        on_reset: Callable[[ResetRequired | None], None],
+        outcomes: Outcomes,
     ) -> None:
-        """`on_reset` hears each time what the rollup node says of L1: a reset, or None of one."""
         self._chain = chain
         self._rollup = rollup
         self._publisher = publisher
-        self._on_reset = on_reset
+        self._outcomes = outcomes
         self._woken = asyncio.Event()
         self._unsealed: set[Height] = set()
         """Heights looked at whose signature was not here yet."""
@@ -106,7 +106,7 @@ class Importer:
                 await asyncio.sleep(backoff.next_delay())
             except ResetRequired as error:
                 self._head = None
-                self._on_reset(error)
+                self._outcomes.put(ResetSeen(error=error))
                 await asyncio.sleep(REFUSED_DELAY_S)
             except InvalidInput as error:
                 log.error("rollup_node_refuses", reason=str(error), height=self._head)
@@ -137,7 +137,7 @@ class Importer:
         status = await _within_a_try(self._rollup.status())
         if status.reset_height is not None:
             raise ResetRequired(status.reset_height, "reported by the rollup node")
-        self._on_reset(None)
+        self._outcomes.put(NoResetSeen())
         self._head = Height(status.decided_height)
         known = self._newest_published
         if known is not None and status.sealed_height >= known:

@@ -5,7 +5,7 @@ here); behind (the others have decided more); taking part.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from dst.middleware.store import Halt, Rejoin, Store
@@ -35,8 +35,6 @@ class Progress:
         head = store.head_entry()
         self._head_slot = Slot(0) if head is None else head.slot
         self._sign_above = store.sign_above()
-        self.on_reset: Callable[[Halt], None] = lambda _: None
-        self.on_resumed: Callable[[Halt], None] = lambda _: None
 
     # ------------------------------------------------------- for the validator API
 
@@ -120,10 +118,10 @@ class Progress:
         self._head_slot = max(slot, self._head_slot)
         self._announce()
 
-    async def halt(self, error: ResetRequired) -> None:
-        """Stop for this term: on disk first, one alarm."""
+    async def halt(self, error: ResetRequired) -> Halt | None:
+        """Stop for this term: on disk first, one alarm. None: halted already."""
         if self._halt is not None:
-            return
+            return None
         halt = Halt(self._term, Height(error.first_affected_height), str(error))
         self._halt = halt
         self._log.error(
@@ -135,18 +133,19 @@ class Progress:
         )
         await self._store.set_halt(halt)
         self._announce()
-        self.on_reset(halt)
+        return halt
 
-    async def resume(self) -> None:
-        """The rollup node sees no reset (any more): its L1 node was on a fork."""
+    async def resume(self) -> Halt | None:
+        """The rollup node sees no reset (any more): its L1 node was on a fork. The halt that ended,
+        if there was one."""
         halt = self._halt
         if halt is None:
-            return
+            return None
         await self._store.set_halt(None)
         self._halt = None
         self._log.warning("l1_reset_ended", first_affected_height=halt.height, term=halt.term)
         self._announce()
-        self.on_resumed(halt)
+        return halt
 
     # ---------------------------------------------------------------------- rejoin
 

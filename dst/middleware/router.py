@@ -1,6 +1,6 @@
 """Between the links and the shells: decode and hand over what comes in, encode what goes out."""
 
-import time
+from collections.abc import Callable
 from typing import Protocol
 
 from dst.middleware.accusations import Accusations
@@ -19,7 +19,6 @@ from dst.middleware.wire_messages import (
 )
 from dst.p2p.framing import FrameError
 from dst.p2p.handshake import Hello
-from dst.p2p.transport import Transport
 from dst.qbft import messages as qbft
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
@@ -44,37 +43,36 @@ class SealingInputs(Protocol):
     def peer_connected(self, peer: OperatorIndex) -> None: ...
 
 
+class Links(Protocol):
+    """`Transport`, as far as sending goes."""
+
+    def send(self, to: OperatorIndex, body: bytes, *, height: Height | None) -> None: ...
+    def broadcast(self, body: bytes, *, height: Height | None) -> None: ...
+    def up_peers(self) -> tuple[OperatorIndex, ...]: ...
+    def raise_floor(self, height: Height) -> None: ...
+
+
 class PeerLinks:
     """Sends messages; what is too large for a frame is our bug or a hostile block, and is dropped
     with an error."""
 
-    def __init__(self, log: Logger) -> None:
-        self._log = log
-        self.transport: Transport | None = None
-        """Set by wire.py: the links call the router, and the shells behind it send through here."""
+    def __init__(self, transport: Links, log: Logger) -> None:
+        self._transport, self._log = transport, log
 
     def send(self, to: OperatorIndex, message: WireMessage) -> None:
         try:
-            self._links().send(to, encode_message(message), height=stale_below(message))
+            self._transport.send(to, encode_message(message), height=stale_below(message))
         except FrameError as error:
             self._log.error("message_too_large", kind=type(message).__name__, reason=str(error))
 
     def broadcast(self, message: WireMessage) -> None:
         try:
-            self._links().broadcast(encode_message(message), height=stale_below(message))
+            self._transport.broadcast(encode_message(message), height=stale_below(message))
         except FrameError as error:
             self._log.error("message_too_large", kind=type(message).__name__, reason=str(error))
 
     def up(self) -> tuple[OperatorIndex, ...]:
-        return self._links().up_peers()
-
-    def decided(self, height: Height) -> None:
-        """Votes below `height` are of no use to anybody; those of `height` may still help."""
-        self._links().raise_floor(height)
-
-    def _links(self) -> Transport:
-        assert self.transport is not None, "wired before it runs"
-        return self.transport
+        return self._transport.up_peers()
 
 
 class Router:
@@ -89,10 +87,11 @@ class Router:
         progress: Progress,
         log: Logger,
         metrics: Metrics,
+        monotonic: Callable[[], float],
     ) -> None:
         self._consensus, self._sealing, self._catch_up = consensus, sealing, catch_up
         self._progress, self._log, self._metrics = progress, log, metrics
-        self._accusations = Accusations(time.monotonic)
+        self._accusations = Accusations(monotonic)
 
     def link_up(self, peer: OperatorIndex, hello: Hello) -> None:
         self._progress.peer_claims(peer, hello.decided_height)

@@ -4,7 +4,6 @@ Combination and its one verification run inline: about 3 ms for n = 4, less than
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, assert_never
@@ -17,6 +16,7 @@ from dst.crypto import bls, tbls
 from dst.middleware.accusations import Accusations
 from dst.middleware.consensus import Observe
 from dst.middleware.inbox import Inbox
+from dst.middleware.outcomes import HeightSealed, Outcomes
 from dst.middleware.progress import Progress
 from dst.middleware.store import Evidence, Store
 from dst.middleware.wire_messages import MAX_RANGE
@@ -63,26 +63,27 @@ class Sealing:
     def __init__(
         self,
         *,
-        lock: ClusterLock,
         config: dst.sealing.Config,
+        to_sign: Callable[[Root], Root],
         store: Store,
         network: Network,
         progress: Progress,
+        outcomes: Outcomes,
         observe: Observe,
         log: Logger,
         metrics: Metrics,
+        monotonic: Callable[[], float],
     ) -> None:
-        self._config, self._store, self._network = config, store, network
-        self._progress, self._observe = progress, observe
+        """`to_sign`: from a block's root to the signing root that shares sign."""
+        self._config, self._to_sign = config, to_sign
+        self._store, self._network = store, network
+        self._progress, self._outcomes, self._observe = progress, outcomes, observe
         self._log, self._metrics = log, metrics
-        self._term = Term(lock.chain.term)
-        self._domain = lock_proposer_domain(lock)
-        self._accusations = Accusations(time.monotonic)
+        self._accusations = Accusations(monotonic)
         self._inbox: Inbox[_Tracked] = Inbox("sealing", metrics)
         self._timer: asyncio.TimerHandle | None = None
         self._state = self._restore()
         self._found: dict[Height, dict[OperatorIndex, GroupSignature]] = {}
-        self.on_sealed: Callable[[], None] = lambda: None
 
     @property
     def unsealed(self) -> int:
@@ -96,7 +97,7 @@ class Sealing:
     # --------------------------------------------------------------- inputs, from anywhere
 
     def decided(self, certificate: Certificate) -> None:
-        root = self._root_to_sign(certificate.root)
+        root = self._to_sign(certificate.root)
         self._put(inputs.BlockDecided(height=certificate.height, root=root))
         for peer, message in self._found.pop(certificate.height, {}).items():
             self._put(inputs.GroupSignatureReceived(link_peer=peer, message=message))
@@ -104,7 +105,7 @@ class Sealing:
     async def own_partial(self, height: Height, root: Root, signature: BLSSignature) -> None:
         """Our validator's verified signature; returns once it is durable and on its way."""
         done = asyncio.get_running_loop().create_future()
-        event = inputs.OwnPartial(height=height, root=self._root_to_sign(root), signature=signature)
+        event = inputs.OwnPartial(height=height, root=self._to_sign(root), signature=signature)
         self._inbox.put(_Tracked(event, done))
         await done
         self._observe(EventKind.SIGNED, height=height, root=root)
@@ -128,7 +129,7 @@ class Sealing:
         message = GroupSignature(
             certificate.term,
             certificate.height,
-            self._root_to_sign(certificate.root),
+            self._to_sign(certificate.root),
             signature,
         )
         ahead = certificate.height - self._store.decided_height()
@@ -165,15 +166,10 @@ class Sealing:
                 self._timer.cancel()
 
     def _restore(self) -> dst.sealing.State:
-        unsealed = {
-            height: self._root_to_sign(root) for height, root in self._store.unsealed().items()
-        }
+        unsealed = {height: self._to_sign(root) for height, root in self._store.unsealed().items()}
         return dst.sealing.restore(
             self._config, self._store.decided_height(), unsealed, self._store.own_partials()
         )
-
-    def _root_to_sign(self, root: Root) -> Root:
-        return signing_root(root, self._domain)
 
     async def _handle(self, event: inputs.Input) -> None:
         transition = dst.sealing.step(self._state, event, self._config)
@@ -201,7 +197,7 @@ class Sealing:
             case fx.Sealed(height=height):
                 self._metrics.set("consensus_sealed_height", height)
                 self._log.info("sealed", height=height)
-                self.on_sealed()
+                self._outcomes.put(HeightSealed(height=height))
             case fx.Refused():
                 await self._refused(effect)
             case _:
@@ -248,6 +244,12 @@ def _resolve(done: asyncio.Future[None] | None, reset: ResetRequired | None) -> 
         done.set_result(None)
     else:
         done.set_exception(reset)
+
+
+def signing_root_of(lock: ClusterLock) -> Callable[[Root], Root]:
+    """From a block's root to what the shares sign."""
+    domain = lock_proposer_domain(lock)
+    return lambda root: signing_root(root, domain)
 
 
 def sealing_config(lock: ClusterLock, operator: OperatorIndex) -> dst.sealing.Config:

@@ -1,46 +1,46 @@
 """Who is connected to whom. Everything one middleware consists of, on one screen.
 
-rollup node ◀─ Proposals ◀─ Consensus ─▶ Sealing ◀─ ValidatorApi ◀─ validator client
-     ▲                         │  ▲         │
-     └──── Importer ◀── Store ◀┴──┼─────────┘
+rollup node ◀─ Proposals ◀─ Consensus ─▶ CatchUp
+     ▲                         ▲  │         ▲           Outcomes ─▶ Workflow ─▶ whoever must hear
+     └──── Importer ◀── Store ◀┼──┘         │
                                Router ◀─▶ Transport ◀─▶ peers
+validator client ─▶ ValidatorApi ─▶ Sealing ◀┘
 """
 
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Protocol
 
 from aiohttp import web
 
 import dst.qbft
+import dst.sealing
 from dst.apis.beacon import BeaconNode, beacon_routes
-from dst.apis.dst_v1 import EventKind
 from dst.crypto import secp256k1
 from dst.middleware import importer as importing
 from dst.middleware.catch_up import CatchUp
 from dst.middleware.config import Settings
-from dst.middleware.consensus import Consensus
+from dst.middleware.consensus import Consensus, Observe
 from dst.middleware.events import EventPusher, EventSink
 from dst.middleware.progress import Progress
-from dst.middleware.proposals import Proposals, Validator
-from dst.middleware.router import PeerLinks, Router
-from dst.middleware.sealing import Sealing, sealing_config
-from dst.middleware.store import Halt, Store
+from dst.middleware.proposals import Builder, Proposals, Validator
+from dst.middleware.router import Links, PeerLinks, Router
+from dst.middleware.sealing import Sealing, sealing_config, signing_root_of
+from dst.middleware.store import Store
 from dst.middleware.validator_api import ValidatorApi
+from dst.middleware.workflow import OutcomeQueue, Workflow
 from dst.p2p.handshake import PROTOCOL_VERSION, Hello
-from dst.p2p.link import LinkContext
 from dst.p2p.transport import Transport
 from dst.qbft.justification import is_valid_certificate
-from dst.qbft.messages import Certificate
 from dst.runtime.http import make_app
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock
-from dst.spec.cluster import ClusterLock, genesis_validators_root
-from dst.spec.errors import ResetRequired
+from dst.spec.cluster import ChainConfig, ClusterLock, genesis_validators_root
 from dst.spec.primitives import OperatorIndex, Root, Term
 
 CACHED_SIGNATURES: Final = 8192
@@ -51,6 +51,126 @@ CACHED_ROOTS: Final = 16
 
 class RollupDst(importing.RollupNode, Validator, EventSink, Protocol):
     """`/dst/v1/` of the own rollup node (`DstClient`)."""
+
+
+class Publisher(importing.Publisher, Builder, Protocol):
+    """The Beacon API of the own rollup node (`BeaconClient`), as far as duties need it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Functions:
+    """What depends on keys: the cores' constants and functions, and what shares sign."""
+
+    qbft: dst.qbft.Config
+    sealing: dst.sealing.Config
+    to_sign: Callable[[Root], Root]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What one operator's shells stand on; a simulator brings its own."""
+
+    chain: ChainConfig
+    functions: Functions
+    store: Store
+    links: Links
+    rollup: RollupDst
+    beacon: Publisher
+    observe: Observe
+    metrics: Metrics
+    now: Callable[[], float]
+    """Unix seconds."""
+    monotonic: Callable[[], float]
+
+
+class Shells:
+    """The shells of one operator and who hears of what. `router` hears the links; `run` works until
+    cancelled."""
+
+    def __init__(self, on: Surroundings) -> None:
+        log, qbft = Logger("middleware"), on.functions.qbft
+        outcomes, links = OutcomeQueue(), PeerLinks(on.links, log)
+        self.progress = Progress(on.store, n=qbft.n, term=qbft.term, log=log)
+        self.importer = importing.Importer(on.store, on.rollup, on.beacon, outcomes)
+        self.catch_up = CatchUp(
+            store=on.store,
+            peers=links,
+            progress=self.progress,
+            outcomes=outcomes,
+            root_of=qbft.root_of,
+            is_certified=lambda certificate: is_valid_certificate(certificate, qbft),
+            max_block_bytes=qbft.max_block_bytes,
+            log=log,
+            metrics=on.metrics,
+            now=on.monotonic,
+        )
+        self.sealing = Sealing(
+            config=on.functions.sealing,
+            to_sign=on.functions.to_sign,
+            store=on.store,
+            network=links,
+            progress=self.progress,
+            outcomes=outcomes,
+            observe=on.observe,
+            log=log,
+            metrics=on.metrics,
+            monotonic=on.monotonic,
+        )
+        proposals = Proposals(
+            chain=on.chain,
+            store=on.store,
+            builder=on.beacon,
+            validator=on.rollup,
+            unsealed=lambda: self.sealing.unsealed,
+            imported=lambda: self.importer.head,
+            log=log,
+            metrics=on.metrics,
+            now=on.now,
+        )
+        self.consensus = Consensus(
+            config=qbft,
+            chain=on.chain,
+            store=on.store,
+            network=links,
+            progress=self.progress,
+            proposals=proposals,
+            catch_up=self.catch_up,
+            outcomes=outcomes,
+            observe=on.observe,
+            log=log,
+            metrics=on.metrics,
+            now=on.now,
+            monotonic=on.monotonic,
+        )
+        self.router = Router(
+            consensus=self.consensus,
+            sealing=self.sealing,
+            catch_up=self.catch_up,
+            progress=self.progress,
+            log=log,
+            metrics=on.metrics,
+            monotonic=on.monotonic,
+        )
+        self._workflow = Workflow(
+            outcomes=outcomes,
+            consensus=self.consensus,
+            sealing=self.sealing,
+            importer=self.importer,
+            progress=self.progress,
+            links=on.links,
+            observe=on.observe,
+        )
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for loop in (
+                self._workflow.run(),
+                self.consensus.run(),
+                self.sealing.run(),
+                self.importer.run(),
+                self.catch_up.poll(),
+            ):
+                group.create_task(loop)
 
 
 class Middleware:
@@ -64,95 +184,39 @@ class Middleware:
         beacon: BeaconNode,
         now: Callable[[], float] = time.time,
     ) -> None:
-        lock, chain, me = settings.lock, settings.lock.chain, settings.operator
-        log = Logger("middleware")
-        consensus = qbft_config(settings)
+        lock, chain = settings.lock, settings.lock.chain
         self._policy = settings.policy
         self.store, self.metrics = store, Metrics()
-        self._resets: asyncio.Queue[ResetRequired | None] = asyncio.Queue()
         self.events = EventPusher(rollup, settings.name, Term(chain.term), self.metrics)
-        self.progress = Progress(store, n=lock.n, term=Term(chain.term), log=log)
-        self.progress.on_reset = self._tell_reset
-        self.progress.on_resumed = self._resumed
-        self.importer = importing.Importer(store, rollup, beacon, self._resets.put_nowait)
-        self._peers = PeerLinks(log)
-        self.sealing = Sealing(
-            lock=lock,
-            config=sealing_config(lock, me),
-            store=store,
-            network=self._peers,
-            progress=self.progress,
-            observe=self.events.emit,
-            log=log,
-            metrics=self.metrics,
-        )
-        proposals = Proposals(
-            chain=chain,
-            store=store,
-            builder=beacon,
-            validator=rollup,
-            unsealed=lambda: self.sealing.unsealed,
-            imported=lambda: self.importer.head,
-            log=log,
-            metrics=self.metrics,
-            now=now,
-        )
-        self.consensus = Consensus(
-            config=consensus,
-            chain=chain,
-            store=store,
-            network=self._peers,
-            progress=self.progress,
-            proposals=proposals,
-            observe=self.events.emit,
-            log=log,
-            metrics=self.metrics,
-            now=now,
-        )
-        self._catch_up = CatchUp(
-            store=store,
-            peers=self._peers,
-            progress=self.progress,
-            receivers=_Receivers(self.consensus, self.sealing),
-            open_block=self.consensus.open_block,
-            root_of=root_of,
-            is_certified=lambda certificate: is_valid_certificate(certificate, consensus),
-            max_block_bytes=chain.max_block_bytes,
-            log=log,
-            metrics=self.metrics,
-            now=time.monotonic,
-        )
-        router = Router(
-            consensus=self.consensus,
-            sealing=self.sealing,
-            catch_up=self._catch_up,
-            progress=self.progress,
-            log=log,
-            metrics=self.metrics,
-        )
         self.transport = Transport(
-            LinkContext(
-                identity=settings.tls,
-                hello=lambda: _hello(lock, me, store),
-                events=router,
-                metrics=self.metrics,
-                log=Logger("p2p"),
-            ),
+            identity=settings.tls,
+            hello=lambda: _hello(lock, settings.operator, store),
             host=settings.p2p_host,
             port=settings.p2p_port,
             peers=settings.peers,
+            metrics=self.metrics,
+            log=Logger("p2p"),
         )
-        self._peers.transport = self.transport
-        self.consensus.catch_up = self._catch_up
-        self.consensus.on_decided = self._on_decided
-        self.consensus.on_reset = self._resets.put_nowait
-        self.sealing.on_sealed = self.importer.wake
+        self.shells = Shells(
+            Surroundings(
+                chain=chain,
+                functions=functions_of(settings),
+                store=store,
+                links=self.transport,
+                rollup=rollup,
+                beacon=beacon,
+                observe=self.events.emit,
+                metrics=self.metrics,
+                now=now,
+                monotonic=time.monotonic,
+            )
+        )
         self.api = ValidatorApi(
             lock=lock,
-            operator=me,
-            decided=self.progress,
+            operator=settings.operator,
+            decided=self.shells.progress,
             rollup=beacon,
-            on_partial=self.sealing.own_partial,
+            on_partial=self.shells.sealing.own_partial,
             now=now,
         )
 
@@ -161,52 +225,25 @@ class Middleware:
 
     async def start(self) -> None:
         """Raises: BadConfig when the port is taken."""
-        await self.transport.start()
+        await self.transport.start(self.shells.router)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for loop in (
-                self.transport.run(),
-                self.consensus.run(),
-                self.sealing.run(),
-                self.importer.run(),
-                self.events.run(),
-                self._catch_up.poll(),
-                self._heed_l1(),
-            ):
+            for loop in (self.transport.run(), self.shells.run(), self.events.run()):
                 group.create_task(loop)
 
-    def _on_decided(self, certificate: Certificate, block: bytes) -> None:
-        self.sealing.decided(certificate)
-        self.importer.wake()
-        self._peers.decided(certificate.height)
 
-    async def _heed_l1(self) -> None:
-        while True:
-            reset = await self._resets.get()
-            if reset is None:
-                await self.progress.resume()
-            else:
-                await self.progress.halt(reset)
-
-    def _tell_reset(self, halt: Halt) -> None:
-        self.events.emit(EventKind.RESET, height=halt.height, detail=halt.detail)
-
-    def _resumed(self, halt: Halt) -> None:
-        self.events.emit(EventKind.RESET_ENDED, height=halt.height)
-        self.sealing.resume()
-
-
-class _Receivers:
-    """What catch-up brings goes to the two shells."""
-
-    def __init__(self, consensus: Consensus, sealing: Sealing) -> None:
-        self.certificate_received = consensus.certificate_received
-        self.group_signature_received = sealing.group_signature_received
+def functions_of(settings: Settings) -> Functions:
+    """The cores' functions over this operator's identity and this cluster's keys."""
+    lock = settings.lock
+    return Functions(
+        qbft=qbft_config(settings),
+        sealing=sealing_config(lock, settings.operator),
+        to_sign=signing_root_of(lock),
+    )
 
 
 def qbft_config(settings: Settings) -> dst.qbft.Config:
-    """The consensus core's constants and functions over this operator's identity."""
     chain = settings.lock.chain
     identities = tuple(operator.identity for operator in settings.lock.operators)
 

@@ -6,26 +6,43 @@ hears `link_up`.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from dst.p2p.framing import MAX_FRAME_BYTES, FrameError
-from dst.p2p.handshake import Data, encode_link_frame
-from dst.p2p.link import LinkContext, OutboundLink, Peer
+from dst.p2p.handshake import Data, Hello, encode_link_frame
+from dst.p2p.link import LinkContext, LinkEvents, OutboundLink, Peer
 from dst.p2p.listener import Listener
+from dst.p2p.tls import TlsIdentity
+from dst.runtime.log import Logger
+from dst.runtime.metrics import Metrics
 from dst.spec.primitives import Height, OperatorIndex
 
 
 class Transport:
+    """Sends into the void until `start` says who listens."""
+
     def __init__(
-        self, context: LinkContext, *, host: str, port: int, peers: Sequence[Peer]
+        self,
+        *,
+        identity: TlsIdentity,
+        hello: Callable[[], Hello],
+        host: str,
+        port: int,
+        peers: Sequence[Peer],
+        metrics: Metrics,
+        log: Logger,
     ) -> None:
-        self._listener = Listener(context, host=host, port=port)
-        self._links = {peer.index: OutboundLink(peer, context) for peer in peers}
+        self._identity, self._hello = identity, hello
+        self._host, self._port, self._peers = host, port, peers
+        self._metrics, self._log = metrics, log
+        self._listener: Listener | None = None
+        self._links: dict[OperatorIndex, OutboundLink] = {}
 
     @property
     def port(self) -> int:
+        assert self._listener is not None, "transport not started"
         return self._listener.port
 
     def up_peers(self) -> tuple[OperatorIndex, ...]:
@@ -52,12 +69,22 @@ class Transport:
         for link in self._links.values():
             link.raise_floor(height)
 
-    async def start(self) -> None:
+    async def start(self, events: LinkEvents) -> None:
         """Bind the listener. Raises: BadConfig when the port is taken."""
+        context = LinkContext(
+            identity=self._identity,
+            hello=self._hello,
+            events=events,
+            metrics=self._metrics,
+            log=self._log,
+        )
+        self._listener = Listener(context, host=self._host, port=self._port)
         await self._listener.start()
+        self._links = {peer.index: OutboundLink(peer, context) for peer in self._peers}
 
     async def run(self) -> None:
         """Keep all links; returns only by cancellation."""
+        assert self._listener is not None, "transport not started"
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(asyncio.Event().wait())  # a single operator has no link at all

@@ -35,7 +35,6 @@ from dst.middleware.store import SqliteStore, open_store
 from dst.middleware.wire import Middleware, root_of
 from dst.middleware.wire_messages import WireMessage, decode_message, encode_message
 from dst.p2p.handshake import PROTOCOL_VERSION, Hello
-from dst.p2p.link import LinkContext
 from dst.p2p.transport import Transport
 from dst.qbft.messages import Certificate, Commit, Payload, SignedCommit, signing_digest
 from dst.runtime.log import Logger
@@ -405,13 +404,10 @@ class Puppet:
             decided_height=Height(0),
         )
         self.transport = Transport(
-            LinkContext(
-                identity=self.settings.tls,
-                hello=lambda: self.hello,
-                events=self,
-                metrics=Metrics(),
-                log=Logger("p2p"),
-            ),
+            identity=self.settings.tls,
+            hello=lambda: self.hello,
+            metrics=Metrics(),
+            log=Logger("p2p"),
             host=self.settings.p2p_host,
             port=self.settings.p2p_port,
             peers=self.settings.peers,
@@ -440,7 +436,7 @@ async def puppet(network: Network) -> AsyncIterator[Callable[[int, int], Any]]:
 
         async def start(index: int, links: int) -> Puppet:
             made = Puppet(network, index)
-            await made.transport.start()
+            await made.transport.start(made)
             task = group.create_task(made.transport.run())
             stack.callback(task.cancel)
             await eventually(lambda: len(made.transport.up_peers()) == links)

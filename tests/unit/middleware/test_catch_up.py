@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dst.middleware.catch_up import DISTRUST_S, UNASKED_INTERVAL_S, CatchUp
+from dst.middleware.outcomes import CertificateFound, Outcome, SignatureFound
 from dst.middleware.wire_messages import (
     BlockReply,
     DecidedBlocks,
@@ -56,8 +57,7 @@ class Bench:
             store=bench,
             peers=bench,
             progress=bench,
-            receivers=bench,
-            open_block=lambda root: None,
+            outcomes=bench,
             root_of=self.root_of,
             is_certified=lambda certificate: certificate.height <= self.certified,
             max_block_bytes=MAX_BLOCK_BYTES,
@@ -73,7 +73,7 @@ class Bench:
         self.hashed += 1
         return Root(block.rjust(32, b"\0")[-32:])
 
-    # Store, Progress, Receivers, Peers
+    # Store, Progress, Outcomes, Peers
 
     def decided_height(self) -> int:
         return HEAD
@@ -93,15 +93,12 @@ class Bench:
     def peer_proves(self, peer: int, height: int) -> None:
         self.proven[peer] = height
 
-    def certificate_received(
-        self, peer: int, certificate: Certificate, block: bytes, size_bytes: int
-    ) -> None:
-        self.taken.append(certificate.height)
-
-    def group_signature_received(
-        self, peer: int, certificate: Certificate, signature: BLSSignature
-    ) -> None:
-        self.seals.append(certificate.height)
+    def put(self, outcome: Outcome) -> None:
+        match outcome:
+            case CertificateFound(certificate=certificate):
+                self.taken.append(certificate.height)
+            case SignatureFound(certificate=certificate):
+                self.seals.append(certificate.height)
 
     def send(self, to: int, message: WireMessage) -> None:
         self.sent.append((to, message))

@@ -90,7 +90,7 @@ async def test_forged_justification(
     signed = SignedProposal(proposal, liar.index, liar.sign(proposal))
     liar.says(ProposalMessage(signed, block, forged))
     await eventually(lambda: refusals(victim, "unjustified_proposal") == 1)
-    assert victim.middleware.consensus.round == 0
+    assert victim.middleware.shells.consensus.round == 0
     await eventually(lambda: len(victim.store.evidence()) == 1)
     (evidence,) = victim.store.evidence()
     assert (evidence.culprit, evidence.reason) == (3, "unjustified_proposal")
@@ -161,7 +161,7 @@ async def test_wrong_partial_is_named_excluded_and_does_not_stop_sealing(
     liar.says(PartialSignature(T0, H1, root, OperatorIndex(0), wrong))
     for operator in operators:
         message = cluster.sign_share(operator.index, decided.certificate.root)
-        await operator.middleware.sealing.own_partial(H1, decided.certificate.root, message)
+        await operator.middleware.shells.sealing.own_partial(H1, decided.certificate.root, message)
     await eventually(lambda: all(1 in each.rollup.sealed for each in operators))
     for operator in operators:
         accused = [each for each in operator.store.evidence() if each.reason == "bad_partial"]

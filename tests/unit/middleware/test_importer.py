@@ -8,6 +8,7 @@ from dst.apis.beacon import WireBlock
 from dst.apis.dst_v1 import DecidedBlock, OutOfOrder, Status
 from dst.middleware import importer
 from dst.middleware.importer import SEAL_WINDOW, Importer
+from dst.middleware.outcomes import NoResetSeen, Outcome, ResetSeen
 from dst.qbft.messages import Certificate
 from dst.spec.errors import ResetRequired, Unavailable
 from dst.spec.primitives import BLSSignature, Height, Root, Round, Term
@@ -85,8 +86,11 @@ class Node:
 class Bench:
     def __init__(self, chain: Chain, node: Node) -> None:
         self.chain, self.node = chain, node
-        self.said_of_l1: list[ResetRequired | None] = []
-        self.importer = Importer(chain, node, node, self.said_of_l1.append)
+        self.outcomes: list[Outcome] = []
+        self.importer = Importer(chain, node, node, self)
+
+    def put(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
 
     async def until(self, **wanted: object) -> None:
         """Run the importer until the node has the wanted head and seals."""
@@ -166,12 +170,12 @@ async def test_reports_an_l1_reset() -> None:
     bench.node.halted = True
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         task = group.create_task(bench.importer.run())
-        while not bench.said_of_l1:
+        while not bench.outcomes:
             await asyncio.sleep(0)
         task.cancel()
-    reset = bench.said_of_l1[0]
-    assert reset is not None
-    assert reset.first_affected_height == 3
+    (seen,) = bench.outcomes
+    assert isinstance(seen, ResetSeen)
+    assert seen.error.first_affected_height == 3
     assert bench.node.head == 0
 
 
@@ -181,13 +185,13 @@ async def test_looks_again_at_a_node_that_was_halted(monkeypatch: pytest.MonkeyP
     bench.node.halted = True
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         task = group.create_task(bench.importer.run())
-        while not bench.said_of_l1:
+        while not bench.outcomes:
             await asyncio.sleep(0)
         bench.node.halted = False
         while bench.node.head < 2:
             await asyncio.sleep(0)
         task.cancel()
-    assert bench.said_of_l1[-1] is None
+    assert bench.outcomes[-1] == NoResetSeen()
 
 
 @pytest.mark.parametrize("ahead", [1, 5])

@@ -23,7 +23,7 @@ async def test_lost_store_rejoins_by_certificates_and_votes_only_above(
             file.unlink()
         at_loss = max(each.store.decided_height() for each in others)
         async with network.operator(3, rejoin=True) as victim:
-            own = victim.middleware
+            own = victim.middleware.shells
             assert own.progress.is_syncing
             await eventually(lambda: not own.progress.is_rejoining)
             assert victim.store.decided_height() >= at_loss + 2
@@ -47,8 +47,8 @@ async def test_new_store_after_a_lost_disk_rejoins_by_itself(network: Any, event
         at_loss = max(each.store.decided_height() for each in others)
         async with network.operator(3) as victim:
             await eventually(lambda: victim.store.decided_height() > 0)
-            assert victim.middleware.progress.is_rejoining
-            await eventually(lambda: not victim.middleware.progress.is_rejoining)
+            assert victim.middleware.shells.progress.is_rejoining
+            await eventually(lambda: not victim.middleware.shells.progress.is_rejoining)
             assert victim.store.decided_height() >= at_loss + 2
             here = victim.store.decided_height()
             await eventually(lambda: victim.sealed_height() > here + 4)
@@ -60,10 +60,10 @@ async def test_rejoining_node_says_nothing_before_a_quorum_of_peers_reported(
     """One peer is not a quorum: whatever it says, the node stays silent."""
     victim = await running(0, rejoin=True)
     listener = await puppet(3, links=1)
-    assert victim.middleware.progress.is_rejoining
+    assert victim.middleware.shells.progress.is_rejoining
     with pytest.raises(TimeoutError):
         await _until_voted(listener)
-    assert victim.middleware.progress.is_rejoining
+    assert victim.middleware.shells.progress.is_rejoining
 
 
 async def _until_voted(listener: Any) -> None:
@@ -96,14 +96,14 @@ async def test_l1_reset_halts_durably_with_one_alarm(
     for operator in operators:
         operator.rollup.reset = ResetRequired(2, "test")
     await eventually(lambda: all(each.store.halt() is not None for each in operators))
-    height = [each.middleware.consensus.height for each in operators]
+    height = [each.middleware.shells.consensus.height for each in operators]
     api = operators[0].middleware.api
     with pytest.raises(ResetRequired):
         await api.produce_block(ProduceRequest(slot=Slot(1)))
     root = operators[0].store.decided(1).certificate.root
     with pytest.raises(ResetRequired):
-        await operators[0].middleware.sealing.own_partial(1, root, bytes(96))
-    assert [each.middleware.consensus.height for each in operators] == height
+        await operators[0].middleware.shells.sealing.own_partial(1, root, bytes(96))
+    assert [each.middleware.shells.consensus.height for each in operators] == height
     assert [each.store.halt().height for each in operators] == [2] * 4
     alarms = [r for r in caplog.records if "halted_by_l1_reset" in r.getMessage()]
     assert len(alarms) == 4
@@ -121,7 +121,7 @@ async def test_halt_outlives_the_process(network: Any, eventually: Any) -> None:
         operator.rollup.reset = ResetRequired(1, "test")
         await eventually(lambda: operator.store.halt() is not None)
     async with network.operator(0) as operator:
-        assert operator.middleware.progress.is_halted
+        assert operator.middleware.shells.progress.is_halted
         with pytest.raises(ResetRequired):
             await operator.middleware.api.produce_block(ProduceRequest(slot=Slot(1)))
 
@@ -142,7 +142,7 @@ async def test_a_halt_ends_with_the_fork_of_the_own_l1(
             operators = [await stack.enter_async_context(network.operator(i)) for i in range(4)]
         height = max(each.store.decided_height() for each in operators)
         for operator in operators[:2]:
-            assert operator.middleware.progress.is_halted
+            assert operator.middleware.shells.progress.is_halted
             operator.rollup.reset = None
         await eventually(lambda: all(each.sealed_height() >= height + 3 for each in operators))
         assert all(each.store.halt() is None for each in operators)
@@ -191,7 +191,7 @@ async def test_unsealed_backlog_empties_the_blocks(
     operators = [await running(index, validator=False) for index in range(4)]
     await eventually(lambda: all(each.store.decided_height() >= 7 for each in operators))
     assert sum(each.rollup.built_without_pool for each in operators) >= 3
-    assert all(each.middleware.sealing.unsealed >= 5 for each in operators)
+    assert all(each.middleware.shells.sealing.unsealed >= 5 for each in operators)
 
 
 async def test_far_laggard_catches_up_with_certificates_and_seals(

@@ -123,17 +123,24 @@ async def test_rejoin_bound_survives_a_restart(opened: Open) -> None:
 
 async def test_halt_holds_for_its_term_alone(opened: Open) -> None:
     _, progress = opened()
-    told: list[Halt] = []
-    progress.on_reset = told.append
-    await progress.halt(ResetRequired(9, "deep reorg"))
-    await progress.halt(ResetRequired(9, "deep reorg"))
-    assert len(told) == 1
+    assert await progress.halt(ResetRequired(9, "deep reorg")) is not None
+    assert await progress.halt(ResetRequired(9, "deep reorg")) is None, "said once"
     _, same_term = opened()
     assert same_term.is_halted
     assert same_term.reset is not None
     assert same_term.reset.first_affected_height == 9
     _, next_term = opened(term=1)
     assert not next_term.is_halted
+
+
+async def test_a_halt_that_ends_is_forgotten(opened: Open) -> None:
+    _, progress = opened()
+    halt = await progress.halt(ResetRequired(9, "a fork"))
+    assert halt is not None
+    assert await progress.resume() == halt
+    assert await progress.resume() is None
+    _, after = opened()
+    assert not after.is_halted
 
 
 async def test_a_peer_cannot_use_up_anothers_share_of_the_inbox() -> None:

@@ -1,5 +1,6 @@
 """The sealing shell's own decisions; the protocol is tested in `tests/unit/sealing`."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 
 from dst.middleware.events import EventPusher
 from dst.middleware.progress import Progress
-from dst.middleware.sealing import Sealing, sealing_config
+from dst.middleware.sealing import Sealing, sealing_config, signing_root_of
 from dst.middleware.store import SqliteStore, open_store
+from dst.middleware.workflow import OutcomeQueue
 from dst.qbft.messages import Certificate
 from dst.qbft.records import DecisionRecord
 from dst.runtime.log import Logger
@@ -37,14 +39,16 @@ async def filled(folder: Path, head: int, sealed: set[int]) -> SqliteStore:
 def shell(store: SqliteStore, cluster: Any) -> Sealing:
     log, metrics = Logger("test"), Metrics()
     return Sealing(
-        lock=cluster.lock,
+        to_sign=signing_root_of(cluster.lock),
         config=sealing_config(cluster.lock, OperatorIndex(0)),
         store=store,
         network=None,  # type: ignore[arg-type]
         progress=Progress(store, n=4, term=Term(0), log=log),
         observe=EventPusher(None, "op1", Term(0), metrics).emit,  # type: ignore[arg-type]
+        outcomes=OutcomeQueue(),
         log=log,
         metrics=metrics,
+        monotonic=time.monotonic,
     )
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from dst.p2p.handshake import PROTOCOL_VERSION, Hello
-from dst.p2p.link import LinkContext, Peer
+from dst.p2p.link import Peer
 from dst.p2p.tls import TlsIdentity, load_identity
 from dst.p2p.transport import Transport
 from dst.runtime.log import Logger
@@ -176,15 +176,11 @@ async def running_node(
 ) -> AsyncIterator[Node]:
     others = tuple(name for name in ("op1", "op2", "op3") if name != f"op{index + 1}")
     heard, metrics = Heard(), Metrics()
-    context = LinkContext(
+    transport = Transport(
         identity=identity or keys.identity(f"op{index + 1}", others),
         hello=lambda: hello_of(**{"index": index, **changes}),  # type: ignore[arg-type]
-        events=heard,
         metrics=metrics,
         log=Logger("p2p").bind(node=f"op{index + 1}"),
-    )
-    transport = Transport(
-        context,
         host="127.0.0.1",
         port=port,
         peers=[
@@ -192,7 +188,7 @@ async def running_node(
             for peer, peer_port in peers.items()
         ],
     )
-    await transport.start()
+    await transport.start(heard)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(transport.run())
         try:
