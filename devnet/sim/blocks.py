@@ -4,7 +4,6 @@
 Small stand-ins for SSZ beacon blocks with the fields that the rules read.
 """
 
-from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final
@@ -12,6 +11,7 @@ from typing import Final
 import msgspec
 
 from devnet.sim.l1 import L1
+from dst.apis.dst_v1 import Verdict
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Root
 
@@ -34,19 +34,29 @@ GENESIS: Final = Block(0, 0, bytes(32), 0, 0, b"genesis")
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Block)
+_HEADER_BYTES: Final = 48
+"""slot, proposer_index and parent_root, as an encoded BeaconBlock begins: the shells read these
+without decoding the rest."""
 
 
 def encode(block: Block) -> bytes:
-    return _ENCODER.encode(block)
+    return _header(block) + _ENCODER.encode(block)
+
+
+def _header(block: Block) -> bytes:
+    return block.slot.to_bytes(8, "little") + bytes(8) + block.parent
 
 
 @lru_cache(maxsize=4096)
 def decode(data: bytes) -> Block:
     """Raises: InvalidInput for what is not a block."""
     try:
-        return _DECODER.decode(data)
-    except msgspec.MsgspecError as error:
+        block = _DECODER.decode(data[_HEADER_BYTES:])
+        if data[:_HEADER_BYTES] != _header(block):
+            raise InvalidInput("not a block: header and body differ")
+    except (msgspec.MsgspecError, OverflowError) as error:
         raise InvalidInput(f"not a block: {error}") from None
+    return block
 
 
 @lru_cache(maxsize=4096)
@@ -59,14 +69,7 @@ def root_of(data: bytes) -> Root:
 GENESIS_BYTES: Final = encode(GENESIS)
 
 
-class Opinion(StrEnum):
-    VALID = "VALID"
-    INVALID = "INVALID"
-    HOLD = "HOLD"
-    """May fit soon: ask again while the round lasts."""
-
-
-def check_deterministic(parent: bytes, block: Block) -> Opinion:
+def check_deterministic(parent: bytes, block: Block) -> Verdict:
     """Rules that depend on the block and its decided ancestors alone."""
     above = decode(parent)
     sound = (
@@ -77,21 +80,21 @@ def check_deterministic(parent: bytes, block: Block) -> Opinion:
         and block.origin_number >= above.origin_number
         and (block.origin_number > above.origin_number or block.origin_fork == above.origin_fork)
     )
-    return Opinion.VALID if sound else Opinion.INVALID
+    return Verdict.VALID if sound else Verdict.INVALID
 
 
-def check_view(parent: bytes, block: Block, l1: L1, slot_now: int, seen_us: int) -> Opinion:
+def check_view(parent: bytes, block: Block, l1: L1, slot_now: int, seen_us: int) -> Verdict:
     """Rules that depend on the voter: its clock (current slot +-1), its view of L1 at `seen_us`."""
     if not slot_now - 1 <= block.slot <= slot_now + 1:
-        return Opinion.INVALID
+        return Verdict.INVALID
     if block.slot > slot_now:
-        return Opinion.HOLD
+        return Verdict.HOLD
     if block.origin_number == decode(parent).origin_number:
-        return Opinion.VALID
+        return Verdict.VALID
     if block.origin_number > l1.usable(seen_us):
-        return Opinion.HOLD
+        return Verdict.HOLD
     canonical = block.origin_fork == l1.fork(block.origin_number, seen_us)
-    return Opinion.VALID if canonical else Opinion.INVALID
+    return Verdict.VALID if canonical else Verdict.INVALID
 
 
 def build(parent: bytes, l1: L1, slot_now: int, seen_us: int, salt: bytes) -> bytes:

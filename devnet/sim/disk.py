@@ -10,9 +10,10 @@ import msgspec
 
 import dst.qbft.records
 import dst.sealing.records
+from dst.middleware.store import Evidence, Halt, Rejoin, slot_of
 from dst.qbft.records import DecisionRecord, PrepareRecord, ProposalRecord
 from dst.sealing.records import PartialRecord, SealRecord
-from dst.spec.primitives import Height, Root
+from dst.spec.primitives import Height, Root, Slot
 
 _QBFT: Final[msgspec.msgpack.Decoder[dst.qbft.records.Record]] = msgspec.msgpack.Decoder(
     dst.qbft.records.Record
@@ -36,6 +37,13 @@ class Disk:
         self.decisions: dict[Height, DecisionRecord] = {}
         self.promised: dict[Root, tuple[Height, bytes]] = {}
         self.signed: dict[int, Root] = {}
+        self.height_of: dict[Root, Height] = {}
+        self.height_at_slot: dict[Slot, Height] = {}
+        self.evidence: list[Evidence] = []
+        self.halt: Halt | None = None
+        self.rejoin: Rejoin | None = None
+        self.is_new = False
+        self.sign_above = Slot(0)
         self._synced = 0
 
     def append(self, record: dst.qbft.records.Record) -> None:
@@ -89,11 +97,25 @@ class Disk:
 
     def file_decision(self, record: DecisionRecord) -> None:
         """Into the store; the log keeps only what concerns later heights."""
-        height = record.certificate.height
-        self.decisions[height] = record
+        height, root = record.certificate.height, record.certificate.root
+        known = self.decisions.setdefault(height, record)
+        assert known.certificate.root == root, f"two decisions at height {height}"
+        self.height_of[root] = height
+        self.height_at_slot[slot_of(record.block)] = height
         self.log = [line for line in self.log if _instance_of(_QBFT.decode(line))[0] > height]
         self.promised = {root: each for root, each in self.promised.items() if each[0] > height}
         self._synced = len(self.log)
+
+    def finish_rejoin(self, sign_above: Slot) -> None:
+        self.sign_above, self.rejoin, self.is_new = sign_above, None, False
+
+    def unsealed(self) -> dict[Height, Root]:
+        """Decided heights without a group signature, with their block roots."""
+        return {
+            height: record.certificate.root
+            for height, record in self.decisions.items()
+            if height not in self.seals
+        }
 
     def head(self) -> Height:
         """Highest filed decision; 0 is genesis. Decisions are filed without holes."""

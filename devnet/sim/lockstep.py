@@ -24,8 +24,8 @@ from devnet.checkers.sign_once import LiveSignOnce
 from devnet.model.history import Event, EventKind, GroupSignatureSeen, Record, VoteSeen
 from devnet.model.verdict import Violation
 from devnet.sim import blocks, ideal
+from devnet.sim.chain import CHAIN, TERM, qbft_config, sealing_config
 from devnet.sim.disk import Disk
-from devnet.sim.node import CHAIN, TERM, qbft_config, sealing_config
 from dst.qbft import effects, inputs
 from dst.qbft.messages import (
     Certificate,

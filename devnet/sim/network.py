@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, TypeAlias
 
-from devnet.sim.clock import Clock
+from devnet.sim.loop import VirtualLoop
 from devnet.sim.params import CutMode, Params
 
 Deliver: TypeAlias = Callable[[int, int, Any], None]
@@ -22,8 +22,10 @@ RECONNECT_US = 500_000
 
 
 class Network:
-    def __init__(self, clock: Clock, rng: Random, params: Params, deliver: Deliver, up: Up) -> None:
-        self._clock, self._rng, self._params = clock, rng, params
+    def __init__(
+        self, loop: VirtualLoop, rng: Random, params: Params, deliver: Deliver, up: Up
+    ) -> None:
+        self._loop, self._rng, self._params = loop, rng, params
         self._deliver, self._up = deliver, up
         self._cut: dict[tuple[int, int], CutMode] = {}
         self._held: dict[tuple[int, int], list[Any]] = {}
@@ -44,16 +46,15 @@ class Network:
                 self._post(link, message)
         self._post(link, message)
 
-    def delay(self, source: int, target: int) -> int | None:
-        """One-way delay of a small call outside the links' queues; None when the link is cut."""
-        return None if (source, target) in self._cut else self._draw_delay()
+    def is_whole(self, source: int, target: int) -> bool:
+        return (source, target) not in self._cut
 
     def _post(self, link: tuple[int, int], message: Any) -> None:
-        at = self._clock.now + self._draw_delay()
+        at = self._loop.now_us() + self._draw_delay()
         if self._params.ordered or self.calm:
-            at = max(at, self._last.get(link, 0))
+            at = max(at, self._last.get(link, 0) + 1)  # equal times have no order
             self._last[link] = at
-        self._clock.after(at - self._clock.now, self._deliver, *link, message)
+        self._loop.after(at - self._loop.now_us(), self._deliver, *link, message)
 
     def _draw_delay(self) -> int:
         least, most = (200, 20_000) if self.calm else self._params.latency_us
@@ -70,12 +71,12 @@ class Network:
                 continue
             for message in self._held.pop(link, []):
                 self._post(link, message)
-            self._clock.after(self._rng.randrange(RECONNECT_US), self._report_up, link)
+            self._loop.after(self._rng.randrange(RECONNECT_US), self._report_up, link)
 
     def reconnect(self, links: list[tuple[int, int]]) -> None:
         """Connections that broke with a process at one end come back within the back-off cap."""
         for link in links:
-            self._clock.after(self._rng.randrange(RECONNECT_US), self._report_up, link)
+            self._loop.after(self._rng.randrange(RECONNECT_US), self._report_up, link)
 
     def _report_up(self, link: tuple[int, int]) -> None:
         if link not in self._cut:

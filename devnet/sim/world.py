@@ -5,8 +5,10 @@ is healed (operators up, links good, views equal; Byzantine operators stay what 
 liveness is owed: new heights at every honest operator, and every decided height sealed there.
 """
 
+import asyncio
+import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -20,14 +22,16 @@ from devnet.checkers.sign_once import LiveSignOnce
 from devnet.model.history import Event, EventKind, GroupSignatureSeen, Record, VoteSeen
 from devnet.model.verdict import Violation
 from devnet.sim import ideal
-from devnet.sim.clock import Clock
+from devnet.sim.chain import TERM
 from devnet.sim.l1 import L1, draw_l1
+from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.network import Network
-from devnet.sim.node import TERM, Message, Node
+from devnet.sim.operator import Operator
 from devnet.sim.params import SLOT_US, Behaviour, Params, draw_params
-from dst.qbft import effects as qbft_effects
+from dst.apis.dst_v1 import EventKind as SeenKind
+from dst.apis.dst_v1 import Scalar
+from dst.middleware.wire_messages import WireMessage
 from dst.qbft import messages as qbft_messages
-from dst.sealing import effects as sealing_effects
 from dst.sealing import messages as sealing_messages
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round, quorum
 
@@ -68,22 +72,24 @@ class Outcome:
 class World:
     """Builds the run of a seed and plays it; also the operators' observer and directory."""
 
-    def __init__(self, seed: int, n: int, *, verbose: bool = False) -> None:
+    def __init__(self, loop: VirtualLoop, seed: int, n: int, *, verbose: bool = False) -> None:
         self.seed, self.n, self.verbose = seed, n, verbose
         self.rng = Random(f"{seed} {n}")
         self.params: Params = draw_params(self.rng, n)
-        self.clock = Clock()
+        self.loop = loop
         self.l1: L1 = draw_l1(
             self.rng, reorg_count=self.params.l1_reorgs, until_us=self.params.chaos_us
         )
-        self.network = Network(self.clock, self.rng, self.params, self._deliver, self._link_up)
+        self.network = Network(self.loop, self.rng, self.params, self._deliver, self._link_up)
         self.counts: dict[str, int] = {}
         self.trace = 0
         self.healed = False
         self.top = Height(0)
         self._first_after_heal: int | None = None
+        self._breach: Breach | None = None
+        self._progressed = asyncio.Event()
         self._partials: dict[tuple[Height, Root], set[int]] = {}
-        self._nodes: dict[int, list[Node]] = {index: self._create(index) for index in range(n)}
+        self._nodes: dict[int, list[Operator]] = {index: self._create(index) for index in range(n)}
         byzantine = self.params.byzantine
         self.honest = [self._nodes[i][0] for i in range(n) if i not in byzantine]
         forgiven = frozenset(_name(index) for index in byzantine)
@@ -93,7 +99,7 @@ class World:
             LiveSignOnce(forgiven),
         ]
 
-    def _create(self, index: int) -> list[Node]:
+    def _create(self, index: int) -> list[Operator]:
         behaviour = self.params.byzantine.get(index)
         if behaviour is Behaviour.SILENT:
             return []
@@ -103,60 +109,68 @@ class World:
             else [_name(index)]
         )
         return [
-            Node(
+            Operator(
                 index=index,
                 name=name,
                 params=self.params,
-                clock=self.clock,
+                loop=self.loop,
                 network=self.network,
                 rng=self.rng,
                 l1=self.l1,
                 observer=self,
-                peers=self,
-                tamper=_spoil_partial if behaviour is Behaviour.BAD_PARTIAL else None,
+                lie=_spoil_partial if behaviour is Behaviour.BAD_PARTIAL else None,
             )
             for name in names
         ]
 
     # --------------------------------------------------------------- playing
 
-    def run(self) -> Outcome:
+    async def run(self) -> Outcome:
         failure = ""
         try:
-            self._play()
+            await self._play()
         except Breach as breach:
             failure = str(breach)
-        except (
-            Exception
-        ) as error:  # a core must never raise (S17): that is a finding, with its seed
-            failure = f"S17 isolation of harm: a core raised {error!r}"
-        recovery = None if self._first_after_heal is None else self._first_after_heal
         return Outcome(
             seed=self.seed,
             n=self.n,
             failure=failure,
             heights=self.top,
-            calls=self.clock.calls,
-            virtual_us=self.clock.now,
-            recovery_us=recovery,
+            calls=self.loop.callbacks,
+            virtual_us=self.loop.now_us(),
+            recovery_us=self._first_after_heal,
             trace=self.trace,
             counts=self.counts,
         )
 
-    def _play(self) -> None:
+    async def _play(self) -> None:
         if self.verbose:
             print(self.params)
-        for node in self._all():
-            self.clock.after(self.rng.randrange(SLOT_US), self._boot, node)
+        for operator in self._all():
+            self.loop.after(self.rng.randrange(SLOT_US), self._boot, operator)
         self._plan_trouble()
-        while self.clock.run_next(self.params.chaos_us):
-            pass
+        await self._until(lambda: False, self.params.chaos_us)
         self._heal()
-        limit = self.clock.now + HEAL_BOUND_US
         target = Height(self.top + HEIGHTS_AFTER_HEAL)
-        while not self._recovered(target):
-            if not self.clock.run_next(limit):
-                raise Breach([self._stuck(target)])
+        if not await self._until(lambda: self._recovered(target), HEAL_BOUND_US):
+            raise Breach([self._stuck(target)])
+
+    async def _until(self, condition: Callable[[], bool], bound_us: int) -> bool:
+        """Whether `condition` came true within the bound; looked at with each decision and seal.
+
+        Raises: Breach, of what was seen meanwhile.
+        """
+        ends = self.loop.time() + bound_us / 1e6
+        while not condition():
+            try:
+                async with asyncio.timeout_at(ends):
+                    await self._progressed.wait()
+            except TimeoutError:
+                return condition()
+            self._progressed.clear()
+            if self._breach is not None:
+                raise self._breach
+        return True
 
     def _recovered(self, target: Height) -> bool:
         for node in self.honest:
@@ -168,7 +182,7 @@ class World:
 
     def _stuck(self, target: Height) -> Violation:
         heads = {node.name: node.disk.head() for node in self.honest}
-        rounds = {node.name: (node.qbft.height, node.qbft.round) for node in self.honest}
+        rounds = {node.name: _place_of(node) for node in self.honest}
         unsealed = {
             node.name: missing
             for node in self.honest
@@ -184,7 +198,7 @@ class World:
         self.network.calm = True
         for node in self._all():
             node.calm = True
-            node.frozen_until = min(node.frozen_until, self.clock.now)
+            node.frozen_until = node.full_until = self.loop.now_us()
             if not node.up:
                 self._boot(node)
         self.network.mend()
@@ -199,7 +213,7 @@ class World:
         ):
             at = 0
             while every and (at := at + self.rng.randrange(1, 2 * every)) < self.params.chaos_us:
-                self.clock.after(at, trouble)
+                self.loop.after(at, trouble)
 
     def _partition(self) -> None:
         if self.healed:
@@ -210,14 +224,14 @@ class World:
         links = pairs + back
         self.network.cut(links, self.params.cut_mode)
         length = self.rng.randrange(1, self.params.cut_for_us)
-        self.clock.after(length, self.network.mend, links)
+        self.loop.after(length, self.network.mend, links)
         self._count("partition")
 
     def _crash_someone(self) -> None:
         if not self.healed:
             self.rng.choice(self._all()).crash()
 
-    def _boot(self, node: Node) -> None:
+    def _boot(self, node: Operator) -> None:
         if node.up:
             return
         node.boot()
@@ -227,25 +241,22 @@ class World:
 
     # ------------------------------------------------- directory and network
 
-    def _all(self) -> list[Node]:
+    def _all(self) -> list[Operator]:
         return [node for index in range(self.n) for node in self._nodes[index]]
 
-    def instances(self, index: int) -> list[Node]:
-        return self._nodes[index]
-
-    def _deliver(self, source: int, target: int, message: Message) -> None:
+    def _deliver(self, source: int, target: int, body: bytes) -> None:
         for node in self._nodes[target]:
-            if node.up:
-                node.receive(source, message)
+            node.hear(source, body)
 
     def _link_up(self, source: int, target: int) -> None:
-        for node in self._nodes[source]:
-            if node.up and any(peer.up for peer in self._nodes[target]):
-                node.connected(target)
+        there = [node for node in self._nodes[target] if node.up]
+        if there:
+            for node in self._nodes[source]:
+                node.link_up(target, there[0].disk.head())
 
     # -------------------------------------------------------------- observer
 
-    def voted(self, node: Node, signed: qbft_messages.Signed) -> None:
+    def voted(self, node: Operator, signed: qbft_messages.Signed) -> None:
         payload = signed.payload
         if signed.sender != node.index or isinstance(payload, qbft_messages.RoundChange):
             return
@@ -257,29 +268,37 @@ class World:
                 height=payload.height,
                 round=payload.round,
                 root=payload.root.hex(),
-                monotonic=self.clock.now / 1e6,
+                monotonic=self.loop.time(),
             )
         )
 
-    def reached(self, node: Node, effect: qbft_effects.Reached) -> None:
-        self._count(effect.milestone)
-        if effect.round:
-            self._count(f"{effect.milestone} in a later round")
-        kind = EventKind(effect.milestone)
-        self._record(self._event(node, kind, effect.height, effect.round, effect.root))
+    def saw(
+        self,
+        node: Operator,
+        kind: SeenKind,
+        height: Height | None,
+        round_: Round | None,
+        root: Root | None,
+        extra: dict[str, Scalar],
+    ) -> None:
+        self._count(f"{kind} {extra['reason']}" if "reason" in extra else kind)
+        if round_:
+            self._count(f"{kind} in a later round")
+        if height is None or kind is SeenKind.SIGNED:
+            return  # a signature is told when it leaves the validator
+        if kind is SeenKind.DECIDED:
+            self._decided(node, height)
+        if node in self.honest:
+            self._record(self._event(node, EventKind(kind), height, round_, root))
 
-    def decided(self, node: Node, height: Height, round_: Round, root: Root) -> None:
-        self._count("decided")
-        if node.name != _name(node.index):
-            return
+    def _decided(self, node: Operator, height: Height) -> None:
         if height > self.top and node in self.honest:
             self.top = height
+            self._progressed.set()
             if self.healed and self._first_after_heal is None:
-                self._first_after_heal = self.clock.now - self.params.chaos_us
-        if node in self.honest:
-            self._record(self._event(node, EventKind.DECIDED, height, round_, root))
+                self._first_after_heal = self.loop.now_us() - self.params.chaos_us
 
-    def signed(self, node: Node, height: Height, root: Root) -> None:
+    def signed(self, node: Operator, height: Height, root: Root) -> None:
         self._record(self._event(node, EventKind.SIGNED, height, None, root))
         self.share_released(node.index, height, root)
 
@@ -295,24 +314,29 @@ class World:
             signature = ideal.combiner(self.n)(partials)
             self._signature_seen("adversary", height, root, signature)
 
-    def sealed(self, node: Node, effect: sealing_effects.Sealed, root: Root) -> None:
+    def sealed(self, node: Operator, message: sealing_messages.GroupSignature) -> None:
+        """Durable in its store."""
         self._count("sealed")
+        self._progressed.set()
         if node not in self.honest:
             return
-        assert ideal.verify_group(ideal.signing_root(root), effect.signature), "sealed by garbage"
-        self._record(self._event(node, EventKind.SEALED, effect.height, None, root))
-        self._signature_seen(node.name, effect.height, root, effect.signature)
+        root = node.disk.decisions[message.height].certificate.root
+        assert ideal.verify_group(ideal.signing_root(root), message.signature), "sealed by garbage"
+        self._record(self._event(node, EventKind.SEALED, message.height, None, root))
+        self._signature_seen(node.name, message.height, root, message.signature)
 
-    def refused(self, node: Node, reason: str) -> None:
-        self._count(f"refused {reason}")
-
-    def crashed(self, node: Node) -> None:
+    def crashed(self, node: Operator) -> None:
         self._count("crash")
         self._say(f"crash {node.name}")
         if not self.healed:
-            self.clock.after(self.rng.randrange(1, self.params.down_us), self._boot, node)
+            self.loop.after(self.rng.randrange(1, self.params.down_us), self._boot, node)
         else:
-            self.clock.after(1, self._boot, node)
+            self.loop.after(1, self._boot, node)
+
+    def failed(self, node: Operator, error: BaseException) -> None:
+        """A shell must never raise."""
+        text = f"{node.name} raised {_innermost(error)!r}"
+        self._break([Violation(checker="S17 isolation of harm", summary=text)])
 
     def _signature_seen(self, source: str, height: Height, root: Root, signature: bytes) -> None:
         self._record(
@@ -322,12 +346,17 @@ class World:
                 signature=signature.hex(),
                 source=source,
                 term=TERM,
-                monotonic=self.clock.now / 1e6,
+                monotonic=self.loop.time(),
             )
         )
 
     def _event(
-        self, node: Node, kind: EventKind, height: Height, round_: Round | None, root: Root | None
+        self,
+        node: Operator,
+        kind: EventKind,
+        height: Height,
+        round_: Round | None,
+        root: Root | None,
     ) -> Event:
         return Event(
             kind=kind,
@@ -336,21 +365,28 @@ class World:
             round=round_,
             term=TERM,
             root=None if root is None else root.hex(),
-            monotonic=self.clock.now / 1e6,
-            wall=self.clock.now / 1e6,
+            monotonic=self.loop.time(),
+            wall=self.loop.time(),
         )
 
     def _record(self, record: Record) -> None:
         self._say(record)
         violations = [breach for checker in self._live for breach in checker.feed(record)]
         if violations:
-            raise Breach(violations)
+            self._break(violations)
+
+    def _break(self, violations: Sequence[Violation]) -> None:
+        """Told by whoever caused it, in the middle of what it does: the run ends with the next
+        look."""
+        if self._breach is None:
+            self._breach = Breach(violations)
+        self._progressed.set()
 
     def _say(self, what: Record | str) -> None:
-        self.trace = zlib.crc32(repr((self.clock.now, what)).encode(), self.trace)
+        self.trace = zlib.crc32(repr((self.loop.now_us(), what)).encode(), self.trace)
         if self.verbose:
             text = what if isinstance(what, str) else msgspec.json.encode(what).decode()
-            print(f"{self.clock.now / 1e6:10.4f}  {text}")
+            print(f"{self.loop.time():10.4f}  {text}")
 
     def _count(self, name: str) -> None:
         self.counts[name] = self.counts.get(name, 0) + 1
@@ -358,14 +394,36 @@ class World:
 
 def run_seed(seed: int, n: int, *, verbose: bool = False) -> Outcome:
     """Play one seed; its outcome never depends on anything but its arguments."""
-    return World(seed, n, verbose=verbose).run()
+
+    async def run(loop: VirtualLoop) -> Outcome:
+        return await World(loop, seed, n, verbose=verbose).run()
+
+    logging.disable(logging.CRITICAL)
+    try:
+        return play(run)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _place_of(node: Operator) -> tuple[int, int] | None:
+    """The open height and its round; None while it is down."""
+    if node.life is None:
+        return None
+    consensus = node.life.shells.consensus
+    return consensus.height, consensus.round
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _name(index: int) -> str:
     return f"op{index + 1}"
 
 
-def _spoil_partial(message: Message) -> Message:
+def _spoil_partial(target: int, message: WireMessage) -> WireMessage:
     if isinstance(message, sealing_messages.PartialSignature):
         spoilt = BLSSignature(message.signature[:-1] + b"\xff")
         return msgspec.structs.replace(message, signature=spoilt)

@@ -23,7 +23,7 @@ import dst.qbft.records
 import dst.sealing
 import dst.sealing.records
 from devnet.sim.disk import Disk
-from devnet.sim.node import TERM, qbft_config, sealing_config
+from devnet.sim.chain import TERM, qbft_config, sealing_config
 from dst.middleware.store import FILE_NAME, SqliteStore, open_store
 from dst.qbft.messages import (
     Certificate,
@@ -120,7 +120,7 @@ def restored_states(
 
 
 class SimulatedMachine:
-    """`devnet.sim.disk.Disk`, used as `devnet.sim.node` uses it."""
+    """`devnet.sim.disk.Disk`, used as `devnet.sim.store` uses it."""
 
     def __init__(self) -> None:
         self._disk = Disk()

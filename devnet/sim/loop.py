@@ -1,0 +1,78 @@
+"""An asyncio event loop in virtual time: whenever nothing is ready, the clock jumps to the next
+timer. Same calls, same order, whatever the machine does; no sockets, no threads.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, TypeVarTuple
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class NothingLeft(Exception):
+    """No timer and nothing ready: whoever is waited for will never answer."""
+
+
+class _Jump:
+    """Stands where a selector waits for sockets."""
+
+    def __init__(self, loop: "VirtualLoop") -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None) -> list[Any]:
+        if timeout is None:
+            raise NothingLeft("nothing is left to happen")
+        self._loop.seconds += timeout
+        return []
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """seconds: virtual time since the loop was made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+        self.callbacks = 0
+        self._selector = _Jump(self)
+        self.set_exception_handler(_raise_later)
+
+    def time(self) -> float:
+        return self.seconds
+
+    def now_us(self) -> int:
+        return round(self.seconds * 1e6)
+
+    def after(self, delay_us: int, call: Callable[[*Ts], object], *arguments: *Ts) -> None:
+        self.call_later(max(0, delay_us) / 1e6, call, *arguments)
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        """Nothing comes from outside."""
+
+    def _write_to_self(self) -> None:
+        """Nobody else could wake this loop."""
+
+
+def _raise_later(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a callback raised is a finding, not a log line."""
+    error = context.get("exception") or RuntimeError(str(context.get("message")))
+    loop.stop()
+    raise error
+
+
+def play(work: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
+    """Run `work` to its end on a loop of its own; what is still running then is cancelled."""
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(work(loop))
+    finally:
+        _cancel_all(loop)
+        loop.close()
+
+
+def _cancel_all(loop: VirtualLoop) -> None:
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))

@@ -1,0 +1,329 @@
+"""One operator of a run: the shipped shells on a simulated machine, which can die anywhere.
+
+A *life* is what one start of the middleware (with its validator client) has in memory. At every
+call that leaves the shells, a write, a message, a question to the rollup node, the machine may die:
+from then on nothing of that life gets out, and what was not durable is gone. The disk and the
+rollup node outlive it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Final, Protocol, TypeAlias
+
+from devnet.sim import chain, ideal
+from devnet.sim.disk import Disk
+from devnet.sim.l1 import L1
+from devnet.sim.loop import VirtualLoop
+from devnet.sim.network import Network
+from devnet.sim.params import SLOT_US, Params
+from devnet.sim.rollup import SimRollup
+from devnet.sim.store import SimStore
+from dst.apis.dst_v1 import EventKind, Scalar
+from dst.middleware.store import Record
+from dst.middleware.wire import Shells, Surroundings
+from dst.middleware.wire_messages import WireMessage, decode_message, encode_message
+from dst.p2p.handshake import PROTOCOL_VERSION, Hello
+from dst.qbft import messages as qbft
+from dst.qbft.justification import is_valid_certificate
+from dst.runtime.metrics import Metrics
+from dst.sealing.messages import GroupSignature
+from dst.sealing.records import SealRecord
+from dst.spec.errors import ResetRequired
+from dst.spec.primitives import Height, OperatorIndex, Root, Round, Slot
+
+WRITE_US: Final = (50, 2_000)
+"""What an fsync takes, least and most."""
+FULL_RETRY_US: Final = 300_000
+POWER_CUT: Final = "the machine died"
+
+Lie: TypeAlias = Callable[[int, WireMessage], WireMessage | None]
+"""What a Byzantine operator says to `target` instead; None: nothing."""
+
+
+class Observer(Protocol):
+    """What the world is told of an operator's acts."""
+
+    def voted(self, operator: "Operator", signed: qbft.Signed) -> None: ...
+    def saw(
+        self,
+        operator: "Operator",
+        kind: EventKind,
+        height: Height | None,
+        round_: Round | None,
+        root: Root | None,
+        extra: dict[str, Scalar],
+    ) -> None: ...
+    def signed(self, operator: "Operator", height: Height, root: Root) -> None: ...
+    def sealed(self, operator: "Operator", message: GroupSignature) -> None: ...
+    def crashed(self, operator: "Operator") -> None: ...
+    def failed(self, operator: "Operator", error: BaseException) -> None: ...
+
+
+class Operator:
+    """`name` differs from `index` for a twin only: two instances of one operator."""
+
+    def __init__(
+        self,
+        *,
+        index: int,
+        name: str,
+        params: Params,
+        loop: VirtualLoop,
+        network: Network,
+        rng: Random,
+        l1: L1,
+        observer: Observer,
+        lie: Lie | None = None,
+    ) -> None:
+        self.index, self.name = OperatorIndex(index), name
+        self.params, self.loop, self.network, self.rng = params, loop, network, rng
+        self.observer, self.lie = observer, lie
+        self.disk = Disk()
+        self.life: Life | None = None
+        self.calm = False
+        self.frozen_until = self.full_until = 0
+        self.skew_us = rng.randrange(-params.skew_us, params.skew_us + 1)
+        self._lag_us = rng.randrange(params.l1_lag_us + 1)
+        config = chain.qbft_config(params.n, index)
+        self.rollup = SimRollup(
+            name=name,
+            l1=l1,
+            rng=rng,
+            trouble=self,
+            is_certified=lambda certificate: is_valid_certificate(certificate, config),
+        )
+
+    # ------------------------------------------------------------------ life
+
+    @property
+    def up(self) -> bool:
+        return self.life is not None
+
+    @property
+    def is_frozen(self) -> bool:
+        return self.frozen_until > self.loop.now_us()
+
+    def boot(self) -> None:
+        """Start or restart from the disk."""
+        assert self.life is None, f"{self.name} runs already"
+        self.life = Life(self)
+
+    def crash(self) -> None:
+        if self.life is not None:
+            self.life.end()
+            self.life = None
+            self.disk.crash()
+            self.observer.crashed(self)
+
+    def may_die(self) -> None:
+        if not self.calm and self.drawn(self.params.crash_rate):
+            self.crash()
+
+    def drawn(self, rate: float) -> bool:
+        return bool(rate) and self.rng.random() < rate
+
+    def hear(self, source: int, body: bytes) -> None:
+        """A message that arrived on the authenticated link of `source`."""
+        if self.life is not None:
+            if self.drawn(0.0 if self.calm else self.params.freeze_rate):
+                self.frozen_until = self.loop.now_us() + self.rng.randrange(2_000_000)
+            self.life.when_awake(self.life.shells.router.received, OperatorIndex(source), body)
+
+    def link_up(self, peer: int, decided: Height) -> None:
+        if self.life is not None:
+            hello = Hello(
+                protocol_version=PROTOCOL_VERSION,
+                chain_id=chain.CONFIG.chain_id,
+                lock_hash=bytes(32),
+                round_timeout_ms=chain.CONFIG.round_timeout_ms,
+                round_timeout_cap_ms=chain.CONFIG.round_timeout_cap_ms,
+                seconds_per_slot=chain.CONFIG.seconds_per_slot,
+                index=OperatorIndex(peer),
+                term=chain.TERM,
+                decided_height=decided,
+            )
+            self.life.when_awake(self.life.shells.router.link_up, OperatorIndex(peer), hello)
+
+    # --------------------------------------------------- what the machine does
+
+    def rollup_delay_us(self) -> int:
+        most = 20_000 if self.calm else self.params.validate_us
+        frozen = max(0, self.frozen_until - self.loop.now_us())
+        return frozen + self.rng.randrange(100, most + 1)
+
+    def rollup_is_away(self) -> bool:
+        return self.drawn(0.0 if self.calm else self.params.engine_fails)
+
+    def slot_now(self) -> int:
+        return max(0, (self.loop.now_us() + self.skew_us) // SLOT_US)
+
+    def l1_moment_us(self) -> int:
+        return self.loop.now_us() - (0 if self.calm else self._lag_us)
+
+
+class Life:
+    """The shells of one start, their `Links` and `Machine`, and the validator client beside."""
+
+    def __init__(self, operator: Operator) -> None:
+        self._operator, self._loop = operator, operator.loop
+        self.dead = False
+        self.store = SimStore(operator.disk, self)
+        self.shells = Shells(
+            Surroundings(
+                chain=chain.CONFIG,
+                functions=chain.functions(operator.params.n, operator.index),
+                store=self.store,
+                links=self,
+                rollup=operator.rollup,
+                beacon=operator.rollup,
+                observe=self._observe,
+                metrics=Metrics(),
+                now=lambda: (operator.loop.now_us() + operator.skew_us) / 1e6,
+                monotonic=operator.loop.time,
+            )
+        )
+        self._task = operator.loop.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.shells.run())
+                group.create_task(_validate(self._operator, self))
+        except BaseException as error:
+            if not self.dead:
+                self._operator.observer.failed(self._operator, error)
+            raise
+
+    def end(self) -> None:
+        self.dead = True
+        self._task.add_done_callback(_forget)
+        self._task.cancel(POWER_CUT)
+
+    def when_awake(self, call: Callable[..., None], *arguments: object) -> None:
+        """Now, or once the process is no longer stopped; never after its end."""
+        if self.dead:
+            return
+        wait = self._operator.frozen_until - self._loop.now_us()
+        if wait > 0:
+            self._loop.after(wait, self.when_awake, call, *arguments)
+        else:
+            call(*arguments)
+
+    def _observe(
+        self,
+        kind: EventKind,
+        *,
+        height: Height | None = None,
+        round_: Round | None = None,
+        root: Root | None = None,
+        slot: Slot | None = None,
+        **extra: Scalar,
+    ) -> None:
+        if not self.dead:
+            self._operator.observer.saw(self._operator, kind, height, round_, root, extra)
+
+    # ------------------------------------------------------------- `Machine`
+
+    async def reach_disk(self) -> None:
+        operator = self._operator
+        operator.may_die()
+        least, most = WRITE_US
+        await self.pause(operator.rng.randrange(least, most))
+        while operator.full_until > self._loop.now_us():
+            await self.pause(FULL_RETRY_US)
+        operator.may_die()
+        await self._stop_if_dead()
+
+    async def written(self, record: Record | None = None) -> None:
+        if isinstance(record, SealRecord):
+            self._operator.observer.sealed(self._operator, record.message)
+        self._operator.may_die()
+        await self._stop_if_dead()
+
+    async def pause(self, delay_us: int) -> None:
+        await asyncio.sleep(delay_us / 1e6)
+        while self._operator.is_frozen:  # noqa: ASYNC110 - virtual time
+            await asyncio.sleep((self._operator.frozen_until - self._loop.now_us()) / 1e6)
+        await self._stop_if_dead()
+
+    async def _stop_if_dead(self) -> None:
+        if self.dead:
+            await self._loop.create_future()  # cancelled with the life
+
+    # --------------------------------------------------------------- `Links`
+
+    def send(self, to: OperatorIndex, body: bytes, *, height: Height | None) -> None:
+        self._say(decode_message(body), body, (to,))
+
+    def broadcast(self, body: bytes, *, height: Height | None) -> None:
+        operator = self._operator
+        others = (each for each in range(operator.params.n) if each != operator.index)
+        self._say(decode_message(body), body, tuple(others))
+
+    def up_peers(self) -> tuple[OperatorIndex, ...]:
+        operator = self._operator
+        peers = (OperatorIndex(each) for each in range(operator.params.n))
+        return tuple(
+            each
+            for each in peers
+            if each != operator.index and operator.network.is_whole(operator.index, each)
+        )
+
+    def raise_floor(self, height: Height) -> None:
+        """Nothing waits here: the network takes each message at once."""
+
+    def _say(self, message: WireMessage, body: bytes, targets: tuple[int, ...]) -> None:
+        operator = self._operator
+        for target in targets:
+            if self.dead:
+                return
+            said = message if operator.lie is None else operator.lie(target, message)
+            if said is None:
+                continue
+            if isinstance(said, VOTES):
+                operator.observer.voted(operator, said.signed)
+            sent = body if said is message else encode_message(said)
+            operator.network.send(operator.index, target, sent)
+            operator.may_die()
+
+
+VOTES: Final = (
+    qbft.ProposalMessage,
+    qbft.PrepareMessage,
+    qbft.CommitMessage,
+    qbft.RoundChangeMessage,
+)
+
+
+async def _validate(operator: Operator, life: Life) -> None:
+    """The validator client: each decided slot in turn; one root per slot, ever, written before the
+    signature leaves it."""
+    progress, sealing = life.shells.progress, life.shells.sealing
+    slot = 0
+    while True:
+        if slot >= progress.head_slot or progress.is_syncing or progress.is_halted:
+            await progress.changed()
+            continue
+        found = progress.at_slot(Slot(slot + 1))
+        if found is not None and _is_owed(operator, found.height, slot + 1, progress.sign_above):
+            most = 20_000 if operator.calm else operator.params.signing_us
+            await life.pause(operator.rng.randrange(100, most + 1))
+            if operator.disk.signed.setdefault(slot + 1, found.root) == found.root:
+                operator.observer.signed(operator, found.height, found.root)
+                partial = ideal.partial_signer(operator.index)(ideal.signing_root(found.root))
+                try:
+                    await sealing.own_partial(found.height, found.root, partial)
+                except ResetRequired:
+                    continue
+        slot += 1
+
+
+def _is_owed(operator: Operator, height: Height, slot: int, sign_above: Slot) -> bool:
+    return slot > sign_above and height not in operator.disk.seals
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    """A life that ended by force has nothing to report."""
+    if not task.cancelled():
+        task.exception()
