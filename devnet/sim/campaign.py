@@ -21,7 +21,6 @@ class Tally:
     n: int
     seeds: int = 0
     heights: int = 0
-    calls: int = 0
     virtual_us: int = 0
     seconds: float = 0.0
     failures: list[Outcome] = field(default_factory=list)
@@ -32,7 +31,6 @@ class Tally:
     def add(self, outcome: Outcome) -> None:
         self.seeds += 1
         self.heights += outcome.heights
-        self.calls += outcome.calls
         self.virtual_us += outcome.virtual_us
         if outcome.failure:
             self.failures.append(outcome)
@@ -51,7 +49,7 @@ class Tally:
     def summary(self) -> str:
         rate = self.seeds / self.seconds if self.seconds else 0.0
         return (
-            f"n={self.n}: {self.seeds} seeds, {self.heights} heights, {self.calls} calls, "
+            f"n={self.n}: {self.seeds} seeds, {self.heights} heights, "
             f"{self.virtual_us / 1e6:.0f} virtual s in {self.seconds:.1f} s "
             f"({rate:.0f} seeds/s, {self.heights / max(self.seconds, 1e-9):.0f} heights/s); "
             f"heal to next height p50 {self.recovery_at(0.5):.2f} s "

@@ -33,9 +33,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.seconds = 0.0
-        self.callbacks = 0
         self._selector = _Jump(self)
-        self.set_exception_handler(_raise_later)
+        self.failure: BaseException | None = None
 
     def time(self) -> float:
         return self.seconds
@@ -46,6 +45,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def after(self, delay_us: int, call: Callable[[*Ts], object], *arguments: *Ts) -> None:
         self.call_later(max(0, delay_us) / 1e6, call, *arguments)
 
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """What a callback raised is a finding, not a log line."""
+        self.failure = context.get("exception") or RuntimeError(str(context.get("message")))
+        self.stop()
+
     def _process_events(self, event_list: list[Any]) -> None:
         """Nothing comes from outside."""
 
@@ -53,18 +57,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Nobody else could wake this loop."""
 
 
-def _raise_later(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What a callback raised is a finding, not a log line."""
-    error = context.get("exception") or RuntimeError(str(context.get("message")))
-    loop.stop()
-    raise error
-
-
 def play(work: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
-    """Run `work` to its end on a loop of its own; what is still running then is cancelled."""
+    """Run `work` to its end on a loop of its own; what is still running then is cancelled.
+
+    Raises: NothingLeft; what a callback raised.
+    """
     loop = VirtualLoop()
     try:
         return loop.run_until_complete(work(loop))
+    except RuntimeError:
+        if loop.failure is None:
+            raise
+        raise loop.failure from None
     finally:
         _cancel_all(loop)
         loop.close()

@@ -62,7 +62,6 @@ class Outcome:
     n: int
     failure: str
     heights: int
-    calls: int
     virtual_us: int
     recovery_us: int | None
     trace: int
@@ -136,7 +135,6 @@ class World:
             n=self.n,
             failure=failure,
             heights=self.top,
-            calls=self.loop.callbacks,
             virtual_us=self.loop.now_us(),
             recovery_us=self._first_after_heal,
             trace=self.trace,

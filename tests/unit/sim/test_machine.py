@@ -1,16 +1,17 @@
 """The simulated machine itself: a simulator on a wrong machine proves nothing."""
 
+import asyncio
 from random import Random
 
 import pytest
 
 from devnet.sim import blocks, ideal
-from devnet.sim.blocks import Opinion
-from devnet.sim.clock import Clock
+from devnet.sim.chain import CHAIN, TERM
 from devnet.sim.disk import Disk
 from devnet.sim.l1 import BLOCK_US, L1, draw_l1
-from devnet.sim.node import CHAIN, TERM
+from devnet.sim.loop import NothingLeft, VirtualLoop, play
 from devnet.sim.params import draw_params
+from dst.apis.dst_v1 import Verdict
 from dst.qbft.messages import (
     Certificate,
     Commit,
@@ -73,15 +74,32 @@ def decision_record(height: int) -> DecisionRecord:
     return DecisionRecord(certificate=certificate, block=b"block")
 
 
-def test_equal_times_run_in_the_order_asked_for() -> None:
-    clock = Clock()
-    heard: list[str] = []
-    for name, delay in (("b", 5), ("c", 5), ("a", 1), ("never", 11)):
-        clock.after(delay, heard.append, name)
-    while clock.run_next(10):
-        pass
-    assert heard == ["a", "b", "c"]
-    assert clock.now == 10
+def test_time_jumps_to_the_next_timer_and_stands_still_between() -> None:
+    async def work(loop: VirtualLoop) -> list[tuple[float, str]]:
+        heard: list[tuple[float, str]] = []
+        loop.after(3_600_000_000, lambda: heard.append((loop.time(), "hour")))
+        loop.after(5, lambda: heard.append((loop.time(), "soon")))
+        await asyncio.sleep(7200)
+        return heard
+
+    assert play(work) == [(5e-6, "soon"), (3600.0, "hour")]
+
+
+def test_whoever_waits_for_nothing_is_told() -> None:
+    async def work(loop: VirtualLoop) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(NothingLeft):
+        play(work)
+
+
+def test_what_a_callback_raises_ends_the_run() -> None:
+    async def work(loop: VirtualLoop) -> None:
+        loop.after(1, lambda: 1 // 0)
+        await asyncio.sleep(1)
+
+    with pytest.raises(ZeroDivisionError):
+        play(work)
 
 
 def test_a_crash_loses_what_was_not_synced_and_nothing_else() -> None:
@@ -173,12 +191,12 @@ def test_view_rules_differ_between_voters_and_deterministic_rules_do_not() -> No
     before, after = 9 * BLOCK_US, 11 * BLOCK_US
     block = blocks.decode(blocks.build(blocks.GENESIS_BYTES, l1, 5, before, b"salt"))
     parent = blocks.GENESIS_BYTES
-    assert blocks.check_view(parent, block, l1, 5, before) is Opinion.VALID
-    assert blocks.check_view(parent, block, l1, 5, after) is Opinion.INVALID
-    assert blocks.check_view(parent, block, l1, 4, before) is Opinion.HOLD
-    assert blocks.check_view(parent, block, l1, 7, before) is Opinion.INVALID
-    assert blocks.check_view(parent, block, l1, 5, 0) is Opinion.HOLD
-    assert blocks.check_deterministic(parent, block) is Opinion.VALID
+    assert blocks.check_view(parent, block, l1, 5, before) is Verdict.VALID
+    assert blocks.check_view(parent, block, l1, 5, after) is Verdict.INVALID
+    assert blocks.check_view(parent, block, l1, 4, before) is Verdict.HOLD
+    assert blocks.check_view(parent, block, l1, 7, before) is Verdict.INVALID
+    assert blocks.check_view(parent, block, l1, 5, 0) is Verdict.HOLD
+    assert blocks.check_deterministic(parent, block) is Verdict.VALID
 
 
 def test_what_is_not_a_block_has_no_root() -> None:

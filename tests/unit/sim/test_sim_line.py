@@ -6,7 +6,7 @@ from devnet.sim.world import Outcome
 
 def outcome(failure: str, heights: int, **counts: int) -> Outcome:
     return Outcome(
-        seed=7, n=4, failure=failure, heights=heights, calls=9, virtual_us=1, recovery_us=None,
+        seed=7, n=4, failure=failure, heights=heights, virtual_us=1, recovery_us=None,
         trace=1, counts=counts,
     )  # fmt: skip
 
