@@ -8,21 +8,26 @@ Tendermint #10108, CometBFT #6031; `round-change-without-proof`: Anchor #549).
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, TypeAlias
 
 import dst.qbft.justification
+import dst.qbft.proposing
 import dst.qbft.restoring
 import dst.sealing
 from devnet.sim.disk import Disk
-from dst.qbft.messages import RoundChange
+from dst.middleware.catch_up import CatchUp
+from dst.qbft.messages import RoundChange, RoundChangeMessage
 from dst.qbft.records import CommitRecord, PrepareRecord, Record
+from dst.qbft.state import Proposing
 from dst.sealing import inputs as sealing_inputs
 from dst.sealing.effects import Broadcast, Send
 from dst.sealing.messages import PartialSignature
-from dst.spec.primitives import faults_tolerated
+from dst.spec.primitives import Root, faults_tolerated
 
 _append: Final = Disk.append
 _seal: Final = dst.sealing.step
+_quorums: Final = dst.qbft.proposing.quorums
 _AGAIN: Final = (
     sealing_inputs.Start,
     sealing_inputs.PeerConnected,
@@ -73,23 +78,42 @@ def _is_partial(effect: object) -> bool:
     return isinstance(effect, Broadcast | Send) and isinstance(effect.message, PartialSignature)
 
 
-MUTANTS: Final[dict[str, tuple[Any, str, Callable[..., Any]]]] = {
-    "quorum-2f": (dst.qbft.justification, "quorum_size", _two_f),
-    "votes-not-persisted": (Disk, "append", _forget_votes),
+def _all_or_nothing(
+    round_changes: tuple[RoundChangeMessage, ...], quorum: int
+) -> Iterator[Proposing]:
+    """The leader is held by any claim, whether or not its block can be had."""
+    return islice(_quorums(round_changes, quorum), 1)
+
+
+def _serve_decided_alone(catch_up: CatchUp, root: Root) -> bytes | None:
+    """Prepared blocks are forgotten."""
+    decided = catch_up._store.decided_by_root(root)
+    return None if decided is None else decided.block
+
+
+Swap: TypeAlias = tuple[Any, str, Callable[..., Any]]
+"""(where, attribute, replacement)"""
+
+MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
+    "quorum-2f": ((dst.qbft.justification, "quorum_size", _two_f),),
+    "votes-not-persisted": ((Disk, "append", _forget_votes),),
     "proposal-without-justification": (
-        dst.qbft.justification,
-        "is_justified_proposal",
-        _anything_goes,
+        (dst.qbft.justification, "is_justified_proposal", _anything_goes),
     ),
-    "round-change-without-proof": (dst.qbft.justification, "is_proven_claim", _anything_goes),
-    "partials-not-resent": (dst.sealing, "step", _say_partials_once),
-    "certificate-unchecked": (dst.qbft.justification, "is_valid_certificate", _anything_goes),
-    "signatures-unchecked": (dst.qbft.justification, "is_authentic", _anything_goes),
-    "lowest-lock-wins": (dst.qbft.justification, "highest_prepared", _lowest_prepared),
-    "view-rules-for-locked-blocks": (dst.qbft.justification, "is_forced", _nothing_goes),
-    "log-not-read": (dst.qbft.restoring, "remembered", _no_promises),
+    "round-change-without-proof": ((dst.qbft.justification, "is_proven_claim", _anything_goes),),
+    "partials-not-resent": ((dst.sealing, "step", _say_partials_once),),
+    "certificate-unchecked": ((dst.qbft.justification, "is_valid_certificate", _anything_goes),),
+    "signatures-unchecked": ((dst.qbft.justification, "is_authentic", _anything_goes),),
+    "lowest-lock-wins": ((dst.qbft.justification, "highest_prepared", _lowest_prepared),),
+    "view-rules-for-locked-blocks": ((dst.qbft.justification, "is_forced", _nothing_goes),),
+    "prepared-block-lost": (
+        (dst.qbft.proposing, "quorums", _all_or_nothing),
+        (CatchUp, "_block_with", _serve_decided_alone),
+    ),
+    "log-not-read": ((dst.qbft.restoring, "remembered", _no_promises),),
 }
-"""name -> (where, attribute, replacement)"""
+"""name -> what is replaced. `prepared-block-lost` takes two: serving prepared blocks, and passing
+over a claim whose block is not to be had, each keep the chain going without the other."""
 
 
 @contextmanager
@@ -98,13 +122,12 @@ def mutated(name: str | None) -> Iterator[None]:
 
     Raises: KeyError for a name that is not in MUTANTS.
     """
-    if name is None:
-        yield
-        return
-    owner, attribute, replacement = MUTANTS[name]
-    original = getattr(owner, attribute)
-    setattr(owner, attribute, replacement)
+    swaps = () if name is None else MUTANTS[name]
+    originals = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in swaps]
+    for owner, attribute, replacement in swaps:
+        setattr(owner, attribute, replacement)
     try:
         yield
     finally:
-        setattr(owner, attribute, original)
+        for owner, attribute, original in originals:
+            setattr(owner, attribute, original)

@@ -9,11 +9,12 @@ rollup node outlive it.
 import asyncio
 from collections.abc import Callable
 from random import Random
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from devnet.sim import chain, ideal
 from devnet.sim.disk import Disk
 from devnet.sim.l1 import L1
+from devnet.sim.liars import Hands, Liar
 from devnet.sim.loop import VirtualLoop
 from devnet.sim.network import Network
 from devnet.sim.params import SLOT_US, Params
@@ -37,9 +38,6 @@ WRITE_US: Final = (50, 2_000)
 FULL_RETRY_US: Final = 300_000
 POWER_CUT: Final = "the machine died"
 
-Lie: TypeAlias = Callable[[int, WireMessage], WireMessage | None]
-"""What a Byzantine operator says to `target` instead; None: nothing."""
-
 
 class Observer(Protocol):
     """What the world is told of an operator's acts."""
@@ -56,6 +54,7 @@ class Observer(Protocol):
     ) -> None: ...
     def signed(self, operator: "Operator", height: Height, root: Root) -> None: ...
     def sealed(self, operator: "Operator", message: GroupSignature) -> None: ...
+    def struck(self, index: int) -> None: ...
     def crashed(self, operator: "Operator") -> None: ...
     def failed(self, operator: "Operator", error: BaseException) -> None: ...
 
@@ -74,11 +73,12 @@ class Operator:
         rng: Random,
         l1: L1,
         observer: Observer,
-        lie: Lie | None = None,
+        make_liar: Callable[[Hands], Liar] | None = None,
     ) -> None:
         self.index, self.name = OperatorIndex(index), name
         self.params, self.loop, self.network, self.rng = params, loop, network, rng
-        self.observer, self.lie = observer, lie
+        self.observer = observer
+        self.liar = None if make_liar is None else make_liar(self)
         self.disk = Disk()
         self.life: Life | None = None
         self.calm = False
@@ -116,6 +116,12 @@ class Operator:
             self.disk.crash()
             self.observer.crashed(self)
 
+    def now(self) -> float:
+        return self.loop.time()
+
+    def strike(self, index: int) -> None:
+        self.observer.struck(index)
+
     def may_die(self) -> None:
         if not self.calm and self.drawn(self.params.crash_rate):
             self.crash()
@@ -128,7 +134,13 @@ class Operator:
         if self.life is not None:
             if self.drawn(0.0 if self.calm else self.params.freeze_rate):
                 self.frozen_until = self.loop.now_us() + self.rng.randrange(2_000_000)
+            if self.liar is not None:
+                self.liar.hears(body)
             self.life.when_awake(self.life.shells.router.received, OperatorIndex(source), body)
+
+    def tell(self, target: int, message: WireMessage) -> None:
+        """Past the shells: for liars."""
+        self.network.send(self.index, target, encode_message(message))
 
     def link_up(self, peer: int, decided: Height) -> None:
         if self.life is not None:
@@ -278,14 +290,13 @@ class Life:
         for target in targets:
             if self.dead:
                 return
-            said = message if operator.lie is None else operator.lie(target, message)
-            if said is None:
-                continue
-            if isinstance(said, VOTES):
-                operator.observer.voted(operator, said.signed)
-            sent = body if said is message else encode_message(said)
-            operator.network.send(operator.index, target, sent)
-            operator.may_die()
+            liar = operator.liar
+            for said in (message,) if liar is None else liar.say(target, message):
+                if isinstance(said, VOTES):
+                    operator.observer.voted(operator, said.signed)
+                sent = body if said is message else encode_message(said)
+                operator.network.send(operator.index, target, sent)
+                operator.may_die()
 
 
 VOTES: Final = (

@@ -16,14 +16,19 @@ ROUND_TIMEOUT_CAP_MS: Final = 4000
 
 
 class Behaviour(StrEnum):
-    """Byzantine operators of a chaos run; the puppet of `lockstep` is the cleverer one."""
+    """Byzantine operators of a chaos run."""
 
     SILENT = "silent"
     """Never speaks, before and after the heal."""
     TWIN = "twin"
     """Two instances with one key: it equivocates with correct code."""
     BAD_PARTIAL = "bad_partial"
-    """Votes honestly, and sends partial signatures that do not verify."""
+    SELECTIVE = "selective"
+    WITHHOLDING = "withholding"
+    FALSE_ANSWERS = "false_answers"
+    HOARDER = "hoarder"
+    FUZZER = "fuzzer"
+    """These are described in `liars`."""
 
 
 class CutMode(StrEnum):

@@ -10,6 +10,7 @@ import logging
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -24,16 +25,16 @@ from devnet.model.verdict import Violation
 from devnet.sim import ideal
 from devnet.sim.chain import TERM
 from devnet.sim.l1 import L1, draw_l1
+from devnet.sim.liars import LIARS, Hands, Liar
 from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.network import Network
 from devnet.sim.operator import Operator
 from devnet.sim.params import SLOT_US, Behaviour, Params, draw_params
 from dst.apis.dst_v1 import EventKind as SeenKind
 from dst.apis.dst_v1 import Scalar
-from dst.middleware.wire_messages import WireMessage
 from dst.qbft import messages as qbft_messages
 from dst.sealing import messages as sealing_messages
-from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round, quorum
+from dst.spec.primitives import Height, OperatorIndex, Root, Round, quorum
 
 HEIGHTS_AFTER_HEAL: Final = 3
 """New heights that every honest operator must reach."""
@@ -117,10 +118,24 @@ class World:
                 rng=self.rng,
                 l1=self.l1,
                 observer=self,
-                lie=_spoil_partial if behaviour is Behaviour.BAD_PARTIAL else None,
+                make_liar=self._liar(index),
             )
             for name in names
         ]
+
+    def _liar(self, index: int) -> Callable[[Hands], Liar] | None:
+        make = LIARS.get(self.params.byzantine.get(index, Behaviour.SILENT))
+        return None if make is None else partial(make, index, self.n, self.rng)
+
+    def struck(self, index: int) -> None:
+        """What a liar wishes for; not while he speaks, and not after the heal."""
+        if not self.healed:
+            self.loop.after(0, self._crash, index)
+
+    def _crash(self, index: int) -> None:
+        if not self.healed:
+            for operator in self._nodes[index]:
+                operator.crash()
 
     # --------------------------------------------------------------- playing
 
@@ -419,10 +434,3 @@ def _innermost(error: BaseException) -> BaseException:
 
 def _name(index: int) -> str:
     return f"op{index + 1}"
-
-
-def _spoil_partial(target: int, message: WireMessage) -> WireMessage:
-    if isinstance(message, sealing_messages.PartialSignature):
-        spoilt = BLSSignature(message.signature[:-1] + b"\xff")
-        return msgspec.structs.replace(message, signature=spoilt)
-    return message
