@@ -37,6 +37,7 @@ class EventKind(StrEnum):
     EVIDENCE = "evidence"
     REFUSED = "refused"
     RESET = "reset"
+    RESET_ENDED = "reset_ended"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event", forbid_unknown_fields=True):

@@ -171,13 +171,9 @@ class Hoarder(Honest):
             self._keep(message.signed)
         elif isinstance(message, RoundChangeMessage):
             self._strike_once(message.signed)
-        height, now = _height_of(message), self.hands.now()
-        if (
-            height is not None
-            and height in self._lock
-            and now >= self._speaks_at.get(Height(height), 0.0)
-        ):
-            self._speaks_at[Height(height)] = now + SAY_AGAIN_S
+        height, now = Height(_height_of(message) or 0), self.hands.now()
+        if height in self._lock and now >= self._speaks_at.get(height, 0.0):
+            self._speaks_at[height] = now + SAY_AGAIN_S
             self._claim_early(message)
 
     def _claim_early(self, heard: WireMessage) -> None:

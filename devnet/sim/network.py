@@ -30,6 +30,12 @@ class Network:
         self._cut: dict[tuple[int, int], CutMode] = {}
         self._held: dict[tuple[int, int], list[Any]] = {}
         self._last: dict[tuple[int, int], int] = {}
+        self._slow = frozenset(
+            (source, target)
+            for source in range(params.n)
+            for target in range(params.n)
+            if params.slow_links and rng.random() < params.slow_links
+        )
         self.calm = False
 
     def send(self, source: int, target: int, message: Any) -> None:
@@ -51,6 +57,8 @@ class Network:
 
     def _post(self, link: tuple[int, int], message: Any) -> None:
         at = self._loop.now_us() + self._draw_delay()
+        if link in self._slow and not self.calm:
+            at += self._params.slow_us
         if self._params.ordered or self.calm:
             at = max(at, self._last.get(link, 0) + 1)  # equal times have no order
             self._last[link] = at

@@ -17,11 +17,11 @@ from devnet.sim.l1 import L1
 from devnet.sim.liars import Hands, Liar
 from devnet.sim.loop import VirtualLoop
 from devnet.sim.network import Network
-from devnet.sim.params import SLOT_US, Params
+from devnet.sim.params import SLOT_US, Loss, Params
 from devnet.sim.rollup import SimRollup
 from devnet.sim.store import SimStore
 from dst.apis.dst_v1 import EventKind, Scalar
-from dst.middleware.store import Record
+from dst.middleware.store import Record, Rejoin
 from dst.middleware.wire import Shells, Surroundings
 from dst.middleware.wire_messages import WireMessage, decode_message, encode_message
 from dst.p2p.handshake import PROTOCOL_VERSION, Hello
@@ -128,6 +128,12 @@ class Operator:
 
     def drawn(self, rate: float) -> bool:
         return bool(rate) and self.rng.random() < rate
+
+    def lose_disk(self, loss: Loss) -> None:
+        """Everything is gone, the validator's memory too; the next start is told so, or not."""
+        self.disk = Disk()
+        self.disk.is_new = loss is Loss.NEW
+        self.disk.rejoin = Rejoin(vote_above=None) if loss is Loss.REJOIN else None
 
     def hear(self, source: int, body: bytes) -> None:
         """A message that arrived on the authenticated link of `source`."""

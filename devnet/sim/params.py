@@ -29,6 +29,16 @@ class Behaviour(StrEnum):
     HOARDER = "hoarder"
     FUZZER = "fuzzer"
     """These are described in `liars`."""
+    ROLLED_BACK = "rolled_back"
+    """Honest code, whose disk comes back after a crash as it was some time before."""
+
+
+class Loss(StrEnum):
+    """What an operator does about a disk that is gone."""
+
+    REJOIN = "rejoin"
+    NEW = "new"
+    """He should have said rejoin."""
 
 
 class CutMode(StrEnum):
@@ -49,6 +59,12 @@ class Params:
     cut_every_us: mean time between partitions (0: none); cut_for_us: their greatest length.
     crash_every_us: mean time between crashes outside the loop (0: none).
     down_us: greatest time a crashed operator stays down.
+    full_every_us, full_for_us: mean time between full disks, and their greatest length.
+    clock_steps_us: mean time between steps of somebody's clock, within skew_us.
+    rollup_loss_us: mean time between losses of a rollup node's newest blocks.
+    l1_fork_us: mean time between spells of somebody's own L1 node on a minority fork.
+    slow_links: share of the directed links that take slow_us more.
+    loss: one honest operator loses its disk (the fault budget counts it).
     """
 
     n: int
@@ -72,13 +88,23 @@ class Params:
     l1_lag_us: int
     l1_reorgs: int
     skew_us: int
+    full_every_us: int
+    full_for_us: int
+    clock_steps_us: int
+    rollup_loss_us: int
+    l1_fork_us: int
+    slow_links: float
+    slow_us: int
+    loss: Loss | None
 
 
 def draw_params(rng: Random, n: int) -> Params:
     """The configuration of one seed."""
+    byzantine = _draw_byzantine(rng, n)
+    has_spare_fault = len(byzantine) < faults_tolerated(n)
     return Params(
         n=n,
-        byzantine=_draw_byzantine(rng, n),
+        byzantine=byzantine,
         chaos_us=rng.choice((5_000_000, 10_000_000, 20_000_000)),
         latency_us=rng.choice(((200, 2_000), (1_000, 20_000), (5_000, 60_000), (1_000, 200_000))),
         ordered=rng.random() < 0.5,
@@ -92,12 +118,20 @@ def draw_params(rng: Random, n: int) -> Params:
         crash_every_us=rng.choice((0, 0, 1_000_000, 3_000_000)),
         down_us=rng.choice((50_000, 600_000, 3_000_000)),
         freeze_rate=rng.choice((0.0, 0.0, 0.003)),
-        validate_us=rng.choice((1_000, 20_000, 250_000)),
+        validate_us=rng.choice((1_000, 20_000, 250_000, 2_000_000)),
         engine_fails=rng.choice((0.0, 0.0, 0.1)),
         signing_us=rng.choice((1_000, 30_000, 1_500_000)),
         l1_lag_us=rng.choice((0, 0, 2_000_000, 6_000_000)),
         l1_reorgs=rng.choice((0, 0, 1, 3)),
         skew_us=rng.choice((0, 0, 100_000, 400_000)),
+        full_every_us=rng.choice((0, 0, 0, 2_000_000)),
+        full_for_us=rng.choice((300_000, 3_000_000)),
+        clock_steps_us=rng.choice((0, 0, 0, 1_500_000)),
+        rollup_loss_us=rng.choice((0, 0, 0, 2_000_000)),
+        l1_fork_us=rng.choice((0, 0, 0, 3_000_000)),
+        slow_links=rng.choice((0.0, 0.0, 0.2)),
+        slow_us=rng.choice((100_000, 1_500_000)),
+        loss=rng.choice((None, None, *Loss)) if has_spare_fault else None,
     )
 
 

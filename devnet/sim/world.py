@@ -6,6 +6,7 @@ liveness is owed: new heights at every honest operator, and every decided height
 """
 
 import asyncio
+import copy
 import logging
 import zlib
 from collections.abc import Callable, Sequence
@@ -24,18 +25,22 @@ from devnet.model.history import Event, EventKind, GroupSignatureSeen, Record, V
 from devnet.model.verdict import Violation
 from devnet.sim import ideal
 from devnet.sim.chain import TERM
+from devnet.sim.disk import Disk
 from devnet.sim.l1 import L1, draw_l1
 from devnet.sim.liars import LIARS, Hands, Liar
 from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.network import Network
 from devnet.sim.operator import Operator
 from devnet.sim.params import SLOT_US, Behaviour, Params, draw_params
+from devnet.sim.rollup import SimRollup
 from dst.apis.dst_v1 import EventKind as SeenKind
 from dst.apis.dst_v1 import Scalar
 from dst.qbft import messages as qbft_messages
 from dst.sealing import messages as sealing_messages
+from dst.spec.errors import ResetRequired
 from dst.spec.primitives import Height, OperatorIndex, Root, Round, quorum
 
+LOSS_ABOVE: Final = 3
 HEIGHTS_AFTER_HEAL: Final = 3
 """New heights that every honest operator must reach."""
 HEAL_BOUND_US: Final = 30_000_000
@@ -189,17 +194,20 @@ class World:
         for node in self.honest:
             if node.disk.head() < target:
                 return False
-        return all(
-            height in node.disk.seals for node in self.honest for height in range(target, 0, -1)
-        )
+        return not any(self._unsealed(node, target) for node in self.honest)
+
+    def _unsealed(self, node: Operator, target: int) -> list[int]:
+        """What the heal still owes it. A rejoined operator signs nothing from before its loss, so
+        heights at which others had failed too stay without a seal of their own."""
+        if self.params.loss is not None:
+            return [] if max(node.disk.seals, default=0) >= target else [target]
+        return [height for height in range(1, target + 1) if height not in node.disk.seals]
 
     def _stuck(self, target: Height) -> Violation:
         heads = {node.name: node.disk.head() for node in self.honest}
         rounds = {node.name: _place_of(node) for node in self.honest}
         unsealed = {
-            node.name: missing
-            for node in self.honest
-            if (missing := [h for h in range(1, target + 1) if h not in node.disk.seals])
+            node.name: missing for node in self.honest if (missing := self._unsealed(node, target))
         }
         late = HEAL_BOUND_US / 1e6
         summary = f"height {target} not decided and sealed everywhere {late:.0f} s after the heal: "
@@ -212,6 +220,7 @@ class World:
         for node in self._all():
             node.calm = True
             node.frozen_until = node.full_until = self.loop.now_us()
+            node.rollup.reset = None
             if not node.up:
                 self._boot(node)
         self.network.mend()
@@ -223,10 +232,20 @@ class World:
         for every, trouble in (
             (self.params.cut_every_us, self._partition),
             (self.params.crash_every_us, self._crash_someone),
+            (self.params.full_every_us, self._fill_a_disk),
+            (self.params.clock_steps_us, self._step_a_clock),
+            (self.params.rollup_loss_us, self._lose_rollup_blocks),
+            (self.params.l1_fork_us, self._fork_an_l1),
         ):
             at = 0
             while every and (at := at + self.rng.randrange(1, 2 * every)) < self.params.chaos_us:
                 self.loop.after(at, trouble)
+        if self.params.loss is not None:
+            at = self.rng.randrange(self.params.chaos_us)
+            self.loop.after(at, self._lose_a_disk, self.rng.choice(self.honest))
+        for operator in self._all():
+            if self.params.byzantine.get(operator.index) is Behaviour.ROLLED_BACK:
+                self._roll_back_now_and_then(operator)
 
     def _partition(self) -> None:
         if self.healed:
@@ -243,6 +262,61 @@ class World:
     def _crash_someone(self) -> None:
         if not self.healed:
             self.rng.choice(self._all()).crash()
+
+    def _fill_a_disk(self) -> None:
+        if not self.healed:
+            until = self.loop.now_us() + self.rng.randrange(1, self.params.full_for_us)
+            self.rng.choice(self._all()).full_until = until
+            self._count("disk full")
+
+    def _step_a_clock(self) -> None:
+        if not self.healed:
+            node = self.rng.choice(self._all())
+            node.skew_us = self.rng.randrange(-self.params.skew_us, self.params.skew_us + 1)
+            self._count("clock step")
+
+    def _lose_rollup_blocks(self) -> None:
+        if not self.healed:
+            rollup = self.rng.choice(self._all()).rollup
+            rollup.lose(self.rng.randrange(len(rollup.chain) + 1))
+            self._count("rollup loss")
+
+    def _fork_an_l1(self) -> None:
+        if not self.healed:
+            rollup = self.rng.choice(self._all()).rollup
+            first = Height(self.rng.randrange(1, len(rollup.chain) + 2))
+            rollup.reset = ResetRequired(first, "its own L1 is on a fork")
+            self.loop.after(self.rng.randrange(4_000_000), self._mend_l1, rollup)
+            self._count("l1 fork")
+
+    def _mend_l1(self, rollup: SimRollup) -> None:
+        rollup.reset = None
+
+    def _lose_a_disk(self, node: Operator) -> None:
+        """Not while its cluster is so young that a new store would be no mistake."""
+        if self.healed:
+            return
+        if self.top < LOSS_ABOVE:
+            self.loop.after(SLOT_US, self._lose_a_disk, node)
+            return
+        assert self.params.loss is not None
+        node.crash()
+        node.lose_disk(self.params.loss)
+        self._count(f"disk lost: {self.params.loss}")
+
+    def _roll_back_now_and_then(self, node: Operator) -> None:
+        """Snapshot now, and back to it later."""
+        if self.healed:
+            return
+        snapshot = copy.deepcopy(node.disk)
+        self.loop.after(self.rng.randrange(1, 3_000_000), self._roll_back, node, snapshot)
+
+    def _roll_back(self, node: Operator, snapshot: Disk) -> None:
+        if not self.healed:
+            node.crash()
+            node.disk = snapshot
+            self._count("rolled back")
+            self._roll_back_now_and_then(node)
 
     def _boot(self, node: Operator) -> None:
         if node.up:

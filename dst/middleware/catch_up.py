@@ -39,6 +39,8 @@ HOLDER_TIMEOUT_S: Final = 0.3
 """For one holder of a block before the next is asked; several fit into a round."""
 POLL_S: Final = 0.25
 """While behind or rejoining, somebody is asked this often."""
+GATHER_POLL_S: Final = 0.02
+"""As often a new store looks whether it may begin: a start should not wait for more than peers."""
 HELP_RANGE: Final = 8
 """Heights sent unasked: every peer helps at once, and who lacks more asks one of them."""
 HELP_BYTES: Final = 64 << 10
@@ -182,6 +184,7 @@ class CatchUp:
             if loop.time() - said >= STATUS_INTERVAL_S:
                 said = loop.time()
                 self._peers.broadcast(Status(decided_height=self._store.decided_height()))
+            await self._progress.advance_gathering(self._now())
             await self._progress.advance_rejoin()
             # By turns: a peer answers one request of a kind at a time.
             if asks_for_proofs:
@@ -189,7 +192,7 @@ class CatchUp:
             if self._progress.is_syncing and not (asks_for_proofs and self._progress.unproven()):
                 self.ask_somebody()
             asks_for_proofs = not asks_for_proofs
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(GATHER_POLL_S if self._progress.is_gathering else POLL_S)
 
     def ask_somebody(self) -> None:
         """Ask the next of the peers that claim to be further."""

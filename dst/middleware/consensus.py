@@ -33,6 +33,9 @@ from dst.spec.rules import timestamp_at
 CLOCK_CHECK_S: Final = 0.5
 """A slot's start is waited for in steps: a wall clock that is set must not cost a whole wait."""
 
+WAIT_LINE_S: Final = 10.0
+"""A node that does not take part says why at least this often."""
+
 QUIET_REASONS: Final = frozenset({fx.Reason.STALE, fx.Reason.TOO_FAR_AHEAD, fx.Reason.WRONG_TERM})
 """Refusals that a healthy network produces now and then; counted, not logged above debug."""
 
@@ -146,8 +149,17 @@ class Consensus:
 
     async def _start_when_allowed(self) -> None:
         """A node that may have forgotten votes takes part only once it has caught up."""
+        said = None
         while not self._progress.takes_part:
-            await self._progress.changed()
+            reason = self._progress.waits_for()
+            if reason != said:
+                self._log.warning("not_voting", waits_for=reason)
+            said = reason
+            try:
+                async with asyncio.timeout(WAIT_LINE_S):
+                    await self._progress.changed()
+            except TimeoutError:
+                said = None  # so that who looks later finds it, too
         self._inbox.put(inputs.Start())
 
     async def _handle(self, event: inputs.Input) -> None:

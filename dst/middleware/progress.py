@@ -1,7 +1,8 @@
 """How far this operator is: what its validator API may offer, and whether it takes part at all.
 
-Four states, in this order of precedence: halted by an L1 reset; rejoining (votes may be missing
-here); behind (the others have decided more); taking part.
+Five states, in this order of precedence: halted by an L1 reset; rejoining (votes may be missing
+here); gathering (a new store: is the cluster as new?); behind (the others have decided more);
+taking part.
 """
 
 import asyncio
@@ -19,6 +20,10 @@ OPEN_AHEAD: Final = 2
 operator that lost its store may have voted at D + 2. Above that it cannot have voted."""
 
 
+GATHER_S: Final = 2.0
+"""A new store that has heard a quorum gives those who claim a decision this long to prove it."""
+
+
 class Progress:
     """`DecidedView` for the validator API; the shells ask it whether to act."""
 
@@ -30,6 +35,8 @@ class Progress:
         self._changed = asyncio.Event()
         self._rejoin: Rejoin | None = store.rejoin()
         self._is_new = store.is_new()
+        self._is_gathering = self._is_new and n > 1
+        self._heard_enough_at: float | None = None
         halt = store.halt()
         self._halt = halt if halt is not None and halt.term >= term else None
         head = store.head_entry()
@@ -74,8 +81,36 @@ class Progress:
         return self._rejoin is not None
 
     @property
+    def is_gathering(self) -> bool:
+        return self._is_gathering
+
+    @property
     def takes_part(self) -> bool:
-        return not (self.is_halted or self.is_rejoining)
+        return not (self.is_halted or self.is_rejoining or self.is_gathering)
+
+    def waits_for(self) -> str | None:
+        """Why this operator does not take part, and what ends that, for a person; None when it
+        does."""
+        if self._halt is not None:
+            return f"the next term, or an L1 that shows our origins again: {self._halt.detail}"
+        if self._rejoin is not None and self._rejoin.vote_above is not None:
+            head, above = self._store.decided_height(), self._rejoin.vote_above
+            return (
+                f"height {above}, above which it may vote again after a lost store; at {head} now"
+            )
+        if self._rejoin is not None:
+            needed = self._reports_needed()
+            return f"certificates from {needed} operators, after a lost store; {self._named()}"
+        if self._is_gathering:
+            needed = quorum(self._n) - 1
+            return f"a first word from {needed} operators, to begin together; {self._named()}"
+        return None
+
+    def _named(self) -> str:
+        """Who has reported and who has not."""
+        reported = self._reports() if self.is_rejoining else self._claims
+        names = ", ".join(f"op{peer + 1}" for peer in sorted(reported)) or "nobody"
+        return f"heard: {names}"
 
     @property
     def is_behind(self) -> bool:
@@ -100,8 +135,10 @@ class Progress:
             self._announce()
 
     def unproven(self) -> Mapping[OperatorIndex, Height]:
-        """What peers claim without a certificate, while a rejoin's bound depends on it."""
-        if self._rejoin is None or self._rejoin.vote_above is not None:
+        """What peers claim without a certificate, while a rejoin's bound depends on it, or whether
+        a new store is right."""
+        needs_bound = self._rejoin is not None and self._rejoin.vote_above is None
+        if not (needs_bound or self._is_gathering):
             return {}
         return {
             peer: claim
@@ -154,10 +191,32 @@ class Progress:
         help to make means that the cluster is older than the store: votes may be missing."""
         if not self._is_new:
             return
-        self._is_new = False
+        self._is_new = self._is_gathering = False
         if took_part:
             await self._store.set_proven()
+        else:
+            await self._rejoin_old_cluster()
+
+    async def advance_gathering(self, now: float) -> None:
+        """A new store begins once a quorum has been heard, itself included, and nobody can show a
+        decision: so operators start together, and one who came with `--new` to an old cluster does
+        not vote where he may have voted before.
+
+        now: monotonic seconds.
+        """
+        if not self._is_gathering:
             return
+        if self._proven:
+            self._is_new = self._is_gathering = False
+            await self._rejoin_old_cluster()
+        elif len(self._claims) >= quorum(self._n) - 1:
+            if self._heard_enough_at is None:
+                self._heard_enough_at = now
+            if not self.unproven() or now - self._heard_enough_at >= GATHER_S:
+                self._is_gathering = False
+                self._announce()
+
+    async def _rejoin_old_cluster(self) -> None:
         self._rejoin = Rejoin(vote_above=None)
         await self._store.set_rejoin(self._rejoin)
         self._log.warning(
@@ -175,9 +234,8 @@ class Progress:
         if self._rejoin is None:
             return
         if self._rejoin.vote_above is None:
-            at_genesis = {peer: claim for peer, claim in self._claims.items() if not claim}
-            reports = {**at_genesis, **self._proven}
-            if len(reports) < min(quorum(self._n), self._n - 1):
+            reports = self._reports()
+            if len(reports) < self._reports_needed():
                 return
             bound = Height(max(reports.values(), default=Height(-OPEN_AHEAD)) + OPEN_AHEAD)
             self._rejoin = Rejoin(vote_above=bound)
@@ -191,6 +249,14 @@ class Progress:
             self._rejoin = None
             self._log.info("rejoined", above_slot=self._sign_above)
             self._announce()
+
+    def _reports(self) -> Mapping[OperatorIndex, Height]:
+        """Claims that count: proven ones, and those of genesis."""
+        at_genesis = {peer: claim for peer, claim in self._claims.items() if not claim}
+        return {**at_genesis, **self._proven}
+
+    def _reports_needed(self) -> int:
+        return min(quorum(self._n), self._n - 1)
 
     def _announce(self) -> None:
         self._changed.set()

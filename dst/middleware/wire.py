@@ -221,7 +221,12 @@ class Middleware:
         )
 
     def app(self) -> web.Application:
-        return make_app(self.metrics, beacon_routes(self.api), policy=self._policy)
+        return make_app(
+            self.metrics,
+            beacon_routes(self.api),
+            policy=self._policy,
+            health=self.shells.progress.waits_for,
+        )
 
     async def start(self) -> None:
         """Raises: BadConfig when the port is taken."""

@@ -340,8 +340,9 @@ class Network:
 
     @asynccontextmanager
     async def operator(
-        self, index: int, *, rejoin: bool = False, validator: bool = True
+        self, index: int, *, rejoin: bool = False, validator: bool = True, gathers: bool = True
     ) -> AsyncIterator[Operator]:
+        """`gathers` False: a new store that begins without having heard from anybody."""
         settings = self.settings(index)
         exists = (settings.data_dir / "middleware.sqlite").exists()
         store = open_store(
@@ -350,6 +351,8 @@ class Network:
             new=not exists and not rejoin,
             rejoin=rejoin,
         )
+        if not gathers:
+            await store.set_proven()
         rollup = self.rollup(index)
         middleware = Middleware(settings, store, rollup, rollup, now=self.now)
         operator = Operator(index, middleware, rollup, store)

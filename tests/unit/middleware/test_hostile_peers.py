@@ -44,7 +44,7 @@ def refusals(operator: Any, reason: str) -> float:
 async def test_forged_certificate_in_catch_up(
     before_genesis: None, running: Any, puppet: Any, cluster: Any, eventually: Any
 ) -> None:
-    victim = await running(0)
+    victim = await running(0, gathers=False)
     liar = await puppet(3, links=1)
     block = cluster.block(1)
     root = root_of(block)
@@ -62,7 +62,7 @@ async def test_forged_certificate_in_catch_up(
 async def test_block_that_is_not_the_certified_one(
     before_genesis: None, running: Any, puppet: Any, cluster: Any, eventually: Any
 ) -> None:
-    victim = await running(0)
+    victim = await running(0, gathers=False)
     liar = await puppet(3, links=1)
     certificate = cluster.certificate(1)
     for block in (cluster.block(1, mark=1), b"no block at all"):
@@ -79,7 +79,7 @@ async def test_forged_justification(
     before_genesis: None, running: Any, puppet: Any, cluster: Any, eventually: Any
 ) -> None:
     """op4 leads round 2 of height 1 and signs the other operators' round-changes itself."""
-    victim = await running(0)
+    victim = await running(0, gathers=False)
     liar = await puppet(3, links=1)
     block = cluster.block(1)
     change = RoundChange(T0, H1, Round(2), None, None)
@@ -99,7 +99,7 @@ async def test_forged_justification(
 async def test_claimed_lock_without_proof(
     before_genesis: None, running: Any, puppet: Any, cluster: Any, eventually: Any
 ) -> None:
-    victim = await running(0)
+    victim = await running(0, gathers=False)
     liar = await puppet(3, links=1)
     change = RoundChange(T0, H1, Round(2), Round(1), root_of(cluster.block(1)))
     liar.says(RoundChangeMessage(SignedRoundChange(change, liar.index, liar.sign(change))))
@@ -110,7 +110,7 @@ async def test_claimed_lock_without_proof(
 async def test_votes_of_a_non_member_and_in_anothers_name(
     before_genesis: None, running: Any, puppet: Any, cluster: Any, eventually: Any
 ) -> None:
-    victim = await running(0)
+    victim = await running(0, gathers=False)
     liar = await puppet(3, links=1)
     vote = Prepare(T0, H1, R0, root_of(cluster.block(1)))
     for sender in (4, 77, 1):
@@ -125,7 +125,7 @@ async def test_second_proposal_in_a_round_is_kept_as_evidence(
     before_genesis: None, running: Any, puppet: Any, cluster: Any, eventually: Any
 ) -> None:
     """op2 leads round 0 of height 1."""
-    victim = await running(0)
+    victim = await running(0, gathers=False)
     liar = await puppet(1, links=1)
     signed = []
     for mark in (0, 1):
@@ -172,7 +172,7 @@ async def test_wrong_partial_is_named_excluded_and_does_not_stop_sealing(
 async def test_undecodable_and_oversized_messages(
     running: Any, puppet: Any, eventually: Any
 ) -> None:
-    victim = await running(0)
+    victim = await running(0, gathers=False)
     liar = await puppet(3, links=1)
     for body in (
         msgspec.msgpack.encode(["no_such_message"]),

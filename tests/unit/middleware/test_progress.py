@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dst.middleware.inbox import MAX_BYTES_PER_PEER, MAX_PER_PEER, Inbox
-from dst.middleware.progress import OPEN_AHEAD, Progress
+from dst.middleware.progress import GATHER_S, OPEN_AHEAD, Progress
 from dst.middleware.store import Halt, SqliteStore, open_store
 from dst.qbft.messages import Certificate
 from dst.qbft.records import DecisionRecord
@@ -18,6 +18,7 @@ from dst.spec.errors import ResetRequired
 from dst.spec.primitives import Height, OperatorIndex, Root, Round, Term
 
 LOCK = b"\x11" * 32
+P1, P2 = OperatorIndex(1), OperatorIndex(2)
 Open = Callable[..., tuple[SqliteStore, Progress]]
 
 
@@ -181,3 +182,40 @@ async def test_a_new_store_in_an_old_cluster_rejoins(opened: Open) -> None:
     assert progress.is_rejoining
     _, again = opened()
     assert again.is_rejoining
+
+
+async def test_a_new_store_begins_when_a_quorum_was_heard(opened: Open) -> None:
+    _, progress = opened()
+    assert progress.is_gathering
+    assert not progress.takes_part
+    assert progress.waits_for() is not None
+    progress.peer_claims(P1, Height(0))
+    await progress.advance_gathering(0.0)
+    assert not progress.takes_part
+    progress.peer_claims(P2, Height(0))
+    await progress.advance_gathering(0.0)
+    assert progress.takes_part
+    assert progress.waits_for() is None
+
+
+async def test_a_claim_without_proof_delays_a_new_store_and_no_more(opened: Open) -> None:
+    _, progress = opened()
+    progress.peer_claims(P1, Height(0))
+    progress.peer_claims(P2, Height(9))
+    assert progress.unproven() == {P2: 9}
+    await progress.advance_gathering(0.0)
+    await progress.advance_gathering(GATHER_S - 0.1)
+    assert not progress.takes_part
+    await progress.advance_gathering(GATHER_S)
+    assert progress.takes_part
+
+
+async def test_a_new_store_that_is_shown_a_decision_rejoins(opened: Open) -> None:
+    store, progress = opened()
+    progress.peer_claims(P1, Height(0))
+    progress.peer_claims(P2, Height(9))
+    progress.peer_proves(P2, Height(9))
+    await progress.advance_gathering(0.0)
+    assert progress.is_rejoining
+    assert not progress.is_gathering
+    assert store.rejoin() is not None
