@@ -184,8 +184,7 @@ class CatchUp:
             if loop.time() - said >= STATUS_INTERVAL_S:
                 said = loop.time()
                 self._peers.broadcast(Status(decided_height=self._store.decided_height()))
-            await self._progress.advance_gathering(self._now())
-            await self._progress.advance_rejoin()
+            await self._progress.look(self._now())
             # By turns: a peer answers one request of a kind at a time.
             if asks_for_proofs:
                 self.ask_for_proofs()

@@ -197,8 +197,9 @@ class Consensus:
 
     async def _judge_new_store(self, decided: fx.Decided) -> None:
         """By our own votes, or without them on a store that should hold them?"""
-        if decided.took_part or decided.imported:
-            await self._progress.decided_on_new_store(took_part=decided.took_part)
+        await self._progress.decision_reached(
+            took_part=decided.took_part, imported=decided.imported
+        )
         if self._started and self._progress.is_rejoining:
             self._pause()
 

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dst.middleware.inbox import MAX_BYTES_PER_PEER, MAX_PER_PEER, Inbox
-from dst.middleware.progress import GATHER_S, OPEN_AHEAD, Progress
-from dst.middleware.store import Halt, SqliteStore, open_store
+from dst.middleware.progress import Progress
+from dst.middleware.store import SqliteStore, open_store
 from dst.qbft.messages import Certificate
 from dst.qbft.records import DecisionRecord
+from dst.rejoin.core import OPEN_AHEAD
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.errors import ResetRequired
@@ -68,18 +69,18 @@ async def test_rejoin_waits_for_a_quorum_then_for_two_more_certified_heights(
     for peer, height in ((1, 3), (2, 4)):
         progress.peer_claims(OperatorIndex(peer), Height(height))
         progress.peer_proves(OperatorIndex(peer), Height(height))
-        await progress.advance_rejoin()
+        await progress.look(0.0)
     assert store.rejoin().vote_above is None  # type: ignore[union-attr]
     progress.peer_claims(OperatorIndex(3), Height(2))
-    await progress.advance_rejoin()
+    await progress.look(0.0)
     assert progress.unproven() == {3: 2}
     progress.peer_proves(OperatorIndex(3), Height(2))
-    await progress.advance_rejoin()
+    await progress.look(0.0)
     assert store.rejoin().vote_above == 4 + OPEN_AHEAD  # type: ignore[union-attr]
     still_rejoining = []
     for height in range(1, 7):
         await store.append((decision(height),))
-        await progress.advance_rejoin()
+        await progress.look(0.0)
         still_rejoining.append(progress.is_rejoining)
     assert still_rejoining == [True] * 5 + [False]
     assert progress.sign_above == 6
@@ -95,10 +96,10 @@ async def test_a_claim_without_its_certificate_moves_no_bound(opened: Open) -> N
         progress.peer_claims(OperatorIndex(peer), Height(height))
     progress.peer_proves(OperatorIndex(1), Height(3))
     progress.peer_proves(OperatorIndex(2), Height(4))
-    await progress.advance_rejoin()
+    await progress.look(0.0)
     assert store.rejoin().vote_above is None  # type: ignore[union-attr]
     progress.peer_proves(OperatorIndex(3), Height(2))  # it shows what it has after all
-    await progress.advance_rejoin()
+    await progress.look(0.0)
     assert store.rejoin().vote_above == 4 + OPEN_AHEAD  # type: ignore[union-attr]
 
 
@@ -106,7 +107,7 @@ async def test_at_genesis_there_is_nothing_to_prove(opened: Open) -> None:
     store, progress = opened(rejoin=True)
     for peer in (1, 2, 3):
         progress.peer_claims(OperatorIndex(peer), Height(0))
-    await progress.advance_rejoin()
+    await progress.look(0.0)
     assert store.rejoin().vote_above == OPEN_AHEAD  # type: ignore[union-attr]
 
 
@@ -115,10 +116,10 @@ async def test_rejoin_bound_survives_a_restart(opened: Open) -> None:
     for peer in (1, 2, 3):
         progress.peer_claims(OperatorIndex(peer), Height(7))
         progress.peer_proves(OperatorIndex(peer), Height(7))
-    await progress.advance_rejoin()
+    await progress.look(0.0)
     _, again = opened()
     assert again.is_rejoining
-    await again.advance_rejoin()
+    await again.look(0.0)
     assert again.is_rejoining
 
 
@@ -167,8 +168,8 @@ def test_inbox_is_bounded_in_bytes(sizes: list[int]) -> None:
 
 async def test_a_new_store_that_helped_to_decide_is_no_mistake(opened: Open) -> None:
     _, progress = opened()
-    await progress.decided_on_new_store(took_part=True)
-    await progress.decided_on_new_store(took_part=False)
+    await progress.decision_reached(took_part=True, imported=False)
+    await progress.decision_reached(took_part=False, imported=True)
     assert progress.takes_part
     store, again = opened()
     assert not store.is_new()
@@ -178,44 +179,29 @@ async def test_a_new_store_that_helped_to_decide_is_no_mistake(opened: Open) -> 
 async def test_a_new_store_in_an_old_cluster_rejoins(opened: Open) -> None:
     store, progress = opened()
     assert store.is_new()
-    await progress.decided_on_new_store(took_part=False)
+    await progress.decision_reached(took_part=False, imported=True)
     assert progress.is_rejoining
     _, again = opened()
     assert again.is_rejoining
 
 
-async def test_a_new_store_begins_when_a_quorum_was_heard(opened: Open) -> None:
+async def test_a_new_store_that_is_shown_a_decision_rejoins_durably(opened: Open) -> None:
     _, progress = opened()
     assert progress.is_gathering
-    assert not progress.takes_part
-    assert progress.waits_for() is not None
-    progress.peer_claims(P1, Height(0))
-    await progress.advance_gathering(0.0)
-    assert not progress.takes_part
-    progress.peer_claims(P2, Height(0))
-    await progress.advance_gathering(0.0)
-    assert progress.takes_part
-    assert progress.waits_for() is None
+    progress.peer_claims(P1, Height(9))
+    progress.peer_proves(P1, Height(9))
+    await progress.look(0.0)
+    assert progress.is_rejoining
+    _, again = opened()
+    assert again.is_rejoining
 
 
-async def test_a_claim_without_proof_delays_a_new_store_and_no_more(opened: Open) -> None:
+async def test_who_does_not_vote_says_what_he_waits_for(opened: Open) -> None:
     _, progress = opened()
     progress.peer_claims(P1, Height(0))
-    progress.peer_claims(P2, Height(9))
-    assert progress.unproven() == {P2: 9}
-    await progress.advance_gathering(0.0)
-    await progress.advance_gathering(GATHER_S - 0.1)
-    assert not progress.takes_part
-    await progress.advance_gathering(GATHER_S)
-    assert progress.takes_part
-
-
-async def test_a_new_store_that_is_shown_a_decision_rejoins(opened: Open) -> None:
-    store, progress = opened()
-    progress.peer_claims(P1, Height(0))
-    progress.peer_claims(P2, Height(9))
-    progress.peer_proves(P2, Height(9))
-    await progress.advance_gathering(0.0)
-    assert progress.is_rejoining
-    assert not progress.is_gathering
-    assert store.rejoin() is not None
+    assert progress.waits_for() == "a first word from 2 operators; heard: op2"
+    progress.peer_claims(P2, Height(0))
+    await progress.look(0.0)
+    assert progress.waits_for() is None
+    await progress.halt(ResetRequired(9, "deep reorg"))
+    assert "deep reorg" in (progress.waits_for() or "")

@@ -22,8 +22,8 @@ import dst.qbft
 import dst.qbft.records
 import dst.sealing
 import dst.sealing.records
-from devnet.sim.disk import Disk
 from devnet.sim.chain import TERM, qbft_config, sealing_config
+from devnet.sim.disk import Disk
 from dst.middleware.store import FILE_NAME, SqliteStore, open_store
 from dst.qbft.messages import (
     Certificate,

@@ -1,0 +1,144 @@
+"""May an operator vote? The rules as dialogues, and what no order of events can change."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dst.rejoin import Phase, State, begin, core, step
+from dst.rejoin.state import (
+    Decided,
+    Effect,
+    Input,
+    PeerClaims,
+    PeerProves,
+    Proven,
+    Rejoin,
+    Rejoined,
+    Tick,
+)
+from dst.spec.primitives import Height, OperatorIndex
+
+
+class Dialogue:
+    def __init__(self, n: int = 4, *, is_new: bool = False, rejoin: Rejoin | None = None) -> None:
+        self.state: State = begin(n, is_new=is_new, rejoin=rejoin)
+        self.said: list[Effect] = []
+
+    def feed(self, event: Input) -> tuple[Effect, ...]:
+        transition = step(self.state, event)
+        assert transition == step(self.state, event), "step is pure"
+        self.state = transition.state
+        self.said.extend(transition.effects)
+        return transition.effects
+
+    def claims(self, peer: int, height: int) -> None:
+        self.feed(PeerClaims(peer=OperatorIndex(peer), height=Height(height)))
+
+    def proves(self, peer: int, height: int) -> None:
+        self.feed(PeerProves(peer=OperatorIndex(peer), height=Height(height)))
+
+    def tick(self, now: float = 0.0, decided: int = 0) -> tuple[Effect, ...]:
+        return self.feed(Tick(now=now, decided=Height(decided)))
+
+    @property
+    def votes(self) -> bool:
+        return self.state.phase is Phase.VOTING
+
+
+def test_an_ordinary_start_votes_at_once() -> None:
+    assert Dialogue().votes
+    assert Dialogue(n=1, is_new=True).votes, "alone there is nobody to wait for"
+
+
+@pytest.mark.parametrize(("n", "peers"), [(2, 1), (3, 2), (4, 2), (7, 4), (10, 6)])
+def test_a_new_store_begins_when_a_quorum_was_heard(n: int, peers: int) -> None:
+    new = Dialogue(n, is_new=True)
+    for peer in range(1, peers + 1):
+        new.tick()
+        assert not new.votes
+        new.claims(peer, 0)
+    assert not new.tick()
+    assert new.votes
+
+
+def test_a_claim_without_proof_delays_a_new_store_and_no_more() -> None:
+    new = Dialogue(is_new=True)
+    new.claims(1, 0)
+    new.claims(2, 9)
+    assert core.unproven(new.state) == {2: 9}
+    new.tick(100.0)
+    new.tick(100.0 + core.GATHER_S - 0.1)
+    assert not new.votes
+    new.tick(100.0 + core.GATHER_S)
+    assert new.votes
+
+
+def test_a_new_store_that_is_shown_a_decision_asks() -> None:
+    new = Dialogue(is_new=True)
+    new.claims(1, 0)
+    new.claims(2, 9)
+    new.proves(2, 9)
+    assert new.tick() == (Rejoin(vote_above=None),)
+    assert new.state.phase is Phase.ASKING
+
+
+def test_a_new_store_that_helped_to_decide_was_right() -> None:
+    new = Dialogue(is_new=True)
+    assert new.feed(Decided(took_part=True, imported=False)) == (Proven(),)
+    assert not new.feed(Decided(took_part=False, imported=True))
+    assert new.votes
+
+
+def test_a_new_store_that_did_not_help_was_wrong() -> None:
+    new = Dialogue(is_new=True)
+    assert not new.feed(Decided(took_part=False, imported=False)), "heard, too late to vote"
+    assert new.feed(Decided(took_part=False, imported=True)) == (Rejoin(vote_above=None),)
+    assert not new.votes
+
+
+def test_the_bound_is_above_every_height_voted_at_and_has_to_be_certified_here() -> None:
+    back = Dialogue(rejoin=Rejoin(vote_above=None))
+    back.claims(1, 5)
+    back.claims(2, 7)
+    back.claims(3, 10**9)
+    back.proves(1, 5)
+    back.proves(2, 7)
+    assert not back.tick(), "the third has shown nothing"
+    back.claims(3, 0)
+    assert core.unproven(back.state) == {3: 10**9}, "claims never fall"
+    back.proves(3, 6)
+    assert back.tick() == (Rejoin(vote_above=Height(7 + core.OPEN_AHEAD)),)
+    assert not back.tick(decided=8)
+    assert back.tick(decided=9) == (Rejoined(),)
+    assert back.votes
+
+
+def test_a_bound_that_was_fixed_survives_a_restart() -> None:
+    back = Dialogue(rejoin=Rejoin(vote_above=Height(9)))
+    assert back.state.phase is Phase.WAITING
+    assert back.tick(decided=9) == (Rejoined(),)
+
+
+INPUTS: st.SearchStrategy[Input] = st.one_of(
+    st.builds(PeerClaims, peer=st.integers(1, 3), height=st.integers(0, 12)),
+    st.builds(PeerProves, peer=st.integers(1, 3), height=st.integers(1, 12)),
+    st.builds(Decided, took_part=st.booleans(), imported=st.booleans()),
+    st.builds(Tick, now=st.floats(0, 10), decided=st.integers(0, 14)),
+)
+
+
+@given(st.lists(INPUTS, max_size=40))
+def test_who_may_lack_votes_votes_only_above_a_certified_bound(events: list[Input]) -> None:
+    back = Dialogue(rejoin=Rejoin(vote_above=None))
+    bound: int | None = None
+    for event in events:
+        for effect in back.feed(event):
+            if isinstance(effect, Rejoin):
+                assert effect.vote_above is not None
+                bound = effect.vote_above
+                assert bound >= max(back.state.proven.values(), default=0) + core.OPEN_AHEAD
+            if isinstance(effect, Rejoined):
+                assert isinstance(event, Tick)
+                assert bound is not None
+                assert event.decided >= bound
+    assert back.votes == (Rejoined() in back.said)
