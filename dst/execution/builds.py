@@ -18,7 +18,8 @@ from typing import Any, Final, TypeVar
 from dst.apis.engine import PayloadAttributes
 from dst.execution.block.allowance import Allowance
 from dst.execution.block.builder import BlockBuilder, Build, BuilderLimits
-from dst.execution.chain import Chain, ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock
+from dst.execution.chain import Chain
 from dst.execution.header import Header, next_base_fee
 from dst.execution.pool.candidates import Candidates
 from dst.execution.pool.service import TransactionPool

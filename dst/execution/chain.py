@@ -8,10 +8,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from dst.execution.block.body import BlockRun
+from dst.execution.block.executed import ExecutedBlock
 from dst.execution.environment import (
     BlockEnvironment,
     BlockResult,
@@ -23,7 +23,6 @@ from dst.execution.genesis import Genesis
 from dst.execution.header import (
     Header,
     header_fault,
-    payload_of_header,
     requests_hash,
 )
 from dst.execution.pruning import ARCHIVE, Retention
@@ -35,16 +34,14 @@ from dst.execution.state.trie import ordered_root
 from dst.execution.states import States
 from dst.execution.store import BlockStore, Body, PlacedReceipt, Pointers
 from dst.runtime.tables import StoreUnavailable
-from dst.spec.beacon import ExecutionPayload, Withdrawal
+from dst.spec.beacon import Withdrawal
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
-from dst.transactions.transaction import InvalidTransaction, Transaction, decode_transaction
+from dst.transactions.decoded import decode_once
+from dst.transactions.transaction import InvalidTransaction, Transaction
 
 HEADER_CACHE_ENTRIES: Final = 1_024
 """Four times what BLOCKHASH can reach."""
-DECODED_CACHE_ENTRIES: Final = 4_096
-MAX_CACHED_TRANSACTION_BYTES: Final = 2_048
-"""Together at most 8 MB; larger transactions are decoded again."""
 
 
 class UnknownBlock(InvalidInput):
@@ -53,26 +50,6 @@ class UnknownBlock(InvalidInput):
 
 class UnknownParent(UnknownBlock):
     """The parent is not here: the answer is SYNCING, and the rollup node brings it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutedBlock:
-    header: Header
-    hash: Hash32
-    transactions: tuple[Transaction, ...]
-    withdrawals: tuple[Withdrawal, ...]
-    result: BlockResult
-
-    def body(self) -> Body:
-        return Body(
-            transactions=tuple(each.raw for each in self.transactions),
-            transaction_hashes=tuple(each.hash for each in self.transactions),
-            withdrawals=tuple(
-                (each.index, each.validator_index, each.address, each.amount)
-                for each in self.withdrawals
-            ),
-            requests=self.result.requests,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,19 +68,6 @@ class Heads:
     head_hash: Hash32
     safe_hash: Hash32
     finalized_hash: Hash32
-
-
-@lru_cache(DECODED_CACHE_ENTRIES)
-def _decode_cached(raw: bytes) -> Transaction:
-    return decode_transaction(raw)
-
-
-def decode_once(raw: bytes) -> Transaction:
-    """Decode with memory: pool, builder, importer and RPC meet the same bytes. Raises:
-    InvalidTransaction."""
-    if len(raw) > MAX_CACHED_TRANSACTION_BYTES:
-        return decode_transaction(raw)
-    return _decode_cached(raw)
 
 
 class Chain:
@@ -352,12 +316,6 @@ class Chain:
             return known.get(number, b"")
 
         return ancestor_hash
-
-
-def payload_of(block: ExecutedBlock) -> ExecutionPayload:
-    return payload_of_header(
-        block.header, (each.raw for each in block.transactions), block.withdrawals
-    )
 
 
 def _decode_all(transactions: Sequence[bytes]) -> tuple[Transaction, ...]:

@@ -28,16 +28,9 @@ from dst.apis.engine import (
 from dst.apis.jsonrpc import RpcError
 from dst.execution.block.allowance import Allowance
 from dst.execution.block.builder import BuilderLimits
+from dst.execution.block.executed import ExecutedBlock, payload_of
 from dst.execution.builds import Builds
-from dst.execution.chain import (
-    Chain,
-    ExecutedBlock,
-    HeadChange,
-    UnknownBlock,
-    UnknownParent,
-    decode_once,
-    payload_of,
-)
+from dst.execution.chain import Chain, HeadChange, UnknownBlock, UnknownParent
 from dst.execution.environment import ExecutionAborted, InvalidBlock
 from dst.execution.header import Header, header_of_payload
 from dst.execution.interrupts import AbortFlag
@@ -49,6 +42,7 @@ from dst.runtime.metrics import Metrics
 from dst.spec.beacon import ExecutionPayload
 from dst.spec.errors import Unavailable
 from dst.spec.primitives import ZERO_HASH, Address, Hash32, to_hex
+from dst.transactions.decoded import decode_once
 from dst.transactions.transaction import InvalidTransaction
 
 MAX_INVALID: Final = 256

@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from dst.apis.engine import ExecutionPayloadV3, payload_from_wire
-from dst.execution.chain import Chain, ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock
+from dst.execution.chain import Chain
 from dst.execution.environment import InvalidBlock
 from dst.execution.genesis import Genesis, read_genesis
 from dst.execution.header import decode_header, header_of_payload

@@ -15,7 +15,7 @@ import rlp
 from eth_hash.auto import keccak
 
 from dst.apis.engine import ExecutionPayloadV3, make_jwt, payload_from_wire
-from dst.execution.chain import ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock
 from dst.execution.genesis import WITHDRAWAL_REQUESTS_ADDRESS, read_genesis
 from dst.execution.header import header_of_payload
 from dst.spec.errors import InvalidInput

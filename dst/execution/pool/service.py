@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from dst.crypto.keccak import keccak256
-from dst.execution.chain import Chain, decode_once
+from dst.execution.chain import Chain
 from dst.execution.pool.candidates import Candidates, choose
 from dst.execution.state.account import EMPTY_CODE_HASH
 from dst.execution.state.reader import StateReader
@@ -23,6 +23,7 @@ from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.errors import Unavailable
 from dst.spec.primitives import Address, Hash32
+from dst.transactions.decoded import decode_once
 from dst.transactions.transaction import InvalidTransaction, Reason, Transaction
 from dst.transactions.validity import check_account, check_stateless, is_delegation
 

@@ -16,12 +16,12 @@ from dst.apis.calls import (
 from dst.apis.eth import parse_block_id
 from dst.apis.jsonrpc import REFUSED, REVERTED, RpcError
 from dst.execution.block.call_run import CallOutcome, CallRefused, CallRun
+from dst.execution.call_workers import time_limit
 from dst.execution.environment import BlockEnvironment, ExecutionAborted, Interrupt
 from dst.execution.evm.overrides import OverrideRefused, override_block
 from dst.execution.evm.tracing import Tracing
 from dst.execution.reverts import revert_message
 from dst.execution.rpc.blocks_by_id import BlocksById
-from dst.execution.rpc.workers import time_limit
 from dst.execution.state.nodes import StateUnavailable
 from dst.execution.state.reader import StateReader
 from dst.spec.primitives import to_hex

@@ -15,6 +15,7 @@ from dst.apis.jsonrpc import REFUSED, RpcError
 from dst.apis.traces import TraceConfig, parse_trace_config
 from dst.execution.block.call_objects import CALL_GAS_CAP, is_free, message_of
 from dst.execution.block.replay import GenesisNotTraceable, Replay, trace_call
+from dst.execution.call_workers import time_limit
 from dst.execution.chain import Chain
 from dst.execution.environment import Interrupt
 from dst.execution.evm.overrides import override_block
@@ -29,7 +30,6 @@ from dst.execution.rpc.parameters import (
     HashParam,
     TraceConfigParam,
 )
-from dst.execution.rpc.workers import time_limit
 from dst.execution.tracers.base import Budget, ClientTracer, TraceTooLarge
 from dst.execution.tracers.choose import make_tracer
 from dst.execution.tracers.flat import FlatCallTracer, Place

@@ -9,13 +9,13 @@ from typing import Final
 
 from dst.apis.eth import BlockId, BlockTag, LogFilter, parse_log_filter
 from dst.apis.jsonrpc import INVALID_PARAMS, REFUSED, RpcError
+from dst.execution.call_workers import CALL_TIMEOUT_S, time_limit
 from dst.execution.chain import Chain
 from dst.execution.rpc import views
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.rpc.call_stage import refusals
 from dst.execution.rpc.dispatch import Where, rpc
 from dst.execution.rpc.parameters import FilterParam
-from dst.execution.rpc.workers import CALL_TIMEOUT_S, time_limit
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32
 

@@ -13,7 +13,8 @@ import msgspec
 from dst.apis.eth import parse_address, parse_block_id, parse_hash
 from dst.apis.jsonrpc import REFUSED, RpcError
 from dst.execution.block.replay import Replay
-from dst.execution.chain import Chain, decode_once
+from dst.execution.call_workers import CALL_TIMEOUT_S, time_limit
+from dst.execution.chain import Chain
 from dst.execution.rpc import views
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.rpc.call_stage import refusals
@@ -32,12 +33,12 @@ from dst.execution.rpc.parameters import (
     HashParam,
     parse_count,
 )
-from dst.execution.rpc.workers import CALL_TIMEOUT_S, time_limit
 from dst.execution.state.reader import StateReader
 from dst.execution.tracers.base import Budget
 from dst.execution.tracers.calls import Call, CallTracer
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Address, Hash32, to_hex
+from dst.transactions.decoded import decode_once
 
 API_LEVEL: Final = 8
 MAX_PAGE: Final = 100

@@ -15,6 +15,7 @@ from dst.apis.jsonrpc import REFUSED, RpcError
 from dst.execution.block.call_objects import CALL_GAS_CAP, is_free, message_of
 from dst.execution.block.call_run import CallOutcome
 from dst.execution.block.replay import Replay, trace_call
+from dst.execution.call_workers import time_limit
 from dst.execution.chain import Chain
 from dst.execution.environment import Interrupt
 from dst.execution.evm.tracing import Tracing
@@ -40,7 +41,6 @@ from dst.execution.rpc.parameters import (
     TraceTypesParam,
     parse_count,
 )
-from dst.execution.rpc.workers import time_limit
 from dst.execution.tracers.base import Budget, ClientTracer
 from dst.execution.tracers.calls import CallTracer
 from dst.execution.tracers.flat import flatten

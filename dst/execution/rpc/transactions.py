@@ -3,13 +3,14 @@
 from dst.apis.engine import parse_quantity
 from dst.apis.eth import BlockId, parse_address, parse_block_id, parse_hash, show_transaction
 from dst.apis.jsonrpc import REFUSED, RpcError
-from dst.execution.chain import Chain, decode_once
+from dst.execution.chain import Chain
 from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc import views
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.rpc.dispatch import rpc
 from dst.execution.rpc.parameters import AddressParam, BlockParam, HashParam, QuantityParam
 from dst.spec.primitives import Address, Hash32, to_hex
+from dst.transactions.decoded import decode_once
 from dst.transactions.transaction import Transaction
 
 

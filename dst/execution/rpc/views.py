@@ -9,11 +9,12 @@ import msgspec
 
 from dst.apis.eth import LogFilter, show_transaction
 from dst.execution.block_rlp import encode_block
-from dst.execution.chain import Chain, decode_once
+from dst.execution.chain import Chain
 from dst.execution.header import EMPTY_OMMERS_HASH, Header
 from dst.execution.receipts import Log, Receipt, bloom_bits
 from dst.execution.store import Body
 from dst.spec.primitives import Hash32, to_hex
+from dst.transactions.decoded import decode_once
 from dst.transactions.transaction import Transaction
 
 

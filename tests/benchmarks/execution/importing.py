@@ -13,10 +13,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from dst.execution import chain as chain_module
-from dst.execution.chain import ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock
 from dst.execution.interrupts import never
 from dst.spec.primitives import ZERO_HASH, Address
+from dst.transactions.decoded import forget_decoded
 from dst.transactions.transaction import Transaction
 from tests.benchmarks.execution.loads import CODES, Make, Sending, preparation, sender, transfer
 from tests.stock_pyevm import open_stock, to_stock
@@ -110,7 +110,7 @@ class Bench:
         return block, seconds, _cpu(lambda: stock.import_block(encoded))
 
     def _import(self, block: ExecutedBlock) -> None:
-        chain_module._decode_cached.cache_clear()  # the builder has met these bytes already
+        forget_decoded()  # the builder has met these bytes already
         chain = self._importer.chain
         raws = [each.raw for each in block.transactions]
         executed = chain.execute(block.header, raws, block.withdrawals, never)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from dst.execution.environment import ExecutionAborted
+from dst.execution.evm.messages import EVM_STACK_BYTES
 from dst.execution.evm.precompiles import warm_up
-from dst.execution.main import EVM_STACK_BYTES
 from tests.unit.execution.evm.loops import GAS, LOOPS, Loop, codes
 from tests.unit.execution.worlds import World, call, make_world
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dst.cli.cluster import create_cluster
-from dst.execution.main import ExecutionConfig
+from dst.execution.config import ExecutionConfig
 from dst.middleware.config import load_settings as load_middleware
 from dst.rollup.config import load_settings as load_rollup
 from dst.runtime.browsers import BrowserPolicy

@@ -25,7 +25,7 @@ from dst.apis.engine import (
 )
 from dst.apis.jsonrpc import RpcError
 from dst.execution.block.builder import BuilderLimits
-from dst.execution.chain import payload_of
+from dst.execution.block.executed import payload_of
 from dst.execution.header import header_of_payload
 from dst.spec.beacon import ExecutionPayload, Withdrawal
 from dst.spec.errors import InvalidInput

@@ -22,7 +22,7 @@ from dst.apis.engine import (
 from dst.apis.jsonrpc import RpcError
 from dst.execution.block.allowance import Allowance
 from dst.execution.block.builder import BuilderLimits
-from dst.execution.chain import payload_of
+from dst.execution.block.executed import payload_of
 from dst.execution.engine_rpc import engine_methods
 from dst.execution.engine_service import EngineService, NewPayload
 from dst.execution.header import Header, payload_of_header

@@ -11,7 +11,7 @@ import pytest
 from dst.execution.block import builder
 from dst.execution.block.allowance import Allowance, RoundTimes
 from dst.execution.block.builder import BuilderLimits
-from dst.execution.chain import payload_of
+from dst.execution.block.executed import payload_of
 from dst.execution.pool.service import Source
 from dst.execution.rpc.transaction_status import TransactionStatusMethods
 from dst.execution.slots import SlotClock

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dst.apis.caller import CALLER
-from dst.execution.rpc import workers
+from dst.execution import call_workers
 from dst.execution.rpc.filters import MAX_FILTERS_OF_ONE
 from dst.spec.primitives import to_hex
 from tests.unit.execution.rpc.bench import Rpc
@@ -89,7 +89,7 @@ async def test_a_search_in_vain_ends_and_holds_nobody(
         return receipts(block_hash)
 
     monkeypatch.setattr(chain, "receipts", slow)
-    monkeypatch.setattr(workers, "CALL_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(call_workers, "CALL_TIMEOUT_S", 0.01)
     criteria = {"fromBlock": "0x0", "topics": [None, topic]}
     followed = await rpc.ask("eth_newFilter", criteria)
     async with asyncio.TaskGroup() as group:
