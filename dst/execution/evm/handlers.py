@@ -13,7 +13,8 @@ from eth.vm.logic.invalid import InvalidOpcode
 from eth.vm.opcode import _FastOpcode
 
 from dst.execution.evm import calls
-from dst.execution.evm.translator import INLINE, Computation, Handler, handler_of
+from dst.execution.evm.translation.block import INLINE
+from dst.execution.evm.translator import Computation, Handler, handler_of
 
 PUSH1: Final = 0x60
 PUSH32: Final = 0x7F

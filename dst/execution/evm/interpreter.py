@@ -17,7 +17,8 @@ from eth.exceptions import Halt
 
 from dst.execution.environment import Interrupt
 from dst.execution.evm.program import MAX_PROGRAM_BYTES
-from dst.execution.evm.translator import HALTED, Handler, translate
+from dst.execution.evm.translation.block import HALTED
+from dst.execution.evm.translator import Handler, translate
 
 Computation: TypeAlias = Any
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from dst.execution.evm import opcodes
 from dst.execution.evm.precompiles import PRECOMPILES
-from dst.execution.evm.tracing import Step, Tracer, to_address
+from dst.execution.evm.tracer import Step, Tracer, to_address
 from dst.spec.primitives import Address
 from dst.transactions.transaction import AccessList, Transaction
 

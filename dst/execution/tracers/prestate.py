@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dst.execution.evm import opcodes
-from dst.execution.evm.tracing import Frame, Step, to_address
+from dst.execution.evm.tracer import Frame, Step, to_address
 from dst.execution.receipts import Receipt
 from dst.execution.tracers.base import Budget, ClientTracer, Scene
 from dst.spec.primitives import Address, to_hex

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from dst.execution.evm import opcodes
-from dst.execution.evm.tracing import Frame, Outcome, Step
+from dst.execution.evm.tracer import Frame, Outcome, Step
 from dst.execution.receipts import Receipt
 from dst.execution.tracers.base import Budget, ClientTracer
 from dst.spec.primitives import Address, to_hex
