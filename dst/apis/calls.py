@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from dst.apis.engine import parse_quantity
 from dst.apis.eth import parse_address
+from dst.apis.quantity import parse_quantity
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_ADDRESS, Address, Hash32, parse_hex
 from dst.transactions.transaction import AccessList, Authorization

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from dst.apis.engine import parse_quantity
+from dst.apis.quantity import parse_quantity
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Address, Hash32, parse_hex, to_hex
 from dst.transactions.transaction import (

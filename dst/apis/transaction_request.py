@@ -6,8 +6,8 @@ Source: execution-apis, `GenericTransaction`.
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dst.apis.engine import parse_quantity
 from dst.apis.eth import parse_access_list, parse_address
+from dst.apis.quantity import parse_quantity
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Address, parse_hex
 from dst.transactions.transaction import (

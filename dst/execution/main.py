@@ -14,9 +14,9 @@ from typing import Final
 
 from aiohttp import web
 
-from dst.apis.engine import check_jwt, load_jwt_secret
 from dst.apis.jsonrpc import Guard, Method, rpc_routes
 from dst.apis.jsonrpc.ws import WebSockets
+from dst.apis.jwt import check_jwt, load_jwt_secret
 from dst.crypto import ecdsa, keccak
 from dst.crypto.locks import load_lock
 from dst.execution.assembly import Services, assemble

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from dst.apis.engine import load_jwt_secret
+from dst.apis.jwt import load_jwt_secret
 from dst.crypto.account_key import AccountKey
 from dst.crypto.locks import load_lock
 from dst.runtime.browsers import DEFAULT_POLICY, BrowserPolicy

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from dst.apis.beacon import BeaconClient, beacon_routes
 from dst.apis.dst_v1 import dst_v1_routes
-from dst.apis.engine import EngineClient
+from dst.apis.engine_client import EngineClient
 from dst.batcher.batcher import Batcher
 from dst.l1.rpc import L1Client
 from dst.l1.source import L1Source

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from dst.apis.engine import ExecutionPayloadV3, payload_from_wire
+from dst.apis.engine_wire import ExecutionPayloadV3, payload_from_wire
 from dst.execution.block.executed import ExecutedBlock
 from dst.execution.chain import Chain
 from dst.execution.environment import InvalidBlock

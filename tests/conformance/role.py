@@ -23,7 +23,7 @@ from unittest import mock
 
 import msgspec
 
-from dst.apis.engine import load_jwt_secret, make_jwt
+from dst.apis.jwt import load_jwt_secret, make_jwt
 from dst.cli.cluster import create_cluster
 from dst.execution import main
 from dst.execution.config import ExecutionConfig

@@ -14,7 +14,8 @@ import pytest
 import rlp
 from eth_hash.auto import keccak
 
-from dst.apis.engine import ExecutionPayloadV3, make_jwt, payload_from_wire
+from dst.apis.engine_wire import ExecutionPayloadV3, payload_from_wire
+from dst.apis.jwt import make_jwt
 from dst.execution.block.executed import ExecutedBlock
 from dst.execution.genesis import WITHDRAWAL_REQUESTS_ADDRESS, read_genesis
 from dst.execution.header import header_of_payload

@@ -24,14 +24,9 @@ from eth_account import Account
 from web3 import AsyncWeb3, Web3, WebSocketProvider
 from web3.exceptions import ContractLogicError, TransactionNotFound, Web3RPCError
 
-from dst.apis.engine import (
-    BlockRef,
-    EngineClient,
-    ForkchoiceState,
-    PayloadAttributes,
-    PayloadStatusKind,
-    load_jwt_secret,
-)
+from dst.apis.engine import BlockRef, ForkchoiceState, PayloadAttributes, PayloadStatusKind
+from dst.apis.engine_client import EngineClient
+from dst.apis.jwt import load_jwt_secret
 from dst.cli.cluster import create_cluster
 from dst.execution.header import header_of_payload
 from dst.spec.errors import BadConfig, Unavailable

@@ -4,8 +4,8 @@ the accounts of a dev network sign."""
 from collections.abc import Callable
 from typing import Any
 
-from dst.apis.engine import parse_quantity
 from dst.apis.eth import show_transaction
+from dst.apis.quantity import parse_quantity
 from dst.apis.transaction_request import TransactionRequest, parse_transaction_request
 from dst.crypto.keccak import keccak256
 from dst.execution.chain import Chain

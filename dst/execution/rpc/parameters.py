@@ -9,7 +9,7 @@ import inspect
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeAlias, get_args
 
-from dst.apis.engine import parse_quantity
+from dst.apis.quantity import parse_quantity
 from dst.spec.errors import InvalidInput
 
 

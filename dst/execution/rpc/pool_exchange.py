@@ -4,8 +4,8 @@ take, each transaction once."""
 
 from typing import Final
 
-from dst.apis.engine import parse_quantity
 from dst.apis.eth import parse_hash
+from dst.apis.quantity import parse_quantity
 from dst.execution.pool.announcements import Announcements
 from dst.execution.pool.service import Source, TransactionPool
 from dst.execution.rpc.dispatch import Where, rpc

@@ -1,8 +1,8 @@
 """Transactions and receipts, in blocks and waiting in the pool."""
 
-from dst.apis.engine import parse_quantity
 from dst.apis.eth import BlockId, parse_address, parse_block_id, parse_hash, show_transaction
 from dst.apis.jsonrpc import REFUSED, RpcError
+from dst.apis.quantity import parse_quantity
 from dst.execution.chain import Chain
 from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc import views

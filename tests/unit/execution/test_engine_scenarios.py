@@ -16,13 +16,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from dst.apis.engine import (
-    CAPABILITIES,
-    MAX_BODIES,
-    ForkchoiceState,
-    attributes_to_wire,
-    payload_to_wire,
-)
+from dst.apis.engine import CAPABILITIES, MAX_BODIES, ForkchoiceState
+from dst.apis.engine_wire import attributes_to_wire, payload_to_wire
 from dst.apis.jsonrpc import RpcError
 from dst.execution.block.builder import BuilderLimits
 from dst.execution.block.executed import payload_of

@@ -12,13 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from dst.apis.engine import (
-    ForkchoiceState,
-    PayloadAttributes,
-    PayloadStatusKind,
-    attributes_to_wire,
-    payload_to_wire,
-)
+from dst.apis.engine import ForkchoiceState, PayloadAttributes, PayloadStatusKind
+from dst.apis.engine_wire import attributes_to_wire, payload_to_wire
 from dst.apis.jsonrpc import RpcError
 from dst.execution.block.allowance import Allowance
 from dst.execution.block.builder import BuilderLimits
