@@ -1,4 +1,4 @@
-"""QUANTITY, the number of JSON-RPC."""
+"""QUANTITY, the number of JSON-RPC, and its plain cousin."""
 
 from dst.spec.errors import InvalidInput
 
@@ -21,4 +21,13 @@ def parse_quantity(text: object, *, what: str = "quantity", bits: int = 64) -> i
         raise InvalidInput(f"{what}: not hex: {text[:80]!r}") from None
     if value >> bits:
         raise InvalidInput(f"{what}: above 2**{bits}: {text[:80]!r}")
+    return value
+
+
+def parse_count(value: object, *, what: str, bits: int = 64) -> int:
+    """A quantity or a plain integer, as clients send both. Raises: InvalidInput."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return parse_quantity(value, what=what, bits=bits)
+    if value < 0 or value >> bits:
+        raise InvalidInput(f"{what}: out of range")
     return value

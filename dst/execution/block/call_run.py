@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, Self, TypeAlias
 
-from dst.apis.calls import StateOverrides
+from dst.apis.overrides import StateOverrides
 from dst.crypto.checksum import checksum_address
 from dst.execution.block.body import BlockRun
 from dst.execution.environment import BlockEnvironment, Interrupt

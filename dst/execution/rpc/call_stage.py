@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from dst.apis.calls import (
+from dst.apis.eth import parse_block_id
+from dst.apis.jsonrpc import REFUSED, REVERTED, RpcError
+from dst.apis.overrides import (
     BlockOverrides,
     StateOverrides,
     parse_block_overrides,
     parse_state_overrides,
 )
-from dst.apis.eth import parse_block_id
-from dst.apis.jsonrpc import REFUSED, REVERTED, RpcError
 from dst.execution.block.call_run import CallOutcome, CallRefused, CallRun
 from dst.execution.call_workers import time_limit
 from dst.execution.environment import BlockEnvironment, ExecutionAborted, Interrupt

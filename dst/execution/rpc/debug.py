@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
-from dst.apis.calls import parse_call_object
 from dst.apis.eth import BlockId, BlockTag, parse_block_id, parse_hash
 from dst.apis.jsonrpc import REFUSED, RpcError
 from dst.apis.traces import TraceConfig, parse_trace_config
+from dst.apis.transaction_object import parse_transaction_object
 from dst.execution.block.call_objects import CALL_GAS_CAP, is_free, message_of
 from dst.execution.block.replay import GenesisNotTraceable, Replay, trace_call
 from dst.execution.call_workers import time_limit
@@ -95,7 +95,7 @@ class DebugTraces:
         self, transaction: CallParam, block: BlockParam, config: TraceConfigParam = None
     ) -> msgspec.Raw:
         """A message run on the state of a block under a tracer; `config` may hold overrides."""
-        call = parse_call_object(transaction)
+        call = parse_transaction_object(transaction)
         asked = _asked(config)
         block_id = parse_block_id(block)
         message = message_of(call, chain_id=self._chain.chain_id, gas=CALL_GAS_CAP)

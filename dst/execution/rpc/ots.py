@@ -12,6 +12,7 @@ import msgspec
 
 from dst.apis.eth import parse_address, parse_block_id, parse_hash
 from dst.apis.jsonrpc import REFUSED, RpcError
+from dst.apis.quantity import parse_count
 from dst.execution.block.replay import Replay
 from dst.execution.call_workers import CALL_TIMEOUT_S, time_limit
 from dst.execution.chain import Chain
@@ -26,13 +27,7 @@ from dst.execution.rpc.debug import (
     trace_refusals,
 )
 from dst.execution.rpc.dispatch import Where, rpc
-from dst.execution.rpc.parameters import (
-    AddressParam,
-    BlockParam,
-    CountParam,
-    HashParam,
-    parse_count,
-)
+from dst.execution.rpc.parameters import AddressParam, BlockParam, CountParam, HashParam
 from dst.execution.state.reader import StateReader
 from dst.execution.tracers.base import Budget
 from dst.execution.tracers.calls import Call, CallTracer

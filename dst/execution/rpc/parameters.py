@@ -9,7 +9,6 @@ import inspect
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeAlias, get_args
 
-from dst.apis.quantity import parse_quantity
 from dst.spec.errors import InvalidInput
 
 
@@ -134,15 +133,6 @@ def kind_of(parameter: inspect.Parameter) -> Kind | None:
     """The kind in an annotation, None for a parameter that names none."""
     found = [each for each in get_args(parameter.annotation) if isinstance(each, Kind)]
     return found[0] if found else None
-
-
-def parse_count(value: object, *, what: str, bits: int = 64) -> int:
-    """A quantity or a plain integer, as clients send both. Raises: InvalidInput."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        return parse_quantity(value, what=what, bits=bits)
-    if value < 0 or value >> bits:
-        raise InvalidInput(f"{what}: out of range")
-    return value
 
 
 def parse_slot(value: object) -> int:

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
-from dst.apis.calls import parse_call_object
 from dst.apis.eth import BlockTag, parse_address, parse_block_id, parse_hash
 from dst.apis.jsonrpc import REFUSED, RpcError
+from dst.apis.quantity import parse_count
+from dst.apis.transaction_object import parse_transaction_object
 from dst.execution.block.call_objects import CALL_GAS_CAP, is_free, message_of
 from dst.execution.block.call_run import CallOutcome
 from dst.execution.block.replay import Replay, trace_call
@@ -39,7 +40,6 @@ from dst.execution.rpc.parameters import (
     PositionParam,
     TraceFilterParam,
     TraceTypesParam,
-    parse_count,
 )
 from dst.execution.tracers.base import Budget, ClientTracer
 from dst.execution.tracers.calls import CallTracer
@@ -151,7 +151,7 @@ class FlatTraces:
         self, transaction: CallParam, types: TraceTypesParam, block: BlockParam = "latest"
     ) -> msgspec.Raw:
         """A message run on the state of a block: output, and of `types` trace and stateDiff."""
-        call, kinds = parse_call_object(transaction), _types(types)
+        call, kinds = parse_transaction_object(transaction), _types(types)
         message = message_of(call, chain_id=self._chain.chain_id, gas=CALL_GAS_CAP)
         return encode(self._run(stage_of(self._blocks, block), message, kinds))
 
@@ -194,7 +194,7 @@ class FlatTraces:
     def _parse_pair(self, pair: object) -> tuple[Transaction, frozenset[str]]:
         if not isinstance(pair, list) or len(pair) != 2:
             raise InvalidInput("calls: expected pairs of a transaction and trace types")
-        call = parse_call_object(pair[0])
+        call = parse_transaction_object(pair[0])
         message = message_of(call, chain_id=self._chain.chain_id, gas=CALL_GAS_CAP)
         return message, _types(pair[1])
 
