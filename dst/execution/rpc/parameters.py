@@ -72,7 +72,7 @@ TRACE_CONFIG: Final = Kind(
     "`blockOverrides`",
     {"tracer": "callTracer"},
 )
-TRACE_TYPES: Final = Kind("trace types", "a list of `trace` and `stateDiff`", ["trace"])
+TRACE_TYPES: Final = Kind("trace types", "a list of `trace`, `stateDiff`, `vmTrace`", ["trace"])
 TRACE_FILTER: Final = Kind(
     "trace filter",
     "an object: `fromBlock`, `toBlock`, `fromAddress` and `toAddress` (lists), `mode` (`union` or "

@@ -1,7 +1,6 @@
 """`trace_*`: messages as a flat list, in the form of OpenEthereum that indexers read.
 
-Source: OpenEthereum JSON-RPC trace module; where it leaves room, what anvil answers. `vmTrace` is
-not made: the struct logger of `debug_traceTransaction` shows each opcode.
+Source: OpenEthereum JSON-RPC trace module; where it leaves room, what anvil answers.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,6 +45,7 @@ from dst.execution.tracers.calls import CallTracer
 from dst.execution.tracers.flat import flatten
 from dst.execution.tracers.prestate import PrestateTracer
 from dst.execution.tracers.small import MuxTracer
+from dst.execution.tracers.vm import VmTracer
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32, parse_hex, to_hex
 from dst.transactions.transaction import InvalidTransaction, Transaction, decode_transaction
@@ -53,7 +53,7 @@ from dst.transactions.transaction import InvalidTransaction, Transaction, decode
 MAX_FILTER_BLOCKS: Final = 100
 """Each is executed again."""
 MAX_CALLS: Final = 100
-TRACE_TYPES: Final = frozenset({"trace", "stateDiff"})
+TRACE_TYPES: Final = ("trace", "stateDiff", "vmTrace")
 
 
 class FlatTraces:
@@ -114,7 +114,7 @@ class FlatTraces:
     def replay_transaction(
         self, transaction_hash: HashParam, types: TraceTypesParam
     ) -> msgspec.Raw:
-        """A mined transaction executed again: output, and of `types` trace and stateDiff."""
+        """A mined transaction executed again: output, and of `types` trace, stateDiff, vmTrace."""
         wanted, kinds = parse_hash(transaction_hash, "transaction hash"), _types(types)
         location = self._chain.location(wanted)
         if location is None:
@@ -150,7 +150,7 @@ class FlatTraces:
     def trace_call(
         self, transaction: CallParam, types: TraceTypesParam, block: BlockParam = "latest"
     ) -> msgspec.Raw:
-        """A message run on the state of a block: output, and of `types` trace and stateDiff."""
+        """A message run on the state of a block: output, and of `types` what is asked."""
         call, kinds = parse_transaction_object(transaction), _types(types)
         message = message_of(call, chain_id=self._chain.chain_id, gas=CALL_GAS_CAP)
         return encode(self._run(stage_of(self._blocks, block), message, kinds))
@@ -299,22 +299,25 @@ def _types(value: object) -> frozenset[str]:
     """Raises: InvalidInput."""
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise InvalidInput("trace types: expected a list of names")
-    unknown = set(value) - TRACE_TYPES
+    unknown = set(value).difference(TRACE_TYPES)
     if unknown:
-        names = ", ".join(sorted(unknown))[:80]
-        raise InvalidInput(f"trace types: there are trace and stateDiff, not {names}")
+        names, known = ", ".join(sorted(unknown))[:80], ", ".join(TRACE_TYPES)
+        raise InvalidInput(f"trace types: there are {known}, not {names}")
     return frozenset(value)
 
 
 class _Tracers:
-    """What `trace` and `stateDiff` need, run together."""
+    """What the trace types need, run together."""
 
     def __init__(self, kinds: frozenset[str], budget: Budget) -> None:
         self._kinds = kinds
         self._calls, self._state = CallTracer(budget), PrestateTracer(budget)
+        self._steps = VmTracer(budget)
         tracers: dict[str, ClientTracer] = {"trace": self._calls}
         if "stateDiff" in kinds:
             tracers["stateDiff"] = self._state
+        if "vmTrace" in kinds:
+            tracers["vmTrace"] = self._steps
         self.together = MuxTracer(tracers)
 
     def show(self) -> dict[str, Any]:
@@ -324,5 +327,5 @@ class _Tracers:
             "output": to_hex(outcome.output),
             "stateDiff": self._state.state_diff() if "stateDiff" in self._kinds else None,
             "trace": flatten(self._calls.tree, None) if "trace" in self._kinds else [],
-            "vmTrace": None,
+            "vmTrace": self._steps.result() if "vmTrace" in self._kinds else None,
         }
