@@ -33,8 +33,10 @@ class Replay:
         self._tracing = Tracing()
         self._header, self._hash = header, block_hash
         self.transactions = [decode_once(raw) for raw in chain.body(block_hash).transactions]
+        self.reader = chain.reader_after(header.parent_hash)
+        """Of the state before the block."""
         self._run = BlockRun(
-            chain.reader_after(header.parent_hash),
+            self.reader,
             chain.environment(header),
             stop,
             computation_class=computation_for(self._tracing),
@@ -43,6 +45,7 @@ class Replay:
 
     @property
     def accounts(self) -> BlockState:
+        """The state as the block has made it so far."""
         return self._run.accounts
 
     def place(self, index: int) -> Place:

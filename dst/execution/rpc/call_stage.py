@@ -23,6 +23,7 @@ from dst.execution.evm.tracing import Tracing
 from dst.execution.reverts import revert_message
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.state.nodes import StateUnavailable
+from dst.execution.state.overlay import BlockState
 from dst.execution.state.reader import StateReader
 from dst.spec.primitives import to_hex
 from dst.transactions.transaction import Transaction
@@ -36,6 +37,8 @@ class Stage:
     environment: BlockEnvironment
     overrides: StateOverrides
     stop: Interrupt
+    accounts: BlockState | None = None
+    """An overlay over `reader` with what came before in the block; then `run` once only."""
 
     def run(self, *, free: bool, tracing: Tracing | None = None) -> CallRun:
         """`free`: a call that pays nothing sees a base fee of nothing, as in geth.
@@ -46,7 +49,12 @@ class Stage:
         if free:
             environment = replace(environment, base_fee_per_gas=0)
         return CallRun.over(
-            self.reader, environment, self.stop, overrides=self.overrides, tracing=tracing
+            self.reader,
+            environment,
+            self.stop,
+            overrides=self.overrides,
+            tracing=tracing,
+            accounts=self.accounts,
         )
 
 

@@ -94,7 +94,8 @@ class DebugTraces:
     def trace_call(
         self, transaction: CallParam, block: BlockParam, config: TraceConfigParam = None
     ) -> msgspec.Raw:
-        """A message run on the state of a block under a tracer; `config` may hold overrides."""
+        """A message run on the state of a block under a tracer; `config` may hold overrides, and
+        `txIndex`: run before that transaction of the block, not after its last."""
         call = parse_transaction_object(transaction)
         asked = _asked(config)
         block_id = parse_block_id(block)
@@ -110,14 +111,32 @@ class DebugTraces:
     def _stage(self, block_id: BlockId, asked: TraceConfig) -> Stage:
         stop = _stop(asked)
         reader, environment = self._blocks.environment_for(block_id)
+        accounts = None
         if asked.transaction_index is not None:
-            raise RpcError(REFUSED, "txIndex is not supported: trace the call at the parent block")
+            before = self._before(block_id, asked.transaction_index, stop)
+            reader, accounts = before.reader, before.accounts
         return Stage(
             reader=reader,
             environment=override_block(environment, asked.block_overrides),
             overrides=asked.state_overrides,
             stop=stop,
+            accounts=accounts,
         )
+
+    def _before(self, block_id: BlockId, index: int, stop: Interrupt) -> Replay:
+        """The block run up to a transaction of it; an empty one to its beginning.
+
+        Raises: RpcError, GenesisNotTraceable.
+        """
+        if block_id is BlockTag.PENDING:
+            raise RpcError(REFUSED, "txIndex: the pending block has no transactions yet")
+        header, block_hash = self._blocks.resolve(block_id)
+        replay = Replay(self._chain, header, block_hash, stop)
+        if index >= max(len(replay.transactions), 1):
+            where = to_hex(block_hash)
+            raise RpcError(REFUSED, f"transaction index {index} out of range for block {where}")
+        replay.run_to(index)
+        return replay
 
     def _trace_block(self, header: Header, block_hash: Hash32, asked: TraceConfig) -> msgspec.Raw:
         budget = Budget(MAX_ANSWER_BYTES)

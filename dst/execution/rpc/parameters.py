@@ -69,7 +69,7 @@ TRACE_CONFIG: Final = Kind(
     "trace config",
     'an object: `tracer`, `tracerConfig`, `timeout` ("5s"); without a tracer `disableStack`, '
     "`disableStorage`, `enableMemory`, `enableReturnData`, `limit`; for a call `stateOverrides`, "
-    "`blockOverrides`",
+    "`blockOverrides`, `txIndex`",
     {"tracer": "callTracer"},
 )
 TRACE_TYPES: Final = Kind("trace types", "a list of `trace`, `stateDiff`, `vmTrace`", ["trace"])
