@@ -96,6 +96,16 @@ OPTIONS: Final = Kind(
 MILLISECONDS: Final = Kind("milliseconds", "a quantity or a JSON integer", 1)
 
 TEXT: Final = Kind("text", "a string", "a")
+TYPED_DATA: Final = Kind(
+    "typed data",
+    "an object, or its JSON as a string: `types`, `primaryType`, `domain`, `message` (EIP-712)",
+    {
+        "types": {"Note": [{"name": "text", "type": "string"}]},
+        "primaryType": "Note",
+        "domain": {"name": "example"},
+        "message": {"text": "hello"},
+    },
+)
 RAW_LIST: Final = Kind("raw transactions", "a list of signed transactions as 0x hex", ["0x12"])
 HASH_LIST: Final = Kind("hashes", "a list of 32 bytes of hex each", ["0x" + "22" * 32])
 
@@ -124,6 +134,7 @@ SlotsParam: TypeAlias = Annotated[object, SLOTS_BY_ADDRESS]
 SubscriptionParam: TypeAlias = Annotated[object, SUBSCRIPTION]
 OptionsParam: TypeAlias = Annotated[object, OPTIONS]
 TextParam: TypeAlias = Annotated[object, TEXT]
+TypedDataParam: TypeAlias = Annotated[object, TYPED_DATA]
 RawListParam: TypeAlias = Annotated[object, RAW_LIST]
 HashListParam: TypeAlias = Annotated[object, HASH_LIST]
 MillisecondsParam: TypeAlias = Annotated[object, MILLISECONDS]
