@@ -233,7 +233,7 @@ async def test_an_index_beyond_the_block(traced: Rpc) -> None:
 async def test_a_trace_that_fits_no_answer_is_refused(
     traced: Rpc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dst.execution.rpc.debug.MAX_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr("dst.execution.rpc.replays.MAX_ANSWER_BYTES", 10_000)
     for config in ({}, {"tracer": "callTracer"}, {"tracer": "prestateTracer"}):
         error = await traced.error("debug_traceBlockByNumber", "0x1", config)
         assert error["code"] == -32000
