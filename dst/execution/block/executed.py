@@ -28,6 +28,7 @@ class ExecutedBlock:
                 for each in self.withdrawals
             ),
             requests=self.result.requests,
+            touched=self.result.touched,
         )
 
 

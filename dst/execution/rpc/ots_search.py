@@ -1,8 +1,9 @@
-"""`ots_search*`: transactions by address, without an index of addresses.
+"""`ots_search*`: transactions by address, without an index of addresses over the chain.
 
 A search looks through a window of blocks only, and says through its flags that there is more. It
-finds who is named: sender, receiver, contract created, contract that logged. An address that a
-contract called or paid on its way, and that logged nothing, is not found: `trace_filter` finds it.
+finds sender, receiver, contracts created and contracts that logged, and whom the transaction met on
+its way: called, paid, or only looked at (EIP-2929 tells; so not in frames that failed, and not
+the block's fee recipient).
 
 Source: Otterscan JSON-RPC API, level 8.
 """
@@ -13,6 +14,7 @@ from dst.apis.eth import parse_address
 from dst.apis.quantity import parse_count
 from dst.execution.call_workers import CALL_TIMEOUT_S, time_limit
 from dst.execution.chain import Chain
+from dst.execution.receipts import Receipt
 from dst.execution.rpc import views
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.rpc.call_stage import refusals
@@ -39,8 +41,8 @@ class OtterscanSearch:
     def search_before(
         self, address: AddressParam, block: CountParam, size: CountParam
     ) -> dict[str, Any]:
-        """Transactions that name an address (sender, receiver, log), below a block; 0: from the
-        head. Newest first."""
+        """Transactions that had to do with an address (sender, receiver, log, met on the way), below
+        a block; 0: from the head. Newest first."""
         start = parse_count(block, what="block number")
         head = self._chain.heads.head.number
         first = head if start == 0 else min(start - 1, head)
@@ -54,7 +56,7 @@ class OtterscanSearch:
     def search_after(
         self, address: AddressParam, block: CountParam, size: CountParam
     ) -> dict[str, Any]:
-        """Transactions that name an address, above a block. Newest first."""
+        """Transactions that had to do with an address, above a block. Newest first."""
         start = parse_count(block, what="block number")
         head = self._chain.heads.head.number
         end = min(start + 1 + SEARCH_BLOCKS, head + 1)
@@ -80,14 +82,7 @@ class OtterscanSearch:
             if not view.body.transactions:
                 continue
             stored = self._chain.receipts(view.hash)
-            hits = [
-                index
-                for index, (transaction, receipt) in enumerate(
-                    zip(view.transactions(), stored, strict=True)
-                )
-                if address in (transaction.sender, transaction.to, receipt.contract_address)
-                or any(log.address == address for log in receipt.logs)
-            ]
+            hits = _hits(address, view, stored)
             if numbers.step < 0:
                 hits.reverse()
             of_block = views.show_receipts(view, stored) if hits else []
@@ -96,3 +91,23 @@ class OtterscanSearch:
                 time = view.header.timestamp
                 receipts.append({**of_block[index], "timestamp": time})
         return {"txs": shown, "receipts": receipts}, True
+
+
+def _hits(address: Address, view: views.BlockView, receipts: tuple[Receipt, ...]) -> list[int]:
+    """Indices of the transactions that had to do with an address."""
+    met = view.body.touched or (b"",) * len(receipts)
+    return [
+        index
+        for index, (transaction, receipt, others) in enumerate(
+            zip(view.transactions(), receipts, met, strict=True)
+        )
+        if address in (transaction.sender, transaction.to, receipt.contract_address)
+        or any(log.address == address for log in receipt.logs)
+        or _is_among(address, others)
+    ]
+
+
+def _is_among(address: Address, addresses: bytes) -> bool:
+    """`addresses`: one behind the other."""
+    size = len(address)
+    return any(addresses[at : at + size] == address for at in range(0, len(addresses), size))

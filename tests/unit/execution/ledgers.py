@@ -106,6 +106,7 @@ class Ledger:
             state.begin_transaction()
             apply_to_state(state, change)
         result = BlockResult(
+            touched=(),
             receipts=(receipt(len(changes)),),
             gas_used=0,
             bloom=0,
