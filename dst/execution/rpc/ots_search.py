@@ -41,8 +41,8 @@ class OtterscanSearch:
     def search_before(
         self, address: AddressParam, block: CountParam, size: CountParam
     ) -> dict[str, Any]:
-        """Transactions that had to do with an address (sender, receiver, log, met on the way), below
-        a block; 0: from the head. Newest first."""
+        """Transactions that had to do with an address (sender, receiver, log, met on the way)
+        below a block; 0: from the head. Newest first."""
         start = parse_count(block, what="block number")
         head = self._chain.heads.head.number
         first = head if start == 0 else min(start - 1, head)
