@@ -6,8 +6,10 @@ from typing import Final
 from dst.execution.evm.opcode_table import EXPRESSIONS, STATEMENTS
 from dst.execution.evm.program import Program
 from dst.execution.evm.translation.lines import Lines
+from dst.execution.evm.translation.memory import Memory
 from dst.execution.evm.translation.segment import AHEAD, Segment
 from dst.execution.evm.translation.stack import Stack
+from dst.execution.evm.translation.values import is_known
 
 HALTED: Final = -1
 """STOP or RETURN."""
@@ -17,8 +19,6 @@ MAX_OPCODES: Final = 256
 MAX_SOURCE_CHARACTERS: Final = 24_000
 """Of a block; ways out with many values on the stack are long. It is what `compile` takes 5 ms for.
 """
-
-_WORD: Final = 32
 
 _STOP, _JUMP, _JUMPI, _PC, _JUMPDEST = 0x00, 0x56, 0x57, 0x58, 0x5B
 _POP, _MLOAD, _MSTORE, _MSTORE8 = 0x50, 0x51, 0x52, 0x53
@@ -46,8 +46,7 @@ class BlockWriter:
         self._position = start
         self._lines = Lines()
         self._stack = Stack(self._lines)
-        self._memory_known = 0
-        """Bytes that the memory has at least."""
+        self._memory = Memory(self._lines)
         self._visited: set[int] = set()
         """JUMPDESTs that the block has passed."""
         self._segment = Segment(self._lines, self._stack, start)
@@ -147,37 +146,20 @@ class BlockWriter:
 
     def _write_mload(self) -> int:
         self._segment.gas += 3
-        at = self._stack.pop()
-        self._reach_memory(at, _WORD)
-        self._stack.push_new(f"integer(mem[{at}:{_plus(at, _WORD)}])")
+        self._stack.push_new(self._memory.word(self._stack.pop()))
         return self._position + 1
 
     def _write_mstore(self) -> int:
         self._segment.gas += 3
         at, value = self._stack.pop(), self._stack.pop()
-        self._reach_memory(at, _WORD)
-        word = repr(int(value, 16).to_bytes(_WORD, "big")) if _known(value) else (
-            f"{value}.to_bytes({_WORD}, 'big')"
-        )  # fmt: skip
-        self._lines.emit(f"mem[{at}:{_plus(at, _WORD)}] = {word}")
+        self._memory.write_word(at, value)
         return self._position + 1
 
     def _write_mstore8(self) -> int:
         self._segment.gas += 3
         at, value = self._stack.pop(), self._stack.pop()
-        self._reach_memory(at, 1)
-        self._lines.emit(f"mem[{at}] = {value} & 255")
+        self._memory.write_byte(at, value)
         return self._position + 1
-
-    def _reach_memory(self, at: str, size: int) -> None:
-        end = _plus(at, size)
-        if _known(at):
-            if int(end, 16) <= self._memory_known:
-                return
-            if int(end, 16) < 2**32:  # more cannot be paid
-                self._memory_known = int(end, 16)
-        grow = self._lines.using(f"if {end} > len(mem): gas = expand(c, {end}, gas)")
-        self._lines.emit(grow)
 
     # jumps
 
@@ -192,7 +174,7 @@ class BlockWriter:
     def _write_jump(self) -> int | None:
         self._segment.gas += 8
         to = self._stack.pop()
-        if not _known(to):
+        if not is_known(to):
             self._lines.emit(f"if {to} not in {_DESTINATIONS}: raise BadJump('JUMP')")
             self._leave(to)
             return None
@@ -215,7 +197,7 @@ class BlockWriter:
         to, condition = self._stack.pop(), self._stack.pop()
         self._segment.end()
         exits = self._stack.flush()
-        if not _known(to):
+        if not is_known(to):
             exits = [f"if {to} not in {_DESTINATIONS}: raise BadJump('JUMPI')", *exits]
             exits += ["c.gas_left = gas", f"return {to}"]
         elif not self._is_destination(int(to, 16)):
@@ -292,12 +274,3 @@ _WRITERS: Final[dict[int, Callable[[BlockWriter], int | None]]] = {
     _RETURN: BlockWriter._write_return,
     _REVERT: BlockWriter._write_revert,
 }
-
-
-def _known(value: str) -> bool:
-    """Is it a number, not a name?"""
-    return value[0] == "0"
-
-
-def _plus(value: str, number: int) -> str:
-    return hex(int(value, 16) + number) if _known(value) else f"{value} + {number}"
