@@ -46,10 +46,12 @@ from dst.execution.store import BlockStore, open_store
 from dst.execution.turns import BlockWorker, Turns
 from dst.execution.weigher import Weigher
 from dst.runtime.browsers import LOCAL_ORIGINS, BrowserPolicy
-from dst.runtime.config import check_url, load_json, resolve
+from dst.runtime.config import ConnectionsPerAddress, check_url, load_json, resolve
+from dst.runtime.connections import Vouches
 from dst.runtime.http import make_app, serving
 from dst.runtime.log import Logger, configure
 from dst.runtime.metrics import Metrics
+from dst.runtime.places import CONNECTIONS_PER_ADDRESS, PlaceLimits
 from dst.runtime.service import EXIT_BAD_CONFIG, run_role, until
 from dst.spec.cluster import ChainConfig, ClusterLock
 from dst.spec.errors import BadConfig
@@ -86,6 +88,11 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hosts: list[str] = []
     """Names with a dot that this node is called by, or `*`; addresses, `localhost` and names
     without a dot are always good."""
+    peer_secret: str | None = None
+    """File with the 32 bytes of hex that the operators share (`peers.hex`), to know each other's
+    calls by: they keep their connections where strangers crowd. Without it they are strangers."""
+    connections_per_address: ConnectionsPerAddress = CONNECTIONS_PER_ADDRESS
+    """Of one remote address on each listener; loopback is not bounded so."""
     rollup: str | None = None
     """URL of this node's rollup node, asked for what is sealed (dst_finality)."""
     subscribe: bool = False
@@ -160,6 +167,11 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
     lock = load_lock(resolve(path, config.lock))
     check_genesis(genesis, lock.chain)
     secret = load_jwt_secret(resolve(path, config.jwt_secret))
+    peer_secret = (
+        None
+        if config.peer_secret is None
+        else load_jwt_secret(resolve(path, config.peer_secret), what="peer secret")
+    )
     policy = BrowserPolicy.of(
         _origins(config, lock.chain), config.hosts, what=f"execution config {path}"
     )
@@ -178,9 +190,10 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
                     worker,
                     threads,
                     sealed_height=sealed_height,
+                    peer_secret=peer_secret,
                 )
                 try:
-                    await _serve(config, services, secret, policy, stop)
+                    await _serve(config, services, secret, peer_secret, policy, stop)
                 finally:
                     services.engine.close()
                     services.exchange.close()
@@ -218,6 +231,7 @@ def assemble(
     threads: Threads,
     *,
     sealed_height: SealedHeight = nobody_knows,
+    peer_secret: bytes | None = None,
 ) -> _Services:
     metrics = Metrics()
     chain = Chain(store, genesis, retention_of(config), config.engine)
@@ -230,6 +244,7 @@ def assemble(
         forward_to=config.forward_to,
         subscribe_to=config.forward_to if config.subscribe else (),
         faulty=(lock.n - 1) // 3,
+        secret=peer_secret,
     )
     pool = exchange.pool
     allowance = _allowance(lock)
@@ -288,6 +303,7 @@ async def _serve(
     config: ExecutionConfig,
     services: _Services,
     secret: bytes,
+    peer_secret: bytes | None,
     policy: BrowserPolicy,
     stop: asyncio.Event,
 ) -> None:
@@ -298,10 +314,23 @@ async def _serve(
         policy=BrowserPolicy(hosts=policy.hosts),
         health=health,
     )
+    limits = PlaceLimits(per_address=config.connections_per_address)
     rpc_app = make_app(services.metrics, _rpc_routes(services), policy=policy, health=health)
     async with (
-        serving(engine_app, config.engine_listen, what="engine_listen"),
-        serving(rpc_app, config.rpc_listen, what="rpc_listen"),
+        serving(
+            engine_app,
+            config.engine_listen,
+            what="engine_listen",
+            limits=limits,
+            vouches=_holds(secret),
+        ),
+        serving(
+            rpc_app,
+            config.rpc_listen,
+            what="rpc_listen",
+            limits=limits,
+            vouches=None if peer_secret is None else _holds(peer_secret),
+        ),
     ):
         head = services.chain.heads
         log.info(
@@ -317,6 +346,17 @@ async def _serve(
             services.weigher.run(),
             services.eth.subscriptions.run(),
         )
+
+
+def _holds(secret: bytes) -> Vouches:
+    """Whether a request is signed with a secret, so that no stranger takes its connection's
+    place."""
+
+    def vouches(headers: Mapping[str, str]) -> bool:
+        token = headers.get("Authorization")
+        return token is not None and check_jwt(secret, token, time.time()) is None
+
+    return vouches
 
 
 def _engine_routes(services: _Services, secret: bytes) -> list[web.RouteDef]:

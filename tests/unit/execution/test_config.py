@@ -27,6 +27,7 @@ GOOD = {
         ({"forward_to": "http://127.0.0.1:3"}, "forward_to"),
         ({"forward_to": ["op2"]}, "http:// URL"),
         ({"history_blocks": 3}, "history_blocks: at least 64"),
+        ({"connections_per_address": 0}, "connections_per_address"),
     ],
 )
 def test_a_wrong_field_is_named(

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import time
 import tracemalloc
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from dst.apis.engine import check_jwt
 from dst.apis.jsonrpc import rpc_routes
 from dst.execution.pool import forwarder
 from dst.execution.pool.announcements import Announcements
@@ -399,3 +401,23 @@ async def test_a_refusal_of_a_forwarded_transaction_can_be_asked_for(world: Worl
     departure = pool.departure(other.hash)
     assert departure is not None
     assert (departure.fate, departure.detail) == (Fate.DROPPED, "underpriced_replacement")
+
+
+async def test_operators_sign_what_they_send_and_followers_without_the_secret_do_not(
+    unused_tcp_port: int,
+) -> None:
+    """The token is the one the Engine API takes."""
+    tokens: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        tokens.append(request.headers.get("Authorization"))
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "result": []})
+
+    address, secret = f"127.0.0.1:{unused_tcp_port}", bytes(range(32))
+    app = make_app(Metrics(), [web.post("/", answer)])
+    async with serving(app, address, what="test"), peer_session() as session:
+        for each in (secret, None):
+            peer = Peer(f"http://{address}", session, each)
+            await peer.call("dst_forwardTransactions", [[]], list[Any], 5.0)
+    assert check_jwt(secret, tokens[0], time.time()) is None
+    assert tokens[1] is None
