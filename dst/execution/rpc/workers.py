@@ -2,7 +2,8 @@
 
 A client is its address (on loopback its connection). Each has a short line of its own; workers take
 the clients' lines in turn, and a client runs a few calls at once at most. Full lines refuse at
-once. How running calls share the interpreter with blocks and each other is `dst.execution.turns`.
+once. A call whose client has gone ends at its next check. How running calls share the interpreter
+with blocks and each other is `dst.execution.turns`.
 """
 
 import threading
@@ -36,11 +37,22 @@ BUSY: Final = "too many calls: this node is busy, ask again later"
 T = TypeVar("T")
 
 
+class _Answer(Future[T]):
+    """A future whose cancelling reaches a call that runs: the event loop cancels it when the
+    request's task is cancelled, as it is when its client disconnects."""
+
+    is_unwanted = False
+
+    def cancel(self) -> bool:
+        self.is_unwanted = True
+        return super().cancel()
+
+
 @dataclass(slots=True)
 class _Job:
     client: str
     run: Callable[[], Any]
-    future: "Future[Any]"
+    future: _Answer[Any]
     asked: float
 
 
@@ -67,7 +79,7 @@ class CallWorkers(Executor):
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
         """Raises: RpcError -32005 when the client's line, or all lines together, are full."""
         client = CALLER.get()
-        job = _Job(client, lambda: fn(*args, **kwargs), Future(), time.monotonic())
+        job = _Job(client, lambda: fn(*args, **kwargs), _Answer(), time.monotonic())
         with self._ready:
             if self._closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
@@ -92,6 +104,16 @@ class CallWorkers(Executor):
             for thread in self._threads:
                 thread.join()
 
+    @property
+    def running(self) -> int:
+        """Calls on their threads."""
+        with self._ready:
+            return sum(self._running.values())
+
+    @property
+    def waiting(self) -> int:
+        return self._waiting
+
     # threads
 
     def _work(self) -> None:
@@ -109,18 +131,20 @@ class CallWorkers(Executor):
         if time.monotonic() - job.asked > MAX_WAIT_S:
             job.future.set_exception(RpcError(LIMIT_EXCEEDED, BUSY))
             return
-        turn = Turn(self._turns, job.client)
-        _THREAD.turn, _THREAD.closing = turn, self._is_closed
+        turn = Turn(self._turns, job.client, lambda: job.future.is_unwanted)
+        _THREAD.turn, _THREAD.stopped = turn, lambda: self._why_stopped(job)
         try:
             job.future.set_result(job.run())
         except BaseException as error:
             job.future.set_exception(error)
         finally:
             turn.release()
-            _THREAD.turn = _THREAD.closing = None
+            _THREAD.turn = _THREAD.stopped = None
 
-    def _is_closed(self) -> bool:
-        return self._closed
+    def _why_stopped(self, job: _Job) -> str | None:
+        if job.future.is_unwanted:
+            return "its client has gone"
+        return "this node is stopping" if self._closed else None
 
     def _next(self) -> _Job | None:
         """The next job of the next client that may run one more; None when the end has come."""
@@ -146,7 +170,7 @@ class _Thread(threading.local):
     """What the job that runs on this thread needs."""
 
     turn: Turn | None = None
-    closing: Callable[[], bool] | None = None
+    stopped: Callable[[], str | None] | None = None
 
 
 _THREAD: Final = _Thread()
@@ -160,14 +184,15 @@ def time_limit(seconds: float | None = None) -> Interrupt:
     """
     seconds = CALL_TIMEOUT_S if seconds is None else min(seconds, CALL_TIMEOUT_S)
     end = time.monotonic() + seconds
-    turn, closing = _THREAD.turn, _THREAD.closing
+    turn, stopped = _THREAD.turn, _THREAD.stopped
 
     def check() -> None:
         if turn is not None:
             turn.pause_if_due(end)
         if time.monotonic() > end:
             raise ExecutionAborted(f"execution aborted (timeout = {seconds:g}s)")
-        if closing is not None and closing():
-            raise ExecutionAborted("execution aborted: this node is stopping")
+        why = None if stopped is None else stopped()
+        if why is not None:
+            raise ExecutionAborted(f"execution aborted: {why}")
 
     return check

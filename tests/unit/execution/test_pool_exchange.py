@@ -15,10 +15,11 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from dst.apis.caller import CALLER
 from dst.apis.engine import check_jwt
-from dst.apis.jsonrpc import rpc_routes
+from dst.apis.jsonrpc import RpcError, rpc_routes
 from dst.execution.pool import forwarder
-from dst.execution.pool.announcements import Announcements
+from dst.execution.pool.announcements import MAX_WAITING, MAX_WAITING_OF_ONE, Announcements
 from dst.execution.pool.exchange import PoolExchange
 from dst.execution.pool.peer import MAX_ANSWER_BYTES, Peer, peer_session
 from dst.execution.pool.service import Source, TransactionPool
@@ -421,3 +422,34 @@ async def test_operators_sign_what_they_send_and_followers_without_the_secret_do
             await peer.call("dst_forwardTransactions", [[]], list[Any], 5.0)
     assert check_jwt(secret, tokens[0], time.time()) is None
     assert tokens[1] is None
+
+
+async def test_questions_that_wait_are_few_of_one_client_and_few_in_all(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    pool = TransactionPool(world.chain, Metrics())
+    family = PoolExchangeMethods(pool, Announcements(pool))
+    first = await family.pool_changes("", "0x0", "0x0")
+    ended: list[str] = []
+
+    async def ask(client: str, name: str, wait_ms: int = 20_000) -> None:
+        CALLER.set(client)
+        answer = await family.pool_changes(first["epoch"], first["cursor"], hex(wait_ms))
+        assert answer["whole"] is False
+        ended.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(MAX_WAITING_OF_ONE):
+            group.create_task(ask("greedy", f"greedy {number}"))
+        await asyncio.sleep(0)
+        with pytest.raises(RpcError) as refusal:
+            await ask("greedy", "one more")
+        assert refusal.value.code == -32005
+        for number in range(MAX_WAITING):
+            group.create_task(ask(f"other {number}", f"other {number}"))
+        async with asyncio.timeout(10):
+            while len(ended) < MAX_WAITING_OF_ONE:
+                await asyncio.sleep(0.01)
+        assert sorted(ended) == [f"greedy {number}" for number in range(MAX_WAITING_OF_ONE)]
+        pool.admit(pool.examine(signed_raw()))
+    assert len(ended) == MAX_WAITING_OF_ONE + MAX_WAITING, "news ends every wait"
+    world.store.close()
