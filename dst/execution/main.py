@@ -39,7 +39,7 @@ from dst.execution.rpc.dev_accounts import dev_keys
 from dst.execution.rpc.dispatch import Threads
 from dst.execution.rpc.families import Given, Served, serve_families
 from dst.execution.rpc.finality import SealedHeight, nobody_knows
-from dst.execution.rpc.workers import CallWorkers
+from dst.execution.rpc.workers import CallWorkers, search_workers
 from dst.execution.sealed import sealed_height_of
 from dst.execution.slots import SlotClock
 from dst.execution.store import BlockStore, open_store
@@ -383,14 +383,15 @@ def _rpc_routes(services: _Services) -> list[web.RouteDef]:
 
 @contextmanager
 def _threads() -> Iterator[tuple[ThreadPoolExecutor, Threads]]:
-    """One thread that changes the chain, one that reads it, several that run calls."""
+    """One thread that changes the chain, one that reads it, several that run calls,
+    others that search logs."""
     threading.stack_size(EVM_STACK_BYTES)
     turns = Turns()
     worker = BlockWorker(turns)
-    call = CallWorkers(turns)
+    call, search = CallWorkers(turns), search_workers(turns)
     read = ThreadPoolExecutor(1, "read")
     try:
-        yield worker, Threads(read=read, call=call)
+        yield worker, Threads(read=read, call=call, search=search)
     finally:
-        for each in (worker, call, read):
+        for each in (worker, call, search, read):
             each.shutdown(wait=True, cancel_futures=True)

@@ -36,6 +36,7 @@ _WHERE: Final = {
     Where.LOOP: "memory",
     Where.READ: "store",
     Where.CALL: "EVM",
+    Where.SEARCH: "logs",
 }
 
 _HEAD: Final = f"""# JSON-RPC

@@ -30,6 +30,9 @@ RUNNING_PER_CLIENT: Final = 8
 WAITING_PER_CLIENT: Final = 128
 """A batch comes one by one, so this is a client's parallel requests."""
 WAITING_IN_ALL: Final = 1_024
+SEARCH_WORKERS: Final = 16
+"""Searches of logs have workers of their own, so that they cannot hold those of calls."""
+SEARCHES_PER_CLIENT: Final = 4
 MAX_WAIT_S: Final = 5.0
 """A call that waited longer is refused, not run: whoever asked has given up."""
 BUSY: Final = "too many calls: this node is busy, ask again later"
@@ -59,16 +62,24 @@ class _Job:
 class CallWorkers(Executor):
     """An executor whose jobs find their time limit in `time_limit()`."""
 
-    def __init__(self, turns: Turns, workers: int = WORKERS) -> None:
+    def __init__(
+        self,
+        turns: Turns,
+        workers: int = WORKERS,
+        *,
+        running_per_client: int | None = None,
+        name: str = "call",
+    ) -> None:
         """Threads start with the stack size that is set now."""
         self._turns = turns
+        self._running_per_client = running_per_client or RUNNING_PER_CLIENT
         self._ready = threading.Condition()
         self._lines: OrderedDict[str, deque[_Job]] = OrderedDict()
         self._running: dict[str, int] = {}
         self._waiting = 0
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._work, name=f"call-{number}", daemon=True)
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
             for number in range(workers)
         ]
         for thread in self._threads:
@@ -151,7 +162,7 @@ class CallWorkers(Executor):
         with self._ready:
             while not self._closed:
                 for client, line in self._lines.items():
-                    if self._running.get(client, 0) < RUNNING_PER_CLIENT:
+                    if self._running.get(client, 0) < self._running_per_client:
                         return self._take(client, line)
                 self._ready.wait()
             return None
@@ -164,6 +175,10 @@ class CallWorkers(Executor):
         self._waiting -= 1
         self._running[client] = self._running.get(client, 0) + 1
         return job
+
+
+def search_workers(turns: Turns) -> CallWorkers:
+    return CallWorkers(turns, SEARCH_WORKERS, running_per_client=SEARCHES_PER_CLIENT, name="search")
 
 
 class _Thread(threading.local):
