@@ -8,9 +8,9 @@ of answers may wait to be read, by each for how long and by all together.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.web_protocol import RequestHandler
 
 from dst.runtime.log import Logger
@@ -118,8 +118,8 @@ class _Connection(RequestHandler):
         self._all = connections
         self._deadline: asyncio.TimerHandle | None = None
         self._place: Place | None = None
-        self._payload: Any = None
-        """Body of the newest request, a stream of aiohttp's."""
+        self._payload: StreamReader | None = None
+        """Body of the request that is being handled."""
 
     @property
     def unread_bytes(self) -> int:
@@ -151,9 +151,9 @@ class _Connection(RequestHandler):
         if self._place is None:
             return
         super().data_received(data)
-        if self._messages:
-            self._payload = self._messages[-1][1]
-        if self._place.state is State.SILENT and self._current_request is not None:
+        if self._place.state is not State.SILENT:
+            return  # what comes now does not excuse an answer that is not read
+        if self._current_request is not None:
             self._work_when_whole()
         elif self._messages:
             self._stop_timer()  # the request is about to be taken up
@@ -166,6 +166,7 @@ class _Connection(RequestHandler):
         assert place is not None, "requests come by connections that have a place"
         if not self._all.settle(place, request.headers, self._loop.time()):
             request_handler = _no_place
+        self._payload = request.content
         self._turn(State.SILENT)
         self._end_in(self._all.body_s, "its request does not end")
         self._work_when_whole()
@@ -193,7 +194,8 @@ class _Connection(RequestHandler):
             super().connection_lost(exc)
 
     def _work_when_whole(self) -> None:
-        if self._payload is None or self._payload.is_eof():
+        assert self._payload is not None, "a request is being handled"
+        if self._payload.is_eof():
             self._stop_timer()
             self._turn(State.WORKING)
 

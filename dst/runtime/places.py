@@ -183,10 +183,10 @@ class Places:
         return min(silent, key=lambda each: each.since, default=None)
 
     def _yields(self, place: Place, newcomer: Place, own: int) -> bool:
-        """Local connections are the node's own as a rule: no remote one takes their place, and they
-        take any."""
+        """Local connections are the node's own as a rule: they take any place, and as long as they
+        hold less than half of all no remote one takes theirs."""
         if place.is_local != newcomer.is_local:
-            return newcomer.is_local
+            return newcomer.is_local or self._of_address[LOCAL] > self._limits.total // 2
         return self._of_address[place.address] >= own
 
     def _rank(self, place: Place) -> tuple[int, bool, int, float]:

@@ -1,7 +1,10 @@
 """The logs of one block: found by a filter, each shown and encoded once, however many ask."""
 
+from binascii import hexlify
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -9,9 +12,9 @@ import msgspec
 from dst.apis.eth import LogFilter
 from dst.execution.chain import Chain
 from dst.execution.header import Header
-from dst.execution.receipts import Log, bloom_bits
+from dst.execution.receipts import Log, Receipt, bloom_bits
 from dst.execution.rpc import views
-from dst.spec.primitives import Hash32
+from dst.spec.primitives import Hash32, to_hex
 
 CHECKED_EVERY: Final = 256
 """Logs looked at, or shown, between two interrupt checks: below a millisecond."""
@@ -30,33 +33,34 @@ class BlockLogs:
         self._chain, self._header, self._hash = chain, header, Hash32(block_hash)
         self._removed = removed
         self._encoded: dict[int, bytes] = {}
+        self._places: dict[int, bytes] = {}
 
     def __iter__(self) -> Iterator[tuple[int, Log]]:
         """Each with its position in the block."""
-        return ((position, log) for position, (_, log) in enumerate(self._logs))
+        return enumerate(self._logs)
 
     def matching(
         self, wanted: LogFilter, stop: Callable[[], None] = _never_stops
     ) -> Iterator[tuple[int, Log]]:
         """With their positions; `stop` is an interrupt."""
-        for position, log in self:
-            if position % CHECKED_EVERY == 0:
-                stop()
-            if matches(log, wanted):
-                yield position, log
+        for start in range(0, len(self._logs), CHECKED_EVERY):
+            stop()
+            part = enumerate(self._logs[start : start + CHECKED_EVERY], start)
+            yield from _select(list(part), wanted)
 
     def encoded(self, position: int) -> bytes:
         """One log as JSON."""
         if position not in self._encoded:
-            self._encoded[position] = msgspec.json.encode(self._show(position))
+            self._encoded[position] = self._encode(position)
         return self._encoded[position]
 
-    def _show(self, position: int) -> dict[str, object]:
-        index, log = self._logs[position]
-        transaction_hash = self._block.body.transaction_hashes[index]
-        return views.show_log(
-            self._block, index, transaction_hash, position, log, removed=self._removed
-        )
+    def _encode(self, position: int) -> bytes:
+        index = bisect_right(self._ends, position)
+        place = self._places.get(index)
+        if place is None:
+            transaction_hash = self._block.body.transaction_hashes[index]
+            place = self._places[index] = _place(self._block, index, transaction_hash)
+        return encode_log(self._logs[position], position, place, removed=self._removed)
 
     @cached_property
     def _block(self) -> views.BlockView:
@@ -64,10 +68,55 @@ class BlockLogs:
         return views.BlockView(header=self._header, hash=self._hash, body=body)
 
     @cached_property
-    def _logs(self) -> list[tuple[int, Log]]:
-        """With the index of the transaction."""
-        receipts = self._chain.receipts(self._hash)
-        return [(index, log) for index, receipt in enumerate(receipts) for log in receipt.logs]
+    def _receipts(self) -> tuple[Receipt, ...]:
+        return self._chain.receipts(self._hash)
+
+    @cached_property
+    def _logs(self) -> list[Log]:
+        return [log for receipt in self._receipts for log in receipt.logs]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """For each transaction, how many logs it and those before it have."""
+        return list(accumulate(len(receipt.logs) for receipt in self._receipts))
+
+
+def encode_log(log: Log, position: int, place: bytes, *, removed: bool) -> bytes:
+    """What `views.show_log` shows, as JSON at a sixth of the price: a search may find thousands."""
+    return (b'{"address":"0x%b","topics":[%b],"data":"0x%b",%b,"logIndex":"0x%x","removed":%b}') % (
+        hexlify(log.address),
+        b",".join([b'"0x%b"' % hexlify(topic) for topic in log.topics]),
+        hexlify(log.data),
+        place,
+        position,
+        b"true" if removed else b"false",
+    )
+
+
+def _place(block: views.BlockView, index: int, transaction_hash: bytes) -> bytes:
+    """The fields that all logs of a transaction share."""
+    shared = {
+        "blockNumber": hex(block.header.number),
+        "blockHash": to_hex(block.hash),
+        "blockTimestamp": hex(block.header.timestamp),
+        "transactionHash": to_hex(transaction_hash),
+        "transactionIndex": hex(index),
+    }
+    return msgspec.json.encode(shared)[1:-1]
+
+
+def _select(logs: list[tuple[int, Log]], wanted: LogFilter) -> list[tuple[int, Log]]:
+    """As `matches`, for many at a time."""
+    if wanted.addresses:
+        addresses = wanted.addresses
+        logs = [each for each in logs if each[1].address in addresses]
+    if wanted.topics:
+        count = len(wanted.topics)
+        logs = [each for each in logs if len(each[1].topics) >= count]
+    for at, choices in enumerate(wanted.topics):
+        if choices is not None:
+            logs = [each for each in logs if each[1].topics[at] in choices]
+    return logs
 
 
 def matches(log: Log, wanted: LogFilter) -> bool:

@@ -78,13 +78,20 @@ def test_nobody_makes_room_for_who_holds_more() -> None:
 
 
 def test_no_stranger_from_outside_pushes_out_a_local_connection() -> None:
-    places, held = filled(*[LOCAL] * 8, state=State.IDLE)
+    places, held = filled(*[LOCAL] * 4, *"bcde", state=State.IDLE)
+    for each in held[4:]:
+        each.state = State.STREAMING
     outside = places.enter("a", LATER)
     assert outside.place is not None
     assert outside.evicted is None
     assert places.settle(outside.place, LATER).place is None
     inside = places.enter(LOCAL, LATER)
     assert inside.evicted is held[0]
+
+
+def test_a_local_crowd_does_not_shut_out_others() -> None:
+    places, held = filled(*[LOCAL] * 8, state=State.IDLE)
+    assert places.enter("a", LATER).evicted is held[0]
 
 
 def test_short_requests_are_left_alone() -> None:

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from dst.apis.jsonrpc.ws import WebSocketLimits
-from dst.execution.rpc import log_index, subscription_room, views
+from dst.execution.rpc import block_logs, log_index, subscription_room
 from dst.execution.rpc.log_index import LEAST_WEIGHT
 from dst.spec.primitives import to_hex
 from tests.unit.execution.rpc.bench import Rpc, connected
@@ -59,20 +59,20 @@ async def test_a_block_is_read_and_its_logs_encoded_once_whoever_listens(
     rpc: Rpc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain, read, shown = rpc.world.chain, 0, 0
-    receipts, show_log = chain.receipts, views.show_log
+    receipts, encode_log = chain.receipts, block_logs.encode_log
 
     def counted_receipts(block_hash: bytes) -> Any:
         nonlocal read
         read += 1
         return receipts(block_hash)
 
-    def counted_show(*args: Any, **named: Any) -> dict[str, object]:
+    def counted_show(*args: Any, **named: Any) -> bytes:
         nonlocal shown
         shown += 1
-        return show_log(*args, **named)
+        return encode_log(*args, **named)
 
     monkeypatch.setattr(chain, "receipts", counted_receipts)
-    monkeypatch.setattr(views, "show_log", counted_show)
+    monkeypatch.setattr(block_logs, "encode_log", counted_show)
     filters: list[dict[str, object]] = [{}, {"address": to_hex(LOGGER)}, {"topics": [None]}]
     async with rpc.listening() as address, connected(address) as socket:
         for _ in range(10):
