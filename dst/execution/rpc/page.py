@@ -74,6 +74,9 @@ disconnected; answers: wait |
 | silence of one WebSocket | a ping every {DEFAULT_LIMITS.heartbeat_seconds:g} s, a pong within \
 half of it | disconnected |
 
+A call, estimate, simulation, trace or search whose client disconnects ends at its next check,
+within 20 ms of its own run time; what is left of its batch does not begin.
+
 ## Browsers and hosts
 
 A browser on this machine reaches this port, whatever page it shows. So:

@@ -1,11 +1,13 @@
 """execution.json: what is wrong with it is one line and exit code 2."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
-from dst.execution.main import run
+from dst.apis.engine import make_jwt
+from dst.execution.main import _holds, run
 
 GOOD = {
     "name": "op1",
@@ -40,3 +42,12 @@ def test_a_wrong_field_is_named(
     assert told.startswith("error: ")
     assert word in told
     assert str(path) in told
+
+
+def test_whose_connections_keep_their_places() -> None:
+    secret = bytes(range(32))
+    vouches = _holds(secret)
+    assert vouches({"Authorization": f"Bearer {make_jwt(secret, time.time())}"})
+    assert not vouches({"Authorization": f"Bearer {make_jwt(bytes(32), time.time())}"})
+    assert not vouches({"Authorization": f"Bearer {make_jwt(secret, time.time() - 600)}"})
+    assert not vouches({})
