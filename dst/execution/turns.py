@@ -123,10 +123,17 @@ class Turns:
 class Turn:
     """One call's side of it, on the thread that runs the call."""
 
-    def __init__(self, turns: Turns, client: str, gone: Callable[[], bool] = _never) -> None:
-        """gone: whether nobody waits for the call any more."""
+    def __init__(
+        self,
+        turns: Turns,
+        client: str,
+        gone: Callable[[], bool] = _never,
+        light_s: float = LIGHT_CPU_S,
+    ) -> None:
+        """gone: whether nobody waits for the call any more. light_s: CPU time before it takes
+        turns."""
         self._turns, self._ticket, self._gone = turns, Ticket(client), gone
-        self._heavy_after = time.thread_time() + LIGHT_CPU_S
+        self._heavy_after = time.thread_time() + light_s
         self._ends = 0.0
         self._holds = False
 

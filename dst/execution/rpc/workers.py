@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from dst.apis.caller import CALLER
 from dst.apis.jsonrpc import RpcError
 from dst.execution.environment import ExecutionAborted, Interrupt
-from dst.execution.turns import Turn, Turns
+from dst.execution.turns import LIGHT_CPU_S, Turn, Turns
 
 LIMIT_EXCEEDED: Final = -32005
 """EIP-1474: the client has asked for more than its share."""
@@ -30,8 +30,13 @@ RUNNING_PER_CLIENT: Final = 8
 WAITING_PER_CLIENT: Final = 128
 """A batch comes one by one, so this is a client's parallel requests."""
 WAITING_IN_ALL: Final = 1_024
-SEARCH_WORKERS: Final = 16
-"""Searches of logs have workers of their own, so that they cannot hold those of calls."""
+SEARCH_WORKERS: Final = 96
+"""Searches of logs have workers of their own, so that they cannot hold those of calls; so many that
+a short one finds a thread while dozens of long ones take turns."""
+SEARCH_LIGHT_S: Final = 0.004
+"""CPU time of a search that takes no turns: a block or two. Dozens begin at once."""
+SEARCH_STACK_BYTES: Final = 2**20
+"""A search nests a dozen frames."""
 SEARCHES_PER_CLIENT: Final = 4
 MAX_WAIT_S: Final = 5.0
 """A call that waited longer is refused, not run: whoever asked has given up."""
@@ -68,10 +73,12 @@ class CallWorkers(Executor):
         workers: int = WORKERS,
         *,
         running_per_client: int | None = None,
+        light_s: float = LIGHT_CPU_S,
         name: str = "call",
     ) -> None:
-        """Threads start with the stack size that is set now."""
-        self._turns = turns
+        """Threads start with the stack size that is set now. light_s: CPU time before a job takes
+        turns."""
+        self._turns, self._light_s = turns, light_s
         self._running_per_client = running_per_client or RUNNING_PER_CLIENT
         self._ready = threading.Condition()
         self._lines: OrderedDict[str, deque[_Job]] = OrderedDict()
@@ -142,7 +149,7 @@ class CallWorkers(Executor):
         if time.monotonic() - job.asked > MAX_WAIT_S:
             job.future.set_exception(RpcError(LIMIT_EXCEEDED, BUSY))
             return
-        turn = Turn(self._turns, job.client, lambda: job.future.is_unwanted)
+        turn = Turn(self._turns, job.client, lambda: job.future.is_unwanted, self._light_s)
         _THREAD.turn, _THREAD.stopped = turn, lambda: self._why_stopped(job)
         try:
             job.future.set_result(job.run())
@@ -178,7 +185,17 @@ class CallWorkers(Executor):
 
 
 def search_workers(turns: Turns) -> CallWorkers:
-    return CallWorkers(turns, SEARCH_WORKERS, running_per_client=SEARCHES_PER_CLIENT, name="search")
+    before = threading.stack_size(SEARCH_STACK_BYTES)
+    try:
+        return CallWorkers(
+            turns,
+            SEARCH_WORKERS,
+            running_per_client=SEARCHES_PER_CLIENT,
+            light_s=SEARCH_LIGHT_S,
+            name="search",
+        )
+    finally:
+        threading.stack_size(before)
 
 
 class _Thread(threading.local):
