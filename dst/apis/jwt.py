@@ -21,15 +21,15 @@ JWT_MAX_DRIFT_S: Final = 60
 _JWT_HEADER: Final = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
 
 
-def load_jwt_secret(path: Path) -> bytes:
+def load_jwt_secret(path: Path, *, what: str = "JWT secret") -> bytes:
     """Read a 32-byte hex secret (with or without 0x). Raises: BadConfig."""
-    text = read_secret(path, what="JWT secret").decode("ascii", "replace").strip()
+    text = read_secret(path, what=what).decode("ascii", "replace").strip()
     try:
         secret = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
-        raise BadConfig(f"JWT secret {path}: not hex") from None
+        raise BadConfig(f"{what} {path}: not hex") from None
     if len(secret) != JWT_SECRET_BYTES:
-        raise BadConfig(f"JWT secret {path}: expected 32 bytes, got {len(secret)}")
+        raise BadConfig(f"{what} {path}: expected 32 bytes, got {len(secret)}")
     return secret
 
 

@@ -55,6 +55,7 @@ def assemble(
     threads: Threads,
     *,
     sealed_height: SealedHeight = nobody_knows,
+    peer_secret: bytes | None = None,
 ) -> Services:
     """`worker` is the one thread that changes the chain. Raises: BadConfig."""
     metrics = Metrics()
@@ -68,6 +69,7 @@ def assemble(
         forward_to=config.forward_to,
         subscribe_to=config.forward_to if config.subscribe else (),
         faulty=(lock.n - 1) // 3,
+        secret=peer_secret,
     )
     pool = exchange.pool
     allowance = _allowance(lock)

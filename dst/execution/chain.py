@@ -103,6 +103,14 @@ class Chain:
                 self._headers.popitem(last=False)
         return header
 
+    def bloom(self, block_hash: bytes) -> int | None:
+        """Bloom filter of a block's logs; a search through thousands of blocks asks for nothing
+        else of most, and leaves the cache of headers alone."""
+        header = self._headers.get(block_hash)
+        if header is None:
+            return self._store.bloom(block_hash)
+        return int.from_bytes(header.logs_bloom, "big")
+
     def body(self, block_hash: bytes) -> Body:
         return self._store.body(block_hash)
 

@@ -11,7 +11,8 @@ from dst.execution.environment import Engine
 from dst.execution.genesis import Genesis
 from dst.execution.pruning import ARCHIVE, Retention
 from dst.runtime.browsers import LOCAL_ORIGINS, BrowserPolicy
-from dst.runtime.config import check_url, load_json
+from dst.runtime.config import ConnectionsPerAddress, check_url, load_json
+from dst.runtime.places import CONNECTIONS_PER_ADDRESS
 from dst.spec.cluster import ChainConfig
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import to_hex
@@ -39,6 +40,11 @@ class ExecutionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hosts: list[str] = []
     """Names with a dot that this node is called by, or `*`; addresses, `localhost` and names
     without a dot are always good."""
+    peer_secret: str | None = None
+    """File with the 32 bytes of hex that the operators share (`peers.hex`), to know each other's
+    calls by: they keep their connections where strangers crowd. Without it they are strangers."""
+    connections_per_address: ConnectionsPerAddress = CONNECTIONS_PER_ADDRESS
+    """Of one remote address on each listener; loopback is not bounded so."""
     rollup: str | None = None
     """URL of this node's rollup node, asked for what is sealed (dst_finality)."""
     subscribe: bool = False

@@ -20,7 +20,7 @@ from dst.apis.jwt import check_jwt, load_jwt_secret
 from dst.crypto import ecdsa, keccak
 from dst.crypto.locks import load_lock
 from dst.execution.assembly import Services, assemble
-from dst.execution.call_workers import CallWorkers
+from dst.execution.call_workers import CallWorkers, search_workers
 from dst.execution.config import ExecutionConfig, browser_policy, check_genesis, load_config
 from dst.execution.evm.messages import EVM_STACK_BYTES
 from dst.execution.evm.precompiles import warm_up
@@ -32,8 +32,10 @@ from dst.execution.store import open_store
 from dst.execution.turns import BlockWorker, Turns
 from dst.runtime.browsers import BrowserPolicy
 from dst.runtime.config import resolve
+from dst.runtime.connections import Vouches
 from dst.runtime.http import make_app, serving
 from dst.runtime.log import Logger, configure
+from dst.runtime.places import PlaceLimits
 from dst.runtime.service import EXIT_BAD_CONFIG, run_role, until
 from dst.spec.errors import BadConfig
 
@@ -68,6 +70,11 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
     lock = load_lock(resolve(path, config.lock))
     check_genesis(genesis, lock.chain)
     secret = load_jwt_secret(resolve(path, config.jwt_secret))
+    peer_secret = (
+        None
+        if config.peer_secret is None
+        else load_jwt_secret(resolve(path, config.peer_secret), what="peer secret")
+    )
     policy = browser_policy(path, config, lock.chain)
     store = open_store(resolve(path, config.data_dir))
     try:
@@ -84,9 +91,10 @@ async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> Non
                     worker,
                     threads,
                     sealed_height=sealed_height,
+                    peer_secret=peer_secret,
                 )
                 try:
-                    await _serve(config, services, secret, policy, stop)
+                    await _serve(config, services, secret, peer_secret, policy, stop)
                 finally:
                     services.engine.close()
                     services.exchange.close()
@@ -98,6 +106,7 @@ async def _serve(
     config: ExecutionConfig,
     services: Services,
     secret: bytes,
+    peer_secret: bytes | None,
     policy: BrowserPolicy,
     stop: asyncio.Event,
 ) -> None:
@@ -108,10 +117,23 @@ async def _serve(
         policy=BrowserPolicy(hosts=policy.hosts),
         health=health,
     )
+    limits = PlaceLimits(per_address=config.connections_per_address)
     rpc_app = make_app(services.metrics, _rpc_routes(services), policy=policy, health=health)
     async with (
-        serving(engine_app, config.engine_listen, what="engine_listen"),
-        serving(rpc_app, config.rpc_listen, what="rpc_listen"),
+        serving(
+            engine_app,
+            config.engine_listen,
+            what="engine_listen",
+            limits=limits,
+            vouches=_holds(secret),
+        ),
+        serving(
+            rpc_app,
+            config.rpc_listen,
+            what="rpc_listen",
+            limits=limits,
+            vouches=None if peer_secret is None else _holds(peer_secret),
+        ),
     ):
         head = services.chain.heads
         log.info(
@@ -127,6 +149,17 @@ async def _serve(
             services.weigher.run(),
             services.eth.subscriptions.run(),
         )
+
+
+def _holds(secret: bytes) -> Vouches:
+    """Whether a request is signed with a secret, so that no stranger takes its connection's
+    place."""
+
+    def vouches(headers: Mapping[str, str]) -> bool:
+        token = headers.get("Authorization")
+        return token is not None and check_jwt(secret, token, time.time()) is None
+
+    return vouches
 
 
 def _engine_routes(services: Services, secret: bytes) -> list[web.RouteDef]:
@@ -153,14 +186,15 @@ def _rpc_routes(services: Services) -> list[web.RouteDef]:
 
 @contextmanager
 def _threads() -> Iterator[tuple[ThreadPoolExecutor, Threads]]:
-    """One thread that changes the chain, one that reads it, several that run calls."""
+    """One thread that changes the chain, one that reads it, several that run calls,
+    others that search logs."""
     threading.stack_size(EVM_STACK_BYTES)
     turns = Turns()
     worker = BlockWorker(turns)
-    call = CallWorkers(turns)
+    call, search = CallWorkers(turns), search_workers(turns)
     read = ThreadPoolExecutor(1, "read")
     try:
-        yield worker, Threads(read=read, call=call)
+        yield worker, Threads(read=read, call=call, search=search)
     finally:
-        for each in (worker, call, read):
+        for each in (worker, call, search, read):
             each.shutdown(wait=True, cancel_futures=True)

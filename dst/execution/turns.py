@@ -28,6 +28,10 @@ MAX_WAIT_S: Final = 0.100
 T = TypeVar("T")
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(slots=True, eq=False)
 class Ticket:
     """One heavy call in line."""
@@ -67,8 +71,9 @@ class Turns:
 
     # heavy calls
 
-    def take(self, ticket: Ticket, until: float) -> bool:
-        """Wait for the turn, at most until `until` (monotonic); False when it did not come."""
+    def take(self, ticket: Ticket, until: float, gone: Callable[[], bool] = _never) -> bool:
+        """Wait for the turn, at most until `until` (monotonic) and not once whoever asked is
+        `gone`; False when it did not come."""
         ticket.called.clear()
         with self._lock:
             self._waiting.setdefault(ticket.client, deque()).append(ticket)
@@ -77,7 +82,7 @@ class Turns:
             with self._lock:
                 if ticket.called.is_set():
                     return True
-                late = time.monotonic() >= until
+                late = time.monotonic() >= until or gone()
                 if late or self._may_run_beside_block():
                     self._leave_line(ticket)
                     self._holder = self._holder if late else ticket
@@ -118,9 +123,17 @@ class Turns:
 class Turn:
     """One call's side of it, on the thread that runs the call."""
 
-    def __init__(self, turns: Turns, client: str) -> None:
-        self._turns, self._ticket = turns, Ticket(client)
-        self._heavy_after = time.thread_time() + LIGHT_CPU_S
+    def __init__(
+        self,
+        turns: Turns,
+        client: str,
+        gone: Callable[[], bool] = _never,
+        light_s: float = LIGHT_CPU_S,
+    ) -> None:
+        """gone: whether nobody waits for the call any more. light_s: CPU time before it takes
+        turns."""
+        self._turns, self._ticket, self._gone = turns, Ticket(client), gone
+        self._heavy_after = time.thread_time() + light_s
         self._ends = 0.0
         self._holds = False
 
@@ -134,7 +147,7 @@ class Turn:
             if used < self._ends and not self._turns.blocks_wait:
                 return
             self.release()
-        self._holds = self._turns.take(self._ticket, until)
+        self._holds = self._turns.take(self._ticket, until, self._gone)
         if not self._holds:
             return
         beside = self._turns.blocks_wait

@@ -69,7 +69,9 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> None:
         if genesis is None:
             return
         parts = _assemble(settings, engine, l1_client, Chain(store, genesis), sources)
-        async with serving(parts.app, settings.listen, what="rollup listen"):
+        async with serving(
+            parts.app, settings.listen, what="rollup listen", limits=settings.limits
+        ):
             log.info("ready", listen=settings.listen, head=parts.chain.head.height)
             await until(stop, *parts.loops)
     finally:

@@ -34,13 +34,16 @@ class PoolExchange:
         forward_to: Sequence[str],
         subscribe_to: Sequence[str],
         faulty: int,
+        secret: bytes | None = None,
     ) -> None:
-        """faulty: f, how many operators may lie."""
+        """faulty: f, how many operators may lie. secret: what operators know each other by."""
         self.journal = Journal(data_dir / JOURNAL_FILE, metrics)
         self.pool = TransactionPool(chain, metrics, executor=read, journal=self.journal)
         self.announcements = Announcements(self.pool)
-        self._forwarder = Forwarder(forward_to, metrics)
-        self._subscriber = Subscriber(subscribe_to, self.pool, metrics, faulty=faulty)
+        self._forwarder = Forwarder(forward_to, metrics, secret)
+        self._subscriber = Subscriber(
+            subscribe_to, self.pool, metrics, faulty=faulty, secret=secret
+        )
         self.pool.on_accepted.append(self._forwarder.offer)
 
     async def run(self) -> None:

@@ -2,7 +2,8 @@
 what callers dispatch on and what `docs/json-rpc.md` is generated from.
 
 A method says where it runs: on the event loop (a coroutine, short), on the reading thread (the
-store), or on an EVM worker (calls and traces, bounded by time). Positional parameters are matched
+store), on an EVM worker (calls and traces, bounded by time) or on a search worker
+(logs, bounded alike). Positional parameters are matched
 to its signature; each is the decoded JSON value, checked by the method itself.
 """
 
@@ -27,6 +28,7 @@ class Where(StrEnum):
     LOOP = "loop"
     READ = "read"
     CALL = "call"
+    SEARCH = "search"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +44,22 @@ class MethodSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threads:
-    """Where blocking work runs: `read` for the store, `call` for the EVM."""
+    """Where blocking work runs: `read` for the store, `call` for the EVM, `search` for logs (the
+    call workers where there is no other)."""
 
     read: Executor
     call: Executor
+    search: Executor | None = None
 
     async def on_read(self, run: Callable[..., T], *args: Any, **named: Any) -> T:
         """For a method of the event loop that needs the store on its way."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.read, partial(run, *args, **named))
+
+    async def on_search(self, run: Callable[..., T], *args: Any, **named: Any) -> T:
+        """For a method of the event loop that searches logs on its way."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.search or self.call, partial(run, *args, **named))
 
     async def on_call(self, run: Callable[..., T], *args: Any, **named: Any) -> T:
         """For a method of the event loop that runs the EVM on its way."""
@@ -132,7 +141,11 @@ def _bind(entry: Entry, threads: Threads) -> Method:
             return await run(*spread(params))
 
         return on_loop
-    executor = threads.read if entry.spec.where is Where.READ else threads.call
+    executor = {
+        Where.READ: threads.read,
+        Where.CALL: threads.call,
+        Where.SEARCH: threads.search or threads.call,
+    }[entry.spec.where]
 
     async def on_thread(params: Sequence[Any]) -> object:
         loop = asyncio.get_running_loop()
