@@ -92,7 +92,7 @@ async def measure_session(plan: Plan, operators: int, say: Say) -> Session:
         return replace(
             idle,
             tx_per_second=flood.included_per_second,
-            submitted_per_second=flood.submitted_per_second,
+            submitted_per_second=flood.accepted_per_second,
         )
 
 

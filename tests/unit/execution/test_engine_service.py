@@ -21,7 +21,7 @@ from dst.apis.engine import (
 )
 from dst.apis.jsonrpc import RpcError
 from dst.execution.block.allowance import Allowance
-from dst.execution.block.builder import BuilderLimits
+from dst.execution.block.builder import BlockBuilder, BuilderLimits
 from dst.execution.chain import payload_of
 from dst.execution.engine_rpc import engine_methods
 from dst.execution.engine_service import EngineService, NewPayload
@@ -232,6 +232,59 @@ async def test_unknown_payload(engine: Engine) -> None:
     with pytest.raises(RpcError) as refused:
         await engine.service.get_payload(bytes(8))
     assert refused.value.code == -38001
+
+
+@pytest.mark.parametrize("step", ["begin", "add", "finish"])
+async def test_a_failed_build_is_told_once_and_can_be_tried_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Whoever waits is told; then the id is unknown, and the same attributes build a block."""
+    world, service, transfer = engine.world, engine.service, signed()
+    head, attributes = world.chain.heads.head_hash, world.attributes()
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("the disk went away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(BlockBuilder, step, fail)
+        _, payload_id = await engine.point(head, attributes)
+        assert payload_id is not None
+        engine.add(transfer)
+        outcomes = await asyncio.gather(
+            *(service.get_payload(payload_id) for _ in range(2)), return_exceptions=True
+        )
+    assert [type(each) for each in outcomes] == [StoreUnavailable] * 2
+    with pytest.raises(RpcError) as error:
+        await service.get_payload(payload_id)
+    assert error.value.code == -38001
+    _, again = await engine.point(head, attributes)
+    assert again == payload_id
+    built = await service.get_payload(payload_id)
+    assert built.payload.transactions == (transfer.raw,)
+
+
+async def test_the_same_attributes_do_not_join_a_build_that_failed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asked for the block before the same attributes came again."""
+    world, transfer, failed = engine.world, signed(), asyncio.Event()
+    head, attributes = world.chain.heads.head_hash, world.attributes()
+    loop = asyncio.get_running_loop()
+
+    def fail(*_: object) -> None:
+        loop.call_soon_threadsafe(failed.set)
+        raise StoreUnavailable("the disk went away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(BlockBuilder, "begin", fail)
+        _, payload_id = await engine.point(head, attributes)
+        await failed.wait()
+        engine.add(transfer)  # nothing is added to what failed
+    _, again = await engine.point(head, attributes)
+    assert again is not None
+    assert again == payload_id
+    built = await engine.service.get_payload(again)
+    assert built.payload.transactions == (transfer.raw,)
 
 
 async def test_forced_transactions_come_first_and_invalid_ones_stay_out(engine: Engine) -> None:
