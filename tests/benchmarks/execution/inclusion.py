@@ -3,10 +3,10 @@
 One client sends the same signed transfers in the same batches over as many connections to both, one
 after the other, until all are in blocks, and asks for each receipt, in batches too. Blocks are
 made as fast as they can be while transactions come in: ours through the Engine API as a rollup node
-drives it (build, getPayload, newPayload, forkchoiceUpdated), anvil's in both of its ways, a block
-as soon as something came (automine) and `evm_mine` again and again; the faster counts. So neither
-waits for a slot: it is what the programs can do, not the rate of a chain. Wall clock, client
-included: anvil has several threads. The ratio is of the same minute.
+drives it (build, getPayload, newPayload, forkchoiceUpdated), anvil's by `evm_mine` (its automine
+leaves a part of such a load waiting for ever). So neither waits for a slot: it is what the programs
+can do, not the rate of a chain. Wall clock, client included: anvil has several threads. The ratio
+is of the same minute.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -49,40 +49,34 @@ class Inclusion:
     """Transfers a second, medians over rounds."""
 
     ours: float
-    automine: float
-    mined: float
-    """anvil, by `evm_mine`."""
+    anvil: float
 
     @property
     def ratio(self) -> float:
-        return self.ours / max(self.automine, self.mined)
+        return self.ours / self.anvil
 
 
 class Node(Protocol):
     url: str
 
     async def mine(self) -> int:
-        """Make a block if that is how this one works; how many transactions it holds."""
+        """Make a block; how many transactions it holds."""
         ...
 
 
 def inclusion(rounds: int, transfers: int = TRANSFERS) -> Inclusion:
-    """Each round on fresh chains, all three in turn."""
-    found: dict[str, list[float]] = {"ours": [], "automine": [], "mined": []}
+    """Each round on fresh chains, both in turn."""
+    ours, anvil = [], []
+    raws = _signed(transfers)
     for _ in range(rounds):
-        raws = _signed(transfers)
-        for name, serve in (
-            ("ours", _serve_ours()),
-            ("automine", _serve_anvil(by_hand=False)),
-            ("mined", _serve_anvil(by_hand=True)),
-        ):
-            found[name].append(transfers / asyncio.run(_measure(serve, raws)))
-    return Inclusion(**{name: median(values) for name, values in found.items()})
+        ours.append(transfers / asyncio.run(_measure(_serve_ours(), raws)))
+        anvil.append(transfers / asyncio.run(_measure(_serve_anvil(), raws)))
+    return Inclusion(ours=median(ours), anvil=median(anvil))
 
 
-async def _measure(serving: Any, raws: Sequence[str]) -> float:
+async def _measure(serving: AbstractAsyncContextManager[Node], raws: Sequence[str]) -> float:
     async with AsyncExitStack() as stack:
-        node: Node = await stack.enter_async_context(serving)
+        node = await stack.enter_async_context(serving)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         await stack.enter_async_context(asyncio.timeout(TIMEOUT_S))
         return await _send_and_collect(_Client(session, node.url), node, raws)
@@ -236,18 +230,15 @@ def _config(folder: Path, engine_port: int, rpc_port: int) -> dict[str, str]:
 class _Anvil:
     url: str
     client: _Client
-    by_hand: bool
 
     async def mine(self) -> int:
-        if not self.by_hand:
-            return 0
         await self.client.call("evm_mine")
         block = await self.client.call("eth_getBlockByNumber", "latest", False)
         return len(block["transactions"])
 
 
 @asynccontextmanager
-async def _serve_anvil(*, by_hand: bool) -> AsyncIterator[_Anvil]:
+async def _serve_anvil() -> AsyncIterator[_Anvil]:
     binary = await asyncio.to_thread(ensure, ANVIL)
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="inclusion-") as folder:
@@ -255,11 +246,11 @@ async def _serve_anvil(*, by_hand: bool) -> AsyncIterator[_Anvil]:
         genesis.write_text(json.dumps(_anvil_genesis()))
         options = ["--port", str(port), "--hardfork", "prague", "--silent"]
         options += ["--chain-id", str(CHAIN_ID), "--gas-limit", str(GAS_LIMIT)]
-        options += ["--init", str(genesis), *(["--no-mining"] if by_hand else [])]
+        options += ["--init", str(genesis), "--no-mining"]
         async with _running(str(binary), *options), aiohttp.ClientSession() as session:
             url = f"http://127.0.0.1:{port}"
             await _is_up(session, url)
-            yield _Anvil(url=url, client=_Client(session, url), by_hand=by_hand)
+            yield _Anvil(url=url, client=_Client(session, url))
 
 
 def _anvil_genesis() -> dict[str, object]:
