@@ -9,6 +9,7 @@ time, and says how long such a one takes to be in a block beside the flood.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from devnet.clock import now
 from devnet.model.descriptor import Descriptor
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
 from devnet.report.summary import percentile
+from devnet.runner.stages import background
 from devnet.workload.sender import Sender, SignedTransfer
 
 WINDOW_SECONDS: Final = 12.0
@@ -111,20 +113,12 @@ class _Flood:
         self._probed: list[float] = []
 
     async def run(self, slot_seconds: float) -> Throughput:
-        tasks = [
-            asyncio.create_task(each)
-            for each in (*map(self._send, self._accounts), self._watch(), self._ask())
-        ]
-        try:
+        async with background([*map(self._send, self._accounts), self._watch(), self._ask()]):
             await asyncio.sleep(WARM_SECONDS)
             first = int(await self._reader.call("eth_blockNumber"), 16)
             self._probed.clear()
             await asyncio.sleep(WINDOW_SECONDS)
             last = int(await self._reader.call("eth_blockNumber"), 16)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
         blocks = [await self._block(number) for number in range(first, last + 1)]
         return self._figures(blocks, slot_seconds)
 
@@ -173,17 +167,19 @@ class _Flood:
         """How far the chain is with each account."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            for each in self._accounts:
-                each.mined = await _nonce(self._reader, each.sender.address, "latest")
+            with suppress(RpcUnknown):
+                for each in self._accounts:
+                    each.mined = await _nonce(self._reader, each.sender.address, "latest")
 
     async def _ask(self) -> None:
         while True:
             transfer = self._probe.sender.sign_next()
             sent = now()
-            await self._submit(self._probe, transfer)
-            while await self._probe.rpc.call("eth_getTransactionReceipt", transfer.hash) is None:
-                await asyncio.sleep(WATCH_SECONDS / 4)
-            self._probed.append(now() - sent)
+            try:
+                await self._probe.rpc.call("eth_sendRawTransactionSync", transfer.raw)
+                self._probed.append(now() - sent)
+            except (RpcUnknown, RpcRefused):
+                await self._submit(self._probe, transfer)
 
     async def drain(self) -> None:
         """Raises: RpcUnknown when what waits is not in blocks in time."""

@@ -1,6 +1,6 @@
 """Blocks in the making, by payload id: started by forkchoiceUpdated, topped up with what arrives,
-finished when getPayload asks. One that fails (our fault, or the disk's) is told to whoever waits for
-it and forgotten: its id is unknown from then on, and the same attributes build again.
+finished when getPayload asks. One that fails (our fault, or the disk's) is told to whoever waits
+and forgotten: its id is unknown from then on, and the same attributes build again.
 
 A build runs in steps on the one thread that executes; between them the thread is free. A block of
 another node that comes while one runs stops it: it keeps what it has. What a build found out about

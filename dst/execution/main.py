@@ -225,7 +225,6 @@ def assemble(
     exchange = PoolExchange(
         chain,
         metrics,
-        threads.read,
         data_dir=data_dir,
         forward_to=config.forward_to,
         subscribe_to=config.forward_to if config.subscribe else (),
@@ -343,7 +342,7 @@ def _rpc_routes(services: _Services) -> list[web.RouteDef]:
 
 @contextmanager
 def _threads() -> Iterator[tuple[ThreadPoolExecutor, Threads]]:
-    """One thread that changes the chain, one that reads it, several that run calls."""
+    """One thread that changes the chain, one that reads it for clients, several that run calls."""
     threading.stack_size(EVM_STACK_BYTES)
     turns = Turns()
     worker = BlockWorker(turns)

@@ -101,22 +101,19 @@ async def _send_and_collect(client: "_Client", node: Node, raws: Sequence[str]) 
             if not held:
                 await asyncio.sleep(PAUSE_S)
 
-    miner = asyncio.create_task(mine())
-    try:
-        await asyncio.gather(*(send() for _ in range(CONNECTIONS)))
-        await _collect(client, hashes, miner)
-    finally:
-        miner.cancel()
-        await asyncio.gather(miner, return_exceptions=True)
+    async with asyncio.TaskGroup() as mining:
+        mining.create_task(mine())
+        async with asyncio.TaskGroup() as sending:
+            for _ in range(CONNECTIONS):
+                sending.create_task(send())
+        await _collect(client, hashes)
     return monotonic() - started
 
 
-async def _collect(client: "_Client", hashes: list[str], miner: "asyncio.Task[None]") -> None:
+async def _collect(client: "_Client", hashes: Sequence[str]) -> None:
     """Until each has its receipt."""
     waiting = [hashes[start : start + BATCH] for start in range(0, len(hashes), BATCH)]
     while waiting:
-        if miner.done():
-            miner.result()  # it failed, or there is no more to do
         batch = waiting.pop(0)
         receipts = await client.batch("eth_getTransactionReceipt", [[each] for each in batch])
         if not all(receipts):

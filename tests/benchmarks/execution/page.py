@@ -51,9 +51,9 @@ def import_section(loads: Mapping[str, Throughput], size: int) -> Section:
 def inclusion_section(found: Inclusion) -> Section:
     return Section(
         "From JSON-RPC to a block",
-        f"{TRANSFERS:,} signed transfers in JSON-RPC batches of {BATCH} over HTTP, until all are in "
-        "blocks and their receipts are read, also in batches. One execution role whose blocks are "
-        "driven at once through the Engine API (no slots, no other operators), and anvil with "
+        f"{TRANSFERS:,} signed transfers in JSON-RPC batches of {BATCH} over HTTP, until all are "
+        "in blocks and their receipts are read, also in batches. One execution role whose blocks "
+        "are driven at once through the Engine API (no slots, no other operators), and anvil with "
         "`evm_mine`; same client, same batches, in turn. Wall clock.",
         ("program", "transfers/s", "to anvil"),
         (

@@ -71,7 +71,6 @@ class Network:
         exchange = PoolExchange(
             world.chain,
             Metrics(),
-            read,
             data_dir=folder,
             forward_to=forward_to or [],
             subscribe_to=subscribe_to or [],

@@ -4,7 +4,6 @@ before has its place."""
 import asyncio
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,25 +44,23 @@ async def test_a_flood_keeps_nothing_out_that_was_taken_before(
 ) -> None:
     """Journal and orphans: a node that restarts under it comes up, a reorg loses nothing."""
     kept, orphan = signed(KEYS[0]), signed(KEYS[1])
-    with ThreadPoolExecutor(1) as read:
-        exchange = PoolExchange(
-            world.chain, Metrics(), read, data_dir=tmp_path, forward_to=[], subscribe_to=[],
-            faulty=1,
-        )  # fmt: skip
-        exchange.journal.found = [kept.raw]
-        pool = exchange.pool
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            for _ in range(MAX_SUBMITTED // REQUEST):
-                rubbish = [os.urandom(8) for _ in range(REQUEST)]
-                group.create_task(pool.submit_all(rubbish, Source.PEER))
-            await asyncio.sleep(0)
-            with pytest.raises(Unavailable, match="busy"):
-                await pool.submit(signed_raw(KEYS[2]))
-            run = group.create_task(exchange.run())
-            await pool.on_head({}, {}, [orphan.raw])
-            while pool.get(kept.hash) is None:
-                assert not run.done()
-                await asyncio.sleep(0.01)
-            run.cancel()
-        exchange.close()
+    exchange = PoolExchange(
+        world.chain, Metrics(), data_dir=tmp_path, forward_to=[], subscribe_to=[], faulty=1
+    )
+    exchange.journal.found = [kept.raw]
+    pool = exchange.pool
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        for _ in range(MAX_SUBMITTED // REQUEST):
+            rubbish = [os.urandom(8) for _ in range(REQUEST)]
+            group.create_task(pool.submit_all(rubbish, Source.PEER))
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable, match="busy"):
+            await pool.submit(signed_raw(KEYS[2]))
+        run = group.create_task(exchange.run())
+        await pool.on_head({}, {}, [orphan.raw])
+        while pool.get(kept.hash) is None:
+            assert not run.done()
+            await asyncio.sleep(0.01)
+        run.cancel()
+    exchange.close()
     assert pool.get(orphan.hash) is not None

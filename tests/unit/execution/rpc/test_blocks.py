@@ -1,12 +1,18 @@
 """Blocks, the pending one included, and what is null because it is not here."""
 
+import asyncio
+
+import msgspec
+import pytest
+
 from dst.apis.eth import BlockTag
+from dst.apis.jsonrpc import answer_body
 from dst.execution.header import decode_header, next_base_fee
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.spec import rlp
 from dst.spec.primitives import to_hex
 from tests.unit.execution.rpc.bench import SECONDS_PER_SLOT, Rpc
-from tests.unit.execution.rpc.contracts import ENVIRONMENT
+from tests.unit.execution.rpc.contracts import ENVIRONMENT, LOGGER
 from tests.unit.execution.worlds import GENESIS_TIME, GWEI, KEYS, signed
 
 UNKNOWN = "0x" + "ab" * 32
@@ -49,6 +55,36 @@ async def test_header_is_the_block_without_its_body(rpc: Rpc) -> None:
     assert await rpc.ask("eth_getHeaderByNumber", "0x1") == wanted
     assert await rpc.ask("eth_getHeaderByHash", block_hash) == wanted
     assert wanted["hash"] == block_hash
+
+
+async def test_a_receipt_alone_is_the_one_among_its_blocks(rpc: Rpc) -> None:
+    """With logs before it, whose numbers go on."""
+    emitters = [signed(key, to=LOGGER, gas=60_000) for key in KEYS]
+    rpc.extend([signed(KEYS[0]), *(emitters[1:])])
+    together = await rpc.ask("eth_getBlockReceipts", "latest")
+    assert [each["logs"] and each["logs"][0]["logIndex"] for each in together][:3] == [
+        [], "0x0", hex(len(together[1]["logs"]))
+    ]  # fmt: skip
+    alone = [
+        await rpc.ask("eth_getTransactionReceipt", each["transactionHash"]) for each in together
+    ]
+    assert alone == together
+
+
+async def test_reads_of_a_batch_share_a_hop(rpc: Rpc, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, hops = asyncio.get_running_loop(), []
+    hop = loop.run_in_executor
+    monkeypatch.setattr(
+        loop, "run_in_executor", lambda *args: (hops.append(args[1].__name__), hop(*args))[1]
+    )
+    count = {"id": 1, "method": "eth_getTransactionCount", "params": [UNKNOWN[:42], "latest"]}
+    block = {"id": 2, "method": "eth_getBlockByNumber", "params": ["latest", False]}
+    body = await answer_body(msgspec.json.encode([count, block] * 8), rpc.served.from_client)
+    assert body is not None
+    answers = msgspec.json.decode(body)
+    assert [each["id"] for each in answers] == [1, 2] * 8
+    assert answers[0]["result"] == "0x0"
+    assert len(hops) < 16, "as many as the time of one hold asks for, not one each"
 
 
 async def test_what_is_not_here_is_null(rpc: Rpc) -> None:
