@@ -2,15 +2,17 @@
 once, counted by the blocks that hold them.
 
 The flood lasts as long as the window and keeps a store of waiting transactions at every node, so
-that blocks decide the figure and not the supply. It never fills a pool: an account that is far
-ahead of the chain waits for it. One account sends nothing but a single better paying transfer at a
-time, and says how long such a one takes to be in a block beside the flood.
+that blocks decide the figure and not the supply; it is signed beforehand and sent in JSON-RPC
+batches, so that it takes little of a machine that the network needs. It never fills a pool: an
+account that is far ahead of the chain waits for it. One account sends nothing but a single better
+paying transfer at a time, and says how long such a one takes to be in a block beside the flood.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
@@ -20,7 +22,7 @@ from devnet.model.descriptor import Descriptor
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
 from devnet.report.summary import percentile
 from devnet.runner.stages import background
-from devnet.workload.sender import Sender, SignedTransfer
+from devnet.workload.sender import KNOWN_ANSWERS, TAKEN_ANSWERS, Sender, SignedTransfer
 
 WINDOW_SECONDS: Final = 12.0
 WARM_SECONDS: Final = 3.0
@@ -29,7 +31,9 @@ SUBMIT_TIMEOUT: Final = 10.0
 MAX_AHEAD: Final = 600
 """Transactions of one account that wait: with nine accounts more than two of the largest blocks,
 and less than a pool or one sender's part of it holds."""
-SIGNED_AT_ONCE: Final = 20
+BATCH: Final = 20
+SIGNED_BEFORE: Final = 1_200
+"""Of each account, more than most windows take; the rest is signed on the way."""
 WATCH_SECONDS: Final = 0.1
 DRAIN_SECONDS: Final = 60.0
 MAX_FEE: Final = 10**12
@@ -44,7 +48,8 @@ class Throughput:
 
     included_per_second: float
     accepted_per_second: float
-    """What submission alone reached, before the flood had to wait for the chain."""
+    """What submission alone reached, before the flood had to wait for the chain; 0 when it never
+    had to."""
     blocks: int
     missed_slots: int
     fullness: float
@@ -68,14 +73,55 @@ class _Block:
 @dataclass(slots=True, kw_only=True)
 class _Account:
     sender: Sender
+    session: aiohttp.ClientSession
     rpc: Rpc
     mined: int
     """Its nonce on the chain, as last seen."""
-    accepted: int = 0
+    signed: deque[SignedTransfer] = field(default_factory=deque)
+    sent: int = 0
 
     @property
     def ahead(self) -> int:
-        return self.sender.next_nonce - self.mined
+        return self.sender.next_nonce - len(self.signed) - self.mined
+
+    def sign(self, count: int) -> None:
+        self.signed.extend(self.sender.sign_next() for _ in range(count))
+        self.sender.pending.clear()
+
+    def take(self) -> SignedTransfer:
+        if not self.signed:
+            self.sign(1)
+        return self.signed.popleft()
+
+    async def submit(self, transfers: Sequence[SignedTransfer]) -> None:
+        """The same again until the node has all of them: a nonce left out would hold up all that
+        follow."""
+        body = [
+            {"jsonrpc": "2.0", "id": each.nonce, "method": "eth_sendRawTransaction",
+             "params": [each.raw]}
+            for each in transfers
+        ]  # fmt: skip
+        while True:
+            if await self._is_taken(body):
+                self.sent += len(transfers)
+                return
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def _is_taken(self, body: list[dict[str, Any]]) -> bool:
+        try:
+            async with (
+                asyncio.timeout(SUBMIT_TIMEOUT),
+                self.session.post(self.rpc.url, json=body) as got,
+            ):
+                answers = await got.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return False
+        return all(_is_good(each) for each in answers)
+
+
+def _is_good(answer: dict[str, Any]) -> bool:
+    said = answer.get("error", {}).get("message", "")
+    return "result" in answer or any(each in said for each in (*KNOWN_ANSWERS, *TAKEN_ANSWERS))
 
 
 async def measure_throughput(descriptor: Descriptor, session: aiohttp.ClientSession) -> Throughput:
@@ -88,6 +134,7 @@ async def measure_throughput(descriptor: Descriptor, session: aiohttp.ClientSess
     accounts = [
         await _ready(
             reader,
+            session,
             Rpc(session, urls[index % len(urls)], SUBMIT_TIMEOUT),
             Sender(
                 private_key=account.private_key,
@@ -100,6 +147,8 @@ async def measure_throughput(descriptor: Descriptor, session: aiohttp.ClientSess
         )
         for index, account in enumerate(descriptor.accounts)
     ]
+    for each in accounts[1:]:
+        each.sign(SIGNED_BEFORE)
     flood = _Flood(reader, accounts[0], accounts[1:])
     measured = await flood.run(descriptor.slot_seconds)
     await flood.drain()
@@ -137,31 +186,16 @@ class _Flood:
         )
 
     async def _send(self, account: _Account) -> None:
-        """One transaction after the other, as fast as they are taken."""
+        """One batch after the other, as fast as they are taken."""
         started, counted = now(), False
         while True:
             if account.ahead >= MAX_AHEAD:
                 if not counted:
-                    self._rates.append(account.accepted / (now() - started))
+                    self._rates.append(account.sent / (now() - started))
                     counted = True
                 await asyncio.sleep(WATCH_SECONDS)
                 continue
-            await self._submit(account, account.sender.sign_next())
-
-    async def _submit(self, account: _Account, transfer: SignedTransfer) -> None:
-        """The same again until the node has it: a nonce left out would hold up all that follow."""
-        while True:
-            try:
-                await account.rpc.call("eth_sendRawTransaction", transfer.raw)
-            except RpcRefused as error:
-                if "already known" not in error.message and "nonce too low" not in error.message:
-                    await asyncio.sleep(WATCH_SECONDS)
-                    continue
-            except RpcUnknown:
-                continue
-            account.accepted += 1
-            account.sender.pending.clear()
-            return
+            await account.submit([account.take() for _ in range(BATCH)])
 
     async def _watch(self) -> None:
         """How far the chain is with each account."""
@@ -173,13 +207,13 @@ class _Flood:
 
     async def _ask(self) -> None:
         while True:
-            transfer = self._probe.sender.sign_next()
+            transfer = self._probe.take()
             sent = now()
             try:
                 await self._probe.rpc.call("eth_sendRawTransactionSync", transfer.raw)
                 self._probed.append(now() - sent)
             except (RpcUnknown, RpcRefused):
-                await self._submit(self._probe, transfer)
+                await self._probe.submit([transfer])
 
     async def drain(self) -> None:
         """Raises: RpcUnknown when what waits is not in blocks in time."""
@@ -203,9 +237,9 @@ class _Flood:
         )
 
 
-async def _ready(reader: Rpc, rpc: Rpc, sender: Sender) -> _Account:
+async def _ready(reader: Rpc, session: aiohttp.ClientSession, rpc: Rpc, sender: Sender) -> _Account:
     sender.next_nonce = await _nonce(reader, sender.address, "pending")
-    return _Account(sender=sender, rpc=rpc, mined=sender.next_nonce)
+    return _Account(sender=sender, session=session, rpc=rpc, mined=sender.next_nonce)
 
 
 async def _nonce(rpc: Rpc, address: str, tag: str) -> int:

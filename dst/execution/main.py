@@ -214,7 +214,7 @@ def assemble(
     lock: ClusterLock,
     config: ExecutionConfig,
     data_dir: Path,
-    worker: ThreadPoolExecutor,
+    worker: BlockWorker,
     threads: Threads,
     *,
     sealed_height: SealedHeight = nobody_knows,
@@ -225,6 +225,7 @@ def assemble(
     exchange = PoolExchange(
         chain,
         metrics,
+        worker.turns,
         data_dir=data_dir,
         forward_to=config.forward_to,
         subscribe_to=config.forward_to if config.subscribe else (),
@@ -341,7 +342,7 @@ def _rpc_routes(services: _Services) -> list[web.RouteDef]:
 
 
 @contextmanager
-def _threads() -> Iterator[tuple[ThreadPoolExecutor, Threads]]:
+def _threads() -> Iterator[tuple[BlockWorker, Threads]]:
     """One thread that changes the chain, one that reads it for clients, several that run calls."""
     threading.stack_size(EVM_STACK_BYTES)
     turns = Turns()

@@ -13,6 +13,7 @@ from dst.execution.pool.forwarder import Forwarder
 from dst.execution.pool.journal import Journal
 from dst.execution.pool.service import Source, TransactionPool
 from dst.execution.pool.subscriber import Subscriber
+from dst.execution.turns import Turns
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 
@@ -28,6 +29,7 @@ class PoolExchange:
         self,
         chain: Chain,
         metrics: Metrics,
+        turns: Turns,
         *,
         data_dir: Path,
         forward_to: Sequence[str],
