@@ -20,7 +20,7 @@ from dst.apis.engine import (
     payload_to_wire,
 )
 from dst.apis.jsonrpc import RpcError
-from dst.execution.block.allowance import Allowance
+from dst.execution.block.allowance import Allowance, RoundTimes
 from dst.execution.block.builder import BlockBuilder, BuilderLimits
 from dst.execution.chain import payload_of
 from dst.execution.engine_rpc import engine_methods
@@ -333,6 +333,35 @@ async def test_newer_payload_aborts_the_running_one(engine: Engine) -> None:
     status = await engine.new_payload(payload_of(good))
     assert status.status is PayloadStatusKind.VALID
     assert (await slow).status is PayloadStatusKind.SYNCING
+
+
+async def test_an_aborted_validation_tells_how_slow_the_machine_is(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that were too slow for their round are the ones to learn from."""
+    noted: list[tuple[float, float]] = []
+    allowance = Allowance(
+        RoundTimes(slot_s=1, round_timeout_s=0.5, share=0.4, operators=4), cores=2
+    )
+    monkeypatch.setattr(
+        allowance, "note_validation", lambda *, wall_s, cpu_s: noted.append((wall_s, cpu_s))
+    )
+    engine.service._allowance = allowance
+    payload, begun, chain = spinning_payload(engine.world), threading.Event(), engine.world.chain
+    execute = chain.execute
+
+    def noticed(*args: Any) -> Any:
+        begun.set()
+        return execute(*args)
+
+    monkeypatch.setattr(chain, "execute", noticed)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        running = group.create_task(engine.new_payload(payload))
+        await asyncio.to_thread(begun.wait)
+        engine.service.close()
+    assert running.result().status == "SYNCING"
+    ((wall_s, cpu_s),) = noted
+    assert 0 < cpu_s <= wall_s + 0.001
 
 
 async def test_same_payload_joins(engine: Engine) -> None:
