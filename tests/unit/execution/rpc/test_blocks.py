@@ -9,6 +9,7 @@ import pytest
 from dst.apis.eth import BlockTag
 from dst.apis.jsonrpc import answer_body
 from dst.execution.header import decode_header, next_base_fee
+from dst.execution.rpc import dispatch
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.spec import rlp
 from dst.spec.primitives import to_hex
@@ -72,7 +73,11 @@ async def test_a_receipt_alone_is_the_one_among_its_blocks(rpc: Rpc) -> None:
     assert alone == together
 
 
-async def test_reads_of_a_batch_share_a_hop(rpc: Rpc, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("hold_s", "expected"), [(60.0, 1), (-1.0, 16)])
+async def test_reads_of_a_batch_share_a_hop_as_long_as_their_time_lasts(
+    rpc: Rpc, monkeypatch: pytest.MonkeyPatch, hold_s: float, expected: int
+) -> None:
+    monkeypatch.setattr(dispatch, "HOLD_S", hold_s)
     loop, hops = asyncio.get_running_loop(), 0
     hop = loop.run_in_executor
 
@@ -89,7 +94,7 @@ async def test_reads_of_a_batch_share_a_hop(rpc: Rpc, monkeypatch: pytest.Monkey
     answers = msgspec.json.decode(body)
     assert [each["id"] for each in answers] == [1, 2] * 8
     assert answers[0]["result"] == "0x0"
-    assert 0 < hops < 16, "as many as the time of one hold asks for, not one each"
+    assert hops == expected
 
 
 async def test_what_is_not_here_is_null(rpc: Rpc) -> None:
