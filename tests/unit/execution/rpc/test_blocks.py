@@ -87,9 +87,9 @@ async def test_reads_of_a_batch_share_a_hop_as_long_as_their_time_lasts(
         return hop(*args)
 
     monkeypatch.setattr(loop, "run_in_executor", counted)
-    count = {"id": 1, "method": "eth_getTransactionCount", "params": [UNKNOWN[:42], "latest"]}
-    block = {"id": 2, "method": "eth_getBlockByNumber", "params": ["latest", False]}
-    body = await answer_body(msgspec.json.encode([count, block] * 8), rpc.served.from_client)
+    count = {"id": 1, "method": "eth_getBalance", "params": [UNKNOWN[:42], "latest"]}
+    receipt = {"id": 2, "method": "eth_getTransactionReceipt", "params": [UNKNOWN]}
+    body = await answer_body(msgspec.json.encode([count, receipt] * 8), rpc.served.from_client)
     assert body is not None
     answers = msgspec.json.decode(body)
     assert [each["id"] for each in answers] == [1, 2] * 8
