@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from dst.execution.rpc.families import Given, Served, serve_families
 from dst.execution.sealed import SealedHeight, nobody_knows
 from dst.execution.slots import SlotClock
 from dst.execution.store import BlockStore
+from dst.execution.turns import BlockWorker
 from dst.execution.weigher import Weigher
 from dst.runtime.metrics import Metrics
 from dst.spec.cluster import ClusterLock
@@ -51,7 +51,7 @@ def assemble(
     lock: ClusterLock,
     config: ExecutionConfig,
     data_dir: Path,
-    worker: ThreadPoolExecutor,
+    worker: BlockWorker,
     threads: Threads,
     *,
     sealed_height: SealedHeight = nobody_knows,
@@ -64,7 +64,7 @@ def assemble(
     exchange = PoolExchange(
         chain,
         metrics,
-        threads.read,
+        worker.turns,
         data_dir=data_dir,
         forward_to=config.forward_to,
         subscribe_to=config.forward_to if config.subscribe else (),

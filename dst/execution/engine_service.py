@@ -189,7 +189,10 @@ class EngineService:
             block = self._chain.execute(
                 header, payload.transactions, payload.withdrawals, flag.check
             )
-        except (UnknownParent, ExecutionAborted):
+        except UnknownParent:
+            return _syncing()
+        except ExecutionAborted:  # its round ended: that says most of how slow the machine is
+            self._note_validation(wall, time.thread_time() - cpu)
             return _syncing()
         except InvalidBlock as error:
             self._remember_invalid(header.hash, header.parent_hash, str(error))
@@ -197,9 +200,12 @@ class EngineService:
             return invalid_status(header.parent_hash, str(error))
         cpu = time.thread_time() - cpu
         self._insert(block)
-        if self._allowance is not None:
-            self._allowance.note_validation(wall_s=time.monotonic() - wall, cpu_s=cpu)
+        self._note_validation(wall, cpu)
         return _valid(block.hash)
+
+    def _note_validation(self, started: float, cpu_s: float) -> None:
+        if self._allowance is not None:
+            self._allowance.note_validation(wall_s=time.monotonic() - started, cpu_s=cpu_s)
 
     def _insert(self, block: ExecutedBlock) -> None:
         self._chain.insert(block)

@@ -185,8 +185,8 @@ def _rpc_routes(services: Services) -> list[web.RouteDef]:
 
 
 @contextmanager
-def _threads() -> Iterator[tuple[ThreadPoolExecutor, Threads]]:
-    """One thread that changes the chain, one that reads it, several that run calls,
+def _threads() -> Iterator[tuple[BlockWorker, Threads]]:
+    """One thread that changes the chain, one that reads it for clients, several that run calls,
     others that search logs."""
     threading.stack_size(EVM_STACK_BYTES)
     turns = Turns()

@@ -7,6 +7,9 @@ or checked. Then block work and light calls share the interpreter with one heavy
 
 A call that waits asks again at least every `MAX_WAIT_S`, and may then run one short quantum even
 beside block work: a node that imports without a pause still answers.
+
+The examination of what clients and peers send gives way too, for a bounded while: a flood of
+transactions must not cost the vote on a block that others fill.
 """
 
 import threading
@@ -45,6 +48,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._no_block = threading.Condition(self._lock)
         self._holder: Ticket | None = None
         self._waiting: OrderedDict[str, deque[Ticket]] = OrderedDict()
         self._block_work = 0
@@ -63,11 +67,21 @@ class Turns:
             with self._lock:
                 self._block_work -= 1
                 self._call_next()
+                if not self._block_work:
+                    self._no_block.notify_all()
 
     @property
     def blocks_wait(self) -> bool:
         """Read without the lock: a call looks here at each of its checks."""
         return self._block_work > 0
+
+    def let_blocks_pass(self, until: float) -> None:
+        """Return when no block is made or checked, at `until` (monotonic seconds) at the latest."""
+        if not self.blocks_wait:
+            return
+        with self._lock:
+            while self._block_work and (left := until - time.monotonic()) > 0:
+                self._no_block.wait(left)
 
     # heavy calls
 
@@ -165,11 +179,11 @@ class BlockWorker(ThreadPoolExecutor):
 
     def __init__(self, turns: Turns) -> None:
         super().__init__(1, "evm")
-        self._turns = turns
+        self.turns = turns
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
         return super().submit(self._run, fn, args, kwargs)
 
     def _run(self, fn: Callable[..., T], args: Any, kwargs: Any) -> T:
-        with self._turns.block_work():
+        with self.turns.block_work():
             return fn(*args, **kwargs)

@@ -64,7 +64,7 @@ class Sending:
         self._events, self._clock = events, clock
         self._waiting = 0
 
-    @rpc("eth_sendRawTransaction", where=Where.LOOP, errors=REFUSALS)
+    @rpc("eth_sendRawTransaction", where=Where.LOOP, errors=REFUSALS, abreast=True)
     async def send_raw(self, raw: DataParam) -> str:
         """Give a signed transaction to the pool; answers its hash."""
         return to_hex(await self._submitter.submit(parse_hex(raw, what="raw transaction")))

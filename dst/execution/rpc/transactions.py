@@ -93,12 +93,14 @@ class Transactions:
     def _place(self, block: BlockId, index: object) -> tuple[Hash32, int] | None:
         position = parse_quantity(index, what="index")
         found = self._blocks.find(block)
-        if found is None or position >= len(self._chain.body(found[1]).transactions):
+        if found is None or self._chain.transaction_at(found[1], position) is None:
             return None
         return found[1], position
 
     def _raw_at(self, block_hash: Hash32, index: int) -> bytes:
-        return self._chain.body(block_hash).transactions[index]
+        raw = self._chain.transaction_at(block_hash, index)
+        assert raw is not None, "the index of transactions names only what is there"
+        return raw
 
     def _show_at(self, block_hash: Hash32, index: int) -> dict[str, object] | None:
         header = self._chain.header(block_hash)

@@ -16,9 +16,15 @@ from dst.transactions.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlockView:
+class _Place:
+    """What a receipt and its logs say of their block."""
+
     header: Header
     hash: Hash32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockView(_Place):
     body: Body
 
     def transactions(self) -> list[Transaction]:
@@ -128,11 +134,13 @@ def show_header(header: Header) -> dict[str, object]:
 
 
 def receipt_at(chain: Chain, block_hash: bytes, index: int) -> dict[str, object] | None:
-    """One receipt by its place."""
-    view = load_block(chain, block_hash)
-    if view is None:
+    """One receipt by its place, whatever the block's size."""
+    header, raw = chain.header(block_hash), chain.transaction_at(block_hash, index)
+    placed = chain.receipt_at(block_hash, index)
+    if header is None or raw is None or placed is None:
         return None
-    return show_receipts(view, chain.receipts(block_hash))[index]
+    block = _Place(header=header, hash=Hash32(block_hash))
+    return _show_receipt(block, index, decode_once(raw), placed.receipt, placed.first_log)
 
 
 def show_receipts(block: BlockView, receipts: Sequence[Receipt]) -> list[dict[str, object]]:
@@ -147,7 +155,7 @@ def show_receipts(block: BlockView, receipts: Sequence[Receipt]) -> list[dict[st
 
 
 def _show_receipt(
-    block: BlockView, index: int, transaction: Transaction, receipt: Receipt, first_log: int
+    block: _Place, index: int, transaction: Transaction, receipt: Receipt, first_log: int
 ) -> dict[str, object]:
     created = receipt.contract_address
     return {
@@ -172,7 +180,7 @@ def _show_receipt(
 
 
 def show_log(
-    block: BlockView,
+    block: _Place,
     index: int,
     transaction_hash: bytes,
     log_index: int,

@@ -16,6 +16,7 @@ from tests.benchmarks.execution.importing import (
     transfers_by_accounts,
     transfers_by_size,
 )
+from tests.benchmarks.execution.inclusion import inclusion
 from tests.benchmarks.execution.loads import LOADS
 from tests.benchmarks.execution.worst_blocks import (
     all_loops,
@@ -38,6 +39,9 @@ def main() -> int:
     sections = []
     if options.only in (None, "import"):
         sections += _import_sections(2 if options.quick else 5, options.accounts)
+    if options.only in (None, "inclusion"):
+        _note("JSON-RPC to inclusion beside anvil")
+        sections.append(page.inclusion_section(inclusion(1 if options.quick else 5)))
     if options.only in (None, "worst"):
         sections += _worst_sections(10 if options.quick else 1)
     text = page.document(sections)
@@ -79,7 +83,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help=f"write {PAGE}")
     parser.add_argument("--accounts", action="store_true", help="also 10^3 to 10^6 accounts")
     parser.add_argument("--quick", action="store_true", help="fewer blocks and loops")
-    parser.add_argument("--only", choices=("import", "worst"), help="one of the two parts")
+    parser.add_argument("--only", choices=("import", "inclusion", "worst"), help="one of the parts")
     return parser.parse_args()
 
 

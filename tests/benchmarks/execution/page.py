@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks.execution.importing import Throughput
+from tests.benchmarks.execution.inclusion import BATCH, TRANSFERS, Inclusion
 from tests.benchmarks.execution.worst_blocks import Timing
 
 
@@ -44,6 +45,21 @@ def import_section(loads: Mapping[str, Throughput], size: int) -> Section:
         "unmodified py-evm, which imports the same blocks in the same run and stores nothing.",
         ("load", "transactions/s", "Mgas/s", "gas each", "against stock py-evm"),
         rows,
+    )
+
+
+def inclusion_section(found: Inclusion) -> Section:
+    return Section(
+        "From JSON-RPC to a block",
+        f"{TRANSFERS:,} signed transfers in JSON-RPC batches of {BATCH} over HTTP, until all are "
+        "in blocks and their receipts are read, also in batches. One execution role whose blocks "
+        "are driven at once through the Engine API (no slots, no other operators), and anvil with "
+        "`evm_mine`; same client, same batches, in turn. Wall clock.",
+        ("program", "transfers/s", "to anvil"),
+        (
+            ("this execution role", f"{found.ours:,.0f}", f"{found.ratio:.2f} x"),
+            ("anvil", f"{found.anvil:,.0f}", "1.00 x"),
+        ),
     )
 
 

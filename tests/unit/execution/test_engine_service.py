@@ -15,8 +15,8 @@ import pytest
 from dst.apis.engine import ForkchoiceState, PayloadAttributes, PayloadStatusKind
 from dst.apis.engine_wire import attributes_to_wire, payload_to_wire
 from dst.apis.jsonrpc import RpcError
-from dst.execution.block.allowance import Allowance
-from dst.execution.block.builder import BuilderLimits
+from dst.execution.block.allowance import Allowance, RoundTimes
+from dst.execution.block.builder import BlockBuilder, BuilderLimits
 from dst.execution.block.executed import payload_of
 from dst.execution.engine_rpc import engine_methods
 from dst.execution.engine_service import EngineService, NewPayload
@@ -229,6 +229,59 @@ async def test_unknown_payload(engine: Engine) -> None:
     assert refused.value.code == -38001
 
 
+@pytest.mark.parametrize("step", ["begin", "add", "finish"])
+async def test_a_failed_build_is_told_once_and_can_be_tried_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Whoever waits is told; then the id is unknown, and the same attributes build a block."""
+    world, service, transfer = engine.world, engine.service, signed()
+    head, attributes = world.chain.heads.head_hash, world.attributes()
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("the disk went away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(BlockBuilder, step, fail)
+        _, payload_id = await engine.point(head, attributes)
+        assert payload_id is not None
+        engine.add(transfer)
+        outcomes = await asyncio.gather(
+            *(service.get_payload(payload_id) for _ in range(2)), return_exceptions=True
+        )
+    assert [type(each) for each in outcomes] == [StoreUnavailable] * 2
+    with pytest.raises(RpcError) as error:
+        await service.get_payload(payload_id)
+    assert error.value.code == -38001
+    _, again = await engine.point(head, attributes)
+    assert again == payload_id
+    built = await service.get_payload(payload_id)
+    assert built.payload.transactions == (transfer.raw,)
+
+
+async def test_the_same_attributes_do_not_join_a_build_that_failed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asked for the block before the same attributes came again."""
+    world, transfer, failed = engine.world, signed(), asyncio.Event()
+    head, attributes = world.chain.heads.head_hash, world.attributes()
+    loop = asyncio.get_running_loop()
+
+    def fail(*_: object) -> None:
+        loop.call_soon_threadsafe(failed.set)
+        raise StoreUnavailable("the disk went away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(BlockBuilder, "begin", fail)
+        _, payload_id = await engine.point(head, attributes)
+        await failed.wait()
+        engine.add(transfer)  # nothing is added to what failed
+    _, again = await engine.point(head, attributes)
+    assert again is not None
+    assert again == payload_id
+    built = await engine.service.get_payload(again)
+    assert built.payload.transactions == (transfer.raw,)
+
+
 async def test_forced_transactions_come_first_and_invalid_ones_stay_out(engine: Engine) -> None:
     engine.add(signed(KEYS[1], maxPriorityFeePerGas=10**8))
     forced = (signed(value=5), signed(nonce=9), signed(nonce=1, value=6))
@@ -275,6 +328,35 @@ async def test_newer_payload_aborts_the_running_one(engine: Engine) -> None:
     status = await engine.new_payload(payload_of(good))
     assert status.status is PayloadStatusKind.VALID
     assert (await slow).status is PayloadStatusKind.SYNCING
+
+
+async def test_an_aborted_validation_tells_how_slow_the_machine_is(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that were too slow for their round are the ones to learn from."""
+    noted: list[tuple[float, float]] = []
+    allowance = Allowance(
+        RoundTimes(slot_s=1, round_timeout_s=0.5, share=0.4, operators=4), cores=2
+    )
+    monkeypatch.setattr(
+        allowance, "note_validation", lambda *, wall_s, cpu_s: noted.append((wall_s, cpu_s))
+    )
+    engine.service._allowance = allowance
+    payload, begun, chain = spinning_payload(engine.world), threading.Event(), engine.world.chain
+    execute = chain.execute
+
+    def noticed(*args: Any) -> Any:
+        begun.set()
+        return execute(*args)
+
+    monkeypatch.setattr(chain, "execute", noticed)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        running = group.create_task(engine.new_payload(payload))
+        await asyncio.to_thread(begun.wait)
+        engine.service.close()
+    assert running.result().status == "SYNCING"
+    ((wall_s, cpu_s),) = noted
+    assert 0 < cpu_s <= wall_s + 0.001
 
 
 async def test_same_payload_joins(engine: Engine) -> None:

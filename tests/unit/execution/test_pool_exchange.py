@@ -25,6 +25,7 @@ from dst.execution.pool.peer import MAX_ANSWER_BYTES, Peer, peer_session
 from dst.execution.pool.service import Source, TransactionPool
 from dst.execution.rpc.dispatch import Threads, bind, entries
 from dst.execution.rpc.pool_exchange import PoolExchangeMethods
+from dst.execution.turns import Turns
 from dst.mempool.departures import Departure, Fate
 from dst.runtime.http import make_app, serving
 from dst.runtime.metrics import Metrics
@@ -74,7 +75,7 @@ class Network:
         exchange = PoolExchange(
             world.chain,
             Metrics(),
-            read,
+            Turns(),
             data_dir=folder,
             forward_to=forward_to or [],
             subscribe_to=subscribe_to or [],
