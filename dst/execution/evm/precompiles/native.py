@@ -59,7 +59,8 @@ def _direct(function: Any, store: Any) -> Callable[[], None]:
 
     def run() -> None:
         failure = call(context, handle, values, 0, trapped)
-        assert not (failure or trap), "compiled code stopped half-way: it is wrong"
+        assert not failure, "compiled code stopped half-way: it is wrong"
+        assert not trap, "compiled code stopped half-way: it is wrong"
 
     return run
 
