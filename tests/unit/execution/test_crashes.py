@@ -9,7 +9,9 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -159,25 +161,67 @@ def _fill_and_resume(
     folder: Path, make_room: Callable[[], None], caplog: pytest.LogCaptureFixture | None
 ) -> None:
     ledger = Ledger(folder)
-    head = _fill(ledger)
-    if caplog is not None:
-        _expect_one_line(caplog, "writes_refused")
-    assert ledger.chain.heads.head.number == head
-    check_like_a_reader(ledger)  # reads go on
-    for _ in range(5):
-        with pytest.raises(StoreUnavailable):
-            _fill(ledger)
+    with reading(ledger):
+        head = _fill(ledger)
+        if caplog is not None:
+            _expect_one_line(caplog, "writes_refused")
+        assert ledger.chain.heads.head.number == head
+        check_like_a_reader(ledger)  # reads go on
+        for _ in range(5):
+            with pytest.raises(StoreUnavailable):
+                _fill(ledger)
     if caplog is not None:
         _expect_one_line(caplog, "writes_refused")
     ledger.reopen()
     check_like_a_reader(ledger)
     make_room()
-    for _ in range(40):
-        next_block(ledger)
+    with reading(ledger):
+        for _ in range(40):
+            next_block(ledger)
     assert check_like_a_reader(ledger) == ledger.chain.heads.head.number
     if caplog is not None:
         _expect_one_line(caplog, "writes_refused")
     ledger.close()
+
+
+@contextmanager
+def reading(ledger: Ledger) -> Iterator[None]:
+    """Threads that read what RPC, calls and the pool read: an answer, or StoreUnavailable."""
+    done, faults, answers = threading.Event(), list[BaseException](), [0] * 3
+
+    def read(number: int) -> None:
+        while not done.is_set():
+            try:
+                _read_head(ledger)
+                answers[number] += 1
+            except StoreUnavailable:
+                pass
+            except BaseException as error:
+                faults.append(error)
+                return
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(len(answers))]
+    for each in threads:
+        each.start()
+    try:
+        yield
+    finally:
+        done.set()
+        for each in threads:
+            each.join()
+    assert not faults
+    assert all(answers)
+
+
+def _read_head(ledger: Ledger) -> None:
+    heads = ledger.chain.heads
+    reader = ledger.chain.reader_after(heads.head_hash)
+    for person in PEOPLE:
+        reader.get_code(person)
+        for slot in SLOTS:
+            reader.slot(person, slot)
+    if heads.head.number:
+        assert len(ledger.chain.receipts(heads.head_hash)) == 1
 
 
 def _fill(ledger: Ledger) -> int:
