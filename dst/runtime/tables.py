@@ -112,8 +112,16 @@ class Tables:
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """Raises (as every read): StoreUnavailable."""
-        value: bytes | None = self._read(table, lambda transaction: transaction.get(key))
-        return value
+        mark = object()  # as `_read`, spelt out: most reads come here
+        self._marks.add(mark)
+        try:
+            with self._begin(self._handles[table]) as transaction:
+                value: bytes | None = transaction.get(key)
+                return value
+        except lmdb.Error as error:
+            _refuse_read(error)
+        finally:
+            self._leave(mark)
 
     def view(self, table: str, key: bytes, read: Callable[[memoryview], T]) -> T | None:
         """What `read` makes of a value that is not copied; it must keep no part of it."""
@@ -198,9 +206,7 @@ class Tables:
             with self._begin(self._handles[table], buffers=buffers) as transaction:
                 return read(transaction)
         except lmdb.Error as error:
-            if _is_of_the_disk(error) or isinstance(error, lmdb.ReadersFullError):
-                raise StoreUnavailable(f"the store cannot be read now: {error}") from None
-            raise
+            _refuse_read(error)
         finally:
             self._leave(mark)
 
@@ -295,6 +301,13 @@ def _fsync_file(path: Path) -> None:
 
 def _is_of_the_disk(error: lmdb.Error) -> bool:
     return isinstance(error, lmdb.PanicError) or error.code in _NO_ROOM
+
+
+def _refuse_read(error: lmdb.Error) -> NoReturn:
+    """Raises: StoreUnavailable, or `error` when it is a mistake of ours."""
+    if _is_of_the_disk(error) or isinstance(error, lmdb.ReadersFullError):
+        raise StoreUnavailable(f"the store cannot be read now: {error}") from None
+    raise error
 
 
 def _refuse_reader(*_: object, **__: object) -> NoReturn:

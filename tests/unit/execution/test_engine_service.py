@@ -27,10 +27,10 @@ from dst.execution.engine_rpc import engine_methods
 from dst.execution.engine_service import EngineService, NewPayload
 from dst.execution.header import Header, payload_of_header
 from dst.execution.pool.service import TransactionPool
-from dst.execution.pool.status import Fate
 from dst.execution.state.trie import ordered_root
+from dst.mempool.departures import Fate
 from dst.runtime.metrics import Metrics
-from dst.runtime.tables import StoreUnavailable, Tables, Writer
+from dst.runtime.tables import StoreUnavailable, Tables, Writer, _refuse_reader
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
 from tests.unit.execution.assembler import assemble
@@ -411,11 +411,6 @@ async def test_a_full_disk_answers_syncing_and_goes_on(
     assert chain.heads.head_hash == block_hash
 
 
-def no_reading(*_: Any, **__: Any) -> Any:
-    """In place of `Tables._read`: the file is being opened again."""
-    raise StoreUnavailable("the store is closed, or being opened again after a failed write")
-
-
 async def test_a_closed_store_answers_syncing_and_goes_on(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -423,7 +418,7 @@ async def test_a_closed_store_answers_syncing_and_goes_on(
     payload = (await engine.build()).payload
     block_hash = Hash32(payload.block_hash)
     with monkeypatch.context() as closed:
-        closed.setattr(Tables, "_read", no_reading)
+        closed.setattr(engine.world.store.tables, "_begin", _refuse_reader)
         assert (await engine.new_payload(payload)).status is PayloadStatusKind.SYNCING
         assert (await engine.point(block_hash))[0].status is PayloadStatusKind.SYNCING
     assert (await engine.new_payload(payload)).status is PayloadStatusKind.VALID
@@ -442,7 +437,7 @@ async def test_senders_that_came_late_wait_while_the_store_is_closed(
 
     def move_and_close(*args: Any) -> Any:
         outcome = moved(*args)
-        monkeypatch.setattr(Tables, "_read", no_reading)
+        monkeypatch.setattr(engine.world.store.tables, "_begin", _refuse_reader)
         return outcome
 
     monkeypatch.setattr(engine.service, "_set_forkchoice", move_and_close)
@@ -460,7 +455,7 @@ async def test_heaviness_is_not_noted_while_the_store_is_closed(
     transaction = signed()
     engine.add(transaction)
     with monkeypatch.context() as closed:
-        closed.setattr(Tables, "_read", no_reading)
+        closed.setattr(engine.world.store.tables, "_begin", _refuse_reader)
         engine.pool.drop_heavy(transaction.hash, "needs more than there is")
     departure = engine.pool.departure(transaction.hash)
     assert departure is not None

@@ -10,7 +10,7 @@ import pytest
 from dst.apis.jsonrpc.errors import INTERNAL_ERROR, REFUSED
 from dst.execution.rpc.dispatch import entries
 from dst.execution.rpc.families import FAMILIES
-from dst.runtime.tables import StoreUnavailable, Tables
+from dst.runtime.tables import StoreUnavailable, _refuse_reader
 from dst.spec.primitives import to_hex
 from tests.unit.execution.rpc.bench import Rpc, connected
 from tests.unit.execution.rpc.test_hostile_parameters import TABLE, WAITS, good
@@ -29,20 +29,17 @@ BY_BLOCK = {
 
 
 @contextmanager
-def closed_store() -> Iterator[None]:
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise StoreUnavailable(CLOSED)
-
+def closed_store(rpc: Rpc) -> Iterator[None]:
+    rpc.world.chain._headers.clear()
     with pytest.MonkeyPatch.context() as closed:
-        closed.setattr(Tables, "_read", refuse)
+        closed.setattr(rpc.world.store.tables, "_begin", _refuse_reader)
         yield
 
 
 @pytest.mark.parametrize("name", sorted(set(TABLE) - WAITS))
 async def test_no_method_fails_inside(rpc: Rpc, name: str) -> None:
     rpc.extend([signed()])
-    rpc.world.chain._headers.clear()
-    with closed_store():
+    with closed_store(rpc):
         answer = await rpc.reply(name, *good(TABLE[name]))
     assert answer.get("error", {}).get("code") != INTERNAL_ERROR, answer
 
@@ -52,8 +49,7 @@ async def test_what_needs_the_store_says_that_it_cannot_be_read(rpc: Rpc, name: 
     rpc.extend([signed()])
     rpc.extend()
     before = await rpc.ask(name, *BY_BLOCK[name])
-    rpc.world.chain._headers.clear()
-    with closed_store():
+    with closed_store(rpc):
         error = await rpc.error(name, *BY_BLOCK[name])
     assert error == {"code": REFUSED, "message": CLOSED}
     assert await rpc.ask(name, *BY_BLOCK[name]) == before
@@ -61,7 +57,7 @@ async def test_what_needs_the_store_says_that_it_cannot_be_read(rpc: Rpc, name: 
 
 async def test_a_transaction_is_refused_and_can_be_sent_again(rpc: Rpc) -> None:
     raw = to_hex(signed(KEYS[2]).raw)
-    with closed_store():
+    with closed_store(rpc):
         assert (await rpc.error("eth_sendRawTransaction", raw))["code"] == REFUSED
     assert rpc.pool.counts() == (0, 0)
     await rpc.ask("eth_sendRawTransaction", raw)
@@ -71,8 +67,7 @@ async def test_a_transaction_is_refused_and_can_be_sent_again(rpc: Rpc) -> None:
 async def test_what_a_filter_could_not_tell_comes_with_the_next_poll(rpc: Rpc) -> None:
     followed = await rpc.ask("eth_newBlockFilter")
     made = [rpc.extend() for _ in range(3)]
-    rpc.world.chain._headers.clear()
-    with closed_store():
+    with closed_store(rpc):
         assert (await rpc.error("eth_getFilterChanges", followed))["code"] == REFUSED
     told = await rpc.ask("eth_getFilterChanges", followed)
     assert told == [to_hex(each.hash) for each in made]
