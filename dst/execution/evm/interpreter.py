@@ -21,10 +21,10 @@ from dst.execution.evm.translator import HALTED, Handler, translate
 Computation: TypeAlias = Any
 
 GAS_BETWEEN_CHECKS: Final = 10_000
-HOT_RUNS: Final = 40
+HOT_RUNS: Final = 50
 OPCODES_OF_A_COLD_BLOCK: Final = 256
 
-_STOP, _JUMP, _JUMPI = 0x00, 0x56, 0x57
+_STOP, _JUMP = 0x00, 0x56
 
 
 def run(computation: Computation, interrupt: Interrupt, hot_runs: int | None) -> None:
@@ -72,7 +72,7 @@ def _run_cold(computation: Computation, position: int) -> int:
         code.program_counter = position + 1
         handlers[opcode](computation)
         position = code.program_counter
-        if opcode == _JUMP or opcode == _JUMPI:
+        if opcode & 0xFE == _JUMP:  # or JUMPI
             break
     return position
 

@@ -278,9 +278,13 @@ class _Writer:
             taken, kept = taken - 1, kept + 1  # where it was
         values = self.values[kept:]
         if not taken:
+            if len(values) == 1:
+                return [f"S.append({values[0]})"]
             return [f"S += ({', '.join(values)},)"] if values else []
         if not values:
             return [f"del S[-{taken}:]"]
+        if taken == len(values) == 1:
+            return [f"S[-1] = {values[0]}"]
         return [f"S[-{taken}:] = ({', '.join(values)},)"]
 
     def _forget_stack(self) -> None:
