@@ -83,8 +83,9 @@ class Chain:
         self.genesis_hash = genesis.header.hash
         self._store = store
         self._headers: OrderedDict[bytes, Header] = OrderedDict()
-        pointers = store.open(genesis.header, genesis.state)
-        self._heads = self._heads_of(pointers)
+        self._pointers = store.open(genesis.header, genesis.state)
+        """As last written by us; after a write that failed the store may have them or not."""
+        self._heads = self._heads_of(self._pointers)
         self.states = States(store, retention)
         self.states.load_layers(self._heads.head, self._heads.head_hash)
 
@@ -245,14 +246,15 @@ class Chain:
         if header is None or not self.states.is_kept(head, header):
             raise UnknownBlock(f"head {to_hex(head)} is not known")
         pointers = Pointers(head, safe, finalized)
-        if pointers == self._stored_pointers():
+        if pointers == self._pointers:
             return HeadChange()
+        heads = self._heads_of(pointers)
         added, removed, common = self._path(head)
         if not self.states.can_turn_to(common.number):
             raise UnknownBlock(f"head {to_hex(head)} leaves the chain below what can be undone")
         with self.states.leaving(common):
             self._store.set_canonical(added, removed, pointers)
-        self._heads = self._heads_of(pointers)
+        self._pointers, self._heads = pointers, heads
         self._follow(header)
         return HeadChange(
             added=tuple(Hash32(each) for _, each in added),
@@ -266,9 +268,6 @@ class Chain:
 
     def _finalized_number(self) -> int:
         return self._require_header(self._heads.finalized_hash).number
-
-    def _stored_pointers(self) -> Pointers:
-        return self._store.pointers()
 
     def _path(
         self, head: Hash32

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -262,7 +263,9 @@ class EngineService:
     async def _tell_pool(self, moved: _Moved, known: frozenset[Address]) -> None:
         """With the senders that came while the head moved."""
         late = _to_read(self._pool.senders() - known, moved.changed)
-        accounts = {**moved.accounts, **self._accounts(late)}
+        accounts = moved.accounts
+        with suppress(Unavailable):  # the builder finds out about those that came late
+            accounts = {**accounts, **self._accounts(late)}
         await self._pool.on_head(accounts, moved.included, moved.orphans)
 
     def _set_forkchoice(self, state: ForkchoiceState, senders: frozenset[Address]) -> _Moved | None:

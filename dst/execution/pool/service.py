@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
@@ -411,12 +412,17 @@ class TransactionPool:
         transaction = self._pool.get(transaction_hash)
         if transaction is None:
             return
-        head = self._chain.heads.head
-        reader = self._chain.reader(head.state_root)
-        self._book.prove(transaction, _call(transaction, reader), head.number)
+        self._prove(transaction)
         self._pool.remove(transaction_hash)
         message = f"too heavy: {why}; send it with less gas, or split it"
         self._depart(transaction_hash, Fate.TOO_HEAVY, Reason.TOO_HEAVY, message)
+
+    def _prove(self, transaction: Transaction) -> None:
+        """Note what it calls; while the store cannot be read nothing is noted."""
+        head = self._chain.heads.head
+        with suppress(Unavailable):
+            reader = self._chain.reader(head.state_root)
+            self._book.prove(transaction, _call(transaction, reader), head.number)
 
     def believe(self, transaction_hash: Hash32, departure: Departure) -> None:
         """Those who build say that it will not be in a block."""

@@ -19,7 +19,7 @@ from dst.execution.rpc.filters import (
 )
 from dst.execution.rpc.logs import LOG_LIMITS, MAX_LOG_BLOCKS, LogSearch
 from dst.execution.rpc.parameters import FilterIdParam, FilterParam
-from dst.spec.errors import InvalidInput
+from dst.spec.errors import InvalidInput, Unavailable
 from dst.spec.primitives import Hash32, to_hex
 
 _LIMITS = (f"{MAX_FILTERS} filters of all clients together, each gone after {FILTER_IDLE_S:.0f} s",)
@@ -73,7 +73,11 @@ class Polling:
             found.position = self._recent.end
             return [to_hex(each) for each in fresh]
         told, found.told = found.told, self._chain.heads.head_hash
-        return await self._threads.on_search(self._since, told, found.told, found.logs)
+        try:
+            return await self._threads.on_search(self._since, told, found.told, found.logs)
+        except Unavailable:
+            found.told = told  # the next poll gets what this one could not
+            raise
 
     @rpc("eth_getFilterLogs", where=Where.LOOP, errors=_NOT_FOUND, limits=LOG_LIMITS)
     async def filter_logs(self, filter_id: FilterIdParam) -> msgspec.Raw:

@@ -40,7 +40,7 @@ from dst.execution.rpc.subscription_room import (
 )
 from dst.execution.slots import SlotClock
 from dst.runtime.log import Logger
-from dst.spec.errors import InvalidInput
+from dst.spec.errors import InvalidInput, Unavailable
 from dst.spec.primitives import Hash32, to_hex
 from dst.transactions.transaction import Transaction
 
@@ -165,7 +165,11 @@ class Subscriptions:
             except TimeoutError:
                 pass
             else:
-                await self._publish(number, change)
+                try:
+                    await self._publish(number, change)
+                except Unavailable as error:
+                    log.warning("blocks_not_told", reason=error)
+                    self._drop_readers()
             self._tell_syncing()
 
     def counts(self) -> dict[str, int]:
@@ -182,9 +186,13 @@ class Subscriptions:
             self._changes.put_nowait((self._changes_seen, change))
         except asyncio.QueueFull:
             log.warning("publisher_too_slow", queued=self._changes.qsize())
-            for kind in (Kind.NEW_HEADS, Kind.LOGS):
-                for each in tuple(self._by_kind[kind].values()):
-                    each.session.drop("the node cannot tell all of its blocks in time")
+            self._drop_readers()
+
+    def _drop_readers(self) -> None:
+        """Whoever is told of blocks is told of all, or knows that it was not."""
+        for kind in (Kind.NEW_HEADS, Kind.LOGS):
+            for each in tuple(self._by_kind[kind].values()):
+                each.session.drop("the node cannot tell all of its blocks in time")
 
     def _on_transaction(self, transaction: Transaction) -> None:
         listeners = self._by_kind[Kind.NEW_PENDING_TRANSACTIONS]

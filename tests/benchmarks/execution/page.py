@@ -5,6 +5,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tests.benchmarks.execution.accounts import Cost
 from tests.benchmarks.execution.importing import Throughput
 from tests.benchmarks.execution.inclusion import BATCH, TRANSFERS, Inclusion
 from tests.benchmarks.execution.worst_blocks import Timing
@@ -73,6 +74,29 @@ def series_section(what: str, series: Mapping[int, Throughput]) -> Section:
         f"A transfer by {what}",
         "CPU time of a transfer's import.",
         (what, "us", "to the least"),
+        rows,
+    )
+
+
+def accounts_section(costs: Mapping[int, Cost]) -> Section:
+    sizes = tuple(next(iter(costs.values())).seconds)
+    least = {size: min(each.seconds[size] for each in costs.values()) for size in sizes}
+    rows = tuple(
+        (
+            f"{accounts:,}",
+            *(
+                f"{1e6 * cost.seconds[size]:,.0f} ({cost.seconds[size] / least[size]:.2f} x)"
+                for size in sizes
+            ),
+            f"{cost.resident_mb:,}",
+        )
+        for accounts, cost in costs.items()
+    )
+    return Section(
+        "A transfer among many accounts",
+        "CPU time of a transfer's import in us, beside the least, the flat base's moves included; "
+        "and the memory of the process that imports, without the pages of its store.",
+        ("accounts", *(f"{size:,} a block" for size in sizes), "MB"),
         rows,
     )
 

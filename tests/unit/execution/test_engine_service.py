@@ -23,8 +23,9 @@ from dst.execution.engine_service import EngineService, NewPayload
 from dst.execution.header import Header, payload_of_header
 from dst.execution.pool.service import TransactionPool
 from dst.execution.state.trie import ordered_root
+from dst.mempool.departures import Fate
 from dst.runtime.metrics import Metrics
-from dst.runtime.tables import StoreUnavailable, Tables, Writer
+from dst.runtime.tables import StoreUnavailable, Tables, Writer, _refuse_reader
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
 from tests.unit.execution.assembler import assemble
@@ -485,3 +486,55 @@ async def test_a_full_disk_answers_syncing_and_goes_on(
     status, _ = await engine.point(block_hash)
     assert status.status is PayloadStatusKind.VALID
     assert chain.heads.head_hash == block_hash
+
+
+async def test_a_closed_store_answers_syncing_and_goes_on(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.add(signed())
+    payload = (await engine.build()).payload
+    block_hash = Hash32(payload.block_hash)
+    with monkeypatch.context() as closed:
+        closed.setattr(engine.world.store.tables, "_begin", _refuse_reader)
+        assert (await engine.new_payload(payload)).status is PayloadStatusKind.SYNCING
+        assert (await engine.point(block_hash))[0].status is PayloadStatusKind.SYNCING
+    assert (await engine.new_payload(payload)).status is PayloadStatusKind.VALID
+    assert (await engine.point(block_hash))[0].status is PayloadStatusKind.VALID
+    assert engine.pool.counts() == (0, 0)
+
+
+async def test_senders_that_came_late_wait_while_the_store_is_closed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head has moved and is told to the pool all the same."""
+    engine.add(signed())
+    payload = (await engine.build()).payload
+    await engine.new_payload(payload)
+    moved = engine.service._set_forkchoice
+
+    def move_and_close(*args: Any) -> Any:
+        outcome = moved(*args)
+        monkeypatch.setattr(engine.world.store.tables, "_begin", _refuse_reader)
+        return outcome
+
+    monkeypatch.setattr(engine.service, "_set_forkchoice", move_and_close)
+    monkeypatch.setattr(engine.service._memory, "changes", {})
+    senders = iter((frozenset({ADDRESSES[0]}), frozenset({ADDRESSES[0], ADDRESSES[1]})))
+    monkeypatch.setattr(engine.pool, "senders", lambda: next(senders))
+    status, _ = await engine.point(Hash32(payload.block_hash))
+    assert status.status is PayloadStatusKind.VALID
+    assert engine.pool.counts() == (0, 0)
+
+
+async def test_heaviness_is_not_noted_while_the_store_is_closed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction = signed()
+    engine.add(transaction)
+    with monkeypatch.context() as closed:
+        closed.setattr(engine.world.store.tables, "_begin", _refuse_reader)
+        engine.pool.drop_heavy(transaction.hash, "needs more than there is")
+    departure = engine.pool.departure(transaction.hash)
+    assert departure is not None
+    assert departure.fate is Fate.TOO_HEAVY
+    assert engine.pool.book.is_empty
