@@ -24,6 +24,8 @@ COMMITTED: Final = {
     "ethereum/tests": "ethereum/tests 4c87ebbf0, a slice",
     "random blocks against stock": PYEVM,
     "random blocks against geth": f"geth {GETH_VERSION}",
+    "forged blocks, Engine": "made here, each breaks one rule",
+    "forged blocks, as geth": f"geth {GETH_VERSION}",
     "bad input": "execution-apis' structures",
 }
 """Beginning of a leg's name -> what its committed fixtures are; their READMEs say more."""

@@ -1,5 +1,5 @@
-"""Every hostile transaction of the catalogue, through each door: call, estimate, access list, trace,
-simulation, pool, forced inclusion, import. The doors agree on what it does, none of them fails by an
+"""Every hostile transaction of the catalogue, through each door: call, estimate, access list,
+trace, simulation, pool, forced inclusion, import. The doors agree on what it does, none fails by an
 error of ours, and questions change nothing.
 
 How long each may take is judged elsewhere: `evm/test_bounded_steps.py` (any step between two looks

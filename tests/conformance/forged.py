@@ -1,0 +1,230 @@
+"""Blocks that are right in every root and break one rule, and their twins that stay just within it.
+
+Published invalid blocks carry the roots of a chain on which the rule held, so a node that lost the
+rule refuses most of them all the same, by a root. These were made by a run without the rule: only
+the rule refuses them. One genesis for all, each block is its first.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+from unittest import mock
+
+from eth_account import Account
+
+from dst.execution.block import body
+from dst.execution.block.body import BlockRun
+from dst.execution.chain import Chain, ExecutedBlock
+from dst.execution.evm.computation import EvmComputation
+from dst.execution.header import Header, next_base_fee, requests_hash, withdrawals_root
+from dst.execution.interrupts import never
+from dst.execution.state.trie import ordered_root
+from dst.spec.primitives import Hash32
+from dst.transactions.gas import intrinsic_gas
+from dst.transactions.transaction import Transaction, decode_transaction
+from tests.unit.execution.test_invalid_blocks import dynamic_fields, self_signed
+from tests.unit.execution.worlds import (
+    ADDRESSES,
+    CHAIN_ID,
+    GWEI,
+    KEYS,
+    RICH,
+    address_of,
+    genesis_file,
+    signed,
+)
+
+GAS_LIMIT: Final = 10_000_000
+BASE_FEE: Final = GWEI * 7 // 8
+"""Of the first block: genesis was empty."""
+POOR, CODED, DELEGATED, ALMOST, LAST, USED = (bytes([number]) * 32 for number in range(0x71, 0x77))
+"""Keys of accounts at an edge: what each has stands in `genesis`."""
+POOR_WEI: Final = 21_000 * 2 * GWEI
+LEGACY: Final[dict[str, Any]] = {
+    "type": None,
+    "maxFeePerGas": None,
+    "maxPriorityFeePerGas": None,
+    "gasPrice": 2 * GWEI,
+}
+
+
+def genesis() -> dict[str, Any]:
+    """A genesis file that ours, and a stock geth, take."""
+    file = genesis_file(gas_limit=GAS_LIMIT)
+    accounts: dict[bytes, dict[str, str]] = {
+        POOR: {"balance": hex(POOR_WEI)},
+        CODED: {"balance": hex(RICH), "nonce": "0x1", "code": "0x00"},
+        DELEGATED: {"balance": hex(RICH), "code": "0xef0100" + "ab" * 20},
+        ALMOST: {"balance": hex(RICH), "code": "0xef0100" + "ab" * 21},
+        LAST: {"balance": hex(RICH), "nonce": hex(2**64 - 2)},
+        USED: {"balance": hex(RICH), "nonce": "0x5"},
+    }
+    for key, account in accounts.items():
+        file["alloc"][Account.from_key(key).address.lower()] = account
+    return file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgery:
+    """Transactions of the block, and what its header says other than it should."""
+
+    transactions: Callable[[], Sequence[Transaction]] = tuple
+    header: Mapping[str, Any] = field(default_factory=dict)
+    """Executed with it."""
+    refused: str | None = None
+    """Words of the rule; None: the block is valid."""
+
+
+def _one(**fields: Any) -> Callable[[], Sequence[Transaction]]:
+    key = fields.pop("key", KEYS[0])
+    return lambda: (signed(key, **fields),)
+
+
+def _by_hand(type_id: int, *tail: Any, **fields: Any) -> Callable[[], Sequence[Transaction]]:
+    return lambda: (
+        decode_transaction(self_signed(type_id, [*dynamic_fields(**fields), [], *tail])),
+    )
+
+
+CALLDATA: Final = b"\x01" * 1_000
+FLOOR: Final = 21_000 + 40 * len(CALLDATA)
+BAD_AUTHORIZATION: Final = [b"\x01", address_of(0xAB), b"", b"", b"\x01", b"\x01"]
+
+CASES: Final[Mapping[str, Forgery]] = {
+    # the chain
+    "typed, this chain": Forgery(transactions=_one()),
+    "typed, another chain": Forgery(
+        transactions=_one(chainId=CHAIN_ID + 1), refused="invalid chain id"
+    ),
+    "legacy, this chain": Forgery(transactions=_one(**LEGACY)),
+    "legacy, another chain": Forgery(
+        transactions=_one(**LEGACY, chainId=CHAIN_ID + 1), refused="invalid chain id"
+    ),
+    "legacy, any chain": Forgery(transactions=_one(**LEGACY, chainId=None)),
+    # fees
+    "tip as high as the cap": Forgery(transactions=_by_hand(2, tip=2 * GWEI)),
+    "tip above the cap": Forgery(
+        transactions=_by_hand(2, tip=2 * GWEI + 1), refused="max priority fee per gas higher"
+    ),
+    "cap at the base fee": Forgery(
+        transactions=_one(maxFeePerGas=BASE_FEE, maxPriorityFeePerGas=0)
+    ),
+    "cap below the base fee": Forgery(
+        transactions=_one(maxFeePerGas=BASE_FEE - 1, maxPriorityFeePerGas=0),
+        refused="less than block base fee",
+    ),
+    "price below the base fee": Forgery(
+        transactions=_one(**{**LEGACY, "gasPrice": BASE_FEE - 1}),
+        refused="less than block base fee",
+    ),
+    # funds
+    "all that the sender owns": Forgery(transactions=_one(key=POOR, value=0)),
+    "a wei more than the sender owns": Forgery(
+        transactions=_one(key=POOR, value=1), refused="insufficient funds"
+    ),
+    # nonces
+    "the next nonce": Forgery(transactions=_one(key=USED, nonce=5)),
+    "a nonce again": Forgery(transactions=_one(key=USED, nonce=4), refused="nonce too low"),
+    "a nonce left out": Forgery(transactions=_one(key=USED, nonce=6), refused="nonce too high"),
+    "the last nonce": Forgery(transactions=_one(key=LAST, nonce=2**64 - 2)),
+    "a transaction twice": Forgery(
+        transactions=lambda: (signed(), signed()), refused="nonce too low"
+    ),
+    # senders (EIP-3607, EIP-7702)
+    "sender has code": Forgery(transactions=_one(key=CODED, nonce=1), refused="sender not an eoa"),
+    "sender has delegated": Forgery(transactions=_one(key=DELEGATED)),
+    "sender has code like a delegation": Forgery(
+        transactions=_one(key=ALMOST), refused="sender not an eoa"
+    ),
+    # gas
+    "intrinsic gas": Forgery(transactions=_one(gas=21_000)),
+    "less than intrinsic gas": Forgery(
+        transactions=_one(gas=20_999), refused="intrinsic gas too low"
+    ),
+    "the floor of calldata": Forgery(transactions=_one(data=CALLDATA, gas=FLOOR)),
+    "less than the floor of calldata": Forgery(
+        transactions=_one(data=CALLDATA, gas=FLOOR - 1), refused="floor data gas"
+    ),
+    "init code of 48 KB": Forgery(
+        transactions=_one(to=b"", value=0, data=bytes(49_152), gas=5_000_000)
+    ),
+    "init code of 48 KB and a byte": Forgery(
+        transactions=_one(to=b"", value=0, data=bytes(49_153), gas=5_000_000),
+        refused="max initcode size",
+    ),
+    "all gas of the block": Forgery(transactions=_one(gas=GAS_LIMIT)),
+    "more gas than a block has": Forgery(
+        transactions=_one(gas=GAS_LIMIT + 1), refused="gas limit reached"
+    ),
+    "more gas than the block has left": Forgery(
+        transactions=lambda: (signed(), signed(KEYS[1], gas=GAS_LIMIT - 20_999)),
+        refused="gas limit reached",
+    ),
+    "all gas that the block has left": Forgery(
+        transactions=lambda: (signed(), signed(KEYS[1], gas=GAS_LIMIT - 21_000))
+    ),
+    # authorizations
+    "an authorization that does not hold": Forgery(transactions=_by_hand(4, [BAD_AUTHORIZATION])),
+    "no authorizations": Forgery(transactions=_by_hand(4, []), refused="empty auth list"),
+    # headers
+    "base fee as it follows": Forgery(),
+    "base fee too low": Forgery(header={"base_fee_per_gas": BASE_FEE - 1}, refused="base fee"),
+    "base fee too high": Forgery(header={"base_fee_per_gas": BASE_FEE + 1}, refused="base fee"),
+    "a second later": Forgery(header={"timestamp": 1_001}),
+    "at its parent's second": Forgery(header={"timestamp": 1_000}, refused="timestamp"),
+    "gas limit as far up as it goes": Forgery(header={"gas_limit": GAS_LIMIT + 9_764}),
+    "gas limit too far up": Forgery(header={"gas_limit": GAS_LIMIT + 9_765}, refused="gas limit"),
+    "gas limit as far down as it goes": Forgery(header={"gas_limit": GAS_LIMIT - 9_764}),
+    "gas limit too far down": Forgery(header={"gas_limit": GAS_LIMIT - 9_765}, refused="gas limit"),
+    "a number left out": Forgery(header={"number": 2}, refused="block number"),
+    "32 bytes of extra data": Forgery(header={"extra_data": b"x" * 32}),
+}
+
+
+def forge(chain: Chain, case: Forgery) -> ExecutedBlock:
+    """The block as a node without the rules makes it, on the genesis."""
+    parent = chain.heads.head
+    draft = Header(
+        parent_hash=chain.heads.head_hash,
+        fee_recipient=ADDRESSES[1],  # owns enough for a negative tip
+        state_root=parent.state_root,
+        number=1,
+        gas_limit=parent.gas_limit,
+        timestamp=parent.timestamp + 2,
+        extra_data=b"forged",
+        prev_randao=Hash32(b"\x11" * 32),
+        base_fee_per_gas=next_base_fee(parent),
+        parent_beacon_block_root=Hash32(b"\x22" * 32),
+    )
+    draft = replace(draft, **case.header)
+    transactions = tuple(case.transactions())
+    with _no_rules():
+        run = BlockRun(chain.reader(parent.state_root), chain.environment(draft), never)
+        for each in transactions:
+            run.apply(each)
+        result = run.finish()
+    header = replace(
+        draft,
+        state_root=result.state.root,
+        transactions_root=ordered_root([each.raw for each in transactions]),
+        receipts_root=ordered_root([each.encode() for each in result.receipts]),
+        logs_bloom=result.bloom.to_bytes(256, "big"),
+        gas_used=result.gas_used,
+        withdrawals_root=withdrawals_root(()),
+        requests_hash=requests_hash(result.requests),
+    )
+    return ExecutedBlock(
+        header=header, hash=header.hash, transactions=transactions, withdrawals=(), result=result
+    )
+
+
+def _no_rules() -> ExitStack:
+    stack = ExitStack()
+    for target, name, other in (
+        (body, "check_in_block", lambda *_, **__: None),
+        (body, "intrinsic_gas", lambda each: min(each.gas, intrinsic_gas(each))),
+        (EvmComputation, "validate_create_message", lambda _: None),
+    ):
+        stack.enter_context(mock.patch.object(target, name, other))
+    return stack
