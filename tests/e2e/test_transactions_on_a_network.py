@@ -275,25 +275,28 @@ def test_an_authorization_frees_what_waits_behind_its_nonce(nodes: Nodes) -> Non
 
 @pytest.mark.parametrize("origin", ["op1", "f1"])
 def test_one_nodes_transaction_is_known_at_all(nodes: Nodes, origin: str) -> None:
+    """By its hash, and by the pending nonce that a wallet asks for before it signs the next."""
     account = Account.from_key(key_of(7)).address
     nonce = int(nodes.call("op1", "eth_getTransactionCount", account, "pending"), 16)
     waits: list[float] = []
-    for index in range(30):
+    for index in range(100):
         raw = nodes.sign(key_of(7), nonce + index, to=b"\xbb" * 20)
         started = time.monotonic()
         transaction_hash = nodes.send(origin, raw)
         for node in nodes.urls:
             wait_for(
-                lambda node=node: (  # type: ignore[misc]
-                    nodes.call(node, "eth_getTransactionByHash", transaction_hash) is not None  # noqa: B023
+                lambda node=node, known=transaction_hash, after=nonce + index + 1: (  # type: ignore[misc]
+                    nodes.call(node, "eth_getTransactionByHash", known) is not None
+                    and int(nodes.call(node, "eth_getTransactionCount", account, "pending"), 16)
+                    == after
                 ),
-                lambda: f"{transaction_hash} is not known everywhere",  # noqa: B023
+                lambda node=node, known=transaction_hash: f"{known} is not known at {node}",  # type: ignore[misc]
             )
         waits.append(time.monotonic() - started)
     waits.sort()
-    worst = waits[-1]
-    print(f"from {origin}: p50 {waits[15] * 1000:.0f} ms, worst of 30 {worst * 1000:.0f} ms")
-    assert worst < KNOWN_P99_S
+    p50, p99 = waits[49], waits[98]
+    print(f"from {origin}: p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms")
+    assert p99 < KNOWN_P99_S
 
 
 def test_an_accepted_transaction_survives_a_restart_of_all(
