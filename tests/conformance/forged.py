@@ -178,6 +178,8 @@ CASES: Final[Mapping[str, Forgery]] = {
     "gas limit as far down as it goes": Forgery(header={"gas_limit": GAS_LIMIT - 9_764}),
     "gas limit too far down": Forgery(header={"gas_limit": GAS_LIMIT - 9_765}, refused="gas limit"),
     "a number left out": Forgery(header={"number": 2}, refused="block number"),
+    "blob gas used": Forgery(header={"blob_gas_used": 131_072}, refused="blob gas"),
+    "excess blob gas": Forgery(header={"excess_blob_gas": 131_072}, refused="blob gas"),
     "32 bytes of extra data": Forgery(header={"extra_data": b"x" * 32}),
 }
 
