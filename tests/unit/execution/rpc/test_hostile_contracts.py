@@ -73,6 +73,9 @@ async def test_every_door_agrees(tmp_path: Path, name: str) -> None:
             "latest",
             {"tracer": "prestateTracer", "tracerConfig": {"diffMode": True}},
         )
+        stepped, steps = await verdict(rpc, "debug_traceCall", message, "latest", {"limit": 1})
+        assert stepped
+        assert steps["failed"] is not called
         await verdict(rpc, "trace_call", message, ["trace", "stateDiff"], "latest")
         simulated, blocks = await verdict(
             rpc, "eth_simulateV1", {"blockStateCalls": [{"calls": [message]}]}, "latest"
