@@ -16,7 +16,7 @@ SECTIONS: Final = (
         "gate",
         "In the gate",
         "Committed fixtures, over HTTP where the judge is one of an interface; "
-        "`make judges`, two to three minutes.",
+        "`make judges`, three minutes.",
     ),
     (
         "full",
