@@ -38,7 +38,9 @@ from tests.unit.execution.worlds import (
 GAS_LIMIT: Final = 10_000_000
 BASE_FEE: Final = GWEI * 7 // 8
 """Of the first block: genesis was empty."""
-POOR, CODED, DELEGATED, ALMOST, LAST, USED = (bytes([number]) * 32 for number in range(0x71, 0x77))
+POOR, CODED, DELEGATED, ALMOST, LAST, FULL, USED = (
+    bytes([number]) * 32 for number in range(0x71, 0x78)
+)
 """Keys of accounts at an edge: what each has stands in `genesis`."""
 POOR_WEI: Final = 21_000 * 2 * GWEI
 LEGACY: Final[dict[str, Any]] = {
@@ -58,6 +60,7 @@ def genesis() -> dict[str, Any]:
         DELEGATED: {"balance": hex(RICH), "code": "0xef0100" + "ab" * 20},
         ALMOST: {"balance": hex(RICH), "code": "0xef0100" + "ab" * 21},
         LAST: {"balance": hex(RICH), "nonce": hex(2**64 - 2)},
+        FULL: {"balance": hex(RICH), "nonce": hex(2**64 - 1)},
         USED: {"balance": hex(RICH), "nonce": "0x5"},
     }
     for key, account in accounts.items():
@@ -128,6 +131,9 @@ CASES: Final[Mapping[str, Forgery]] = {
     "a nonce again": Forgery(transactions=_one(key=USED, nonce=4), refused="nonce too low"),
     "a nonce left out": Forgery(transactions=_one(key=USED, nonce=6), refused="nonce too high"),
     "the last nonce": Forgery(transactions=_one(key=LAST, nonce=2**64 - 2)),
+    "a nonce after the last": Forgery(
+        transactions=_one(key=FULL, nonce=2**64 - 1), refused="nonce has max value"
+    ),
     "a transaction twice": Forgery(
         transactions=lambda: (signed(), signed()), refused="nonce too low"
     ),
