@@ -5,7 +5,7 @@ rule refuses most of them all the same, by a root. These were made by a run with
 the rule refuses them. One genesis for all, each block is its first.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -15,12 +15,14 @@ from eth_account import Account
 
 from dst.execution.block import body
 from dst.execution.block.body import BlockRun
+from dst.execution.block.requests import DEPOSIT_CONTRACT_ADDRESS, DEPOSIT_EVENT_TOPIC
 from dst.execution.chain import Chain, ExecutedBlock
 from dst.execution.evm.computation import EvmComputation
 from dst.execution.header import Header, next_base_fee, requests_hash, withdrawals_root
 from dst.execution.interrupts import never
+from dst.execution.receipts import Receipt
 from dst.execution.state.trie import ordered_root
-from dst.spec.primitives import Hash32
+from dst.spec.primitives import Address, Hash32
 from dst.transactions.gas import intrinsic_gas
 from dst.transactions.transaction import Transaction, decode_transaction
 from tests.unit.execution.test_invalid_blocks import dynamic_fields, self_signed
@@ -53,7 +55,8 @@ LEGACY: Final[dict[str, Any]] = {
 
 def genesis() -> dict[str, Any]:
     """A genesis file that ours, and a stock geth, take."""
-    file = genesis_file(gas_limit=GAS_LIMIT)
+    file = genesis_file({DEPOSIT_CONTRACT: ECHO_AS_DEPOSIT}, gas_limit=GAS_LIMIT)
+    file["config"]["depositContractAddress"] = "0x" + DEPOSIT_CONTRACT.hex()  # geth asks
     accounts: dict[bytes, dict[str, str]] = {
         POOR: {"balance": hex(POOR_WEI)},
         CODED: {"balance": hex(RICH), "nonce": "0x1", "code": "0x00"},
@@ -68,6 +71,28 @@ def genesis() -> dict[str, Any]:
     return file
 
 
+DEPOSIT_CONTRACT: Final = Address(DEPOSIT_CONTRACT_ADDRESS)
+ECHO_AS_DEPOSIT: Final = (
+    bytes.fromhex("365f5f377f") + DEPOSIT_EVENT_TOPIC + bytes.fromhex("365fa100")
+)
+"""Logs what it is called with as if it were a deposit (EIP-6110)."""
+
+
+def deposit_event(tail: bytes = b"", **words: int) -> bytes:
+    """The event's data; `words`: other values at these positions, named `at<byte>`."""
+    fields = (48, 32, 8, 96, 8)
+    starts = (160, 256, 320, 384, 512)
+    data = bytearray(576)
+    for at, start, size in zip(range(0, 160, 32), starts, fields, strict=True):
+        data[at : at + 32] = start.to_bytes(32, "big")
+        data[start : start + 32] = size.to_bytes(32, "big")
+        data[start + 32 : start + 32 + size] = b"\x5a" * size
+    for name, value in words.items():
+        at = int(name.removeprefix("at"))
+        data[at : at + 32] = value.to_bytes(32, "big")
+    return bytes(data) + tail
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgery:
     """Transactions of the block, and what its header says other than it should."""
@@ -77,6 +102,8 @@ class Forgery:
     """Executed with it."""
     refused: str | None = None
     """Words of the rule; None: the block is valid."""
+    not_geths: str | None = None
+    """Why geth is no judge of it."""
 
 
 def _one(**fields: Any) -> Callable[[], Sequence[Transaction]]:
@@ -90,6 +117,13 @@ def _by_hand(type_id: int, *tail: Any, **fields: Any) -> Callable[[], Sequence[T
     )
 
 
+def _deposit(tail: bytes = b"", **words: int) -> Callable[[], Sequence[Transaction]]:
+    data = deposit_event(tail, **words)
+    return _one(to=DEPOSIT_CONTRACT, value=0, data=data, gas=200_000)
+
+
+LENGTH_ONLY: Final = "geth looks at the length of a deposit event, not at its layout"
+LAYOUT: Final = "deposit event with an invalid layout"
 CALLDATA: Final = b"\x01" * 1_000
 FLOOR: Final = 21_000 + 40 * len(CALLDATA)
 BAD_AUTHORIZATION: Final = [b"\x01", address_of(0xAB), b"", b"", b"\x01", b"\x01"]
@@ -173,6 +207,19 @@ CASES: Final[Mapping[str, Forgery]] = {
     # authorizations
     "an authorization that does not hold": Forgery(transactions=_by_hand(4, [BAD_AUTHORIZATION])),
     "no authorizations": Forgery(transactions=_by_hand(4, []), refused="empty auth list"),
+    # deposits
+    "a deposit": Forgery(transactions=_deposit()),
+    "a deposit and a byte": Forgery(transactions=_deposit(b"\0"), refused=LAYOUT),
+    "a deposit and a word": Forgery(transactions=_deposit(bytes(32)), refused=LAYOUT),
+    "a deposit with a field elsewhere": Forgery(
+        transactions=_deposit(at32=288), refused=LAYOUT, not_geths=LENGTH_ONLY
+    ),
+    "a deposit with a longer key": Forgery(
+        transactions=_deposit(at160=49), refused=LAYOUT, not_geths=LENGTH_ONLY
+    ),
+    "a deposit with a shorter index": Forgery(
+        transactions=_deposit(at512=7), refused=LAYOUT, not_geths=LENGTH_ONLY
+    ),
     # headers
     "base fee as it follows": Forgery(),
     "base fee too low": Forgery(header={"base_fee_per_gas": BASE_FEE - 1}, refused="base fee"),
@@ -227,12 +274,22 @@ def forge(chain: Chain, case: Forgery) -> ExecutedBlock:
     )
 
 
+def _whatever_stands_there(receipts: Iterable[Receipt]) -> Iterator[bytes]:
+    """Deposit requests of events of any layout."""
+    for receipt in receipts:
+        for log in receipt.logs:
+            if log.address == DEPOSIT_CONTRACT:
+                parts = ((192, 48), (288, 32), (352, 8), (416, 96), (544, 8))
+                yield b"".join(log.data[at : at + size] for at, size in parts)
+
+
 def _no_rules() -> ExitStack:
     stack = ExitStack()
     for target, name, other in (
         (body, "check_in_block", lambda *_, **__: None),
         (body, "intrinsic_gas", lambda each: min(each.gas, intrinsic_gas(each))),
         (EvmComputation, "validate_create_message", lambda _: None),
+        (body, "deposit_requests", _whatever_stands_there),
     ):
         stack.enter_context(mock.patch.object(target, name, other))
     return stack
