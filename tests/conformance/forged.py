@@ -23,8 +23,13 @@ from dst.execution.interrupts import never
 from dst.execution.receipts import Receipt
 from dst.execution.state.trie import ordered_root
 from dst.spec.primitives import Address, Hash32
-from dst.transactions.gas import intrinsic_gas
-from dst.transactions.transaction import Transaction, decode_transaction
+from dst.transactions.gas import GAS_REFUND_PER_KNOWN_AUTHORITY, intrinsic_gas
+from dst.transactions.transaction import (
+    Authorization,
+    Transaction,
+    authority_of,
+    decode_transaction,
+)
 from tests.unit.execution.test_invalid_blocks import dynamic_fields, self_signed
 from tests.unit.execution.worlds import (
     ADDRESSES,
@@ -122,10 +127,22 @@ def _deposit(tail: bytes = b"", **words: int) -> Callable[[], Sequence[Transacti
     return _one(to=DEPOSIT_CONTRACT, value=0, data=data, gas=200_000)
 
 
+OTHERWISE: Final = "executed"
+"""A rule of execution was broken: gas or a root is not what it claims."""
 LENGTH_ONLY: Final = "geth looks at the length of a deposit event, not at its layout"
 LAYOUT: Final = "deposit event with an invalid layout"
 CALLDATA: Final = b"\x01" * 1_000
 FLOOR: Final = 21_000 + 40 * len(CALLDATA)
+
+
+def _authorized(key: bytes, nonce: int, chain_id: int = CHAIN_ID) -> Callable[[], Any]:
+    """With one authorization, by the account of `key`."""
+    authorization = Account.from_key(key).sign_authorization(
+        {"chainId": chain_id, "address": address_of(0xAB), "nonce": nonce}
+    )
+    return _one(type=4, gas=100_000, authorizationList=[authorization])
+
+
 BAD_AUTHORIZATION: Final = [b"\x01", address_of(0xAB), b"", b"", b"\x01", b"\x01"]
 
 CASES: Final[Mapping[str, Forgery]] = {
@@ -207,6 +224,27 @@ CASES: Final[Mapping[str, Forgery]] = {
     # authorizations
     "an authorization that does not hold": Forgery(transactions=_by_hand(4, [BAD_AUTHORIZATION])),
     "no authorizations": Forgery(transactions=_by_hand(4, []), refused="empty auth list"),
+    "an authorization": Forgery(transactions=_authorized(KEYS[1], 0)),
+    "an authorization of any chain": Forgery(transactions=_authorized(KEYS[1], 0, chain_id=0)),
+    "an authorization anew": Forgery(transactions=_authorized(DELEGATED, 0)),
+    "an authorization of another chain holds": Forgery(
+        transactions=_authorized(KEYS[1], 0, CHAIN_ID + 1), refused=OTHERWISE
+    ),
+    "an authorization with a later nonce holds": Forgery(
+        transactions=_authorized(KEYS[1], 1), refused=OTHERWISE
+    ),
+    "an authorization with a used nonce holds": Forgery(
+        transactions=_authorized(USED, 4), refused=OTHERWISE
+    ),
+    "an authorization with the nonce after the last holds": Forgery(
+        transactions=_authorized(FULL, 2**64 - 1), refused=OTHERWISE
+    ),
+    "an authorization of an account with code holds": Forgery(
+        transactions=_authorized(CODED, 1), refused=OTHERWISE
+    ),
+    "an authorization of code like a delegation holds": Forgery(
+        transactions=_authorized(ALMOST, 0), refused=OTHERWISE
+    ),
     # deposits
     "a deposit": Forgery(transactions=_deposit()),
     "a deposit and a byte": Forgery(transactions=_deposit(b"\0"), refused=LAYOUT),
@@ -254,7 +292,7 @@ def forge(chain: Chain, case: Forgery) -> ExecutedBlock:
     )
     draft = replace(draft, **case.header)
     transactions = tuple(case.transactions())
-    with _no_rules():
+    with _no_rules(case.refused):
         run = BlockRun(chain.reader(parent.state_root), chain.environment(draft), never)
         for each in transactions:
             run.apply(each)
@@ -283,8 +321,19 @@ def _whatever_stands_there(receipts: Iterable[Receipt]) -> Iterator[bytes]:
                 yield b"".join(log.data[at : at + size] for at, size in parts)
 
 
-def _no_rules() -> ExitStack:
+def _authorized_whatever_it_says(run: BlockRun, authorization: Authorization) -> int:
+    authority = authority_of(authorization)
+    assert authority is not None
+    run.accounts.mark_address_warm(authority)
+    run.accounts.set_code(authority, b"\xef\x01\x00" + authorization.address)
+    run.accounts.increment_nonce(authority)
+    return GAS_REFUND_PER_KNOWN_AUTHORITY
+
+
+def _no_rules(refused: str | None) -> ExitStack:
     stack = ExitStack()
+    if refused == OTHERWISE:
+        stack.enter_context(mock.patch.object(BlockRun, "_delegate", _authorized_whatever_it_says))
     for target, name, other in (
         (body, "check_in_block", lambda *_, **__: None),
         (body, "intrinsic_gas", lambda each: min(each.gas, intrinsic_gas(each))),
