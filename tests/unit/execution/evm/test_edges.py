@@ -5,9 +5,10 @@ from itertools import product
 
 import pytest
 
+from dst.execution.environment import Engine
 from dst.spec.primitives import Address
 from tests.unit.execution.evm.arena import CODE, Contract, assemble, run_message
-from tests.unit.execution.evm.test_calls import END, OTHER, WAYS, Engine, four_ways, number, world
+from tests.unit.execution.evm.test_calls import END, OTHER, WAYS, four_ways, number, world
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT")
 
