@@ -15,8 +15,9 @@ from eth_account import Account
 
 from dst.execution.block import body
 from dst.execution.block.body import BlockRun
+from dst.execution.block.executed import ExecutedBlock
 from dst.execution.block.requests import DEPOSIT_CONTRACT_ADDRESS, DEPOSIT_EVENT_TOPIC
-from dst.execution.chain import Chain, ExecutedBlock
+from dst.execution.chain import Chain
 from dst.execution.evm.computation import EvmComputation
 from dst.execution.header import Header, next_base_fee, requests_hash, withdrawals_root
 from dst.execution.interrupts import never

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dst.execution.chain import ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock
 from dst.execution.genesis import read_genesis
 from tests.conformance import forged
 from tests.conformance.blocks import read_block
