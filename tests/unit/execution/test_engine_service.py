@@ -26,8 +26,9 @@ from dst.execution.state.trie import ordered_root
 from dst.mempool.departures import Fate
 from dst.runtime.metrics import Metrics
 from dst.runtime.tables import StoreUnavailable, Tables, Writer, _refuse_reader
+from dst.spec.beacon import Withdrawal
 from dst.spec.errors import InvalidInput
-from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
+from dst.spec.primitives import ZERO_HASH, Gwei, Hash32, to_hex
 from tests.unit.execution.assembler import assemble
 from tests.unit.execution.worlds import (
     ADDRESSES,
@@ -210,12 +211,14 @@ async def test_attributes_must_be_later_than_the_head(engine: Engine) -> None:
 
 async def test_unique_payload_ids(engine: Engine) -> None:
     head = engine.world.chain.heads.head_hash
+    withdrawal = Withdrawal(index=0, validator_index=0, address=address_of(1), amount=Gwei(1))
     changes: list[dict[str, Any]] = [
         {},
         {"timestamp": 2_000},
         {"prev_randao": Hash32(b"\x01" * 32)},
         {"suggested_fee_recipient": address_of(1)},
         {"parent_beacon_block_root": Hash32(b"\x01" * 32)},
+        {"withdrawals": (withdrawal,)},
         {"no_tx_pool": True},
         {"transactions": (signed().raw,)},
     ]

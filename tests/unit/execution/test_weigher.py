@@ -48,7 +48,7 @@ async def weigh(world: World, seconds: float, *heavy: Transaction) -> Transactio
 
 async def test_what_no_block_has_time_for_is_dropped_without_a_block(world: World) -> None:
     heavy = spin()
-    pool = await weigh(world, 0.02, heavy)
+    pool = await weigh(world, 1e-4, heavy)
     departure = pool.departure(heavy.hash)
     assert departure is not None
     assert departure.fate is Fate.TOO_HEAVY

@@ -12,10 +12,10 @@ from dst.execution.header import decode_header, next_base_fee
 from dst.execution.rpc import dispatch
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.spec import rlp
-from dst.spec.primitives import to_hex
+from dst.spec.primitives import Hash32, to_hex
 from tests.unit.execution.rpc.bench import SECONDS_PER_SLOT, Rpc
 from tests.unit.execution.rpc.contracts import ENVIRONMENT, LOGGER
-from tests.unit.execution.worlds import GENESIS_TIME, GWEI, KEYS, signed
+from tests.unit.execution.worlds import ADDRESSES, GENESIS_TIME, GWEI, KEYS, address_of, signed
 
 UNKNOWN = "0x" + "ab" * 32
 
@@ -196,3 +196,31 @@ async def test_finality_follows_the_pointers(rpc: Rpc) -> None:
     assert await stages("0x3") == (True, True, False, False)
     assert await stages("latest") == (True, False, False, False)
     assert await stages(to_hex(orphan.hash)) == (False, False, False, False)
+
+
+async def test_tags_are_what_the_fork_choice_says(rpc: Rpc) -> None:
+    """As hive views them: newPayload moves none of latest, safe and finalized, fork choice all."""
+    blocks = [rpc.extend([signed(nonce=nonce, value=1)]) for nonce in range(3)]
+    rpc.point_at(blocks[2].hash, safe=blocks[1].hash, final=blocks[0].hash)
+
+    async def seen() -> list[int]:
+        """Of each tag the block's number, which a balance and a count of that state confirm."""
+        numbers = []
+        for tag in ("latest", "safe", "finalized"):
+            number = int((await rpc.ask("eth_getBlockByNumber", tag, False))["number"], 16)
+            assert int(await rpc.ask("eth_getBalance", to_hex(address_of(0xBB)), tag), 16) == number
+            assert await rpc.ask("eth_getTransactionCount", to_hex(ADDRESSES[0]), tag) == hex(
+                number
+            )
+            numbers.append(number)
+        assert await rpc.ask("eth_blockNumber") == hex(numbers[0])
+        return numbers
+
+    assert await seen() == [3, 2, 1]
+    side = rpc.fork(blocks[0].hash, [signed(nonce=1, value=1)], prev_randao=Hash32(b"\x77" * 32))
+    assert await seen() == [3, 2, 1], "a block that only came"
+    rpc.point_at(side.hash, safe=blocks[0].hash, final=blocks[0].hash)
+    assert await seen() == [2, 1, 1]
+    assert (await rpc.ask("eth_getBlockByNumber", "latest", False))["hash"] == to_hex(side.hash)
+    rpc.point_at(blocks[2].hash, safe=blocks[2].hash, final=blocks[1].hash)
+    assert await seen() == [3, 3, 2]
