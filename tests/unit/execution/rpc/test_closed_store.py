@@ -90,7 +90,7 @@ async def test_subscribers_that_miss_a_block_are_dropped_and_the_publisher_goes_
             assert (await socket.next())["result"]["hash"] == to_hex(block.hash)
 
 
-def _refuse(*_: Any) -> Any:
+def _refuse(*_: Any, **__: Any) -> Any:
     raise StoreUnavailable(CLOSED)
 
 
