@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup tools fmt lint types contracts platforms geth unit sim judges conformance e2e \
-	e2e-docker test check devnet down chaos scenarios bench bench-execution docs clean distclean lock
+	e2e-docker test check devnet down chaos scenarios bench bench-execution bench-ports docs clean distclean lock
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -29,6 +29,8 @@ EEST ?=
 ETHEREUM_TESTS ?=
 GETH ?=
 MINUTES ?= 5
+WRITE ?=
+COUNTS := .venv/.conformance.jsonl
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +38,7 @@ help: ## this list
 	@echo "  words: OPERATORS=4 SLOT=1 (seconds) BACKEND=docker|process DIR=.devnet OFFSET=0 (ports) DETACH=1"
 	@echo "         NAME=leader-kill RUNS=1 SEED=7 (chaos)   SEED=7 N=4 (sim)   PYTEST_ARGS='-x -k words'"
 	@echo "         EEST=DIR ETHEREUM_TESTS=DIR GETH=FILE MINUTES=5 (conformance: published fixtures, a geth)"
+	@echo "         WRITE=1 (conformance: the table as docs/conformance.md)"
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one or run make PYTHON=/path/to/python3"; exit 2; }
@@ -92,9 +95,11 @@ judges: $(STAMP) ## outside judges on committed fixtures: EEST, rpc-compat, ethe
 	@$(BIN)/pytest tests/conformance $(PYTEST_ARGS)
 
 conformance: $(STAMP) ## all that can be had of them: make conformance EEST=DIR ETHEREUM_TESTS=DIR GETH=FILE
+	@rm -f $(COUNTS)
+	@$(BIN)/pytest tests/conformance --record $(COUNTS) $(PYTEST_ARGS)
 	@$(BIN)/python -m tests.conformance --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) \
 		$(if $(EEST),--eest $(EEST)) $(if $(ETHEREUM_TESTS),--tests $(ETHEREUM_TESTS)) \
-		$(if $(GETH),--geth $(GETH))
+		$(if $(GETH),--geth $(GETH)) --record $(COUNTS) $(if $(WRITE),--page docs/conformance.md)
 
 geth: ## geth 1.15.11 for the random blocks of the judges, into .tools (needs Go; two minutes)
 	@GOBIN=$(CURDIR)/.tools/geth-1.15.11 GOFLAGS=-modcacherw \
@@ -122,6 +127,9 @@ bench: setup ## the benchmarks; writes docs/benchmarks.md
 
 bench-execution: $(STAMP) ## worst blocks, import beside stock py-evm; writes docs/benchmarks-execution.md
 	@$(BIN)/python -m tests.benchmarks.execution --write
+
+bench-ports: $(STAMP) ## what crowded ports and hostile log searches cost others
+	@$(BIN)/python -m tests.benchmarks.ports
 
 docs: $(STAMP) ## pages written from the code: docs/json-rpc.md
 	@$(BIN)/python -m dst.execution.rpc.page

@@ -117,6 +117,12 @@ def _add_up(commands: _Commands) -> None:
         "(default: 901)",
     )
     up.add_argument(
+        "--gas-limit",
+        type=int,
+        metavar="GAS",
+        help="of a block, at most 43008000 (default: 10000000)",
+    )
+    up.add_argument(
         "--backend",
         choices=("docker", "process"),
         help="default: docker when a daemon answers, else plain processes",
@@ -203,6 +209,7 @@ def _up(arguments: argparse.Namespace) -> int:
         backend=arguments.backend,
         port_offset=arguments.port_offset,
         seed=arguments.seed,
+        gas_limit=arguments.gas_limit,
         **({} if arguments.chain_id is None else {"chain_id": arguments.chain_id}),
     )
     if arguments.detach:
@@ -223,6 +230,8 @@ def _supervisor_words(arguments: argparse.Namespace, directory: Path) -> list[st
         words += ["--backend", arguments.backend]
     if arguments.chain_id is not None:
         words += ["--chain-id", str(arguments.chain_id)]
+    if arguments.gas_limit is not None:
+        words += ["--gas-limit", str(arguments.gas_limit)]
     return [*words, "--l1-follower"] if arguments.l1_follower else words
 
 

@@ -61,6 +61,8 @@ class NetworkOptions:
     slot_seconds: int = 1
     chain_id: int = L2_CHAIN_ID
     """Of the L2; the dealer refuses what is out of range."""
+    gas_limit: int | None = None
+    """Of a block; None: the chain's default."""
     backend: str | None = None
     port_offset: int = 0
     seed: int = 0
@@ -309,6 +311,8 @@ class _Start:
             "genesis_time": int(time.time()),
             "dev": True,
         }
+        if self.options.gas_limit is not None:
+            chain["gas_limit"] = self.options.gas_limit
         folder = self.directory / "cluster"
         return await asyncio.to_thread(
             lambda: create_cluster(

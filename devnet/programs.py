@@ -117,6 +117,7 @@ class Plan:
             "forward_to": [self._url(link) for link in forward],
             "rollup": self._url_of(f"{pod.name}.execution>{pod.name}.rollup"),
             "subscribe": not _is_operator(pod),
+            "peer_secret": f"{_UP}/{_secrets(pod)}/peers.hex" if _is_operator(pod) else None,
         }
 
     def _rollup(self, pod: Pod) -> dict[str, Any]:
@@ -196,7 +197,7 @@ def _secrets(pod: Pod) -> str:
 
 
 _SECRETS_OF: Final[Mapping[Role, tuple[str, ...]]] = {
-    Role.EXECUTION: ("jwt.hex",),
+    Role.EXECUTION: ("jwt.hex", "peers.hex"),
     Role.ROLLUP: ("jwt.hex", "batcher.key"),
     Role.MIDDLEWARE: ("identity.key", "transport.key", "transport.crt"),
     Role.VALIDATOR: ("keystore.json", "keystore.password"),

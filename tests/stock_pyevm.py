@@ -9,8 +9,8 @@ from eth.chains.base import Chain as StockChain
 from eth.db.atomic import AtomicDB
 from eth.vm.forks.prague import PragueVM
 
+from dst.execution.block.executed import ExecutedBlock
 from dst.execution.block_rlp import encode_block
-from dst.execution.chain import ExecutedBlock
 
 
 def open_stock(genesis: Mapping[str, Any]) -> Any:

@@ -12,7 +12,7 @@ import aiohttp
 
 from devnet.bench.phases import PHASES, BlockTimes, all_times
 from devnet.bench.resources import cpu_by_role, wire_bytes
-from devnet.bench.throughput import measure_throughput
+from devnet.bench.throughput import Throughput, measure_throughput
 from devnet.journal import Journal
 from devnet.model.history import Setup
 from devnet.model.scenario import Duration, Scenario, Until
@@ -69,8 +69,7 @@ class Session:
     times: tuple[BlockTimes, ...]
     cpu_per_block: dict[str, float]
     bytes_per_block: float
-    tx_per_second: float
-    submitted_per_second: float
+    flood: Throughput | None = None
 
 
 def options_of(plan: Plan, operators: int, backend: str) -> NetworkOptions:
@@ -88,12 +87,7 @@ async def measure_session(plan: Plan, operators: int, say: Say) -> Session:
     say(f"n = {operators}: {plan.blocks} blocks without load, then as many transactions as go in")
     async with running(options, say, _complain(say)) as network, aiohttp.ClientSession() as session:
         idle = await _measure_idle(plan, network, session)
-        flood = await measure_throughput(network.descriptor, session)
-        return replace(
-            idle,
-            tx_per_second=flood.included_per_second,
-            submitted_per_second=flood.submitted_per_second,
-        )
+        return replace(idle, flood=await measure_throughput(network.descriptor, session))
 
 
 def _complain(say: Say) -> Callable[[str, str], None]:
@@ -120,8 +114,6 @@ async def _measure_idle(plan: Plan, network: Network, session: aiohttp.ClientSes
         times=tuple(all_times(journal.events(), names, followers)),
         cpu_per_block=_per_block(cpu_before, cpu_after, blocks),
         bytes_per_block=(bytes_after - bytes_before) / blocks,
-        tx_per_second=0.0,
-        submitted_per_second=0.0,
     )
 
 
@@ -173,6 +165,9 @@ async def measure_all(plan: Plan, say: Say) -> list[Figure]:
     alone = await measure_session(plan, 1, say)
     four = await measure_session(plan, 4, say)
     figures = [*latency_figures(alone, four), *cost_figures(alone, four)]
+    assert alone.flood is not None
+    assert four.flood is not None
+    figures += flood_figures(alone.flood, four.flood)
     figures += await _start_figures(plan, alone, four, say)
     kills = await measure_faults(plan, catalogue.load("leader-kill"), plan.kills, say)
     figures += gap_figures(kills)
@@ -254,18 +249,32 @@ def cost_figures(alone: Session, four: Session) -> list[Figure]:
             target="block once per peer, votes <= 300 B",
         )
     )  # fmt: skip
-    found.append(
+    return found
+
+
+def flood_figures(alone: Throughput, four: Throughput) -> list[Figure]:
+    """What blocks held under more transfers than they could."""
+    found = [
         Figure(
-            what="transfers included per second", value=four.tx_per_second, unit="tx/s",
-            baseline=alone.tx_per_second,
-        )
-    )  # fmt: skip
-    found.append(
+            what="transfers included per second", value=four.included_per_second, unit="tx/s",
+            baseline=alone.included_per_second, target="476, the gas limit",
+        ),
         Figure(
-            what="transfers accepted per second", value=four.submitted_per_second, unit="tx/s",
-            baseline=alone.submitted_per_second,
+            what="blocks filled by them", value=100 * four.fullness, unit="%",
+            baseline=100 * alone.fullness,
+        ),
+        Figure(
+            what="slots without a block meanwhile", value=four.missed_slots, unit="slots",
+            baseline=alone.missed_slots, target="0",
+        ),
+    ]  # fmt: skip
+    for percent in (50, 100):
+        found += _millis(
+            f"a better paying transfer meanwhile, sent to included, p{percent}",
+            four.probe_seconds,
+            alone.probe_seconds,
+            percent,
         )
-    )  # fmt: skip
     return found
 
 

@@ -49,9 +49,20 @@ class SignedTransfer:
 class Sender:
     """Signs; holds what is not on the chain yet. No I/O."""
 
-    def __init__(self, *, private_key: str, chain_id: int, nonce: int, seed: int) -> None:
+    def __init__(
+        self,
+        *,
+        private_key: str,
+        chain_id: int,
+        nonce: int,
+        seed: int,
+        max_fee: int = MAX_FEE,
+        priority_fee: int = PRIORITY_FEE,
+    ) -> None:
+        """Fees in wei per gas."""
         self._account = Account.from_key(private_key)
         self._chain_id = chain_id
+        self._max_fee, self._priority_fee = max_fee, priority_fee
         self._random = random.Random(seed)
         self.next_nonce = nonce
         self.pending: dict[int, SignedTransfer] = {}
@@ -75,8 +86,8 @@ class Sender:
                 "to": self._random.randbytes(20),
                 "value": 1,
                 "gas": GAS,
-                "maxFeePerGas": MAX_FEE,
-                "maxPriorityFeePerGas": PRIORITY_FEE,
+                "maxFeePerGas": self._max_fee,
+                "maxPriorityFeePerGas": self._priority_fee,
             }
         )
         transfer = SignedTransfer(

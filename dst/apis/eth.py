@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from dst.apis.engine import parse_quantity
+from dst.apis.fields import a_list, an_object
+from dst.apis.quantity import parse_quantity
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Address, Hash32, parse_hex, to_hex
 from dst.transactions.transaction import (
@@ -72,19 +73,18 @@ def parse_hash(value: object, what: str = "hash") -> Hash32:
 
 def parse_log_filter(value: object) -> LogFilter:
     """Raises: InvalidInput."""
-    if not isinstance(value, dict):
-        raise InvalidInput("filter: expected an object")
-    block_hash = value.get("blockHash")
-    from_block, to_block = value.get("fromBlock"), value.get("toBlock")
+    fields = an_object(value, "filter")
+    block_hash = fields.get("blockHash")
+    from_block, to_block = fields.get("fromBlock"), fields.get("toBlock")
     if block_hash is not None and (from_block is not None or to_block is not None):
         raise InvalidInput(
             "cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other"
         )
-    topics = value.get("topics")
+    topics = fields.get("topics")
     topics = [] if topics is None else topics
     if not isinstance(topics, list) or len(topics) > MAX_TOPICS:
         raise InvalidInput(f"topics: expected a list of at most {MAX_TOPICS}")
-    addresses = _choices(value.get("address"), 20, "address") or frozenset()
+    addresses = _choices(fields.get("address"), 20, "address") or frozenset()
     return LogFilter(
         from_block=BlockTag.LATEST if from_block is None else parse_block_id(from_block),
         to_block=BlockTag.LATEST if to_block is None else parse_block_id(to_block),
@@ -137,7 +137,7 @@ def show_transaction(
     if transaction.type_id != LEGACY_TYPE:
         shown["yParity"] = hex(transaction.v)
         shown["accessList"] = [
-            {"address": to_hex(address), "storageKeys": [_word(slot) for slot in slots]}
+            {"address": to_hex(address), "storageKeys": [show_word(slot) for slot in slots]}
             for address, slots in transaction.access_list
         ]
     if transaction.type_id >= DYNAMIC_FEE_TYPE:
@@ -158,7 +158,8 @@ def show_transaction(
     return shown
 
 
-def _word(value: int) -> str:
+def show_word(value: int) -> str:
+    """As 32 bytes."""
     return f"0x{value:064x}"
 
 
@@ -175,16 +176,10 @@ def _choices(value: Any, length: int, what: str) -> frozenset[bytes] | None:
 
 def parse_access_list(value: object) -> AccessList:
     """Raises: InvalidInput."""
-    if not isinstance(value, list):
-        raise InvalidInput("accessList: expected a list")
     entries = []
-    for entry in value:
-        if not isinstance(entry, dict):
-            raise InvalidInput("accessList: expected objects")
-        keys = entry.get("storageKeys")
-        keys = [] if keys is None else keys
-        if not isinstance(keys, list):
-            raise InvalidInput("storageKeys: expected a list")
+    for each in a_list(value, "accessList"):
+        entry = an_object(each, "accessList entry")
+        keys = a_list(entry.get("storageKeys") or [], "storageKeys")
         slots = tuple(int.from_bytes(parse_hex(key, 32, what="storageKeys"), "big") for key in keys)
         entries.append((parse_address(entry.get("address"), "accessList address"), slots))
     return tuple(entries)

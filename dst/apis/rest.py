@@ -16,7 +16,10 @@ from typing import Any, Final, Self
 import aiohttp
 from aiohttp import web
 
-from dst.runtime.http import MAX_BODY_BYTES, error_response
+from dst.runtime.connections import lasts
+from dst.runtime.http import MAX_BODY_BYTES, STREAMS, error_response
+from dst.runtime.places import address_key
+from dst.runtime.streams import Stream, Streams
 from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
 
 SSZ: Final = "application/octet-stream"
@@ -155,8 +158,26 @@ def encode_event(event: ServerSentEvent) -> bytes:
 async def stream_events(
     request: web.Request, events: AsyncGenerator[ServerSentEvent, None]
 ) -> web.StreamResponse:
-    """Answer with an event stream until the client goes or the source ends; comments keep it
-    alive."""
+    """Answer with an event stream until the client goes, the source ends or another takes its
+    place; comments keep it alive. 503 when there is no place."""
+    streams = request.app[STREAMS] if STREAMS in request.app else Streams()
+    with streams.holding(_stream_of(request)) as has_place:
+        if not has_place:
+            raise Unavailable("too many event streams: ask again later")
+        lasts(request)
+        return await _stream(request, events)
+
+
+def _stream_of(request: web.Request) -> Stream:
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client is gone")
+    return Stream(address_key(transport.get_extra_info("peername")), transport.abort)
+
+
+async def _stream(
+    request: web.Request, events: AsyncGenerator[ServerSentEvent, None]
+) -> web.StreamResponse:
     response = web.StreamResponse(
         headers={
             "Content-Type": EVENT_STREAM,

@@ -1,16 +1,16 @@
 """The parameter of `eth_simulateV1`, decoded. Source: execution-apis, `EthSimulatePayload`."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from dst.apis.calls import (
+from dst.apis.fields import a_list, an_object, flag
+from dst.apis.overrides import (
     BlockOverrides,
-    CallObject,
     StateOverrides,
     parse_block_overrides,
-    parse_call_object,
     parse_state_overrides,
 )
+from dst.apis.transaction_object import TransactionObject, parse_transaction_object
 from dst.spec.errors import InvalidInput
 
 MAX_CALLS: Final = 5_000
@@ -23,7 +23,7 @@ class BlockStateCalls:
 
     block_overrides: BlockOverrides
     state_overrides: StateOverrides
-    calls: tuple[CallObject, ...]
+    calls: tuple[TransactionObject, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Simulation:
 
 def parse_simulation(value: object) -> Simulation:
     """Raises: InvalidInput."""
-    fields = _object(value, "simulation")
+    fields = an_object(value, "simulation")
     blocks = fields.get("blockStateCalls")
     if not isinstance(blocks, list) or not blocks:
         raise InvalidInput("empty input")
@@ -45,32 +45,17 @@ def parse_simulation(value: object) -> Simulation:
         raise InvalidInput(f"blockStateCalls: at most {MAX_CALLS} calls")
     return Simulation(
         blocks=parsed,
-        trace_transfers=_flag(fields, "traceTransfers"),
-        validation=_flag(fields, "validation"),
-        return_full_transactions=_flag(fields, "returnFullTransactions"),
+        trace_transfers=flag(fields, "traceTransfers"),
+        validation=flag(fields, "validation"),
+        return_full_transactions=flag(fields, "returnFullTransactions"),
     )
 
 
 def _block(value: object) -> BlockStateCalls:
-    fields = _object(value, "blockStateCalls")
-    calls = fields.get("calls") or []
-    if not isinstance(calls, list):
-        raise InvalidInput("calls: expected a list")
+    fields = an_object(value, "blockStateCalls")
+    calls = a_list(fields.get("calls") or [], "calls")
     return BlockStateCalls(
         block_overrides=parse_block_overrides(fields.get("blockOverrides")),
         state_overrides=parse_state_overrides(fields.get("stateOverrides")),
-        calls=tuple(parse_call_object(each) for each in calls),
+        calls=tuple(parse_transaction_object(each) for each in calls),
     )
-
-
-def _flag(fields: dict[str, Any], name: str) -> bool:
-    value = fields.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise InvalidInput(f"{name}: expected true or false")
-    return bool(value)
-
-
-def _object(value: object, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InvalidInput(f"{what}: expected an object")
-    return value

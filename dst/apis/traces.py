@@ -5,7 +5,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dst.apis.calls import (
+from dst.apis.fields import an_object, flag
+from dst.apis.overrides import (
     NO_BLOCK_OVERRIDES,
     BlockOverrides,
     StateOverrides,
@@ -51,21 +52,20 @@ def parse_trace_config(value: object) -> TraceConfig:
     """Raises: InvalidInput."""
     if value is None:
         return TraceConfig()
-    if not isinstance(value, dict):
-        raise InvalidInput("trace config: expected an object")
-    timeout = value.get("timeout")
+    fields = an_object(value, "trace config")
+    timeout = fields.get("timeout")
     return TraceConfig(
-        tracer=check_tracer(value.get("tracer") or ""),
-        options=check_options(value.get("tracerConfig")),
+        tracer=check_tracer(fields.get("tracer") or ""),
+        options=check_options(fields.get("tracerConfig")),
         timeout_s=None if timeout is None else parse_duration(timeout),
-        stack=not _flag(value, "disableStack"),
-        storage=not _flag(value, "disableStorage"),
-        memory=_flag(value, "enableMemory"),
-        return_data=_flag(value, "enableReturnData"),
-        limit=_count(value.get("limit") or 0, "limit"),
-        state_overrides=parse_state_overrides(value.get("stateOverrides")),
-        block_overrides=parse_block_overrides(value.get("blockOverrides")),
-        transaction_index=_index(value.get("txIndex")),
+        stack=not flag(fields, "disableStack"),
+        storage=not flag(fields, "disableStorage"),
+        memory=flag(fields, "enableMemory"),
+        return_data=flag(fields, "enableReturnData"),
+        limit=_count(fields.get("limit") or 0, "limit"),
+        state_overrides=parse_state_overrides(fields.get("stateOverrides")),
+        block_overrides=parse_block_overrides(fields.get("blockOverrides")),
+        transaction_index=_index(fields.get("txIndex")),
     )
 
 
@@ -79,16 +79,7 @@ def check_tracer(name: object) -> str:
 
 def check_options(value: object) -> dict[str, Any]:
     """Raises: InvalidInput."""
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InvalidInput("tracerConfig: expected an object")
-    return value
-
-
-def option(options: dict[str, Any], name: str) -> bool:
-    """A flag of a tracer. Raises: InvalidInput."""
-    return _flag(options, name)
+    return {} if value is None else an_object(value, "tracerConfig")
 
 
 def parse_duration(text: object) -> float:
@@ -104,13 +95,6 @@ def parse_duration(text: object) -> float:
     if at != len(text):
         raise InvalidInput(f"timeout: not a duration: {text[:40]!r}")
     return total
-
-
-def _flag(fields: dict[str, Any], name: str) -> bool:
-    value = fields.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise InvalidInput(f"{name}: expected true or false")
-    return bool(value)
 
 
 def _count(value: object, what: str) -> int:

@@ -2,7 +2,8 @@
 
 Layout under the folder: cluster-definition.json, cluster-lock.json, genesis.json, certs/op{i}.crt,
 and for each operator operators/op{i}/ with identity.key, transport.key, transport.crt,
-keystore.json, keystore.password and jwt.hex. Secrets have mode 0600. The lock is written last:
+keystore.json, keystore.password, jwt.hex and peers.hex (one for all: their execution layers know
+each other by it). Secrets have mode 0600. The lock is written last:
 without it the folder is not a cluster.
 """
 
@@ -254,10 +255,12 @@ def _write(
     directory: Path, genesis: Mapping[str, object], lock: ClusterLock, keys: list[_OperatorKeys]
 ) -> None:
     (directory / "certs").mkdir(parents=True, exist_ok=True)
+    peers = secrets.token_hex(32).encode()
     for keys_of in keys:
         name = keys_of.record.name
         write_atomic(directory / "certs" / f"{name}.crt", keys_of.certificate_pem)
         _write_operator(directory / "operators" / name, keys_of, lock)
+        write_secret(directory / "operators" / name / "peers.hex", peers)
     write_atomic(directory / "genesis.json", _json(genesis))
     write_atomic(directory / "cluster-definition.json", _json(to_jsonable(lock.definition)))
     write_atomic(directory / "cluster-lock.json", _json(to_jsonable(lock)))

@@ -1,7 +1,8 @@
 """How a block's body and receipts lie in the store: one value each, with a table of offsets in
 front, so that one transaction or receipt is found without reading the others.
 
-    body      count · end of each transaction · hash of each · transactions · withdrawals, requests
+    body      count · end of each transaction · hash of each · transactions · withdrawals, requests,
+              addresses touched
     receipts  count · (end, index of the first log) of each · receipts
 Counts, ends and indices are 4 bytes, big-endian; ends count from the first byte after the tables.
 """
@@ -29,6 +30,9 @@ class Body(msgspec.Struct, array_like=True, frozen=True):
     transaction_hashes: tuple[bytes, ...]
     withdrawals: tuple[tuple[int, int, bytes, int], ...]
     requests: tuple[bytes, ...]
+    touched: tuple[bytes, ...] = ()
+    """By transaction: addresses that it met on its way, one behind the other. Empty as a whole for
+    a block of a store from before they were kept."""
 
     def payload_withdrawals(self) -> tuple[Withdrawal, ...]:
         return tuple(
@@ -44,6 +48,7 @@ class _Rest(msgspec.Struct, array_like=True, frozen=True):
 
     withdrawals: tuple[tuple[int, int, bytes, int], ...]
     requests: tuple[bytes, ...]
+    touched: tuple[bytes, ...] = ()
 
 
 class PlacedReceipt(NamedTuple):
@@ -67,7 +72,7 @@ def encode_body(body: Body) -> bytes:
             *map(_COUNT.pack, ends),
             *body.transaction_hashes,
             *body.transactions,
-            _encode(_Rest(body.withdrawals, body.requests)),
+            _encode(_Rest(body.withdrawals, body.requests, body.touched)),
         )
     )
 
@@ -87,6 +92,7 @@ def decode_body(data: memoryview) -> Body:
         ),
         withdrawals=rest.withdrawals,
         requests=rest.requests,
+        touched=rest.touched,
     )
 
 

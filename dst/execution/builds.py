@@ -1,5 +1,6 @@
 """Blocks in the making, by payload id: started by forkchoiceUpdated, topped up with what arrives,
-finished when getPayload asks.
+finished when getPayload asks. One that fails (our fault, or the disk's) is told to whoever waits
+and forgotten: its id is unknown from then on, and the same attributes build again.
 
 A build runs in steps on the one thread that executes; between them the thread is free. A block of
 another node that comes while one runs stops it: it keeps what it has. What a build found out about
@@ -18,7 +19,8 @@ from typing import Any, Final, TypeVar
 from dst.apis.engine import PayloadAttributes
 from dst.execution.block.allowance import Allowance
 from dst.execution.block.builder import BlockBuilder, Build, BuilderLimits
-from dst.execution.chain import Chain, ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock
+from dst.execution.chain import Chain
 from dst.execution.header import Header, next_base_fee
 from dst.execution.pool.candidates import Candidates
 from dst.execution.pool.service import TransactionPool
@@ -54,6 +56,10 @@ class _Building:
     arrivals: list[Transaction] = field(default_factory=list)
     result: "asyncio.Task[Build] | None" = None
 
+    @property
+    def has_failed(self) -> bool:
+        return any(_is_failed(each) for each in (self.steps, self.result))
+
 
 class Builds:
     def __init__(
@@ -78,21 +84,33 @@ class Builds:
     def start(self, parent_hash: Hash32, attributes: PayloadAttributes) -> bytes:
         """Start a build on the head; the same attributes join the one they started."""
         payload_id = _payload_id(parent_hash, attributes)
-        if payload_id not in self._builds:
+        known = self._builds.get(payload_id)
+        if known is None or known.has_failed:
             self._builds[payload_id] = self._newest = self._start(parent_hash, attributes)
+            self._builds.move_to_end(payload_id)
             _bound(self._builds, MAX_BUILDS)
         return payload_id
 
     async def get(self, payload_id: bytes) -> Build | None:
         """The finished block; None for an unknown id. Waits for what was there when it is called,
-        within the time of the build."""
+        within the time of the build. Raises: what the build failed of, once."""
         building = self._builds.get(payload_id)
         if building is None:
             return None
         building.builder.clock.ask()
         if building.result is None:
             building.result = asyncio.get_running_loop().create_task(self._finish(building))
-        return await asyncio.shield(building.result)
+        try:
+            return await asyncio.shield(building.result)
+        finally:
+            if building.has_failed:
+                self._forget(payload_id, building)
+
+    def _forget(self, payload_id: bytes, failed: _Building) -> None:
+        """Unless the same attributes build again already."""
+        if self._builds.get(payload_id) is failed:
+            self._metrics.inc("engine_builds_failed_total")
+            del self._builds[payload_id]
 
     def built(self, block_hash: bytes) -> ExecutedBlock | None:
         """A block made here: nobody needs to execute it again. Any thread."""
@@ -159,6 +177,8 @@ class Builds:
         building = self._newest
         if building is None or building.result is not None or not building.takes_arrivals:
             return
+        if building.has_failed:
+            return
         if len(building.arrivals) < MAX_ARRIVALS:
             building.arrivals.append(transaction)
         if building.steps.done():
@@ -207,6 +227,12 @@ class Builds:
 
     async def _on_worker(self, run: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, run, *args)
+
+
+def _is_failed(task: "asyncio.Task[Any] | None") -> bool:
+    if task is None or not task.done():
+        return False
+    return task.cancelled() or task.exception() is not None
 
 
 def _payload_id(parent_hash: Hash32, attributes: PayloadAttributes) -> bytes:

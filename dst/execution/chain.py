@@ -8,10 +8,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from dst.execution.block.body import BlockRun
+from dst.execution.block.executed import ExecutedBlock
 from dst.execution.environment import (
     BlockEnvironment,
     BlockResult,
@@ -23,7 +23,6 @@ from dst.execution.genesis import Genesis
 from dst.execution.header import (
     Header,
     header_fault,
-    payload_of_header,
     requests_hash,
 )
 from dst.execution.pruning import ARCHIVE, Retention
@@ -35,16 +34,14 @@ from dst.execution.state.trie import ordered_root
 from dst.execution.states import States
 from dst.execution.store import BlockStore, Body, PlacedReceipt, Pointers
 from dst.runtime.tables import StoreUnavailable
-from dst.spec.beacon import ExecutionPayload, Withdrawal
+from dst.spec.beacon import Withdrawal
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
-from dst.transactions.transaction import InvalidTransaction, Transaction, decode_transaction
+from dst.transactions.decoded import decode_once
+from dst.transactions.transaction import InvalidTransaction, Transaction
 
 HEADER_CACHE_ENTRIES: Final = 1_024
 """Four times what BLOCKHASH can reach."""
-DECODED_CACHE_ENTRIES: Final = 4_096
-MAX_CACHED_TRANSACTION_BYTES: Final = 2_048
-"""Together at most 8 MB; larger transactions are decoded again."""
 
 
 class UnknownBlock(InvalidInput):
@@ -53,26 +50,6 @@ class UnknownBlock(InvalidInput):
 
 class UnknownParent(UnknownBlock):
     """The parent is not here: the answer is SYNCING, and the rollup node brings it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutedBlock:
-    header: Header
-    hash: Hash32
-    transactions: tuple[Transaction, ...]
-    withdrawals: tuple[Withdrawal, ...]
-    result: BlockResult
-
-    def body(self) -> Body:
-        return Body(
-            transactions=tuple(each.raw for each in self.transactions),
-            transaction_hashes=tuple(each.hash for each in self.transactions),
-            withdrawals=tuple(
-                (each.index, each.validator_index, each.address, each.amount)
-                for each in self.withdrawals
-            ),
-            requests=self.result.requests,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,19 +70,6 @@ class Heads:
     finalized_hash: Hash32
 
 
-@lru_cache(DECODED_CACHE_ENTRIES)
-def _decode_cached(raw: bytes) -> Transaction:
-    return decode_transaction(raw)
-
-
-def decode_once(raw: bytes) -> Transaction:
-    """Decode with memory: pool, builder, importer and RPC meet the same bytes. Raises:
-    InvalidTransaction."""
-    if len(raw) > MAX_CACHED_TRANSACTION_BYTES:
-        return decode_transaction(raw)
-    return _decode_cached(raw)
-
-
 class Chain:
     def __init__(
         self,
@@ -119,8 +83,9 @@ class Chain:
         self.genesis_hash = genesis.header.hash
         self._store = store
         self._headers: OrderedDict[bytes, Header] = OrderedDict()
-        pointers = store.open(genesis.header, genesis.state)
-        self._heads = self._heads_of(pointers)
+        self._pointers = store.open(genesis.header, genesis.state)
+        """As last written by us; after a write that failed the store may have them or not."""
+        self._heads = self._heads_of(self._pointers)
         self.states = States(store, retention)
         self.states.load_layers(self._heads.head, self._heads.head_hash)
 
@@ -138,6 +103,14 @@ class Chain:
             while len(self._headers) > HEADER_CACHE_ENTRIES:
                 self._headers.popitem(last=False)
         return header
+
+    def bloom(self, block_hash: bytes) -> int | None:
+        """Bloom filter of a block's logs; a search through thousands of blocks asks for nothing
+        else of most, and leaves the cache of headers alone."""
+        header = self._headers.get(block_hash)
+        if header is None:
+            return self._store.bloom(block_hash)
+        return int.from_bytes(header.logs_bloom, "big")
 
     def body(self, block_hash: bytes) -> Body:
         return self._store.body(block_hash)
@@ -273,14 +246,15 @@ class Chain:
         if header is None or not self.states.is_kept(head, header):
             raise UnknownBlock(f"head {to_hex(head)} is not known")
         pointers = Pointers(head, safe, finalized)
-        if pointers == self._stored_pointers():
+        if pointers == self._pointers:
             return HeadChange()
+        heads = self._heads_of(pointers)
         added, removed, common = self._path(head)
         if not self.states.can_turn_to(common.number):
             raise UnknownBlock(f"head {to_hex(head)} leaves the chain below what can be undone")
         with self.states.leaving(common):
             self._store.set_canonical(added, removed, pointers)
-        self._heads = self._heads_of(pointers)
+        self._pointers, self._heads = pointers, heads
         self._follow(header)
         return HeadChange(
             added=tuple(Hash32(each) for _, each in added),
@@ -294,9 +268,6 @@ class Chain:
 
     def _finalized_number(self) -> int:
         return self._require_header(self._heads.finalized_hash).number
-
-    def _stored_pointers(self) -> Pointers:
-        return self._store.pointers()
 
     def _path(
         self, head: Hash32
@@ -352,12 +323,6 @@ class Chain:
             return known.get(number, b"")
 
         return ancestor_hash
-
-
-def payload_of(block: ExecutedBlock) -> ExecutionPayload:
-    return payload_of_header(
-        block.header, (each.raw for each in block.transactions), block.withdrawals
-    )
 
 
 def _decode_all(transactions: Sequence[bytes]) -> tuple[Transaction, ...]:

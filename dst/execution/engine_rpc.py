@@ -16,24 +16,26 @@ from dst.apis.engine import (
     MAX_BODIES,
     TOO_LARGE_REQUEST,
     UNSUPPORTED_FORK,
+    ForkchoiceState,
+    PayloadAttributes,
+)
+from dst.apis.engine_wire import (
     ClientVersionV1,
     ExecutionPayloadBodyV1,
     ExecutionPayloadV3,
-    ForkchoiceState,
     ForkchoiceStateV1,
     ForkchoiceUpdatedResult,
     GetPayloadV4Result,
-    PayloadAttributes,
     PayloadAttributesV3,
     PayloadStatusV1,
     attributes_from_wire,
     built_to_wire,
-    parse_quantity,
     payload_from_wire,
     status_to_wire,
     withdrawal_to_wire,
 )
 from dst.apis.jsonrpc import Method, RpcError
+from dst.apis.quantity import parse_quantity
 from dst.execution.chain import Chain
 from dst.execution.engine_service import EngineService, NewPayload, invalid_status
 from dst.spec.errors import InvalidInput

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -28,16 +29,9 @@ from dst.apis.engine import (
 from dst.apis.jsonrpc import RpcError
 from dst.execution.block.allowance import Allowance
 from dst.execution.block.builder import BuilderLimits
+from dst.execution.block.executed import ExecutedBlock, payload_of
 from dst.execution.builds import Builds
-from dst.execution.chain import (
-    Chain,
-    ExecutedBlock,
-    HeadChange,
-    UnknownBlock,
-    UnknownParent,
-    decode_once,
-    payload_of,
-)
+from dst.execution.chain import Chain, HeadChange, UnknownBlock, UnknownParent
 from dst.execution.environment import ExecutionAborted, InvalidBlock
 from dst.execution.header import Header, header_of_payload
 from dst.execution.interrupts import AbortFlag
@@ -49,6 +43,7 @@ from dst.runtime.metrics import Metrics
 from dst.spec.beacon import ExecutionPayload
 from dst.spec.errors import Unavailable
 from dst.spec.primitives import ZERO_HASH, Address, Hash32, to_hex
+from dst.transactions.decoded import decode_once
 from dst.transactions.transaction import InvalidTransaction
 
 MAX_INVALID: Final = 256
@@ -195,7 +190,10 @@ class EngineService:
             block = self._chain.execute(
                 header, payload.transactions, payload.withdrawals, flag.check
             )
-        except (UnknownParent, ExecutionAborted):
+        except UnknownParent:
+            return _syncing()
+        except ExecutionAborted:  # its round ended: that says most of how slow the machine is
+            self._note_validation(wall, time.thread_time() - cpu)
             return _syncing()
         except InvalidBlock as error:
             self._remember_invalid(header.hash, header.parent_hash, str(error))
@@ -203,9 +201,12 @@ class EngineService:
             return invalid_status(header.parent_hash, str(error))
         cpu = time.thread_time() - cpu
         self._insert(block)
-        if self._allowance is not None:
-            self._allowance.note_validation(wall_s=time.monotonic() - wall, cpu_s=cpu)
+        self._note_validation(wall, cpu)
         return _valid(block.hash)
+
+    def _note_validation(self, started: float, cpu_s: float) -> None:
+        if self._allowance is not None:
+            self._allowance.note_validation(wall_s=time.monotonic() - started, cpu_s=cpu_s)
 
     def _insert(self, block: ExecutedBlock) -> None:
         self._chain.insert(block)
@@ -262,7 +263,9 @@ class EngineService:
     async def _tell_pool(self, moved: _Moved, known: frozenset[Address]) -> None:
         """With the senders that came while the head moved."""
         late = _to_read(self._pool.senders() - known, moved.changed)
-        accounts = {**moved.accounts, **self._accounts(late)}
+        accounts = moved.accounts
+        with suppress(Unavailable):  # the builder finds out about those that came late
+            accounts = {**accounts, **self._accounts(late)}
         await self._pool.on_head(accounts, moved.included, moved.orphans)
 
     def _set_forkchoice(self, state: ForkchoiceState, senders: frozenset[Address]) -> _Moved | None:

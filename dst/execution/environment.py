@@ -61,6 +61,8 @@ class BlockResult:
     bloom: int
     requests: tuple[bytes, ...]
     """EIP-7685, empty ones left out."""
+    touched: tuple[bytes, ...]
+    """By transaction: addresses that it met beside sender and receiver, one behind the other."""
     fees: int
     """Priority fees earned by the fee recipient, in wei."""
     state: StateCommit

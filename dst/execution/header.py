@@ -78,6 +78,16 @@ def decode_header(data: bytes) -> Header:
     return Header(**values)
 
 
+_BLOOM_AT: Final = 3 + 33 + 33 + 21 + 33 + 33 + 33 + 3
+"""In an encoded header: what comes before the bloom filter has a fixed length, the list's and the
+filter's own prefixes too."""
+
+
+def bloom_of(data: bytes | memoryview) -> int:
+    """The bloom filter of a header encoded by us, without decoding the rest."""
+    return int.from_bytes(data[_BLOOM_AT : _BLOOM_AT + 256], "big")
+
+
 def header_of_payload(
     payload: ExecutionPayload, parent_beacon_block_root: bytes, requests: Sequence[bytes]
 ) -> Header:

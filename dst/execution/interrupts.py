@@ -1,5 +1,5 @@
 """Ways to stop an execution or not: a flag set by another thread; never. Time limits are with what
-they limit (`block.builder`, `rpc.workers`)."""
+they limit (`block.builder`, `call_workers`)."""
 
 import threading
 

@@ -7,12 +7,11 @@ and shortly after.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from dst.apis.dst_v1 import DstClient, Status
-from dst.execution.rpc.finality import SealedHeight, nobody_knows
 from dst.spec.errors import DstError
 
 TIMEOUT_S: Final = 1.0
@@ -22,6 +21,13 @@ FRESH_S: Final = 0.05
 QUIET_S: Final = 2.0
 """After a question without an answer none is put for so long: a batch of a thousand waits for a
 dead rollup node once. A rollup node needs longer to start."""
+
+SealedHeight: TypeAlias = Callable[[], Awaitable[int | None]]
+"""The height up to which all blocks are sealed, None when nobody here knows."""
+
+
+async def nobody_knows() -> int | None:
+    return None
 
 
 class RollupNode(Protocol):

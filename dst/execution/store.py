@@ -29,7 +29,7 @@ from dst.execution.block_format import (
     encode_receipts,
 )
 from dst.execution.flat_store import apply_diff, encode_diff, undo_block, write_base
-from dst.execution.header import Header, decode_header
+from dst.execution.header import Header, bloom_of, decode_header
 from dst.execution.receipts import Receipt
 from dst.execution.state.account import Account, unpack_account
 from dst.execution.state.commit import StateCommit, StateDiff
@@ -114,6 +114,10 @@ class BlockStore:
     def header(self, block_hash: bytes) -> Header | None:
         data = self.tables.get("blocks", block_hash)
         return None if data is None else decode_header(data[4:])
+
+    def bloom(self, block_hash: bytes) -> int | None:
+        """Of the logs of a block, at a tenth of the price of its header."""
+        return self.tables.view("blocks", block_hash, lambda data: bloom_of(data[4:]))
 
     def body(self, block_hash: bytes) -> Body:
         body = self.tables.view("bodies", self._version_of(block_hash), decode_body)

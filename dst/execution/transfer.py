@@ -7,10 +7,11 @@ from typing import Final
 
 from dst.execution.block_rlp import RawBlock, decode_block, encode_block, read_blocks
 from dst.execution.chain import Chain, UnknownBlock
+from dst.execution.config import ExecutionConfig, retention_of
 from dst.execution.environment import InvalidBlock
+from dst.execution.evm.messages import EVM_STACK_BYTES
 from dst.execution.genesis import load_genesis
 from dst.execution.interrupts import never
-from dst.execution.main import EVM_STACK_BYTES, ExecutionConfig, retention_of
 from dst.execution.store import STORE_FOLDER, BlockStore, open_store
 from dst.runtime.config import load_json, resolve
 from dst.spec.errors import BadConfig, InvalidInput

@@ -7,6 +7,9 @@ or checked. Then block work and light calls share the interpreter with one heavy
 
 A call that waits asks again at least every `MAX_WAIT_S`, and may then run one short quantum even
 beside block work: a node that imports without a pause still answers.
+
+The examination of what clients and peers send gives way too, for a bounded while: a flood of
+transactions must not cost the vote on a block that others fill.
 """
 
 import threading
@@ -28,6 +31,10 @@ MAX_WAIT_S: Final = 0.100
 T = TypeVar("T")
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(slots=True, eq=False)
 class Ticket:
     """One heavy call in line."""
@@ -41,6 +48,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._no_block = threading.Condition(self._lock)
         self._holder: Ticket | None = None
         self._waiting: OrderedDict[str, deque[Ticket]] = OrderedDict()
         self._block_work = 0
@@ -59,16 +67,27 @@ class Turns:
             with self._lock:
                 self._block_work -= 1
                 self._call_next()
+                if not self._block_work:
+                    self._no_block.notify_all()
 
     @property
     def blocks_wait(self) -> bool:
         """Read without the lock: a call looks here at each of its checks."""
         return self._block_work > 0
 
+    def let_blocks_pass(self, until: float) -> None:
+        """Return when no block is made or checked, at `until` (monotonic seconds) at the latest."""
+        if not self.blocks_wait:
+            return
+        with self._lock:
+            while self._block_work and (left := until - time.monotonic()) > 0:
+                self._no_block.wait(left)
+
     # heavy calls
 
-    def take(self, ticket: Ticket, until: float) -> bool:
-        """Wait for the turn, at most until `until` (monotonic); False when it did not come."""
+    def take(self, ticket: Ticket, until: float, gone: Callable[[], bool] = _never) -> bool:
+        """Wait for the turn, at most until `until` (monotonic) and not once whoever asked is
+        `gone`; False when it did not come."""
         ticket.called.clear()
         with self._lock:
             self._waiting.setdefault(ticket.client, deque()).append(ticket)
@@ -77,7 +96,7 @@ class Turns:
             with self._lock:
                 if ticket.called.is_set():
                     return True
-                late = time.monotonic() >= until
+                late = time.monotonic() >= until or gone()
                 if late or self._may_run_beside_block():
                     self._leave_line(ticket)
                     self._holder = self._holder if late else ticket
@@ -118,9 +137,17 @@ class Turns:
 class Turn:
     """One call's side of it, on the thread that runs the call."""
 
-    def __init__(self, turns: Turns, client: str) -> None:
-        self._turns, self._ticket = turns, Ticket(client)
-        self._heavy_after = time.thread_time() + LIGHT_CPU_S
+    def __init__(
+        self,
+        turns: Turns,
+        client: str,
+        gone: Callable[[], bool] = _never,
+        light_s: float = LIGHT_CPU_S,
+    ) -> None:
+        """gone: whether nobody waits for the call any more. light_s: CPU time before it takes
+        turns."""
+        self._turns, self._ticket, self._gone = turns, Ticket(client), gone
+        self._heavy_after = time.thread_time() + light_s
         self._ends = 0.0
         self._holds = False
 
@@ -134,7 +161,7 @@ class Turn:
             if used < self._ends and not self._turns.blocks_wait:
                 return
             self.release()
-        self._holds = self._turns.take(self._ticket, until)
+        self._holds = self._turns.take(self._ticket, until, self._gone)
         if not self._holds:
             return
         beside = self._turns.blocks_wait
@@ -152,11 +179,11 @@ class BlockWorker(ThreadPoolExecutor):
 
     def __init__(self, turns: Turns) -> None:
         super().__init__(1, "evm")
-        self._turns = turns
+        self.turns = turns
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
         return super().submit(self._run, fn, args, kwargs)
 
     def _run(self, fn: Callable[..., T], args: Any, kwargs: Any) -> T:
-        with self._turns.block_work():
+        with self.turns.block_work():
             return fn(*args, **kwargs)

@@ -11,13 +11,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Final
 
-from dst.apis.eth import BlockTag
 from dst.apis.jsonrpc import RpcError
 from dst.execution.block.body import BlockRun
-from dst.execution.environment import ExecutionAborted
+from dst.execution.call_workers import time_limit
+from dst.execution.environment import BlockEnvironment, ExecutionAborted
 from dst.execution.pool.service import TransactionPool
-from dst.execution.rpc.blocks_by_id import BlocksById
-from dst.execution.rpc.workers import time_limit
+from dst.execution.state.reader import StateReader
 from dst.runtime.log import Logger
 from dst.spec.errors import DstError
 from dst.spec.primitives import Hash32
@@ -35,12 +34,15 @@ class Weigher:
     def __init__(
         self,
         pool: TransactionPool,
-        blocks: BlocksById,
+        pending: Callable[[], tuple[StateReader, BlockEnvironment]],
         call: Executor,
         seconds: Callable[[], float],
     ) -> None:
-        """seconds: of CPU time that a block with one transaction has, by present measure."""
-        self._pool, self._blocks, self._call, self._seconds = pool, blocks, call, seconds
+        """pending: the head's state and the block that would come next on it; raises DstError.
+
+        seconds: of CPU time that a block with one transaction has, by present measure.
+        """
+        self._pool, self._pending, self._call, self._seconds = pool, pending, call, seconds
         self._waiting: asyncio.Queue[Hash32] = asyncio.Queue(MAX_WAITING)
         pool.on_heavy.append(self._offer)
 
@@ -70,7 +72,7 @@ class Weigher:
     def _try(self, transaction: Transaction, seconds: float) -> float | None:
         """On a call worker: CPU seconds that were not enough; None when they were, or nobody can
         tell. Raises: DstError."""
-        reader, environment = self._blocks.environment_for(BlockTag.PENDING)
+        reader, environment = self._pending()
         turn = time_limit()
         started = float("inf")
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import aiohttp
 import msgspec
 
-from dst.apis.engine import parse_quantity
+from dst.apis.quantity import parse_quantity
 from dst.spec.errors import InvalidInput, Unavailable
 from dst.spec.primitives import Address, Hash32, parse_hex, to_hex
 

@@ -60,7 +60,7 @@ class Pool:
         self._max_bytes = max_bytes
         self._queues: dict[Address, SenderQueue] = {}
         self._by_hash: dict[Hash32, Entry] = {}
-        self._tails = Tails()
+        self._tails = Tails(self._queues)
         self._arrivals = 0
         self._bytes = 0
         self._ready = 0
@@ -195,7 +195,7 @@ class Pool:
         freed = 0
         try:
             while self._is_over(newcomer, len(taken), freed):
-                queue = self._tails.cheapest(self._queues)
+                queue = self._tails.cheapest()
                 victim = queue.tail()
                 if victim.transaction.sender == newcomer.sender or rank <= queue.tail_rank()[:3]:
                     raise InvalidTransaction(Reason.POOL_FULL, "txpool is full")

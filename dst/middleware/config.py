@@ -1,7 +1,7 @@
 """`middleware.json`: what one middleware needs to know. Paths are relative to the file's folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +12,10 @@ from dst.crypto.secp256k1 import IdentityKey
 from dst.p2p.link import Peer
 from dst.p2p.tls import TlsIdentity, load_identity
 from dst.runtime.browsers import DEFAULT_POLICY, BrowserPolicy
-from dst.runtime.config import load_json, resolve, split_address
+from dst.runtime.config import ConnectionsPerAddress, load_json, resolve, split_address
 from dst.runtime.files import read_secret
 from dst.runtime.log import LEVELS
+from dst.runtime.places import CONNECTIONS_PER_ADDRESS, PlaceLimits
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import OperatorIndex
@@ -48,6 +49,8 @@ class MiddlewareConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     peers: tuple[PeerConfig, ...]
     hosts: list[str] = []
     """Names with a dot that others call this node by, or `*` (`dst.runtime.browsers`)."""
+    connections_per_address: ConnectionsPerAddress = CONNECTIONS_PER_ADDRESS
+    """Of one remote address; loopback is not bounded so (`dst.runtime.places`)."""
     log_level: str = "info"
 
 
@@ -68,6 +71,7 @@ class Settings:
     peers: tuple[Peer, ...]
     log_level: str
     policy: BrowserPolicy = DEFAULT_POLICY
+    limits: PlaceLimits = field(default_factory=PlaceLimits)
 
 
 def load_settings(path: Path) -> Settings:
@@ -91,6 +95,7 @@ def load_settings(path: Path) -> Settings:
         peers=_peers(path, config.peers),
         log_level=config.log_level,
         policy=BrowserPolicy.of((), config.hosts, what=f"middleware config {path}"),
+        limits=PlaceLimits(per_address=config.connections_per_address),
     )
 
 

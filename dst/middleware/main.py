@@ -44,6 +44,11 @@ async def _serve(settings: Settings, store: Store, stop: asyncio.Event) -> None:
     async with DstClient(settings.rollup) as rollup, BeaconClient(settings.rollup) as beacon:
         middleware = Middleware(settings, store, rollup, beacon)
         await middleware.start()
-        async with serving(middleware.app(), settings.listen, what="middleware listen"):
+        async with serving(
+            middleware.app(),
+            settings.listen,
+            what="middleware listen",
+            limits=settings.limits,
+        ):
             log.info("ready", listen=settings.listen, decided=store.decided_height())
             await until(stop, middleware.run())

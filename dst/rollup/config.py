@@ -1,18 +1,19 @@
 """`rollup.json`: what one rollup node needs to know. Paths are relative to the file's folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from dst.apis.engine import load_jwt_secret
+from dst.apis.jwt import load_jwt_secret
 from dst.crypto.account_key import AccountKey
 from dst.crypto.locks import load_lock
 from dst.runtime.browsers import DEFAULT_POLICY, BrowserPolicy
-from dst.runtime.config import load_json, resolve, split_address
+from dst.runtime.config import ConnectionsPerAddress, load_json, resolve, split_address
 from dst.runtime.files import read_secret
 from dst.runtime.log import LEVELS
+from dst.runtime.places import CONNECTIONS_PER_ADDRESS, PlaceLimits
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import OperatorIndex
@@ -40,6 +41,8 @@ class RollupConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """File with the hex key of a funded L1 account; null: this node posts no batches."""
     hosts: list[str] = []
     """Names with a dot that others call this node by, or `*` (`dst.runtime.browsers`)."""
+    connections_per_address: ConnectionsPerAddress = CONNECTIONS_PER_ADDRESS
+    """Of one remote address; loopback is not bounded so (`dst.runtime.places`)."""
     log_level: str = "info"
 
 
@@ -59,6 +62,7 @@ class Settings:
     batcher_key: AccountKey | None
     log_level: str
     policy: BrowserPolicy = DEFAULT_POLICY
+    limits: PlaceLimits = field(default_factory=PlaceLimits)
 
     @property
     def is_operator(self) -> bool:
@@ -83,6 +87,7 @@ def load_settings(path: Path) -> Settings:
         batcher_key=_load_key(path, config.batcher_key),
         log_level=config.log_level,
         policy=BrowserPolicy.of((), config.hosts, what=f"rollup config {path}"),
+        limits=PlaceLimits(per_address=config.connections_per_address),
     )
 
 

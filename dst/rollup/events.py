@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from itertools import islice
 from typing import Final
 
 from dst.apis.beacon import SLOTS_PER_EPOCH, BeaconEvent
@@ -72,7 +73,8 @@ class EventRing:
         last = self._sequence if after is None else after
         while True:
             grown = self._grown
-            for numbered in [each for each in self._events if each.sequence > last]:
+            fresh = max(self._sequence - last, 0)  # read from the end: a reader has the rest
+            for numbered in list(islice(reversed(self._events), fresh))[::-1]:
                 last = numbered.sequence
                 yield numbered
             if grown is self._grown:

@@ -15,13 +15,13 @@ from typing import Any, Final
 from dst.apis.engine import (
     BlockRef,
     BuiltPayload,
-    EngineClient,
     ForkchoiceState,
     ForkchoiceUpdated,
     PayloadAttributes,
     PayloadStatus,
     PayloadStatusKind,
 )
+from dst.apis.engine_client import EngineClient
 from dst.rollup.asking import ask_until_answered
 from dst.rollup.chain import Chain
 from dst.rollup.wrapping import encode_requests

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from dst.apis.beacon import BeaconClient, beacon_routes
 from dst.apis.dst_v1 import dst_v1_routes
-from dst.apis.engine import EngineClient
+from dst.apis.engine_client import EngineClient
 from dst.batcher.batcher import Batcher
 from dst.l1.rpc import L1Client
 from dst.l1.source import L1Source
@@ -69,7 +69,9 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> None:
         if genesis is None:
             return
         parts = _assemble(settings, engine, l1_client, Chain(store, genesis), sources)
-        async with serving(parts.app, settings.listen, what="rollup listen"):
+        async with serving(
+            parts.app, settings.listen, what="rollup listen", limits=settings.limits
+        ):
             log.info("ready", listen=settings.listen, head=parts.chain.head.height)
             await until(stop, *parts.loops)
     finally:

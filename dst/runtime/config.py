@@ -2,13 +2,16 @@
 file's folder."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 
+from dst.runtime.places import MAX_CONNECTIONS
 from dst.spec.errors import BadConfig
 
 T = TypeVar("T")
+ConnectionsPerAddress: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_CONNECTIONS)]
+"""A setting of every role that listens."""
 
 
 def load_json(path: Path, kind: type[T], *, what: str) -> T:

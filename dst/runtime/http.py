@@ -13,10 +13,16 @@ from aiohttp import web
 
 from dst.runtime.browsers import DEFAULT_POLICY, BrowserPolicy, guard, naming_origins
 from dst.runtime.config import split_address
-from dst.runtime.connections import bounded
+from dst.runtime.connections import IDLE_S, Connections, Vouches
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
+from dst.runtime.places import PlaceLimits
+from dst.runtime.streams import Streams
 from dst.spec.errors import BadConfig, InvalidInput, ResetRequired, Unavailable
+
+METRICS: Final = web.AppKey("metrics", Metrics)
+STREAMS: Final = web.AppKey("streams", Streams)
+"""The event streams of an application's listener."""
 
 MAX_BODY_BYTES: Final = 4 * 2**20
 """Largest request body: a block is at most 512 KiB, JSON doubles it, batches of transactions take
@@ -83,6 +89,7 @@ def make_app(
         client_max_size=MAX_BODY_BYTES,
         **options,
     )
+    app[METRICS], app[STREAMS] = metrics, Streams()
     app.on_response_prepare.append(naming_origins(policy))
 
     async def live(_: web.Request) -> web.StreamResponse:
@@ -109,20 +116,37 @@ def make_app(
 
 
 @asynccontextmanager
-async def serving(app: web.Application, listen: str, *, what: str) -> AsyncIterator[None]:
+async def serving(
+    app: web.Application,
+    listen: str,
+    *,
+    what: str,
+    limits: PlaceLimits | None = None,
+    vouches: Vouches | None = None,
+) -> AsyncIterator[None]:
     """Serve `app` on `host:port` for the time of the block; a handler is cancelled when its client
     goes away.
 
+    vouches: whose connections no stranger pushes out.
     Raises: BadConfig when the port is taken, naming it.
     """
     host, port = split_address(listen, what=what)
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.2)
+    runner = web.AppRunner(
+        app,
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=0.2,
+        keepalive_timeout=IDLE_S,
+    )
     await runner.setup()
+    connections = Connections(
+        runner, limits=limits, vouches=vouches, on_end=_counting_ends(app, what)
+    )
     server: asyncio.Server | None = None
     try:
         try:
             server = await asyncio.get_running_loop().create_server(
-                bounded(runner), host, port, reuse_address=True, backlog=128
+                connections.protocol, host, port, reuse_address=True, backlog=128
             )
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
@@ -136,3 +160,13 @@ async def serving(app: web.Application, listen: str, *, what: str) -> AsyncItera
         if server is not None:
             server.close()
         await runner.cleanup()
+
+
+def _counting_ends(app: web.Application, what: str) -> Callable[[str], None]:
+    metrics = app.get(METRICS)
+
+    def count(why: str) -> None:
+        if metrics is not None:
+            metrics.inc("connections_ended_total", listener=what, reason=why)
+
+    return count

@@ -9,17 +9,21 @@ What holds, and what it rests on:
 - A full disk refuses the write and changes nothing; the next write tries again. Pages are written
   with pwrite, not through the map (no MDB_WRITEMAP), so a full disk is an error, not SIGBUS.
 - Reads copy: nothing outside this module points into the map.
+- A commit that fails at its last page spoils LMDB's environment, which is then closed and opened
+  again. Readers are let out first and refused meanwhile (`StoreUnavailable`): one that LMDB still
+  serves while the map goes would end the process.
 """
 
 import errno
 import fcntl
 import os
+import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import lmdb
 
@@ -36,6 +40,8 @@ MIN_MAP_BYTES: Final = 2**32
 """Where address space is limited (RLIMIT_AS, small kernels) the map is halved down to this."""
 SPARE_READERS: Final = 16
 """Reader slots kept ready, one a reading thread."""
+LONGEST_READ_S: Final = 10.0
+"""How long who closes waits for a reader; a read takes microseconds, a snapshot may take longer."""
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 T = TypeVar("T")
@@ -45,7 +51,8 @@ log = Logger("store")
 
 
 class StoreUnavailable(Unavailable):
-    """The disk takes no write now (full, over quota, failing). Nothing was changed."""
+    """The disk takes no write now (full, over quota, failing), or the file is being opened again
+    after that. Nothing was changed."""
 
 
 class Writer:
@@ -89,6 +96,10 @@ class Tables:
         """
         self._folder, self._names, self._read_only = folder, tuple(tables), read_only
         self._failing = False
+        self._closing = False
+        self._marks: set[object] = set()
+        """One for each read that runs."""
+        self._left = threading.Condition()
         self._lock = -1
         try:
             if not read_only:
@@ -100,20 +111,33 @@ class Tables:
             raise BadConfig(f"store {folder} cannot be used: {error}") from None
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        with self._begin(self._handles[table]) as transaction:
-            value: bytes | None = transaction.get(key)
-            return value
+        """Raises (as every read): StoreUnavailable."""
+        mark = object()  # as `_read`, spelt out: most reads come here
+        self._marks.add(mark)
+        try:
+            with self._begin(self._handles[table]) as transaction:
+                value: bytes | None = transaction.get(key)
+                return value
+        except lmdb.Error as error:
+            _refuse_read(error)
+        finally:
+            self._leave(mark)
 
     def view(self, table: str, key: bytes, read: Callable[[memoryview], T]) -> T | None:
         """What `read` makes of a value that is not copied; it must keep no part of it."""
-        with self._begin(self._handles[table], buffers=True) as transaction:
+
+        def look(transaction: Any) -> T | None:
             value = transaction.get(key)
             return None if value is None else read(value)
 
+        return self._read(table, look, buffers=True)
+
     def scan(self, table: str, prefix: bytes, start: bytes = b"") -> list[tuple[bytes, bytes]]:
         """Entries whose key starts with `prefix`, from `start` on, in order, as of one moment."""
-        with self._begin(self._handles[table]) as transaction:
-            return list(_entries(transaction.cursor(), prefix, start or prefix))
+        return self._read(
+            table,
+            lambda transaction: list(_entries(transaction.cursor(), prefix, start or prefix)),
+        )
 
     @contextmanager
     def write(self) -> Iterator[Writer]:
@@ -122,6 +146,8 @@ class Tables:
         Raises: StoreUnavailable when the disk does not take it; logged once, and once when it does
         again.
         """
+        if self._closing:
+            self._open_again()
         try:
             with self._environment.begin(write=True) as transaction:
                 yield Writer(transaction, self._handles)
@@ -132,8 +158,9 @@ class Tables:
             log.info("writes_resumed", folder=self._folder)
 
     def sync(self) -> None:
-        """Make everything committed durable across power loss."""
-        self._environment.sync(True)
+        """Make everything committed durable across power loss. Raises: StoreUnavailable."""
+        with self._used():
+            self._environment.sync(True)
 
     def copy_to(self, folder: Path) -> None:
         """A consistent, compacted copy as of one moment, while others read and write.
@@ -144,9 +171,10 @@ class Tables:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise BadConfig(f"{folder} is not empty: a snapshot needs a folder of its own")
-            self._environment.copy(str(folder), compact=True)
+            with self._used():
+                self._environment.copy(str(folder), compact=True)
             _fsync_file(folder / DATA_FILE)
-        except (lmdb.Error, OSError) as error:
+        except (lmdb.Error, OSError, StoreUnavailable) as error:
             (folder / DATA_FILE).unlink(missing_ok=True)
             raise BadConfig(f"snapshot to {folder} failed: {error}") from None
 
@@ -155,31 +183,88 @@ class Tables:
         return os.stat(self._folder / DATA_FILE).st_size
 
     def close(self) -> None:
-        self._environment.close()
-        self._release()
+        """Reads that run end first; later ones are refused."""
+        if self._close_environment():
+            self._release()
 
     def _open(self) -> None:
-        self._environment = _open_environment(self._folder, len(self._names), self._read_only)
-        self._environment.reader_check()  # slots of killed processes would pin old pages
+        environment = _open_environment(self._folder, len(self._names), self._read_only)
+        environment.reader_check()  # slots of killed processes would pin old pages
         self._handles: _Handles = {
-            name: self._environment.open_db(name.encode(), create=not self._read_only)
+            name: environment.open_db(name.encode(), create=not self._read_only)
             for name in self._names
         }
-        self._begin = self._environment.begin
+        self._environment = environment
+        self._begin: Callable[..., Any] = environment.begin
+        self._closing = False
+
+    def _read(self, table: str, read: Callable[[Any], T], *, buffers: bool = False) -> T:
+        """One read transaction, which nobody closes the file under."""
+        mark = object()
+        self._marks.add(mark)  # before a look at `_begin`: who closes looks here after changing it
+        try:
+            with self._begin(self._handles[table], buffers=buffers) as transaction:
+                return read(transaction)
+        except lmdb.Error as error:
+            _refuse_read(error)
+        finally:
+            self._leave(mark)
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        """The same for what is no read of a table."""
+        mark = object()
+        self._marks.add(mark)
+        try:
+            if self._closing:
+                _refuse_reader()
+            yield
+        finally:
+            self._leave(mark)
+
+    def _leave(self, mark: object) -> None:
+        self._marks.discard(mark)
+        if self._closing:
+            with self._left:
+                self._left.notify_all()
 
     def _refuse(self, error: lmdb.Error) -> None:
         """Raises: StoreUnavailable, or `error` when it is a mistake of ours."""
-        if isinstance(
-            error, lmdb.PanicError
-        ):  # the page that makes a commit current was not written
-            self._environment.close()
-            self._open()
-        elif not isinstance(error, lmdb.MapFullError) and not _is_of_the_disk(error):
+        if not isinstance(error, lmdb.MapFullError) and not _is_of_the_disk(error):
             raise error
         if not self._failing:
             self._failing = True
             log.error("writes_refused", folder=self._folder, reason=error)
+        if self._is_spoilt():
+            self._open_again()
         raise StoreUnavailable(f"the store takes no write: {error}") from None
+
+    def _is_spoilt(self) -> bool:
+        """Whether LMDB refuses everything: the page that makes a commit current was not written."""
+        try:
+            with self._environment.begin():
+                return False
+        except lmdb.PanicError:
+            return True
+
+    def _open_again(self) -> None:
+        """The next write tries again when this raises StoreUnavailable, also for a reader that
+        stays."""
+        try:
+            if not self._close_environment():
+                raise StoreUnavailable("the store waits for its readers, to be opened again")
+            self._open()
+        except (lmdb.Error, OSError) as error:
+            raise StoreUnavailable(f"the store cannot be opened again: {error}") from None
+
+    def _close_environment(self) -> bool:
+        """Refuse readers, let those that read end, close; False when one does not end."""
+        self._closing, self._begin = True, _refuse_reader
+        with self._left:
+            empty = self._left.wait_for(lambda: not self._marks, LONGEST_READ_S)
+        if empty:
+            self._environment.close()
+        return empty
 
     def _release(self) -> None:
         if self._lock >= 0:
@@ -215,7 +300,18 @@ def _fsync_file(path: Path) -> None:
 
 
 def _is_of_the_disk(error: lmdb.Error) -> bool:
-    return error.code in _NO_ROOM
+    return isinstance(error, lmdb.PanicError) or error.code in _NO_ROOM
+
+
+def _refuse_read(error: lmdb.Error) -> NoReturn:
+    """Raises: StoreUnavailable, or `error` when it is a mistake of ours."""
+    if _is_of_the_disk(error) or isinstance(error, lmdb.ReadersFullError):
+        raise StoreUnavailable(f"the store cannot be read now: {error}") from None
+    raise error
+
+
+def _refuse_reader(*_: object, **__: object) -> NoReturn:
+    raise StoreUnavailable("the store is closed, or being opened again after a failed write")
 
 
 def _claim(path: Path) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from dst.apis.engine import (
+from dst.apis.engine_wire import (
     ExecutionPayloadV3,
     ForkchoiceStateV1,
     PayloadAttributesV3,

@@ -19,6 +19,7 @@ from dst.execution import chain
 from dst.execution.block.body import BlockRun
 from dst.execution.header import Header, header_fault
 from dst.spec.primitives import Address, Hash32
+from dst.transactions import decoded
 from dst.transactions.transaction import Transaction, decode_transaction
 
 BLOB_TYPE = 3
@@ -33,7 +34,7 @@ BLOB_BASE_FEE = 1
 def blobs_allowed() -> Iterator[None]:
     """Decode, charge and accept type 3 while the block runs."""
     with (
-        mock.patch.object(chain, "decode_transaction", decode_any),
+        mock.patch.object(decoded, "decode_transaction", decode_any),
         mock.patch.object(chain, "header_fault", _fault_but_for_blobs),
         mock.patch.object(BlockRun, "_execute", _pay_for_blobs),
     ):

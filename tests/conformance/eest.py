@@ -15,8 +15,9 @@ from typing import Any
 
 import msgspec
 
-from dst.apis.engine import ExecutionPayloadV3, payload_from_wire
-from dst.execution.chain import Chain, ExecutedBlock
+from dst.apis.engine_wire import ExecutionPayloadV3, payload_from_wire
+from dst.execution.block.executed import ExecutedBlock
+from dst.execution.chain import Chain
 from dst.execution.environment import InvalidBlock
 from dst.execution.genesis import Genesis, read_genesis
 from dst.execution.header import decode_header, header_of_payload

@@ -4,7 +4,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from dst.execution.main import EVM_STACK_BYTES
+from dst.execution.evm.messages import EVM_STACK_BYTES
 
 STOCK_RECURSION_LIMIT = 40_000
 """Unmodified py-evm nests more Python frames a call than our engine."""

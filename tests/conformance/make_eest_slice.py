@@ -18,7 +18,7 @@ from typing import Any
 from zlib import crc32
 
 from dst.execution.chain import Chain
-from dst.execution.main import EVM_STACK_BYTES
+from dst.execution.evm.messages import EVM_STACK_BYTES
 from tests.conformance.eest import NETWORK, Case, in_process, read_cases
 from tests.conformance.sources import read_files
 from tests.conformance.tally import Tally

@@ -23,9 +23,10 @@ from unittest import mock
 
 import msgspec
 
-from dst.apis.engine import load_jwt_secret, make_jwt
+from dst.apis.jwt import load_jwt_secret, make_jwt
 from dst.cli.cluster import create_cluster
 from dst.execution import main
+from dst.execution.config import ExecutionConfig
 from dst.execution.genesis import Genesis
 from dst.runtime.log import configure
 
@@ -181,7 +182,7 @@ class _Running:
         self._loop.close()
 
     def _run(self) -> None:
-        config = msgspec.json.decode(self._config.read_bytes(), type=main.ExecutionConfig)
+        config = msgspec.json.decode(self._config.read_bytes(), type=ExecutionConfig)
         configure(config.name, config.log_level)
         with ExitStack() as patches:
             for name, answer in (("load_genesis", self._genesis), ("check_genesis", None)):

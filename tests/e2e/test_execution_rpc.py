@@ -24,14 +24,9 @@ from eth_account import Account
 from web3 import AsyncWeb3, Web3, WebSocketProvider
 from web3.exceptions import ContractLogicError, TransactionNotFound, Web3RPCError
 
-from dst.apis.engine import (
-    BlockRef,
-    EngineClient,
-    ForkchoiceState,
-    PayloadAttributes,
-    PayloadStatusKind,
-    load_jwt_secret,
-)
+from dst.apis.engine import BlockRef, ForkchoiceState, PayloadAttributes, PayloadStatusKind
+from dst.apis.engine_client import EngineClient
+from dst.apis.jwt import load_jwt_secret
 from dst.cli.cluster import create_cluster
 from dst.execution.header import header_of_payload
 from dst.spec.errors import BadConfig, Unavailable
@@ -44,10 +39,10 @@ OTHER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 START_DEADLINE_S = 60
 BASE_FEE = 10**9
 GAS_LIMIT = 43_000_000
-"""About the most that a cluster may have: SLOW then takes more than a second."""
-SLOW = "5f62100000525b5f5f621000005f60035ffa506200000656"
-"""0 1M mstore jumpdest; 0 0 1M 0 3 0 staticcall pop; again: a megabyte to RIPEMD-160 and no gas to
-run it. The dearest gas there is."""
+"""About the most that a cluster may have: SLOW then takes seconds."""
+SLOW = "6001600353" + "5b5f5f60d55f60095afa50600556" + "00" * 5
+"""1 3 mstore8 jumpdest; 0 0 213 0 9 gas staticcall pop; again: a round of BLAKE2F for 130 gas, the
+dearest gas there is."""
 
 # store(x): slot 0 := x, log1(x, topic); read: slot 0; x = 0 reverts with Error("zero")
 STORE_ABI = [

@@ -16,7 +16,14 @@ from tests.e2e.conftest import PORT_OFFSET, NetworkFactory, RunningNetwork
 
 pytestmark = pytest.mark.xdist_group("process-network")
 
-SECRET_FILES = ("identity.key", "transport.key", "keystore.password", "jwt.hex", "batcher.key")
+SECRET_FILES = (
+    "identity.key",
+    "transport.key",
+    "keystore.password",
+    "jwt.hex",
+    "peers.hex",
+    "batcher.key",
+)
 PEM_LINE_MIN = 32
 """Shorter lines of a PEM body prove nothing when found (padding, common prefixes)."""
 

@@ -26,6 +26,12 @@ KNOWN_P99_S = 0.25
 
 SPIN = bytes.fromhex("5b6103e85a115f5700")
 """jumpdest push2 1000 gas gt push0 jumpi stop: turns until little gas is left."""
+HEAVY = bytes.fromhex(
+    "6001600353"  # memory: 213 bytes for BLAKE2F, one round
+    "5b5f5f60d55f60095afa50600556"  # call it with them, for ever
+)
+"""The dearest gas there is: a call and a compression for 130. A block's gas of it takes more than a
+second of CPU; no block of four operators at slots of a second has more than an eighth of one."""
 SWAP = bytes.fromhex(
     "5f35"  # in
     "806103e502"  # in, fee = in * 997
@@ -224,24 +230,27 @@ def test_swaps_are_mined_and_pay_what_they_should(nodes: Nodes) -> None:
 
 
 def test_what_is_too_heavy_is_told_at_every_node_and_then_refused(nodes: Nodes) -> None:
-    """9.9 Mgas of computing may or may not fit a machine's second; a hash and then silence never
-    does."""
-    spin = nodes.deploy(key_of(4), with_constructor(SPIN))
-    heavy = nodes.sign(key_of(4), to=spin, gas=9_900_000)
+    """No block carries it, every node names the reason, and the same call is refused at once."""
+    contract = nodes.deploy(key_of(4), with_constructor(HEAVY))
+    heavy = nodes.sign(key_of(4), to=contract, gas=9_900_000)
     transaction_hash = nodes.send("op4", heavy)
     wait_for(
-        lambda: (
-            len(set(nodes.states(transaction_hash).values()) - {"pending", "unknown"}) == 1
-            and not {"pending", "unknown"} & set(nodes.states(transaction_hash).values())
-        ),
+        lambda: set(nodes.states(transaction_hash).values()) == {"too_heavy"},
         lambda: str(nodes.states(transaction_hash)),
     )
-    if nodes.states(transaction_hash)["op1"] == "included":
-        return
-    told = nodes.call("f1", "dst_transactionStatus", transaction_hash)
-    assert (told["state"], told["reason"]) == ("too_heavy", "too_heavy")
-    with pytest.raises(Refused, match="too heavy"):
-        nodes.send("op1", heavy)
+    for node in nodes.urls:
+        told = nodes.call(node, "dst_transactionStatus", transaction_hash)
+        assert told["reason"] == "too_heavy", (node, told)
+        assert "ms of CPU time" in told["message"] or node.startswith("f"), (node, told)
+        assert nodes.call(node, "eth_getTransactionReceipt", transaction_hash) is None
+    for node in ("op1", "op4"):
+        with pytest.raises(Refused) as refused:
+            nodes.send(node, heavy)
+        (error,) = refused.value.args
+        assert error["code"] == -32000
+        assert error["data"]["reason"] == "too_heavy"
+        assert "too heavy" in error["message"]
+    nodes.mined(nodes.send("op2", nodes.sign(key_of(4), to=b"\xbb" * 20)))  # the sender goes on
 
 
 def test_an_authorization_frees_what_waits_behind_its_nonce(nodes: Nodes) -> None:
@@ -266,25 +275,28 @@ def test_an_authorization_frees_what_waits_behind_its_nonce(nodes: Nodes) -> Non
 
 @pytest.mark.parametrize("origin", ["op1", "f1"])
 def test_one_nodes_transaction_is_known_at_all(nodes: Nodes, origin: str) -> None:
+    """By its hash, and by the pending nonce that a wallet asks for before it signs the next."""
     account = Account.from_key(key_of(7)).address
     nonce = int(nodes.call("op1", "eth_getTransactionCount", account, "pending"), 16)
     waits: list[float] = []
-    for index in range(30):
+    for index in range(100):
         raw = nodes.sign(key_of(7), nonce + index, to=b"\xbb" * 20)
         started = time.monotonic()
         transaction_hash = nodes.send(origin, raw)
         for node in nodes.urls:
             wait_for(
-                lambda node=node: (  # type: ignore[misc]
-                    nodes.call(node, "eth_getTransactionByHash", transaction_hash) is not None  # noqa: B023
+                lambda node=node, known=transaction_hash, after=nonce + index + 1: (  # type: ignore[misc]
+                    nodes.call(node, "eth_getTransactionByHash", known) is not None
+                    and int(nodes.call(node, "eth_getTransactionCount", account, "pending"), 16)
+                    == after
                 ),
-                lambda: f"{transaction_hash} is not known everywhere",  # noqa: B023
+                lambda node=node, known=transaction_hash: f"{known} is not known at {node}",  # type: ignore[misc]
             )
         waits.append(time.monotonic() - started)
     waits.sort()
-    worst = waits[-1]
-    print(f"from {origin}: p50 {waits[15] * 1000:.0f} ms, worst of 30 {worst * 1000:.0f} ms")
-    assert worst < KNOWN_P99_S
+    p50, p99 = waits[49], waits[98]
+    print(f"from {origin}: p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms")
+    assert p99 < KNOWN_P99_S
 
 
 def test_an_accepted_transaction_survives_a_restart_of_all(

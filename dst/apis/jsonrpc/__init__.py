@@ -7,7 +7,16 @@ server       `POST /`: HTTP
 ws           `GET /` with an upgrade: WebSocket, and the session that subscriptions push to
 """
 
-from dst.apis.jsonrpc.answering import MAX_BATCH, MAX_DEPTH, Method, answer_body
+from dst.apis.jsonrpc.answering import (
+    MAX_BATCH,
+    MAX_DEPTH,
+    Job,
+    Joint,
+    Method,
+    Outcome,
+    Runner,
+    answer_body,
+)
 from dst.apis.jsonrpc.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -31,8 +40,12 @@ __all__ = [
     "REFUSED",
     "REVERTED",
     "Guard",
+    "Job",
+    "Joint",
     "Method",
+    "Outcome",
     "RpcError",
+    "Runner",
     "answer_body",
     "rpc_routes",
 ]

@@ -6,7 +6,8 @@ answer; the body itself by whoever reads it.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -26,6 +27,8 @@ MAX_BATCH: Final = 1_000
 """Requests in one batch, geth's figure."""
 MAX_BATCH_ANSWER_BYTES: Final = 25 * 2**20
 """geth's figure."""
+MAX_TOGETHER: Final = 32
+"""Requests of a batch that are given to their runner at once."""
 MAX_DEPTH: Final = 32
 """Nesting of a body. The deepest honest one, a batch of eth_simulateV1 with overrides, needs 10."""
 MAX_VALUES: Final = 131_072
@@ -45,6 +48,36 @@ class Request(msgspec.Struct, frozen=True):
 
 Method: TypeAlias = Callable[[Sequence[Any]], Awaitable[object]]
 """Takes positional parameters; raises RpcError, or InvalidInput for parameters of a wrong shape."""
+
+
+Job: TypeAlias = Callable[[], Any]
+Outcome: TypeAlias = object
+"""A result, or the Exception that took its place."""
+
+
+class Runner(Protocol):
+    """Runs what several requests of one batch ask, at less cost than one after the other."""
+
+    async def __call__(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
+        """The outcomes of the first jobs, in order: of one at least, of all or of as many as are
+        one client's share of the moment. The rest comes again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """A method whose requests can be run with their neighbours in a batch: those of the same
+    runner, which may be of other methods."""
+
+    runner: Runner
+    job: Callable[[Sequence[Any]], Job]
+    """Of one request's parameters. Raises as a method does."""
+
+    async def __call__(self, params: Sequence[Any]) -> object:
+        (outcome,) = await self.runner([self.job(params)])
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
 
 async def answer_body(body: bytes, methods: Mapping[str, Method]) -> bytes | None:
@@ -90,23 +123,68 @@ async def _answer_one(item: object, methods: Mapping[str, Method]) -> bytes | No
         request = msgspec.convert(item, Request)
     except msgspec.ValidationError as error:
         return _encode(_error(_id_of(item), INVALID_REQUEST, f"not a request: {error}"))
-    reply = _encode(await _call(request, methods))
-    return reply if isinstance(item, dict) and "id" in item else None
+    return _reply(item, await _call(request, methods))
 
 
 async def _answer_batch(items: Sequence[object], methods: Mapping[str, Method]) -> bytes | None:
+    """One after another, neighbours of one runner together: a batch is one client, and gets one
+    client's share."""
     answers: list[bytes] = []
-    size = 0
-    for item in items:  # one after another: a batch is one client, and gets one client's share
+    size = at = 0
+    while at < len(items):
         if size > MAX_BATCH_ANSWER_BYTES:
-            reply: bytes | None = _encode(_error(_id_of(item), REFUSED, "batch answer too large"))
+            refusal = _error(_id_of(items[at]), REFUSED, "batch answer too large")
+            replies: list[bytes | None] = [_encode(refusal)]
         else:
-            reply = await _answer_one(item, methods)
+            replies = await _answer_some(items[at : at + MAX_TOGETHER], methods)
             await asyncio.sleep(0)  # methods of the event loop need not have paused
-        if reply is not None:
-            answers.append(reply)
-            size += len(reply)
+        at += len(replies)
+        for reply in replies:
+            if reply is not None:
+                answers.append(reply)
+                size += len(reply)
     return b"[" + b",".join(answers) + b"]" if answers else None
+
+
+async def _answer_some(
+    items: Sequence[object], methods: Mapping[str, Method]
+) -> list[bytes | None]:
+    """The answers to the first of them, one at least."""
+    runner: Runner | None = None
+    jobs: list[Job] = []
+    requests: list[Request] = []
+    for item in items:
+        found = _job_of(item, methods)
+        if found is None or runner not in (None, found[0]):
+            break
+        runner = found[0]
+        jobs.append(found[1])
+        requests.append(found[2])
+    if runner is None or len(jobs) == 1:
+        return [await _answer_one(items[0], methods)]
+    outcomes = await runner(jobs)
+    return [
+        _reply(item, _answer_of(request, outcome))
+        for item, request, outcome in zip(items, requests, outcomes, strict=False)
+    ]
+
+
+def _job_of(item: object, methods: Mapping[str, Method]) -> tuple[Runner, Job, Request] | None:
+    """What of a batch can be run with others; None for the rest, malformed requests too."""
+    try:
+        request = msgspec.convert(item, Request)
+        method = methods.get(request.method)
+        params = request.params if request.params is not None else ()
+        if not isinstance(method, Joint) or not isinstance(params, list | tuple):
+            return None
+        return method.runner, method.job(params), request
+    except (msgspec.ValidationError, InvalidInput, RpcError):
+        return None
+
+
+def _reply(item: object, answer: dict[str, object]) -> bytes | None:
+    reply = _encode(answer)
+    return reply if isinstance(item, dict) and "id" in item else None
 
 
 async def _call(request: Request, methods: Mapping[str, Method]) -> dict[str, object]:
@@ -121,16 +199,34 @@ async def _call(request: Request, methods: Mapping[str, Method]) -> dict[str, ob
     if not isinstance(params, list | tuple):
         return _error(request.id, INVALID_PARAMS, "non-array args")
     try:
-        return {"jsonrpc": "2.0", "id": request.id, "result": await method(params)}
-    except RpcError as error:
-        return _error(request.id, error.code, error.message, error.data)
-    except (InvalidInput, msgspec.ValidationError) as error:
-        return _error(request.id, INVALID_PARAMS, f"invalid argument: {error}")
-    except Unavailable as error:
-        return _error(request.id, REFUSED, str(error))
+        outcome: Outcome = await method(params)
+    except Exception as error:
+        outcome = error
+    return _answer_of(request, outcome)
+
+
+def _answer_of(request: Request, outcome: Outcome) -> dict[str, object]:
+    match outcome:
+        case RpcError() as error:
+            return _error(request.id, error.code, error.message, error.data)
+        case InvalidInput() | msgspec.ValidationError() as error:
+            return _error(request.id, INVALID_PARAMS, f"invalid argument: {error}")
+        case Unavailable() as error:
+            return _error(request.id, REFUSED, str(error))
+        case Exception() as error:
+            _log_failure(request.method, error)
+            why = "internal error; this node's log has the details"
+            return _error(request.id, INTERNAL_ERROR, why)
+        case BaseException():
+            raise outcome
+    return {"jsonrpc": "2.0", "id": request.id, "result": outcome}
+
+
+def _log_failure(method: str, failure: Exception) -> None:
+    try:
+        raise failure  # the log shows the traceback of what is being handled
     except Exception:
-        log.exception("method_failed", method=request.method)
-        return _error(request.id, INTERNAL_ERROR, "internal error; this node's log has the details")
+        log.exception("method_failed", method=method)
 
 
 def _error(request_id: object, code: int, message: str, data: object = None) -> dict[str, object]:

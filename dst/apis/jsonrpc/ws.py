@@ -6,6 +6,8 @@ room instead, and meanwhile nothing more is read.
 """
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,8 +21,11 @@ from aiohttp import WSMsgType, web
 from dst.apis.caller import CALLER, caller_key
 from dst.apis.jsonrpc.answering import Method, answer_body
 from dst.apis.jsonrpc.errors import REFUSED, RpcError
+from dst.runtime.connections import lasts
 from dst.runtime.http import MAX_BODY_BYTES
 from dst.runtime.log import Logger
+from dst.runtime.places import address_key
+from dst.runtime.streams import STREAMS_PER_ADDRESS, Stream, Streams
 
 log = Logger("ws")
 
@@ -28,6 +33,8 @@ log = Logger("ws")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSocketLimits:
     connections: int = 128
+    per_address: int = STREAMS_PER_ADDRESS
+    """Of one remote address."""
     running: int = 8
     """Requests of one connection at a time; more wait unread."""
     subscriptions: int = 128
@@ -60,6 +67,12 @@ class Session:
         self._subscriptions: dict[str, Callable[[], None]] = {}
         self._held: dict[str, list[bytes]] = {}
         self.closed = False
+        self._asked = time.monotonic()
+
+    @property
+    def unused_since(self) -> float | None:
+        """None while it follows anything."""
+        return None if self._subscriptions else self._asked
 
     # subscriptions
 
@@ -113,12 +126,14 @@ class Session:
     def answering(self) -> Iterator[None]:
         """Subscriptions opened in the block are let loose at its end."""
         opened: list[str] = []
+        self._asked = math.inf  # while it is answered
         tokens = current_session.set(self), _opened.set(opened)
         try:
             yield
         finally:
             current_session.reset(tokens[0])
             _opened.reset(tokens[1])
+            self._asked = time.monotonic()
             for subscription in opened:
                 for message in self._held.pop(subscription, ()):
                     self._push(message)
@@ -163,11 +178,11 @@ class WebSockets:
 
     def __init__(self, limits: WebSocketLimits = DEFAULT_LIMITS) -> None:
         self._limits = limits
-        self._connections = 0
+        self._streams = Streams(limits.connections, limits.per_address, ends_oldest=False)
 
     @property
     def connections(self) -> int:
-        return self._connections
+        return len(self._streams)
 
     @staticmethod
     def asks_for_one(request: web.Request) -> bool:
@@ -177,27 +192,29 @@ class WebSockets:
         self, request: web.Request, methods: Mapping[str, Method]
     ) -> web.StreamResponse:
         """Until the client goes."""
-        if self._connections >= self._limits.connections:
-            return web.Response(status=503, text="too many WebSocket connections")
-        self._connections += 1
-        try:
-            return await self._serve(request, methods)
-        finally:
-            self._connections -= 1
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client is gone")
+        peer = peer_of(request)
+        session = Session(self._limits, transport.abort)
+        stream = Stream(address_key(peer), transport.abort, lambda: session.unused_since)
+        with self._streams.holding(stream) as has_place:
+            if not has_place:
+                return web.Response(status=503, text="too many WebSocket connections")
+            lasts(request)
+            CALLER.set(caller_key(peer))  # the requests' tasks begin with this context
+            return await self._serve(request, session, methods)
 
     async def _serve(
-        self, request: web.Request, methods: Mapping[str, Method]
+        self, request: web.Request, session: Session, methods: Mapping[str, Method]
     ) -> web.StreamResponse:
         socket = web.WebSocketResponse(
             max_msg_size=MAX_BODY_BYTES,
             heartbeat=self._limits.heartbeat_seconds,
             compress=False,  # a message is as long as it looks
         )
-        await socket.prepare(request)
-        CALLER.set(caller_key(peer_of(request)))  # the requests' tasks begin with this context
-        transport = request.transport
-        session = Session(self._limits, transport.abort if transport is not None else _nothing)
         try:
+            await socket.prepare(request)
             await _Connection(socket, session, methods, self._limits).run()
         finally:
             session.finish()
@@ -269,7 +286,3 @@ def peer_of(request: web.Request) -> object:
     """The other end of the connection, None when it is gone."""
     transport = request.transport
     return None if transport is None else transport.get_extra_info("peername")
-
-
-def _nothing() -> None:
-    """For a connection that is gone before it began."""

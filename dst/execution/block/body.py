@@ -62,6 +62,7 @@ class BlockRun:
         )
         self._accounts = self._messages.accounts
         self._receipts: list[Receipt] = []
+        self._touched: list[bytes] = []
         self._gas_used = 0
         self._fees = 0
         self._begin()
@@ -99,6 +100,7 @@ class BlockRun:
             accounts.discard(0)
             raise
         self._receipts.append(receipt)
+        self._touched.append(self._met_by(transaction))
         self._gas_used = receipt.cumulative_gas_used
         self._fees += receipt.gas_used * transaction.effective_tip(
             self._environment.base_fee_per_gas
@@ -126,6 +128,7 @@ class BlockRun:
             gas_used=self._gas_used,
             bloom=bloom,
             requests=tuple(each for each in requests if len(each) > 1),
+            touched=tuple(self._touched),
             fees=self._fees,
             state=commit(self._accounts),
         )
@@ -171,6 +174,13 @@ class BlockRun:
             contract_address=created,
             logs=logs_of(computation),
         )
+
+    def _met_by(self, transaction: Transaction) -> bytes:
+        """Addresses that the transaction which just ran has warmed (EIP-2929), beside those that it
+        names: whom it called, created, paid or looked at. Not those of frames that failed, and not
+        the fee recipient, which is warm anyway (EIP-3651)."""
+        known = (transaction.sender, transaction.to, self._environment.fee_recipient)
+        return b"".join(each for each in self._accounts.warmed() if each not in known)
 
     def _tip(self, price: int) -> int:
         return price - self._environment.base_fee_per_gas

@@ -21,7 +21,8 @@ from typing import Final
 
 from dst.apis.engine import PayloadAttributes
 from dst.execution.block.body import BlockRun
-from dst.execution.chain import Chain, ExecutedBlock, decode_once
+from dst.execution.block.executed import ExecutedBlock
+from dst.execution.block.ground import Ground
 from dst.execution.environment import ExecutionAborted
 from dst.execution.header import (
     Header,
@@ -32,6 +33,7 @@ from dst.execution.header import (
 from dst.execution.state.trie import ordered_root
 from dst.runtime.log import Logger
 from dst.spec.primitives import Address, Hash32
+from dst.transactions.decoded import decode_once
 from dst.transactions.transaction import InvalidTransaction, Reason, Transaction
 
 log = Logger("builder")
@@ -165,7 +167,7 @@ class BlockBuilder:
 
     def __init__(
         self,
-        chain: Chain,
+        chain: Ground,
         parent_hash: Hash32,
         attributes: PayloadAttributes,
         limits: BuilderLimits,
@@ -344,7 +346,7 @@ def _least_gas_first(candidates: Sequence[Transaction]) -> list[Transaction]:
 
 
 def build_block(
-    chain: Chain,
+    chain: Ground,
     parent_hash: Hash32,
     attributes: PayloadAttributes,
     candidates: Sequence[Transaction],

@@ -6,24 +6,18 @@ Source: geth's `TransactionArgs` for the defaults.
 from dataclasses import replace
 from typing import Final
 
-from dst.apis.calls import CallObject
+from dst.apis.transaction_object import TransactionObject
 from dst.crypto.keccak import keccak256
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH
-from dst.transactions.transaction import (
-    ACCESS_LIST_TYPE,
-    DYNAMIC_FEE_TYPE,
-    LEGACY_TYPE,
-    SET_CODE_TYPE,
-    Transaction,
-)
+from dst.transactions.transaction import Transaction
 from dst.transactions.unsigned import UnsignedTransaction
 
 CALL_GAS_CAP: Final = 50_000_000
 """Gas of one call, geth's figure."""
 
 
-def message_of(call: CallObject, *, chain_id: int, gas: int, nonce: int = 0) -> Transaction:
+def message_of(call: TransactionObject, *, chain_id: int, gas: int, nonce: int = 0) -> Transaction:
     """`gas` and `nonce` stand where the object names none; gas is at most the cap.
 
     Raises: InvalidInput for another chain's id.
@@ -34,8 +28,8 @@ def message_of(call: CallObject, *, chain_id: int, gas: int, nonce: int = 0) -> 
     return Transaction(
         raw=b"",
         hash=ZERO_HASH,
-        sender=call.sender,
-        type_id=_type_of(call),
+        sender=call.caller,
+        type_id=call.type_id,
         chain_id=chain_id,
         nonce=nonce if call.nonce is None else call.nonce,
         max_priority_fee_per_gas=(call.max_priority_fee_per_gas or 0) if price is None else price,
@@ -73,11 +67,3 @@ def with_hash(transaction: Transaction) -> Transaction:
 
 def is_free(transaction: Transaction) -> bool:
     return not transaction.max_fee_per_gas and not transaction.max_priority_fee_per_gas
-
-
-def _type_of(call: CallObject) -> int:
-    if call.authorization_list is not None:
-        return SET_CODE_TYPE
-    if call.gas_price is None:
-        return DYNAMIC_FEE_TYPE
-    return LEGACY_TYPE if call.access_list is None else ACCESS_LIST_TYPE

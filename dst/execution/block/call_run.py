@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, Self, TypeAlias
 
-from dst.apis.calls import StateOverrides
+from dst.apis.overrides import StateOverrides
 from dst.crypto.checksum import checksum_address
 from dst.execution.block.body import BlockRun
 from dst.execution.environment import BlockEnvironment, Interrupt
@@ -19,6 +19,7 @@ from dst.execution.evm.overrides import override_state
 from dst.execution.evm.tracing import Tracing, computation_for
 from dst.execution.evm.words import describe, is_revert
 from dst.execution.receipts import Log, Receipt
+from dst.execution.state.overlay import BlockState
 from dst.execution.state.reader import StateReader
 from dst.spec.errors import DstError
 from dst.transactions.gas import floor_gas, intrinsic_gas
@@ -90,9 +91,11 @@ class CallRun(BlockRun):
         *,
         overrides: StateOverrides,
         tracing: Tracing | None = None,
+        accounts: BlockState | None = None,
     ) -> Self:
-        """A run on a state with overrides. Raises: OverrideRefused."""
-        accounts = new_overlay(reader)
+        """A run on a state with overrides; `accounts`: on an overlay over it that is written to
+        already. Raises: OverrideRefused."""
+        accounts = accounts or new_overlay(reader)
         precompiles = override_state(accounts, overrides)
         return cls(
             reader,

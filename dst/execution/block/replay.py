@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from dst.execution.block.body import BlockRun
 from dst.execution.block.call_run import CallOutcome, CallRun
-from dst.execution.chain import Chain, decode_once
+from dst.execution.block.ground import Ground
 from dst.execution.environment import Interrupt
 from dst.execution.evm.precompiles import PRECOMPILES
 from dst.execution.evm.tracing import Tracing, computation_for
@@ -15,6 +15,7 @@ from dst.execution.tracers.base import ClientTracer, Scene
 from dst.execution.tracers.flat import Place
 from dst.spec.errors import DstError
 from dst.spec.primitives import Address, Hash32
+from dst.transactions.decoded import decode_once
 from dst.transactions.transaction import Transaction
 
 
@@ -25,15 +26,17 @@ class GenesisNotTraceable(DstError):
 class Replay:
     """The run of one block on its parent's state."""
 
-    def __init__(self, chain: Chain, header: Header, block_hash: Hash32, stop: Interrupt) -> None:
+    def __init__(self, chain: Ground, header: Header, block_hash: Hash32, stop: Interrupt) -> None:
         """Raises: GenesisNotTraceable, StateUnavailable."""
         if header.number == 0:
             raise GenesisNotTraceable("genesis is not traceable")
         self._tracing = Tracing()
         self._header, self._hash = header, block_hash
         self.transactions = [decode_once(raw) for raw in chain.body(block_hash).transactions]
+        self.reader = chain.reader_after(header.parent_hash)
+        """Of the state before the block."""
         self._run = BlockRun(
-            chain.reader_after(header.parent_hash),
+            self.reader,
             chain.environment(header),
             stop,
             computation_class=computation_for(self._tracing),
@@ -42,6 +45,7 @@ class Replay:
 
     @property
     def accounts(self) -> BlockState:
+        """The state as the block has made it so far."""
         return self._run.accounts
 
     def place(self, index: int) -> Place:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dst.apis.calls import BlockOverrides, CallObject
+from dst.apis.overrides import BlockOverrides
 from dst.apis.simulate import BlockStateCalls, Simulation
+from dst.apis.transaction_object import TransactionObject
 from dst.execution.block.body import BlockRun
 from dst.execution.block.call_objects import message_of, with_hash
 from dst.execution.block.call_run import CallOutcome, CallRefused, CallRun, Checks
@@ -216,7 +217,11 @@ class Simulator:
         return self._hashes.get(number, b"")
 
     def _call(
-        self, run: "_SimulatedBlockRun", call: CallObject, tracing: Tracing, tracer: LogTracer
+        self,
+        run: "_SimulatedBlockRun",
+        call: TransactionObject,
+        tracing: Tracing,
+        tracer: LogTracer,
     ) -> SimulatedCall:
         transaction = self._transaction(run, call)
         validation = self._request.validation
@@ -229,7 +234,7 @@ class Simulator:
         self._gas_left -= outcome.gas_used
         return SimulatedCall(transaction=transaction, outcome=outcome, logs=tracer.logs)
 
-    def _transaction(self, run: "_SimulatedBlockRun", call: CallObject) -> Transaction:
+    def _transaction(self, run: "_SimulatedBlockRun", call: TransactionObject) -> Transaction:
         """The call with its gas and nonce filled in. Raises: SimulationRefused, InvalidInput."""
         limit = run.gas_used + run.gas_left
         gas = run.gas_left if call.gas is None else call.gas
@@ -241,7 +246,7 @@ class Simulator:
             call,
             chain_id=self._base_environment.chain_id,
             gas=gas,
-            nonce=self._accounts.get_nonce(call.sender),
+            nonce=self._accounts.get_nonce(call.caller),
         )
         return with_hash(replace(message, gas=min(message.gas, self._gas_left)))
 

@@ -13,7 +13,7 @@ EIP-2929 (access), EIP-3860 (init code), EIP-7610 (collision), EIP-7702 (delegat
 
 from typing import Any, Final, TypeAlias
 
-from eth.exceptions import InsufficientStack, OutOfGas, WriteProtection
+from eth.exceptions import InsufficientStack, OutOfGas, VMError, WriteProtection
 
 from dst.crypto.keccak import keccak256
 from dst.execution.evm.message import CREATE, CallData, EvmMessage
@@ -55,9 +55,8 @@ def call(computation: Computation) -> None:
     program, code_address = _load_code(computation, address)
     if not value:
         gas = _allot(computation, gas, 0)
-        if program is NO_CODE and _is_unwatched(computation, address):
-            computation.accounts.touch_account(address)
-            _succeed(computation, gas)
+        if program is NO_CODE and computation.skips_empty_calls:
+            _call_no_code(computation, address, gas, address, in_at, in_size, out_at, out_size)
             return
     else:
         empty = computation.accounts.account_is_empty(address)
@@ -101,6 +100,10 @@ def call_code(computation: Computation) -> None:
     gas = _allot(computation, gas, GAS_VALUE if value else 0)
     if value:
         gas += GAS_STIPEND
+    elif program is NO_CODE and computation.skips_empty_calls:
+        storage = message.storage_address
+        _call_no_code(computation, address, gas, storage, in_at, in_size, out_at, out_size)
+        return
     if message.depth >= STACK_DEPTH_LIMIT or _cannot_pay(computation, value):
         _refuse(computation, gas)
         return
@@ -133,6 +136,9 @@ def delegate_call(computation: Computation) -> None:
     address = (to & _ADDRESS_MASK).to_bytes(20, "big")
     program, code_address = _load_code(computation, address)
     gas = _allot(computation, gas, 0)
+    if program is NO_CODE and computation.skips_empty_calls:
+        _call_no_code(computation, address, gas, None, in_at, in_size, out_at, out_size)
+        return
     if message.depth >= STACK_DEPTH_LIMIT:
         _refuse(computation, gas)
         return
@@ -164,9 +170,8 @@ def static_call(computation: Computation) -> None:
     address = (to & _ADDRESS_MASK).to_bytes(20, "big")
     program, code_address = _load_code(computation, address)
     gas = _allot(computation, gas, 0)
-    if program is NO_CODE and _is_unwatched(computation, address):
-        computation.accounts.touch_account(address)
-        _succeed(computation, gas)
+    if program is NO_CODE and computation.skips_empty_calls:
+        _call_no_code(computation, address, gas, address, in_at, in_size, out_at, out_size)
         return
     if message.depth >= STACK_DEPTH_LIMIT:
         _refuse(computation, gas)
@@ -273,19 +278,48 @@ def _refuse(computation: Computation, gas: int) -> None:
     computation.stack.append(0)
 
 
-def _is_unwatched(computation: Computation, address: bytes) -> bool:
-    """May a call without value to an account without code be left out?"""
-    return computation.skips_empty_calls and address not in computation._precompiles
-
-
-def _succeed(computation: Computation, gas: int) -> None:
-    """The outcome of a call to an account without code."""
-    if computation.msg.depth < STACK_DEPTH_LIMIT:
-        computation.gas_left += gas
-        computation.return_data = b""
-        computation.stack.append(1)
-    else:
+def _call_no_code(
+    computation: Computation,
+    address: bytes,
+    gas: int,
+    touched: bytes | None,
+    in_at: int,
+    in_size: int,
+    out_at: int,
+    out_size: int,
+) -> None:
+    """A call without value to a precompile or to nobody, and nobody watches: no computation is
+    made. `touched`: whom it touches (EIP-161); a delegation to a precompile runs none (EIP-7702).
+    """
+    if computation.msg.depth >= STACK_DEPTH_LIMIT:
         _refuse(computation, gas)
+        return
+    accounts, state = computation.accounts, computation.state
+    checkpoint = len(accounts.undo)
+    if touched is not None:
+        accounts.touch_account(touched)
+    precompile = computation._precompiles.get(address)
+    output = b""
+    if precompile is not None:
+        state.interrupt()
+        try:
+            data = _call_data(computation, in_at, in_size)
+            gas, output = precompile.answer(data, gas, state.interrupt)
+        except VMError:
+            accounts.discard(checkpoint, state.interrupt)
+            computation.return_data = b""
+            computation.stack.append(0)
+            return
+    computation.gas_left += gas
+    computation.stack.append(1)
+    _take_output(computation, output, out_at, out_size)
+
+
+def _take_output(computation: Computation, output: bytes, out_at: int, out_size: int) -> None:
+    computation.return_data = output
+    if out_size and output:
+        written = output[:out_size]
+        computation.memory[out_at : out_at + len(written)] = written
 
 
 def _call_data(computation: Computation, at: int, size: int) -> bytes | CallData:
@@ -312,12 +346,9 @@ def _run(computation: Computation, message: EvmMessage, out_at: int, out_size: i
         output = b"" if error.erases_return_data else child._output
         computation.stack.append(0)
     computation.gas_left += child.gas_left
-    computation.return_data = output
     if type(data) is CallData:
         data.end()
-    if out_size and output:
-        written = output[:out_size]
-        computation.memory[out_at : out_at + len(written)] = written
+    _take_output(computation, output, out_at, out_size)
 
 
 # the steps of a creation

@@ -7,19 +7,24 @@ of the wrappers that py-evm puts around them to charge their fixed price.
 
 from typing import Any, Final
 
-from eth.exceptions import InvalidJumpDestination, OutOfGas
+from eth.exceptions import InsufficientStack, InvalidJumpDestination, OutOfGas
 from eth.vm.forks.prague.opcodes import PRAGUE_OPCODES
 from eth.vm.logic.invalid import InvalidOpcode
 from eth.vm.opcode import _FastOpcode
 
 from dst.execution.evm import calls
-from dst.execution.evm.translator import INLINE, Computation, Handler, handler_of
+from dst.execution.evm.translation.block import INLINE
+from dst.execution.evm.translator import Computation, Handler, handler_of
 
 PUSH1: Final = 0x60
 PUSH32: Final = 0x7F
+SWAP1: Final = 0x90
+SWAP16: Final = 0x9F
 GAS_PUSH: Final = 3
+GAS_SWAP: Final = 3
 GAS_JUMP: Final = 8
 GAS_JUMPI: Final = 10
+GAS_JUMPDEST: Final = 1
 
 
 def jump(computation: Computation) -> None:
@@ -32,6 +37,13 @@ def jumpi(computation: Computation) -> None:
     position, condition = computation.stack_pop_ints(2)
     if condition:
         _go(computation, position)
+
+
+def jumpdest(computation: Computation) -> None:
+    left = computation.gas_left - GAS_JUMPDEST
+    if left < 0:
+        raise OutOfGas("JUMPDEST")
+    computation.gas_left = left
 
 
 def _go(computation: Computation, position: int) -> None:
@@ -52,6 +64,22 @@ def _push(size: int) -> Handler:
         )
 
     return push
+
+
+def _swap(depth: int) -> Handler:
+    """By hand: `translator` would take all the items between off and put them back."""
+    needed = depth + 1
+
+    def swap(computation: Computation) -> None:
+        left, stack = computation.gas_left - GAS_SWAP, computation.stack
+        if left < 0:
+            raise OutOfGas("SWAP")
+        if len(stack) < needed:
+            raise InsufficientStack("SWAP takes more stack items")
+        computation.gas_left = left
+        stack[-1], stack[-needed] = stack[-needed], stack[-1]
+
+    return swap
 
 
 def _of_pyevm(number: int) -> Handler:
@@ -79,7 +107,9 @@ def _charged(gas: int, logic: Handler) -> Handler:
 _OURS: Final[dict[int, Handler]] = {
     0x56: jump,
     0x57: jumpi,
+    0x5B: jumpdest,
     **{PUSH1 + size - 1: _push(size) for size in range(1, PUSH32 - PUSH1 + 2)},
+    **{SWAP1 + depth - 1: _swap(depth) for depth in range(1, SWAP16 - SWAP1 + 2)},
     0xF0: calls.create,
     0xF1: calls.call,
     0xF2: calls.call_code,

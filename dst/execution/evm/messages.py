@@ -27,6 +27,9 @@ RECURSION_LIMIT: Final = 15_000
 py_ecc, which py-evm imports, sets 100,000, and then a hundred kilobytes of `[` overflow the stack
 of a JSON decoder and end the process."""
 sys.setrecursionlimit(RECURSION_LIMIT)
+EVM_STACK_BYTES: Final = 256 * 2**20
+"""Stack of threads that run the EVM: 1,024 nested calls are about 12,000 Python frames. Address
+space, not memory."""
 
 SYSTEM_ADDRESS: Final = Address(bytes.fromhex("fffffffffffffffffffffffffffffffffffffffe"))
 SYSTEM_CALL_GAS: Final = 30_000_000

@@ -20,6 +20,9 @@ SELFDESTRUCT: Final = 0xFF
 LOGS: Final = frozenset(range(LOG0, LOG0 + 5))
 CREATES: Final = frozenset({CREATE, CREATE2})
 CALLS: Final = frozenset({CALL, CALLCODE, DELEGATECALL, STATICCALL})
+SLOTS: Final = frozenset({SLOAD, SSTORE})
+ACCOUNTS: Final = frozenset({BALANCE, EXTCODESIZE, EXTCODECOPY, EXTCODEHASH, SELFDESTRUCT})
+"""Those that name another account at the top of the stack."""
 EVERY: Final = frozenset(range(256))
 
 _NAMES: Final = {

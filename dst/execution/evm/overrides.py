@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dst.apis.calls import AccountOverride, BlockOverrides, StateOverrides
+from dst.apis.overrides import AccountOverride, BlockOverrides, StateOverrides
 from dst.crypto.checksum import checksum_address
 from dst.execution.environment import BlockEnvironment
 from dst.execution.evm.precompiles import PRECOMPILES

@@ -1,12 +1,12 @@
-"""What a tracer sees of a run: messages entered and left, and the opcodes it asked for.
+"""A run with a tracer beside it. What is not watched runs untouched, through the same handlers as
+in a block.
 
-A tracer is a sink: it names the opcodes it watches and never changes anything. The others run
-untouched, through the same handlers as in a block. Tracing hooks into py-evm at three points only:
-the message call, the creation, the table of opcode handlers.
+Tracing hooks into py-evm at three points only: the message call, the creation, the table of opcode
+handlers.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from eth.exceptions import FullStack, Halt, InsufficientStack, OutOfGas, VMError
@@ -16,15 +16,13 @@ from dst.execution.evm import opcodes
 from dst.execution.evm.computation import EvmComputation
 from dst.execution.evm.handlers import HANDLERS
 from dst.execution.evm.precompiles import PRECOMPILES
+from dst.execution.evm.refused_messages import refusal
+from dst.execution.evm.tracer import Frame, Outcome, Step, Tracer, to_address
 from dst.execution.evm.words import describe, gas_needed, is_revert
 from dst.spec.primitives import Address
-from dst.transactions.gas import GAS_CREATE, GAS_PER_INIT_CODE_WORD
 
 Computation: TypeAlias = Any
 
-CALL_STIPEND: Final = 2_300
-_GAS_PER_HASHED_WORD: Final = 6
-MAX_DEPTH: Final = 1_024
 _MESSAGE_OPCODES: Final = opcodes.CALLS | opcodes.CREATES
 _EARLY: Final = (OutOfGas, InsufficientStack, FullStack)
 _MESSAGE_ARGUMENTS: Final = 7
@@ -40,108 +38,6 @@ STEPS_BETWEEN_CHECKS: Final = 256
 """A step that is watched takes up to 20 us."""
 
 Handler: TypeAlias = Callable[[Any], object]
-
-
-@dataclass(slots=True, kw_only=True)
-class Frame:
-    """One message of the call tree."""
-
-    kind: str
-    """CALL, STATICCALL, DELEGATECALL, CALLCODE, CREATE, CREATE2 or SELFDESTRUCT."""
-    sender: Address
-    """The contract that makes the call, also for DELEGATECALL."""
-    to: Address
-    """The account called (whose code runs, for DELEGATECALL and CALLCODE), or created; for
-    SELFDESTRUCT who gets the balance."""
-    value: int
-    gas: int
-    data: bytes
-    """Input, or init code."""
-    depth: int
-    """0 for the outermost message."""
-    is_precompile: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a frame ended; `error` in geth's words, None when it succeeded."""
-
-    output: bytes = b""
-    gas_used: int = 0
-    error: str | None = None
-    reverted: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class Step:
-    """One opcode: before it runs `cost` is 0, `error` and `refund` unset; after it they are there.
-
-    For a call `cost` includes the gas handed on; a call's cost is known when its frame is entered.
-    """
-
-    pc: int
-    opcode: int
-    depth: int
-    """1 in the outermost message."""
-    gas: int
-    computation: Computation
-    cost: int = 0
-    refund: int = 0
-    error: str | None = None
-    entered: bool = False
-    """A call or creation whose frame has begun (or was refused): its cost is known."""
-    failed_early: bool = False
-    """For want of gas or stack: the opcode did nothing at all."""
-    arguments: list[int] = field(default_factory=list)
-    """Of calls, creations and SELFDESTRUCT: the uppermost stack values before it, top first."""
-    memory_before: int = 0
-    """Of the same: bytes of memory before it."""
-
-    @property
-    def name(self) -> str:
-        return opcodes.name_of(self.opcode)
-
-    @property
-    def address(self) -> Address:
-        """Whose storage the opcode works on."""
-        return Address(self.computation.msg.storage_address)
-
-    def stack(self) -> list[int]:
-        """Bottom first."""
-        return list(self.computation.stack)
-
-    def top(self, count: int) -> list[int]:
-        """The `count` uppermost values, top first; fewer when there are fewer."""
-        return list(self.computation.stack[: -count - 1 : -1])
-
-    def memory(self) -> bytes:
-        return bytes(self.computation.memory)
-
-    def memory_at(self, start: int, size: int) -> bytes:
-        return bytes(self.computation.memory_read_bytes(start, size)) if size else b""
-
-    @property
-    def return_data(self) -> bytes:
-        return bytes(self.computation.return_data)
-
-
-class Tracer:
-    """Sees everything and does nothing; tracers override what they need."""
-
-    watched: frozenset[int] = frozenset()
-    """Opcodes whose steps it wants."""
-
-    def enter(self, frame: Frame) -> None:
-        pass
-
-    def leave(self, frame: Frame, outcome: Outcome) -> None:
-        pass
-
-    def step(self, step: Step) -> None:
-        """Before the opcode runs."""
-
-    def stepped(self, step: Step) -> None:
-        """After it; for a call when its frame is entered, or refused, and so before its steps."""
 
 
 @dataclass(slots=True)
@@ -282,7 +178,7 @@ class Tracing:
         self._calling = None
         computation = step.computation
         spent = step.gas - computation.gas_left
-        frame, outcome, cost = _refusal(step, spent)
+        frame, outcome, cost = refusal(step, spent)
         if wanted:
             step.cost, step.refund, step.entered = cost, self.refund(computation), True
             self.tracer.stepped(step)
@@ -386,79 +282,3 @@ def _child(message: Any, step: Step) -> Frame:
         data=bytes(message.code if message.is_create else message.data),
         depth=message.depth,
     )
-
-
-def _refusal(step: Step, spent: int) -> tuple[Frame, Outcome, int]:
-    """The frame that was not, how it ended, and the cost of the opcode."""
-    creates = step.opcode in opcodes.CREATES
-    frame = _refused_creation(step) if creates else _refused_call(step)
-    balance = step.computation.state.get_balance(step.address)
-    if step.depth > MAX_DEPTH:
-        error = "max call depth exceeded"
-    elif balance < frame.value:
-        error = "insufficient balance for transfer"
-    elif step.computation.state.get_nonce(step.address) >= 2**64 - 1:
-        error = "nonce uint64 overflow"
-    else:
-        price = _creation_price(step)
-        frame.gas = _all_but_a_64th(step.gas - price)
-        return frame, Outcome(error="contract address collision", gas_used=frame.gas), price
-    if creates:
-        return frame, Outcome(error=error), spent
-    # py-evm gives the child's gas back at once, stipend included; the opcode's own price is what
-    # is left of the difference.
-    stipend = CALL_STIPEND if frame.value else 0
-    price = spent + stipend
-    frame.gas = min(step.arguments[0], _all_but_a_64th(step.gas - price)) + stipend
-    return frame, Outcome(error=error), price + frame.gas - stipend
-
-
-def _refused_call(step: Step) -> Frame:
-    has_value = step.opcode in (opcodes.CALL, opcodes.CALLCODE)
-    start, size = step.arguments[3:5] if has_value else step.arguments[2:4]
-    return Frame(
-        kind=step.name,
-        sender=step.address,
-        to=to_address(step.arguments[1]),
-        value=step.arguments[2] if has_value else 0,
-        gas=0,
-        data=step.memory_at(start, size),
-        depth=step.depth,
-    )
-
-
-def _refused_creation(step: Step) -> Frame:
-    value, start, size = step.arguments[:3]
-    return Frame(
-        kind=step.name,
-        sender=step.address,
-        to=Address(bytes(20)),
-        value=value,
-        gas=_all_but_a_64th(step.computation.gas_left),
-        data=step.memory_at(start, size),
-        depth=step.depth,
-    )
-
-
-def _creation_price(step: Step) -> int:
-    """Of CREATE and CREATE2 without the gas of the creation itself."""
-    words = (step.arguments[2] + 31) // 32
-    per_word = GAS_PER_INIT_CODE_WORD
-    if step.opcode == opcodes.CREATE2:
-        per_word += _GAS_PER_HASHED_WORD
-    memory = _memory_gas(len(step.computation.memory)) - _memory_gas(step.memory_before)
-    return GAS_CREATE + per_word * words + memory
-
-
-def _memory_gas(size: int) -> int:
-    words = size // 32
-    return 3 * words + words * words // 512
-
-
-def _all_but_a_64th(gas: int) -> int:
-    """EIP-150."""
-    return gas - gas // 64
-
-
-def to_address(value: int) -> Address:
-    return Address((value & (2**160 - 1)).to_bytes(20, "big"))

@@ -3,7 +3,7 @@ subscriber."""
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ from dst.execution.pool.forwarder import Forwarder
 from dst.execution.pool.journal import Journal
 from dst.execution.pool.service import Source, TransactionPool
 from dst.execution.pool.subscriber import Subscriber
+from dst.execution.turns import Turns
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 
@@ -28,19 +29,25 @@ class PoolExchange:
         self,
         chain: Chain,
         metrics: Metrics,
-        read: Executor,
+        turns: Turns,
         *,
         data_dir: Path,
         forward_to: Sequence[str],
         subscribe_to: Sequence[str],
         faulty: int,
+        secret: bytes | None = None,
     ) -> None:
-        """faulty: f, how many operators may lie."""
+        """faulty: f, how many operators may lie. secret: what operators know each other by."""
         self.journal = Journal(data_dir / JOURNAL_FILE, metrics)
-        self.pool = TransactionPool(chain, metrics, executor=read, journal=self.journal)
+        # A thread of its own: what clients read must not hold up what others send, nor the head,
+        # which waits for the transactions that a reorganisation gives back.
+        self._examining = ThreadPoolExecutor(1, "pool")
+        self.pool = TransactionPool(chain, metrics, executor=self._examining, journal=self.journal)
         self.announcements = Announcements(self.pool)
-        self._forwarder = Forwarder(forward_to, metrics)
-        self._subscriber = Subscriber(subscribe_to, self.pool, metrics, faulty=faulty)
+        self._forwarder = Forwarder(forward_to, metrics, secret)
+        self._subscriber = Subscriber(
+            subscribe_to, self.pool, metrics, faulty=faulty, secret=secret
+        )
         self.pool.on_accepted.append(self._forwarder.offer)
 
     async def run(self) -> None:
@@ -53,6 +60,7 @@ class PoolExchange:
             group.create_task(self.journal.run())
 
     def close(self) -> None:
+        self._examining.shutdown(wait=True, cancel_futures=True)
         self.journal.close()
 
     async def _replay(self) -> None:

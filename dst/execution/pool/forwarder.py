@@ -43,8 +43,11 @@ log = Logger("forwarder")
 class Forwarder:
     """`offer` never waits; `run` sends until cancelled."""
 
-    def __init__(self, targets: Sequence[str], metrics: Metrics) -> None:
-        self._targets = [_Target(url, metrics) for url in targets]
+    def __init__(
+        self, targets: Sequence[str], metrics: Metrics, secret: bytes | None = None
+    ) -> None:
+        """secret: what operators know each other by (`Peer`)."""
+        self._targets = [_Target(url, metrics, secret) for url in targets]
 
     def offer(self, transaction: Transaction) -> None:
         now = time.monotonic()
@@ -58,8 +61,8 @@ class Forwarder:
 
 
 class _Target:
-    def __init__(self, url: str, metrics: Metrics) -> None:
-        self._url, self._metrics = url, metrics
+    def __init__(self, url: str, metrics: Metrics, secret: bytes | None) -> None:
+        self._url, self._metrics, self._secret = url, metrics, secret
         self._queue: deque[tuple[bytes, float]] = deque()
         self._filled = asyncio.Event()
         self._under_way = asyncio.Semaphore(MAX_UNDER_WAY)
@@ -73,7 +76,7 @@ class _Target:
         self._filled.set()
 
     async def run(self, session: aiohttp.ClientSession) -> None:
-        peer = Peer(self._url, session)
+        peer = Peer(self._url, session, self._secret)
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._filled.wait()

@@ -4,14 +4,16 @@ as many transactions at a time as are waiting.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
 
 from dst.crypto.keccak import keccak256
-from dst.execution.chain import Chain, decode_once
+from dst.execution.chain import Chain
 from dst.execution.pool.candidates import Candidates, choose
 from dst.execution.state.account import EMPTY_CODE_HASH
 from dst.execution.state.reader import StateReader
@@ -23,6 +25,7 @@ from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.errors import Unavailable
 from dst.spec.primitives import Address, Hash32
+from dst.transactions.decoded import decode_once
 from dst.transactions.transaction import InvalidTransaction, Reason, Transaction
 from dst.transactions.validity import check_account, check_stateless, is_delegation
 
@@ -32,6 +35,10 @@ again."""
 MAX_EXAMINED_AT_ONCE: Final = 32
 """About 4 ms on the thread, so that neither a receipt nor a client waits long behind what a peer
 hands over."""
+
+MAX_YIELD_S: Final = 0.1
+"""How long the examination of so many gives way to a block: blocks that follow each other without a
+pause leave it three hundred transactions a second."""
 
 log = Logger("pool")
 
@@ -95,9 +102,13 @@ class TransactionPool:
         *,
         executor: Executor | None = None,
         journal: Record | None = None,
+        give_way: Callable[[float], None] = lambda until: None,
     ) -> None:
+        """give_way: returns when no block is made or checked, at `until` (monotonic) at the latest;
+        called between two transactions on the executor's thread."""
         self._chain, self._metrics = chain, metrics
         self._executor, self._journal = executor, journal
+        self._give_way = give_way
         self._pool = Pool()
         self._book = HeavyBook()
         self._departures = Departures()
@@ -220,7 +231,9 @@ class TransactionPool:
         heads = self._chain.heads
         reader = self._chain.reader(heads.head.state_root)
         results: dict[bytes, Admissible | InvalidTransaction] = {}
+        until = time.monotonic() + MAX_YIELD_S
         for raw in raws:
+            self._give_way(until)
             try:
                 results[raw] = self._examine(raw, reader, heads.head_hash, heads.head.gas_limit)
             except InvalidTransaction as error:
@@ -399,12 +412,17 @@ class TransactionPool:
         transaction = self._pool.get(transaction_hash)
         if transaction is None:
             return
-        head = self._chain.heads.head
-        reader = self._chain.reader(head.state_root)
-        self._book.prove(transaction, _call(transaction, reader), head.number)
+        self._prove(transaction)
         self._pool.remove(transaction_hash)
         message = f"too heavy: {why}; send it with less gas, or split it"
         self._depart(transaction_hash, Fate.TOO_HEAVY, Reason.TOO_HEAVY, message)
+
+    def _prove(self, transaction: Transaction) -> None:
+        """Note what it calls; while the store cannot be read nothing is noted."""
+        head = self._chain.heads.head
+        with suppress(Unavailable):
+            reader = self._chain.reader(head.state_root)
+            self._book.prove(transaction, _call(transaction, reader), head.number)
 
     def believe(self, transaction_hash: Hash32, departure: Departure) -> None:
         """Those who build say that it will not be in a block."""

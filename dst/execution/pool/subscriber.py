@@ -56,17 +56,25 @@ class Subscriber:
     """`run` until cancelled."""
 
     def __init__(
-        self, sources: Sequence[str], pool: TransactionPool, metrics: Metrics, *, faulty: int
+        self,
+        sources: Sequence[str],
+        pool: TransactionPool,
+        metrics: Metrics,
+        *,
+        faulty: int,
+        secret: bytes | None = None,
     ) -> None:
-        """faulty: f, how many operators may lie."""
+        """faulty: f, how many operators may lie. secret: what operators know each other by, and who
+        they gave it to."""
         self._sources, self._pool, self._metrics = sources, pool, metrics
+        self._secret = secret
         self._needed = max(1, len(sources) - faulty)
         self._fetching: set[Hash32] = set()
         self._verdicts: OrderedDict[Hash32, set[str]] = OrderedDict()
 
     async def run(self) -> None:
         async with peer_session() as session:
-            peers = [Peer(url, session) for url in self._sources]
+            peers = [Peer(url, session, self._secret) for url in self._sources]
             async with asyncio.TaskGroup() as group:
                 for peer in peers:
                     others = [each for each in peers if each is not peer]

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from dst.apis.eth import BlockTag, parse_address, parse_block_id
+from dst.apis.eth import BlockTag, parse_address, parse_block_id, show_word
 from dst.apis.jsonrpc import INVALID_PARAMS, RpcError
 from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc.blocks_by_id import BlocksById
@@ -45,7 +45,7 @@ class Accounts:
     ) -> str:
         """One storage slot as 32 bytes."""
         owner, position = parse_address(address), parse_slot(slot)
-        return _word(self._blocks.state(block).slot(owner, position))
+        return show_word(self._blocks.state(block).slot(owner, position))
 
     @rpc(
         "eth_getStorageValues",
@@ -59,7 +59,7 @@ class Accounts:
         wanted = _parse_slots(slots)
         state = self._blocks.state(block)
         return {
-            address: [_word(state.slot(parse_address(address), slot)) for slot in positions]
+            address: [show_word(state.slot(parse_address(address), slot)) for slot in positions]
             for address, positions in wanted.items()
         }
 
@@ -88,7 +88,3 @@ def _parse_slots(value: object) -> dict[str, list[int]]:
     if sum(map(len, wanted.values())) > MAX_STORAGE_VALUES:
         raise RpcError(INVALID_PARAMS, f"too many slots (max {MAX_STORAGE_VALUES})")
     return wanted
-
-
-def _word(value: int) -> str:
-    return f"0x{value:064x}"

@@ -1,7 +1,7 @@
 """Blocks, headers, receipts of a block, and the counts that go with them."""
 
-from dst.apis.engine import parse_quantity
 from dst.apis.eth import BlockId, BlockTag, parse_block_id, parse_bool, parse_hash
+from dst.apis.quantity import parse_quantity
 from dst.execution.chain import Chain
 from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc import views

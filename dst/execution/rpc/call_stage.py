@@ -7,22 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from dst.apis.calls import (
+from dst.apis.eth import parse_block_id
+from dst.apis.jsonrpc import REFUSED, REVERTED, RpcError
+from dst.apis.overrides import (
     BlockOverrides,
     StateOverrides,
     parse_block_overrides,
     parse_state_overrides,
 )
-from dst.apis.eth import parse_block_id
-from dst.apis.jsonrpc import REFUSED, REVERTED, RpcError
 from dst.execution.block.call_run import CallOutcome, CallRefused, CallRun
+from dst.execution.call_workers import time_limit
 from dst.execution.environment import BlockEnvironment, ExecutionAborted, Interrupt
 from dst.execution.evm.overrides import OverrideRefused, override_block
 from dst.execution.evm.tracing import Tracing
 from dst.execution.reverts import revert_message
 from dst.execution.rpc.blocks_by_id import BlocksById
-from dst.execution.rpc.workers import time_limit
 from dst.execution.state.nodes import StateUnavailable
+from dst.execution.state.overlay import BlockState
 from dst.execution.state.reader import StateReader
 from dst.spec.primitives import to_hex
 from dst.transactions.transaction import Transaction
@@ -36,6 +37,8 @@ class Stage:
     environment: BlockEnvironment
     overrides: StateOverrides
     stop: Interrupt
+    accounts: BlockState | None = None
+    """An overlay over `reader` with what came before in the block; then `run` once only."""
 
     def run(self, *, free: bool, tracing: Tracing | None = None) -> CallRun:
         """`free`: a call that pays nothing sees a base fee of nothing, as in geth.
@@ -46,7 +49,12 @@ class Stage:
         if free:
             environment = replace(environment, base_fee_per_gas=0)
         return CallRun.over(
-            self.reader, environment, self.stop, overrides=self.overrides, tracing=tracing
+            self.reader,
+            environment,
+            self.stop,
+            overrides=self.overrides,
+            tracing=tracing,
+            accounts=self.accounts,
         )
 
 

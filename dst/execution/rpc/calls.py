@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from dst.apis.calls import CallObject, parse_call_object
+from dst.apis.eth import show_word
 from dst.apis.jsonrpc import REFUSED, RpcError
+from dst.apis.transaction_object import TransactionObject, parse_transaction_object
 from dst.execution.block.call_objects import CALL_GAS_CAP, is_free, message_of
 from dst.execution.block.call_run import CallOutcome, CallRefused, Fault
 from dst.execution.chain import Chain
@@ -57,7 +58,7 @@ class Calls:
         Without fees it is free and sees a base fee of zero; with fees they must be owned and cover
         the base fee.
         """
-        call = parse_call_object(transaction)
+        call = parse_transaction_object(transaction)
         stage = stage_of(self._blocks, block, state_overrides, block_overrides)
         outcome = self._run(stage, self._message(call))
         raise_if_failed(outcome)
@@ -72,7 +73,7 @@ class Calls:
         block_overrides: BlockOverridesParam = None,
     ) -> str:
         """The least gas that makes a message succeed, within 1.5 %."""
-        call = parse_call_object(transaction)
+        call = parse_transaction_object(transaction)
         stage = stage_of(self._blocks, block, state_overrides, block_overrides)
         limit = self._gas_allowance(stage, call)
 
@@ -101,7 +102,7 @@ class Calls:
         state_overrides: StateOverridesParam = None,
     ) -> dict[str, object]:
         """The accounts and slots that a message touches, and its gas when it names them."""
-        call = parse_call_object(transaction)
+        call = parse_transaction_object(transaction)
         stage = stage_of(self._blocks, block, state_overrides)
         message = self._message(call)
         known = message.access_list
@@ -114,7 +115,7 @@ class Calls:
             known = found
         raise RpcError(REFUSED, f"access list not stable after {MAX_ACCESS_LIST_ROUNDS} rounds")
 
-    def _message(self, call: CallObject, gas: int | None = None) -> Transaction:
+    def _message(self, call: TransactionObject, gas: int | None = None) -> Transaction:
         message = message_of(call, chain_id=self._chain.chain_id, gas=CALL_GAS_CAP)
         return message if gas is None else _with_gas(message, gas)
 
@@ -131,7 +132,7 @@ class Calls:
                 raise
 
     @staticmethod
-    def _is_plain_transfer(stage: Stage, call: CallObject) -> bool:
+    def _is_plain_transfer(stage: Stage, call: TransactionObject) -> bool:
         """Nothing to run at the other end."""
         if call.data or not call.to or call.authorization_list or call.access_list:
             return False
@@ -139,7 +140,7 @@ class Calls:
             return not stage.run(free=True).accounts.get_code(call.to)
 
     @staticmethod
-    def _gas_allowance(stage: Stage, call: CallObject) -> int:
+    def _gas_allowance(stage: Stage, call: TransactionObject) -> int:
         """The most gas the sender can buy. Raises: RpcError."""
         limit = stage.environment.gas_limit
         if call.gas is not None and call.gas >= GAS_TRANSACTION:
@@ -149,7 +150,7 @@ class Calls:
         if not price:
             return limit
         with refusals():
-            balance = stage.run(free=True).accounts.get_balance(call.sender)
+            balance = stage.run(free=True).accounts.get_balance(call.caller)
         if call.value and balance <= call.value:
             raise RpcError(REFUSED, "insufficient funds for transfer")
         return min(limit, (balance - call.value) // price)
@@ -202,7 +203,7 @@ def _least_gas(attempt: Callable[[int], CallOutcome | None], limit: int) -> int:
 def _show_access_list(outcome: CallOutcome, access_list: AccessList) -> dict[str, object]:
     shown: dict[str, object] = {
         "accessList": [
-            {"address": to_hex(address), "storageKeys": [f"0x{slot:064x}" for slot in slots]}
+            {"address": to_hex(address), "storageKeys": [show_word(slot) for slot in slots]}
             for address, slots in access_list
         ],
         "gasUsed": hex(outcome.gas_used),

@@ -23,6 +23,9 @@ from dst.spec.primitives import parse_hex, to_hex
 
 CLIENT_VERSION: Final = f"dst/{__version__}"
 
+PROTOCOL_VERSION: Final = hex(68)
+"""The last one before a node's history became optional: all blocks are here."""
+
 _PRECOMPILES: Final = (
     "ECREC SHA256 RIPEMD160 ID MODEXP BN254_ADD BN254_MUL BN254_PAIRING BLAKE2F "
     "KZG_POINT_EVALUATION BLS12_G1ADD BLS12_G1MSM BLS12_G2ADD BLS12_G2MSM BLS12_PAIRING_CHECK "
@@ -48,6 +51,12 @@ class ChainInfo:
     async def chain_id(self) -> str:
         """The chain's id (EIP-155)."""
         return hex(self._chain.chain_id)
+
+    @rpc("eth_protocolVersion", where=Where.LOOP)
+    async def protocol_version(self) -> str:
+        """Version of Ethereum's wire protocol, eth/68: what old tools ask for. Nodes here speak
+        none of it to each other."""
+        return PROTOCOL_VERSION
 
     @rpc("net_version", where=Where.LOOP)
     async def version(self) -> str:

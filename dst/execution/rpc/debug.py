@@ -3,18 +3,15 @@
 Source: execution-apis, `src/debug/trace.yaml`; geth for the named tracers.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Final
-
 import msgspec
 
-from dst.apis.calls import parse_call_object
 from dst.apis.eth import BlockId, BlockTag, parse_block_id, parse_hash
 from dst.apis.jsonrpc import REFUSED, RpcError
 from dst.apis.traces import TraceConfig, parse_trace_config
+from dst.apis.transaction_object import parse_transaction_object
 from dst.execution.block.call_objects import CALL_GAS_CAP, is_free, message_of
-from dst.execution.block.replay import GenesisNotTraceable, Replay, trace_call
+from dst.execution.block.replay import Replay, trace_call
+from dst.execution.call_workers import time_limit
 from dst.execution.chain import Chain
 from dst.execution.environment import Interrupt
 from dst.execution.evm.overrides import override_block
@@ -29,41 +26,36 @@ from dst.execution.rpc.parameters import (
     HashParam,
     TraceConfigParam,
 )
-from dst.execution.rpc.workers import time_limit
-from dst.execution.tracers.base import Budget, ClientTracer, TraceTooLarge
+from dst.execution.rpc.replays import (
+    TRACE_ERRORS,
+    TRACE_LIMITS,
+    Replays,
+    encode,
+    new_budget,
+    trace_refusals,
+)
+from dst.execution.tracers.base import ClientTracer
 from dst.execution.tracers.choose import make_tracer
 from dst.execution.tracers.flat import FlatCallTracer, Place
 from dst.spec.primitives import Hash32, to_hex
 
-MAX_ANSWER_BYTES: Final = 25 * 2**20
-TRACE_LIMITS: Final = ("5 s, less with `timeout`", f"an answer of {MAX_ANSWER_BYTES >> 20} MiB")
-TRACE_ERRORS: Final = (
-    "-32000: not here, state pruned, genesis, too large, or it took too long",
-    "-32005: too many calls are waiting",
-)
-
 
 class DebugTraces:
-    def __init__(self, chain: Chain, blocks: BlocksById) -> None:
-        self._chain, self._blocks = chain, blocks
+    def __init__(self, chain: Chain, blocks: BlocksById, replays: Replays) -> None:
+        self._chain, self._blocks, self._replays = chain, blocks, replays
 
     @rpc("debug_traceTransaction", where=Where.CALL, errors=TRACE_ERRORS, limits=TRACE_LIMITS)
     def trace_transaction(
         self, transaction_hash: HashParam, config: TraceConfigParam = None
     ) -> msgspec.Raw:
         """A mined transaction executed again as it was, under a tracer (default: every opcode)."""
-        wanted = parse_hash(transaction_hash, "transaction hash")
         asked = _asked(config)
-        location = self._chain.location(wanted)
-        if location is None:
-            raise RpcError(REFUSED, "transaction not found")
-        block_hash, index = location
-        header = self._chain.header(block_hash)
-        assert header is not None, "the index names blocks that are here"
         with trace_refusals():
-            replay = Replay(self._chain, header, block_hash, _stop(asked))
-            replay.run_to(index)
-            tracer = make_tracer(asked, Budget(MAX_ANSWER_BYTES))
+            found = self._replays.of_transaction(transaction_hash, lambda: _stop(asked))
+            if found is None:
+                raise RpcError(REFUSED, "transaction not found")
+            replay, index = found
+            tracer = make_tracer(asked, new_budget())
             _locate(tracer, replay.place(index))
             replay.trace(tracer)
             return encode(tracer.result())
@@ -94,8 +86,9 @@ class DebugTraces:
     def trace_call(
         self, transaction: CallParam, block: BlockParam, config: TraceConfigParam = None
     ) -> msgspec.Raw:
-        """A message run on the state of a block under a tracer; `config` may hold overrides."""
-        call = parse_call_object(transaction)
+        """A message run on the state of a block under a tracer; `config` may hold overrides, and
+        `txIndex`: run before that transaction of the block, not after its last."""
+        call = parse_transaction_object(transaction)
         asked = _asked(config)
         block_id = parse_block_id(block)
         message = message_of(call, chain_id=self._chain.chain_id, gas=CALL_GAS_CAP)
@@ -103,27 +96,45 @@ class DebugTraces:
         with trace_refusals(), refusals(message):
             stage = self._stage(block_id, asked)
             run = stage.run(free=is_free(message), tracing=tracing)
-            tracer = make_tracer(asked, Budget(MAX_ANSWER_BYTES))
+            tracer = make_tracer(asked, new_budget())
             trace_call(run, tracing, message, stage.environment.fee_recipient, tracer)
             return encode(tracer.result())
 
     def _stage(self, block_id: BlockId, asked: TraceConfig) -> Stage:
         stop = _stop(asked)
         reader, environment = self._blocks.environment_for(block_id)
+        accounts = None
         if asked.transaction_index is not None:
-            raise RpcError(REFUSED, "txIndex is not supported: trace the call at the parent block")
+            before = self._before(block_id, asked.transaction_index, stop)
+            reader, accounts = before.reader, before.accounts
         return Stage(
             reader=reader,
             environment=override_block(environment, asked.block_overrides),
             overrides=asked.state_overrides,
             stop=stop,
+            accounts=accounts,
         )
 
+    def _before(self, block_id: BlockId, index: int, stop: Interrupt) -> Replay:
+        """The block run up to a transaction of it; an empty one to its beginning.
+
+        Raises: RpcError, GenesisNotTraceable.
+        """
+        if block_id is BlockTag.PENDING:
+            raise RpcError(REFUSED, "txIndex: the pending block has no transactions yet")
+        header, block_hash = self._blocks.resolve(block_id)
+        replay = self._replays.of_block(header, block_hash, stop)
+        if index >= max(len(replay.transactions), 1):
+            where = to_hex(block_hash)
+            raise RpcError(REFUSED, f"transaction index {index} out of range for block {where}")
+        replay.run_to(index)
+        return replay
+
     def _trace_block(self, header: Header, block_hash: Hash32, asked: TraceConfig) -> msgspec.Raw:
-        budget = Budget(MAX_ANSWER_BYTES)
+        budget = new_budget()
         shown: list[bytes] = []
         with trace_refusals():
-            replay = Replay(self._chain, header, block_hash, _stop(asked))
+            replay = self._replays.of_block(header, block_hash, _stop(asked))
             for index, transaction in replay.rest():
                 tracer = make_tracer(asked, budget)
                 _locate(tracer, replay.place(index))
@@ -131,21 +142,6 @@ class DebugTraces:
                 each = {"txHash": to_hex(transaction.hash), "result": tracer.result()}
                 shown.append(msgspec.json.encode(each))
         return msgspec.Raw(b"[" + b",".join(shown) + b"]")
-
-
-@contextmanager
-def trace_refusals() -> Iterator[None]:
-    """Raises: RpcError."""
-    try:
-        with refusals():
-            yield
-    except (GenesisNotTraceable, TraceTooLarge) as error:
-        raise RpcError(REFUSED, str(error)) from None
-
-
-def encode(result: Any) -> msgspec.Raw:
-    """On the worker: a large answer must not be encoded on the event loop."""
-    return msgspec.Raw(msgspec.json.encode(result))
 
 
 def _locate(tracer: ClientTracer, place: Place) -> None:
@@ -157,7 +153,7 @@ def _locate(tracer: ClientTracer, place: Place) -> None:
 def _asked(config: object) -> TraceConfig:
     """Checked to the last option before anything is looked up. Raises: InvalidInput."""
     asked = parse_trace_config(config)
-    make_tracer(asked, Budget(MAX_ANSWER_BYTES))
+    make_tracer(asked, new_budget())
     return asked
 
 

@@ -7,12 +7,13 @@ from typing import Final
 
 from dst.apis.eth import parse_address
 from dst.apis.jsonrpc import REFUSED, RpcError
+from dst.apis.typed_data import typed_data_digest
 from dst.crypto.account_key import AccountKey
 from dst.crypto.hd import ethereum_keys
 from dst.crypto.keccak import keccak256
 from dst.execution.rpc.dispatch import Where, rpc
 from dst.execution.rpc.filling import Filler, show_filled
-from dst.execution.rpc.parameters import AddressParam, CallParam, DataParam
+from dst.execution.rpc.parameters import AddressParam, CallParam, DataParam, TypedDataParam
 from dst.execution.rpc.sending import REFUSALS, Submitter
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import parse_hex, to_hex
@@ -63,6 +64,13 @@ class DevAccounts:
     async def personal_sign(self, message: DataParam, address: AddressParam) -> str:
         """eth_sign with its parameters the other way round."""
         return self._sign_message(address, message)
+
+    @rpc("eth_signTypedData_v4", errors=_UNKNOWN, limits=_DEV)
+    @rpc("eth_signTypedData", errors=_UNKNOWN, limits=_DEV)
+    def sign_typed_data(self, address: AddressParam, data: TypedDataParam) -> str:
+        """Sign typed structured data (EIP-712): 65 bytes r, s, v."""
+        digest = typed_data_digest(data)
+        return to_hex(self._key_of(address).sign(digest).encode())
 
     def _sign_message(self, address: object, message: object) -> str:
         text = parse_hex(message, what="message")

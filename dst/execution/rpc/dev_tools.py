@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from dst.apis.jsonrpc import METHOD_NOT_FOUND, REFUSED, Method, RpcError
+from dst.apis.quantity import parse_count
 from dst.execution.chain import Chain
 from dst.execution.events import Events
 from dst.execution.header import next_base_fee
 from dst.execution.rpc.chain_info import CLIENT_VERSION
 from dst.execution.rpc.dispatch import Where, rpc
-from dst.execution.rpc.parameters import CountParam, parse_count
+from dst.execution.rpc.parameters import CountParam
 from dst.execution.slots import SlotClock
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import to_hex

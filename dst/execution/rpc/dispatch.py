@@ -2,12 +2,17 @@
 what callers dispatch on and what `docs/json-rpc.md` is generated from.
 
 A method says where it runs: on the event loop (a coroutine, short), on the reading thread (the
-store), or on an EVM worker (calls and traces, bounded by time). Positional parameters are matched
+store), on an EVM worker (calls and traces, bounded by time) or on a search worker
+(logs, bounded alike). Positional parameters are matched
 to its signature; each is the decoded JSON value, checked by the method itself.
+
+In a batch, neighbours that read the store share a hop to the reading thread, and those marked
+`abreast` are under way together: a hop costs more than most answers.
 """
 
 import asyncio
 import inspect
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -15,8 +20,11 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from dst.apis.jsonrpc import Method
+from dst.apis.jsonrpc import Job, Joint, Method, Outcome, Runner
 from dst.spec.errors import InvalidInput
+
+HOLD_S: Final = 0.004
+"""One client's share of the reading thread at a time; what a batch asks beyond it queues again."""
 
 _SPEC: Final = "__rpc_spec__"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,6 +35,7 @@ class Where(StrEnum):
     LOOP = "loop"
     READ = "read"
     CALL = "call"
+    SEARCH = "search"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,19 +47,28 @@ class MethodSpec:
     errors: tuple[str, ...] = ()
     """Each as "code: when"."""
     limits: tuple[str, ...] = ()
+    abreast: bool = False
+    """Of the event loop: neighbours in a batch may be under way together; they begin in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threads:
-    """Where blocking work runs: `read` for the store, `call` for the EVM."""
+    """Where blocking work runs: `read` for the store, `call` for the EVM, `search` for logs (the
+    call workers where there is no other)."""
 
     read: Executor
     call: Executor
+    search: Executor | None = None
 
     async def on_read(self, run: Callable[..., T], *args: Any, **named: Any) -> T:
         """For a method of the event loop that needs the store on its way."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.read, partial(run, *args, **named))
+
+    async def on_search(self, run: Callable[..., T], *args: Any, **named: Any) -> T:
+        """For a method of the event loop that searches logs on its way."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.search or self.call, partial(run, *args, **named))
 
     async def on_call(self, run: Callable[..., T], *args: Any, **named: Any) -> T:
         """For a method of the event loop that runs the EVM on its way."""
@@ -80,12 +98,15 @@ def rpc(
     where: Where = Where.READ,
     errors: Iterable[str] = (),
     limits: Iterable[str] = (),
+    abreast: bool = False,
 ) -> Callable[[F], F]:
     """Mark a method of a family as the JSON-RPC method `name`; marks stack (aliases)."""
 
     def mark(function: F) -> F:
         specs: tuple[MethodSpec, ...] = getattr(function, _SPEC, ())
-        spec = MethodSpec(name=name, where=where, errors=tuple(errors), limits=tuple(limits))
+        spec = MethodSpec(
+            name=name, where=where, errors=tuple(errors), limits=tuple(limits), abreast=abreast
+        )
         setattr(function, _SPEC, (*specs, spec))
         return function
 
@@ -107,10 +128,36 @@ def entries(families: Iterable[object]) -> dict[str, Entry]:
 
 def bind(table: Mapping[str, Entry], threads: Threads) -> dict[str, Method]:
     """The table as `dst.apis.jsonrpc` calls it."""
-    return {name: _bind(entry, threads) for name, entry in table.items()}
+    reading = _reading(threads.read)
+    return {name: _bind(entry, threads, reading) for name, entry in table.items()}
 
 
-def _bind(entry: Entry, threads: Threads) -> Method:
+def _reading(executor: Executor) -> Runner:
+    def work(jobs: Sequence[Job]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        end = time.monotonic() + HOLD_S
+        for job in jobs:
+            try:
+                outcomes.append(job())
+            except Exception as error:
+                outcomes.append(error)
+            if time.monotonic() > end:
+                break
+        return outcomes
+
+    async def run_some(jobs: Sequence[Job]) -> Sequence[Outcome]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(executor, work, jobs)
+
+    return run_some
+
+
+async def _abreast(jobs: Sequence[Job]) -> Sequence[Outcome]:
+    outcomes: list[Outcome] = await asyncio.gather(*(job() for job in jobs), return_exceptions=True)
+    return outcomes
+
+
+def _bind(entry: Entry, threads: Threads, reading: Runner) -> Method:
     parameters = entry.parameters
     required = sum(each.default is inspect.Parameter.empty for each in parameters)
     run = entry.run
@@ -126,16 +173,26 @@ def _bind(entry: Entry, threads: Threads) -> Method:
             raise InvalidInput(f"expected {wanted} parameters, got {len(given)}")
         return given
 
+    def job(params: Sequence[Any]) -> Job:
+        return partial(run, *spread(params))
+
+    if entry.spec.where is Where.READ:
+        return Joint(reading, job)
+    if entry.spec.abreast:
+        return Joint(_abreast, job)
     if entry.spec.where is Where.LOOP:
 
         async def on_loop(params: Sequence[Any]) -> object:
             return await run(*spread(params))
 
         return on_loop
-    executor = threads.read if entry.spec.where is Where.READ else threads.call
 
-    async def on_thread(params: Sequence[Any]) -> object:
+    executor = threads.call
+    if entry.spec.where is Where.SEARCH and threads.search is not None:
+        executor = threads.search
+
+    async def on_call(params: Sequence[Any]) -> object:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(executor, run, *spread(params))
 
-    return on_thread
+    return on_call

@@ -23,7 +23,7 @@ from dst.execution.rpc.dev_tools import DevTools, refusals
 from dst.execution.rpc.dispatch import Threads, bind, entries
 from dst.execution.rpc.fees import Fees
 from dst.execution.rpc.filling import Filler, Filling
-from dst.execution.rpc.finality import Finality, SealedHeight, nobody_knows
+from dst.execution.rpc.finality import Finality
 from dst.execution.rpc.logs import Logs, LogSearch
 from dst.execution.rpc.polling import Polling
 from dst.execution.rpc.pool_exchange import PoolExchangeMethods
@@ -32,6 +32,7 @@ from dst.execution.rpc.subscriptions import Subscriptions
 from dst.execution.rpc.transaction_status import TransactionStatusMethods
 from dst.execution.rpc.transactions import Transactions
 from dst.execution.rpc.txpool import TxPool
+from dst.execution.sealed import SealedHeight, nobody_knows
 from dst.execution.slots import SlotClock
 
 T = TypeVar("T")

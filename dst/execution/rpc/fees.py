@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from dst.apis.eth import parse_block_id
-from dst.execution.chain import Chain, decode_once
+from dst.apis.quantity import parse_count
+from dst.execution.chain import Chain
 from dst.execution.header import Header, next_base_fee
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.rpc.dispatch import Where, rpc
-from dst.execution.rpc.parameters import BlockParam, CountParam, PercentilesParam, parse_count
+from dst.execution.rpc.parameters import BlockParam, CountParam, PercentilesParam
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32
+from dst.transactions.decoded import decode_once
 
 DEFAULT_TIP: Final = 1_000_000_000
 """One gwei, while no block says otherwise."""

@@ -4,9 +4,13 @@ the accounts of a dev network sign."""
 from collections.abc import Callable
 from typing import Any
 
-from dst.apis.engine import parse_quantity
 from dst.apis.eth import show_transaction
-from dst.apis.transaction_request import TransactionRequest, parse_transaction_request
+from dst.apis.quantity import parse_quantity
+from dst.apis.transaction_object import (
+    TransactionObject,
+    parse_transaction_object,
+    type_to_sign,
+)
 from dst.crypto.keccak import keccak256
 from dst.execution.chain import Chain
 from dst.execution.header import next_base_fee
@@ -15,7 +19,7 @@ from dst.execution.rpc.dispatch import Threads, Where, rpc
 from dst.execution.rpc.fees import suggest_tip
 from dst.execution.rpc.parameters import CallParam
 from dst.spec.errors import InvalidInput
-from dst.spec.primitives import ZERO_ADDRESS, Address, to_hex
+from dst.spec.primitives import Address, to_hex
 from dst.transactions.transaction import ACCESS_LIST_TYPE, LEGACY_TYPE, Transaction
 from dst.transactions.unsigned import UnsignedTransaction
 
@@ -32,14 +36,15 @@ class Filler:
 
     async def fill(self, value: object) -> tuple[Address, UnsignedTransaction]:
         """Sender and whole transaction. Raises: InvalidInput, RpcError."""
-        request = parse_transaction_request(value)
+        request = parse_transaction_object(value)
+        type_id = type_to_sign(request)
         if request.chain_id not in (None, self._chain.chain_id):
             raise InvalidInput(
                 f"chainId does not match node's (have={request.chain_id}, "
                 f"want={self._chain.chain_id})"
             )
-        sender = request.sender if request.sender is not None else ZERO_ADDRESS
-        tip, fee = await self._threads.on_read(self._fees, request)
+        sender = request.caller
+        tip, fee = await self._threads.on_read(self._fees, request, type_id)
         nonce = request.nonce
         if nonce is None:
             nonce = await self._threads.on_read(self._next_nonce, sender)
@@ -47,7 +52,7 @@ class Filler:
         if gas is None:
             gas = await self._threads.on_call(self._estimated, value)
         return sender, UnsignedTransaction(
-            type_id=request.type_id,
+            type_id=type_id,
             chain_id=self._chain.chain_id,
             nonce=nonce,
             max_priority_fee_per_gas=tip,
@@ -60,7 +65,7 @@ class Filler:
             authorization_list=request.authorization_list or (),
         )
 
-    def _fees(self, request: TransactionRequest) -> tuple[int, int]:
+    def _fees(self, request: TransactionObject, type_id: int) -> tuple[int, int]:
         """(tip, fee cap), both the gas price for types 0 and 1. A cap that is left out stands two
         doublings of the base fee, geth's rule."""
         if request.gas_price is not None:
@@ -71,7 +76,7 @@ class Filler:
             tip = suggest_tip(self._chain)
             if request.max_fee_per_gas is not None:
                 tip = min(tip, request.max_fee_per_gas)
-        if request.type_id in (LEGACY_TYPE, ACCESS_LIST_TYPE):
+        if type_id in (LEGACY_TYPE, ACCESS_LIST_TYPE):
             return base_fee + tip, base_fee + tip
         fee = request.max_fee_per_gas
         if fee is None:

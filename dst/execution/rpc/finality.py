@@ -5,23 +5,14 @@ Operators decide a block (from then on nobody can decide another at its height),
 final. This node's head is a decided block for an operator, a sealed one for a follower.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
-
 from dst.apis.eth import BlockId, parse_block_id
 from dst.apis.jsonrpc import REFUSED, RpcError
 from dst.execution.chain import Chain
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.rpc.dispatch import Threads, Where, rpc
 from dst.execution.rpc.parameters import BlockParam
+from dst.execution.sealed import SealedHeight, nobody_knows
 from dst.spec.primitives import Hash32, to_hex
-
-SealedHeight: TypeAlias = Callable[[], Awaitable[int | None]]
-"""The height up to which all blocks are sealed, None when nobody here knows."""
-
-
-async def nobody_knows() -> int | None:
-    return None
 
 
 class Finality:

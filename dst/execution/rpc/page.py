@@ -25,8 +25,10 @@ from dst.execution.rpc.dispatch import Entry, Where, entries
 from dst.execution.rpc.families import FAMILIES
 from dst.execution.rpc.parameters import Kind, kind_of
 from dst.execution.slots import STALE_SECONDS, STALE_SLOTS
-from dst.runtime.connections import MAX_CONNECTIONS, MAX_UNREAD_BYTES, SILENT_S, UNREAD_S
+from dst.runtime.connections import BODY_S, IDLE_S, MAX_UNREAD_BYTES, SILENT_S, UNREAD_S
 from dst.runtime.http import MAX_BODY_BYTES
+from dst.runtime.places import CONNECTIONS_PER_ADDRESS, MAX_CONNECTIONS
+from dst.runtime.streams import UNUSED_S
 
 PAGE: Final = "docs/json-rpc.md"
 
@@ -34,6 +36,7 @@ _WHERE: Final = {
     Where.LOOP: "memory",
     Where.READ: "store",
     Where.CALL: "EVM",
+    Where.SEARCH: "logs",
 }
 
 _HEAD: Final = f"""# JSON-RPC
@@ -53,11 +56,16 @@ the same methods to whoever holds its secret.
 | values in the JSON | {MAX_VALUES} | -32600 |
 | batch | {MAX_BATCH} requests, {MAX_BATCH_ANSWER_BYTES >> 20} MiB of answers | -32600; -32000 for \
 the rest |
-| connections | {MAX_CONNECTIONS} a listener | closed at once |
+| connections | {MAX_CONNECTIONS} a listener, {CONNECTIONS_PER_ADDRESS} a remote address | \
+[one makes room](operation.md#connections), or 503 |
 | silence before a whole request head | {SILENT_S:g} s | the connection ends |
+| the rest of a request | {BODY_S:g} s | the connection ends |
+| silence between two requests | {IDLE_S:g} s | the connection ends |
 | an answer that is not read | {UNREAD_S:g} s; {MAX_UNREAD_BYTES >> 20} MiB of all \
 together | the connection ends; the one with the most unread |
-| WebSockets | {DEFAULT_LIMITS.connections} | 503 |
+| WebSockets | {DEFAULT_LIMITS.connections}, {DEFAULT_LIMITS.per_address} a remote address | one \
+without subscriptions and requests for {UNUSED_S:g} s makes room, else one of the address with the \
+most, else 503 |
 | requests of one WebSocket at a time | {DEFAULT_LIMITS.running} | the next is read later |
 | subscriptions of one WebSocket | {DEFAULT_LIMITS.subscriptions} | -32000 |
 | what waits for one WebSocket | {DEFAULT_LIMITS.queued} messages, \
@@ -65,6 +73,9 @@ together | the connection ends; the one with the most unread |
 disconnected; answers: wait |
 | silence of one WebSocket | a ping every {DEFAULT_LIMITS.heartbeat_seconds:g} s, a pong within \
 half of it | disconnected |
+
+A call, estimate, simulation, trace or search whose client disconnects ends at its next check,
+within 20 ms of its own run time; what is left of its batch does not begin.
 
 ## Browsers and hosts
 

@@ -9,7 +9,6 @@ import inspect
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeAlias, get_args
 
-from dst.apis.engine import parse_quantity
 from dst.spec.errors import InvalidInput
 
 
@@ -70,10 +69,10 @@ TRACE_CONFIG: Final = Kind(
     "trace config",
     'an object: `tracer`, `tracerConfig`, `timeout` ("5s"); without a tracer `disableStack`, '
     "`disableStorage`, `enableMemory`, `enableReturnData`, `limit`; for a call `stateOverrides`, "
-    "`blockOverrides`",
+    "`blockOverrides`, `txIndex`",
     {"tracer": "callTracer"},
 )
-TRACE_TYPES: Final = Kind("trace types", "a list of `trace` and `stateDiff`", ["trace"])
+TRACE_TYPES: Final = Kind("trace types", "a list of `trace`, `stateDiff`, `vmTrace`", ["trace"])
 TRACE_FILTER: Final = Kind(
     "trace filter",
     "an object: `fromBlock`, `toBlock`, `fromAddress` and `toAddress` (lists), `mode` (`union` or "
@@ -97,6 +96,16 @@ OPTIONS: Final = Kind(
 MILLISECONDS: Final = Kind("milliseconds", "a quantity or a JSON integer", 1)
 
 TEXT: Final = Kind("text", "a string", "a")
+TYPED_DATA: Final = Kind(
+    "typed data",
+    "an object, or its JSON as a string: `types`, `primaryType`, `domain`, `message` (EIP-712)",
+    {
+        "types": {"Note": [{"name": "text", "type": "string"}]},
+        "primaryType": "Note",
+        "domain": {"name": "example"},
+        "message": {"text": "hello"},
+    },
+)
 RAW_LIST: Final = Kind("raw transactions", "a list of signed transactions as 0x hex", ["0x12"])
 HASH_LIST: Final = Kind("hashes", "a list of 32 bytes of hex each", ["0x" + "22" * 32])
 
@@ -125,6 +134,7 @@ SlotsParam: TypeAlias = Annotated[object, SLOTS_BY_ADDRESS]
 SubscriptionParam: TypeAlias = Annotated[object, SUBSCRIPTION]
 OptionsParam: TypeAlias = Annotated[object, OPTIONS]
 TextParam: TypeAlias = Annotated[object, TEXT]
+TypedDataParam: TypeAlias = Annotated[object, TYPED_DATA]
 RawListParam: TypeAlias = Annotated[object, RAW_LIST]
 HashListParam: TypeAlias = Annotated[object, HASH_LIST]
 MillisecondsParam: TypeAlias = Annotated[object, MILLISECONDS]
@@ -134,15 +144,6 @@ def kind_of(parameter: inspect.Parameter) -> Kind | None:
     """The kind in an annotation, None for a parameter that names none."""
     found = [each for each in get_args(parameter.annotation) if isinstance(each, Kind)]
     return found[0] if found else None
-
-
-def parse_count(value: object, *, what: str, bits: int = 64) -> int:
-    """A quantity or a plain integer, as clients send both. Raises: InvalidInput."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        return parse_quantity(value, what=what, bits=bits)
-    if value < 0 or value >> bits:
-        raise InvalidInput(f"{what}: out of range")
-    return value
 
 
 def parse_slot(value: object) -> int:

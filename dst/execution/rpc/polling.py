@@ -1,7 +1,7 @@
 """Filters for clients that poll: `eth_newFilter`, `eth_newBlockFilter`,
 `eth_newPendingTransactionFilter`, and what is asked of them."""
 
-from typing import Any
+import msgspec
 
 from dst.apis.eth import LogFilter, parse_log_filter
 from dst.apis.jsonrpc import REFUSED, RpcError
@@ -19,7 +19,7 @@ from dst.execution.rpc.filters import (
 )
 from dst.execution.rpc.logs import LOG_LIMITS, MAX_LOG_BLOCKS, LogSearch
 from dst.execution.rpc.parameters import FilterIdParam, FilterParam
-from dst.spec.errors import InvalidInput
+from dst.spec.errors import InvalidInput, Unavailable
 from dst.spec.primitives import Hash32, to_hex
 
 _LIMITS = (f"{MAX_FILTERS} filters of all clients together, each gone after {FILTER_IDLE_S:.0f} s",)
@@ -27,7 +27,7 @@ _NOT_FOUND = ("-32000: filter not found",)
 
 
 class Polling:
-    """Filters live on the event loop; what they find is looked up on the call workers."""
+    """Filters live on the event loop; what they find is looked up on the search workers."""
 
     def __init__(self, chain: Chain, search: LogSearch, events: Events, threads: Threads) -> None:
         self._chain, self._search, self._threads = chain, search, threads
@@ -61,7 +61,7 @@ class Polling:
             f"the newest {MAX_RECENT_TRANSACTIONS} pending transactions",
         ),
     )
-    async def changes(self, filter_id: FilterIdParam) -> list[Any]:
+    async def changes(self, filter_id: FilterIdParam) -> list[str] | msgspec.Raw:
         """What came since the last poll.
 
         After a reorganisation a log filter first takes back the logs of the blocks that went
@@ -73,30 +73,31 @@ class Polling:
             found.position = self._recent.end
             return [to_hex(each) for each in fresh]
         told, found.told = found.told, self._chain.heads.head_hash
-        return await self._threads.on_call(self._since, told, found.told, found.logs)
+        try:
+            return await self._threads.on_search(self._since, told, found.told, found.logs)
+        except Unavailable:
+            found.told = told  # the next poll gets what this one could not
+            raise
 
     @rpc("eth_getFilterLogs", where=Where.LOOP, errors=_NOT_FOUND, limits=LOG_LIMITS)
-    async def filter_logs(self, filter_id: FilterIdParam) -> list[dict[str, object]]:
+    async def filter_logs(self, filter_id: FilterIdParam) -> msgspec.Raw:
         """All logs that match a log filter's criteria, its bounds included."""
         found = self._filters.get(_filter_id(filter_id))
         if not isinstance(found, BlockFilter) or found.logs is None:
             raise RpcError(REFUSED, "filter not found")
-        return await self._threads.on_call(self._search.find, found.logs)
+        return await self._threads.on_search(self._search.find, found.logs)
 
     @rpc("eth_uninstallFilter", where=Where.LOOP)
     async def uninstall(self, filter_id: FilterIdParam) -> bool:
         """Forget a filter; false when there was none."""
         return self._filters.remove(_filter_id(filter_id))
 
-    def _since(self, told: Hash32, head: Hash32, logs: LogFilter | None) -> list[Any]:
+    def _since(self, told: Hash32, head: Hash32, logs: LogFilter | None) -> list[str] | msgspec.Raw:
         """Raises: RpcError when the way is too long; the filter goes on from the head."""
         removed, added = self._way(told, head)
         if logs is None:
             return [to_hex(each) for each in added]
-        return [
-            *self._search.in_blocks(removed, logs, removed=True),
-            *self._search.in_blocks(added, logs),
-        ]
+        return self._search.in_blocks(added, logs, removed=removed)
 
     def _way(self, told: Hash32, head: Hash32) -> tuple[list[Hash32], list[Hash32]]:
         """Blocks to take back, newest first, and to add, oldest first, from one to the other.

@@ -4,9 +4,16 @@ take, each transaction once."""
 
 from typing import Final
 
-from dst.apis.engine import parse_quantity
 from dst.apis.eth import parse_hash
-from dst.execution.pool.announcements import Announcements
+from dst.apis.jsonrpc import RpcError
+from dst.apis.quantity import parse_quantity
+from dst.execution.call_workers import LIMIT_EXCEEDED
+from dst.execution.pool.announcements import (
+    MAX_WAITING,
+    MAX_WAITING_OF_ONE,
+    Announcements,
+    TooManyWaits,
+)
 from dst.execution.pool.service import Source, TransactionPool
 from dst.execution.rpc.dispatch import Where, rpc
 from dst.execution.rpc.parameters import (
@@ -54,7 +61,12 @@ class PoolExchangeMethods:
     @rpc(
         "dst_poolChanges",
         where=Where.LOOP,
-        limits=(f"waits at most {MAX_WAIT_S:g} s",),
+        errors=("-32005: too many questions of one client wait",),
+        limits=(
+            f"waits at most {MAX_WAIT_S:g} s",
+            f"{MAX_WAITING_OF_ONE} that wait of one client, {MAX_WAITING} in all: one more ends "
+            "the oldest wait early, without news",
+        ),
     )
     async def pool_changes(
         self, epoch: TextParam, cursor: QuantityParam, wait: QuantityParam
@@ -66,11 +78,14 @@ class PoolExchangeMethods:
         if not isinstance(epoch, str):
             raise InvalidInput("epoch: expected a string")
         wait_ms = parse_quantity(wait, what="wait")
-        changes = await self._announcements.since(
-            epoch,
-            parse_quantity(cursor, what="cursor"),
-            wait_s=min(wait_ms / 1000, MAX_WAIT_S),
-        )
+        try:
+            changes = await self._announcements.since(
+                epoch,
+                parse_quantity(cursor, what="cursor"),
+                wait_s=min(wait_ms / 1000, MAX_WAIT_S),
+            )
+        except TooManyWaits as error:
+            raise RpcError(LIMIT_EXCEEDED, str(error)) from None
         return {
             "epoch": changes.epoch,
             "cursor": hex(changes.cursor),

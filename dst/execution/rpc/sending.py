@@ -6,12 +6,13 @@ import time
 from typing import Final
 
 from dst.apis.jsonrpc import INVALID_PARAMS, REFUSED, RpcError
+from dst.apis.quantity import parse_count
 from dst.execution.chain import Chain
 from dst.execution.events import Events
 from dst.execution.pool.service import Source, TransactionPool
 from dst.execution.rpc import views
 from dst.execution.rpc.dispatch import Threads, Where, rpc
-from dst.execution.rpc.parameters import DataParam, MillisecondsParam, parse_count
+from dst.execution.rpc.parameters import DataParam, MillisecondsParam
 from dst.execution.slots import SlotClock
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32, parse_hex, to_hex
@@ -63,7 +64,7 @@ class Sending:
         self._events, self._clock = events, clock
         self._waiting = 0
 
-    @rpc("eth_sendRawTransaction", where=Where.LOOP, errors=REFUSALS)
+    @rpc("eth_sendRawTransaction", where=Where.LOOP, errors=REFUSALS, abreast=True)
     async def send_raw(self, raw: DataParam) -> str:
         """Give a signed transaction to the pool; answers its hash."""
         return to_hex(await self._submitter.submit(parse_hex(raw, what="raw transaction")))

@@ -21,6 +21,7 @@ from dst.execution.block.simulation import (
     SimulationRefused,
     Simulator,
 )
+from dst.execution.call_workers import time_limit
 from dst.execution.chain import Chain
 from dst.execution.evm.overrides import OverrideRefused
 from dst.execution.reverts import revert_message
@@ -29,7 +30,6 @@ from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.rpc.call_stage import refusals
 from dst.execution.rpc.dispatch import Where, rpc
 from dst.execution.rpc.parameters import BlockParam, SimulationParam
-from dst.execution.rpc.workers import time_limit
 from dst.execution.store import Body
 from dst.spec.primitives import to_hex
 

@@ -1,15 +1,16 @@
 """Transactions and receipts, in blocks and waiting in the pool."""
 
-from dst.apis.engine import parse_quantity
 from dst.apis.eth import BlockId, parse_address, parse_block_id, parse_hash, show_transaction
 from dst.apis.jsonrpc import REFUSED, RpcError
-from dst.execution.chain import Chain, decode_once
+from dst.apis.quantity import parse_quantity
+from dst.execution.chain import Chain
 from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc import views
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.rpc.dispatch import rpc
 from dst.execution.rpc.parameters import AddressParam, BlockParam, HashParam, QuantityParam
 from dst.spec.primitives import Address, Hash32, to_hex
+from dst.transactions.decoded import decode_once
 from dst.transactions.transaction import Transaction
 
 
@@ -92,12 +93,14 @@ class Transactions:
     def _place(self, block: BlockId, index: object) -> tuple[Hash32, int] | None:
         position = parse_quantity(index, what="index")
         found = self._blocks.find(block)
-        if found is None or position >= len(self._chain.body(found[1]).transactions):
+        if found is None or self._chain.transaction_at(found[1], position) is None:
             return None
         return found[1], position
 
     def _raw_at(self, block_hash: Hash32, index: int) -> bytes:
-        return self._chain.body(block_hash).transactions[index]
+        raw = self._chain.transaction_at(block_hash, index)
+        assert raw is not None, "the index of transactions names only what is there"
+        return raw
 
     def _show_at(self, block_hash: Hash32, index: int) -> dict[str, object] | None:
         header = self._chain.header(block_hash)

@@ -1,26 +1,30 @@
 """Blocks, receipts and logs as JSON-RPC shows them; pure functions over what the chain stores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-import msgspec
-
-from dst.apis.eth import LogFilter, show_transaction
+from dst.apis.eth import show_transaction
 from dst.execution.block_rlp import encode_block
-from dst.execution.chain import Chain, decode_once
+from dst.execution.chain import Chain
 from dst.execution.header import EMPTY_OMMERS_HASH, Header
-from dst.execution.receipts import Log, Receipt, bloom_bits
+from dst.execution.receipts import Log, Receipt
 from dst.execution.store import Body
 from dst.spec.primitives import Hash32, to_hex
+from dst.transactions.decoded import decode_once
 from dst.transactions.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlockView:
+class _Place:
+    """What a receipt and its logs say of their block."""
+
     header: Header
     hash: Hash32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockView(_Place):
     body: Body
 
     def transactions(self) -> list[Transaction]:
@@ -130,11 +134,13 @@ def show_header(header: Header) -> dict[str, object]:
 
 
 def receipt_at(chain: Chain, block_hash: bytes, index: int) -> dict[str, object] | None:
-    """One receipt by its place."""
-    view = load_block(chain, block_hash)
-    if view is None:
+    """One receipt by its place, whatever the block's size."""
+    header, raw = chain.header(block_hash), chain.transaction_at(block_hash, index)
+    placed = chain.receipt_at(block_hash, index)
+    if header is None or raw is None or placed is None:
         return None
-    return show_receipts(view, chain.receipts(block_hash))[index]
+    block = _Place(header=header, hash=Hash32(block_hash))
+    return _show_receipt(block, index, decode_once(raw), placed.receipt, placed.first_log)
 
 
 def show_receipts(block: BlockView, receipts: Sequence[Receipt]) -> list[dict[str, object]]:
@@ -149,7 +155,7 @@ def show_receipts(block: BlockView, receipts: Sequence[Receipt]) -> list[dict[st
 
 
 def _show_receipt(
-    block: BlockView, index: int, transaction: Transaction, receipt: Receipt, first_log: int
+    block: _Place, index: int, transaction: Transaction, receipt: Receipt, first_log: int
 ) -> dict[str, object]:
     created = receipt.contract_address
     return {
@@ -174,7 +180,7 @@ def _show_receipt(
 
 
 def show_log(
-    block: BlockView,
+    block: _Place,
     index: int,
     transaction_hash: bytes,
     log_index: int,
@@ -194,85 +200,3 @@ def show_log(
         "logIndex": hex(log_index),
         "removed": removed,
     }
-
-
-def logs_of_block(
-    chain: Chain, block_hash: bytes, header: Header, wanted: LogFilter, *, removed: bool = False
-) -> Iterator[dict[str, object]]:
-    """Matching logs of one block; the bloom filter answers most blocks without reading them.
-
-    removed: the block left the canonical chain.
-    """
-    logs = BlockLogs(chain, block_hash, header, removed=removed)
-    return (logs.show(position) for position in logs.matching(wanted))
-
-
-class BlockLogs:
-    """The logs of one block, read once and each encoded once, however many ask for them."""
-
-    def __init__(
-        self, chain: Chain, block_hash: bytes, header: Header, *, removed: bool = False
-    ) -> None:
-        self._chain, self._header, self._hash = chain, header, Hash32(block_hash)
-        self._removed = removed
-        self._bloom = int.from_bytes(header.logs_bloom, "big")
-        self._encoded: dict[int, bytes] = {}
-        self._found: dict[LogFilter, list[bytes]] = {}
-
-    def matching(self, wanted: LogFilter) -> Iterator[int]:
-        """Positions in the block; the bloom filter answers most blocks without reading them."""
-        if not bloom_may_hold(self._bloom, wanted):
-            return
-        for position, (_, log) in enumerate(self._logs):
-            if matches(log, wanted):
-                yield position
-
-    def show(self, position: int) -> dict[str, object]:
-        index, log = self._logs[position]
-        transaction_hash = self._block.body.transaction_hashes[index]
-        return show_log(self._block, index, transaction_hash, position, log, removed=self._removed)
-
-    def encoded(self, wanted: LogFilter) -> list[bytes]:
-        """What matches, as JSON."""
-        found = self._found.get(wanted)
-        if found is None:
-            found = [self._encode(position) for position in self.matching(wanted)]
-            self._found[wanted] = found
-        return found
-
-    def _encode(self, position: int) -> bytes:
-        if position not in self._encoded:
-            self._encoded[position] = msgspec.json.encode(self.show(position))
-        return self._encoded[position]
-
-    @cached_property
-    def _block(self) -> BlockView:
-        return BlockView(header=self._header, hash=self._hash, body=self._chain.body(self._hash))
-
-    @cached_property
-    def _logs(self) -> list[tuple[int, Log]]:
-        """With the index of the transaction."""
-        receipts = self._chain.receipts(self._hash)
-        return [(index, log) for index, receipt in enumerate(receipts) for log in receipt.logs]
-
-
-def matches(log: Log, wanted: LogFilter) -> bool:
-    if wanted.addresses and log.address not in wanted.addresses:
-        return False
-    if len(wanted.topics) > len(log.topics):
-        return False
-    return all(
-        choices is None or topic in choices
-        for choices, topic in zip(wanted.topics, log.topics, strict=False)
-    )
-
-
-def bloom_may_hold(bloom: int, wanted: LogFilter) -> bool:
-    """False only when no log of the block can match."""
-
-    def may_hold_one_of(choices: frozenset[bytes]) -> bool:
-        return any(bloom & bits == bits for bits in map(bloom_bits, choices))
-
-    if wanted.addresses and not may_hold_one_of(wanted.addresses):
-        return False
-    return all(choices is None or may_hold_one_of(choices) for choices in wanted.topics)

@@ -63,8 +63,20 @@ class Branch:
         return Branch(self.items[:], self.versions[:], self.value, self.mask)
 
 
+class PackedBranch:
+    """A changed branch of hashes that was never unpacked (`patch_branch`): `packed` as it is
+    stored, `encoded` its RLP."""
+
+    __slots__ = ("encoded", "packed")
+
+    def __init__(self, packed: bytes, encoded: bytes) -> None:
+        self.packed, self.encoded = packed, encoded
+
+
 Node: TypeAlias = Leaf | Extension | Branch
-Child: TypeAlias = bytes | Node
+Made: TypeAlias = Node | PackedBranch
+"""What a change leaves in the place of a node."""
+Child: TypeAlias = bytes | Made
 
 
 def empty_branch() -> Branch:
@@ -114,6 +126,70 @@ def unpack(packed: bytes) -> Node:
         end = _LEAF_HEAD.size + length
         return Leaf(packed[_LEAF_HEAD.size : end], packed[end:], tail)
     return _unpack_branch(packed) if kind == _BRANCH else _decode(packed, 1)
+
+
+def child_at(packed: bytes, nibble: int) -> tuple[bytes, int] | None:
+    """(item, version) of a branch's child, from the stored form; (EMPTY, 0) when there is none;
+    None when this is no branch of hashes."""
+    if packed[0] != _BRANCH:
+        return None
+    mask = packed[1] << 8 | packed[2]
+    if not mask >> nibble & 1:
+        return EMPTY, 0
+    item, version = _places(mask)[nibble]
+    return packed[item : item + HASH_ITEM_BYTES], int.from_bytes(
+        packed[version : version + 4], "big"
+    )
+
+
+def patch_branch(packed: bytes, nibble: int, item: bytes, version: int) -> PackedBranch | None:
+    """A branch of hashes with one child's hash put in the place of another, under a new version;
+    None when there was no child: then the branch has to be unpacked."""
+    mask = packed[1] << 8 | packed[2]
+    if not mask >> nibble & 1:
+        return None
+    at, version_at = _places(mask)[nibble]
+    patched = b"".join(
+        (
+            packed[:version_at],
+            version.to_bytes(4, "big"),
+            packed[version_at + 4 : at],
+            item,
+            packed[at + HASH_ITEM_BYTES :],
+        )
+    )
+    prefix, runs, end = _layout(mask)
+    parts = [prefix]
+    for gap, start, stop in runs:
+        parts += gap, patched[start:stop]
+    parts.append(end)
+    return PackedBranch(patched, b"".join(parts))
+
+
+@lru_cache(65_536)
+def _places(mask: int) -> tuple[tuple[int, int], ...]:
+    """Where the item and the version of each child are in the stored form of a branch."""
+    head = _BRANCH_HEADS[mask.bit_count()].size
+    before = [(mask & (1 << nibble) - 1).bit_count() for nibble in range(16)]
+    return tuple((head + HASH_ITEM_BYTES * count, 3 + 4 * count) for count in before)
+
+
+@lru_cache(65_536)
+def _layout(mask: int) -> tuple[bytes, tuple[tuple[bytes, int, int], ...], bytes]:
+    """How the RLP of a branch comes from its stored form: what goes before, then runs of children
+    (the empty ones before them, start, stop), then the rest with the empty value."""
+    nibbles = _nibbles_of(mask)
+    payload = HASH_ITEM_BYTES * len(nibbles) + _BRANCH_ITEMS - len(nibbles)
+    runs: list[tuple[bytes, int, int]] = []
+    at, next_nibble = _BRANCH_HEADS[len(nibbles)].size, 0
+    for nibble in nibbles:
+        if runs and nibble == next_nibble:
+            gap, start, _ = runs.pop()
+        else:
+            gap, start = EMPTY * (nibble - next_nibble), at
+        at, next_nibble = at + HASH_ITEM_BYTES, nibble + 1
+        runs.append((gap, start, at))
+    return rlp.encode_length(payload, 0xC0), tuple(runs), EMPTY * (_BRANCH_ITEMS - next_nibble)
 
 
 def decode_in_place(item: bytes) -> Node:

@@ -27,10 +27,11 @@ _STORAGE: Final = b"\x10"
 """Between version and owner in the key of a storage node: no nibble, so never part of a path."""
 NODE_CACHE_BYTES: Final = 48 * 2**20
 """Packed nodes kept in memory: all of the upper five levels at 10^6 accounts."""
-SHALLOW_DEPTH: Final = 3
-"""Nibbles of path up to which a node is also kept decoded: every block changes most of these."""
-MAX_SHALLOW_NODES: Final = 8_192
-"""At most 14 MB; one account trie has 4,369 of them."""
+SHALLOW_DEPTH: Final = 2
+"""Nibbles of path up to which a node is also kept decoded: every block changes most of these, and
+several children of each. Below them most changes are alone, and made to the packed form."""
+MAX_SHALLOW_NODES: Final = 1_024
+"""At most 2 MB; one account trie has 273 of them."""
 _ENTRY_OVERHEAD: Final = 160
 """What CPython adds to an entry's value: the key, two object headers, the slot in the table."""
 
@@ -65,8 +66,9 @@ class CacheStatistics:
 
 
 class NodeStore:
-    """Packed nodes by key: a cache in front of the store, bounded by bytes, and the source of
-    versions. Threads may share it: what it holds never changes under a key."""
+    """Packed nodes by key: a cache in front of the store, and the source of versions. Threads may
+    share it: what it holds never changes under a key. It is bounded by bytes in two generations:
+    what was not used while half of the bound was filled anew is forgotten, all at once."""
 
     def __init__(
         self,
@@ -77,7 +79,9 @@ class NodeStore:
     ) -> None:
         self._load, self._limit = load, limit_bytes
         self._versions: Iterator[int] = count(first_version)
-        self._cache: dict[bytes, bytes] = {}
+        self._young: dict[bytes, bytes] = {}
+        self._old: dict[bytes, bytes] = {}
+        self._young_bytes = 0
         self._shallow: dict[bytes, Node] = {}
         self._lock = threading.Lock()
         self.statistics = CacheStatistics()
@@ -89,14 +93,18 @@ class NodeStore:
 
     def get(self, key: bytes) -> bytes:
         """Raises: StateUnavailable when the node was pruned."""
-        data = self._cache.get(key)
+        data = self._young.get(key)
         if data is not None:
             self.statistics.hits += 1
             return data
-        self.statistics.misses += 1
-        data = self._load(key)
-        if data is None:
-            raise StateUnavailable("state is not available: pruned")
+        data = self._old.get(key)
+        if data is not None:
+            self.statistics.hits += 1
+        else:
+            self.statistics.misses += 1
+            data = self._load(key)
+            if data is None:
+                raise StateUnavailable("state is not available: pruned")
         self.remember({key: data})
         return data
 
@@ -125,25 +133,20 @@ class NodeStore:
                     self._shallow.pop(key, None)
                 while len(self._shallow) > MAX_SHALLOW_NODES:
                     del self._shallow[next(iter(self._shallow))]
-            self._cache.update(nodes)
-            self.statistics.bytes += sum(map(len, nodes.values())) + _ENTRY_OVERHEAD * len(nodes)
-            if self.statistics.bytes > self._limit:
-                self._forget_half()
+            self._young.update(nodes)
+            size = sum(map(len, nodes.values())) + _ENTRY_OVERHEAD * len(nodes)
+            self._young_bytes += size
+            self.statistics.bytes += size
+            if self._young_bytes > self._limit // 2:
+                self._old, self._young = self._young, {}
+                self.statistics.bytes, self._young_bytes = self._young_bytes, 0
 
     def forget(self) -> None:
         """Empty the caches: for who overwrites nodes of a version that is not finished."""
         with self._lock:
-            self._cache.clear()
+            self._young, self._old, self._young_bytes = {}, {}, 0
             self._shallow.clear()
             self.statistics.bytes = 0
-
-    def _forget_half(self) -> None:
-        """The older half; what is in use comes back with its next read."""
-        for key in list(self._cache)[: len(self._cache) // 2]:
-            del self._cache[key]
-        self.statistics.bytes = sum(map(len, self._cache.values())) + _ENTRY_OVERHEAD * len(
-            self._cache
-        )
 
 
 class ScratchNodes(NodeStore):

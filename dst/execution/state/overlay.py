@@ -15,6 +15,7 @@ this from py-evm's way, which adds empty accounts and deletes them at the end.
 """
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, Final
 
 from dst.crypto.keccak import keccak256
@@ -239,6 +240,12 @@ class BlockState:
 
     def destroy_at_the_end(self, address: Address) -> None:
         self._note(self.destroyed, address)
+
+    def warmed(self) -> list[bytes]:
+        """Addresses that the running transaction has warmed, in order."""
+        # Those that are always warm come first: `warm` begins as a copy of them.
+        keys = islice(self.warm, len(self._always_warm), None)
+        return [key for key in keys if isinstance(key, bytes)]
 
     def is_address_warm(self, address: Address) -> bool:
         return address in self.warm

@@ -12,17 +12,22 @@ from typing import NamedTuple
 from dst.crypto.keccak import keccak256
 from dst.execution.state.node_format import (
     EMPTY,
+    HASH_ITEM_BYTES,
     Branch,
     Child,
     Extension,
     Leaf,
+    Made,
     Node,
+    PackedBranch,
+    child_at,
     decode_in_place,
     empty_branch,
     encode_node,
     hash_item,
     is_hash,
     pack,
+    patch_branch,
     to_nibbles,
     unpack,
 )
@@ -156,18 +161,22 @@ class _Changer:
         self._nodes.remember(self.new, self.shallow, self.stale)
         return TrieChange(root=ref, nodes=self.new, stale=self.stale)
 
-    def store_root(self, node: Node | None) -> Ref:
+    def store_root(self, node: Made | None) -> Ref:
         """A root is stored by hash however short it is."""
         if node is None:
             return EMPTY_REF
+        assert not isinstance(node, PackedBranch), "those lie deep"
         encoded = encode_node(node)
         key = node_key(self._version, self._owner, b"")
         self.new[key] = pack(node, encoded)
         self.shallow[key] = node
         return Ref(keccak256(encoded), self._version)
 
-    def store(self, node: Node, path: bytes) -> bytes:
+    def store(self, node: Made, path: bytes) -> bytes:
         """The item by which a parent refers to `node`; its version is this batch's."""
+        if isinstance(node, PackedBranch):
+            self.new[node_key(self._version, self._owner, path)] = node.packed
+            return hash_item(keccak256(node.encoded))
         encoded = encode_node(node)
         if len(encoded) < 32:
             return encoded
@@ -177,7 +186,7 @@ class _Changer:
             self.shallow[key] = node
         return hash_item(keccak256(encoded))
 
-    def build(self, at: int, entries: Sequence[Entry]) -> Node | None:
+    def build(self, at: int, entries: Sequence[Entry]) -> Made | None:
         """A fresh subtree of keys that agree in their first `at` nibbles."""
         entries = [each for each in entries if each.value]
         if not entries:
@@ -190,15 +199,56 @@ class _Changer:
         assert branch is not None
         return self._extend(first[:at], first[at:shared], branch)
 
-    def _change(self, child: Child, version: int, at: int, entries: Sequence[Entry]) -> Node | None:
+    def _change(self, child: Child, version: int, at: int, entries: Sequence[Entry]) -> Made | None:
         if child == EMPTY:
             return self.build(at, entries)
-        if isinstance(child, bytes):
-            node, key = self._load(child, version, entries[0].path[:at])
-            if key:
-                self.stale.append(key)
-        else:
-            node = child
+        assert not isinstance(child, PackedBranch), "nobody changes what was just made"
+        if not isinstance(child, bytes):
+            return self._change_node(child, at, entries)
+        if at > SHALLOW_DEPTH and len(entries) == 1 and is_hash(child):
+            return self._change_one(version, at, entries[0])
+        node, key = self._load(child, version, entries[0].path[:at])
+        if key:
+            self.stale.append(key)
+        return self._change_node(node, at, entries)
+
+    def _change_one(self, version: int, at: int, entry: Entry) -> Made | None:
+        """One write far from the root, where most are alone. On the way down and up a branch stays
+        in its stored form: a third of the cost of taking it apart and putting it together."""
+        path, way = entry.path, []
+        while True:
+            key = node_key(version, self._owner, path[:at])
+            self.stale.append(key)
+            packed = self._nodes.get(key)
+            child = child_at(packed, path[at]) if at < len(path) else None
+            if child is None:
+                node = self._change_node(unpack(packed), at, (entry,))
+                break
+            way.append((packed, at))
+            item, version = child
+            at += 1
+            if item == EMPTY:
+                node = self.build(at, (entry,))
+                break
+        for packed, depth in reversed(way):
+            node = self._put_child(packed, path[: depth + 1], node)
+        return node
+
+    def _put_child(self, packed: bytes, path: bytes, node: Made | None) -> Made | None:
+        """What becomes of a branch of hashes when `node` takes the place of its child at `path`."""
+        nibble, item = path[-1], EMPTY
+        if node is not None:
+            item = self.store(node, path)
+            if len(item) == HASH_ITEM_BYTES:
+                patched = patch_branch(packed, nibble, item, self._version)
+                if patched is not None:
+                    return patched
+        branch = unpack(packed)
+        assert isinstance(branch, Branch)
+        branch.items[nibble], branch.versions[nibble] = item, self._version
+        return self._finish(branch, path[:-1], {nibble}, node is None)
+
+    def _change_node(self, node: Node, at: int, entries: Sequence[Entry]) -> Made | None:
         if isinstance(node, Branch):
             return self._fill(node.copy(), at, entries)
         if type(node) is Leaf:
@@ -213,7 +263,7 @@ class _Changer:
         key = node_key(version, self._owner, path)
         return self._nodes.node(key, len(path)), key
 
-    def _leaf(self, leaf: Leaf, at: int, entries: Sequence[Entry]) -> Node | None:
+    def _leaf(self, leaf: Leaf, at: int, entries: Sequence[Entry]) -> Made | None:
         own = entries[0].path[:at] + leaf.path
         if len(entries) == 1 and entries[0].path == own:
             _, value, tail = entries[0]
@@ -222,7 +272,7 @@ class _Changer:
             entries = sorted([*entries, Entry(own, leaf.value, leaf.tail)])
         return self.build(at, entries)
 
-    def _extension(self, node: Extension, at: int, entries: Sequence[Entry]) -> Node | None:
+    def _extension(self, node: Extension, at: int, entries: Sequence[Entry]) -> Made | None:
         path, prefix = node.path, entries[0].path[:at]
         entries = [each for each in entries if each.value or each.path.startswith(path, at)]
         if not entries:
@@ -243,7 +293,7 @@ class _Changer:
 
     def _fill(
         self, branch: Branch, at: int, entries: Sequence[Entry], changed: set[int] | None = None
-    ) -> Node | None:
+    ) -> Made | None:
         """`branch`, at depth `at`, with entries put in or taken out; its children encoded.
         `changed`: children that were put there by hand."""
         items, versions, prefix = branch.items, branch.versions, entries[0].path[:at]
@@ -262,8 +312,14 @@ class _Changer:
             items[nibble] = EMPTY if node is None else node
             changed.add(nibble)
             start = stop
+        return self._finish(branch, prefix, changed, emptied)
+
+    def _finish(
+        self, branch: Branch, prefix: bytes, changed: set[int], emptied: bool
+    ) -> Made | None:
+        """Encode the changed children, or put something simpler in the branch's place."""
         if emptied:
-            used = [nibble for nibble in range(16) if items[nibble] != EMPTY]
+            used = [nibble for nibble in range(16) if branch.items[nibble] != EMPTY]
             if len(used) + bool(branch.value) < 2:
                 return self._collapse(branch, prefix, used)
         for nibble in changed:
@@ -284,7 +340,7 @@ class _Changer:
             else:
                 branch.mask = None
 
-    def _collapse(self, branch: Branch, prefix: bytes, used: list[int]) -> Node | None:
+    def _collapse(self, branch: Branch, prefix: bytes, used: list[int]) -> Made | None:
         """What stands for a branch with one child, or only a value, or nothing left."""
         if not used:
             return Leaf(b"", branch.value, 0) if branch.value else None
@@ -299,7 +355,7 @@ class _Changer:
             self.stale.append(key)
         return self._extend(prefix, step, node)
 
-    def _extend(self, prefix: bytes, path: bytes, node: Node | None) -> Node | None:
+    def _extend(self, prefix: bytes, path: bytes, node: Made | None) -> Made | None:
         """What reaches `node` through `path`, merged with it when it is short."""
         if node is None or not path:
             return node

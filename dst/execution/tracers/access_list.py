@@ -1,29 +1,16 @@
 """Accounts and slots that a message touches, as an EIP-2930 list."""
 
-from typing import Final
-
 from dst.execution.evm import opcodes
 from dst.execution.evm.precompiles import PRECOMPILES
-from dst.execution.evm.tracing import Step, Tracer, to_address
+from dst.execution.evm.tracer import Step, Tracer, to_address
 from dst.spec.primitives import Address
 from dst.transactions.transaction import AccessList, Transaction
-
-_ACCOUNTS: Final = frozenset(
-    {
-        opcodes.BALANCE,
-        opcodes.EXTCODESIZE,
-        opcodes.EXTCODECOPY,
-        opcodes.EXTCODEHASH,
-        opcodes.SELFDESTRUCT,
-    }
-)
-_SLOTS: Final = frozenset({opcodes.SLOAD, opcodes.SSTORE})
 
 
 class AccessListTracer(Tracer):
     """Leaves out what is warm anyway and named without slots: sender, target, precompiles."""
 
-    watched = _ACCOUNTS | _SLOTS | opcodes.CALLS
+    watched = opcodes.ACCOUNTS | opcodes.SLOTS | opcodes.CALLS
 
     def __init__(self, message: Transaction, known: AccessList) -> None:
         self._warm = {message.sender, message.to, *PRECOMPILES}
@@ -34,9 +21,9 @@ class AccessListTracer(Tracer):
 
     def step(self, step: Step) -> None:
         arguments = step.top(2)
-        if step.opcode in _SLOTS and arguments:
+        if step.opcode in opcodes.SLOTS and arguments:
             self._found.setdefault(step.address, set()).add(arguments[0])
-        elif step.opcode in _ACCOUNTS and arguments:
+        elif step.opcode in opcodes.ACCOUNTS and arguments:
             self._touch(to_address(arguments[0]))
         elif step.opcode in opcodes.CALLS and len(arguments) == 2:
             self._touch(to_address(arguments[1]))

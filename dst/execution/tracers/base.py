@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from dst.execution.evm.tracing import Tracer
+from dst.execution.evm.tracer import Tracer
 from dst.execution.receipts import Receipt
 from dst.execution.state.overlay import BlockState
 from dst.spec.errors import DstError

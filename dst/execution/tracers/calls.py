@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dst.execution.evm import opcodes
-from dst.execution.evm.tracing import Frame, Outcome, Step
+from dst.execution.evm.tracer import Frame, Outcome, Step
 from dst.execution.receipts import Log, Receipt
 from dst.execution.reverts import revert_reason
 from dst.execution.tracers.base import Budget, ClientTracer, Scene

@@ -1,6 +1,7 @@
 """Tracers by the names that clients know."""
 
-from dst.apis.traces import TraceConfig, check_options, check_tracer, option
+from dst.apis.fields import flag
+from dst.apis.traces import TraceConfig, check_options, check_tracer
 from dst.execution.tracers.base import Budget, ClientTracer
 from dst.execution.tracers.calls import CallTracer
 from dst.execution.tracers.flat import FlatCallTracer
@@ -31,22 +32,22 @@ def _named(name: str, options: dict[str, object], budget: Budget) -> ClientTrace
         case "callTracer":
             return CallTracer(
                 budget,
-                only_top_call=option(options, "onlyTopCall"),
-                with_log=option(options, "withLog"),
+                only_top_call=flag(options, "onlyTopCall"),
+                with_log=flag(options, "withLog"),
             )
         case "prestateTracer":
             return PrestateTracer(
                 budget,
-                diff_mode=option(options, "diffMode"),
-                disable_code=option(options, "disableCode"),
-                disable_storage=option(options, "disableStorage"),
-                include_empty=option(options, "includeEmpty"),
+                diff_mode=flag(options, "diffMode"),
+                disable_code=flag(options, "disableCode"),
+                disable_storage=flag(options, "disableStorage"),
+                include_empty=flag(options, "includeEmpty"),
             )
         case "flatCallTracer":
             return FlatCallTracer(
                 budget,
-                parity_errors=option(options, "convertParityErrors"),
-                include_precompiles=option(options, "includePrecompiles"),
+                parity_errors=flag(options, "convertParityErrors"),
+                include_precompiles=flag(options, "includePrecompiles"),
             )
         case "4byteTracer":
             return FourByteTracer()

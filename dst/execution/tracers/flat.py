@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dst.execution.evm.tracing import Outcome
+from dst.execution.evm.tracer import Outcome
 from dst.execution.evm.words import REVERTED
 from dst.execution.tracers.base import Budget
 from dst.execution.tracers.calls import Call, CallTracer

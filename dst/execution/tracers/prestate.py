@@ -4,24 +4,15 @@ diff mode what it changed in them. Source: geth, built-in tracers."""
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dst.apis.eth import show_word
 from dst.execution.evm import opcodes
-from dst.execution.evm.tracing import Frame, Step, to_address
+from dst.execution.evm.tracer import Frame, Step, to_address
 from dst.execution.receipts import Receipt
 from dst.execution.tracers.base import Budget, ClientTracer, Scene
 from dst.spec.primitives import Address, to_hex
 from dst.transactions.transaction import authority_of
 from dst.transactions.validity import is_delegation
 
-_SLOTS: Final = frozenset({opcodes.SLOAD, opcodes.SSTORE})
-_ACCOUNTS: Final = frozenset(
-    {
-        opcodes.BALANCE,
-        opcodes.EXTCODESIZE,
-        opcodes.EXTCODECOPY,
-        opcodes.EXTCODEHASH,
-        opcodes.SELFDESTRUCT,
-    }
-)
 ACCOUNT_BYTES: Final = 150
 SLOT_BYTES: Final = 150
 
@@ -38,7 +29,7 @@ class _Before:
 
 
 class PrestateTracer(ClientTracer):
-    watched = _SLOTS | _ACCOUNTS | opcodes.CALLS
+    watched = opcodes.SLOTS | opcodes.ACCOUNTS | opcodes.CALLS
 
     def __init__(
         self,
@@ -84,9 +75,9 @@ class PrestateTracer(ClientTracer):
     def step(self, step: Step) -> None:
         self._fresh.clear()
         arguments = step.top(2)
-        if step.opcode in _SLOTS and arguments:
+        if step.opcode in opcodes.SLOTS and arguments:
             self._touch_slot(step.address, arguments[0])
-        elif step.opcode in _ACCOUNTS and arguments:
+        elif step.opcode in opcodes.ACCOUNTS and arguments:
             self._touch(to_address(arguments[0]))
         elif step.opcode in opcodes.CALLS and len(arguments) == 2:
             self._touch(to_address(arguments[1]))
@@ -228,7 +219,7 @@ class PrestateTracer(ClientTracer):
 
 
 def _show_storage(storage: dict[int, int]) -> dict[str, str]:
-    return {f"0x{slot:064x}": f"0x{value:064x}" for slot, value in storage.items()}
+    return {show_word(slot): show_word(value) for slot, value in storage.items()}
 
 
 def _state_diff(before: _Before, after: _Before) -> dict[str, Any]:
@@ -245,9 +236,7 @@ def _state_diff(before: _Before, after: _Before) -> dict[str, Any]:
         "nonce": change(hex(before.nonce), hex(after.nonce)),
         "code": change(to_hex(before.code), to_hex(after.code)),
         "storage": {
-            f"0x{slot:064x}": change(
-                f"0x{before.storage[slot]:064x}", f"0x{after.storage[slot]:064x}"
-            )
+            show_word(slot): change(show_word(before.storage[slot]), show_word(after.storage[slot]))
             for slot in sorted(slots)
         },
     }

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dst.execution.evm.tracing import Frame, Outcome, Step
+from dst.execution.evm.tracer import Frame, Outcome, Step
 from dst.execution.receipts import Receipt
 from dst.execution.tracers.base import ClientTracer, Scene
 

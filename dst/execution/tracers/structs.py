@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import msgspec
 
+from dst.apis.eth import show_word
 from dst.execution.evm import opcodes
-from dst.execution.evm.tracing import Frame, Outcome, Step
+from dst.execution.evm.tracer import Frame, Outcome, Step
 from dst.execution.receipts import Receipt
 from dst.execution.tracers.base import Budget, ClientTracer
 from dst.spec.primitives import Address, to_hex
 
-_STORAGE: Final = frozenset({opcodes.SLOAD, opcodes.SSTORE})
 _WORD: Final = 32
 
 
@@ -57,7 +57,7 @@ class StructTracer(ClientTracer):
             shown["memory"] = _words(memory)
         if config.return_data and step.return_data:
             shown["returnData"] = to_hex(step.return_data)
-        if config.storage and step.opcode in _STORAGE:
+        if config.storage and step.opcode in opcodes.SLOTS:
             arguments = step.top(2)
             self._slot = arguments[0] if arguments else None
             if step.opcode == opcodes.SSTORE and len(arguments) == 2:
@@ -71,7 +71,7 @@ class StructTracer(ClientTracer):
         shown["gasCost"], shown["refund"] = step.cost, step.refund
         if step.failed_early:
             shown["error"] = step.error
-        if self._config.storage and step.opcode in _STORAGE and self._slot is not None:
+        if self._config.storage and step.opcode in opcodes.SLOTS and self._slot is not None:
             if step.opcode == opcodes.SLOAD and step.error is None:
                 self._remember(step, self._slot, step.top(1)[0])
             shown["storage"] = self._storage.get(step.address, {})
@@ -96,7 +96,7 @@ class StructTracer(ClientTracer):
 
     def _remember(self, step: Step, slot: int, value: int) -> None:
         known = self._storage.setdefault(step.address, {})
-        known[f"0x{slot:064x}"] = f"0x{value:064x}"
+        known[show_word(slot)] = show_word(value)
 
 
 def _words(memory: bytes) -> list[str]:

@@ -7,7 +7,7 @@ Source: execution-apis, ethsimulatev1-notes "ETH transfer logs".
 from typing import Final
 
 from dst.execution.evm import opcodes
-from dst.execution.evm.tracing import Frame, Outcome, Step, Tracer
+from dst.execution.evm.tracer import Frame, Outcome, Step, Tracer
 from dst.execution.receipts import Log
 from dst.spec.primitives import Address
 

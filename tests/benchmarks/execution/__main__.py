@@ -1,21 +1,20 @@
 """python -m tests.benchmarks.execution: worst blocks and import throughput as tables.
 
---write puts them into docs/benchmarks-execution.md; --accounts adds the slow series over 10^3 to
-10^6 accounts; --quick takes fewer blocks and a tenth of the loops.
+--write puts them into docs/benchmarks-execution.md; --quick takes fewer blocks, a tenth of the
+loops, and no more than 10^4 accounts.
 """
 
 import argparse
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.execution import page
-from tests.benchmarks.execution.importing import (
-    throughput,
-    transfers_by_accounts,
-    transfers_by_size,
-)
+from tests.benchmarks.execution.accounts import cost_among
+from tests.benchmarks.execution.importing import throughput, transfers_by_size
+from tests.benchmarks.execution.inclusion import inclusion
 from tests.benchmarks.execution.loads import LOADS
 from tests.benchmarks.execution.worst_blocks import (
     all_loops,
@@ -28,8 +27,9 @@ PAGE: Final = Path("docs/benchmarks-execution.md")
 BLOCK: Final = 200
 SIZES: Final = (10, 100, 400, 1_000)
 ACCOUNTS: Final = (10**3, 10**4, 10**5, 10**6)
-WORST: Final = 5
-"""Loops that are timed again with a whole block's gas."""
+ACCOUNTS_SIZES: Final = (200, 1_000)
+SLOW_S: Final = 0.5
+"""Loops that take longer for a block are timed again with a whole block's gas."""
 
 
 def main() -> int:
@@ -37,7 +37,12 @@ def main() -> int:
     warnings.filterwarnings("ignore", message="SELFDESTRUCT")
     sections = []
     if options.only in (None, "import"):
-        sections += _import_sections(2 if options.quick else 5, options.accounts)
+        sections += _import_sections(2 if options.quick else 5)
+    if options.only in (None, "inclusion"):
+        _note("JSON-RPC to inclusion beside anvil")
+        sections.append(page.inclusion_section(inclusion(1 if options.quick else 5)))
+    if options.only in (None, "accounts"):
+        sections += _accounts_sections(*((2, ACCOUNTS[:2]) if options.quick else (5, ACCOUNTS)))
     if options.only in (None, "worst"):
         sections += _worst_sections(10 if options.quick else 1)
     text = page.document(sections)
@@ -47,26 +52,31 @@ def main() -> int:
     return 0
 
 
-def _import_sections(blocks: int, accounts: bool) -> list[page.Section]:
+def _import_sections(blocks: int) -> list[page.Section]:
     _note("import throughput beside stock py-evm")
     loads = {name: throughput(make, size=BLOCK, blocks=blocks) for name, make in LOADS.items()}
     _note("cost by block size")
-    sections = [
+    return [
         page.import_section(loads, BLOCK),
         page.series_section("block size", transfers_by_size(SIZES, blocks)),
     ]
-    if accounts:
-        _note("cost by number of accounts: minutes")
-        series = transfers_by_accounts(ACCOUNTS, BLOCK, blocks)
-        sections.append(page.series_section("accounts", series))
-    return sections
+
+
+def _accounts_sections(blocks: int, counts: Sequence[int]) -> list[page.Section]:
+    costs = {}
+    for count in counts:
+        _note(f"cost among {count:,} accounts")
+        costs[count] = cost_among(count, ACCOUNTS_SIZES, blocks)
+    return [page.accounts_section(costs)]
 
 
 def _worst_sections(every: int) -> list[page.Section]:
     _note("loops")
     worst = worst_of_each(time_loops(all_loops()[::every], _note))
     _note("the worst again, with a whole block's gas")
-    again = [whole_block(each) for each in worst[:WORST]]
+    again = [
+        whole_block(each) for each in worst if each.seconds_per_block > SLOW_S or each is worst[0]
+    ]
     return [page.worst_section(worst, again)]
 
 
@@ -77,9 +87,9 @@ def _note(text: str) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.execution")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE}")
-    parser.add_argument("--accounts", action="store_true", help="also 10^3 to 10^6 accounts")
     parser.add_argument("--quick", action="store_true", help="fewer blocks and loops")
-    parser.add_argument("--only", choices=("import", "worst"), help="one of the two parts")
+    parts = ("import", "inclusion", "accounts", "worst")
+    parser.add_argument("--only", choices=parts, help="one of the parts")
     return parser.parse_args()
 
 

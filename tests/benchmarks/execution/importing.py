@@ -13,10 +13,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from dst.execution import chain as chain_module
-from dst.execution.chain import ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock
 from dst.execution.interrupts import never
-from dst.spec.primitives import ZERO_HASH, Address
+from dst.spec.primitives import ZERO_HASH
+from dst.transactions.decoded import forget_decoded
 from dst.transactions.transaction import Transaction
 from tests.benchmarks.execution.loads import CODES, Make, Sending, preparation, sender, transfer
 from tests.stock_pyevm import open_stock, to_stock
@@ -52,9 +52,8 @@ class Throughput:
 class Bench:
     """A chain that builds blocks, a second that imports them, and stock py-evm as a third."""
 
-    def __init__(self, folder: Path, senders: int, idle_accounts: int, with_stock: bool) -> None:
+    def __init__(self, folder: Path, senders: int, with_stock: bool) -> None:
         balances = {sender(number)[1]: BALANCE for number in range(senders)}
-        balances |= {_idle(number): 1 for number in range(idle_accounts)}
         options: dict[str, Any] = {"balances": balances, "gas_limit": GAS_LIMIT}
         self._senders = senders
         self.sending = Sending()
@@ -110,7 +109,7 @@ class Bench:
         return block, seconds, _cpu(lambda: stock.import_block(encoded))
 
     def _import(self, block: ExecutedBlock) -> None:
-        chain_module._decode_cached.cache_clear()  # the builder has met these bytes already
+        forget_decoded()  # the builder has met these bytes already
         chain = self._importer.chain
         raws = [each.raw for each in block.transactions]
         executed = chain.execute(block.header, raws, block.withdrawals, never)
@@ -119,9 +118,9 @@ class Bench:
 
 
 @contextmanager
-def bench(*, senders: int, idle_accounts: int = 0, with_stock: bool = False) -> Iterator[Bench]:
+def bench(*, senders: int, with_stock: bool = False) -> Iterator[Bench]:
     with tempfile.TemporaryDirectory() as folder:
-        made = Bench(Path(folder), senders, idle_accounts, with_stock)
+        made = Bench(Path(folder), senders, with_stock)
         try:
             yield made
         finally:
@@ -139,22 +138,9 @@ def transfers_by_size(sizes: Sequence[int], blocks: int) -> dict[int, Throughput
         return {size: made.measure(transfer, size, blocks) for size in sizes}
 
 
-def transfers_by_accounts(counts: Sequence[int], size: int, blocks: int) -> dict[int, Throughput]:
-    """Among so many accounts; the state grows before the measurement."""
-    found = {}
-    for count in counts:
-        with bench(senders=size, idle_accounts=count) as made:
-            found[count] = made.measure(transfer, size, blocks)
-    return found
-
-
 def _make(folder: Path, options: dict[str, Any]) -> World:
     folder.mkdir()
     return make_world(folder, CODES, **options)
-
-
-def _idle(number: int) -> Address:
-    return Address((0x1D1E << 64 | number).to_bytes(20, "little"))
 
 
 def _cpu(run: Callable[[], Any]) -> float:

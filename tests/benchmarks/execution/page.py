@@ -5,7 +5,9 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tests.benchmarks.execution.accounts import Cost
 from tests.benchmarks.execution.importing import Throughput
+from tests.benchmarks.execution.inclusion import BATCH, TRANSFERS, Inclusion
 from tests.benchmarks.execution.worst_blocks import Timing
 
 
@@ -47,6 +49,21 @@ def import_section(loads: Mapping[str, Throughput], size: int) -> Section:
     )
 
 
+def inclusion_section(found: Inclusion) -> Section:
+    return Section(
+        "From JSON-RPC to a block",
+        f"{TRANSFERS:,} signed transfers in JSON-RPC batches of {BATCH} over HTTP, until all are "
+        "in blocks and their receipts are read, also in batches. One execution role whose blocks "
+        "are driven at once through the Engine API (no slots, no other operators), and anvil with "
+        "`evm_mine`; same client, same batches, in turn. Wall clock.",
+        ("program", "transfers/s", "to anvil"),
+        (
+            ("this execution role", f"{found.ours:,.0f}", f"{found.ratio:.2f} x"),
+            ("anvil", f"{found.anvil:,.0f}", "1.00 x"),
+        ),
+    )
+
+
 def series_section(what: str, series: Mapping[int, Throughput]) -> Section:
     costs = {key: each.seconds / each.transactions for key, each in series.items()}
     least = min(costs.values())
@@ -57,6 +74,29 @@ def series_section(what: str, series: Mapping[int, Throughput]) -> Section:
         f"A transfer by {what}",
         "CPU time of a transfer's import.",
         (what, "us", "to the least"),
+        rows,
+    )
+
+
+def accounts_section(costs: Mapping[int, Cost]) -> Section:
+    sizes = tuple(next(iter(costs.values())).seconds)
+    least = {size: min(each.seconds[size] for each in costs.values()) for size in sizes}
+    rows = tuple(
+        (
+            f"{accounts:,}",
+            *(
+                f"{1e6 * cost.seconds[size]:,.0f} ({cost.seconds[size] / least[size]:.2f} x)"
+                for size in sizes
+            ),
+            f"{cost.resident_mb:,}",
+        )
+        for accounts, cost in costs.items()
+    )
+    return Section(
+        "A transfer among many accounts",
+        "CPU time of a transfer's import in us, beside the least, the flat base's moves included; "
+        "and the memory of the process that imports, without the pages of its store.",
+        ("accounts", *(f"{size:,} a block" for size in sizes), "MB"),
         rows,
     )
 

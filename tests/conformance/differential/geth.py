@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dst.execution.chain import ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock
 from tests.conformance.blocks import hexed, read_block
 from tests.conformance.differential.ours import OurRun
 from tests.conformance.differential.plan import Plan

@@ -8,7 +8,8 @@ from typing import Any
 from eth_account import Account
 
 from dst.execution.block.body import BlockRun
-from dst.execution.chain import Chain, ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock
+from dst.execution.chain import Chain
 from dst.execution.genesis import read_genesis
 from dst.execution.header import Header, next_base_fee, requests_hash, withdrawals_root
 from dst.execution.interrupts import never

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from hypothesis import given
@@ -27,8 +27,9 @@ from dst.apis.dst_v1 import (
 )
 from dst.apis.rest import MSGPACK, SSZ, UnsupportedMediaType
 from dst.rollup.events import RING_CAPACITY, EventRing
-from dst.runtime.http import make_app
+from dst.runtime.http import STREAMS, make_app, serving
 from dst.runtime.metrics import Metrics
+from dst.runtime.streams import MAX_STREAMS, Streams
 from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
 from dst.spec.primitives import Height, Root, Round, Slot, Term
 from tests.unit.rollup.rollup_bench import certify, make_chain, make_lock, served, until_true
@@ -233,3 +234,47 @@ def test_garbage_is_no_decided_block(data: bytes) -> None:
 
 def test_decided_blocks_survive_msgpack() -> None:
     assert decode_decided(encode_decided(DECIDED)) == DECIDED
+
+
+async def test_a_thousand_readers_of_one_address_shut_nobody_out(unused_tcp_port: int) -> None:
+    """They push out each other; the one that came last hears of what happens."""
+    node = Node()
+    app = make_app(Metrics(), dst_v1_routes(node))
+    address = f"127.0.0.1:{unused_tcp_port}"
+    question = b"GET /dst/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with serving(app, address, what="test"), AsyncExitStack() as stack:
+        for _ in range(1_000):
+            _, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+            stack.callback(writer.close)
+            writer.write(question)
+        async with DstClient(f"http://{address}") as client:
+            stream = client.events(None)
+            async with asyncio.timeout(20):
+                assert await anext(stream) == node.hello()
+                node.ring.emit(EventKind.SEALED, height=Height(1))
+                fresh = await anext(stream)
+            assert isinstance(fresh, NumberedEvent)
+            assert fresh.sequence == 1
+            assert len(app[STREAMS]) <= MAX_STREAMS
+            await stream.aclose()
+
+
+async def test_a_full_house_of_streams_is_refused_by_503() -> None:
+    node = Node()
+    app = make_app(Metrics(), dst_v1_routes(node))
+    app[STREAMS] = Streams(total=0)
+    async with served(app) as url, DstClient(url) as client:
+        with pytest.raises(Unavailable, match="too many event streams"):
+            await anext(client.events(None))
+
+
+@pytest.mark.parametrize("after", [0, 7, 20])
+async def test_readers_get_each_event_once_in_order_however_far_behind(after: int) -> None:
+    ring = EventRing("op1", Term(0))
+    for height in range(20):
+        ring.emit(EventKind.SEALED, height=Height(height))
+    stream = ring.stream(after)
+    missed = list(range(after + 1, 21))
+    assert [(await anext(stream)).sequence for _ in missed] == missed
+    ring.emit(EventKind.SEALED, height=Height(20))
+    assert (await anext(stream)).sequence == 21

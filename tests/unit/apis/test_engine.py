@@ -6,18 +6,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dst.apis.engine import (
+from dst.apis.engine import PayloadAttributes
+from dst.apis.engine_wire import (
     ExecutionPayloadV3,
-    PayloadAttributes,
     attributes_from_wire,
     attributes_to_wire,
-    check_jwt,
-    load_jwt_secret,
-    make_jwt,
-    parse_quantity,
     payload_from_wire,
     payload_to_wire,
 )
+from dst.apis.jwt import check_jwt, load_jwt_secret, make_jwt
+from dst.apis.quantity import parse_quantity
 from dst.spec.beacon import ExecutionPayload, Withdrawal
 from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import Address, Gwei, Hash32
@@ -36,7 +34,7 @@ def test_good_tokens(drift: int) -> None:
 
 def forged(header: bytes, claims: bytes) -> str:
     """Rightly signed, wrongly filled."""
-    from dst.apis.engine import _sign
+    from dst.apis.jwt import _sign
 
     parts = b".".join(base64.urlsafe_b64encode(each).rstrip(b"=") for each in (header, claims))
     return "Bearer " + (parts + b"." + _sign(SECRET, parts)).decode()

@@ -10,8 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dst.apis.jsonrpc import MAX_BATCH, MAX_DEPTH, RpcError, answer_body, rpc_routes
-from dst.apis.jsonrpc.answering import MAX_VALUES, _is_too_deep
+from dst.apis.jsonrpc import (
+    MAX_BATCH,
+    MAX_DEPTH,
+    Job,
+    Joint,
+    Method,
+    Outcome,
+    RpcError,
+    answer_body,
+    rpc_routes,
+)
+from dst.apis.jsonrpc.answering import MAX_TOGETHER, MAX_VALUES, _is_too_deep
 from dst.runtime.http import MAX_BODY_BYTES, make_app
 from dst.runtime.metrics import Metrics
 from dst.spec.errors import InvalidInput
@@ -201,3 +211,80 @@ async def test_what_http_says(url: str) -> None:
             assert guarded.status == 401
         async with session.post(url, data=b'{"method":"echo"}', headers=json_type) as silent:
             assert (silent.status, await silent.read()) == (204, b"")
+
+
+class Counting:
+    """A runner that takes at most `share` jobs at a time, and the sizes of its runs."""
+
+    def __init__(self, share: int) -> None:
+        self._share = share
+        self.runs: list[int] = []
+
+    async def __call__(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
+        self.runs.append(min(len(jobs), self._share))
+        outcomes: list[Outcome] = []
+        for job in jobs[: self._share]:
+            try:
+                outcomes.append(job())
+            except Exception as error:
+                outcomes.append(error)
+        return outcomes
+
+
+def divide(params: Sequence[Any]) -> Job:
+    if len(params) != 2:
+        raise InvalidInput("two numbers")
+    return lambda: params[0] / params[1]
+
+
+def joint(runner: Counting) -> dict[str, Method]:
+    return {**METHODS, "divide": Joint(runner, divide), "halve": Joint(runner, halve)}
+
+
+def halve(params: Sequence[Any]) -> Job:
+    return lambda: divide([*params, 2])()
+
+
+REQUESTS = st.sampled_from(
+    [
+        {"method": "divide", "params": [8, 2]},
+        {"method": "divide", "params": [8, 0]},
+        {"method": "divide", "params": [8]},
+        {"method": "divide", "params": {"a": 1}},
+        {"method": "halve", "params": [3]},
+        {"method": "echo", "params": [3]},
+        {"method": "fail"},
+        {"method": "nothing"},
+        {"method": 7},
+        5,
+    ]
+)
+
+
+@given(st.lists(st.tuples(REQUESTS, st.booleans()), max_size=80), st.integers(1, MAX_TOGETHER))
+def test_a_batch_answers_as_its_requests_one_by_one(
+    drawn: list[tuple[Any, bool]], share: int
+) -> None:
+    """Whatever the runner takes at a time; without an id there is no answer."""
+    items = [
+        {**item, "id": index} if isinstance(item, dict) and has_id else item
+        for index, (item, has_id) in enumerate(drawn)
+    ]
+
+    async def compare() -> None:
+        methods = joint(Counting(share))
+        singles = [await answer_body(msgspec.json.encode(each), methods) for each in items]
+        expected = [msgspec.json.decode(each) for each in singles if each is not None]
+        reply = await answer_body(msgspec.json.encode(items), methods) if items else None
+        assert (msgspec.json.decode(reply) if reply else []) == expected
+
+    asyncio.run(compare())
+
+
+async def test_neighbours_of_one_runner_share_a_run() -> None:
+    runner = Counting(MAX_TOGETHER)
+    half, echoed = {"id": 1, "method": "halve", "params": [3]}, {"id": 1, "method": "echo"}
+    whole = {"id": 1, "method": "divide", "params": [3, 1]}
+    batch = [half, whole, half, echoed, half, *([whole] * (MAX_TOGETHER + 2))]
+    await answer_body(msgspec.json.encode(batch), joint(runner))
+    assert runner.runs == [3, MAX_TOGETHER, 3]

@@ -24,7 +24,14 @@ from dst.spec.cluster import ClusterLock, lock_hash, to_jsonable
 from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import OperatorIndex, ShareIndex
 
-SECRET_FILES = {"identity.key", "transport.key", "keystore.json", "keystore.password", "jwt.hex"}
+SECRET_FILES = {
+    "identity.key",
+    "transport.key",
+    "keystore.json",
+    "keystore.password",
+    "jwt.hex",
+    "peers.hex",
+}
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from dst.apis.jwt import load_jwt_secret
 from dst.cli.cluster import create_cluster
-from dst.execution.main import ExecutionConfig
+from dst.execution.config import ExecutionConfig
 from dst.middleware.config import load_settings as load_middleware
 from dst.rollup.config import load_settings as load_rollup
 from dst.runtime.browsers import BrowserPolicy
@@ -53,6 +54,8 @@ def test_every_file_is_taken_as_written(folder: Path) -> None:
         config = load_json(folder / name, ExecutionConfig, what="execution config")
         for path in (config.genesis, config.lock, config.jwt_secret):
             assert resolve(folder / name, path).is_file()
+        if config.peer_secret is not None:
+            assert len(load_jwt_secret(resolve(folder / name, config.peer_secret))) == 32
     assert load_rollup(folder / "rollup.json").is_operator
     assert not load_rollup(folder / "follower-rollup.json").is_operator
     assert len(load_middleware(folder / "middleware.json").peers) == 3

@@ -40,3 +40,9 @@ def test_the_l2_may_not_have_the_chain_id_of_the_l1(
 ) -> None:
     assert cli.main(["up", "--chain-id", "900", "--dir", str(tmp_path / "net")]) == 3
     assert "--chain-id 900: the L1 has that number" in capsys.readouterr().err
+
+
+def test_a_detached_network_has_the_gas_limit_that_was_asked_for(tmp_path: Path) -> None:
+    words = ["up", "--detach", "--gas-limit", "43008000", "--dir", str(tmp_path)]
+    again = cli._supervisor_words(cli._parser(words).parse_args(words), tmp_path)
+    assert cli._parser(again).parse_args(again).gas_limit == 43_008_000

@@ -95,6 +95,8 @@ def test_secrets_are_shared_by_need() -> None:
             if "/operators/" in path and f"/{program.pod}/" not in path
         ]
         assert others == [], name
+    assert "cluster/operators/op1/peers.hex" in programs["op1.execution"].reads
+    assert not any("peers.hex" in path for path in programs["f1.execution"].reads)
     assert programs["f1.rollup"].reads.count("cluster/followers/f1/jwt.hex") == 1
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dst.crypto.keccak import keccak256
-from dst.execution.chain import Chain, ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock
+from dst.execution.chain import Chain
 from dst.execution.environment import BlockResult
 from dst.execution.genesis import prague_genesis, read_genesis
 from dst.execution.header import Header
@@ -105,6 +106,7 @@ class Ledger:
             state.begin_transaction()
             apply_to_state(state, change)
         result = BlockResult(
+            touched=(),
             receipts=(receipt(len(changes)),),
             gas_used=0,
             bloom=0,

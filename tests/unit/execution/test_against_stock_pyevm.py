@@ -12,7 +12,7 @@ import pytest
 from eth_account import Account
 
 from dst.execution.block.body import BlockRun
-from dst.execution.chain import ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock
 from dst.execution.environment import Engine
 from dst.execution.interrupts import never
 from dst.execution.state.commit import StateCommit

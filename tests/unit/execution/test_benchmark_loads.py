@@ -9,6 +9,7 @@ from dst.crypto.keccak import keccak256
 from dst.execution.block.call_run import CallOutcome
 from dst.spec.primitives import Address
 from tests.benchmarks.execution import contracts, page
+from tests.benchmarks.execution.accounts import Cost, cost_among
 from tests.benchmarks.execution.importing import Throughput
 from tests.benchmarks.execution.loads import (
     CODES,
@@ -107,8 +108,18 @@ def test_the_page() -> None:
         [
             page.import_section({"transfers": throughput}, 10),
             page.series_section("block size", {10: throughput}),
+            page.accounts_section({1: Cost({10: 2e-4}, 90), 1_000: Cost({10: 3e-4}, 95)}),
             page.worst_section(worst, [slow]),
         ]
     )
     assert "| transfers | 100 | 2.1 | 21,000 | 9.0 x |" in text
+    assert "| 1 | 200 (1.00 x) | 90 |" in text
+    assert "| 1,000 | 300 (1.50 x) | 95 |" in text
     assert f"**{LOOPS[0].name}, 20.00 s**" in text
+
+
+def test_what_a_transfer_costs_among_accounts_is_asked_of_another_process() -> None:
+    cost = cost_among(50, sizes=(3,), blocks=1)
+    assert set(cost.seconds) == {3}
+    assert cost.seconds[3] > 0
+    assert cost.resident_mb > 10

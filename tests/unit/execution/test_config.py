@@ -1,11 +1,13 @@
 """execution.json: what is wrong with it is one line and exit code 2."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
-from dst.execution.main import run
+from dst.apis.jwt import make_jwt
+from dst.execution.main import _holds, run
 
 GOOD = {
     "name": "op1",
@@ -27,6 +29,7 @@ GOOD = {
         ({"forward_to": "http://127.0.0.1:3"}, "forward_to"),
         ({"forward_to": ["op2"]}, "http:// URL"),
         ({"history_blocks": 3}, "history_blocks: at least 64"),
+        ({"connections_per_address": 0}, "connections_per_address"),
     ],
 )
 def test_a_wrong_field_is_named(
@@ -39,3 +42,12 @@ def test_a_wrong_field_is_named(
     assert told.startswith("error: ")
     assert word in told
     assert str(path) in told
+
+
+def test_whose_connections_keep_their_places() -> None:
+    secret = bytes(range(32))
+    vouches = _holds(secret)
+    assert vouches({"Authorization": f"Bearer {make_jwt(secret, time.time())}"})
+    assert not vouches({"Authorization": f"Bearer {make_jwt(bytes(32), time.time())}"})
+    assert not vouches({"Authorization": f"Bearer {make_jwt(secret, time.time() - 600)}"})
+    assert not vouches({})

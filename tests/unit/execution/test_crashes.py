@@ -9,7 +9,9 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,24 @@ def test_a_full_disk_stops_and_resumes(tmpfs: Path, caplog: pytest.LogCaptureFix
     _fill_and_resume(tmpfs, make_room, caplog)
 
 
+def test_readers_beside_a_disk_that_fills_and_gets_room(tmpfs: Path) -> None:
+    """What they look at pins pages, so a write may pass that the one before did not."""
+    ledger = Ledger(tmpfs)
+    with reading(ledger):
+        _fill(ledger)
+        refused = 0
+        while refused < 10:
+            try:
+                next_block(ledger)
+            except StoreUnavailable:
+                refused += 1
+        subprocess.run(["mount", "-o", "remount,size=64m", str(tmpfs)], check=True)
+        for _ in range(20):
+            next_block(ledger)
+    check_like_a_reader(ledger)
+    ledger.close()
+
+
 def test_a_file_limit_stops_and_resumes(tmp_path: Path) -> None:
     """In a process of its own, because the limit is the process's."""
     script = (
@@ -178,6 +198,46 @@ def _fill_and_resume(
     if caplog is not None:
         _expect_one_line(caplog, "writes_refused")
     ledger.close()
+
+
+@contextmanager
+def reading(ledger: Ledger) -> Iterator[None]:
+    """Threads that read what RPC, calls and the pool read: an answer, or StoreUnavailable."""
+    done, faults, answers = threading.Event(), list[BaseException](), [0] * 3
+
+    def read(number: int) -> None:
+        while not done.is_set():
+            try:
+                _read_head(ledger)
+                answers[number] += 1
+            except StoreUnavailable:
+                pass
+            except BaseException as error:
+                faults.append(error)
+                return
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(len(answers))]
+    for each in threads:
+        each.start()
+    try:
+        yield
+    finally:
+        done.set()
+        for each in threads:
+            each.join()
+    assert not faults
+    assert all(answers)
+
+
+def _read_head(ledger: Ledger) -> None:
+    heads = ledger.chain.heads
+    reader = ledger.chain.reader_after(heads.head_hash)
+    for person in PEOPLE:
+        reader.get_code(person)
+        for slot in SLOTS:
+            reader.slot(person, slot)
+    if heads.head.number:
+        assert len(ledger.chain.receipts(heads.head_hash)) == 1
 
 
 def _fill(ledger: Ledger) -> int:

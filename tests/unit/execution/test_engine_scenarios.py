@@ -1,6 +1,7 @@
 """The scenarios of hive's engine simulator, against the Engine API as its JSON-RPC methods.
 
-Names follow its suites. Left out, because this chain does not have what they are about: proof of
+Names follow its suites. Those in which a node lacks blocks are in
+`test_engine_syncing.py`. Left out, because this chain does not have what they are about: proof of
 work and transitions between forks (Prague from genesis), blob transactions (refused everywhere;
 that they are, is tested), peer-to-peer synchronisation (blocks come by newPayload alone). Token
 checks are in `tests/unit/apis/test_engine.py`, and further rules in `test_engine_service.py`.
@@ -15,23 +16,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from eth_account import Account
 
-from dst.apis.engine import (
-    CAPABILITIES,
-    MAX_BODIES,
-    ForkchoiceState,
-    attributes_to_wire,
-    payload_to_wire,
-)
+from dst.apis.engine import CAPABILITIES, MAX_BODIES, ForkchoiceState
+from dst.apis.engine_wire import attributes_to_wire, payload_to_wire
 from dst.apis.jsonrpc import RpcError
 from dst.execution.block.builder import BuilderLimits
-from dst.execution.chain import payload_of
+from dst.execution.block.executed import payload_of
 from dst.execution.header import header_of_payload
 from dst.spec.beacon import ExecutionPayload, Withdrawal
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH, Gwei, Hash32, to_hex
-from dst.transactions.transaction import InvalidTransaction, Reason
+from dst.transactions.transaction import InvalidTransaction, Reason, decode_transaction
 from tests.unit.execution.test_engine_service import ROOT, SPIN, SPINNER, Engine
+from tests.unit.execution.test_invalid_blocks import dynamic_fields, self_signed
 from tests.unit.execution.worlds import (
     ADDRESSES,
     CHAIN_ID,
@@ -307,15 +305,29 @@ def broken_signature(raw: bytes) -> bytes:
 
 
 def of_one_wei(fee: dict[str, Any]) -> dict[str, Any]:
-    return {key: value and 1 for key, value in fee.items()}
+    return {
+        key: value and 1 if "Fee" in key or "Price" in key else value for key, value in fee.items()
+    }
+
+
+def tip_above_cap(fee: dict[str, Any]) -> bytes:
+    """A legacy one has no tip: its price is above what the sender owns."""
+    if "gasPrice" in fee:
+        return signed_raw(**{**fee, "gasPrice": 10**27})
+    lists: list[Any] = [[]]
+    if "authorizationList" in fee:
+        lists.append([[b"\x01", address_of(0xAB), b"", b"", b"\x01", b"\x01"]])
+    fields = dynamic_fields(chain_id=CHAIN_ID, tip=2 * GWEI + 1, fee=2 * GWEI)
+    return self_signed(fee.get("type", 2), [*fields, *lists])
 
 
 TRANSACTIONS: dict[str, Any] = {
     "Signature": lambda fee: broken_signature(signed_raw(**fee)),
     "Nonce": lambda fee: signed_raw(nonce=3, **fee),
     "GasPrice": lambda fee: signed_raw(**of_one_wei(fee)),
-    "Gas": lambda fee: signed_raw(gas=20_999, **fee),
-    "GasAboveLimit": lambda fee: signed_raw(gas=10_000_001, **fee),
+    "GasTip": tip_above_cap,
+    "Gas": lambda fee: signed_raw(**{**fee, "gas": 20_999}),
+    "GasAboveLimit": lambda fee: signed_raw(**{**fee, "gas": 10_000_001}),
     "Value": lambda fee: signed_raw(value=10**30, **fee),
     "ChainID": lambda fee: signed_raw(chainId=CHAIN_ID + 1, **fee),
 }
@@ -326,7 +338,26 @@ FEES: dict[str, dict[str, Any]] = {
         "maxPriorityFeePerGas": None,
         "gasPrice": 2 * GWEI,
     },
+    "access list": {
+        "type": 1,
+        "maxFeePerGas": None,
+        "maxPriorityFeePerGas": None,
+        "gasPrice": 2 * GWEI,
+        "gas": 30_000,
+        "accessList": [{"address": address_of(0xAB), "storageKeys": []}],
+    },
     "dynamic": {"maxFeePerGas": 2 * GWEI, "maxPriorityFeePerGas": 2 * GWEI},
+    "set code": {
+        "type": 4,
+        "maxFeePerGas": 2 * GWEI,
+        "maxPriorityFeePerGas": 2 * GWEI,
+        "gas": 60_000,
+        "authorizationList": [
+            Account.from_key(KEYS[1]).sign_authorization(
+                {"chainId": CHAIN_ID, "address": address_of(0xAB), "nonce": 0}
+            )
+        ],
+    },
 }
 
 
@@ -334,8 +365,9 @@ FEES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", TRANSACTIONS)
 async def test_invalid_new_payload_transaction(client: Client, name: str, kind: str) -> None:
     raw = TRANSACTIONS[name](FEES[kind])
-    client.engine.add(signed())
+    client.engine.add(decode_transaction(signed_raw(**FEES[kind])))
     payload = await client.build()
+    assert len(payload.transactions) == 1, "the kind as such is good"
     answer = await client.new_payload(sealed(payload, transactions=(raw,)))
     assert (answer["status"], answer["latestValidHash"]) == (
         "INVALID",
@@ -434,7 +466,7 @@ async def test_safe_reorg_to_the_side_chain(client: Client) -> None:
     await refused(-38002, wrong)
 
 
-@pytest.mark.parametrize("how", ["out", "different block", "back in"])
+@pytest.mark.parametrize("how", ["out", "different block", "back in", "new payload on revert"])
 async def test_transaction_reorg(client: Client, how: str) -> None:
     """A transaction leaves the chain with its block, and is in another one or back in the same."""
     transaction = signed()
@@ -450,7 +482,9 @@ async def test_transaction_reorg(client: Client, how: str) -> None:
     if how == "different block":
         again = await client.produce()
         assert client.chain.location(transaction.hash) == (again.block_hash, 0)
-    if how == "back in":
+    if how == "new payload on revert":
+        assert (await client.new_payload(with_it))["status"] == "VALID"
+    if how in ("back in", "new payload on revert"):
         await client.fcu(with_it.block_hash)
         assert client.chain.location(transaction.hash) == (with_it.block_hash, 0)
     assert (client.engine.pool.get(transaction.hash) is None) == (how != "out")
@@ -488,7 +522,7 @@ async def test_suggested_fee_recipient(client: Client) -> None:
 
 @pytest.mark.parametrize("kind", FEES)
 async def test_prev_randao_opcode(client: Client, kind: str) -> None:
-    client.engine.add(signed(to=STORE_RANDAO, gas=100_000, **FEES[kind]))
+    client.engine.add(signed(**{**FEES[kind], "to": STORE_RANDAO, "gas": 100_000}))
     await client.produce(prev_randao=OTHER)
     state = client.chain.reader(client.chain.heads.head.state_root)
     assert state.slot(STORE_RANDAO, 0) == int.from_bytes(OTHER, "big")

@@ -12,26 +12,23 @@ from typing import Any
 import msgspec
 import pytest
 
-from dst.apis.engine import (
-    ForkchoiceState,
-    PayloadAttributes,
-    PayloadStatusKind,
-    attributes_to_wire,
-    payload_to_wire,
-)
+from dst.apis.engine import ForkchoiceState, PayloadAttributes, PayloadStatusKind
+from dst.apis.engine_wire import attributes_to_wire, payload_to_wire
 from dst.apis.jsonrpc import RpcError
-from dst.execution.block.allowance import Allowance
-from dst.execution.block.builder import BuilderLimits
-from dst.execution.chain import payload_of
+from dst.execution.block.allowance import Allowance, RoundTimes
+from dst.execution.block.builder import BlockBuilder, BuilderLimits
+from dst.execution.block.executed import payload_of
 from dst.execution.engine_rpc import engine_methods
 from dst.execution.engine_service import EngineService, NewPayload
 from dst.execution.header import Header, payload_of_header
 from dst.execution.pool.service import TransactionPool
 from dst.execution.state.trie import ordered_root
+from dst.mempool.departures import Fate
 from dst.runtime.metrics import Metrics
-from dst.runtime.tables import StoreUnavailable, Tables, Writer
+from dst.runtime.tables import StoreUnavailable, Tables, Writer, _refuse_reader
+from dst.spec.beacon import Withdrawal
 from dst.spec.errors import InvalidInput
-from dst.spec.primitives import ZERO_HASH, Hash32, to_hex
+from dst.spec.primitives import ZERO_HASH, Gwei, Hash32, to_hex
 from tests.unit.execution.assembler import assemble
 from tests.unit.execution.worlds import (
     ADDRESSES,
@@ -214,12 +211,14 @@ async def test_attributes_must_be_later_than_the_head(engine: Engine) -> None:
 
 async def test_unique_payload_ids(engine: Engine) -> None:
     head = engine.world.chain.heads.head_hash
+    withdrawal = Withdrawal(index=0, validator_index=0, address=address_of(1), amount=Gwei(1))
     changes: list[dict[str, Any]] = [
         {},
         {"timestamp": 2_000},
         {"prev_randao": Hash32(b"\x01" * 32)},
         {"suggested_fee_recipient": address_of(1)},
         {"parent_beacon_block_root": Hash32(b"\x01" * 32)},
+        {"withdrawals": (withdrawal,)},
         {"no_tx_pool": True},
         {"transactions": (signed().raw,)},
     ]
@@ -232,6 +231,59 @@ async def test_unknown_payload(engine: Engine) -> None:
     with pytest.raises(RpcError) as refused:
         await engine.service.get_payload(bytes(8))
     assert refused.value.code == -38001
+
+
+@pytest.mark.parametrize("step", ["begin", "add", "finish"])
+async def test_a_failed_build_is_told_once_and_can_be_tried_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Whoever waits is told; then the id is unknown, and the same attributes build a block."""
+    world, service, transfer = engine.world, engine.service, signed()
+    head, attributes = world.chain.heads.head_hash, world.attributes()
+
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("the disk went away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(BlockBuilder, step, fail)
+        _, payload_id = await engine.point(head, attributes)
+        assert payload_id is not None
+        engine.add(transfer)
+        outcomes = await asyncio.gather(
+            *(service.get_payload(payload_id) for _ in range(2)), return_exceptions=True
+        )
+    assert [type(each) for each in outcomes] == [StoreUnavailable] * 2
+    with pytest.raises(RpcError) as error:
+        await service.get_payload(payload_id)
+    assert error.value.code == -38001
+    _, again = await engine.point(head, attributes)
+    assert again == payload_id
+    built = await service.get_payload(payload_id)
+    assert built.payload.transactions == (transfer.raw,)
+
+
+async def test_the_same_attributes_do_not_join_a_build_that_failed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asked for the block before the same attributes came again."""
+    world, transfer, failed = engine.world, signed(), asyncio.Event()
+    head, attributes = world.chain.heads.head_hash, world.attributes()
+    loop = asyncio.get_running_loop()
+
+    def fail(*_: object) -> None:
+        loop.call_soon_threadsafe(failed.set)
+        raise StoreUnavailable("the disk went away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(BlockBuilder, "begin", fail)
+        _, payload_id = await engine.point(head, attributes)
+        await failed.wait()
+        engine.add(transfer)  # nothing is added to what failed
+    _, again = await engine.point(head, attributes)
+    assert again is not None
+    assert again == payload_id
+    built = await engine.service.get_payload(again)
+    assert built.payload.transactions == (transfer.raw,)
 
 
 async def test_forced_transactions_come_first_and_invalid_ones_stay_out(engine: Engine) -> None:
@@ -280,6 +332,35 @@ async def test_newer_payload_aborts_the_running_one(engine: Engine) -> None:
     status = await engine.new_payload(payload_of(good))
     assert status.status is PayloadStatusKind.VALID
     assert (await slow).status is PayloadStatusKind.SYNCING
+
+
+async def test_an_aborted_validation_tells_how_slow_the_machine_is(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that were too slow for their round are the ones to learn from."""
+    noted: list[tuple[float, float]] = []
+    allowance = Allowance(
+        RoundTimes(slot_s=1, round_timeout_s=0.5, share=0.4, operators=4), cores=2
+    )
+    monkeypatch.setattr(
+        allowance, "note_validation", lambda *, wall_s, cpu_s: noted.append((wall_s, cpu_s))
+    )
+    engine.service._allowance = allowance
+    payload, begun, chain = spinning_payload(engine.world), threading.Event(), engine.world.chain
+    execute = chain.execute
+
+    def noticed(*args: Any) -> Any:
+        begun.set()
+        return execute(*args)
+
+    monkeypatch.setattr(chain, "execute", noticed)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        running = group.create_task(engine.new_payload(payload))
+        await asyncio.to_thread(begun.wait)
+        engine.service.close()
+    assert running.result().status == "SYNCING"
+    ((wall_s, cpu_s),) = noted
+    assert 0 < cpu_s <= wall_s + 0.001
 
 
 async def test_same_payload_joins(engine: Engine) -> None:
@@ -408,3 +489,55 @@ async def test_a_full_disk_answers_syncing_and_goes_on(
     status, _ = await engine.point(block_hash)
     assert status.status is PayloadStatusKind.VALID
     assert chain.heads.head_hash == block_hash
+
+
+async def test_a_closed_store_answers_syncing_and_goes_on(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.add(signed())
+    payload = (await engine.build()).payload
+    block_hash = Hash32(payload.block_hash)
+    with monkeypatch.context() as closed:
+        closed.setattr(engine.world.store.tables, "_begin", _refuse_reader)
+        assert (await engine.new_payload(payload)).status is PayloadStatusKind.SYNCING
+        assert (await engine.point(block_hash))[0].status is PayloadStatusKind.SYNCING
+    assert (await engine.new_payload(payload)).status is PayloadStatusKind.VALID
+    assert (await engine.point(block_hash))[0].status is PayloadStatusKind.VALID
+    assert engine.pool.counts() == (0, 0)
+
+
+async def test_senders_that_came_late_wait_while_the_store_is_closed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head has moved and is told to the pool all the same."""
+    engine.add(signed())
+    payload = (await engine.build()).payload
+    await engine.new_payload(payload)
+    moved = engine.service._set_forkchoice
+
+    def move_and_close(*args: Any) -> Any:
+        outcome = moved(*args)
+        monkeypatch.setattr(engine.world.store.tables, "_begin", _refuse_reader)
+        return outcome
+
+    monkeypatch.setattr(engine.service, "_set_forkchoice", move_and_close)
+    monkeypatch.setattr(engine.service._memory, "changes", {})
+    senders = iter((frozenset({ADDRESSES[0]}), frozenset({ADDRESSES[0], ADDRESSES[1]})))
+    monkeypatch.setattr(engine.pool, "senders", lambda: next(senders))
+    status, _ = await engine.point(Hash32(payload.block_hash))
+    assert status.status is PayloadStatusKind.VALID
+    assert engine.pool.counts() == (0, 0)
+
+
+async def test_heaviness_is_not_noted_while_the_store_is_closed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction = signed()
+    engine.add(transaction)
+    with monkeypatch.context() as closed:
+        closed.setattr(engine.world.store.tables, "_begin", _refuse_reader)
+        engine.pool.drop_heavy(transaction.hash, "needs more than there is")
+    departure = engine.pool.departure(transaction.hash)
+    assert departure is not None
+    assert departure.fate is Fate.TOO_HEAVY
+    assert engine.pool.book.is_empty

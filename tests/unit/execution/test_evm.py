@@ -7,8 +7,8 @@ import pytest
 
 from dst.execution.block.call_run import CallOutcome, CallRefused, Fault
 from dst.execution.environment import ExecutionAborted
+from dst.execution.evm.messages import EVM_STACK_BYTES
 from dst.execution.interrupts import AbortFlag
-from dst.execution.main import EVM_STACK_BYTES
 from tests.unit.execution.worlds import World, address_of, call, make_world, signed
 
 SPINNER, DEEP, CODE = address_of(0x5150), address_of(0xDEE9), address_of(0xC0DE)

@@ -10,8 +10,8 @@ import pytest
 
 from dst.execution.block import builder
 from dst.execution.block.allowance import Allowance, RoundTimes
-from dst.execution.block.builder import BuilderLimits
-from dst.execution.chain import payload_of
+from dst.execution.block.builder import BuildClock, BuilderLimits
+from dst.execution.block.executed import payload_of
 from dst.execution.pool.service import Source
 from dst.execution.rpc.transaction_status import TransactionStatusMethods
 from dst.execution.slots import SlotClock
@@ -20,8 +20,11 @@ from dst.transactions.transaction import InvalidTransaction, Reason
 from tests.unit.execution.test_engine_service import SPINNER, Engine
 from tests.unit.execution.worlds import GENESIS_TIME, KEYS, World, make_world, signed
 
+CHECK_S = 1e-4
+"""CPU time that passes at every check of the builder's clock: the engine checks it once in some ten
+thousand gas of calls, on every machine."""
 SHORT = BuilderLimits(builder_time_s=0.06, max_block_bytes=524_288)
-"""Too short for 9 M gas of calls on any machine, with wall clock to spare on a busy one."""
+"""Six hundred checks: 9 M gas of calls meet some nine hundred, a transfer one."""
 LONG = BuilderLimits(builder_time_s=60, max_block_bytes=524_288)
 
 
@@ -32,6 +35,32 @@ dearer in the end, is not (its memory costs two million)."""
 
 def spin(key: bytes = KEYS[0], gas: int = 9_000_000, **fields: Any) -> Any:
     return signed(key, to=SPINNER, gas=gas, maxPriorityFeePerGas=10**8, **fields)
+
+
+class CountedTime:
+    """In place of `time` in the builder. CPU time passes by being checked, wall clock never."""
+
+    def __init__(self) -> None:
+        self.checks = 0
+
+    def thread_time(self) -> float:
+        return self.checks * CHECK_S
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+@pytest.fixture(autouse=True)
+def counted_time(monkeypatch: pytest.MonkeyPatch) -> CountedTime:
+    counted, check = CountedTime(), BuildClock.check
+
+    def counting(clock: BuildClock) -> None:
+        counted.checks += 1
+        check(clock)
+
+    monkeypatch.setattr(builder, "time", counted)
+    monkeypatch.setattr(BuildClock, "check", counting)
+    return counted
 
 
 @pytest.fixture
@@ -103,7 +132,7 @@ async def test_what_no_block_has_time_for_is_dropped_with_the_reason(
     assert taken == []
     told = await status(engine, heavy)
     assert (told["state"], told["reason"]) == ("too_heavy", "too_heavy")
-    assert "ms of CPU time" in told["message"]
+    assert f"{SHORT.builder_time_s * 1000:.0f} ms of CPU time" in told["message"]
     after = await status(engine, behind)
     assert (after["state"], after["missingNonce"]) == ("queued", "0x0")
 

@@ -18,10 +18,15 @@ from dst.execution.block import body
 from dst.execution.chain import UnknownParent
 from dst.execution.environment import InvalidBlock
 from dst.execution.evm.computation import EvmComputation
+from dst.execution.genesis import (
+    CONSOLIDATION_REQUESTS_ADDRESS,
+    WITHDRAWAL_REQUESTS_ADDRESS,
+    read_genesis,
+)
 from dst.execution.interrupts import never
 from dst.execution.state.trie import ordered_root
 from dst.spec import rlp
-from dst.spec.primitives import Address, Hash32
+from dst.spec.primitives import Address, Hash32, to_hex
 from dst.transactions.transaction import Transaction, decode_transaction
 from tests.unit.execution.worlds import (
     ADDRESSES,
@@ -31,6 +36,7 @@ from tests.unit.execution.worlds import (
     RICH,
     World,
     address_of,
+    genesis_file,
     make_world,
     signed,
     signed_raw,
@@ -210,3 +216,22 @@ def test_a_refused_transaction_leaves_no_trace(world: World) -> None:
     good = [signed(), signed(KEYS[1])]
     bad = signed(KEYS[2], nonce=7)
     assert world.build([good[0], bad, good[1]]).block == world.build(good).block
+
+
+@pytest.mark.parametrize("missing", [WITHDRAWAL_REQUESTS_ADDRESS, CONSOLIDATION_REQUESTS_ADDRESS])
+def test_no_block_is_valid_where_a_system_contract_is_missing(
+    tmp_path: Path, missing: Address
+) -> None:
+    """EIP-7002, EIP-7251 §System Call: no code there, invalid block."""
+    for name in ("whole", "lacking"):
+        (tmp_path / name).mkdir()
+    whole = make_world(tmp_path / "whole")
+    empty = whole.build().block
+    file = genesis_file()
+    del file["alloc"][to_hex(missing)]
+    lacking = World(tmp_path / "lacking", read_genesis(file))
+    header = replace(empty.header, parent_hash=lacking.chain.genesis_hash)
+    with pytest.raises(InvalidBlock, match=f"no system contract at {to_hex(missing)}"):
+        lacking.chain.execute(header, [], (), never)
+    for world in (whole, lacking):
+        world.store.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import time
 import tracemalloc
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +15,17 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from dst.apis.jsonrpc import rpc_routes
+from dst.apis.caller import CALLER
+from dst.apis.jsonrpc import RpcError, rpc_routes
+from dst.apis.jwt import check_jwt
 from dst.execution.pool import forwarder
-from dst.execution.pool.announcements import Announcements
+from dst.execution.pool.announcements import MAX_WAITING, MAX_WAITING_OF_ONE, Announcements
 from dst.execution.pool.exchange import PoolExchange
 from dst.execution.pool.peer import MAX_ANSWER_BYTES, Peer, peer_session
 from dst.execution.pool.service import Source, TransactionPool
 from dst.execution.rpc.dispatch import Threads, bind, entries
 from dst.execution.rpc.pool_exchange import PoolExchangeMethods
+from dst.execution.turns import Turns
 from dst.mempool.departures import Departure, Fate
 from dst.runtime.http import make_app, serving
 from dst.runtime.metrics import Metrics
@@ -71,7 +75,7 @@ class Network:
         exchange = PoolExchange(
             world.chain,
             Metrics(),
-            read,
+            Turns(),
             data_dir=folder,
             forward_to=forward_to or [],
             subscribe_to=subscribe_to or [],
@@ -399,3 +403,54 @@ async def test_a_refusal_of_a_forwarded_transaction_can_be_asked_for(world: Worl
     departure = pool.departure(other.hash)
     assert departure is not None
     assert (departure.fate, departure.detail) == (Fate.DROPPED, "underpriced_replacement")
+
+
+async def test_operators_sign_what_they_send_and_followers_without_the_secret_do_not(
+    unused_tcp_port: int,
+) -> None:
+    """The token is the one the Engine API takes."""
+    tokens: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        tokens.append(request.headers.get("Authorization"))
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "result": []})
+
+    address, secret = f"127.0.0.1:{unused_tcp_port}", bytes(range(32))
+    app = make_app(Metrics(), [web.post("/", answer)])
+    async with serving(app, address, what="test"), peer_session() as session:
+        for each in (secret, None):
+            peer = Peer(f"http://{address}", session, each)
+            await peer.call("dst_forwardTransactions", [[]], list[Any], 5.0)
+    assert check_jwt(secret, tokens[0], time.time()) is None
+    assert tokens[1] is None
+
+
+async def test_questions_that_wait_are_few_of_one_client_and_few_in_all(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    pool = TransactionPool(world.chain, Metrics())
+    family = PoolExchangeMethods(pool, Announcements(pool))
+    first = await family.pool_changes("", "0x0", "0x0")
+    ended: list[str] = []
+
+    async def ask(client: str, name: str, wait_ms: int = 20_000) -> None:
+        CALLER.set(client)
+        answer = await family.pool_changes(first["epoch"], first["cursor"], hex(wait_ms))
+        assert answer["whole"] is False
+        ended.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(MAX_WAITING_OF_ONE):
+            group.create_task(ask("greedy", f"greedy {number}"))
+        await asyncio.sleep(0)
+        with pytest.raises(RpcError) as refusal:
+            await ask("greedy", "one more")
+        assert refusal.value.code == -32005
+        for number in range(MAX_WAITING):
+            group.create_task(ask(f"other {number}", f"other {number}"))
+        async with asyncio.timeout(10):
+            while len(ended) < MAX_WAITING_OF_ONE:
+                await asyncio.sleep(0.01)
+        assert sorted(ended) == [f"greedy {number}" for number in range(MAX_WAITING_OF_ONE)]
+        pool.admit(pool.examine(signed_raw()))
+    assert len(ended) == MAX_WAITING_OF_ONE + MAX_WAITING, "news ends every wait"
+    world.store.close()

@@ -3,6 +3,7 @@ before has its place."""
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from dst.execution.pool.exchange import PoolExchange
-from dst.execution.pool.service import MAX_SUBMITTED, Source, TransactionPool
+from dst.execution.pool.service import MAX_SUBMITTED, MAX_YIELD_S, Source, TransactionPool
 from dst.execution.state.nodes import StateUnavailable
+from dst.execution.turns import Turns
 from dst.runtime.metrics import Metrics
 from dst.spec.errors import Unavailable
 from tests.unit.execution.worlds import KEYS, World, signed, signed_raw
@@ -45,25 +47,50 @@ async def test_a_flood_keeps_nothing_out_that_was_taken_before(
 ) -> None:
     """Journal and orphans: a node that restarts under it comes up, a reorg loses nothing."""
     kept, orphan = signed(KEYS[0]), signed(KEYS[1])
-    with ThreadPoolExecutor(1) as read:
-        exchange = PoolExchange(
-            world.chain, Metrics(), read, data_dir=tmp_path, forward_to=[], subscribe_to=[],
-            faulty=1,
-        )  # fmt: skip
-        exchange.journal.found = [kept.raw]
-        pool = exchange.pool
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            for _ in range(MAX_SUBMITTED // REQUEST):
-                rubbish = [os.urandom(8) for _ in range(REQUEST)]
-                group.create_task(pool.submit_all(rubbish, Source.PEER))
-            await asyncio.sleep(0)
-            with pytest.raises(Unavailable, match="busy"):
-                await pool.submit(signed_raw(KEYS[2]))
-            run = group.create_task(exchange.run())
-            await pool.on_head({}, {}, [orphan.raw])
-            while pool.get(kept.hash) is None:
-                assert not run.done()
-                await asyncio.sleep(0.01)
-            run.cancel()
-        exchange.close()
+    exchange = PoolExchange(
+        world.chain, Metrics(), Turns(), data_dir=tmp_path, forward_to=[], subscribe_to=[], faulty=1
+    )
+    exchange.journal.found = [kept.raw]
+    pool = exchange.pool
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        for _ in range(MAX_SUBMITTED // REQUEST):
+            rubbish = [os.urandom(8) for _ in range(REQUEST)]
+            group.create_task(pool.submit_all(rubbish, Source.PEER))
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable, match="busy"):
+            await pool.submit(signed_raw(KEYS[2]))
+        run = group.create_task(exchange.run())
+        await pool.on_head({}, {}, [orphan.raw])
+        while pool.get(kept.hash) is None:
+            assert not run.done()
+            await asyncio.sleep(0.01)
+        run.cancel()
+    exchange.close()
     assert pool.get(orphan.hash) is not None
+
+
+async def test_the_examination_gives_way_between_transactions_and_once_a_batch(
+    world: World,
+) -> None:
+    """All of a batch share one bounded wait; a block that does not end keeps nobody out."""
+    asked: list[float] = []
+    with ThreadPoolExecutor(1) as thread:
+        pool = TransactionPool(world.chain, Metrics(), executor=thread, give_way=asked.append)
+        before = time.monotonic()
+        await pool.submit_all([signed_raw(key) for key in KEYS], Source.PEER)
+        after = time.monotonic()
+    assert len(asked) == len(KEYS)
+    assert len(set(asked)) == 1, "one end for the whole batch"
+    assert before + MAX_YIELD_S <= asked[0] <= after + MAX_YIELD_S
+
+
+async def test_a_block_without_end_keeps_no_transaction_out(world: World, tmp_path: Path) -> None:
+    turns = Turns()
+    exchange = PoolExchange(
+        world.chain, Metrics(), turns, data_dir=tmp_path, forward_to=[], subscribe_to=[], faulty=1
+    )
+    with turns.block_work():
+        async with asyncio.timeout(10):
+            taken = await exchange.pool.submit(signed_raw())
+    exchange.close()
+    assert exchange.pool.get(taken) is not None

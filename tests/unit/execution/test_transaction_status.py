@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from dst.execution.chain import payload_of
+from dst.execution.block.executed import payload_of
 from dst.execution.pool.service import Source
 from dst.execution.pool.status import State
 from dst.mempool.departures import Fate

@@ -140,3 +140,27 @@ def test_the_block_worker_announces_its_work() -> None:
         failing = worker.submit(lambda: 1 // 0)
         assert isinstance(failing.exception(10), ZeroDivisionError)
     assert not turns.blocks_wait
+
+
+def test_the_examination_gives_way_to_a_block_until_it_is_done() -> None:
+    turns, passed = Turns(), threading.Event()
+    turns.let_blocks_pass(soon())  # nothing to wait for
+
+    def examine() -> None:
+        turns.let_blocks_pass(soon())
+        passed.set()
+
+    with turns.block_work(), turns.block_work():
+        examining = in_thread(examine)
+        assert not passed.wait(0.05)
+    assert passed.wait(10)
+    examining.join()
+
+
+def test_it_gives_way_no_longer_than_told() -> None:
+    turns = Turns()
+    with turns.block_work():
+        until = time.monotonic() + 0.05
+        turns.let_blocks_pass(until)
+        assert time.monotonic() >= until
+        turns.let_blocks_pass(until)  # it is over: nobody waits again

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dst.apis.eth import BlockTag
 from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.execution.weigher import Weigher
@@ -29,7 +30,10 @@ async def weigh(world: World, seconds: float, *heavy: Transaction) -> Transactio
     """The pool after every transaction that was noted as heavy has been weighed."""
     pool = TransactionPool(world.chain, Metrics())
     with ThreadPoolExecutor(1) as call:
-        weigher = Weigher(pool, BlocksById(world.chain), call, lambda: seconds)
+        blocks = BlocksById(world.chain)
+        weigher = Weigher(
+            pool, lambda: blocks.environment_for(BlockTag.PENDING), call, lambda: seconds
+        )
         for each in heavy:
             pool.admit(pool.examine(each.raw))
             pool.note_heavy(each.hash, seconds=0.001, alone=False)
@@ -44,7 +48,7 @@ async def weigh(world: World, seconds: float, *heavy: Transaction) -> Transactio
 
 async def test_what_no_block_has_time_for_is_dropped_without_a_block(world: World) -> None:
     heavy = spin()
-    pool = await weigh(world, 0.02, heavy)
+    pool = await weigh(world, 1e-4, heavy)
     departure = pool.departure(heavy.hash)
     assert departure is not None
     assert departure.fate is Fate.TOO_HEAVY

@@ -9,7 +9,8 @@ from eth_account import Account
 from dst.apis.engine import PayloadAttributes
 from dst.execution.block.builder import Build, BuilderLimits, build_block
 from dst.execution.block.call_run import CallOutcome, CallRun
-from dst.execution.chain import Chain, ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock
+from dst.execution.chain import Chain
 from dst.execution.environment import Interrupt
 from dst.execution.genesis import Genesis, prague_genesis, read_genesis
 from dst.execution.interrupts import never

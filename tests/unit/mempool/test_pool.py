@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from dst.mempool.ordering import by_price
 from dst.mempool.pool import MAX_TRANSACTION_BYTES, Pool, SenderState
+from dst.mempool.tails import SLACK
 from dst.spec.primitives import Address, Hash32
 from dst.transactions.transaction import InvalidTransaction, Reason, Transaction
 
@@ -310,3 +311,13 @@ def cheapest_by_scan(pool: Pool) -> Hash32:
 
     ready, gapped = pool.waiting(min(pool.senders(), key=rank))
     return (*ready, *gapped)[-1].hash
+
+
+def test_the_memory_of_tails_is_bounded_while_the_pool_is_not_full() -> None:
+    """A pool that never evicts is the usual one."""
+    pool = Pool()
+    for nonce in range(2_000):
+        add(pool, tx(nonce=nonce), tx(BOB, nonce=nonce), nonce=nonce)
+        pool.advance({each: SenderState(nonce + 1, RICH) for each in (ALICE, BOB)})
+    assert len(pool) == 0
+    assert len(pool._tails) <= SLACK

@@ -13,14 +13,9 @@ from aiohttp import web
 
 from dst.apis.beacon import WireBlock
 from dst.apis.dst_v1 import DecidedBlock
-from dst.apis.engine import (
-    BuiltPayload,
-    EngineClient,
-    ExecutionPayloadV3,
-    PayloadStatusKind,
-    built_to_wire,
-    payload_from_wire,
-)
+from dst.apis.engine import BuiltPayload, PayloadStatusKind
+from dst.apis.engine_client import EngineClient
+from dst.apis.engine_wire import ExecutionPayloadV3, built_to_wire, payload_from_wire
 from dst.crypto import bls
 from dst.crypto.secp256k1 import IdentityKey
 from dst.l1.rpc import L1Block, L1BlockRef, L1Client, L1Transaction

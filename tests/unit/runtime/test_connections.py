@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
@@ -20,8 +20,11 @@ async def serving(**limits: float) -> AsyncIterator[tuple[int, web.Server]]:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=bytes(BIG))
 
+    async def read(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
     app = web.Application()
-    app.add_routes([web.get("/", answer)])
+    app.add_routes([web.get("/", answer), web.post("/", read)])
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     connections = Connections(runner, **limits)  # type: ignore[arg-type]
@@ -94,3 +97,25 @@ async def test_all_unread_answers_together_are_bounded() -> None:
                 await asyncio.sleep(0.01)
         for each in clients:
             each.close()
+
+
+async def test_sending_on_does_not_excuse_an_answer_that_is_not_read() -> None:
+    """Pipelined requests come while the first answer waits."""
+    async with serving(unread_s=0.3) as (port, server):
+        client = connect(port, buffer=4096)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(client, QUESTION)
+        with suppress(ConnectionError):
+            async with asyncio.timeout(10):
+                while not server.requests_count or server.connections:
+                    await loop.sock_sendall(client, QUESTION)
+                    await asyncio.sleep(0.05)
+        assert await end_of(client) < BIG
+
+
+async def test_a_body_that_does_not_end_ends_its_connection() -> None:
+    async with serving(body_s=0.2) as (port, _):
+        client = connect(port)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(client, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n")
+        assert await end_of(client) == 0

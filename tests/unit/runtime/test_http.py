@@ -1,52 +1,180 @@
-"""What one listener bears: connections are counted, and one too many is closed at once."""
+"""What one listener bears: hundreds of connections that do nothing, and another client beside
+them, with real sockets. All come from loopback, so no address tells friend from stranger."""
 
 import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 
-from dst.runtime import connections, http
+from dst.runtime import places
+from dst.runtime.http import make_app, serving
 from dst.runtime.metrics import Metrics
-from tests.unit.execution.rpc.bench import listening
 
-
-async def test_one_connection_too_many_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
-    app = http.make_app(Metrics(), [web.get("/", _hello)])
-    async with listening(app) as address:
-        host, port = address.split(":")
-        opened = []
-        for _ in range(3):
-            opened.append(await _get(*await asyncio.open_connection(host, int(port))))
-        reader, writer = await asyncio.open_connection(host, int(port))
-        async with asyncio.timeout(10):
-            assert await reader.read() == b""
-        writer.close()
-        opened[0].close()
-        async with asyncio.timeout(10):
-            while not await _is_served(host, int(port)):
-                await asyncio.sleep(0.01)
-        for each in opened[1:]:
-            each.close()
+CROWD = places.MAX_CONNECTIONS + 30
+SERVED_WITHIN_S = 5.0
+"""Generous: the grace of a second and a slow machine."""
+SECRET = "Bearer of a secret"
+HEAD = b"HTTP/1.1\r\nHost: localhost\r\n"
 
 
 async def _hello(_: web.Request) -> web.StreamResponse:
     return web.Response(text="hello")
 
 
-async def _get(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> asyncio.StreamWriter:
-    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    async with asyncio.timeout(10):
-        assert b"200" in await reader.readline()
-    return writer
+async def _echo(request: web.Request) -> web.StreamResponse:
+    return web.Response(body=await request.read())
 
 
-async def _is_served(host: str, port: int) -> bool:
-    reader, writer = await asyncio.open_connection(host, port)
+async def _endless(_: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+@asynccontextmanager
+async def listening(metrics: Metrics | None = None) -> AsyncIterator[int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    app = make_app(
+        metrics or Metrics(),
+        [web.get("/", _hello), web.post("/", _echo), web.get("/endless", _endless)],
+    )
+    async with serving(
+        app,
+        f"127.0.0.1:{port}",
+        what="test",
+        vouches=lambda headers: headers.get("Authorization") == SECRET,
+    ):
+        yield port
+
+
+async def opened(port: int, sent: bytes = b"") -> socket.socket:
+    client = socket.socket()
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(client, ("127.0.0.1", port))
+    if sent:
+        await loop.sock_sendall(client, sent)
+    return client
+
+
+async def ask(port: int, *headers: bytes) -> bytes:
+    """The status line, empty when the connection was ended instead."""
+    client = await opened(port, b"GET / " + HEAD + b"".join(headers) + b"\r\n")
     try:
-        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        return b"200" in await reader.readline()
+        async with asyncio.timeout(SERVED_WITHIN_S):
+            answer: bytes = await asyncio.get_running_loop().sock_recv(client, 4096)
+            return answer.partition(b"\r\n")[0]
     except ConnectionError:
-        return False
+        return b""
     finally:
-        writer.close()
+        client.close()
+
+
+@asynccontextmanager
+async def crowd(
+    port: int, behave: Callable[[int], Awaitable[socket.socket]]
+) -> AsyncIterator[None]:
+    clients = [await behave(port) for _ in range(CROWD)]
+    try:
+        yield
+    finally:
+        for each in clients:
+            each.close()
+
+
+async def _silent(port: int) -> socket.socket:
+    return await opened(port)
+
+
+async def _half_head(port: int) -> socket.socket:
+    return await opened(port, b"GET / HTTP/1.1\r\nHost: loc")
+
+
+async def _half_body(port: int) -> socket.socket:
+    return await opened(port, b"POST / " + HEAD + b"Content-Length: 100\r\n\r\nhalf")
+
+
+async def _idle(port: int) -> socket.socket:
+    client = await opened(port, b"GET / " + HEAD + b"\r\n")
+    try:
+        await asyncio.get_running_loop().sock_recv(client, 4096)
+    except ConnectionError:
+        pass  # it made room meanwhile
+    return client
+
+
+async def _working(port: int) -> socket.socket:
+    return await opened(port, b"GET /endless " + HEAD + b"\r\n")
+
+
+@pytest.mark.parametrize("behave", [_silent, _half_head, _half_body, _idle, _working])
+async def test_a_crowd_does_not_shut_others_out(
+    behave: Callable[[int], Awaitable[socket.socket]],
+) -> None:
+    """Whatever they do with their connections: another is served at once or within a second."""
+    metrics = Metrics()
+    async with listening(metrics) as port, crowd(port, behave):
+        began = time.monotonic()
+        while b"200" not in await ask(port):
+            assert time.monotonic() - began < SERVED_WITHIN_S
+            await asyncio.sleep(0.05)
+    assert "connections_ended_total" in metrics.render()
+
+
+async def test_who_drips_a_head_or_a_body_is_cut_off_for_others_first() -> None:
+    """A byte now and then is no request."""
+    async with listening() as port:
+        loop = asyncio.get_running_loop()
+        clients = [await _half_body(port) for _ in range(CROWD)]
+
+        async def drip() -> None:
+            while True:
+                for each in clients:
+                    try:
+                        await loop.sock_sendall(each, b".")
+                    except ConnectionError:
+                        continue
+                await asyncio.sleep(0.1)
+
+        async with asyncio.TaskGroup() as group:
+            dripping = group.create_task(drip())
+            began = time.monotonic()
+            while b"200" not in await ask(port):
+                assert time.monotonic() - began < SERVED_WITHIN_S
+                await asyncio.sleep(0.05)
+            dripping.cancel()
+        for each in clients:
+            each.close()
+
+
+async def test_who_holds_the_secret_is_served_while_everybody_works() -> None:
+    """No place is free and nobody has been at work long enough to make room: a stranger is told
+    so, an operator is served, and keeps its connection through a flood of others."""
+    async with listening() as port:
+        known = await opened(
+            port, b"GET / " + HEAD + b"Authorization: " + SECRET.encode() + b"\r\n\r\n"
+        )
+        loop = asyncio.get_running_loop()
+        assert b"200" in await loop.sock_recv(known, 4096)
+        async with crowd(port, _working), crowd(port, _silent):
+            assert b"200" in await ask(port, b"Authorization: " + SECRET.encode() + b"\r\n")
+            await loop.sock_sendall(known, b"GET / " + HEAD + b"\r\n")
+            assert b"200" in await loop.sock_recv(known, 4096)
+        known.close()
+
+
+async def test_a_stranger_that_finds_a_full_house_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "GRACE_S", 60.0)
+    async with listening() as port:
+        clients = [await _working(port) for _ in range(places.MAX_CONNECTIONS)]
+        async with asyncio.timeout(SERVED_WITHIN_S):
+            while b"503" not in await ask(port):
+                await asyncio.sleep(0.01)
+        assert b"200" in await ask(port, b"Authorization: " + SECRET.encode() + b"\r\n")
+        for each in clients:
+            each.close()

@@ -1,13 +1,17 @@
 """Ordered tables: whole writes, one owner, readers beside it."""
 
+import errno
 import os
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
+import lmdb
 import pytest
 
-from dst.runtime.tables import Tables
+from dst.runtime import tables as module
+from dst.runtime.tables import StoreUnavailable, Tables
 from dst.spec.errors import BadConfig
 
 NAMES = ("one", "two")
@@ -128,3 +132,147 @@ def test_threads_see_whole_writes_only(tmp_path: Path) -> None:
         reader.join()
     tables.close()
     assert not faults
+
+
+class Spoilt:
+    """An LMDB environment whose last commit could not write its last page: it refuses all there
+    is, until it is closed."""
+
+    def __init__(self, environment: Any) -> None:
+        self._environment = environment
+
+    def begin(self, *_: object, **__: object) -> Any:
+        raise lmdb.PanicError("mdb_txn_begin: update of meta page failed or environment had error")
+
+    def close(self) -> None:
+        self._environment.close()
+
+
+def spoil(tables: Tables) -> None:
+    environment: Any = Spoilt(tables._environment)
+    tables._environment, tables._begin = environment, environment.begin
+
+
+def put(tables: Tables, value: bytes) -> None:
+    with tables.write() as writer:
+        writer.put("one", b"key", value)
+
+
+def test_a_spoilt_environment_refuses_readers_and_the_next_write_opens_it_again(
+    tmp_path: Path,
+) -> None:
+    tables = Tables(tmp_path, NAMES)
+    put(tables, b"old")
+    spoil(tables)
+    for read in (
+        lambda: tables.get("one", b"key"),
+        lambda: tables.view("one", b"key", bytes),
+        lambda: tables.scan("one", b""),
+    ):
+        with pytest.raises(StoreUnavailable, match="cannot be read now"):
+            read()
+    with pytest.raises(StoreUnavailable, match="takes no write"):
+        put(tables, b"lost")
+    assert tables.get("one", b"key") == b"old"
+    put(tables, b"new")
+    assert tables.get("one", b"key") == b"new"
+    tables.close()
+
+
+def test_what_cannot_be_opened_again_is_tried_with_the_next_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = Tables(tmp_path, NAMES)
+    put(tables, b"old")
+    spoil(tables)
+
+    def no_room(*_: object) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(module, "_open_environment", no_room)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="cannot be opened again"):
+                put(tables, b"lost")
+            with pytest.raises(StoreUnavailable, match="being opened again"):
+                tables.get("one", b"key")
+            with pytest.raises(StoreUnavailable, match="being opened again"):
+                tables.sync()
+    put(tables, b"new")
+    assert tables.get("one", b"key") == b"new"
+    tables.close()
+
+
+def test_nothing_is_closed_under_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that runs keeps the file open; who wants to open it again waits, or comes back."""
+    monkeypatch.setattr(module, "LONGEST_READ_S", 0.01)
+    tables = Tables(tmp_path, NAMES)
+    put(tables, b"old")
+    inside, may_end, seen = threading.Event(), threading.Event(), []
+
+    def slow(value: memoryview) -> None:
+        inside.set()
+        may_end.wait()
+        seen.append(bytes(value))
+
+    reader = threading.Thread(target=lambda: tables.view("one", b"key", slow))
+    reader.start()
+    inside.wait()
+    spoil(tables)
+    with pytest.raises(StoreUnavailable, match="waits for its readers"):
+        put(tables, b"lost")
+    monkeypatch.setattr(module, "LONGEST_READ_S", 60.0)
+    writer = threading.Thread(target=lambda: put(tables, b"new"))
+    writer.start()
+    with pytest.raises(StoreUnavailable, match="being opened again"):
+        tables.get("one", b"key")
+    may_end.set()
+    reader.join()
+    writer.join()
+    assert seen == [b"old"]
+    assert tables.get("one", b"key") == b"new"
+    tables.close()
+
+
+def test_readers_meet_the_value_or_a_refusal_while_the_file_is_opened_again(
+    tmp_path: Path,
+) -> None:
+    tables = Tables(tmp_path, NAMES)
+    put(tables, b"value")
+    done = threading.Event()
+    answers: set[bytes | None] = set()
+    faults: list[BaseException] = []
+    refused = [0] * 4
+
+    def read(number: int) -> None:
+        while not done.is_set():
+            try:
+                answers.add(tables.get("one", b"key"))
+            except StoreUnavailable:
+                refused[number] += 1
+            except BaseException as error:
+                faults.append(error)
+                return
+
+    readers = [threading.Thread(target=read, args=(number,)) for number in range(4)]
+    for reader in readers:
+        reader.start()
+    again = 0
+    while not faults and (again < 100 or not any(refused)):
+        spoil(tables)
+        with pytest.raises(StoreUnavailable):
+            put(tables, b"lost")
+        again += 1
+    done.set()
+    for reader in readers:
+        reader.join()
+    tables.close()
+    assert not faults
+    assert answers == {b"value"}
+
+
+def test_a_store_that_is_closed_refuses_its_readers(tmp_path: Path) -> None:
+    tables = Tables(tmp_path, NAMES)
+    tables.close()
+    with pytest.raises(StoreUnavailable):
+        tables.get("one", b"key")

@@ -5,7 +5,6 @@ function can do.
 """
 
 import struct
-from collections.abc import Iterable
 from typing import Final
 
 from dst.execution.environment import Interrupt
@@ -14,12 +13,15 @@ from dst.execution.evm.precompiles.native import MEMORY, Code
 
 INPUT_BYTES: Final = 213
 ROUNDS_A_SLICE: Final = 400_000
-"""5 ms at 12 ns a round."""
+"""5 ms at 12 ns a round. A multiple of ten: every slice begins with the first row of the schedule.
+"""
 
-# The memory: arguments of a slice, the sixteen words being mixed, message, schedule.
-_FIRST, _COUNT, _WORK, _MESSAGE, _SCHEDULE = 0, 4, 8, 136, 264
+# The memory: arguments of a slice (whether it goes on, rounds), the input behind its rounds (h, m,
+# t, final), the sixteen words being mixed, the answer, the schedule.
+_GOES_ON, _COUNT, _H, _MESSAGE, _OFFSET, _IS_FINAL = 0, 4, 8, 72, 200, 216
+_WORK, _ANSWER, _SCHEDULE = 224, 352, 416
+_ARGUMENTS: Final = struct.Struct("<II").pack
 
-_MASK: Final = 2**64 - 1
 IV: Final = (
     0x6A09E667F3BCC908,
     0xBB67AE8584CAA73B,
@@ -63,47 +65,30 @@ def blake2f(data: bytes, interrupt: Interrupt) -> bytes:
     """Input: rounds (4 bytes, big-endian), h, m, t (little-endian words), final flag."""
     if len(data) != INPUT_BYTES:
         raise BadInput(f"input is not {INPUT_BYTES} bytes")
-    final = data[212]
-    if final > 1:
+    if data[212] > 1:
         raise BadInput("the final flag is neither 0 nor 1")
-    state = _words(data[4:68])
-    low, high = _words(data[196:212])
-    tail = (*IV[:4], IV[4] ^ low, IV[5] ^ high, IV[6] ^ (_MASK * final), IV[7])
-    mixed = _mix((*state, *tail), data[68:196], int.from_bytes(data[:4], "big"), interrupt)
-    return _bytes(h ^ mixed[at] ^ mixed[at + 8] for at, h in enumerate(state))
-
-
-def _mix(
-    work: tuple[int, ...], message: bytes, rounds: int, interrupt: Interrupt
-) -> tuple[int, ...]:
+    rounds = int.from_bytes(data[:4], "big")
     code = CODE.instance()
-    code.write(_WORK, _bytes(work) + message)
-    for first in range(0, rounds, ROUNDS_A_SLICE):
+    code.write(_GOES_ON, _ARGUMENTS(0, min(rounds, ROUNDS_A_SLICE)) + data[4:])
+    code.call("mix")
+    for first in range(ROUNDS_A_SLICE, rounds, ROUNDS_A_SLICE):
         interrupt()
-        count = min(ROUNDS_A_SLICE, rounds - first)
-        code.write(_FIRST, (first % 10).to_bytes(4, "little") + count.to_bytes(4, "little"))
+        code.write(_GOES_ON, _ARGUMENTS(1, min(ROUNDS_A_SLICE, rounds - first)))
         code.call("mix")
-    return _words(code.read(_WORK, 128))
-
-
-def _words(data: bytes) -> tuple[int, ...]:
-    return struct.unpack(f"<{len(data) // 8}Q", data)
-
-
-def _bytes(words: Iterable[int]) -> bytes:
-    values = tuple(words)
-    return struct.pack(f"<{len(values)}Q", *values)
+    return code.read(_ANSWER, 64)
 
 
 def _text() -> str:
-    """`mix`: rounds `first` to `first + count` on the sixteen words in the memory."""
-    words = range(16)
+    """`mix`: so many rounds, on the input or on what the slice before has left, and the answer if
+    they were the last."""
     schedule = "".join(f"\\{8 * word:02x}" for row in _SIGMA for word in row)
-    load = "\n".join(
-        f"(local.set $v{n} (i64.load offset={_WORK + 8 * n} (i32.const 0)))" for n in words
-    )
-    store = "\n".join(
-        f"(i64.store offset={_WORK + 8 * n} (i32.const 0) (local.get $v{n}))" for n in words
+    words = range(16)
+    begin = "\n".join(f"(local.set $v{n} {_first_value(n)})" for n in words)
+    load = "\n".join(f"(local.set $v{n} {_load(_WORK, n)})" for n in words)
+    store = "\n".join(_store(_WORK, n, f"(local.get $v{n})") for n in words)
+    answer = "\n".join(
+        _store(_ANSWER, n, _xor(_load(_H, n), f"(local.get $v{n})", f"(local.get $v{n + 8})"))
+        for n in range(8)
     )
     mixes = "\n".join(_mix_text(at, lane) for at, lane in enumerate(_COLUMNS_AND_DIAGONALS))
     return f"""(module
@@ -111,9 +96,8 @@ def _text() -> str:
 (data (i32.const {_SCHEDULE}) "{schedule}")
 (func (export "mix")
 (local $row i32) (local $left i32) {" ".join(f"(local $v{n} i64)" for n in words)}
-(local.set $row (i32.mul (i32.load (i32.const {_FIRST})) (i32.const 16)))
 (local.set $left (i32.load (i32.const {_COUNT})))
-{load}
+(if (i32.load (i32.const {_GOES_ON})) (then {load}) (else {begin}))
 (block $done (loop $round
 (br_if $done (i32.eqz (local.get $left)))
 {mixes}
@@ -121,7 +105,35 @@ def _text() -> str:
 (if (i32.eq (local.get $row) (i32.const 160)) (then (local.set $row (i32.const 0))))
 (local.set $left (i32.sub (local.get $left) (i32.const 1)))
 (br $round)))
-{store}))"""
+{store}
+{answer}))"""
+
+
+def _first_value(word: int) -> str:
+    """Of the sixteen: h, then the IV with t and the final flag in it (RFC 7693 section 3.2)."""
+    if word < 8:
+        return _load(_H, word)
+    value = f"(i64.const {IV[word - 8]:#x})"
+    if word in (12, 13):
+        return _xor(value, _load(_OFFSET, word - 12))
+    if word == 14:
+        flag = f"(i64.load8_u offset={_IS_FINAL} (i32.const 0))"
+        return _xor(value, f"(i64.sub (i64.const 0) {flag})")
+    return value
+
+
+def _load(at: int, word: int) -> str:
+    return f"(i64.load offset={at + 8 * word} (i32.const 0))"
+
+
+def _store(at: int, word: int, value: str) -> str:
+    return f"(i64.store offset={at + 8 * word} (i32.const 0) {value})"
+
+
+def _xor(first: str, *others: str) -> str:
+    for other in others:
+        first = f"(i64.xor {first} {other})"
+    return first
 
 
 def _mix_text(at: int, lane: tuple[int, int, int, int]) -> str:

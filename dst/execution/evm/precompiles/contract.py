@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from eth.exceptions import VMError
+from eth.exceptions import OutOfGas, VMError
 
 from dst.execution.environment import Interrupt
 from dst.execution.evm.message import CallData
@@ -41,14 +41,21 @@ class Precompile:
 
     def __call__(self, computation: Computation) -> Computation:
         """Charge, run, set the output. Raises: VMError, which ends the call without its gas."""
-        given = computation.msg.data
-        computation.consume_gas(self.gas(given), reason=self.name)
+        left, output = self.answer(
+            computation.msg.data, computation.gas_left, computation.state.interrupt
+        )
+        computation.gas_left, computation.output = left, output
+        return computation
+
+    def answer(self, data: Input, gas: int, interrupt: Interrupt) -> tuple[int, bytes]:
+        """Gas left, and the output. Raises: VMError."""
+        left = gas - self.gas(data)
+        if left < 0:
+            raise OutOfGas(f"{self.name}: {-left} gas short")
         try:
-            data = given[: self.reads(given)]
-            computation.output = self.run(data, computation.state.interrupt)
+            return left, self.run(data[: self.reads(data)], interrupt)
         except BadInput as error:
             raise VMError(f"{self.name}: {error}") from None
-        return computation
 
 
 def words(length: int) -> int:

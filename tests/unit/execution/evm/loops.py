@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from dst.crypto import ecdsa
 from dst.crypto.keccak import keccak256
+from dst.execution.evm.calls import MAX_INIT_CODE_BYTES
+from dst.execution.evm.interpreter import HOT_RUNS
 from dst.execution.evm.precompiles import PRECOMPILES
 from dst.spec.primitives import Address
 from tests.unit.execution.assembler import OPCODES, assemble
@@ -255,11 +257,35 @@ _ONCE: Final = {
 }
 
 
+_FRESH: Final = {
+    "CALLER": "CALLER POP",
+    "SGT": "DUP1 DUP1 SGT POP",
+    "JUMPDEST": "JUMPDEST",
+    "PUSH0": "PUSH0 POP",
+    "SWAP16": "SWAP16",
+}
+"""Cheap opcodes of each kind, for code that is new each time."""
+
+
+def _fresh() -> Iterator[tuple[str, str, bytes, bool]]:
+    """Creations whose init code loops until it is translated, and then ends."""
+    for subject, body in _FRESH.items():
+        times = (MAX_INIT_CODE_BYTES - 100) // len(assemble(body))
+        setup = f"{'1 ' * 17} {HOT_RUNS + 2}"
+        init = assemble(f"{setup} loop: {f'{body} ' * times} 1 SWAP1 SUB DUP1 @loop JUMPI STOP")
+        size = len(init)
+        code = assemble(
+            f"{size} @data 0 CODECOPY loop: {size} 0 0 CREATE POP @loop JUMP *data: #{init.hex()}"
+        )
+        yield subject, "in init code that is new each time", code, True
+
+
 def _opcode_loops() -> Iterator[tuple[str, str, bytes, bool]]:
     for source in (_pure, _stack, _memory, _accounts, _calls, _creates, _ends):
         for subject, (variant, setup, body) in source():
             code = assemble(_TIGHT[subject]) if subject in _TIGHT else _unrolled(setup, body)
             yield subject, variant, code, str(_MEGABYTE) in setup + body or "48 KB" in variant
+    yield from _fresh()
     for (subject, variant), text in _ONCE.items():
         yield subject, variant, assemble(text), True
 

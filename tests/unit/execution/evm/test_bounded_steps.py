@@ -14,8 +14,8 @@ import pytest
 from eth.vm.forks.prague.computation import PragueComputation
 
 from dst.execution.environment import ExecutionAborted
+from dst.execution.evm.messages import EVM_STACK_BYTES
 from dst.execution.evm.precompiles import PRECOMPILES, warm_up
-from dst.execution.main import EVM_STACK_BYTES
 from tests.unit.execution.assembler import OPCODES
 from tests.unit.execution.evm.loops import ALL_SUBJECTS, GAS, LOOPS, SUBJECTS, Loop, codes
 from tests.unit.execution.worlds import World, call, make_world

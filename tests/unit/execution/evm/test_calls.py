@@ -94,15 +94,35 @@ def test_a_child(opcode: str, callee: str, value: int) -> None:
     assert four_ways(world(code, CALLEES[callee])).error is None
 
 
-@pytest.mark.parametrize(
-    "target", [EMPTY, *[Address(bytes(19) + bytes([n])) for n in (1, 2, 3, 4, 5)]]
-)
+PRECOMPILED = [Address(bytes(19) + bytes([number])) for number in range(1, 0x12)]
+
+
+@pytest.mark.parametrize("gas", ["PUSH 100000", "PUSH 59"])
+@pytest.mark.parametrize("target", [EMPTY, *PRECOMPILED])
 @pytest.mark.parametrize(("opcode", "value"), KINDS)
-def test_a_child_without_code(opcode: str, value: int, target: Address) -> None:
-    code = (
-        f"PUSH 99 PUSH 0 MSTORE {call(opcode, target, value=value, send=32)} PUSH 80 SSTORE {END}"
-    )
+def test_a_child_without_code(opcode: str, value: int, target: Address, gas: str) -> None:
+    """Many precompiles refuse these 32 bytes, or are not paid for."""
+    once = call(opcode, target, value=value, send=32, gas=gas)
+    code = f"PUSH 99 PUSH 0 MSTORE {once} PUSH 80 SSTORE {END}"
     assert four_ways(world(code)).error is None
+
+
+@pytest.mark.parametrize("opcode", ["CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"])
+@pytest.mark.parametrize("final", [1, 2])
+def test_a_precompile_with_an_input_that_it_takes_or_refuses(opcode: str, final: int) -> None:
+    """BLAKE2F of zeros; the output is longer than what the caller makes room for."""
+    setup = f"PUSH 1 PUSH 3 MSTORE8 PUSH {final} PUSH 212 MSTORE8"
+    once = call(opcode, PRECOMPILED[8], send=213)
+    keep = f"PUSH 80 SSTORE PUSH 64 MLOAD PUSH 81 SSTORE {END}"
+    assert four_ways(world(f"{setup} {once} {keep}")).error is None
+
+
+@pytest.mark.parametrize("opcode", ["CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"])
+def test_a_precompile_as_deep_as_calls_go(opcode: str) -> None:
+    """The contract calls itself until that fails; every frame then calls identity."""
+    itself = call("CALL", CODE, gas="GAS")
+    code = f"{itself} POP {call(opcode, PRECOMPILED[3], send=4)} PUSH 80 SSTORE {END}"
+    four_ways(world(code), gas=10**12)
 
 
 @pytest.mark.parametrize("wanted", ["PUSH 0", "PUSH 2300", "GAS", f"PUSH {2**255}"])

@@ -19,6 +19,7 @@ from dst.execution.environment import Engine
 from dst.execution.evm import translator
 from dst.execution.evm.handlers import HANDLERS
 from dst.execution.evm.program import Program
+from dst.execution.evm.translation import block
 from tests.unit.execution.evm.arena import (
     CODE,
     Cold,
@@ -170,9 +171,9 @@ def test_blocks_go_through_known_jumps_and_end_at_loops() -> None:
 
 def test_a_block_is_bounded() -> None:
     straight = translator.source_of(Program(b"\x5f\x50" * 12_000), 0)
-    assert f"return {translator.MAX_OPCODES}" in straight
+    assert f"return {block.MAX_OPCODES}" in straight
     deep = Program(b"\x5a" * 100 + b"\x5a\x5f\x57" * 8_000)
-    assert len(translator.source_of(deep, 0)) < 2 * translator.MAX_SOURCE_CHARACTERS
+    assert len(translator.source_of(deep, 0)) < 2 * block.MAX_SOURCE_CHARACTERS
 
 
 def test_every_opcode_has_a_handler_that_takes_the_computation_alone() -> None:

@@ -14,14 +14,14 @@ from aiohttp import web
 
 from dst.apis.jsonrpc import answer_body, rpc_routes
 from dst.apis.jsonrpc.ws import DEFAULT_LIMITS, WebSocketLimits, WebSockets
-from dst.execution.chain import ExecutedBlock, decode_once
+from dst.execution.block.executed import ExecutedBlock
+from dst.execution.call_workers import CallWorkers
 from dst.execution.events import Events
 from dst.execution.pool.announcements import Announcements
 from dst.execution.pool.service import TransactionPool
 from dst.execution.rpc.dev_accounts import dev_keys
 from dst.execution.rpc.dispatch import Threads
 from dst.execution.rpc.families import Given, serve_families
-from dst.execution.rpc.workers import CallWorkers
 from dst.execution.slots import SlotClock
 from dst.execution.turns import Turns
 from dst.mempool.pool import SenderState
@@ -29,6 +29,7 @@ from dst.runtime.browsers import LOCAL_ORIGINS, BrowserPolicy
 from dst.runtime.http import make_app, serving
 from dst.runtime.metrics import Metrics
 from dst.spec.primitives import ZERO_HASH, Hash32
+from dst.transactions.decoded import decode_once
 from dst.transactions.transaction import Transaction
 from tests.unit.execution.worlds import GENESIS_TIME, World
 

@@ -1,13 +1,21 @@
 """Blocks, the pending one included, and what is null because it is not here."""
 
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
 from dst.apis.eth import BlockTag
+from dst.apis.jsonrpc import answer_body
 from dst.execution.header import decode_header, next_base_fee
+from dst.execution.rpc import dispatch
 from dst.execution.rpc.blocks_by_id import BlocksById
 from dst.spec import rlp
-from dst.spec.primitives import to_hex
+from dst.spec.primitives import Hash32, to_hex
 from tests.unit.execution.rpc.bench import SECONDS_PER_SLOT, Rpc
-from tests.unit.execution.rpc.contracts import ENVIRONMENT
-from tests.unit.execution.worlds import GENESIS_TIME, GWEI, KEYS, signed
+from tests.unit.execution.rpc.contracts import ENVIRONMENT, LOGGER
+from tests.unit.execution.worlds import ADDRESSES, GENESIS_TIME, GWEI, KEYS, address_of, signed
 
 UNKNOWN = "0x" + "ab" * 32
 
@@ -49,6 +57,44 @@ async def test_header_is_the_block_without_its_body(rpc: Rpc) -> None:
     assert await rpc.ask("eth_getHeaderByNumber", "0x1") == wanted
     assert await rpc.ask("eth_getHeaderByHash", block_hash) == wanted
     assert wanted["hash"] == block_hash
+
+
+async def test_a_receipt_alone_is_the_one_among_its_blocks(rpc: Rpc) -> None:
+    """With logs before it, whose numbers go on."""
+    emitters = [signed(key, to=LOGGER, gas=60_000) for key in KEYS]
+    rpc.extend([signed(KEYS[0]), *(emitters[1:])])
+    together = await rpc.ask("eth_getBlockReceipts", "latest")
+    assert [each["logs"] and each["logs"][0]["logIndex"] for each in together][:3] == [
+        [], "0x0", hex(len(together[1]["logs"]))
+    ]  # fmt: skip
+    alone = [
+        await rpc.ask("eth_getTransactionReceipt", each["transactionHash"]) for each in together
+    ]
+    assert alone == together
+
+
+@pytest.mark.parametrize(("hold_s", "expected"), [(60.0, 1), (-1.0, 16)])
+async def test_reads_of_a_batch_share_a_hop_as_long_as_their_time_lasts(
+    rpc: Rpc, monkeypatch: pytest.MonkeyPatch, hold_s: float, expected: int
+) -> None:
+    monkeypatch.setattr(dispatch, "HOLD_S", hold_s)
+    loop, hops = asyncio.get_running_loop(), 0
+    hop = loop.run_in_executor
+
+    def counted(*args: Any) -> Any:
+        nonlocal hops
+        hops += 1
+        return hop(*args)
+
+    monkeypatch.setattr(loop, "run_in_executor", counted)
+    count = {"id": 1, "method": "eth_getBalance", "params": [UNKNOWN[:42], "latest"]}
+    receipt = {"id": 2, "method": "eth_getTransactionReceipt", "params": [UNKNOWN]}
+    body = await answer_body(msgspec.json.encode([count, receipt] * 8), rpc.served.from_client)
+    assert body is not None
+    answers = msgspec.json.decode(body)
+    assert [each["id"] for each in answers] == [1, 2] * 8
+    assert answers[0]["result"] == "0x0"
+    assert hops == expected
 
 
 async def test_what_is_not_here_is_null(rpc: Rpc) -> None:
@@ -150,3 +196,31 @@ async def test_finality_follows_the_pointers(rpc: Rpc) -> None:
     assert await stages("0x3") == (True, True, False, False)
     assert await stages("latest") == (True, False, False, False)
     assert await stages(to_hex(orphan.hash)) == (False, False, False, False)
+
+
+async def test_tags_are_what_the_fork_choice_says(rpc: Rpc) -> None:
+    """As hive views them: newPayload moves none of latest, safe and finalized, fork choice all."""
+    blocks = [rpc.extend([signed(nonce=nonce, value=1)]) for nonce in range(3)]
+    rpc.point_at(blocks[2].hash, safe=blocks[1].hash, final=blocks[0].hash)
+
+    async def seen() -> list[int]:
+        """Of each tag the block's number, which a balance and a count of that state confirm."""
+        numbers = []
+        for tag in ("latest", "safe", "finalized"):
+            number = int((await rpc.ask("eth_getBlockByNumber", tag, False))["number"], 16)
+            assert int(await rpc.ask("eth_getBalance", to_hex(address_of(0xBB)), tag), 16) == number
+            assert await rpc.ask("eth_getTransactionCount", to_hex(ADDRESSES[0]), tag) == hex(
+                number
+            )
+            numbers.append(number)
+        assert await rpc.ask("eth_blockNumber") == hex(numbers[0])
+        return numbers
+
+    assert await seen() == [3, 2, 1]
+    side = rpc.fork(blocks[0].hash, [signed(nonce=1, value=1)], prev_randao=Hash32(b"\x77" * 32))
+    assert await seen() == [3, 2, 1], "a block that only came"
+    rpc.point_at(side.hash, safe=blocks[0].hash, final=blocks[0].hash)
+    assert await seen() == [2, 1, 1]
+    assert (await rpc.ask("eth_getBlockByNumber", "latest", False))["hash"] == to_hex(side.hash)
+    rpc.point_at(blocks[2].hash, safe=blocks[2].hash, final=blocks[1].hash)
+    assert await seen() == [3, 3, 2]

@@ -326,7 +326,7 @@ async def test_nothing_runs_longer_than_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An endless loop ends at the deadline, whichever method runs it."""
-    monkeypatch.setattr("dst.execution.rpc.workers.CALL_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("dst.execution.call_workers.CALL_TIMEOUT_S", 0.05)
     spinner = address_of(0x5150)
     calls = asm("JUMPDEST 0 0 0 0 0 CALLER GAS CALL 0 MSTORE 0 JUMP")
     world = make_world(tmp_path, {spinner: calls}, gas_limit=2**40)

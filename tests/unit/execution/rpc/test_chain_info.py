@@ -70,6 +70,7 @@ async def test_a_stale_head_is_told_with_health_and_every_answer(rpc: Rpc) -> No
 async def test_constants(rpc: Rpc) -> None:
     assert await rpc.ask("eth_chainId") == hex(CHAIN_ID)
     assert await rpc.ask("net_version") == str(CHAIN_ID)
+    assert await rpc.ask("eth_protocolVersion") == "0x44"
     assert await rpc.ask("net_peerCount") == "0x3"
     assert await rpc.ask("net_listening") is True
     assert (await rpc.ask("web3_clientVersion")).startswith("dst/")

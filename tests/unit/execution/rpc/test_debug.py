@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.unit.execution.evm.asm import asm
 from tests.unit.execution.rpc.bench import Rpc
 from tests.unit.execution.rpc.traced_world import FIRST_BLOCK, traced_world
 from tests.unit.execution.trace_scenario import CHILD, CLEARER, DOOMED, transactions
+from tests.unit.execution.worlds import ADDRESSES
 
 FIXTURE = Path(__file__).parents[4] / "fixtures" / "traces" / "geth-1.15.11.json"
 GETH: dict[str, Any] = json.loads(FIXTURE.read_text())
@@ -153,6 +155,43 @@ async def test_a_traced_call_takes_overrides(traced: Rpc) -> None:
     assert steps[1]["stack"] == ["0x99"]
 
 
+@pytest.mark.parametrize("index", range(len(HASHES)))
+async def test_a_call_at_its_place_in_the_block_is_the_transaction(traced: Rpc, index: int) -> None:
+    """Every mined transaction, as a call before itself."""
+    sent = await traced.ask("eth_getTransactionByHash", HASHES[index])
+    names = "from to gas value input nonce accessList authorizationList maxFeePerGas".split()
+    call = {name: sent[name] for name in names if name in sent}
+    call["maxPriorityFeePerGas"] = sent["maxPriorityFeePerGas"]
+    block, position = sent["blockHash"], sent["transactionIndex"]
+    for config in (
+        {"tracer": "callTracer", "tracerConfig": {"withLog": True}},
+        {"tracer": "prestateTracer", "tracerConfig": {"diffMode": True}},
+        {},
+    ):
+        mined = await traced.ask("debug_traceTransaction", HASHES[index], config)
+        before = {**config, "txIndex": position}
+        assert await traced.ask("debug_traceCall", call, block, before) == mined
+
+
+async def test_overrides_come_on_top_of_the_block_so_far(traced: Rpc) -> None:
+    """What each transaction paid is gone, and the override is there."""
+    reads = {"to": "0x" + "99" * 20}
+    code = asm(f"{int.from_bytes(ADDRESSES[0], 'big'):#x} BALANCE 0x77 BALANCE NUMBER STOP")
+    overrides = {
+        reads["to"]: {"code": "0x" + code.hex()},
+        "0x" + "77".rjust(40, "0"): {"balance": "0x123"},
+    }
+    seen = []
+    for position in (0, "0x1", None):
+        config = {"txIndex": position, "stateOverrides": overrides}
+        steps = (await traced.ask("debug_traceCall", reads, "0x1", config))["structLogs"]
+        seen.append(steps[-1]["stack"])
+    balances = [int(each[0], 16) for each in seen]
+    assert balances == sorted(balances, reverse=True)
+    assert len(set(balances)) == 3
+    assert {tuple(each[1:]) for each in seen} == {("0x123", "0x1")}
+
+
 async def test_parts_of_the_struct_log_can_be_left_out(traced: Rpc) -> None:
     off = {"disableStack": True, "disableStorage": True, "limit": 3}
     answer = await traced.ask("debug_traceTransaction", HASHES[1], off)
@@ -170,6 +209,12 @@ async def test_parts_of_the_struct_log_can_be_left_out(traced: Rpc) -> None:
         ("debug_traceBlockByNumber", ["0x99"], "block #153 not found"),
         ("debug_traceBlockByHash", ["0x" + "01" * 32], f"block 0x{'01' * 32} not found"),
         ("debug_traceCall", [{"to": "0x" + "77" * 20}, "0x99"], "header not found"),
+        (
+            "debug_traceCall",
+            [{}, "pending", {"txIndex": 0}],
+            "txIndex: the pending block has no transactions yet",
+        ),
+        ("debug_traceCall", [{}, "0x0", {"txIndex": 0}], "genesis is not traceable"),
     ],
 )
 async def test_what_is_not_here(traced: Rpc, method: str, params: list[Any], message: str) -> None:
@@ -177,10 +222,18 @@ async def test_what_is_not_here(traced: Rpc, method: str, params: list[Any], mes
     assert (error["code"], error["message"]) == (-32000, message)
 
 
+async def test_an_index_beyond_the_block(traced: Rpc) -> None:
+    block = await traced.ask("eth_getBlockByNumber", "0x1", False)
+    index = len(block["transactions"])
+    error = await traced.error("debug_traceCall", {}, "0x1", {"txIndex": index})
+    wanted = f"transaction index {index} out of range for block {block['hash']}"
+    assert (error["code"], error["message"]) == (-32000, wanted)
+
+
 async def test_a_trace_that_fits_no_answer_is_refused(
     traced: Rpc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dst.execution.rpc.debug.MAX_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr("dst.execution.rpc.replays.MAX_ANSWER_BYTES", 10_000)
     for config in ({}, {"tracer": "callTracer"}, {"tracer": "prestateTracer"}):
         error = await traced.error("debug_traceBlockByNumber", "0x1", config)
         assert error["code"] == -32000

@@ -2,17 +2,25 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dst.apis.caller import CALLER
-from dst.execution.rpc import workers
+from dst.execution import call_workers
+from dst.execution.call_workers import CallWorkers
+from dst.execution.header import bloom_of
+from dst.execution.rpc.dispatch import Threads
 from dst.execution.rpc.filters import MAX_FILTERS_OF_ONE
+from dst.execution.rpc.logs import Logs, SearchMemory
+from dst.execution.turns import Turns
 from dst.spec.primitives import to_hex
 from tests.unit.execution.rpc.bench import Rpc
-from tests.unit.execution.rpc.contracts import LOGGER
-from tests.unit.execution.worlds import KEYS, signed
+from tests.unit.execution.rpc.contracts import CODES, LOGGER
+from tests.unit.execution.worlds import KEYS, make_world, signed
 
 LATER = 3
 
@@ -89,7 +97,7 @@ async def test_a_search_in_vain_ends_and_holds_nobody(
         return receipts(block_hash)
 
     monkeypatch.setattr(chain, "receipts", slow)
-    monkeypatch.setattr(workers, "CALL_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(call_workers, "CALL_TIMEOUT_S", 0.01)
     criteria = {"fromBlock": "0x0", "topics": [None, topic]}
     followed = await rpc.ask("eth_newFilter", criteria)
     async with asyncio.TaskGroup() as group:
@@ -169,3 +177,77 @@ async def test_a_clients_filters_push_out_its_own_and_nobody_elses(rpc: Rpc) -> 
     for filter_id in greedy[:3]:
         error = (await rpc.reply("eth_getFilterChanges", filter_id))["error"]
         assert error["message"] == "filter not found"
+
+
+async def test_a_search_finds_what_a_look_at_every_log_finds(rpc: Rpc) -> None:
+    """The bloom filters only save work."""
+    for number in range(6):
+        rpc.extend([logging(number % 3, nonce=number // 2)] if number % 2 else [])
+    everything = await rpc.ask("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest"})
+    assert len(everything) == 3
+    for topic in range(4):
+        wanted = "0x" + topic.to_bytes(32, "big").hex()
+        for criteria in (
+            {"topics": [wanted]},
+            {"address": to_hex(LOGGER), "topics": [[wanted, "0x" + "ff" * 32]]},
+            {"address": "0x" + "11" * 20, "topics": [wanted]},
+            {"topics": [None, wanted]},
+        ):
+            found = await rpc.ask("eth_getLogs", {"fromBlock": "0x0", **criteria})
+            assert found == [
+                each
+                for each in everything
+                if each["topics"][0] == wanted
+                and "11" * 20 not in str(criteria)
+                and criteria["topics"][0] is not None
+            ]
+
+
+def test_the_bloom_is_found_in_the_bytes_of_a_header(rpc: Rpc) -> None:
+    made = rpc.extend([logging(1)])
+    bloom = int.from_bytes(made.header.logs_bloom, "big")
+    assert bloom != 0
+    assert bloom_of(made.header.encode()) == bloom
+    rpc.world.reopen()
+    assert rpc.world.chain.bloom(made.hash) == bloom
+    assert rpc.world.chain.bloom(b"\x01" * 32) is None
+
+
+async def test_searches_hold_no_worker_of_calls(tmp_path: Path) -> None:
+    world = make_world(tmp_path, CODES)
+    turns, began, gate = Turns(), threading.Semaphore(0), threading.Event()
+    with (
+        ThreadPoolExecutor(1) as read,
+        CallWorkers(turns, 1) as call,
+        CallWorkers(turns, 2) as search,
+    ):
+        rpc = Rpc(world, Threads(read=read, call=call, search=search))
+
+        def held() -> None:
+            began.release()
+            gate.wait(20)
+
+        futures = [search.submit(held) for _ in range(2)]
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            searching = group.create_task(rpc.ask("eth_getLogs", {}))
+            assert await rpc.ask("eth_call", {"to": to_hex(LOGGER)}) == "0x"
+            assert not searching.done()
+            gate.set()
+            assert await searching == []
+        assert all(each.result(10) is None for each in futures)
+    world.store.close()
+
+
+async def test_what_searches_find_together_is_bounded(
+    rpc: Rpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused beyond it, and given back at the end."""
+    rpc.extend([logging(1), logging(2, nonce=1)])
+    whole = len(msgspec.json.encode(await rpc.ask("eth_getLogs", {})))
+    search = next(each for each in rpc.served.families if isinstance(each, Logs))._search
+    monkeypatch.setattr(search, "_memory", SearchMemory(whole))
+    for _ in range(3):
+        assert len(await rpc.ask("eth_getLogs", {})) == 2
+    monkeypatch.setattr(search, "_memory", SearchMemory(whole // 2))
+    for _ in range(3):
+        assert (await rpc.error("eth_getLogs", {}))["code"] == -32005

@@ -2,12 +2,13 @@
 network, tools of test nodes."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eth_account import Account
-from eth_account.messages import encode_defunct
+from eth_account.messages import encode_defunct, encode_typed_data
 
 from dst.execution.rpc.dev_tools import REFUSED_NAMES
 from dst.spec.primitives import to_hex
@@ -200,6 +201,17 @@ async def test_transactions_sent_at_once_get_nonces_of_their_own(rpc: Rpc) -> No
     assert sorted(each.nonce for each in rpc.accepted) == list(range(8))
 
 
+NOTE: dict[str, Any] = {
+    "types": {
+        "EIP712Domain": [{"name": "name", "type": "string"}],
+        "Note": [{"name": "text", "type": "string"}],
+    },
+    "primaryType": "Note",
+    "domain": {"name": "notes"},
+    "message": {"text": "hello"},
+}
+
+
 async def test_a_dev_account_signs(rpc: Rpc) -> None:
     text = b"hello"
     for signature in (
@@ -207,6 +219,11 @@ async def test_a_dev_account_signs(rpc: Rpc) -> None:
         await rpc.ask("personal_sign", to_hex(text), OWN[3]),
     ):
         signer = Account.recover_message(encode_defunct(text), signature=signature)
+        assert signer.lower() == OWN[3]
+    for method in ("eth_signTypedData_v4", "eth_signTypedData"):
+        signature = await rpc.ask(method, OWN[3], json.dumps(NOTE))
+        assert signature == await rpc.ask(method, OWN[3], NOTE)
+        signer = Account.recover_message(encode_typed_data(full_message=NOTE), signature=signature)
         assert signer.lower() == OWN[3]
     asked = {"from": OWN[2], "to": OWN[1], "gasPrice": hex(3 * GWEI)}
     signed_only = await rpc.ask("eth_signTransaction", asked)
@@ -220,6 +237,7 @@ async def test_other_peoples_accounts_are_unknown(rpc: Rpc) -> None:
     for method, params in (
         ("eth_sendTransaction", [{"from": theirs, "to": OWN[0]}]),
         ("eth_sign", [theirs, "0x12"]),
+        ("eth_signTypedData_v4", [theirs, NOTE]),
     ):
         error = await rpc.error(method, *params)
         assert (error["code"], error["message"]) == (-32000, "unknown account")
@@ -229,7 +247,7 @@ async def test_no_other_network_has_accounts_or_tools(tmp_path: Path) -> None:
     world = make_world(tmp_path, balances=dict.fromkeys(ADDRESSES, RICH))
     with running(world, dev=False) as rpc:
         assert await rpc.ask("eth_accounts") == []
-        for method in ("eth_sendTransaction", "eth_sign", "personal_sign", "evm_mine"):
+        for method in ("eth_sendTransaction", "eth_sign", "eth_signTypedData_v4", "evm_mine"):
             assert (await rpc.error(method))["code"] == -32601
         error = await rpc.error("evm_snapshot")
         assert "operators agree" not in error["message"]

@@ -1,14 +1,15 @@
 """Subscriptions over a real WebSocket: order, reorganisations, bounds, slow readers."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import aiohttp
 import pytest
 
 from dst.apis.jsonrpc.ws import WebSocketLimits
-from dst.execution.rpc import views
+from dst.execution.rpc import block_logs, log_index, subscription_room
+from dst.execution.rpc.log_index import LEAST_WEIGHT
 from dst.spec.primitives import to_hex
 from tests.unit.execution.rpc.bench import Rpc, connected
 from tests.unit.execution.rpc.contracts import LOGGER
@@ -58,20 +59,20 @@ async def test_a_block_is_read_and_its_logs_encoded_once_whoever_listens(
     rpc: Rpc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain, read, shown = rpc.world.chain, 0, 0
-    receipts, show_log = chain.receipts, views.show_log
+    receipts, encode_log = chain.receipts, block_logs.encode_log
 
     def counted_receipts(block_hash: bytes) -> Any:
         nonlocal read
         read += 1
         return receipts(block_hash)
 
-    def counted_show(*args: Any, **named: Any) -> dict[str, object]:
+    def counted_show(*args: Any, **named: Any) -> bytes:
         nonlocal shown
         shown += 1
-        return show_log(*args, **named)
+        return encode_log(*args, **named)
 
     monkeypatch.setattr(chain, "receipts", counted_receipts)
-    monkeypatch.setattr(views, "show_log", counted_show)
+    monkeypatch.setattr(block_logs, "encode_log", counted_show)
     filters: list[dict[str, object]] = [{}, {"address": to_hex(LOGGER)}, {"topics": [None]}]
     async with rpc.listening() as address, connected(address) as socket:
         for _ in range(10):
@@ -259,3 +260,50 @@ async def test_a_message_too_large_ends_its_connection_alone(rpc: Rpc) -> None:
                     message = await socket.socket.receive()
                 assert message.type is not aiohttp.WSMsgType.TEXT
         assert await other.ask("eth_chainId") == "0x385"
+
+
+async def test_the_room_of_all_goes_to_who_holds_less(
+    rpc: Rpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes most makes room for who takes little, and is told why not when it asks on."""
+    monkeypatch.setattr(subscription_room, "MAX_WEIGHT", 10 * LEAST_WEIGHT)
+    monkeypatch.setattr(subscription_room, "MAX_WEIGHT_OF_ONE", 8 * LEAST_WEIGHT)
+    async with rpc.listening() as address:
+        async with connected(address) as greedy, connected(address) as modest:
+            for number in range(8):
+                await greedy.ask("eth_subscribe", "logs", {"topics": [word(number)]})
+            refused = await greedy.reply("eth_subscribe", "newHeads")
+            assert refused["error"]["code"] == -32005
+            for number in range(3):
+                await modest.ask("eth_subscribe", "logs", {"topics": [word(number)]})
+            assert rpc.served.subscriptions.counts()["logs"] == 3, "the greedy one is gone"
+            rpc.extend([logging(2)])
+            assert int((await modest.next())["result"]["data"], 16) == 2
+
+
+async def test_thousands_of_different_filters_cost_a_block_one_look_each_log(
+    rpc: Rpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 600 filters on one contract, one matches each log; the others are not looked at."""
+    looked = 0
+    holds = log_index.Group.holds
+
+    def counted(group: log_index.Group[Any], log: Any) -> bool:
+        nonlocal looked
+        looked += 1
+        return holds(group, log)
+
+    monkeypatch.setattr(log_index.Group, "holds", counted)
+    async with rpc.listening() as address, AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(connected(address)) for _ in range(5)]
+        for number in range(600):
+            wanted = {"address": to_hex(LOGGER), "topics": [word(number)]}
+            await sockets[number % 5].ask("eth_subscribe", "logs", wanted)
+        rpc.extend([logging(number, nonce=number) for number in range(5)])
+        for number in range(5):
+            assert int((await sockets[number].next())["result"]["data"], 16) == number
+    assert looked == 5
+
+
+def word(number: int) -> str:
+    return "0x" + number.to_bytes(32, "big").hex()

@@ -1,6 +1,7 @@
 """trace_*: the flat form of the same traces that test_debug compares with geth."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ KEPT = [index for index, result in enumerate(FLAT) if result is not None]
 async def test_as_geths_flat_tracer_in_openethereums_words(traced: Rpc, index: int) -> None:
     """Two differences of the forms: the outermost call shows the gas behind the intrinsic part
     (here as anvil, erigon), and a failed one has a null result."""
-    wanted = FLAT[index]
+    wanted = deepcopy(FLAT[index])
     ours = await traced.ask("trace_transaction", HASHES[index])
     assert len(ours) == len(wanted)
     top = ours[0]["action"]

@@ -101,10 +101,18 @@ async def _ask_both(folder: Path, bench: Rpc) -> dict[str, list[Any]]:
                     ("flat", "trace_transaction", []),
                 )
             }
+            asked["opcodes"] = await _replays(bench, anvil)
     finally:
         process.kill()
         await process.wait()
     return asked
+
+
+async def _replays(bench: Rpc, anvil: Anvil) -> list[Any]:
+    """anvil replays blocks only."""
+    params = [("trace_replayBlockTransactions", number, ["vmTrace"]) for number in ("0x1", "0x2")]
+    pairs = [(await bench.ask(*each), await anvil.ask(*each)) for each in params]
+    return [pair for ours, theirs in pairs for pair in zip(ours, theirs, strict=True)]
 
 
 async def _is_up(anvil: Anvil) -> None:
@@ -181,6 +189,24 @@ def test_flat_traces(answers: dict[str, list[Any]], index: int) -> None:
             assert mine[field] == other[field], field
         if "error" not in mine:
             assert mine["result"] == other["result"]
+
+
+@every
+def test_opcodes(answers: dict[str, list[Any]], index: int) -> None:
+    """The outermost code's: anvil puts what is below calls at the wrong ones of them, lets calls
+    push nothing, and shows no code, the whole memory, and the gas before the opcode."""
+    ours, theirs = answers["opcodes"][index]
+    assert ours["transactionHash"] == theirs["transactionHash"]
+    size = len(ours["vmTrace"]["code"]) // 2 - 1
+    written = [each for each in theirs["vmTrace"]["ops"] if each["pc"] < size]
+    for mine, other in zip(ours["vmTrace"]["ops"], written, strict=True):
+        assert (mine["pc"], mine["op"]) == (other["pc"], other["op"])
+        if mine["ex"] is None:
+            continue
+        if mine["op"] not in ("CREATE", "CREATE2"):
+            assert mine["cost"] == other["cost"], (mine, other)
+        if not mine["op"].startswith(("CREATE", "CALL", "STATICCALL", "DELEGATECALL")):
+            assert mine["ex"]["push"] == other["ex"]["push"], (mine, other)
 
 
 def _fields(account: dict[str, Any]) -> dict[str, Any]:

@@ -4,26 +4,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from eth.exceptions import VMError
+from eth.exceptions import OutOfGas, VMError
 
 from dst.execution.evm.precompiles import PRECOMPILES
 from dst.execution.evm.precompiles.contract import BadInput, Precompile, at_most
 from dst.execution.interrupts import never
 
 
-class Spent(Exception):
-    """No gas left."""
-
-
 def computation(data: Any, gas: int = 10**9) -> Any:
-    def consume_gas(amount: int, reason: str) -> None:
-        if amount > gas:
-            raise Spent(reason)
-
     state = SimpleNamespace(interrupt=never)
-    return SimpleNamespace(
-        msg=SimpleNamespace(data=data), consume_gas=consume_gas, output=None, state=state
-    )
+    return SimpleNamespace(msg=SimpleNamespace(data=data), gas_left=gas, output=None, state=state)
 
 
 def echo(price: int = 10) -> tuple[Precompile, list[bytes]]:
@@ -43,7 +33,7 @@ def test_output_is_set_from_bytes_or_a_view() -> None:
     for data in (b"abc", memoryview(b"abc"), bytearray(b"abc")):
         called = computation(data)
         assert precompile(called) is called
-        assert called.output == b"cba"
+        assert (called.output, called.gas_left) == (b"cba", 10**9 - 10)
 
 
 def test_what_is_not_read_is_not_copied() -> None:
@@ -54,7 +44,7 @@ def test_what_is_not_read_is_not_copied() -> None:
 
 def test_nothing_runs_that_is_not_paid() -> None:
     precompile, seen = echo(price=11)
-    with pytest.raises(Spent, match="ECHO"):
+    with pytest.raises(OutOfGas, match="ECHO: 1 gas short"):
         precompile(computation(b"abc", gas=10))
     assert seen == []
 

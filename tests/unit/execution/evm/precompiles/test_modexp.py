@@ -83,3 +83,4 @@ def test_prices_of_eip_2565() -> None:
     assert modexp_gas(fermat + number(2**256 - 2**32 - 977)) == 1_360
     assert modexp_gas(number(0) + number(32) + number(32)) == 200
     assert modexp_gas(number(64) + number(33) + number(64) + bytes(97)) == 200
+    assert modexp_gas(number(1_024) + number(33) + number(1_024)) == 128**2 * 8 // 3

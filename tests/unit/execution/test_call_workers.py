@@ -11,9 +11,9 @@ import pytest
 
 from dst.apis.caller import CALLER, caller_key
 from dst.apis.jsonrpc import RpcError
+from dst.execution import call_workers as module
+from dst.execution.call_workers import CallWorkers, time_limit
 from dst.execution.environment import ExecutionAborted
-from dst.execution.rpc import workers as module
-from dst.execution.rpc.workers import CallWorkers, time_limit
 from dst.execution.turns import LIGHT_CPU_S, Turns
 
 
