@@ -133,6 +133,8 @@ class Plan:
             "engine": self._url_of(f"{pod.name}.rollup>{pod.name}.engine"),
             "jwt_secret": f"{_UP}/{_secrets(pod)}/jwt.hex",
             "listen": f"127.0.0.1:{pod.port(Service.ROLLUP)}",
+            "own_listen": f"127.0.0.1:{pod.port(Service.ROLLUP_OWN)}" if is_operator else None,
+            "own_secret": f"{_UP}/{_secrets(pod)}/own.hex" if is_operator else None,
             "index": _index(pod) if is_operator else None,
             "sources": [] if from_l1 else [self._url(link) for link in follow],
             "from_l1": from_l1,
@@ -152,6 +154,7 @@ class Plan:
             "transport_cert": f"{_UP}/{_secrets(pod)}/transport.crt",
             "certs_dir": f"{_UP}/cluster/certs",
             "rollup": self._url_of(f"{pod.name}.middleware>{pod.name}.rollup"),
+            "own_secret": f"{_UP}/{_secrets(pod)}/own.hex",
             "listen": f"127.0.0.1:{pod.port(Service.MIDDLEWARE)}",
             "p2p_listen": f"127.0.0.1:{pod.port(Service.P2P)}",
             "peers": [
@@ -198,8 +201,8 @@ def _secrets(pod: Pod) -> str:
 
 _SECRETS_OF: Final[Mapping[Role, tuple[str, ...]]] = {
     Role.EXECUTION: ("jwt.hex", "peers.hex"),
-    Role.ROLLUP: ("jwt.hex", "batcher.key"),
-    Role.MIDDLEWARE: ("identity.key", "transport.key", "transport.crt"),
+    Role.ROLLUP: ("jwt.hex", "own.hex", "batcher.key"),
+    Role.MIDDLEWARE: ("own.hex", "identity.key", "transport.key", "transport.crt"),
     Role.VALIDATOR: ("keystore.json", "keystore.password"),
 }
 _SHARED_WITH: Final[Mapping[Role, tuple[str, ...]]] = {

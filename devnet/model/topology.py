@@ -39,6 +39,8 @@ class Service(StrEnum):
     ROLLUP = "rollup"
     MIDDLEWARE = "middleware"
     P2P = "p2p"
+    ROLLUP_OWN = "rollup-own"
+    """For the operator's own middleware alone."""
 
 
 SERVICE_PORT: Final = {
@@ -48,6 +50,7 @@ SERVICE_PORT: Final = {
     Service.ROLLUP: 12,
     Service.MIDDLEWARE: 13,
     Service.P2P: 14,
+    Service.ROLLUP_OWN: 15,
 }
 
 
@@ -124,9 +127,9 @@ class Pod:
         if self.name == "l1":
             return (Service.L1_RPC,)
         follower = (Service.ENGINE, Service.RPC, Service.ROLLUP)
-        return (
-            follower if self.name.startswith("f") else (*follower, Service.MIDDLEWARE, Service.P2P)
-        )
+        if self.name.startswith("f"):
+            return follower
+        return (*follower, Service.MIDDLEWARE, Service.P2P, Service.ROLLUP_OWN)
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -322,7 +325,7 @@ def _links_on_operator(topology: Topology, pod: Pod) -> Iterator[Link]:
         _PROBE_MIDDLEWARE,
     )
     yield _link(
-        f"{me}.middleware>{me}.rollup", me, pod, Service.ROLLUP, inside, _MIDDLEWARE_TO_ROLLUP
+        f"{me}.middleware>{me}.rollup", me, pod, Service.ROLLUP_OWN, inside, _MIDDLEWARE_TO_ROLLUP
     )
     yield _link(
         f"{me}.validator>{me}.middleware",

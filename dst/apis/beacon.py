@@ -249,8 +249,19 @@ def _uint(value: object, what: str) -> int:
 # ------------------------------------------------------------------------------------------- server
 
 
-def beacon_routes(node: BeaconNode) -> list[web.RouteDef]:
-    """Every endpoint of the streamlined surface, bound to `node`."""
+def duty_routes(node: BeaconNode) -> list[web.RouteDef]:
+    """What a validator client does: it asks for blocks and hands signatures in. Not for strangers:
+    each question can cost an execution."""
+    api = _Server(node)
+    return [
+        web.get("/eth/v3/validator/blocks/{slot}", answered(api.produce)),
+        web.post("/eth/v1/beacon/blocks", answered(api.publish)),
+        web.post("/eth/v2/beacon/blocks", answered(api.publish)),
+    ]
+
+
+def reading_routes(node: BeaconNode) -> list[web.RouteDef]:
+    """What anybody may read, and what validator clients ask around their duties."""
     api = _Server(node)
     get, post = web.get, web.post
     table = (
@@ -272,9 +283,6 @@ def beacon_routes(node: BeaconNode) -> list[web.RouteDef]:
         (post, "v1/validator/register_validator", api.swallow),
         (post, "v1/validator/beacon_committee_subscriptions", api.swallow),
         (post, "v1/validator/sync_committee_subscriptions", api.swallow),
-        (get, "v3/validator/blocks/{slot}", api.produce),
-        (post, "v1/beacon/blocks", api.publish),
-        (post, "v2/beacon/blocks", api.publish),
         (get, "v1/beacon/headers", api.headers),
         (get, "v1/beacon/headers/{block_id}", api.header),
         (get, "v1/beacon/blocks/{block_id}/root", api.block_root),
@@ -282,6 +290,11 @@ def beacon_routes(node: BeaconNode) -> list[web.RouteDef]:
         (get, "v1/events", api.events),
     )
     return [bind(f"/eth/{path}", answered(handler)) for bind, path, handler in table]
+
+
+def beacon_routes(node: BeaconNode) -> list[web.RouteDef]:
+    """Every endpoint of the streamlined surface, bound to `node`."""
+    return [*reading_routes(node), *duty_routes(node)]
 
 
 class _Server:

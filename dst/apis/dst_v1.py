@@ -291,17 +291,29 @@ class DstNode(Protocol):
 # ------------------------------------------------------------------------------------------- server
 
 
-def dst_v1_routes(node: DstNode) -> list[web.RouteDef]:
-    """All of `/dst/v1/`, bound to `node`."""
+def telling_routes(node: DstNode) -> list[web.RouteDef]:
+    """What anybody may read of `/dst/v1/`."""
+    api = _Server(node)
+    return [
+        web.get("/dst/v1/decided/{height}", answered(api.get_decided)),
+        web.get("/dst/v1/status", answered(api.status)),
+        web.get("/dst/v1/events", answered(api.events)),
+    ]
+
+
+def own_routes(node: DstNode) -> list[web.RouteDef]:
+    """What only this operator's own middleware needs: a stranger could stop its voting here."""
     api = _Server(node)
     return [
         web.post("/dst/v1/validate", answered(api.validate)),
         web.post("/dst/v1/decided", answered(api.decided)),
-        web.get("/dst/v1/decided/{height}", answered(api.get_decided)),
-        web.get("/dst/v1/status", answered(api.status)),
-        web.get("/dst/v1/events", answered(api.events)),
         web.post("/dst/v1/events", answered(api.push_events)),
     ]
+
+
+def dst_v1_routes(node: DstNode) -> list[web.RouteDef]:
+    """All of `/dst/v1/`, bound to `node`."""
+    return [*telling_routes(node), *own_routes(node)]
 
 
 class _Server:

@@ -6,6 +6,8 @@ Source: execution-apis, engine/authentication.md.
 import base64
 import hashlib
 import hmac
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -62,6 +64,17 @@ def check_jwt(secret: bytes, authorization: str | None, now: float) -> str | Non
     if abs(now - claims.iat) > JWT_MAX_DRIFT_S:
         return f"token is more than {JWT_MAX_DRIFT_S} s off this node's time: check the clocks"
     return None
+
+
+def holders_of(secret: bytes) -> Callable[[Mapping[str, str]], bool]:
+    """Whether a request's headers are signed with `secret`, so that no stranger takes its
+    connection's place (`dst.runtime.connections.Vouches`)."""
+
+    def vouches(headers: Mapping[str, str]) -> bool:
+        token = headers.get("Authorization")
+        return token is not None and check_jwt(secret, token, time.time()) is None
+
+    return vouches
 
 
 class _JwtHeader(msgspec.Struct):

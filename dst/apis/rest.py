@@ -8,7 +8,15 @@ ResetRequired 409 with `reset_height`. A client raises what the server meant.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+import time
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -16,6 +24,7 @@ from typing import Any, Final, Self
 import aiohttp
 from aiohttp import web
 
+from dst.apis.jwt import check_jwt, make_jwt
 from dst.runtime.connections import lasts
 from dst.runtime.http import MAX_BODY_BYTES, STREAMS, error_response
 from dst.runtime.places import address_key
@@ -39,6 +48,21 @@ MAX_EVENT_ID_DIGITS: Final = 19
 """Sequence numbers are below 2**63."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def for_holders_of(secret: bytes, routes: Sequence[web.RouteDef]) -> list[web.RouteDef]:
+    """`routes`, answered to requests signed with `secret` alone; 401 to others."""
+
+    def guarded(route: web.RouteDef) -> web.RouteDef:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            refused = check_jwt(secret, request.headers.get("Authorization"), time.time())
+            if refused is not None:
+                return error_response(401, refused)
+            return await route.handler(request)
+
+        return web.RouteDef(route.method, route.path, handle, route.kwargs)
+
+    return [guarded(route) for route in routes]
 
 
 class NotFound(InvalidInput):
@@ -277,8 +301,16 @@ class RestClient:
     Unavailable on 5xx, refused connections, broken bodies and time-outs.
     """
 
-    def __init__(self, url: str, *, session: aiohttp.ClientSession | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        secret: bytes | None = None,
+    ) -> None:
+        """secret: what the server asks a proof of, as the Engine API does."""
         self.url = url.rstrip("/")
+        self._secret = secret
         self._session = session
         self._owned = session is None
 
@@ -300,6 +332,12 @@ class RestClient:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64))
         return self._session
 
+    def _headers(self, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+        if self._secret is None:
+            return headers
+        token = make_jwt(self._secret, time.time())
+        return {**(headers or {}), "Authorization": f"Bearer {token}"}
+
     async def request(
         self,
         method: str,
@@ -318,7 +356,7 @@ class RestClient:
                 self.url + path,
                 params=params,
                 data=body,
-                headers=headers,
+                headers=self._headers(headers),
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
@@ -350,7 +388,7 @@ class RestClient:
             async with self.session().get(
                 self.url + path,
                 params=params,
-                headers=wanted,
+                headers=self._headers(wanted),
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:

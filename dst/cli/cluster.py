@@ -2,8 +2,9 @@
 
 Layout under the folder: cluster-definition.json, cluster-lock.json, genesis.json, certs/op{i}.crt,
 and for each operator operators/op{i}/ with identity.key, transport.key, transport.crt,
-keystore.json, keystore.password, jwt.hex and peers.hex (one for all: their execution layers know
-each other by it). Secrets have mode 0600. The lock is written last:
+keystore.json, keystore.password, jwt.hex (for the Engine API), own.hex (the rollup node knows its
+middleware by it) and peers.hex (one for all: their execution layers know each other by it).
+Secrets have mode 0600. The lock is written last:
 without it the folder is not a cluster.
 """
 
@@ -277,7 +278,8 @@ def _write_operator(folder: Path, keys: _OperatorKeys, lock: ClusterLock) -> Non
         folder / "keystore.json", keystore.encrypt(keys.share, password, description=description)
     )
     write_secret(folder / "keystore.password", password.encode())
-    write_secret(folder / "jwt.hex", secrets.token_hex(32).encode())
+    for name in ("jwt.hex", "own.hex"):
+        write_secret(folder / name, secrets.token_hex(32).encode())
 
 
 def _json(tree: Mapping[str, object]) -> bytes:

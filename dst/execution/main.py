@@ -16,7 +16,7 @@ from aiohttp import web
 
 from dst.apis.jsonrpc import Guard, Method, rpc_routes
 from dst.apis.jsonrpc.ws import WebSockets
-from dst.apis.jwt import check_jwt, load_jwt_secret
+from dst.apis.jwt import check_jwt, holders_of, load_jwt_secret
 from dst.crypto import ecdsa, keccak
 from dst.crypto.locks import load_lock
 from dst.execution.assembly import Services, assemble
@@ -32,7 +32,6 @@ from dst.execution.store import open_store
 from dst.execution.turns import BlockWorker, Turns
 from dst.runtime.browsers import BrowserPolicy
 from dst.runtime.config import resolve
-from dst.runtime.connections import Vouches
 from dst.runtime.http import make_app, serving
 from dst.runtime.log import Logger, configure
 from dst.runtime.places import PlaceLimits
@@ -125,14 +124,14 @@ async def _serve(
             config.engine_listen,
             what="engine_listen",
             limits=limits,
-            vouches=_holds(secret),
+            vouches=holders_of(secret),
         ),
         serving(
             rpc_app,
             config.rpc_listen,
             what="rpc_listen",
             limits=limits,
-            vouches=None if peer_secret is None else _holds(peer_secret),
+            vouches=None if peer_secret is None else holders_of(peer_secret),
         ),
     ):
         head = services.chain.heads
@@ -149,17 +148,6 @@ async def _serve(
             services.weigher.run(),
             services.eth.subscriptions.run(),
         )
-
-
-def _holds(secret: bytes) -> Vouches:
-    """Whether a request is signed with a secret, so that no stranger takes its connection's
-    place."""
-
-    def vouches(headers: Mapping[str, str]) -> bool:
-        token = headers.get("Authorization")
-        return token is not None and check_jwt(secret, token, time.time()) is None
-
-    return vouches
 
 
 def _engine_routes(services: Services, secret: bytes) -> list[web.RouteDef]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from dst.apis.jwt import load_jwt_secret
 from dst.crypto.locks import load_lock
 from dst.crypto.secp256k1 import IdentityKey
 from dst.p2p.link import Peer
@@ -42,7 +43,9 @@ class MiddlewareConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     transport_cert: str
     certs_dir: str
     rollup: str
-    """Base URL of the own rollup node."""
+    """Base URL of the own rollup node's `own_listen`."""
+    own_secret: str
+    """File with the 32 bytes of hex that the rollup node knows this middleware by (`own.hex`)."""
     listen: str
     """Beacon API towards the validator client."""
     p2p_listen: str
@@ -65,6 +68,7 @@ class Settings:
     identity: IdentityKey
     tls: TlsIdentity
     rollup: str
+    own_secret: bytes
     listen: str
     p2p_host: str
     p2p_port: int
@@ -89,6 +93,7 @@ def load_settings(path: Path) -> Settings:
         identity=_load_identity_key(resolve(path, config.identity_key), lock, operator),
         tls=_load_tls(path, config, lock),
         rollup=config.rollup,
+        own_secret=load_jwt_secret(resolve(path, config.own_secret), what="own secret"),
         listen=config.listen,
         p2p_host=host,
         p2p_port=port,

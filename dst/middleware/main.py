@@ -41,7 +41,8 @@ def run(config_path: Path, *, new: bool = False, rejoin: bool = False) -> int:
 
 
 async def _serve(settings: Settings, store: Store, stop: asyncio.Event) -> None:
-    async with DstClient(settings.rollup) as rollup, BeaconClient(settings.rollup) as beacon:
+    url, secret = settings.rollup, settings.own_secret
+    async with DstClient(url, secret=secret) as rollup, BeaconClient(url, secret=secret) as beacon:
         middleware = Middleware(settings, store, rollup, beacon)
         await middleware.start()
         async with serving(

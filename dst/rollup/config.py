@@ -31,6 +31,11 @@ class RollupConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     engine: str
     jwt_secret: str
     listen: str
+    """For everybody: reading alone."""
+    own_listen: str | None = None
+    """For this operator's own middleware: what builds, judges and keeps blocks."""
+    own_secret: str | None = None
+    """File with the 32 bytes of hex that the middleware signs its calls with (`own.hex`)."""
     index: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """1-based operator index; null for a follower."""
     sources: list[str] = []
@@ -57,6 +62,8 @@ class Settings:
     engine: str
     jwt_secret: bytes
     listen: str
+    own_listen: str | None
+    own_secret: bytes | None
     operator: OperatorIndex | None
     sources: tuple[str, ...]
     batcher_key: AccountKey | None
@@ -82,6 +89,12 @@ def load_settings(path: Path) -> Settings:
         engine=config.engine,
         jwt_secret=load_jwt_secret(resolve(path, config.jwt_secret)),
         listen=config.listen,
+        own_listen=config.own_listen,
+        own_secret=(
+            None
+            if config.own_secret is None
+            else load_jwt_secret(resolve(path, config.own_secret), what="own secret")
+        ),
         operator=None if config.index is None else OperatorIndex(config.index - 1),
         sources=() if config.from_l1 else tuple(config.sources),
         batcher_key=_load_key(path, config.batcher_key),
@@ -93,6 +106,8 @@ def load_settings(path: Path) -> Settings:
 
 def _check(path: Path, config: RollupConfig, lock: ClusterLock) -> None:
     split_address(config.listen, what=f"rollup config {path}: listen")
+    if config.own_listen is not None:
+        split_address(config.own_listen, what=f"rollup config {path}: own_listen")
     facts = (
         (config.log_level in LEVELS, f"log_level must be one of {', '.join(LEVELS)}"),
         (
@@ -108,6 +123,15 @@ def _check(path: Path, config: RollupConfig, lock: ClusterLock) -> None:
             "a follower needs `sources` (two operators or more) or `from_l1`: true",
         ),
         (not (config.from_l1 and config.sources), "give `sources` or `from_l1`, not both"),
+        (
+            (config.index is not None) == (config.own_listen is not None),
+            "an operator (index set) needs own_listen, where its middleware asks; a follower has"
+            " none",
+        ),
+        (
+            (config.own_listen is None) == (config.own_secret is None),
+            "own_listen and own_secret go together",
+        ),
         (
             config.batcher_key is None or config.index is not None,
             "batcher_key: only an operator posts batches",

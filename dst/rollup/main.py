@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,9 +10,11 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from dst.apis.beacon import BeaconClient, beacon_routes
-from dst.apis.dst_v1 import dst_v1_routes
+from dst.apis.beacon import BeaconClient, beacon_routes, reading_routes
+from dst.apis.dst_v1 import dst_v1_routes, telling_routes
 from dst.apis.engine_client import EngineClient
+from dst.apis.jwt import holders_of
+from dst.apis.rest import for_holders_of
 from dst.batcher.batcher import Batcher
 from dst.l1.rpc import L1Client
 from dst.l1.source import L1Source
@@ -32,6 +35,7 @@ from dst.rollup.store import Store
 from dst.rollup.trust import CertificateVerifier, GroupVerifier
 from dst.runtime import log as logs
 from dst.runtime.backoff import Backoff
+from dst.runtime.browsers import BrowserPolicy
 from dst.runtime.http import make_app, serving
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
@@ -69,9 +73,22 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> None:
         if genesis is None:
             return
         parts = _assemble(settings, engine, l1_client, Chain(store, genesis), sources)
-        async with serving(
-            parts.app, settings.listen, what="rollup listen", limits=settings.limits
-        ):
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(
+                serving(parts.app, settings.listen, what="rollup listen", limits=settings.limits)
+            )
+            if parts.own_app is not None:
+                assert settings.own_listen is not None
+                assert settings.own_secret is not None
+                await stack.enter_async_context(
+                    serving(
+                        parts.own_app,
+                        settings.own_listen,
+                        what="rollup own_listen",
+                        limits=settings.limits,
+                        vouches=holders_of(settings.own_secret),
+                    )
+                )
             log.info("ready", listen=settings.listen, head=parts.chain.head.height)
             await until(stop, *parts.loops)
     finally:
@@ -132,6 +149,8 @@ def _checked_genesis(lock: ClusterLock, header: _GenesisHeader) -> BeaconBlock:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
     app: web.Application
+    own_app: web.Application | None
+    """For this operator's own middleware; None at a follower."""
     chain: Chain
     loops: tuple[Awaitable[None], ...]
 
@@ -246,7 +265,10 @@ def _assemble_operator(common: _Common) -> _Parts:
     if batcher is not None:
         operator.on_sealed = batcher.wake
         loops.append(batcher.run())
-    return _Parts(app=_app(common, operator), chain=chain, loops=tuple(loops))
+    node = common.node(operator)
+    return _Parts(
+        app=_app(common, node), own_app=_own_app(common, node), chain=chain, loops=tuple(loops)
+    )
 
 
 def _batcher(common: _Common, scanner: InboxScanner) -> Batcher | None:
@@ -294,14 +316,27 @@ def _assemble_follower(common: _Common, sources: list[BeaconClient]) -> _Parts:
         follower.run(),
         common.execution.keep_announced(),
     )
-    return _Parts(app=_app(common, None), chain=common.chain, loops=loops)
+    app = _app(common, common.node(None))
+    return _Parts(app=app, own_app=None, chain=common.chain, loops=loops)
 
 
-def _app(common: _Common, operator: Operator | None) -> web.Application:
-    node = common.node(operator)
+def _app(common: _Common, node: RollupNode) -> web.Application:
+    """What clients and followers reach: nothing here can stop or slow a vote."""
     return make_app(
         common.metrics,
-        [*beacon_routes(node), *dst_v1_routes(node)],
+        [*reading_routes(node), *telling_routes(node)],
         policy=common.settings.policy,
+        health=node.complaint,
+    )
+
+
+def _own_app(common: _Common, node: RollupNode) -> web.Application:
+    """All of both interfaces, for whoever holds the secret."""
+    secret = common.settings.own_secret
+    assert secret is not None, "an operator has one"
+    return make_app(
+        common.metrics,
+        for_holders_of(secret, [*beacon_routes(node), *dst_v1_routes(node)]),
+        policy=BrowserPolicy(hosts=common.settings.policy.hosts),
         health=node.complaint,
     )

@@ -40,6 +40,8 @@ OFFSET = 9000
 OP1 = 20100 + OFFSET
 """Base of operator 1's ports; what is behind them: docs/ports.md."""
 ENGINE, RPC, ROLLUP, MIDDLEWARE, PEERS = OP1 + 10, OP1 + 11, OP1 + 12, OP1 + 13, OP1 + 14
+OWN = OP1 + 15
+"""The rollup node's listener for its own middleware."""
 SSZ, JSON, MSGPACK = "application/octet-stream", "application/json", "application/msgpack"
 DEEP = b"[" * 100_000
 HUGE = b"x" * (5 << 20)
@@ -132,10 +134,11 @@ BAD_BEACON_CALLS = [
 ]
 
 
-@pytest.mark.parametrize("port", [ROLLUP, MIDDLEWARE])
+@pytest.mark.parametrize("port", [OWN, MIDDLEWARE])
 def test_beacon_calls_of_a_wrong_shape_say_why(network: RunningNetwork, port: int) -> None:
+    token = _own_token(network)
     for method, path, body, kind, status in BAD_BEACON_CALLS:
-        found, answer = _ask(port, method, path, body, Content_Type=kind)
+        found, answer = _ask(port, method, path, body, Content_Type=kind, Authorization=token)
         assert (found, answer["code"]) == (status, status), (method, path, body[:50], answer)
         assert answer["message"], path
 
@@ -150,10 +153,38 @@ def test_dst_v1_calls_of_a_wrong_shape_say_why(network: RunningNetwork) -> None:
         ("events", b'[{"kind":"party"}]', JSON, 400),
         ("events", DEEP, JSON, 400),
     ):
-        found, answer = _ask(ROLLUP, "POST", f"/dst/v1/{path}", body, Content_Type=kind)
+        headers = {"Content_Type": kind, "Authorization": _own_token(network)}
+        found, answer = _ask(OWN, "POST", f"/dst/v1/{path}", body, **headers)
         assert found == status, (path, answer)
         assert answer["message"]
     assert _ask(ROLLUP, "GET", "/dst/v1/decided/18446744073709551615")[0] == 404
+
+
+OWN_CALLS = [
+    ("GET", "/eth/v3/validator/blocks/1", b"", JSON),
+    ("POST", "/eth/v2/beacon/blocks", b"x" * 100, SSZ),
+    ("POST", "/dst/v1/validate?justified=1", b"x" * 500, SSZ),
+    ("POST", "/dst/v1/decided", b"\x90", MSGPACK),
+    ("POST", "/dst/v1/events", b"[]", JSON),
+]
+"""What builds, judges, keeps and reports: a stranger could stop an operator's voting with each."""
+
+
+def test_what_is_for_the_own_middleware_is_for_nobody_else(network: RunningNetwork) -> None:
+    for method, path, body, kind in OWN_CALLS:
+        assert _ask(ROLLUP, method, path, body, Content_Type=kind)[0] in (404, 405), path
+        stale = _own_token(network, age_s=3600)
+        for token in ("", "Bearer a.b.c", stale, _token(b"\1" * 32, time.time())):
+            status, answer = _ask(OWN, method, path, body, Content_Type=kind, Authorization=token)
+            assert status == 401, (path, token)
+            assert answer["message"]
+    assert _ask(OWN, "GET", "/dst/v1/status")[0] == 401
+    assert _ask(ROLLUP, "GET", "/dst/v1/status")[0] == 200
+
+
+def _own_token(network: RunningNetwork, age_s: float = 0) -> str:
+    path = network.directory / "cluster/operators/op1/own.hex"
+    return _token(bytes.fromhex(path.read_text().strip()), time.time() - age_s)
 
 
 def _token(secret: bytes, issued_at: float) -> str:
@@ -224,11 +255,11 @@ FORGED_EVENTS = json.dumps(
 """Would be a violation of S1, shouted."""
 
 
-@pytest.mark.parametrize("port", [RPC, ENGINE, ROLLUP, MIDDLEWARE])
+@pytest.mark.parametrize("port", [RPC, ENGINE, ROLLUP, OWN, MIDDLEWARE])
 def test_no_web_page_reaches_a_listener(network: RunningNetwork, port: int) -> None:
     """A foreign page, a rebound name, and what a page may post without asking."""
-    path = "/dst/v1/events" if port == ROLLUP else "/"
-    body = FORGED_EVENTS if port == ROLLUP else _request("eth_chainId")
+    path = "/dst/v1/events" if port in (ROLLUP, OWN) else "/"
+    body = FORGED_EVENTS if port in (ROLLUP, OWN) else _request("eth_chainId")
     for headers, status in (
         ({"Content_Type": JSON, "Origin": "https://evil.example"}, 403),
         ({"Content_Type": "text/plain", "Origin": "null"}, 403),

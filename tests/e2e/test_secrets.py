@@ -21,6 +21,7 @@ SECRET_FILES = (
     "transport.key",
     "keystore.password",
     "jwt.hex",
+    "own.hex",
     "peers.hex",
     "batcher.key",
 )

@@ -30,6 +30,7 @@ SECRET_FILES = {
     "keystore.json",
     "keystore.password",
     "jwt.hex",
+    "own.hex",
     "peers.hex",
 }
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dst.apis.jwt import make_jwt
-from dst.execution.main import _holds, run
+from dst.apis.jwt import holders_of, make_jwt
+from dst.execution.main import run
 
 GOOD = {
     "name": "op1",
@@ -46,7 +46,7 @@ def test_a_wrong_field_is_named(
 
 def test_whose_connections_keep_their_places() -> None:
     secret = bytes(range(32))
-    vouches = _holds(secret)
+    vouches = holders_of(secret)
     assert vouches({"Authorization": f"Bearer {make_jwt(secret, time.time())}"})
     assert not vouches({"Authorization": f"Bearer {make_jwt(bytes(32), time.time())}"})
     assert not vouches({"Authorization": f"Bearer {make_jwt(secret, time.time() - 600)}"})

@@ -323,6 +323,7 @@ class Network:
             "transport_cert": str(secrets / "transport.crt"),
             "certs_dir": str(self.cluster.folder / "certs"),
             "rollup": "http://127.0.0.1:1",
+            "own_secret": str(secrets / "own.hex"),
             "listen": "127.0.0.1:1",
             "p2p_listen": f"127.0.0.1:{self.ports[index]}",
             "peers": [

@@ -30,6 +30,7 @@ def write_config(single: Any, tmp_path: Path, free_port: Callable[[], int]) -> W
             "transport_cert": str(secrets / "transport.crt"),
             "certs_dir": str(single.folder / "certs"),
             "rollup": "http://127.0.0.1:1",
+            "own_secret": str(secrets / "own.hex"),
             "listen": f"127.0.0.1:{free_port()}",
             "p2p_listen": f"127.0.0.1:{free_port()}",
             "peers": [],

@@ -19,9 +19,13 @@ GOOD = {
     "engine": "http://127.0.0.1:2",
     "jwt_secret": "jwt.hex",
     "listen": "127.0.0.1:3",
+    "own_listen": "127.0.0.1:4",
+    "own_secret": "own.hex",
     "index": 1,
     "batcher_key": "batcher.key",
 }
+
+FOLLOWER: dict[str, object] = dict.fromkeys(("index", "batcher_key", "own_listen", "own_secret"))
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return make_lock()
 
     monkeypatch.setattr(module, "load_lock", lock_of)
-    for name in ("jwt.hex", "batcher.key"):
+    for name in ("jwt.hex", "own.hex", "batcher.key"):
         (tmp_path / name).write_text("11" * 32)
         (tmp_path / name).chmod(0o600)
     return tmp_path
@@ -50,10 +54,9 @@ def test_an_operator(folder: Path) -> None:
 
 
 def test_followers(folder: Path) -> None:
-    follower = {"index": None, "batcher_key": None}
-    settings = load_settings(write(folder, **follower, sources=["http://a", "http://b"]))
+    settings = load_settings(write(folder, **FOLLOWER, sources=["http://a", "http://b"]))
     assert settings.sources == ("http://a", "http://b")
-    assert load_settings(write(folder, **follower, from_l1=True)).sources == ()
+    assert load_settings(write(folder, **FOLLOWER, from_l1=True)).sources == ()
 
 
 @pytest.mark.parametrize(
@@ -62,8 +65,12 @@ def test_followers(folder: Path) -> None:
         ({"nonsense": 1}, "nonsense"),
         ({"listen": "here"}, "host:port"),
         ({"index": 5}, "above the 4 operators"),
-        ({"index": None, "batcher_key": None}, "sources"),
-        ({"index": None, "sources": ["http://a"]}, "only an operator"),
+        ({**FOLLOWER}, "sources"),
+        ({**FOLLOWER, "sources": ["http://a"], "batcher_key": "batcher.key"}, "only an operator"),
+        ({**FOLLOWER, "sources": ["http://a"], "own_listen": "127.0.0.1:4"}, "own_listen"),
+        ({"own_listen": None, "own_secret": None}, "needs own_listen"),
+        ({"own_secret": None}, "go together"),
+        ({"own_listen": "here"}, "host:port"),
         ({"sources": ["http://a"]}, "follows nobody"),
         ({"l1": "127.0.0.1:1"}, "http://"),
         ({"log_level": "loud"}, "log_level"),
