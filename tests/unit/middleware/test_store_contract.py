@@ -24,7 +24,8 @@ import dst.sealing
 import dst.sealing.records
 from devnet.sim.chain import TERM, qbft_config, sealing_config
 from devnet.sim.disk import Disk
-from dst.middleware.store import FILE_NAME, SqliteStore, open_store
+from devnet.sim.store import SimStore
+from dst.middleware.store import FILE_NAME, SqliteStore, Store, open_store, slot_of
 from dst.qbft.messages import (
     Certificate,
     Commit,
@@ -81,8 +82,10 @@ class Restored:
     """What a restart finds, and what the cores make of it."""
 
     head: Height
+    head_slot: int | None
     decisions: tuple[DecisionRecord, ...]
     promises: tuple[Record, ...]
+    promised: tuple[bytes | None, ...]
     partials: tuple[Record, ...]
     seals: tuple[Record, ...]
     qbft: dst.qbft.State
@@ -148,24 +151,13 @@ class SimulatedMachine:
             self._disk.file_decision(record)
 
     def restored(self) -> Restored:
-        disk = self._disk
-        log = disk.sealing_records()
-        decisions = tuple(disk.decisions[height] for height in sorted(disk.decisions))
-        unsealed = {
-            record.certificate.height: record.certificate.root
-            for record in decisions
-            if record.certificate.height not in disk.seals
-        }
-        qbft, sealing = restored_states(disk.head(), unsealed, disk.records(), log)
-        return Restored(
-            head=disk.head(),
-            decisions=decisions,
-            promises=tuple(disk.records()),
-            partials=in_order(log, PartialRecord),
-            seals=in_order(log, SealRecord),
-            qbft=qbft,
-            sealing=sealing,
-        )
+        return found_in(SimStore(self._disk, self))
+
+    async def reach_disk(self) -> None:
+        """Reading needs no disk that takes writes."""
+
+    async def written(self, record: Record | None = None) -> None:
+        """Nothing is written here."""
 
 
 class RealMachine:
@@ -234,22 +226,35 @@ class RealMachine:
         shutil.rmtree(self._home())
 
     def restored(self) -> Restored:
-        store = self._store
-        found = store.decided_range(Height(1), 10_000, 10**9)
-        decisions = tuple(DecisionRecord(each.certificate, each.block) for each in found)
-        seals = (store.seal(each.certificate.height) for each in found)
-        promises, partials = store.promises(), store.own_partials()
-        head = store.decided_height()
-        qbft, sealing = restored_states(head, store.unsealed(), promises, partials)
-        return Restored(
-            head=head,
-            decisions=decisions,
-            promises=promises,
-            partials=in_order(partials, PartialRecord),
-            seals=tuple(SealRecord(seal) for seal in seals if seal is not None),
-            qbft=qbft,
-            sealing=sealing,
-        )
+        return found_in(self._store)
+
+
+def found_in(store: Store) -> Restored:
+    """Everything that a middleware reads of its store."""
+    found = store.decided_range(Height(1), 10_000, 10**9)
+    decisions = tuple(DecisionRecord(each.certificate, each.block) for each in found)
+    seals = (store.seal(each.certificate.height) for each in found)
+    promises, partials = store.promises(), store.own_partials()
+    head = store.decided_height()
+    qbft, sealing = restored_states(head, store.unsealed(), promises, partials)
+    entry = store.head_entry()
+    for each in decisions:
+        root, height = each.certificate.root, each.certificate.height
+        by_root, by_slot = store.decided_by_root(root), store.entry_at_slot(slot_of(each.block))
+        assert by_root is not None
+        assert by_slot is not None
+        assert (by_root.certificate.height, by_slot.height, by_slot.root) == (height, height, root)
+    return Restored(
+        head=head,
+        head_slot=None if entry is None else entry.slot,
+        decisions=decisions,
+        promises=promises,
+        promised=tuple(store.promised_block(root_at(height)) for height in range(1, 8)),
+        partials=in_order(partials, PartialRecord),
+        seals=tuple(SealRecord(seal) for seal in seals if seal is not None),
+        qbft=qbft,
+        sealing=sealing,
+    )
 
 
 def in_order(

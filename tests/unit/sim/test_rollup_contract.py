@@ -1,0 +1,242 @@
+"""The simulator's rollup node and the real one answer a middleware alike: the same dialogues, both.
+
+A fake that behaves better than the real node hides the bug.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+import pytest
+
+from devnet.sim import blocks, chain, ideal
+from devnet.sim.l1 import L1
+from devnet.sim.rollup import SimRollup
+from dst.apis.beacon import ProduceRequest, WireBlock
+from dst.apis.dst_v1 import DecidedBlock, OutOfOrder, Verdict
+from dst.qbft.justification import is_valid_certificate
+from dst.qbft.messages import Certificate, Commit, SignedCommit, signing_digest
+from dst.rollup.events import BeaconBus
+from dst.rollup.node import RollupNode
+from dst.spec import ssz
+from dst.spec.beacon import BeaconBlock
+from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
+from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Round, Slot, Term
+from tests.unit.rollup.rollup_bench import certify, make_block, make_genesis, sealed
+from tests.unit.rollup.test_operator import bench
+
+
+class Bench(Protocol):
+    """A rollup node at genesis, at slot 1, and blocks that fit it."""
+
+    node: Any
+
+    def child(self, parent: bytes | None, mark: int = 0) -> bytes:
+        """A sound child; None: of genesis. Another mark makes another block, a slot later."""
+
+    def certified(self, height: int, block: bytes) -> DecidedBlock: ...
+    def sealed(self, block: bytes) -> WireBlock: ...
+    def reset(self, height: int | None) -> None:
+        """L1 as this node sees it drops the origin of `height`, or shows it again."""
+
+
+class Simulated:
+    def __init__(self) -> None:
+        config = chain.qbft_config(4, 0)
+        self.node = SimRollup(
+            name="op1",
+            l1=L1(),
+            rng=Random(1),
+            trouble=self,
+            is_certified=lambda each: is_valid_certificate(each, config),
+        )
+
+    def rollup_delay_us(self) -> int:
+        return 10
+
+    def rollup_is_away(self) -> bool:
+        return False
+
+    def slot_now(self) -> int:
+        return 1
+
+    def l1_moment_us(self) -> int:
+        return 1_000_000
+
+    def child(self, parent: bytes | None, mark: int = 0) -> bytes:
+        above = blocks.GENESIS_BYTES if parent is None else parent
+        slot = blocks.decode(above).slot + 1 + mark
+        return blocks.build(above, L1(), slot, 1_000_000, b"%d" % mark)
+
+    def certified(self, height: int, block: bytes) -> DecidedBlock:
+        root = blocks.root_of(block)
+        commit = Commit(Term(0), Height(height), Round(0), root)
+        digest = signing_digest(chain.CHAIN, commit)
+        votes = tuple(
+            SignedCommit(commit, OperatorIndex(i), ideal.signer(OperatorIndex(i))(digest))
+            for i in range(3)
+        )
+        return DecidedBlock(Certificate(Term(0), Height(height), Round(0), root, votes), block)
+
+    def sealed(self, block: bytes) -> WireBlock:
+        root = ideal.signing_root(blocks.root_of(block))
+        partials = {
+            OperatorIndex(i): ideal.partial_signer(OperatorIndex(i))(root) for i in range(3)
+        }
+        return WireBlock(message=block, signature=ideal.combiner(4)(partials))
+
+    def reset(self, height: int | None) -> None:
+        self.node.reset = None if height is None else ResetRequired(height, "a fork")
+
+
+class Real:
+    def __init__(self, at: Any) -> None:
+        self._at = at
+        self.node = RollupNode(
+            name="op1",
+            lock=at.lock,
+            chain=at.chain,
+            l1=at.l1,
+            ring=at.ring,
+            bus=BeaconBus(),
+            halting=at.halting,
+            operator=at.operator,
+        )
+
+    def child(self, parent: bytes | None, mark: int = 0) -> bytes:
+        lock = self._at.lock
+        above = make_genesis(lock) if parent is None else ssz.decode(BeaconBlock, parent)
+        return ssz.encode(make_block(lock, above, slot=above.slot + 1 + mark))
+
+    def certified(self, height: int, block: bytes) -> DecidedBlock:
+        return certify(self._at.lock, ssz.decode(BeaconBlock, block))
+
+    def sealed(self, block: bytes) -> WireBlock:
+        return sealed(self._at.lock, ssz.decode(BeaconBlock, block))
+
+    def reset(self, height: int | None) -> None:
+        if height is None:
+            self._at.halting.reset_ended()
+        else:
+            self._at.halting.reset(Height(height), "a fork")
+
+
+@asynccontextmanager
+async def opened(kind: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    if kind == "simulated":
+        yield Simulated()
+        return
+    async with bench(tmp_path) as at:
+        yield Real(at)
+
+
+pytestmark = pytest.mark.parametrize("kind", ["simulated", "real"])
+
+
+async def judged(at: Bench, block: bytes, *, justified: bool = False) -> Verdict:
+    answer = await at.node.validate(block, round_=Round(0), justified=justified, deadline_ms=5000)
+    verdict: Verdict = answer.status
+    return verdict
+
+
+async def test_decisions_are_taken_in_order_and_once(kind: str, tmp_path: Path) -> None:
+    async with opened(kind, tmp_path) as at:
+        first = at.child(None)
+        second = at.child(first)
+        with pytest.raises(OutOfOrder) as told:
+            await at.node.decided(at.certified(2, second))
+        assert told.value.head_height == 0
+        assert await at.node.decided(at.certified(1, first)) == 1
+        assert await at.node.decided(at.certified(1, first)) == 1
+        assert await at.node.decided(at.certified(2, second)) == 2
+        assert (await at.node.status()).decided_height == 2
+
+
+async def test_a_decision_needs_its_own_certificate(kind: str, tmp_path: Path) -> None:
+    async with opened(kind, tmp_path) as at:
+        first, other = at.child(None), at.child(None, mark=1)
+        forged = DecidedBlock(at.certified(1, other).certificate, first)
+        with pytest.raises(InvalidInput):
+            await at.node.decided(forged)
+        few = at.certified(1, first).certificate
+        thin = Certificate(few.term, few.height, few.round, few.root, few.commits[:2])
+        with pytest.raises(InvalidInput):
+            await at.node.decided(DecidedBlock(thin, first))
+        assert (await at.node.status()).decided_height == 0
+
+
+async def test_a_proposal_is_judged_against_the_decided_head(kind: str, tmp_path: Path) -> None:
+    async with opened(kind, tmp_path) as at:
+        first = at.child(None)
+        second = at.child(first)
+        assert await judged(at, first) is Verdict.VALID
+        assert await judged(at, second) is Verdict.HOLD, "its parent is not decided here yet"
+        await at.node.decided(at.certified(1, first))
+        assert await judged(at, first) is Verdict.INVALID, "decided already"
+        assert await judged(at, at.child(at.child(None, mark=1))) is Verdict.INVALID, "a stranger's"
+
+
+async def test_only_a_fresh_proposal_is_judged_by_the_clock(kind: str, tmp_path: Path) -> None:
+    async with opened(kind, tmp_path) as at:
+        late = at.child(None, mark=7)
+        assert await judged(at, late) is not Verdict.VALID
+        assert await judged(at, late, justified=True) is Verdict.VALID
+
+
+async def test_signatures_are_kept_for_decided_blocks_alone(kind: str, tmp_path: Path) -> None:
+    async with opened(kind, tmp_path) as at:
+        first, other = at.child(None), at.child(None, mark=1)
+        with pytest.raises(Unavailable):
+            await at.node.publish_block(at.sealed(first))
+        await at.node.decided(at.certified(1, first))
+        forged = WireBlock(message=first, signature=BLSSignature(b"\xc0" + bytes(95)))
+        with pytest.raises(InvalidInput):
+            await at.node.publish_block(forged)
+        assert (await at.node.status()).sealed_height == 0
+        assert (await at.node.status()).lowest_unsealed_height == 1
+        await at.node.publish_block(at.sealed(first))
+        await at.node.publish_block(at.sealed(first))
+        assert (await at.node.status()).sealed_height == 1
+        assert (await at.node.status()).lowest_unsealed_height == 2
+        with pytest.raises(InvalidInput):
+            await at.node.publish_block(at.sealed(other))
+
+
+async def test_it_builds_on_its_head_for_now(kind: str, tmp_path: Path) -> None:
+    async with opened(kind, tmp_path) as at:
+        built = await at.node.produce_block(ProduceRequest(slot=Slot(1)))
+        assert built is not None
+        assert await judged(at, built) is Verdict.VALID
+        with pytest.raises(InvalidInput):
+            await at.node.produce_block(ProduceRequest(slot=Slot(9)))
+        await at.node.decided(at.certified(1, built))
+        assert await at.node.produce_block(ProduceRequest(slot=Slot(1))) is None, "the slot is over"
+
+
+async def test_a_reset_stops_what_moves_the_chain_and_no_reading(kind: str, tmp_path: Path) -> None:
+    async with opened(kind, tmp_path) as at:
+        first = at.child(None)
+        await at.node.decided(at.certified(1, first))
+        second = at.child(first)
+        at.reset(1)
+        for call in (
+            at.node.produce_block(ProduceRequest(slot=Slot(2))),
+            at.node.validate(second, round_=Round(0), justified=False, deadline_ms=None),
+            at.node.decided(at.certified(2, second)),
+            at.node.publish_block(at.sealed(first)),
+        ):
+            with pytest.raises(ResetRequired):
+                await call
+        assert (await at.node.status()).reset_height == 1
+        assert await at.node.decided(at.certified(1, first)) == 1, "known already"
+        at.reset(None)
+        assert (await at.node.status()).reset_height is None
+        assert await at.node.decided(at.certified(2, second)) == 2
+
+
+async def test_what_is_no_block_is_refused(kind: str, tmp_path: Path) -> None:
+    async with opened(kind, tmp_path) as at:
+        with pytest.raises(InvalidInput):
+            await judged(at, b"not a block")
