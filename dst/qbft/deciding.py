@@ -132,7 +132,9 @@ def decide(draft: Draft, certificate: Certificate, block: bytes, *, imported: bo
             imported=imported,
         )
     )
-    draft.state = State(height=Height(state.height + 1), heard=heard(state, certificate.round))
+    draft.state = State(
+        height=Height(state.height + 1), heard=heard(state, certificate.round), lost=state.lost
+    )
     draft.replay = [
         MessageReceived(link_peer=peer, message=message)
         for peer in sorted(state.early)

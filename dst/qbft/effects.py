@@ -160,6 +160,17 @@ class Refused:
     contradicts: Signed | None = None
 
 
+class Cause(StrEnum):
+    """Why a round was entered."""
+
+    TIMER = "timer"
+    """The round before ran out."""
+    LEADER_LOST = "leader_lost"
+    """The link to the leader of the round before is down."""
+    OTHERS = "others"
+    """f+1 operators asked for it, or its leader proposed."""
+
+
 class Milestone(StrEnum):
     PROPOSAL = "proposal"
     PREPARED = "prepared"
@@ -170,13 +181,14 @@ class Milestone(StrEnum):
 class Reached:
     """Something observers care about.
 
-    Proposal accepted (or made), lock taken, round entered (root None).
+    Proposal accepted (or made), lock taken, round entered (root None, and for what cause).
     """
 
     milestone: Milestone
     height: Height
     round: Round
     root: Root | None
+    cause: Cause | None = None
 
 
 Effect: TypeAlias = (

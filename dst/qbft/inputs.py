@@ -21,9 +21,12 @@ class HeightDue:
     """The slot of `height` has begun and its parent is decided.
 
     Round 0's timer starts, its leader builds.
+    timeout_ms: what round 0 needs, as measured here over the last heights; None: not measured. The
+        configured T0 is its upper bound.
     """
 
     height: Height
+    timeout_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,21 @@ class PeerConnected:
     peer: OperatorIndex
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerLost:
+    """Nothing that `peer` says arrives any more: its connections are closed, or silent for longer
+    than they have ever been. A judgement of the links, bounded in how often it may come."""
+
+    peer: OperatorIndex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerHeard:
+    """`peer`, which was lost, is heard again."""
+
+    peer: OperatorIndex
+
+
 Input: TypeAlias = (
     Start
     | HeightDue
@@ -116,4 +134,6 @@ Input: TypeAlias = (
     | BlockFetched
     | CertificateReceived
     | PeerConnected
+    | PeerLost
+    | PeerHeard
 )

@@ -6,6 +6,7 @@ from dst.qbft import deciding, justification, rounds, tables
 from dst.qbft.draft import Draft, Refusal
 from dst.qbft.effects import (
     Broadcast,
+    Cause,
     Milestone,
     Persist,
     Reached,
@@ -30,7 +31,7 @@ from dst.spec.errors import InvalidInput
 from dst.spec.primitives import OperatorIndex, Root, Round, leader_of
 
 
-def change_round(draft: Draft, round_: Round) -> None:
+def change_round(draft: Draft, round_: Round, cause: Cause) -> None:
     """Enter `round_` and say so.
 
     The message is built once, here, from the lock of this moment, and repeated unchanged: one
@@ -52,23 +53,39 @@ def change_round(draft: Draft, round_: Round) -> None:
         prepares=() if lock is None else lock.prepares,
     )
     draft.emit(Persist(record=RoundChangeRecord(message=message)))
-    rounds.enter_round(draft, round_)
+    rounds.enter_round(draft, round_, cause)
     draft.update(round_changes=tables.with_round_change(draft.state.round_changes, round_, message))
     draft.emit(Broadcast(message=message))
     review_round(draft)
 
 
 def review_round(draft: Draft) -> None:
-    """More is known about who is where: the round's timer may start, its leader may propose."""
+    """More is known about who is where: the round's timer may start, its leader may propose, or be
+    passed over."""
     state, config = draft.state, draft.config
-    if state.round == 0:
+    if state.round > 0:
+        quorum = justification.quorum_size(config.n)
+        if not state.timed and tables.operators_at(state, state.round) >= quorum:
+            rounds.start_round_timer(draft)
+        waits_for_builder = state.proposing is not None and state.proposing.root is None
+        if rounds.is_leader(draft) and state.accepted is None and not waits_for_builder:
+            return lead(draft)
+    leave_lost_leader(draft)
+
+
+def leave_lost_leader(draft: Draft) -> None:
+    """While the timer of a round runs, the loss of its leader ends it as the timer would.
+
+    So whatever bounds timers bounds this: round 0 not before its slot, a later one not before a
+    quorum is known to be there, each of them once. Where he has proposed, the votes go on without
+    him, unless somebody who did not get the proposal asks for the next round: with the leader gone
+    a quorum may need that operator.
+    """
+    state = draft.state
+    if not state.timed or rounds.leader(draft) not in state.lost or state.pending is not None:
         return
-    quorum = justification.quorum_size(config.n)
-    if not state.timed and tables.operators_at(state, state.round) >= quorum:
-        rounds.start_round_timer(draft)
-    waits_for_builder = state.proposing is not None and state.proposing.root is None
-    if rounds.is_leader(draft) and state.accepted is None and not waits_for_builder:
-        lead(draft)
+    if state.accepted is None or tables.somebody_is_ahead(state):
+        change_round(draft, Round(state.round + 1), Cause.LEADER_LOST)
 
 
 def lead(draft: Draft) -> None:

@@ -1,8 +1,11 @@
 """Where this node stands and what it says there: timers, entering a round, repetition, signing."""
 
+from typing import Final
+
 from dst.qbft import tables
 from dst.qbft.draft import Draft
 from dst.qbft.effects import (
+    Cause,
     Milestone,
     Reached,
     SetTimer,
@@ -19,10 +22,21 @@ from dst.qbft.messages import (
 from dst.qbft.state import Config, State
 from dst.spec.primitives import OperatorIndex, Round, leader_of
 
+SHORTEST_TIMEOUT_MS: Final = 300
+"""However quick the last heights were: a garbage collection or a busy disk is not a dead leader."""
 
-def round_timeout_ms(config: Config, round_: Round) -> int:
+
+def base_timeout_ms(state: State, config: Config) -> int:
+    """T0: what the last heights needed, between the shortest and the configured one."""
+    if state.base_timeout_ms is None:
+        return config.round_timeout_ms
+    return min(max(state.base_timeout_ms, SHORTEST_TIMEOUT_MS), config.round_timeout_ms)
+
+
+def round_timeout_ms(state: State, config: Config) -> int:
     """T(r) = min(T0 * 2^r, cap); the shift is bounded far above any cap."""
-    return min(config.round_timeout_ms << min(round_, 16), config.round_timeout_cap_ms)
+    base = base_timeout_ms(state, config)
+    return min(base << min(state.round, 16), config.round_timeout_cap_ms)
 
 
 def start_round_timer(draft: Draft) -> None:
@@ -34,11 +48,11 @@ def set_timer(draft: Draft, kind: TimerKind) -> None:
     state, config = draft.state, draft.config
     delay = config.retransmit_ms
     if kind is TimerKind.ROUND:
-        delay = round_timeout_ms(config, state.round)
+        delay = round_timeout_ms(state, config)
     draft.emit(SetTimer(kind=kind, height=state.height, round=state.round, delay_ms=delay))
 
 
-def enter_round(draft: Draft, round_: Round) -> None:
+def enter_round(draft: Draft, round_: Round, cause: Cause) -> None:
     state = draft.state
     draft.update(
         round=round_,
@@ -49,7 +63,13 @@ def enter_round(draft: Draft, round_: Round) -> None:
         round_changes=tables.round_changes_from(state.round_changes, round_),
     )
     draft.emit(
-        Reached(milestone=Milestone.ROUND_CHANGE, height=state.height, round=round_, root=None)
+        Reached(
+            milestone=Milestone.ROUND_CHANGE,
+            height=state.height,
+            round=round_,
+            root=None,
+            cause=cause,
+        )
     )
     set_timer(draft, TimerKind.RETRANSMIT)
 
@@ -83,9 +103,12 @@ def sign(config: Config, payload: Payload) -> bytes:
     return config.sign(signing_digest(config.genesis_validators_root, payload))
 
 
+def leader(draft: Draft) -> OperatorIndex:
+    return leader_of(draft.state.height, draft.state.round, draft.config.n)
+
+
 def is_leader(draft: Draft) -> bool:
-    state, config = draft.state, draft.config
-    return leader_of(state.height, state.round, config.n) == config.self_index
+    return leader(draft) == draft.config.self_index
 
 
 def own_prepare(draft: Draft) -> SignedPrepare | None:

@@ -31,8 +31,9 @@ class Config:
     """Constants of the network and the operator's pure functions.
 
     genesis_validators_root: identity of the chain (32 bytes), part of everything that is signed.
-    round_timeout_ms, round_timeout_cap_ms: T0 and the cap of T(r) = min(T0 * 2^r, cap); compared in
-        HELLO.
+    round_timeout_ms, round_timeout_cap_ms: greatest T0 and the cap of T(r) = min(T0 * 2^r, cap);
+        compared in HELLO. T0 is this, or what was measured lately, which is never less than
+        `rounds.SHORTEST_TIMEOUT_MS`.
     max_block_bytes: largest encoded block accepted or proposed.
     sign: this operator's identity signature over a 32-byte digest (deterministic, RFC 6979).
     verify: is `signature` over `digest` by operator `index`? False for anything malformed; pure, so
@@ -95,6 +96,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """One open height.
 
     due: the slot has begun (HeightDue seen).
+    base_timeout_ms: T0 of this height where it was measured (HeightDue); None: the configured one.
     timed: the timer of `round` runs.
     accepted: the one proposal accepted in `round`.
     proposing: set while this node, leader of `round`, waits for the block to propose.
@@ -106,6 +108,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     early: messages of the next height by link peer (bounded).
     heard: (link peer, kind) of votes already heard of the decided round below: a repetition marks a
         laggard.
+    lost: peers that are not heard at present; outlives the height.
     wrong_bodies: per link peer, proposals whose body was not the signed block (bounded).
     undelivered: decisions found in the log at restore, announced again by Start.
     """
@@ -113,6 +116,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     height: Height
     round: Round = Round(0)
     due: bool = False
+    base_timeout_ms: int | None = None
     timed: bool = False
     accepted: ProposalMessage | None = None
     proposing: Proposing | None = None
@@ -125,6 +129,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     pending: Certificate | None = None
     early: Mapping[OperatorIndex, tuple[Message, ...]] = {}
     heard: frozenset[tuple[OperatorIndex, str]] = frozenset()
+    lost: frozenset[OperatorIndex] = frozenset()
     wrong_bodies: Mapping[OperatorIndex, int] = {}
     undelivered: tuple[DecisionRecord, ...] = ()
 

@@ -15,6 +15,8 @@ from dst.qbft.inputs import (
     Input,
     MessageReceived,
     PeerConnected,
+    PeerHeard,
+    PeerLost,
     RetransmitDue,
     RoundExpired,
     Start,
@@ -79,5 +81,9 @@ def _apply(draft: Draft, event: Input) -> None:
             upon.upon_certificate(draft, event)
         case PeerConnected():
             upon.upon_peer_connected(draft, event)
+        case PeerLost():
+            upon.upon_peer_lost(draft, event)
+        case PeerHeard():
+            upon.upon_peer_heard(draft, event)
         case _:
             assert_never(event)

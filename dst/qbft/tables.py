@@ -106,6 +106,13 @@ def jump_target(state: State, n: int) -> Round | None:
     return ahead[f] if len(ahead) > f else None
 
 
+def somebody_is_ahead(state: State) -> bool:
+    """Has any other operator asked for a later round than this one?"""
+    return any(
+        known[-1].signed.payload.round > state.round for known in state.round_changes.values()
+    )
+
+
 def operators_at(state: State, round_: Round) -> int:
     """Operators known to be in `round_` or later, this one included."""
     return 1 + sum(1 for seen in state.seen.values() if seen >= round_)

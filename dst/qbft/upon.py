@@ -10,6 +10,7 @@ from dst.qbft import deciding, justification, proposing, rounds, tables
 from dst.qbft.draft import Draft, Refusal
 from dst.qbft.effects import (
     Broadcast,
+    Cause,
     Decided,
     FetchDecided,
     HelpLaggard,
@@ -26,6 +27,8 @@ from dst.qbft.inputs import (
     HeightDue,
     MessageReceived,
     PeerConnected,
+    PeerHeard,
+    PeerLost,
     RetransmitDue,
     RoundExpired,
 )
@@ -73,13 +76,14 @@ def upon_height_due(draft: Draft, event: HeightDue) -> None:
     state = draft.state
     if event.height != state.height or state.due:
         return
-    draft.update(due=True)
+    draft.update(due=True, base_timeout_ms=event.timeout_ms)
     if state.round > 0:
         return
     rounds.start_round_timer(draft)
     rounds.set_timer(draft, TimerKind.RETRANSMIT)
     if rounds.is_leader(draft) and state.accepted is None:
-        proposing.request_block(draft, ())
+        return proposing.request_block(draft, ())
+    proposing.leave_lost_leader(draft)
 
 
 def upon_block_built(draft: Draft, event: BlockBuilt) -> None:
@@ -129,7 +133,7 @@ def upon_block_validated(draft: Draft, event: BlockValidated) -> None:
 def upon_round_expired(draft: Draft, event: RoundExpired) -> None:
     state = draft.state
     if (event.height, event.round) == (state.height, state.round) and state.timed:
-        proposing.change_round(draft, Round(state.round + 1))
+        proposing.change_round(draft, Round(state.round + 1), Cause.TIMER)
 
 
 def upon_retransmit_due(draft: Draft, event: RetransmitDue) -> None:
@@ -151,6 +155,17 @@ def upon_peer_connected(draft: Draft, event: PeerConnected) -> None:
         messages = (state.accepted, *messages)
     for message in messages:
         draft.emit(Send(to=event.peer, message=message))
+
+
+def upon_peer_lost(draft: Draft, event: PeerLost) -> None:
+    """If it leads, there is nothing to wait for."""
+    draft.update(lost=draft.state.lost | {event.peer})
+    proposing.leave_lost_leader(draft)
+
+
+def upon_peer_heard(draft: Draft, event: PeerHeard) -> None:
+    """From the next round that it leads it is waited for again."""
+    draft.update(lost=draft.state.lost - {event.peer})
 
 
 def upon_certificate(draft: Draft, event: CertificateReceived) -> None:
@@ -234,7 +249,7 @@ def upon_proposal(draft: Draft, peer: OperatorIndex, message: ProposalMessage) -
         raise Refusal(Reason.ROOT_MISMATCH, detail)
     proposing.check_proposal(message, peer, draft.config)
     if payload.round > state.round:
-        rounds.enter_round(draft, payload.round)
+        rounds.enter_round(draft, payload.round, Cause.OTHERS)
     proposing.accept(draft, message)
 
 
@@ -298,7 +313,7 @@ def upon_round_change(draft: Draft, peer: OperatorIndex, message: RoundChangeMes
     rounds.note_seen(draft, sender, payload.round)
     target = tables.jump_target(draft.state, draft.config.n)
     if target is not None:
-        proposing.change_round(draft, target)
+        proposing.change_round(draft, target, Cause.OTHERS)
     else:
         proposing.review_round(draft)
 
