@@ -17,6 +17,7 @@ from dst.middleware.accusations import Accusations
 from dst.middleware.catch_up import CatchUp
 from dst.middleware.inbox import Inbox
 from dst.middleware.outcomes import HeightDecided, Outcomes, ResetSeen
+from dst.middleware.pace import Pace
 from dst.middleware.progress import Progress
 from dst.middleware.proposals import Proposals
 from dst.middleware.store import Evidence, Store, slot_of
@@ -99,6 +100,8 @@ class Consensus:
         self._due: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
         self._started = False
+        self._lost: set[OperatorIndex] = set()
+        self._pace, self._monotonic = Pace(), monotonic
         self._state = self._restore()
 
     # --------------------------------------------------------------- inputs, from anywhere
@@ -118,6 +121,16 @@ class Consensus:
     def peer_connected(self, peer: OperatorIndex) -> None:
         if self._started:
             self._inbox.put(inputs.PeerConnected(peer=peer))
+
+    def peer_lost(self, peer: OperatorIndex) -> None:
+        self._lost.add(peer)
+        if self._started:
+            self._inbox.put(inputs.PeerLost(peer=peer))
+
+    def peer_heard(self, peer: OperatorIndex) -> None:
+        self._lost.discard(peer)
+        if self._started:
+            self._inbox.put(inputs.PeerHeard(peer=peer))
 
     @property
     def height(self) -> Height:
@@ -192,6 +205,8 @@ class Consensus:
             return False
         self._state = self._restore()
         self._started = True
+        for peer in sorted(self._lost):
+            self._inbox.put(inputs.PeerLost(peer=peer))
         self._wait_for_slot()
         return True
 
@@ -243,6 +258,8 @@ class Consensus:
             case fx.HelpLaggard(peer=peer, height=height):
                 self._catch_up.help_laggard(peer, height)
             case fx.Decided(certificate=certificate, block=block):
+                if not effect.imported:
+                    self._pace.decided(certificate.height, certificate.round, self._monotonic())
                 self._decided(certificate, block)
             case fx.Refused():
                 await self._refused(effect, event)
@@ -263,6 +280,7 @@ class Consensus:
             event = inputs.RoundExpired(height=effect.height, round=effect.round)
             ends = loop.time() + effect.delay_ms / 1000
             self._round_ends = (effect.height, effect.round, ends)
+            self._metrics.set("consensus_round_timeout_ms", effect.delay_ms)
         else:
             event = inputs.RetransmitDue(height=effect.height, round=effect.round)
         self._timers[effect.kind] = loop.call_later(effect.delay_ms / 1000, self._inbox.put, event)
@@ -272,10 +290,10 @@ class Consensus:
         started."""
         if self._round_ends is not None and self._round_ends[:2] == (height, round_):
             return self._round_ends[2]
-        timeout_ms = min(
+        longest_ms = min(
             self._config.round_timeout_ms << min(round_, 16), self._config.round_timeout_cap_ms
         )
-        return asyncio.get_running_loop().time() + timeout_ms / 1000
+        return asyncio.get_running_loop().time() + longest_ms / 1000
 
     def _wait_for_slot(self) -> None:
         """One task at a time waits until the open height is due."""
@@ -293,7 +311,9 @@ class Consensus:
             await asyncio.sleep(min(wait_s, CLOCK_CHECK_S))
         while self._progress.is_behind:
             await self._progress.changed()
-        self._inbox.put(inputs.HeightDue(height=height))
+        self._pace.due(height, self._monotonic())
+        timeout_ms = self._pace.timeout_ms
+        self._inbox.put(inputs.HeightDue(height=height, timeout_ms=timeout_ms))
 
     # ----------------------------------------------------------------------------- jobs
 
@@ -408,14 +428,20 @@ class Consensus:
 
     def _reached(self, effect: fx.Reached) -> None:
         self._metrics.inc("consensus_milestones_total", milestone=effect.milestone.value)
-        if effect.milestone is fx.Milestone.ROUND_CHANGE:
-            self._log.info("round_change", height=effect.height, round=effect.round)
+        if effect.cause is not None:
+            self._round_entered(effect, effect.cause)
         self._observe(
             _MILESTONES[effect.milestone],
             height=effect.height,
             round_=effect.round,
             root=effect.root,
         )
+
+    def _round_entered(self, effect: fx.Reached, cause: fx.Cause) -> None:
+        self._metrics.inc("consensus_round_changes_total", cause=cause.value)
+        self._log.info("round_change", height=effect.height, round=effect.round, cause=cause.value)
+        if cause is fx.Cause.TIMER:
+            self._pace.expired()
 
     async def _refused(self, effect: fx.Refused, event: inputs.Input) -> None:
         reason = effect.reason

@@ -34,6 +34,10 @@ class ConsensusInputs(Protocol):
 
     def peer_connected(self, peer: OperatorIndex) -> None: ...
 
+    def peer_lost(self, peer: OperatorIndex) -> None: ...
+
+    def peer_heard(self, peer: OperatorIndex) -> None: ...
+
 
 class SealingInputs(Protocol):
     def message_received(
@@ -99,7 +103,17 @@ class Router:
         self._sealing.peer_connected(peer)
 
     def link_down(self, peer: OperatorIndex) -> None:
-        pass
+        """What we say does not arrive; it is said again when the link comes up."""
+
+    def peer_lost(self, peer: OperatorIndex) -> None:
+        """What it says does not arrive: it is not waited for where it leads."""
+        self._metrics.inc("peer_lost_total", peer=f"op{peer + 1}")
+        self._log.info("peer_lost", peer=f"op{peer + 1}")
+        self._consensus.peer_lost(peer)
+
+    def peer_heard(self, peer: OperatorIndex) -> None:
+        self._log.info("peer_heard", peer=f"op{peer + 1}")
+        self._consensus.peer_heard(peer)
 
     def received(self, peer: OperatorIndex, body: bytes) -> None:
         try:

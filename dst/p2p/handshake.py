@@ -66,7 +66,7 @@ class HelloRefused(
 
 
 class Ping(msgspec.Struct, frozen=True, array_like=True, tag="ping", forbid_unknown_fields=True):
-    """Sent by the dialler every second; answered by a Pong with the same number."""
+    """Sent by the dialler at regular times; answered by a Pong with the same number."""
 
     number: _Natural
 

@@ -23,8 +23,8 @@ from dst.p2p.handshake import (
     judge_hello,
 )
 from dst.p2p.link import (
+    ANSWER_AT_LEAST_EVERY_S,
     ESTABLISH_TIMEOUT_S,
-    PING_INTERVAL_S,
     READ_BYTES,
     SILENCE_S,
     WRITE_BUFFER_BYTES,
@@ -98,6 +98,7 @@ class Listener:
         finally:
             if peer is not None and self._current.get(peer) is writer:
                 del self._current[peer]
+                self._context.watch.theirs_is(peer, up=False)
             await _close(writer)
 
     async def _welcome_and_serve(
@@ -117,6 +118,7 @@ class Listener:
         if older is not None:
             older.transport.abort()
         self._current[peer] = writer
+        self._context.watch.theirs_is(peer, up=True)
         await self._serve(peer, name, reader, writer, frames, bodies[1:])
 
     def _answer_hello(self, peer: OperatorIndex, body: bytes, writer: asyncio.StreamWriter) -> None:
@@ -146,7 +148,7 @@ class Listener:
         while True:
             for body in bodies:
                 self._on_frame(peer, decode_link_frame(body), writer)
-            if loop.time() - answered >= PING_INTERVAL_S:
+            if loop.time() - answered >= ANSWER_AT_LEAST_EVERY_S:
                 # A frame that takes seconds to arrive must not look like silence to its sender.
                 answered = loop.time()
                 writer.write(encode_frame(encode_link_frame(Pong(0))))
@@ -156,6 +158,7 @@ class Listener:
                 frames.finish()
                 raise LinkLost("closed by the dialler")
             self._context.metrics.inc("p2p_received_bytes_total", len(data), peer=name)
+            self._context.watch.heard(peer)
             bodies = frames.feed(data)
 
     def _on_frame(
@@ -165,6 +168,7 @@ class Listener:
             case Data(body=body):
                 self._context.events.received(peer, bytes(body))
             case Ping(number=number):
+                self._context.watch.pinged(peer)
                 if writer.transport.get_write_buffer_size() > WRITE_BUFFER_BYTES:
                     raise LinkLost("pings without reading the answers")
                 writer.write(encode_frame(encode_link_frame(Pong(number))))

@@ -6,6 +6,7 @@ hears `link_up`.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -15,6 +16,7 @@ from dst.p2p.handshake import Data, Hello, encode_link_frame
 from dst.p2p.link import LinkContext, LinkEvents, OutboundLink, Peer
 from dst.p2p.listener import Listener
 from dst.p2p.tls import TlsIdentity
+from dst.p2p.watch import PeerWatch
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.primitives import Height, OperatorIndex
@@ -38,6 +40,7 @@ class Transport:
         self._host, self._port, self._peers = host, port, peers
         self._metrics, self._log = metrics, log
         self._listener: Listener | None = None
+        self._watch: PeerWatch | None = None
         self._links: dict[OperatorIndex, OutboundLink] = {}
 
     @property
@@ -71,10 +74,12 @@ class Transport:
 
     async def start(self, events: LinkEvents) -> None:
         """Bind the listener. Raises: BadConfig when the port is taken."""
+        self._watch = PeerWatch((peer.index for peer in self._peers), events, time.monotonic)
         context = LinkContext(
             identity=self._identity,
             hello=self._hello,
             events=events,
+            watch=self._watch,
             metrics=self._metrics,
             log=self._log,
         )
@@ -84,10 +89,10 @@ class Transport:
 
     async def run(self) -> None:
         """Keep all links; returns only by cancellation."""
-        assert self._listener is not None, "transport not started"
+        assert self._listener is not None and self._watch is not None, "transport not started"
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(asyncio.Event().wait())  # a single operator has no link at all
+                group.create_task(self._watch.run())
                 for link in self._links.values():
                     group.create_task(link.run())
         finally:

@@ -421,6 +421,10 @@ class Puppet:
 
     def link_down(self, peer: OperatorIndex) -> None: ...
 
+    def peer_lost(self, peer: OperatorIndex) -> None: ...
+
+    def peer_heard(self, peer: OperatorIndex) -> None: ...
+
     def received(self, peer: OperatorIndex, body: bytes) -> None:
         self.heard.append((peer, decode_message(body)))
 

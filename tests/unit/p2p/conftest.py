@@ -59,6 +59,7 @@ class Heard:
 
     ups: list[tuple[OperatorIndex, Hello]] = field(default_factory=list)
     downs: list[OperatorIndex] = field(default_factory=list)
+    lost: list[OperatorIndex] = field(default_factory=list)
     bodies: list[tuple[OperatorIndex, bytes]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -68,6 +69,14 @@ class Heard:
 
     def link_down(self, peer: OperatorIndex) -> None:
         self.downs.append(peer)
+        self.changed.set()
+
+    def peer_lost(self, peer: OperatorIndex) -> None:
+        self.lost.append(peer)
+        self.changed.set()
+
+    def peer_heard(self, peer: OperatorIndex) -> None:
+        self.lost.remove(peer)
         self.changed.set()
 
     def received(self, peer: OperatorIndex, body: bytes) -> None:

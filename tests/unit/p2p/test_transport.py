@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dst.p2p import link
+from dst.p2p import link, reachability
 from dst.p2p.framing import MAX_FRAME_BYTES, FrameError, FrameReader, encode_frame
 from dst.p2p.handshake import Data, Hello, HelloRefused, Ping, decode_link_frame, encode_link_frame
 from dst.p2p.listener import Listener
@@ -146,6 +146,56 @@ async def test_silent_path_is_noticed_by_missed_pings(
     await sender.heard.until(lambda heard: len(heard.downs) == 1)
     blackhole.clear()
     await sender.heard.until(lambda heard: len(heard.ups) == 2)
+    proxy.close()
+
+
+async def test_a_peer_that_ends_is_lost_at_once(
+    start_node: Start,
+    run_node: Run,
+    unused_tcp_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No silence tells it here: both connections are closed."""
+    monkeypatch.setattr(reachability, "FIRST_PATIENCE_S", 3600.0)
+    monkeypatch.setattr(reachability, "LEAST_PATIENCE_S", 3600.0)
+    monkeypatch.setattr(reachability, "MOST_PATIENCE_S", 3600.0)
+    watcher = await start_node(1, {0: unused_tcp_port})
+    await watcher.heard.until(lambda heard: heard.lost == [OperatorIndex(0)])
+    async with run_node(0, {1: watcher.transport.port}, unused_tcp_port):
+        await watcher.heard.until(lambda heard: bool(heard.ups) and not heard.lost)
+    await watcher.heard.until(lambda heard: heard.lost == [OperatorIndex(0)])
+
+
+async def test_a_silent_peer_is_lost_and_heard_again_over_the_same_connections(
+    start_node: Start, unused_tcp_port: int
+) -> None:
+    """A frozen process keeps its connections open; it is noticed before they are given up."""
+    watcher = await start_node(1, {0: unused_tcp_port})
+    thawed = asyncio.Event()
+    thawed.set()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            await thawed.wait()
+            writer.write(data)
+        writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", watcher.transport.port)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(forward(reader, far_writer))
+            group.create_task(forward(far_reader, writer))
+
+    proxy = await asyncio.start_server(relay, "127.0.0.1", 0)
+    peer = await start_node(0, {1: proxy.sockets[0].getsockname()[1]}, port=unused_tcp_port)
+    await peer.heard.until(lambda heard: bool(heard.ups))
+    await watcher.heard.until(lambda heard: bool(heard.ups) and not heard.lost)
+    thawed.clear()
+    await watcher.heard.until(lambda heard: heard.lost == [OperatorIndex(0)])
+    thawed.set()
+    await watcher.heard.until(lambda heard: not heard.lost)
+    assert (watcher.heard.downs, peer.heard.downs) == ([], [])
+    assert len(peer.heard.ups) == 1
     proxy.close()
 
 
@@ -316,7 +366,7 @@ def test_pings_without_reading_the_answers_end_the_link() -> None:
 
     writer: Any = Stuffed()
     writer.transport = writer
-    context: Any = SimpleNamespace(log=None)
+    context: Any = SimpleNamespace(log=None, watch=SimpleNamespace(pinged=lambda peer: None))
     listener = Listener(context, host="", port=0)
 
     def flood() -> None:
