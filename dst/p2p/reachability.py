@@ -43,7 +43,7 @@ class Verdict(StrEnum):
 
 
 class Reachability:
-    """One peer; `now` is the caller's monotonic clock, seconds. Tell what happened, then `judge`."""
+    """One peer. Tell what happened, then `judge`; `now` is monotonic, seconds."""
 
     __slots__ = (
         "_gap",

@@ -89,7 +89,8 @@ class Transport:
 
     async def run(self) -> None:
         """Keep all links; returns only by cancellation."""
-        assert self._listener is not None and self._watch is not None, "transport not started"
+        assert self._listener is not None, "transport not started"
+        assert self._watch is not None, "as the listener"
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch.run())

@@ -1,5 +1,7 @@
 """Who is lost: dialogues with a clock, and how often it may be said however a link behaves."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -259,7 +261,7 @@ def test_whatever_a_link_does_it_is_reported_lost_rarely(steps: list[tuple[str, 
     for begun in lost:
         assert sum(1 for at in lost if begun <= at < begun + 10) <= LOSSES_IN_10_S
     verdicts = dialogue.verdicts
-    assert all(a != b for a, b in zip(verdicts, verdicts[1:], strict=False)), "they alternate"
+    assert all(a != b for a, b in pairwise(verdicts)), "they alternate"
 
 
 @settings(max_examples=200, deadline=None)

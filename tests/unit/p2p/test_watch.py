@@ -1,6 +1,9 @@
 """The watch between events: it looks when silence would become too long, and excuses its own."""
 
 import asyncio
+from contextlib import suppress
+
+import pytest
 
 from dst.p2p import watch as watching
 from dst.p2p.watch import PeerWatch
@@ -48,14 +51,9 @@ class Rig:
             done += 1
             self.now += seconds + (self.oversleeps.pop(0) if self.oversleeps else 0.0)
 
-        real = watching.asyncio.sleep
-        watching.asyncio.sleep = sleep  # type: ignore[assignment]
-        try:
+        with pytest.MonkeyPatch.context() as patch, suppress(asyncio.CancelledError):
+            patch.setattr(asyncio, "sleep", sleep)
             await self.watch.run()
-        except asyncio.CancelledError:
-            pass
-        finally:
-            watching.asyncio.sleep = real
 
 
 async def test_silence_is_noticed_without_any_event() -> None:
