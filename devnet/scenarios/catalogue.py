@@ -14,6 +14,7 @@ ORDER: Final = (
     "leader-kill",
     "leader-freeze",
     "leader-isolated",
+    "leader-blackhole",
     "split-2-2",
     "split-3-1",
     "all-restart",

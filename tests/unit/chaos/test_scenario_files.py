@@ -32,6 +32,7 @@ WANTED = {
     "leader-kill",
     "leader-freeze",
     "leader-isolated",
+    "leader-blackhole",
     "split-2-2",
     "split-3-1",
     "all-restart",
