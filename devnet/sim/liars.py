@@ -52,6 +52,9 @@ class Hands(Protocol):
     def tell(self, target: int, message: WireMessage) -> None:
         """Say something by himself."""
 
+    def hang_up(self, target: int) -> None:
+        """Close both connections with `target`; they are dialled anew soon."""
+
     def now(self) -> float:
         """Seconds."""
 
@@ -306,6 +309,34 @@ class Fuzzer(Honest):
         return replace(changed, block=other)
 
 
+class Closer(Honest):
+    """Closes his connections: with some in each round that he leads, before they have his proposal
+    (the others get it and wait for their votes), and now and then with anybody."""
+
+    def __init__(self, index: int, n: int, rng: Random, hands: Hands) -> None:
+        super().__init__(index, n, rng, hands)
+        self._left_out: dict[tuple[Height, Round], frozenset[int]] = {}
+
+    def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
+        match message:
+            case ProposalMessage():
+                payload = message.signed.payload
+                place = payload.height, payload.round
+                if place not in self._left_out:
+                    others = [each for each in range(self.n) if each != self.index]
+                    some = self.rng.sample(others, self.rng.randint(1, len(others)))
+                    self._left_out[place] = frozenset(some)
+                if target not in self._left_out[place]:
+                    return (message,)
+                self.hands.hang_up(target)
+                return ()
+            case _ if self.rng.random() < 0.02:
+                self.hands.hang_up(target)
+                return ()
+            case _:
+                return (message,)
+
+
 def _height_of(message: WireMessage) -> int | None:
     match message:
         case ProposalMessage() | PrepareMessage() | CommitMessage() | RoundChangeMessage():
@@ -323,4 +354,5 @@ LIARS: Final[dict[Behaviour, Callable[[int, int, Random, Hands], Honest]]] = {
     Behaviour.FALSE_ANSWERS: FalseAnswers,
     Behaviour.HOARDER: Hoarder,
     Behaviour.FUZZER: Fuzzer,
+    Behaviour.CLOSER: Closer,
 }

@@ -1,35 +1,49 @@
-"""Directed links with loss, duplication, delay, reordering and cuts, drawn from the run's
-randomness.
+"""Directed links with loss, duplication, delay, reordering, cuts and closed connections, drawn from
+the run's randomness.
 
-A link is dialled by its sender and used for sending only, as in `dst.p2p`. `Up` is called when a
-cut or broken link comes back: the transport's PeerConnected at the dialling side.
+A link is dialled by its sender and used for sending only, as in `dst.p2p`. Both ends hear when its
+connection opens and closes, as the transport's two sides do; what is said while it is closed is
+lost. A silent cut (`HOLD`) is heard by nobody: only what does not arrive tells, until the dialler
+gives the connection up.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from random import Random
-from typing import Any, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from devnet.sim.loop import VirtualLoop
 from devnet.sim.params import CutMode, Params
+from dst.p2p.link import MAX_MISSED_PINGS, PING_INTERVAL_S
 
-Deliver: TypeAlias = Callable[[int, int, Any], None]
-"""(source, target, message)"""
-Up: TypeAlias = Callable[[int, int], None]
-"""(source, target): the link that `source` dials to `target` is up again."""
+LinkEnds: TypeAlias = tuple[int, int]
+"""(source, target): dialled by `source`."""
 
-RECONNECT_US = 500_000
-"""Cap of the reconnect back-off (design section 4)."""
+RECONNECT_US: Final = (25_000, 500_000)
+"""First delay and cap of the reconnect back-off (design section 4)."""
+GIVE_UP_US: Final = round(MAX_MISSED_PINGS * PING_INTERVAL_S * 1e6)
+
+
+class Ends(Protocol):
+    """Who is at the ends of links, and hears of them."""
+
+    def is_there(self, index: int) -> bool:
+        """Does a process accept connections?"""
+
+    def deliver(self, source: int, target: int, message: Any) -> None: ...
+    def opened(self, source: int, target: int) -> None: ...
+    def closed(self, source: int, target: int) -> None:
+        """Also: could not be opened."""
 
 
 class Network:
-    def __init__(
-        self, loop: VirtualLoop, rng: Random, params: Params, deliver: Deliver, up: Up
-    ) -> None:
-        self._loop, self._rng, self._params = loop, rng, params
-        self._deliver, self._up = deliver, up
-        self._cut: dict[tuple[int, int], CutMode] = {}
-        self._held: dict[tuple[int, int], list[Any]] = {}
-        self._last: dict[tuple[int, int], int] = {}
+    def __init__(self, loop: VirtualLoop, rng: Random, params: Params, ends: Ends) -> None:
+        self._loop, self._rng, self._params, self._ends = loop, rng, params, ends
+        self._cut: dict[LinkEnds, CutMode] = {}
+        self._held: dict[LinkEnds, list[Any]] = {}
+        self._last: dict[LinkEnds, int] = {}
+        self._open: set[LinkEnds] = set()
+        self._connection: dict[LinkEnds, int] = {}
+        """How many connections the link has lost with what was under way on them."""
         self._slow = frozenset(
             (source, target)
             for source in range(params.n)
@@ -40,6 +54,8 @@ class Network:
 
     def send(self, source: int, target: int, message: Any) -> None:
         link = (source, target)
+        if link not in self._open:
+            return
         mode = self._cut.get(link)
         if mode is CutMode.HOLD:
             self._held.setdefault(link, []).append(message)
@@ -52,40 +68,91 @@ class Network:
                 self._post(link, message)
         self._post(link, message)
 
-    def is_whole(self, source: int, target: int) -> bool:
-        return (source, target) not in self._cut
+    def is_open(self, source: int, target: int) -> bool:
+        return (source, target) in self._open
 
-    def _post(self, link: tuple[int, int], message: Any) -> None:
+    def carries(self, source: int, target: int) -> bool:
+        """Would a ping arrive?"""
+        return (source, target) in self._open and (source, target) not in self._cut
+
+    def _post(self, link: LinkEnds, message: Any) -> None:
         at = self._loop.now_us() + self._draw_delay()
         if link in self._slow and not self.calm:
             at += self._params.slow_us
         if self._params.ordered or self.calm:
             at = max(at, self._last.get(link, 0) + 1)  # equal times have no order
             self._last[link] = at
-        self._loop.after(at - self._loop.now_us(), self._deliver, *link, message)
+        connection = self._connection.get(link, 0)
+        self._loop.after(at - self._loop.now_us(), self._arrive, link, connection, message)
+
+    def _arrive(self, link: LinkEnds, connection: int, message: Any) -> None:
+        if connection == self._connection.get(link, 0):
+            self._ends.deliver(*link, message)
 
     def _draw_delay(self) -> int:
         least, most = (200, 20_000) if self.calm else self._params.latency_us
         return self._rng.randrange(least, most)
 
-    def cut(self, links: list[tuple[int, int]], mode: CutMode) -> None:
-        for link in links:
-            self._cut.setdefault(link, mode)
+    # ---------------------------------------------------------------------------- faults
 
-    def mend(self, links: list[tuple[int, int]] | None = None) -> None:
-        """Bring links (None: all) back: held messages arrive, then the dialler hears of it."""
+    def cut(self, links: Iterable[LinkEnds], mode: CutMode) -> None:
+        for link in links:
+            if self._cut.setdefault(link, mode) is not mode:
+                continue
+            if mode is CutMode.DROP:
+                self._lose_connection(link)
+            else:
+                since = self._connection.get(link, 0)
+                self._loop.after(GIVE_UP_US, self._give_up, link, since)
+
+    def mend(self, links: Iterable[LinkEnds] | None = None) -> None:
+        """Bring links (None: all) back: held messages arrive, then both ends hear of it."""
         for link in sorted(self._cut) if links is None else links:
             if self._cut.pop(link, None) is None:
                 continue
             for message in self._held.pop(link, []):
                 self._post(link, message)
-            self._loop.after(self._rng.randrange(RECONNECT_US), self._report_up, link)
+            self.reconnect([link])
 
-    def reconnect(self, links: list[tuple[int, int]]) -> None:
-        """Connections that broke with a process at one end come back within the back-off cap."""
+    def flap(self, links: Iterable[LinkEnds]) -> None:
+        """Connections that end are dialled anew at once."""
         for link in links:
-            self._loop.after(self._rng.randrange(RECONNECT_US), self._report_up, link)
+            if link in self._open:
+                self._lose_connection(link)
+                self.reconnect([link])
 
-    def _report_up(self, link: tuple[int, int]) -> None:
-        if link not in self._cut:
-            self._up(*link)
+    def process_ended(self, index: int) -> None:
+        """Its connections close; what it had sent still arrives."""
+        for link in sorted(self._open):
+            if index in link:
+                self._open.discard(link)
+                self._ends.closed(*link)
+
+    def reconnect(self, links: Iterable[LinkEnds]) -> None:
+        """Within the back-off cap."""
+        for link in links:
+            self._loop.after(self._rng.randrange(*RECONNECT_US), self._dial, link)
+
+    def _dial(self, link: LinkEnds) -> None:
+        source, target = link
+        if not self._ends.is_there(source):
+            return
+        if self._cut.get(link) is CutMode.HOLD:
+            return
+        if link in self._cut or not self._ends.is_there(target):
+            self._ends.closed(*link)
+            return
+        self._open.add(link)
+        self._ends.opened(*link)
+
+    def _lose_connection(self, link: LinkEnds) -> None:
+        self._connection[link] = self._connection.get(link, 0) + 1
+        self._open.discard(link)
+        self._held.pop(link, None)
+        self._ends.closed(*link)
+
+    def _give_up(self, link: LinkEnds, connection: int) -> None:
+        """Silence has lasted as long as the dialler waits for pongs."""
+        is_same = connection == self._connection.get(link, 0)
+        if is_same and self._cut.get(link) is CutMode.HOLD and link in self._open:
+            self._lose_connection(link)

@@ -25,6 +25,8 @@ from dst.middleware.store import Record, Rejoin
 from dst.middleware.wire import Shells, Surroundings
 from dst.middleware.wire_messages import WireMessage, decode_message, encode_message
 from dst.p2p.handshake import PROTOCOL_VERSION, Hello
+from dst.p2p.link import PING_INTERVAL_S
+from dst.p2p.watch import PeerWatch
 from dst.qbft import messages as qbft
 from dst.qbft.justification import is_valid_certificate
 from dst.runtime.metrics import Metrics
@@ -55,6 +57,8 @@ class Observer(Protocol):
     def signed(self, operator: "Operator", height: Height, root: Root) -> None: ...
     def sealed(self, operator: "Operator", message: GroupSignature) -> None: ...
     def struck(self, index: int) -> None: ...
+    def pings(self, source: int, target: int) -> bool: ...
+    def lost(self, operator: "Operator", peer: OperatorIndex) -> None: ...
     def crashed(self, operator: "Operator") -> None: ...
     def failed(self, operator: "Operator", error: BaseException) -> None: ...
 
@@ -122,6 +126,9 @@ class Operator:
     def strike(self, index: int) -> None:
         self.observer.struck(index)
 
+    def hang_up(self, target: int) -> None:
+        self.network.flap([(self.index, target), (target, self.index)])
+
     def may_die(self) -> None:
         if not self.calm and self.drawn(self.params.crash_rate):
             self.crash()
@@ -147,6 +154,15 @@ class Operator:
     def tell(self, target: int, message: WireMessage) -> None:
         """Past the shells: for liars."""
         self.network.send(self.index, target, encode_message(message))
+
+    def ours_is(self, peer: int, up: bool) -> None:
+        """The connection that this operator dials."""
+        if self.life is not None:
+            self.life.when_awake(self.life.watch.ours_is, OperatorIndex(peer), up)
+
+    def theirs_is(self, peer: int, up: bool) -> None:
+        if self.life is not None:
+            self.life.when_awake(self.life.watch.theirs_is, OperatorIndex(peer), up)
 
     def link_up(self, peer: int, decided: Height) -> None:
         if self.life is not None:
@@ -201,12 +217,17 @@ class Life:
                 monotonic=operator.loop.time,
             )
         )
+        peers = range(operator.params.n)
+        self._peers = tuple(OperatorIndex(each) for each in peers if each != operator.index)
+        self.watch = PeerWatch(self._peers, self, operator.loop.time)
         self._task = operator.loop.create_task(self._run())
 
     async def _run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.shells.run())
+                group.create_task(self.watch.run())
+                group.create_task(self._hear_pings())
                 group.create_task(_validate(self._operator, self))
         except BaseException as error:
             if not self.dead:
@@ -227,6 +248,28 @@ class Life:
             self._loop.after(wait, self.when_awake, call, *arguments)
         else:
             call(*arguments)
+
+    # ------------------------------------------------- what the transport would tell
+
+    async def _hear_pings(self) -> None:
+        operator = self._operator
+        while True:
+            await asyncio.sleep(PING_INTERVAL_S)
+            if operator.is_frozen:
+                self.watch.excuse_all()
+                continue
+            for peer in self._peers:
+                if operator.observer.pings(peer, operator.index):
+                    self.watch.pinged(peer)
+
+    def peer_lost(self, peer: OperatorIndex) -> None:
+        self._operator.observer.lost(self._operator, peer)
+        if self._operator.params.watches:
+            self.when_awake(self.shells.router.peer_lost, peer)
+
+    def peer_heard(self, peer: OperatorIndex) -> None:
+        if self._operator.params.watches:
+            self.when_awake(self.shells.router.peer_heard, peer)
 
     def _observe(
         self,
@@ -285,7 +328,7 @@ class Life:
         return tuple(
             each
             for each in peers
-            if each != operator.index and operator.network.is_whole(operator.index, each)
+            if each != operator.index and operator.network.is_open(operator.index, each)
         )
 
     def raise_floor(self, height: Height) -> None:

@@ -31,6 +31,8 @@ class Behaviour(StrEnum):
     """These are described in `liars`."""
     ROLLED_BACK = "rolled_back"
     """Honest code, whose disk comes back after a crash as it was some time before."""
+    CLOSER = "closer"
+    """Described in `liars`."""
 
 
 class Loss(StrEnum):
@@ -65,6 +67,8 @@ class Params:
     l1_fork_us: mean time between spells of somebody's own L1 node on a minority fork.
     slow_links: share of the directed links that take slow_us more.
     loss: one honest operator loses its disk (the fault budget counts it).
+    flap_every_us: mean time between connections that end and are dialled anew (0: none).
+    watches: operators are told who is lost; without it timers alone change rounds.
     """
 
     n: int
@@ -96,6 +100,8 @@ class Params:
     slow_links: float
     slow_us: int
     loss: Loss | None
+    flap_every_us: int
+    watches: bool = True
 
 
 def draw_params(rng: Random, n: int) -> Params:
@@ -132,6 +138,7 @@ def draw_params(rng: Random, n: int) -> Params:
         slow_links=rng.choice((0.0, 0.0, 0.2)),
         slow_us=rng.choice((100_000, 1_500_000)),
         loss=rng.choice((None, None, *Loss)) if has_spare_fault else None,
+        flap_every_us=rng.choice((0, 0, 0, 100_000, 600_000)),
     )
 
 

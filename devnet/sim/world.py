@@ -26,6 +26,7 @@ from devnet.model.verdict import Violation
 from devnet.sim import ideal
 from devnet.sim.chain import TERM
 from devnet.sim.disk import Disk
+from devnet.sim.haste import Haste
 from devnet.sim.l1 import L1, draw_l1
 from devnet.sim.liars import LIARS, Hands, Liar
 from devnet.sim.loop import VirtualLoop, play
@@ -36,6 +37,7 @@ from devnet.sim.rollup import SimRollup
 from dst.apis.dst_v1 import EventKind as SeenKind
 from dst.apis.dst_v1 import Scalar
 from dst.qbft import messages as qbft_messages
+from dst.qbft.effects import Cause
 from dst.sealing import messages as sealing_messages
 from dst.spec.errors import ResetRequired
 from dst.spec.primitives import Height, OperatorIndex, Root, Round, quorum
@@ -77,15 +79,23 @@ class Outcome:
 class World:
     """Builds the run of a seed and plays it; also the operators' observer and directory."""
 
-    def __init__(self, loop: VirtualLoop, seed: int, n: int, *, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        seed: int,
+        n: int,
+        *,
+        verbose: bool = False,
+        params: Params | None = None,
+    ) -> None:
         self.seed, self.n, self.verbose = seed, n, verbose
         self.rng = Random(f"{seed} {n}")
-        self.params: Params = draw_params(self.rng, n)
+        self.params = params or draw_params(self.rng, n)
         self.loop = loop
         self.l1: L1 = draw_l1(
             self.rng, reorg_count=self.params.l1_reorgs, until_us=self.params.chaos_us
         )
-        self.network = Network(self.loop, self.rng, self.params, self._deliver, self._link_up)
+        self.network = Network(self.loop, self.rng, self.params, self)
         self.counts: dict[str, int] = {}
         self.trace = 0
         self.healed = False
@@ -97,6 +107,7 @@ class World:
         self._nodes: dict[int, list[Operator]] = {index: self._create(index) for index in range(n)}
         byzantine = self.params.byzantine
         self.honest = [self._nodes[i][0] for i in range(n) if i not in byzantine]
+        self._haste = Haste(n, frozenset(byzantine))
         forgiven = frozenset(_name(index) for index in byzantine)
         self._live: list[LiveChecker] = [
             LiveAgreement(),
@@ -216,6 +227,7 @@ class World:
 
     def _heal(self) -> None:
         self.healed = True
+        self._haste.healed_at = self.loop.time()
         self.network.calm = True
         for node in self._all():
             node.calm = True
@@ -236,6 +248,7 @@ class World:
             (self.params.clock_steps_us, self._step_a_clock),
             (self.params.rollup_loss_us, self._lose_rollup_blocks),
             (self.params.l1_fork_us, self._fork_an_l1),
+            (self.params.flap_every_us, self._flap),
         ):
             at = 0
             while every and (at := at + self.rng.randrange(1, 2 * every)) < self.params.chaos_us:
@@ -262,6 +275,16 @@ class World:
     def _crash_someone(self) -> None:
         if not self.healed:
             self.rng.choice(self._all()).crash()
+
+    def _flap(self) -> None:
+        """One link, all of one operator, or everything at once."""
+        if self.healed:
+            return
+        links = [(a, b) for a in range(self.n) for b in range(self.n) if a != b]
+        whose = self.rng.randrange(self.n)
+        of_one = [link for link in links if whose in link]
+        self.network.flap(self.rng.choice(([self.rng.choice(links)], of_one, of_one, links)))
+        self._count("flap")
 
     def _fill_a_disk(self) -> None:
         if not self.healed:
@@ -331,20 +354,43 @@ class World:
     def _all(self) -> list[Operator]:
         return [node for index in range(self.n) for node in self._nodes[index]]
 
-    def _deliver(self, source: int, target: int, body: bytes) -> None:
-        for node in self._nodes[target]:
-            node.hear(source, body)
+    def is_there(self, index: int) -> bool:
+        """A silent operator keeps its connections."""
+        if self.params.byzantine.get(index) is Behaviour.SILENT:
+            return True
+        return any(node.up for node in self._nodes[index])
 
-    def _link_up(self, source: int, target: int) -> None:
+    def pings(self, source: int, target: int) -> bool:
+        awake = self._nodes[source] == [] or any(
+            node.up and not node.is_frozen for node in self._nodes[source]
+        )
+        return awake and self.network.carries(source, target)
+
+    def deliver(self, source: int, target: int, message: bytes) -> None:
+        for node in self._nodes[target]:
+            node.hear(source, message)
+
+    def opened(self, source: int, target: int) -> None:
         there = [node for node in self._nodes[target] if node.up]
-        if there:
-            for node in self._nodes[source]:
+        for node in self._nodes[source]:
+            node.ours_is(target, True)
+            if there:
                 node.link_up(target, there[0].disk.head())
+        for node in self._nodes[target]:
+            node.theirs_is(source, True)
+
+    def closed(self, source: int, target: int) -> None:
+        for node in self._nodes[source]:
+            node.ours_is(target, False)
+        for node in self._nodes[target]:
+            node.theirs_is(source, False)
 
     # -------------------------------------------------------------- observer
 
     def voted(self, node: Operator, signed: qbft_messages.Signed) -> None:
         payload = signed.payload
+        if signed.sender == node.index:
+            self._haste.spoke(node.index, payload.height, payload.round)
         if signed.sender != node.index or isinstance(payload, qbft_messages.RoundChange):
             return
         self._record(
@@ -375,8 +421,20 @@ class World:
             return  # a signature is told when it leaves the validator
         if kind is SeenKind.DECIDED:
             self._decided(node, height)
+            self._haste.decided(node.index, height)
+        elif kind is SeenKind.ROUND_CHANGE:
+            self._entered_round(node, height, round_ or Round(0), extra.get("cause"))
         if node in self.honest:
             self._record(self._event(node, EventKind(kind), height, round_, root))
+
+    def _entered_round(self, node: Operator, height: Height, round_: Round, cause: Scalar) -> None:
+        self._count(f"round change by {cause}")
+        by_loss = cause == Cause.LEADER_LOST
+        now, index = self.loop.time(), node.index
+        if node in self.honest:
+            self._judge(
+                self._haste.entered(node.life, index, height, round_, by_loss=by_loss, now=now)
+            )
 
     def _decided(self, node: Operator, height: Height) -> None:
         if height > self.top and node in self.honest:
@@ -412,8 +470,18 @@ class World:
         self._record(self._event(node, EventKind.SEALED, message.height, None, root))
         self._signature_seen(node.name, message.height, root, message.signature)
 
+    def lost(self, node: Operator, peer: OperatorIndex) -> None:
+        self._count("peer lost")
+        self._judge(self._haste.lost(node.life, node.index, peer, self.loop.time()))
+
+    def _judge(self, found: Violation | None) -> None:
+        if found is not None:
+            self._break([found])
+
     def crashed(self, node: Operator) -> None:
         self._count("crash")
+        if not self.is_there(node.index):
+            self.network.process_ended(node.index)
         self._say(f"crash {node.name}")
         if not self.healed:
             self.loop.after(self.rng.randrange(1, self.params.down_us), self._boot, node)

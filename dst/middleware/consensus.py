@@ -64,7 +64,6 @@ class Observe(Protocol):
 _MILESTONES: Final = {
     fx.Milestone.PROPOSAL: EventKind.PROPOSAL,
     fx.Milestone.PREPARED: EventKind.PREPARED,
-    fx.Milestone.ROUND_CHANGE: EventKind.ROUND_CHANGE,
 }
 
 
@@ -429,7 +428,7 @@ class Consensus:
     def _reached(self, effect: fx.Reached) -> None:
         self._metrics.inc("consensus_milestones_total", milestone=effect.milestone.value)
         if effect.cause is not None:
-            self._round_entered(effect, effect.cause)
+            return self._round_entered(effect, effect.cause)
         self._observe(
             _MILESTONES[effect.milestone],
             height=effect.height,
@@ -442,6 +441,9 @@ class Consensus:
         self._log.info("round_change", height=effect.height, round=effect.round, cause=cause.value)
         if cause is fx.Cause.TIMER:
             self._pace.expired()
+        self._observe(
+            EventKind.ROUND_CHANGE, height=effect.height, round_=effect.round, cause=cause.value
+        )
 
     async def _refused(self, effect: fx.Refused, event: inputs.Input) -> None:
         reason = effect.reason

@@ -67,7 +67,7 @@ class PeerWatch:
             slept_from = self._monotonic()
             await asyncio.sleep(planned_s)
             if self._monotonic() - slept_from > planned_s + STALL_S:
-                self._excuse_all()
+                self.excuse_all()
             for peer in self._peers:
                 self._judge(peer)
 
@@ -77,7 +77,8 @@ class PeerWatch:
         waits = [at - now for at in looks if at is not None]
         return min(max(min(waits, default=LONGEST_LOOK_S), SHORTEST_LOOK_S), LONGEST_LOOK_S)
 
-    def _excuse_all(self) -> None:
+    def excuse_all(self) -> None:
+        """We stood still ourselves: silence begins anew."""
         now = self._monotonic()
         for each in self._peers.values():
             each.excuse(now)
