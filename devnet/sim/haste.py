@@ -1,7 +1,7 @@
 """What links may cost: bounds on round changes that no timer asked for. Pure.
 
-- Links alone take an operator one round beyond where a quorum is, no further.
-- Each round is entered once, in order.
+- Links alone take an operator one round beyond where a quorum is, and to round f at most.
+- Each round is hurried to once, in order.
 - One peer is reported lost a few times in any ten seconds, however its link behaves.
 - Once all is healed, nobody passes over an honest leader.
 """
@@ -12,7 +12,7 @@ from typing import Final
 
 from devnet.model.verdict import Violation
 from dst.p2p.reachability import FORGIVEN_AFTER_S, FREE_LOSSES
-from dst.spec.primitives import Height, Round, leader_of, quorum
+from dst.spec.primitives import Height, Round, faults_tolerated, leader_of, quorum
 
 LOSSES: Final = FREE_LOSSES + 4
 """Of one peer, told to one process, within WINDOW_S: the holds of 0.5, 1, 2 and 4 s fit in, the
@@ -30,7 +30,7 @@ class Haste:
     liars: frozenset[int]
     healed_at: float | None = None
     _places: dict[int, tuple[Height, Round]] = field(default_factory=dict)
-    _entered: dict[object, tuple[Height, Round]] = field(default_factory=dict)
+    _hurried: dict[object, tuple[Height, Round]] = field(default_factory=dict)
     _losses: dict[tuple[object, int], deque[float]] = field(default_factory=dict)
 
     def decided(self, index: int, height: Height) -> None:
@@ -44,13 +44,15 @@ class Haste:
         self, life: object, index: int, height: Height, round_: Round, *, by_loss: bool, now: float
     ) -> Violation | None:
         """`life` is one start of operator `index`."""
-        place, before = (height, round_), self._entered.get(life)
-        self._entered[life] = place
+        place = (height, round_)
         self._reach(index, place)
-        if before is not None and place <= before:
-            return _violation(height, f"op{index + 1} entered {place} after {before}")
         if not by_loss:
             return None
+        before, self._hurried[life] = self._hurried.get(life), place
+        if before is not None and place <= before:
+            return _violation(height, f"op{index + 1} hurried to {place} after {before}")
+        if round_ > faults_tolerated(self.n):
+            return _violation(height, f"op{index + 1} hurried to round {round_} of {height}")
         if round_ > 1 and self._at(height, Round(round_ - 1)) < quorum(self.n) - len(self.liars):
             text = f"op{index + 1} left round {round_ - 1} of {height}, where no quorum was"
             return _violation(height, text)

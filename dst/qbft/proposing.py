@@ -28,7 +28,7 @@ from dst.qbft.records import (
 )
 from dst.qbft.state import Config, Proposing
 from dst.spec.errors import InvalidInput
-from dst.spec.primitives import OperatorIndex, Root, Round, leader_of
+from dst.spec.primitives import OperatorIndex, Root, Round, faults_tolerated, leader_of
 
 
 def change_round(draft: Draft, round_: Round, cause: Cause) -> None:
@@ -74,15 +74,19 @@ def review_round(draft: Draft) -> None:
 
 
 def leave_lost_leader(draft: Draft) -> None:
-    """While the timer of a round runs, the loss of its leader ends it as the timer would.
+    """While the timer of an early round runs, the loss of its leader ends it as the timer would.
 
     So whatever bounds timers bounds this: round 0 not before its slot, a later one not before a
-    quorum is known to be there, each of them once. Where he has proposed, the votes go on without
-    him, unless somebody who did not get the proposal asks for the next round: with the leader gone
-    a quorum may need that operator.
+    quorum is known to be there, each of them once. And no more than f rounds of a height: f
+    operators are all that may be gone, and who leaves the others behind in a later round, where
+    timers are long, gains nothing. Where the leader has proposed, the votes go on without it,
+    unless somebody who did not get the proposal asks for the next round: with the leader gone a
+    quorum may need that operator.
     """
     state = draft.state
     if not state.timed or rounds.leader(draft) not in state.lost or state.pending is not None:
+        return
+    if state.round >= faults_tolerated(draft.config.n):
         return
     if state.accepted is None or tables.somebody_is_ahead(state):
         change_round(draft, Round(state.round + 1), Cause.LEADER_LOST)

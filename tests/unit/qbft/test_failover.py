@@ -138,27 +138,31 @@ def test_a_decision_that_lacks_its_block_alone_is_not_left() -> None:
 
 def test_lost_leaders_in_a_row_cost_a_quorum_each() -> None:
     """The next round is left only once a quorum is known to be there."""
-    node = Playbook(0)
-    for peer in (1, 2):
-        lose(node, peer)
-    node.due()
-    assert node.state.round == 1
-    node.hear(MAKE.round_change(3, 1))
-    assert node.state.round == 1
-    node.hear(MAKE.round_change(2, 1))
-    assert causes(node) == [(1, Cause.LEADER_LOST), (2, Cause.LEADER_LOST)]
-    assert not node.state.timed
-
-
-def test_seven_pass_over_two_in_a_row() -> None:
     make = Maker(height=1, n=7)
     node = Playbook(0, 7)
     for peer in (1, 2):
         lose(node, peer)
     node.due()
-    for sender in (3, 4, 5, 6):
+    for sender in (3, 4, 5):
         node.hear(make.round_change(sender, 1))
+    assert causes(node) == [(1, Cause.LEADER_LOST)]
+    node.hear(make.round_change(6, 1))
     assert causes(node) == [(1, Cause.LEADER_LOST), (2, Cause.LEADER_LOST)]
+    assert not node.state.timed
+
+
+@pytest.mark.parametrize(("n", "f"), [(2, 0), (3, 0), (4, 1), (7, 2), (10, 3)])
+def test_no_more_rounds_than_faults_are_left_so(n: int, f: int) -> None:
+    make = Maker(height=1, n=n)
+    node = Playbook(0, n)
+    node.due()
+    for peer in range(1, n):
+        lose(node, peer)
+    for round_ in range(1, 7):
+        for sender in range(1, n):
+            if node.state.round == round_:
+                node.hear(make.round_change(sender, round_))
+    assert causes(node) == [(each, Cause.LEADER_LOST) for each in range(1, f + 1)]
 
 
 def test_one_that_hears_nobody_is_one_round_ahead_and_no_further() -> None:
