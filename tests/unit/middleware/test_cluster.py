@@ -34,3 +34,31 @@ def assert_one_chain(operators: list[Any], up_to: int) -> None:
 def assert_seals_equal(operators: list[Any], up_to: int) -> None:
     for height in range(1, up_to + 1):
         assert len({operator.rollup.sealed.get(height) for operator in operators}) == 1
+
+
+async def test_a_lost_leader_is_passed_over_without_its_timer(
+    network: Any, eventually: Any
+) -> None:
+    """Somebody asks for the next round at each turn of the one that ended; the rest follow."""
+    async with AsyncExitStack() as stack:
+        others = [await stack.enter_async_context(network.operator(index)) for index in (0, 1, 2)]
+        async with network.operator(3) as last:
+            everybody = [*others, last]
+            await eventually(lambda: all(each.sealed_height() >= 3 for each in everybody))
+        await eventually(
+            lambda: all(
+                each.middleware.metrics.get("peer_lost_total", peer="op4") > 0 for each in others
+            )
+        )
+        before = sum(map(hurried, others))
+        turn = max(each.sealed_height() for each in others) + 9
+        await eventually(lambda: all(each.sealed_height() >= turn for each in others))
+        assert sum(map(hurried, others)) >= before + 2
+        async with network.operator(3) as last:
+            await eventually(lambda: last.sealed_height() >= turn + 4)
+
+
+def hurried(operator: Any) -> float:
+    return float(
+        operator.middleware.metrics.get("consensus_round_changes_total", cause="leader_lost")
+    )

@@ -20,10 +20,11 @@ from dst.qbft.effects import (
     TimerKind,
 )
 from dst.qbft.inputs import HeightDue, PeerHeard, PeerLost, RetransmitDue, RoundExpired, Start
-from dst.qbft.messages import CommitMessage, PrepareMessage, RoundChangeMessage
+from dst.qbft.messages import CommitMessage, Message, PrepareMessage, RoundChangeMessage
 from dst.qbft.records import RoundChangeRecord
 from dst.spec.primitives import Height, OperatorIndex, Round
 from tests.unit.qbft.playbook import ROOT_A, Maker, Playbook, make_config
+from tests.unit.qbft.test_properties import adversarial, assert_one_vote_a_round
 
 MAKE = Maker(height=1)
 
@@ -235,14 +236,15 @@ def test_later_rounds_double_the_measured_one_up_to_the_cap() -> None:
 LinkInput = PeerLost | PeerHeard
 
 
-def link_inputs() -> st.SearchStrategy[list[LinkInput]]:
-    peer = st.integers(1, 3).map(OperatorIndex)
-    either = st.one_of(st.builds(PeerLost, peer=peer), st.builds(PeerHeard, peer=peer))
-    return st.lists(either, max_size=60)
+PEERS = st.integers(1, 3).map(OperatorIndex)
+LINK_INPUTS = st.one_of(st.builds(PeerLost, peer=PEERS), st.builds(PeerHeard, peer=PEERS))
 
 
 @settings(max_examples=200, deadline=None)
-@given(link_inputs(), st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), max_size=12))
+@given(
+    st.lists(LINK_INPUTS, max_size=60),
+    st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), max_size=12),
+)
 def test_links_alone_never_run_ahead_of_a_quorum(
     links: list[LinkInput], asked: list[tuple[int, int]]
 ) -> None:
@@ -260,3 +262,24 @@ def test_links_alone_never_run_ahead_of_a_quorum(
             assert node.state.round == 1 or there >= 3
     entered = [round_ for round_, _ in causes(node)]
     assert entered == sorted(set(entered))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(adversarial(), LINK_INPUTS), max_size=40), st.integers(0, 40))
+def test_no_loss_among_messages_and_restarts_makes_a_node_vote_twice(
+    events: list[Message | LinkInput], restart_at: int
+) -> None:
+    node = Playbook(0)
+    node.due()
+    for index, event in enumerate(events):
+        if index == restart_at:
+            node = node.restart()
+            node.start()
+            node.due()
+        if isinstance(event, PeerLost | PeerHeard):
+            node.feed(event)
+        else:
+            node.hear(event)
+        if (accepted := node.state.accepted) is not None:
+            node.validated(accepted.signed.payload.root)
+    assert_one_vote_a_round(node.log)
