@@ -66,14 +66,13 @@ class HelloRefused(
 
 
 class Ping(msgspec.Struct, frozen=True, array_like=True, tag="ping", forbid_unknown_fields=True):
-    """Sent by the dialler at regular times; answered by a Pong with the same number."""
+    """Sent by the dialler at regular times; the listener answers now and then."""
 
     number: _Natural
 
 
 class Pong(msgspec.Struct, frozen=True, array_like=True, tag="pong", forbid_unknown_fields=True):
-    """The listener hears the dialler. number 0: bytes of a large frame are arriving, no ping was
-    seen yet."""
+    """The listener hears the dialler. number: of the last ping that it saw, 0 before the first."""
 
     number: _Natural
 

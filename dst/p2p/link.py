@@ -39,8 +39,7 @@ how long a healed path can be missed; it still allows a round trip of a second."
 
 PING_INTERVAL_S: Final = 0.1
 """Through a proxy neither TCP keep-alive nor a FIN tells the truth: only what arrives does. Silence
-is noticed after two or three intervals (`reachability`); a hundred small frames a second cost four
-operators on one core a few per cent of it."""
+is noticed after two or three intervals (`reachability`)."""
 
 MAX_MISSED_PINGS: Final = 30
 """About three seconds: then the connection is given up and dialled anew. Counted, not timed: a
@@ -49,8 +48,9 @@ process that was stopped itself has missed nothing."""
 SILENCE_S: Final = 4.0
 """After which a listener gives a connection up; a little more than its dialler waits."""
 
-ANSWER_AT_LEAST_EVERY_S: Final = 1.0
-"""While a large frame arrives, whose sender's pings wait behind it."""
+ANSWER_EVERY_S: Final = 0.5
+"""While anything arrives, also a large frame whose sender's pings wait behind it. Not each ping:
+answers tell no more than that the connection lives."""
 
 WRITE_BUFFER_BYTES: Final = 64 << 10
 """Above this the link counts as congested and frames wait in the queue, where they can still

@@ -23,7 +23,7 @@ from dst.p2p.handshake import (
     judge_hello,
 )
 from dst.p2p.link import (
-    ANSWER_AT_LEAST_EVERY_S,
+    ANSWER_EVERY_S,
     ESTABLISH_TIMEOUT_S,
     READ_BYTES,
     SILENCE_S,
@@ -144,14 +144,13 @@ class Listener:
         bodies: list[bytes],
     ) -> None:
         loop = asyncio.get_running_loop()
-        answered = loop.time()
+        answers_at, pinged = loop.time(), 0
         while True:
             for body in bodies:
-                self._on_frame(peer, decode_link_frame(body), writer)
-            if loop.time() - answered >= ANSWER_AT_LEAST_EVERY_S:
-                # A frame that takes seconds to arrive must not look like silence to its sender.
-                answered = loop.time()
-                writer.write(encode_frame(encode_link_frame(Pong(0))))
+                pinged = self._on_frame(peer, decode_link_frame(body)) or pinged
+            if loop.time() >= answers_at:
+                answers_at = loop.time() + ANSWER_EVERY_S
+                answer(writer, pinged)
             async with asyncio.timeout(SILENCE_S):
                 data = await reader.read(READ_BYTES)
             if not data:
@@ -161,21 +160,26 @@ class Listener:
             self._context.watch.heard(peer)
             bodies = frames.feed(data)
 
-    def _on_frame(
-        self, peer: OperatorIndex, frame: LinkFrame, writer: asyncio.StreamWriter
-    ) -> None:
+    def _on_frame(self, peer: OperatorIndex, frame: LinkFrame) -> int | None:
+        """The number of a ping."""
         match frame:
             case Data(body=body):
                 self._context.events.received(peer, bytes(body))
+                return None
             case Ping(number=number):
                 self._context.watch.pinged(peer)
-                if writer.transport.get_write_buffer_size() > WRITE_BUFFER_BYTES:
-                    raise LinkLost("pings without reading the answers")
-                writer.write(encode_frame(encode_link_frame(Pong(number))))
+                return number
             case HelloRefused():
                 raise HandshakeRefused(clip_refusal(frame).for_log())
             case _:
                 raise FrameError(f"{type(frame).__name__} after the handshake")
+
+
+def answer(writer: asyncio.StreamWriter, number: int) -> None:
+    """Raises: LinkLost when the dialler does not read its answers."""
+    if writer.transport.get_write_buffer_size() > WRITE_BUFFER_BYTES:
+        raise LinkLost("pings without reading the answers")
+    writer.write(encode_frame(encode_link_frame(Pong(number))))
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +14,16 @@ import pytest
 
 from dst.p2p import link, reachability
 from dst.p2p.framing import MAX_FRAME_BYTES, FrameError, FrameReader, encode_frame
-from dst.p2p.handshake import Data, Hello, HelloRefused, Ping, decode_link_frame, encode_link_frame
-from dst.p2p.listener import Listener
+from dst.p2p.handshake import (
+    Data,
+    Hello,
+    HelloRefused,
+    Ping,
+    Pong,
+    decode_link_frame,
+    encode_link_frame,
+)
+from dst.p2p.listener import answer
 from dst.p2p.tls import TlsIdentity, load_identity
 from dst.runtime.metrics import Metrics
 from dst.spec.errors import BadConfig
@@ -351,6 +359,29 @@ def test_foreign_certificate_is_named(keys: Any, tmp_path: Path) -> None:
         )
 
 
+async def test_pings_are_answered_by_the_last_number_now_and_then(
+    start_node: Start, keys: Any, make_hello: MakeHello
+) -> None:
+    """Not each: the dialler wants to know no more than that the connection lives."""
+    receiver = await start_node(1, {})
+    reader, writer = await dial(receiver.transport.port, keys.identity("op1", ("op2", "op3")))
+    writer.write(encode_frame(encode_link_frame(make_hello(0))))
+    frames, sent = FrameReader(), 0
+    pongs: list[int] = []
+    while len(pongs) < 4:
+        sent += 1
+        writer.write(encode_frame(encode_link_frame(Ping(sent))))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.02):
+                bodies = frames.feed(await reader.read(65536))
+                found = [decode_link_frame(body) for body in bodies]
+                pongs += [each.number for each in found if isinstance(each, Pong)]
+    assert 0 < pongs[-1] <= sent
+    assert len(pongs) < sent, "not every one"
+    assert pongs == sorted(pongs)
+    writer.transport.abort()
+
+
 def test_pings_without_reading_the_answers_end_the_link() -> None:
     """Pongs that nobody reads must not pile up here."""
 
@@ -366,12 +397,10 @@ def test_pings_without_reading_the_answers_end_the_link() -> None:
 
     writer: Any = Stuffed()
     writer.transport = writer
-    context: Any = SimpleNamespace(log=None, watch=SimpleNamespace(pinged=lambda peer: None))
-    listener = Listener(context, host="", port=0)
 
     def flood() -> None:
         for _ in range(link.WRITE_BUFFER_BYTES):
-            listener._on_frame(OperatorIndex(1), Ping(2**53), writer)
+            answer(writer, 2**53)
 
     with pytest.raises(link.LinkLost):
         flood()
