@@ -131,6 +131,11 @@ class Drill(World):
     def kill(self, leader: int) -> None:
         self._nodes[leader][0].crash()
 
+    def kill_two(self, leader: int) -> None:
+        """And the one that would follow it."""
+        self.kill(leader)
+        self.kill((leader + 1) % self.n)
+
     def freeze(self, leader: int) -> None:
         self._nodes[leader][0].frozen_until = FOR_EVER_US
 
@@ -158,11 +163,13 @@ class Drill(World):
         return [pair for pair in pairs if whose in pair]
 
 
+TWO: Final = "two leaders in a row killed, n = 7"
 Strike = Callable[[Drill, int], None]
 
 FAULTS: Final[dict[str, tuple[Strike, dict[int, Behaviour]]]] = {
     "none": (Drill.nothing, {}),
     "leader killed": (Drill.kill, {}),
+    TWO: (Drill.kill_two, {}),
     "leader's links closed": (Drill.isolate, {}),
     "leader frozen": (Drill.freeze, {}),
     "leader in a black hole": (Drill.black_hole, {}),
@@ -188,7 +195,7 @@ def timers_alone(wanted: bool) -> Iterator[None]:
 
 def drill_gap(seed: int, *, fault: str, timers: bool) -> Cost:
     strike, byzantine = FAULTS[fault]
-    params = replace(CALM, byzantine=byzantine, watches=not timers)
+    params = replace(CALM, n=7 if fault == TWO else N, byzantine=byzantine, watches=not timers)
     with timers_alone(timers):
         return play(lambda loop: Drill(loop, seed, params).gap(strike))
 

@@ -10,7 +10,7 @@ import pytest
 
 import dst.p2p.reachability
 import dst.qbft.proposing
-from devnet.sim.recovery import FAULTS, Cost, drill_gap, drill_recovery
+from devnet.sim.recovery import FAULTS, TWO, Cost, drill_gap, drill_recovery
 from devnet.sim.world import run_seed
 from dst.p2p.reachability import Reachability
 
@@ -39,7 +39,7 @@ def gaps(fault: str, *, timers: bool = False) -> list[float]:
     return sorted(each for each in found if each is not None)
 
 
-@pytest.mark.parametrize("fault", ["leader killed", "leader's links closed"])
+@pytest.mark.parametrize("fault", ["leader killed", TWO, "leader's links closed"])
 def test_a_leader_whose_connections_end_costs_a_round_trip(fault: str) -> None:
     found = gaps(fault)
     assert max(found) <= SLOT_S + AT_ONCE_S
