@@ -13,14 +13,14 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from devnet.sim.loop import VirtualLoop
 from devnet.sim.params import CutMode, Params
-from dst.p2p.link import MAX_MISSED_PINGS, PING_INTERVAL_S
+from dst.p2p.link import GIVE_UP_S
 
 LinkEnds: TypeAlias = tuple[int, int]
 """(source, target): dialled by `source`."""
 
 RECONNECT_US: Final = (25_000, 500_000)
 """First delay and cap of the reconnect back-off (design section 4)."""
-GIVE_UP_US: Final = round(MAX_MISSED_PINGS * PING_INTERVAL_S * 1e6)
+GIVE_UP_US: Final = round(GIVE_UP_S * 1e6)
 
 
 class Ends(Protocol):

@@ -25,7 +25,7 @@ from dst.middleware.store import Record, Rejoin
 from dst.middleware.wire import Shells, Surroundings
 from dst.middleware.wire_messages import WireMessage, decode_message, encode_message
 from dst.p2p.handshake import PROTOCOL_VERSION, Hello
-from dst.p2p.link import PING_INTERVAL_S
+from dst.p2p.link import ping_interval_s
 from dst.p2p.watch import PeerWatch
 from dst.qbft import messages as qbft
 from dst.qbft.justification import is_valid_certificate
@@ -254,7 +254,7 @@ class Life:
     async def _hear_pings(self) -> None:
         operator = self._operator
         while True:
-            await asyncio.sleep(PING_INTERVAL_S)
+            await asyncio.sleep(ping_interval_s(len(self._peers)))
             if operator.is_frozen:
                 self.watch.excuse_all()
                 continue

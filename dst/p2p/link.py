@@ -41,9 +41,12 @@ PING_INTERVAL_S: Final = 0.1
 """Through a proxy neither TCP keep-alive nor a FIN tells the truth: only what arrives does. Silence
 is noticed after two or three intervals (`reachability`)."""
 
-MAX_MISSED_PINGS: Final = 30
-"""About three seconds: then the connection is given up and dialled anew. Counted, not timed: a
-process that was stopped itself has missed nothing."""
+MOST_PINGS_PER_S: Final = 40
+"""Of one operator, to all: ten operators on one machine must not spend it on pings."""
+
+GIVE_UP_S: Final = 3.0
+"""So many seconds' worth of pings without an answer, and the connection is dialled anew. Counted,
+not timed: a process that was stopped itself has missed nothing."""
 
 SILENCE_S: Final = 4.0
 """After which a listener gives a connection up; a little more than its dialler waits."""
@@ -57,6 +60,10 @@ WRITE_BUFFER_BYTES: Final = 64 << 10
 be dropped."""
 
 READ_BYTES: Final = 64 << 10
+
+
+def ping_interval_s(peers: int) -> float:
+    return max(PING_INTERVAL_S, peers / MOST_PINGS_PER_S)
 
 
 class LinkEvents(WatchEvents, Protocol):
@@ -95,6 +102,7 @@ class LinkContext:
     hello: Callable[[], Hello]
     events: LinkEvents
     watch: PeerWatch
+    ping_interval_s: float
     metrics: Metrics
     log: Logger
 
@@ -269,14 +277,14 @@ class OutboundLink:
                 raise LinkLost(f"peer sent {type(frame).__name__} on a link that is ours to send")
 
     async def _ping(self, writer: asyncio.StreamWriter) -> None:
-        number = 0
+        number, interval_s = 0, self._context.ping_interval_s
         while True:
-            if self._unanswered >= MAX_MISSED_PINGS:
-                raise LinkLost(f"{MAX_MISSED_PINGS} pings unanswered")
+            if self._unanswered * interval_s >= GIVE_UP_S:
+                raise LinkLost(f"{self._unanswered} pings unanswered")
             number += 1
             self._unanswered += 1
             writer.write(encode_frame(encode_link_frame(Ping(number))))
-            await asyncio.sleep(PING_INTERVAL_S)
+            await asyncio.sleep(interval_s)
 
     async def _pump(self, writer: asyncio.StreamWriter) -> None:
         """Move the queue onto the wire as fast as the peer reads."""

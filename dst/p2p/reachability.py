@@ -19,7 +19,7 @@ from typing import Final
 from dst.runtime.estimate import Estimate
 
 LEAST_PATIENCE_S: Final = 0.25
-"""Two pings and a half: less would take a busy machine for a dead one."""
+"""Of pings each 100 ms two and a half: less would take a busy machine for a dead one."""
 MOST_PATIENCE_S: Final = 2.0
 """However irregular the path: from here on the round timers are quicker anyway."""
 FIRST_PATIENCE_S: Final = 1.0
@@ -130,7 +130,8 @@ class Reachability:
     def _patience_s(self) -> float:
         if self._gap.samples < PINGS_TO_KNOW:
             return FIRST_PATIENCE_S
-        return min(max(self._gap.bound_s, LEAST_PATIENCE_S), MOST_PATIENCE_S)
+        one_may_be_missing_s = self._gap.bound_s + self._gap.mean_s
+        return min(max(one_may_be_missing_s, LEAST_PATIENCE_S), MOST_PATIENCE_S)
 
     def _note_heard(self, now: float) -> Verdict | None:
         if self._silent_since is not None:

@@ -13,7 +13,7 @@ import msgspec
 
 from dst.p2p.framing import MAX_FRAME_BYTES, FrameError
 from dst.p2p.handshake import Data, Hello, encode_link_frame
-from dst.p2p.link import LinkContext, LinkEvents, OutboundLink, Peer
+from dst.p2p.link import LinkContext, LinkEvents, OutboundLink, Peer, ping_interval_s
 from dst.p2p.listener import Listener
 from dst.p2p.tls import TlsIdentity
 from dst.p2p.watch import PeerWatch
@@ -80,6 +80,7 @@ class Transport:
             hello=self._hello,
             events=events,
             watch=self._watch,
+            ping_interval_s=ping_interval_s(len(self._peers)),
             metrics=self._metrics,
             log=self._log,
         )

@@ -11,21 +11,21 @@ DEVIATIONS: Final = 4
 class Estimate:
     """Seconds."""
 
-    __slots__ = ("_deviation", "_mean", "samples")
+    __slots__ = ("_deviation", "mean_s", "samples")
 
     def __init__(self) -> None:
         self.samples = 0
-        self._mean = self._deviation = 0.0
+        self.mean_s = self._deviation = 0.0
 
     def add(self, sample_s: float) -> None:
         self.samples += 1
         if self.samples == 1:
-            self._mean, self._deviation = sample_s, sample_s / 2
+            self.mean_s, self._deviation = sample_s, sample_s / 2
             return
-        self._deviation += DEVIATION_GAIN * (abs(sample_s - self._mean) - self._deviation)
-        self._mean += MEAN_GAIN * (sample_s - self._mean)
+        self._deviation += DEVIATION_GAIN * (abs(sample_s - self.mean_s) - self._deviation)
+        self.mean_s += MEAN_GAIN * (sample_s - self.mean_s)
 
     @property
     def bound_s(self) -> float:
         """What a further sample is unlikely to exceed; 0 before the first."""
-        return self._mean + DEVIATIONS * self._deviation
+        return self.mean_s + DEVIATIONS * self._deviation

@@ -131,7 +131,7 @@ async def test_silent_path_is_noticed_by_missed_pings(
     start_node: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy that stops forwarding keeps both sockets open: only the missing pong tells."""
-    monkeypatch.setattr(link, "PING_INTERVAL_S", 0.05)
+    monkeypatch.setattr(link, "GIVE_UP_S", 0.5)
     receiver = await start_node(1, {})
     blackhole = asyncio.Event()
 
@@ -431,3 +431,8 @@ async def test_nothing_overtakes_what_waits_for_a_slow_peer() -> None:
             await asyncio.sleep(0)
         pump.cancel()
     assert written == [encode_frame(b"first"), encode_frame(b"second")]
+
+
+@pytest.mark.parametrize(("peers", "interval_s"), [(1, 0.1), (3, 0.1), (6, 0.15), (9, 0.225)])
+def test_many_peers_are_pinged_less_often(peers: int, interval_s: float) -> None:
+    assert link.ping_interval_s(peers) == pytest.approx(interval_s)
