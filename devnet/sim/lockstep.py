@@ -353,6 +353,8 @@ class Schedule:
         self.stage = Stage(n, tuple(byzantine))
         self.honest = sorted(self.stage.actors)
         self.restart_rate = self.rng.choice((0.0, 0.0, 0.2))
+        self.links = Random(f"links {seed} {n}")
+        self.loss_rate = self.links.choice((0.0, 0.0, 0.3))
         self._late: list[tuple[int, int, Message]] = []
         self._proposed: list[Root] = []
         self._claims: dict[tuple[Round, int], RoundChangeMessage] = {}
@@ -371,8 +373,10 @@ class Schedule:
         leader = leader_of(HEIGHT, round_, self.stage.n)
         if leader in self.stage.byzantine:
             self._puppet_proposes(self._puppet(leader), round_)
+        self._maybe_lose_links()
         self._spread(ProposalMessage, self._victims(0.7))
         self._maybe_restart()
+        self._maybe_lose_links()
         if leader in self.stage.byzantine and self.restart_rate:
             self._puppet_proposes(self._puppet(leader), round_)
         if self.rng.random() < 0.3:
@@ -441,6 +445,16 @@ class Schedule:
             actor = self.stage.actors[index]
             if actor.decided is None and self.rng.random() < self.restart_rate:
                 actor.restart()
+
+    def _maybe_lose_links(self) -> None:
+        """Some no longer hear the leader of their round, or hear it again."""
+        for index in self.honest:
+            if self.links.random() < self.loss_rate:
+                actor = self.stage.actors[index]
+                leader = leader_of(HEIGHT, actor.state.round, self.stage.n)
+                if leader != index:
+                    what = self.links.choice((inputs.PeerLost, inputs.PeerHeard))
+                    actor.feed(what(peer=leader))
 
     # ---------------------------------------------------------------- delivery
 
