@@ -189,7 +189,7 @@ def timers_alone(wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    with patch.object(Pace, "timeout_ms", PropertyMock(return_value=None)):
+    with patch.object(Pace, "proposal_within_ms", PropertyMock(return_value=None)):
         yield
 
 

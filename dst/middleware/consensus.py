@@ -257,8 +257,6 @@ class Consensus:
             case fx.HelpLaggard(peer=peer, height=height):
                 self._catch_up.help_laggard(peer, height)
             case fx.Decided(certificate=certificate, block=block):
-                if not effect.imported:
-                    self._pace.decided(certificate.height, certificate.round, self._monotonic())
                 self._decided(certificate, block)
             case fx.Refused():
                 await self._refused(effect, event)
@@ -277,7 +275,7 @@ class Consensus:
         event: inputs.Input
         if effect.kind is fx.TimerKind.ROUND:
             event = inputs.RoundExpired(height=effect.height, round=effect.round)
-            ends = loop.time() + effect.delay_ms / 1000
+            ends = loop.time() + (effect.delay_ms + effect.spare_ms) / 1000
             self._round_ends = (effect.height, effect.round, ends)
             self._metrics.set("consensus_round_timeout_ms", effect.delay_ms)
         else:
@@ -311,8 +309,8 @@ class Consensus:
         while self._progress.is_behind:
             await self._progress.changed()
         self._pace.due(height, self._monotonic())
-        timeout_ms = self._pace.timeout_ms
-        self._inbox.put(inputs.HeightDue(height=height, timeout_ms=timeout_ms))
+        within_ms = self._pace.proposal_within_ms
+        self._inbox.put(inputs.HeightDue(height=height, proposal_within_ms=within_ms))
 
     # ----------------------------------------------------------------------------- jobs
 
@@ -429,6 +427,8 @@ class Consensus:
         self._metrics.inc("consensus_milestones_total", milestone=effect.milestone.value)
         if effect.cause is not None:
             return self._round_entered(effect, effect.cause)
+        if effect.milestone is fx.Milestone.PROPOSAL:
+            self._pace.proposed(effect.height, effect.round, self._monotonic())
         self._observe(
             _MILESTONES[effect.milestone],
             height=effect.height,

@@ -1,8 +1,8 @@
-"""How long round 0 needs here, measured: from the moment a block is due to its decision.
+"""How long round 0 waits for its proposal, measured: from the moment a block is due until it came.
 
-Only decisions of round 0 tell. A timer that ran out says nothing about how much longer it would
-have taken, so after one the configured timeout holds for some heights, in which slower decisions
-can be seen. No clock here; the bounds are the core's (`qbft.rounds`).
+A timer that ran out says nothing about how much longer it would have taken, so after one the
+configured timeout holds for some heights, in which slower proposals can be seen. No clock here; the
+bounds are the core's (`qbft.rounds`).
 """
 
 import math
@@ -12,9 +12,9 @@ from dst.runtime.estimate import Estimate
 from dst.spec.primitives import Height, Round
 
 HEIGHTS_TO_KNOW: Final = 8
-"""Decisions before the measure is believed."""
+"""Proposals before the measure is believed."""
 HEIGHTS_OF_DOUBT: Final = 4
-"""Decisions of round 0 after a timer ran out, before it is believed again."""
+"""Proposals of round 0 after a timer ran out, before it is believed again."""
 
 
 class Pace:
@@ -26,15 +26,15 @@ class Pace:
         self._doubts = HEIGHTS_TO_KNOW
 
     @property
-    def timeout_ms(self) -> int | None:
+    def proposal_within_ms(self) -> int | None:
         """None: not known (yet, or at present)."""
         return None if self._doubts else math.ceil(self._needed.bound_s * 1000)
 
     def due(self, height: Height, now: float) -> None:
         self._due = (height, now)
 
-    def decided(self, height: Height, round_: Round, now: float) -> None:
-        """By votes, not by a certificate that somebody sent."""
+    def proposed(self, height: Height, round_: Round, now: float) -> None:
+        """Accepted here, our own too: the builders are equals."""
         if self._due is None or self._due[0] != height or round_ > 0:
             return
         self._needed.add(now - self._due[1])

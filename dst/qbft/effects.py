@@ -41,12 +41,14 @@ class SetTimer:
     """Deliver RoundExpired or RetransmitDue for (height, round) after delay_ms.
 
     Replaces a running timer of the kind.
+    spare_ms: how much longer than this the round lasts once its proposal is here.
     """
 
     kind: TimerKind
     height: Height
     round: Round
     delay_ms: int
+    spare_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

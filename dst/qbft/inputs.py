@@ -21,12 +21,12 @@ class HeightDue:
     """The slot of `height` has begun and its parent is decided.
 
     Round 0's timer starts, its leader builds.
-    timeout_ms: what round 0 needs, as measured here over the last heights; None: not measured. The
-        configured T0 is its upper bound.
+    proposal_within_ms: when the proposal of round 0 is here at the latest, as measured over the
+        last heights; None: not measured. The configured T0 is its upper bound.
     """
 
     height: Height
-    timeout_ms: int | None = None
+    proposal_within_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,21 +22,23 @@ from dst.qbft.messages import (
 from dst.qbft.state import Config, State
 from dst.spec.primitives import OperatorIndex, Round, leader_of
 
-SHORTEST_TIMEOUT_MS: Final = 300
-"""However quick the last heights were: a garbage collection or a busy disk is not a dead leader."""
+SHORTEST_WAIT_MS: Final = 300
+"""However quick the last proposals were: a garbage collection or a busy disk is no dead leader."""
 
 
-def base_timeout_ms(state: State, config: Config) -> int:
-    """T0: what the last heights needed, between the shortest and the configured one."""
-    if state.base_timeout_ms is None:
-        return config.round_timeout_ms
-    return min(max(state.base_timeout_ms, SHORTEST_TIMEOUT_MS), config.round_timeout_ms)
-
-
-def round_timeout_ms(state: State, config: Config) -> int:
+def round_timeout_ms(config: Config, round_: Round) -> int:
     """T(r) = min(T0 * 2^r, cap); the shift is bounded far above any cap."""
-    base = base_timeout_ms(state, config)
-    return min(base << min(state.round, 16), config.round_timeout_cap_ms)
+    return min(config.round_timeout_ms << min(round_, 16), config.round_timeout_cap_ms)
+
+
+def spare_ms(state: State, config: Config) -> int:
+    """What is left of the round when the measured wait for its proposal is over; 0: nothing, as no
+    wait was measured. What follows a proposal gets the whole of T0: builders fill their blocks so
+    that it is enough."""
+    if state.round > 0 or state.proposal_within_ms is None:
+        return 0
+    wait_ms = max(state.proposal_within_ms, SHORTEST_WAIT_MS)
+    return max(0, round_timeout_ms(config, state.round) - wait_ms)
 
 
 def start_round_timer(draft: Draft) -> None:
@@ -45,11 +47,25 @@ def start_round_timer(draft: Draft) -> None:
 
 
 def set_timer(draft: Draft, kind: TimerKind) -> None:
+    """The round's ends early when no proposal came: `spare_ms` is for what follows one."""
     state, config = draft.state, draft.config
-    delay = config.retransmit_ms
+    delay, spare = config.retransmit_ms, 0
     if kind is TimerKind.ROUND:
-        delay = round_timeout_ms(state, config)
-    draft.emit(SetTimer(kind=kind, height=state.height, round=state.round, delay_ms=delay))
+        spare = spare_ms(state, config)
+        delay = round_timeout_ms(config, state.round) - spare
+    draft.emit(
+        SetTimer(kind=kind, height=state.height, round=state.round, delay_ms=delay, spare_ms=spare)
+    )
+
+
+def use_spare(draft: Draft) -> None:
+    """The proposal came in time: now the rest of the round."""
+    state = draft.state
+    delay = spare_ms(state, draft.config)
+    draft.update(proposal_within_ms=None)
+    draft.emit(
+        SetTimer(kind=TimerKind.ROUND, height=state.height, round=state.round, delay_ms=delay)
+    )
 
 
 def enter_round(draft: Draft, round_: Round, cause: Cause) -> None:

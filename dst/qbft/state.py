@@ -31,9 +31,8 @@ class Config:
     """Constants of the network and the operator's pure functions.
 
     genesis_validators_root: identity of the chain (32 bytes), part of everything that is signed.
-    round_timeout_ms, round_timeout_cap_ms: greatest T0 and the cap of T(r) = min(T0 * 2^r, cap);
-        compared in HELLO. T0 is this, or what was measured lately, which is never less than
-        `rounds.SHORTEST_TIMEOUT_MS`.
+    round_timeout_ms, round_timeout_cap_ms: T0 and the cap of T(r) = min(T0 * 2^r, cap); compared in
+        HELLO.
     max_block_bytes: largest encoded block accepted or proposed.
     sign: this operator's identity signature over a 32-byte digest (deterministic, RFC 6979).
     verify: is `signature` over `digest` by operator `index`? False for anything malformed; pure, so
@@ -96,7 +95,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """One open height.
 
     due: the slot has begun (HeightDue seen).
-    base_timeout_ms: T0 of this height where it was measured (HeightDue); None: the configured one.
+    proposal_within_ms: how long round 0 waits for its proposal, where that was measured
+        (HeightDue); None: as long as for all the rest.
     timed: the timer of `round` runs.
     accepted: the one proposal accepted in `round`.
     proposing: set while this node, leader of `round`, waits for the block to propose.
@@ -116,7 +116,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     height: Height
     round: Round = Round(0)
     due: bool = False
-    base_timeout_ms: int | None = None
+    proposal_within_ms: int | None = None
     timed: bool = False
     accepted: ProposalMessage | None = None
     proposing: Proposing | None = None

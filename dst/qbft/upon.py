@@ -76,7 +76,7 @@ def upon_height_due(draft: Draft, event: HeightDue) -> None:
     state = draft.state
     if event.height != state.height or state.due:
         return
-    draft.update(due=True, base_timeout_ms=event.timeout_ms)
+    draft.update(due=True, proposal_within_ms=event.proposal_within_ms)
     if state.round > 0:
         return
     rounds.start_round_timer(draft)
@@ -131,9 +131,13 @@ def upon_block_validated(draft: Draft, event: BlockValidated) -> None:
 
 
 def upon_round_expired(draft: Draft, event: RoundExpired) -> None:
+    """No proposal, or no decision, in time."""
     state = draft.state
-    if (event.height, event.round) == (state.height, state.round) and state.timed:
-        proposing.change_round(draft, Round(state.round + 1), Cause.TIMER)
+    if (event.height, event.round) != (state.height, state.round) or not state.timed:
+        return
+    if state.accepted is not None and rounds.spare_ms(state, draft.config):
+        return rounds.use_spare(draft)
+    proposing.change_round(draft, Round(state.round + 1), Cause.TIMER)
 
 
 def upon_retransmit_due(draft: Draft, event: RetransmitDue) -> None:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dst.qbft import State, rounds
 from dst.qbft.effects import (
     Broadcast,
     Cause,
@@ -22,8 +21,8 @@ from dst.qbft.effects import (
 from dst.qbft.inputs import HeightDue, PeerHeard, PeerLost, RetransmitDue, RoundExpired, Start
 from dst.qbft.messages import CommitMessage, Message, PrepareMessage, RoundChangeMessage
 from dst.qbft.records import RoundChangeRecord
-from dst.spec.primitives import Height, OperatorIndex, Round
-from tests.unit.qbft.playbook import ROOT_A, Maker, Playbook, make_config
+from dst.spec.primitives import Height, OperatorIndex
+from tests.unit.qbft.playbook import ROOT_A, Maker, Playbook
 from tests.unit.qbft.test_properties import adversarial, assert_one_vote_a_round
 
 MAKE = Maker(height=1)
@@ -213,24 +212,49 @@ def test_causes_are_told() -> None:
     assert causes(node) == [(1, Cause.TIMER), (3, Cause.OTHERS)]
 
 
+def round_timers(node: Playbook) -> list[tuple[int, int]]:
+    timers = [each for each in node.get(SetTimer) if each.kind is TimerKind.ROUND]
+    return [(each.delay_ms, each.spare_ms) for each in timers]
+
+
 @pytest.mark.parametrize(
-    ("measured", "expected"), [(None, 1000), (10, 300), (450, 450), (5000, 1000)]
+    ("measured", "expected"),
+    [(None, (1000, 0)), (10, (300, 700)), (450, (450, 550)), (1000, (1000, 0)), (5000, (1000, 0))],
 )
-def test_a_measured_timeout_stays_within_its_bounds(measured: int | None, expected: int) -> None:
+def test_a_measured_wait_for_the_proposal_stays_within_its_bounds(
+    measured: int | None, expected: tuple[int, int]
+) -> None:
     node = Playbook(0)
-    node.feed(HeightDue(height=Height(1), timeout_ms=measured))
-    timer = next(each for each in node.get(SetTimer) if each.kind is TimerKind.ROUND)
-    assert timer.delay_ms == expected
+    node.feed(HeightDue(height=Height(1), proposal_within_ms=measured))
+    assert round_timers(node) == [expected]
 
 
-def test_later_rounds_double_the_measured_one_up_to_the_cap() -> None:
-    found = [
-        rounds.round_timeout_ms(
-            State(height=Height(1), round=Round(each), base_timeout_ms=400), make_config()
-        )
-        for each in (0, 1, 2, 3, 4, 4_000_000_000)
-    ]
-    assert found == [400, 800, 1600, 3200, 4000, 4000]
+def test_without_a_proposal_the_measured_wait_ends_the_round() -> None:
+    node = Playbook(0)
+    node.feed(HeightDue(height=Height(1), proposal_within_ms=400))
+    node.expire()
+    assert causes(node) == [(1, Cause.TIMER)]
+
+
+def test_with_a_proposal_the_votes_have_the_whole_of_the_timeout() -> None:
+    node = Playbook(0)
+    node.feed(HeightDue(height=Height(1), proposal_within_ms=400))
+    node.hear(MAKE.proposal())
+    assert round_timers(node) == [], "it goes on"
+    node.expire()
+    assert round_timers(node) == [(600, 0)]
+    assert (node.state.round, node.said()) == (0, [])
+    node.expire()
+    assert causes(node) == [(1, Cause.TIMER)]
+
+
+def test_later_rounds_are_as_configured() -> None:
+    node = Playbook(0)
+    node.feed(HeightDue(height=Height(1), proposal_within_ms=400))
+    node.expire()
+    node.hear(MAKE.round_change(1, 1))
+    node.hear(MAKE.round_change(2, 1))
+    assert round_timers(node) == [(2000, 0)]
 
 
 LinkInput = PeerLost | PeerHeard
