@@ -28,7 +28,7 @@ from dst.spec.primitives import Height, Round, leader_of
 
 N: Final = 4
 WARM_UP: Final = Height(HEIGHTS_TO_KNOW + 3)
-"""Heights before the fault, after which the measured timeout is in force."""
+"""Heights before the fault, after which the measured wait is in force."""
 FOR_EVER_US: Final = 10**13
 BOUND_US: Final = 120_000_000
 
@@ -248,7 +248,7 @@ def main() -> int:
 
 def _head(first: str) -> None:
     how = "p50 / p99 / max (round changes a height)"
-    print(f"| {first} | timers alone: {how} | links and measured timers: {how} |")
+    print(f"| {first} | timers alone: {how} | links and measured wait: {how} |")
     print("|---|---|---|", flush=True)
 
 
