@@ -215,6 +215,7 @@ class Life:
                 metrics=Metrics(),
                 now=lambda: (operator.loop.now_us() + operator.skew_us) / 1e6,
                 monotonic=operator.loop.time,
+                rng=operator.rng,
             )
         )
         peers = range(operator.params.n)

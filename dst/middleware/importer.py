@@ -5,6 +5,7 @@ waited for. The importer reads where the node stands, it never assumes.
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable
 from typing import Final, Protocol, TypeVar
 
@@ -68,8 +69,9 @@ class Importer:
         rollup: RollupNode,
         publisher: Publisher,
         outcomes: Outcomes,
+        rng: random.Random | None = None,
     ) -> None:
-        self._chain = chain
+        self._chain, self._rng = chain, rng
         self._rollup = rollup
         self._publisher = publisher
         self._outcomes = outcomes
@@ -94,7 +96,7 @@ class Importer:
 
     async def run(self) -> None:
         """For ever: compare, send what is missing, wait for news."""
-        backoff = Backoff()
+        backoff = Backoff(rng=self._rng)
         while True:
             self._woken.clear()
             try:

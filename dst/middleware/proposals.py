@@ -5,6 +5,7 @@ request, so that the engine stops executing what nobody waits for.
 """
 
 import asyncio
+import random
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -59,19 +60,20 @@ class Proposals:
         log: Logger,
         metrics: Metrics,
         now: Callable[[], float],
+        rng: random.Random | None = None,
     ) -> None:
         """`imported`: the rollup node's decided head as far as known."""
         self._chain, self._store = chain, store
         self._builder, self._validator = builder, validator
         self._unsealed, self._imported = unsealed, imported
-        self._log, self._metrics, self._now = log, metrics, now
+        self._log, self._metrics, self._now, self._rng = log, metrics, now, rng
 
     async def build(self, height: Height) -> bytes:
         """A fresh block on the decided parent; asks until there is one.
 
         Raises: ResetRequired.
         """
-        backoff, started = Backoff(first_s=0.01), asyncio.get_running_loop().time()
+        backoff, started = Backoff(first_s=0.01, rng=self._rng), asyncio.get_running_loop().time()
         complained = False
         while True:
             await self._wait_for_import(height)
@@ -108,7 +110,7 @@ class Proposals:
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
-        backoff = Backoff(first_s=HOLD_RETRY_S, cap_s=HOLD_RETRY_CAP_S)
+        backoff = Backoff(first_s=HOLD_RETRY_S, cap_s=HOLD_RETRY_CAP_S, rng=self._rng)
         while True:
             left_ms = None if deadline_s is None else int((deadline_s() - loop.time()) * 1000)
             if left_ms is not None and left_ms <= 0:

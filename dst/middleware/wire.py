@@ -8,9 +8,10 @@ validator client ─▶ ValidatorApi ─▶ Sealing ◀┘
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Protocol
 
@@ -81,6 +82,8 @@ class Surroundings:
     now: Callable[[], float]
     """Unix seconds."""
     monotonic: Callable[[], float]
+    rng: random.Random = field(default_factory=random.Random)
+    """For the jitter of what is tried again."""
 
 
 class Shells:
@@ -91,7 +94,7 @@ class Shells:
         log, qbft = Logger("middleware"), on.functions.qbft
         outcomes, links = OutcomeQueue(), PeerLinks(on.links, log)
         self.progress = Progress(on.store, n=qbft.n, term=qbft.term, log=log)
-        self.importer = importing.Importer(on.store, on.rollup, on.beacon, outcomes)
+        self.importer = importing.Importer(on.store, on.rollup, on.beacon, outcomes, on.rng)
         self.catch_up = CatchUp(
             store=on.store,
             peers=links,
@@ -126,6 +129,7 @@ class Shells:
             log=log,
             metrics=on.metrics,
             now=on.now,
+            rng=on.rng,
         )
         self.consensus = Consensus(
             config=qbft,
