@@ -1,22 +1,29 @@
 """Bugs switched on by name, to prove that the simulator would notice them. None of them touches
 `dst`.
 
-A mutant replaces one function of a core (or of the simulated disk) while its context is open. Each
+A mutant replaces a function of a core, of a shell or of the simulated disk while its context is open. Each
 is a mistake that a real implementation has made (`quorum-2f`: Celo #253; `votes-not-persisted`:
 Tendermint #10108, CometBFT #6031; `round-change-without-proof`: Anchor #549).
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
+import dst.qbft
 import dst.qbft.justification
 import dst.qbft.proposing
 import dst.qbft.restoring
+import dst.rejoin
 import dst.sealing
 from devnet.sim.disk import Disk
 from dst.middleware.catch_up import CatchUp
+from dst.middleware.consensus import Consensus
+from dst.middleware.proposals import Proposals
+from dst.qbft.effects import Broadcast as QbftBroadcast
+from dst.qbft.inputs import Input
 from dst.qbft.messages import RoundChange, RoundChangeMessage
 from dst.qbft.records import CommitRecord, PrepareRecord, Record
 from dst.qbft.state import Proposing
@@ -27,6 +34,8 @@ from dst.spec.primitives import Root, faults_tolerated
 
 _append: Final = Disk.append
 _seal: Final = dst.sealing.step
+_begin: Final = dst.rejoin.begin
+_handle: Final = Consensus._handle
 _quorums: Final = dst.qbft.proposing.quorums
 _AGAIN: Final = (
     sealing_inputs.Start,
@@ -91,6 +100,44 @@ def _serve_decided_alone(catch_up: CatchUp, root: Root) -> bytes | None:
     return None if decided is None else decided.block
 
 
+async def _send_before_persist(shell: Consensus, event: Any) -> None:
+    """Effects in another order: what is said first, what it is said on after it."""
+    step = dst.qbft.step
+
+    def reordered(
+        state: dst.qbft.State, event: Input, config: dst.qbft.Config
+    ) -> dst.qbft.Transition:
+        transition = step(state, event, config)
+        said = [each for each in transition.effects if isinstance(each, QbftBroadcast)]
+        rest = [each for each in transition.effects if not isinstance(each, QbftBroadcast)]
+        return dst.qbft.Transition(state=transition.state, effects=(*said, *rest))
+
+    dst.qbft.step = reordered
+    try:
+        await _handle(shell, event)
+    finally:
+        dst.qbft.step = step
+
+
+def _no_sync(disk: Disk) -> None:
+    """The write is called durable; what only lay in memory goes with the power."""
+
+
+async def _held_for_ever(*_: object, **__: object) -> bool:
+    """A proposal that cannot be judged now is never asked about again."""
+    await asyncio.get_running_loop().create_future()
+    return False
+
+
+def _never_imported(*_: object) -> None:
+    """Decisions that others bring are thrown away."""
+
+
+def _lost_store_votes(n: int, *, is_new: bool, rejoin: object) -> dst.rejoin.State:
+    """Whoever lost his votes goes on as if he had never voted."""
+    return _begin(n, is_new=False, rejoin=None)
+
+
 Swap: TypeAlias = tuple[Any, str, Callable[..., Any]]
 """(where, attribute, replacement)"""
 
@@ -110,6 +157,11 @@ MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
         (dst.qbft.proposing, "quorums", _all_or_nothing),
         (CatchUp, "_block_with", _serve_decided_alone),
     ),
+    "send-before-persist": ((Consensus, "_handle", _send_before_persist),),
+    "not-synced": ((Disk, "sync", _no_sync),),
+    "hold-for-ever": ((Proposals, "validate", _held_for_ever),),
+    "certificates-ignored": ((Consensus, "certificate_received", _never_imported),),
+    "lost-store-votes": ((dst.rejoin, "begin", _lost_store_votes),),
     "log-not-read": ((dst.qbft.restoring, "remembered", _no_promises),),
 }
 """name -> what is replaced. `prepared-block-lost` takes two: serving prepared blocks, and passing

@@ -99,7 +99,10 @@ def _replay_all(traces: tuple[Trace, ...]) -> None:
 
 CHANGES_OF_MODEL = {
     "one asks and all jump": ("pure val F = 1", "pure val F = 0"),
-    "old votes are counted": ("if (v.round < op.round or v.sender == op.me\n", "if (v.sender == op.me\n"),
+    "old votes are counted": (
+        "if (v.round < op.round or v.sender == op.me\n",
+        "if (v.sender == op.me\n",
+    ),
 }
 
 

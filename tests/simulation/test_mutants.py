@@ -3,6 +3,8 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count, islice
+from random import Random
 
 import pytest
 
@@ -11,11 +13,23 @@ import dst.sealing
 from devnet.sim import lockstep
 from devnet.sim.disk import Disk
 from devnet.sim.mutants import MUTANTS, mutated
+from devnet.sim.params import Behaviour, draw_params
 from devnet.sim.world import run_seed
 
 
 def by_chaos(seeds: range) -> str | None:
     return next((failure for seed in seeds if (failure := run_seed(seed, 4).failure)), None)
+
+
+def by_hoarder(seeds: range) -> str | None:
+    """As many runs as there are seeds, those whose draw has a hoarder."""
+    drawn = (seed for seed in count() if _has_hoarder(seed))
+    played = (run_seed(seed, 4).failure for seed in islice(drawn, len(seeds)))
+    return next((failure for failure in played if failure), None)
+
+
+def _has_hoarder(seed: int) -> bool:
+    return Behaviour.HOARDER in draw_params(Random(f"{seed} 4"), 4).byzantine.values()
 
 
 def by_lockstep(seeds: range) -> str | None:
@@ -46,6 +60,12 @@ KILLS = {
     "signatures-unchecked": Kill(by_lockstep, 50, ("S1", "S2")),
     "lowest-lock-wins": Kill(by_lockstep, 40_000, ("S1", "S2"), long=True),
     "view-rules-for-locked-blocks": Kill(by_chaos, 50, ("L4",)),
+    "prepared-block-lost": Kill(by_hoarder, 20, ("L4",)),
+    "send-before-persist": Kill(by_chaos, 60, ("S12",)),
+    "not-synced": Kill(by_chaos, 40, ("S12",)),
+    "hold-for-ever": Kill(by_chaos, 20, ("L4",)),
+    "certificates-ignored": Kill(by_chaos, 20, ("L4",)),
+    "lost-store-votes": Kill(by_chaos, 60, ("S12",)),
     "log-not-read": Kill(by_lockstep, 100, ("S12",)),
 }
 
