@@ -13,7 +13,7 @@ import dst.qbft
 from devnet.sim.chain import qbft_config
 from devnet.sim.disk import Disk
 from devnet.sim.formal import translation, values
-from devnet.sim.formal.translation import HEIGHT, N, Blocks
+from devnet.sim.formal.translation import HEIGHT, Blocks, N
 from devnet.sim.formal.values import NO_ROOT, Moment, Trace
 from devnet.sim.lockstep import Puppet
 from dst.qbft import effects, inputs

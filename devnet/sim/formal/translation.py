@@ -109,9 +109,7 @@ def _certificate(certificate: Certificate | None, known: Blocks) -> values.Certi
     )
 
 
-def _votes(
-    signed: Iterable[SignedPrepare | SignedCommit], known: Blocks
-) -> frozenset[values.Vote]:
+def _votes(signed: Iterable[SignedPrepare | SignedCommit], known: Blocks) -> frozenset[values.Vote]:
     return frozenset(_vote(each.sender, each.payload, known) for each in signed)
 
 
