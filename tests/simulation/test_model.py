@@ -29,7 +29,7 @@ WITNESSES = (
     "forgottenButServed",
     "fetched",
 )
-SAMPLES = 200
+SAMPLES = 160
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,11 @@ def test_a_change_in_the_model_is_noticed(change: str, tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Removal:
-    """Without which rule which invariant fails. samples: three times what it takes today or more."""
+    """Without which rule which invariant fails.
+
+    seed: of a schedule that shows it, so that the gate need not look for it. A change of the model
+    may draw other schedules from it: `samples` is three times what a search from any seed takes.
+    """
 
     init: str
     invariant: str
@@ -132,14 +136,15 @@ class Removal:
 
 
 REMOVALS = (
+    Removal("initWithoutQuorum", "agreement", 2000, seed=0x3B9F4C1D),
     Removal("initWithoutQuorum", "locksAreValid", 100),
     Removal("initWithoutLog", "saidOnce", 100),
-    Removal("initWithoutJustification", "proposalsAreJustified", 900),
+    Removal("initWithoutJustification", "proposalsAreJustified", 900, seed=0x1675F),
     Removal("initWithoutAvailability", "preparedIsAvailable", 100),
 )
 
 
-@pytest.mark.parametrize("removal", REMOVALS, ids=lambda each: each.init)
+@pytest.mark.parametrize("removal", REMOVALS, ids=lambda each: f"{each.init} {each.invariant}")
 def test_a_rule_taken_out_is_missed(removal: Removal) -> None:
     search = Search(init=removal.init, samples=removal.samples, seed=removal.seed)
     assert explore(search, invariants=(removal.invariant,)).violated
@@ -150,14 +155,14 @@ def test_a_rule_taken_out_is_missed(removal: Removal) -> None:
 
 @pytest.fixture(scope="module")
 def halt() -> Trace:
-    """Neither rule: prepared blocks may be forgotten, and a claim that cannot be met holds leaders."""
+    """Neither rule: blocks may be forgotten, and a claim without its block holds the leader."""
     found = explore(Search(init="initWithoutBoth", samples=400), invariants=("progress",))
     assert found.violated
     return found.traces[0]
 
 
 def test_either_rule_alone_keeps_the_height_going() -> None:
-    found = explore(Search(init="initWithoutOne", samples=100), invariants=("progress",))
+    found = explore(Search(init="initWithoutOne", samples=60), invariants=("progress",))
     assert not found.violated, found.output
 
 
