@@ -1,9 +1,10 @@
 """Bugs switched on by name, to prove that the simulator would notice them. None of them touches
 `dst`.
 
-A mutant replaces a function of a core, of a shell or of the simulated disk while its context is open. Each
-is a mistake that a real implementation has made (`quorum-2f`: Celo #253; `votes-not-persisted`:
-Tendermint #10108, CometBFT #6031; `round-change-without-proof`: Anchor #549).
+A mutant replaces a function of a core, of a shell or of the simulated disk while its context is
+open. Each is a mistake that a real implementation has made (`quorum-2f`: Celo #253;
+`votes-not-persisted`: Tendermint #10108, CometBFT #6031; `round-change-without-proof`: Anchor
+#549), or that this one has (`prepared-block-lost`).
 """
 
 import asyncio
