@@ -1,8 +1,9 @@
-"""Deterministic simulation: the real consensus and sealing cores in virtual time, one seed a run.
+"""Deterministic simulation: the shipped shells and cores in virtual time, one seed a run.
 
-`world` runs one seed (swarm chaos, then heal); `params` draws its configuration; `node` is the
-shell around the cores; `network`, `disk`, `l1`, `ideal` are the machine it stands on; `byzantine`
-lies; `lockstep` explores one height phase by phase with a puppet; `two_signatures` replays one
-known attack; `mutants` breaks the cores on purpose; `campaign` runs many. Nothing imports this
-package.
+`world` runs one seed (swarm chaos, then heal); `params` draws its configuration; `operator` is one
+operator's life on a machine that may die anywhere; `loop`, `network`, `disk`, `store`, `rollup`,
+`l1`, `ideal` are that machine; `liars` change what an operator says, also after the heal; `haste`
+bounds round changes; `recovery` measures what faults cost; `lockstep` explores one height of the
+pure core phase by phase, `formal` in a model; `two_signatures` replays one known attack; `mutants`
+breaks cores and shells on purpose; `campaign` runs many. Nothing imports this package.
 """
