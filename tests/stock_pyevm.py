@@ -1,5 +1,5 @@
-"""Unmodified py-evm as a judge in process: it executes our blocks again and compares every header
-field, so one wrong gas unit or trie node fails."""
+"""py-evm as a judge in process, unmodified but for one mistake (`dst.execution.evm.stock`): it runs
+our blocks again and compares every header field, so one wrong gas unit or trie node fails."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,15 +8,25 @@ import rlp
 from eth.chains.base import Chain as StockChain
 from eth.db.atomic import AtomicDB
 from eth.vm.forks.prague import PragueVM
+from eth.vm.forks.prague.state import PragueState
 
 from dst.execution.block.executed import ExecutedBlock
 from dst.execution.block_rlp import encode_block
+from dst.execution.evm.stock import StockComputation
+
+
+class StockState(PragueState):  # type: ignore[misc]
+    computation_class = StockComputation
+
+
+class StockVM(PragueVM):  # type: ignore[misc]
+    _state_class = StockState
 
 
 def open_stock(genesis: Mapping[str, Any]) -> Any:
     """A chain of stock py-evm from a genesis file of `prague_genesis`."""
     cls: Any = StockChain.configure(
-        "Stock", vm_configuration=((0, PragueVM),), chain_id=genesis["config"]["chainId"]
+        "Stock", vm_configuration=((0, StockVM),), chain_id=genesis["config"]["chainId"]
     )
     parameters = {
         "difficulty": 0,

@@ -40,7 +40,7 @@ from dst.apis.rest import (
 )
 from dst.qbft.messages import Certificate
 from dst.runtime.http import json_response
-from dst.spec.errors import InvalidInput
+from dst.spec.errors import UNREADABLE, InvalidInput
 from dst.spec.primitives import Height, Root, Round, Slot, Term, parse_hex, to_hex
 
 MAX_PUSHED_EVENTS: Final = 256
@@ -243,7 +243,7 @@ def decode_decided(data: bytes) -> DecidedBlock:
     """Raises: InvalidInput."""
     try:
         return msgspec.msgpack.decode(data, type=DecidedBlock)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: bad UTF-8
+    except UNREADABLE as error:
         raise InvalidInput(f"decided: not msgpack [certificate, block]: {error}") from error
 
 
@@ -464,5 +464,5 @@ class _HeadAnswer(msgspec.Struct, frozen=True):
 def _decode(data: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise InvalidInput(f"answer is not {kind.__name__}: {error}") from error

@@ -30,7 +30,7 @@ from dst.apis.engine_wire import (
 from dst.apis.jwt import make_jwt
 from dst.apis.quantity import parse_quantity
 from dst.spec.beacon import ExecutionPayload
-from dst.spec.errors import BadConfig, Unavailable
+from dst.spec.errors import UNREADABLE, BadConfig, Unavailable
 from dst.spec.primitives import Hash32, parse_hex, to_hex
 
 CALL_TIMEOUT_S: Final = 8.0
@@ -168,7 +168,7 @@ class EngineClient:
             if answer.error is not None:
                 raise EngineError(answer.error.code, answer.error.message)
             return msgspec.json.decode(answer.result, type=kind)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise Unavailable(
                 f"engine {self._url}: {method}: unreadable answer: {error}"
             ) from error

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import msgspec
 
 from dst.runtime.files import read_secret
-from dst.spec.errors import BadConfig
+from dst.spec.errors import UNREADABLE, BadConfig
 
 JWT_SECRET_BYTES: Final = 32
 JWT_MAX_DRIFT_S: Final = 60
@@ -57,7 +57,7 @@ def check_jwt(secret: bytes, authorization: str | None, now: float) -> str | Non
     try:
         header = msgspec.json.decode(_unbase64(parts[0]), type=_JwtHeader)
         claims = msgspec.json.decode(_unbase64(parts[1]), type=_JwtClaims)
-    except (msgspec.DecodeError, ValueError):
+    except UNREADABLE:
         return "token is malformed or has no integer iat claim"
     if header.alg != "HS256":
         return "token must use HS256"

@@ -13,11 +13,15 @@ import msgspec
 from dst.apis.fields import a_list, an_object
 from dst.apis.quantity import parse_quantity
 from dst.crypto.keccak import keccak256
-from dst.spec.errors import InvalidInput
+from dst.spec.errors import UNREADABLE, InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32, parse_hex
 
 MAX_TYPES: Final = 256
 """Also of the members of one."""
+MAX_MEMBERS_IN_ALL: Final = 1024
+"""Of all structs: the hash of a type walks every type that it reaches."""
+MAX_VALUES: Final = 10_000
+"""Members and array entries of one message: milliseconds of hashing, whoever waits behind."""
 MAX_DEPTH: Final = 32
 """Of structs and arrays within each other."""
 
@@ -61,6 +65,7 @@ class _Encoder:
     def __init__(self, types: _Types) -> None:
         self._types = types
         self._type_hashes: dict[str, bytes] = {}
+        self._values = 0
 
     def struct_hash(self, name: str, value: Mapping[str, Any], depth: int) -> Hash32:
         encoded = [self._type_hash(name)]
@@ -73,6 +78,9 @@ class _Encoder:
         """One member as 32 bytes."""
         if depth > MAX_DEPTH:
             raise InvalidInput(f"{what}: nested deeper than {MAX_DEPTH} levels")
+        self._values += 1
+        if self._values > MAX_VALUES:
+            raise InvalidInput(f"message: more than {MAX_VALUES} values")
         if kind.endswith("]"):
             return self._encode_array(kind, value, what, depth)
         if kind in self._types:
@@ -117,7 +125,7 @@ class _Encoder:
 def _from_text(text: str) -> object:
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except UNREADABLE:
         raise InvalidInput("typed data: the text is not JSON") from None
 
 
@@ -133,7 +141,10 @@ def _parse_types(value: object) -> dict[str, tuple[tuple[str, str], ...]]:
     for name in types:
         if not _IDENTIFIER.fullmatch(name) or _is_atom(name) or name in ("string", "bytes"):
             raise InvalidInput(f"types: {name[:80]!r} cannot be the name of a struct")
-    return {name: _parse_members(name, members, types) for name, members in types.items()}
+    parsed = {name: _parse_members(name, members, types) for name, members in types.items()}
+    if sum(map(len, parsed.values())) > MAX_MEMBERS_IN_ALL:
+        raise InvalidInput(f"types: at most {MAX_MEMBERS_IN_ALL} members in all")
+    return parsed
 
 
 def _parse_members(

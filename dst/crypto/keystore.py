@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from dst.crypto.bls import SECRET_BYTES, SecretShare, public_key
-from dst.spec.errors import InvalidInput
+from dst.spec.errors import UNREADABLE, InvalidInput
 
 PBKDF2_ROUNDS: Final = 262_144
 """The standard's cost."""
@@ -164,7 +164,7 @@ def _parse(data: bytes | Mapping[str, object]) -> Keystore:
         if isinstance(data, bytes):
             return msgspec.json.decode(data, type=Keystore)
         return msgspec.convert(data, Keystore)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InvalidInput(f"not an EIP-2335 keystore: {error}") from error
 
 

@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 
 from dst.apis.quantity import parse_quantity
-from dst.spec.errors import InvalidInput, Unavailable
+from dst.spec.errors import UNREADABLE, InvalidInput, Unavailable
 from dst.spec.primitives import Address, Hash32, parse_hex, to_hex
 
 CALL_TIMEOUT_S: Final = 2.0
@@ -160,7 +160,7 @@ class L1Client:
             if answer.error is not None:
                 raise L1RpcError(answer.error.code, answer.error.message)
             return msgspec.json.decode(answer.result, type=kind)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise Unavailable(f"L1 {self.url}: {method}: unreadable answer: {error}") from error
 
     async def _post(self, body: bytes) -> bytes:

@@ -12,7 +12,7 @@ import msgspec
 from dst.qbft import messages as qbft
 from dst.qbft.messages import Certificate
 from dst.sealing import messages as sealing
-from dst.spec.errors import InvalidInput
+from dst.spec.errors import UNREADABLE, InvalidInput
 from dst.spec.primitives import BLSSignature, Height, Root
 
 MAX_RANGE: Final = 64
@@ -108,7 +108,7 @@ def decode_message(body: bytes) -> WireMessage:
     """Raises: InvalidInput for anything that is not exactly one of the messages."""
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: bad UTF-8
+    except UNREADABLE as error:
         raise InvalidInput(f"undecodable message of {len(body)} bytes: {error}") from error
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 
 from dst.p2p.framing import FrameError
+from dst.spec.errors import UNREADABLE
 from dst.spec.primitives import Height, OperatorIndex, Term
 
 PROTOCOL_VERSION: Final = 1
@@ -112,7 +113,7 @@ def decode_link_frame(body: bytes) -> LinkFrame:
     """
     try:
         return _frame_decoder.decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: bad UTF-8
+    except UNREADABLE as error:
         raise FrameError(
             f"undecodable frame of {len(body)} bytes: {str(error)[:MAX_TEXT]}"
         ) from error
@@ -165,7 +166,7 @@ def _claimed_version(body: bytes) -> int | None:
     """The version a HELLO claims, whatever else it holds; None when `body` is no HELLO at all."""
     try:
         raw = msgspec.msgpack.decode(body)
-    except (msgspec.DecodeError, RecursionError, ValueError):
+    except UNREADABLE:
         return None
     match raw:
         case [str(tag), int(version), *_] if tag == _HELLO_TAG and not isinstance(version, bool):

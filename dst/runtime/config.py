@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias, TypeVar
 import msgspec
 
 from dst.runtime.places import MAX_CONNECTIONS
-from dst.spec.errors import BadConfig
+from dst.spec.errors import UNREADABLE, BadConfig
 
 T = TypeVar("T")
 ConnectionsPerAddress: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_CONNECTIONS)]
@@ -22,7 +22,7 @@ def load_json(path: Path, kind: type[T], *, what: str) -> T:
         raise BadConfig(f"{what} {path}: {error.strerror}") from None
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # ValueError: bad UTF-8
+    except UNREADABLE as error:
         raise BadConfig(f"{what} {path}: {error}") from None
 
 

@@ -160,18 +160,27 @@ class Places:
             del self._of_address[place.address]
 
     def _least_busy(self, places: Iterable[Place], newcomer: Place, now: float) -> Place | None:
-        """Who makes room for `newcomer`, None when nobody needs to."""
+        """Who makes room for `newcomer`, None when nobody needs to. Whoever has just begun is left
+        in peace, but for an address that crowds the port."""
         own = self._of_address[newcomer.address]
-        best: Place | None = None
+        best: tuple[tuple[object, ...], Place] | None = None
         for each in places:
+            if each is newcomer or each.state is State.STREAMING:
+                continue
             is_at_it = each.state is not State.IDLE and now - each.since <= GRACE_S
-            if each is newcomer or each.state is State.STREAMING or is_at_it:
+            if is_at_it and not self._crowds(each.address, own):
                 continue
             if not self._yields(each, newcomer, own):
                 continue
-            if best is None or self._rank(each) < self._rank(best):
-                best = each
-        return best
+            rank = (is_at_it, *self._rank(each))
+            if best is None or rank < best[0]:
+                best = rank, each
+        return None if best is None else best[1]
+
+    def _crowds(self, address: str, own: int) -> bool:
+        """Against a newcomer who holds few."""
+        half = self._limits.per_address // 2
+        return address != LOCAL and self._of_address[address] > own + half
 
     def _oldest_in_entrance(self, newcomer: Place) -> Place | None:
         own = self._of_address[newcomer.address]

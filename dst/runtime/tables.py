@@ -96,7 +96,7 @@ class Tables:
         """
         self._folder, self._names, self._read_only = folder, tuple(tables), read_only
         self._failing = False
-        self._closing = False
+        self._closing = self._is_closed = False
         self._marks: set[object] = set()
         """One for each read that runs."""
         self._left = threading.Condition()
@@ -146,6 +146,8 @@ class Tables:
         Raises: StoreUnavailable when the disk does not take it; logged once, and once when it does
         again.
         """
+        if self._is_closed:
+            raise StoreUnavailable("the store is closed")
         if self._closing:
             self._open_again()
         try:
@@ -184,6 +186,7 @@ class Tables:
 
     def close(self) -> None:
         """Reads that run end first; later ones are refused."""
+        self._is_closed = True
         if self._close_environment():
             self._release()
 

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from dst.spec.errors import InvalidInput
+from dst.spec.errors import UNREADABLE, InvalidInput
 from dst.spec.primitives import BLSPubkey, Root, Slot, parse_hex, to_hex
 
 FORMAT_VERSION: Final = "5"
@@ -80,7 +80,7 @@ def decode_interchange(
     """
     try:
         interchange = msgspec.json.decode(data, type=_Interchange)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InvalidInput(f"not EIP-3076 interchange format {FORMAT_VERSION}: {error}") from error
     root = interchange.metadata.genesis_validators_root
     if parse_hex(root, 32, what="genesis_validators_root") != genesis_validators_root:

@@ -9,6 +9,10 @@ DstError
 `AssertionError` is our bug: never caught below the top task group. Stop rather than sign nonsense.
 """
 
+from typing import Final
+
+import msgspec
+
 
 class DstError(Exception):
     """Root of the errors this project raises on purpose; the message is for a person."""
@@ -32,3 +36,8 @@ class ResetRequired(DstError):
     def __init__(self, first_affected_height: int, detail: str) -> None:
         super().__init__(f"L1 reset: first affected height {first_affected_height}: {detail}")
         self.first_affected_height = first_affected_height
+
+
+UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+"""What msgspec raises for bytes from outside: a string that is not UTF-8 is a plain ValueError, and
+one such byte must not end a program."""

@@ -21,7 +21,7 @@ from dst.apis.jsonrpc.errors import (
     RpcError,
 )
 from dst.runtime.log import Logger
-from dst.spec.errors import InvalidInput, Unavailable
+from dst.spec.errors import UNREADABLE, InvalidInput, Unavailable
 
 MAX_BATCH: Final = 1_000
 """Requests in one batch, geth's figure."""
@@ -86,7 +86,7 @@ async def answer_body(body: bytes, methods: Mapping[str, Method]) -> bytes | Non
         return _encode(_error(None, INVALID_REQUEST, f"more than {MAX_VALUES} values"))
     try:
         decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return _encode(_error(None, PARSE_ERROR, "parse error: the body is not JSON"))
     if _is_too_deep(body, decoded):
         return _encode(_error(None, INVALID_REQUEST, f"nested deeper than {MAX_DEPTH} levels"))

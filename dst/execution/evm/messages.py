@@ -5,7 +5,6 @@ from typing import Any, Final, TypeAlias
 
 from eth.exceptions import VMError
 from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
-from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.message import Message
 
 from dst.execution.environment import BlockEnvironment, Engine, Interrupt, InvalidBlock
@@ -15,6 +14,7 @@ from dst.execution.evm.message import CREATE, EvmMessage, TransactionScope
 from dst.execution.evm.precompiles import PRECOMPILES
 from dst.execution.evm.program import Program, program_at
 from dst.execution.evm.state import EvmState
+from dst.execution.evm.stock import StockComputation
 from dst.execution.receipts import Log
 from dst.execution.state.overlay import BlockState
 from dst.execution.state.reader import StateReader
@@ -155,8 +155,8 @@ class Messages:
         )
         scope = CancunTransactionContext(gas_price=gas_price, origin=origin)
         if message.is_create:
-            return PragueComputation.apply_create_message(self.state, message, scope)
-        return PragueComputation.apply_message(self.state, message, scope)
+            return StockComputation.apply_create_message(self.state, message, scope)
+        return StockComputation.apply_message(self.state, message, scope)
 
 
 def new_overlay(reader: StateReader) -> BlockState:

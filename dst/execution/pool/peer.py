@@ -10,7 +10,7 @@ import msgspec
 from dst.apis.jsonrpc import METHOD_NOT_FOUND
 from dst.apis.jwt import make_jwt
 from dst.runtime.log import Logger
-from dst.spec.errors import InvalidInput, Unavailable
+from dst.spec.errors import UNREADABLE, InvalidInput, Unavailable
 
 T = TypeVar("T")
 FORWARDED_HEADER: Final = "X-DST-Forwarded"
@@ -62,7 +62,7 @@ class Peer:
             if answer.error is not None:
                 raise Unavailable(f"{self.url}: {method}: {answer.error.message[:200]}")
             return msgspec.json.decode(answer.result, type=kind)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise Unavailable(f"{self.url}: {method}: unreadable answer: {error}") from error
 
     async def post(self, body: bytes, timeout_s: float) -> bytes:

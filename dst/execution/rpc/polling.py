@@ -19,7 +19,7 @@ from dst.execution.rpc.filters import (
 )
 from dst.execution.rpc.logs import LOG_LIMITS, MAX_LOG_BLOCKS, LogSearch
 from dst.execution.rpc.parameters import FilterIdParam, FilterParam
-from dst.spec.errors import InvalidInput, Unavailable
+from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32, to_hex
 
 _LIMITS = (f"{MAX_FILTERS} filters of all clients together, each gone after {FILTER_IDLE_S:.0f} s",)
@@ -75,8 +75,9 @@ class Polling:
         told, found.told = found.told, self._chain.heads.head_hash
         try:
             return await self._threads.on_search(self._since, told, found.told, found.logs)
-        except Unavailable:
-            found.told = told  # the next poll gets what this one could not
+        except BaseException as error:
+            if not (isinstance(error, RpcError) and error.code == REFUSED):
+                found.told = told  # busy, closed, the client gone: the next poll gets it
             raise
 
     @rpc("eth_getFilterLogs", where=Where.LOOP, errors=_NOT_FOUND, limits=LOG_LIMITS)

@@ -9,7 +9,13 @@ from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dst.apis.typed_data import MAX_DEPTH, MAX_TYPES, typed_data_digest
+from dst.apis.typed_data import (
+    MAX_DEPTH,
+    MAX_MEMBERS_IN_ALL,
+    MAX_TYPES,
+    MAX_VALUES,
+    typed_data_digest,
+)
 from dst.crypto.account_key import AccountKey
 from dst.crypto.keccak import keccak256
 from dst.spec.errors import InvalidInput
@@ -260,3 +266,18 @@ def test_what_is_nested_too_deep_is_refused() -> None:
     for text in ("[" * 100_000, '{"types":' * 50_000, '"\\ud800"', ""):
         with pytest.raises(InvalidInput, match="typed data"):
             typed_data_digest(text)
+
+
+def test_what_would_take_long_is_refused() -> None:
+    """One page of an allowed origin must not hold up whoever reads beside it."""
+    wide = {
+        f"T{each}": [{"name": f"m{member}", "type": "bool"} for member in range(5)]
+        for each in range(MAX_MEMBERS_IN_ALL // 5 + 1)
+    }
+    data = {"types": wide, "primaryType": "T0", "domain": {}, "message": {}}
+    with pytest.raises(InvalidInput, match="members in all"):
+        typed_data_digest(data)
+    types = {"T": [{"name": "many", "type": "bool[]"}]}
+    message = {"many": [True] * MAX_VALUES}
+    with pytest.raises(InvalidInput, match="values"):
+        typed_data_digest({**data, "types": types, "primaryType": "T", "message": message})

@@ -104,6 +104,16 @@ def test_short_requests_are_left_alone() -> None:
     assert places.settle(admission.place, LATER + 3 * GRACE_S).evicted is held[0]
 
 
+def test_a_crowd_that_is_always_busy_keeps_nobody_out() -> None:
+    """Two addresses that begin something new all the time hold every place."""
+    places, held = filled(*["a"] * 4, *["b"] * 4, state=State.WORKING)
+    for each in held:
+        each.since = LATER
+    came = places.enter("c", LATER)
+    assert came.place is not None
+    assert came.evicted in held
+
+
 def test_the_entrance_is_for_who_is_vouched_for() -> None:
     places, held = filled(*[LOCAL] * 8)
     for each in held:

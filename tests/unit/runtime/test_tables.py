@@ -39,6 +39,18 @@ def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
     tables.close()
 
 
+def test_closed_stays_closed(tmp_path: Path) -> None:
+    """Its folder may have another owner by now."""
+    tables = Tables(tmp_path, NAMES)
+    tables.close()
+    with pytest.raises(StoreUnavailable, match="closed"), tables.write():
+        pass
+    with pytest.raises(StoreUnavailable):
+        tables.get("one", b"key")
+    tables.close()
+    Tables(tmp_path, NAMES).close()
+
+
 def test_scan_stays_within_its_prefix(tmp_path: Path) -> None:
     tables = Tables(tmp_path, NAMES)
     with tables.write() as writer:

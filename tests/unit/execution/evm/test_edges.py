@@ -2,12 +2,14 @@
 `test_calls.py`. Published tests touch most of these rules, few of them their edge."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 
 from dst.execution.environment import Engine
+from dst.execution.evm.computation import EvmComputation
 from dst.spec.primitives import Address
-from tests.unit.execution.evm.arena import CODE, Contract, assemble, run_message
+from tests.unit.execution.evm.arena import CODE, SENDER, Contract, assemble, run_message
 from tests.unit.execution.evm.test_calls import END, OTHER, WAYS, four_ways, number, world
 
 pytestmark = pytest.mark.filterwarnings("ignore:SELFDESTRUCT")
@@ -79,3 +81,12 @@ def test_nothing_is_created_at_the_deepest_frame() -> None:
     expected = run_message(contracts, Engine.STOCK, gas=10**13)[0]
     for way in WAYS:
         assert run_message(contracts, way, gas=10**13)[0].seen == expected.seen
+
+
+@pytest.mark.parametrize("engine", [EvmComputation, Engine.STOCK], ids=["ours", "stock"])
+def test_a_delegated_account_that_calls_itself_is_no_new_transaction(engine: Any) -> None:
+    """Its CREATE pays for init code once (EIP-3860), whoever is the transaction's sender."""
+    create = bytes.fromhex("6133ff6000526002601e6000f000")
+    delegated = Contract(b"\xef\x01\x00" + CODE, balance=10**20)
+    world_ = {CODE: Contract(create), SENDER: delegated}
+    assert run_message(world_, engine, to=SENDER, gas=300_000)[0].gas_left == 262_975

@@ -1,15 +1,19 @@
 """While the store is opened again after a failed write nothing can be read: who asks is told so
 (-32000), nobody meets a fault of ours, and everything goes on afterwards."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from dst.apis.jsonrpc import RpcError
 from dst.apis.jsonrpc.errors import INTERNAL_ERROR, REFUSED
-from dst.execution.rpc.dispatch import entries
+from dst.execution.call_workers import LIMIT_EXCEEDED
+from dst.execution.rpc.dispatch import Threads, entries
 from dst.execution.rpc.families import FAMILIES
+from dst.execution.rpc.polling import Polling
 from dst.runtime.tables import StoreUnavailable, _refuse_reader
 from dst.spec.primitives import to_hex
 from tests.unit.execution.rpc.bench import Rpc, connected
@@ -71,6 +75,25 @@ async def test_what_a_filter_could_not_tell_comes_with_the_next_poll(rpc: Rpc) -
         assert (await rpc.error("eth_getFilterChanges", followed))["code"] == REFUSED
     told = await rpc.ask("eth_getFilterChanges", followed)
     assert told == [to_hex(each.hash) for each in made]
+
+
+@pytest.mark.parametrize(
+    "error", [RpcError(LIMIT_EXCEEDED, "busy"), asyncio.CancelledError()], ids=repr
+)
+async def test_a_poll_that_found_no_room_loses_nothing(rpc: Rpc, error: BaseException) -> None:
+    """Nor does one whose client went away."""
+    polling = next(each for each in rpc.served.families if isinstance(each, Polling))
+    identity = await polling.new_block_filter()
+    block = rpc.extend()
+
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise error
+
+    with pytest.MonkeyPatch.context() as busy:
+        busy.setattr(Threads, "on_search", refuse)
+        with pytest.raises(type(error)):
+            await polling.changes(identity)
+    assert await polling.changes(identity) == [to_hex(block.hash)]
 
 
 async def test_subscribers_that_miss_a_block_are_dropped_and_the_publisher_goes_on(
