@@ -406,7 +406,7 @@ def _config(network: RunningNetwork, role: str, folder: Path, **changes: object)
     """Operator 1's own file with its paths made absolute, a store of its own and free ports."""
     source = network.directory / "nodes/op1" / role
     fields = json.loads((source / "config.json").read_text())
-    for key in ("lock", "genesis", "jwt_secret", "identity_key", "transport_key",
+    for key in ("lock", "genesis", "jwt_secret", "own_secret", "identity_key", "transport_key",
                 "transport_cert", "certs_dir", "keystore", "password_file"):  # fmt: skip
         if key in fields:
             fields[key] = os.path.normpath(source / fields[key])
