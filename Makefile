@@ -35,7 +35,7 @@ COUNTS := .venv/.conformance.jsonl
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  words: OPERATORS=4 SLOT=1 (seconds) BACKEND=docker|process DIR=.devnet OFFSET=0 (ports) DETACH=1"
+	@echo "  words: OPERATORS=4 SLOT=1 (seconds) BACKEND=docker|process DIR=.devnet OFFSET=0 (ports, to 11000) DETACH=1"
 	@echo "         NAME=leader-kill RUNS=1 SEED=7 (chaos)   SEED=7 N=4 (sim)   PYTEST_ARGS='-x -k words'"
 	@echo "         EEST=DIR ETHEREUM_TESTS=DIR GETH=FILE MINUTES=5 (conformance: published fixtures, a geth)"
 	@echo "         WRITE=1 (conformance: the table as docs/conformance.md)"
@@ -43,6 +43,7 @@ help: ## this list
 $(STAMP): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python >= 3.11 found; install one or run make PYTHON=/path/to/python3"; exit 2; }
 	@echo "==> installing locked Python packages into .venv (about a minute the first time)"
+	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON)"; exit 2; }
 	@$(PYTHON) -m venv .venv || { echo "error: python venv failed; on Debian: apt-get install python3-venv"; exit 2; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -38,7 +38,11 @@ def _leaf(error: BaseException) -> BaseException:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code; an expected error is one line on stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = _parser(words).parse_args(words)
+    try:
+        arguments = _parser(words).parse_args(words)
+    except SystemExit as left:
+        # argparse ends with 2, which says "inconclusive" here.
+        return EXIT_FAILED if left.code else 0
     try:
         code: int = arguments.call(arguments)
         return code

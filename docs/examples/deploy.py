@@ -6,7 +6,10 @@ from pathlib import Path
 
 from web3 import Web3
 
-network = json.loads(Path(sys.argv[1]).read_text())
+path = Path(sys.argv[1])
+if not path.exists():
+    sys.exit(f"error: there is no {path}: start a network first (make devnet)")
+network = json.loads(path.read_text())
 operator, follower = (
     Web3(Web3.HTTPProvider(network[side][0]["rpc"])) for side in ("operators", "followers")
 )

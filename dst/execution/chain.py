@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from dst.execution.block.body import BlockRun
 from dst.execution.block.executed import ExecutedBlock
@@ -42,6 +42,10 @@ from dst.transactions.transaction import InvalidTransaction, Transaction
 
 HEADER_CACHE_ENTRIES: Final = 1_024
 """Four times what BLOCKHASH can reach."""
+
+
+Blocks: TypeAlias = list[tuple[int, bytes]]
+"""(number, hash) each."""
 
 
 class UnknownBlock(InvalidInput):
@@ -237,14 +241,19 @@ class Chain:
         self.states.add(block.hash, header, state.diff)
         self._headers[block.hash] = header
 
+    def change_to(self, head: Hash32) -> HeadChange:
+        """What `set_forkchoice` would do to the canonical chain. Raises as it does."""
+        self._head_to_be(head)
+        added, removed, _ = self._path(head)
+        return _change(added, removed)
+
     def set_forkchoice(self, head: Hash32, safe: Hash32, finalized: Hash32) -> HeadChange:
-        """Move the pointers; safe and finalized are checked by the caller.
+        """Move the pointers; safe and finalized are checked by the caller. Whoever needs to read
+        what the change is about does so before: the store may be gone right after it.
 
         Raises: UnknownBlock when `head` is not here or its state is pruned; StoreUnavailable.
         """
-        header = self.header(head)
-        if header is None or not self.states.is_kept(head, header):
-            raise UnknownBlock(f"head {to_hex(head)} is not known")
+        header = self._head_to_be(head)
         pointers = Pointers(head, safe, finalized)
         if pointers == self._pointers:
             return HeadChange()
@@ -256,10 +265,13 @@ class Chain:
             self._store.set_canonical(added, removed, pointers)
         self._pointers, self._heads = pointers, heads
         self._follow(header)
-        return HeadChange(
-            added=tuple(Hash32(each) for _, each in added),
-            removed=tuple(Hash32(each) for _, each in removed),
-        )
+        return _change(added, removed)
+
+    def _head_to_be(self, head: Hash32) -> Header:
+        header = self.header(head)
+        if header is None or not self.states.is_kept(head, header):
+            raise UnknownBlock(f"head {to_hex(head)} is not known")
+        return header
 
     def _follow(self, head: Header) -> None:
         """What can wait: a full disk has been logged, and the next head comes back to it."""
@@ -269,23 +281,24 @@ class Chain:
     def _finalized_number(self) -> int:
         return self._require_header(self._heads.finalized_hash).number
 
-    def _path(
-        self, head: Hash32
-    ) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]], Position]:
+    def _path(self, head: Hash32) -> tuple[Blocks, Blocks, Position]:
         """Blocks to add and to remove so that `head` ends the canonical chain, oldest first, and
-        the block that both ends share."""
-        added: list[tuple[int, bytes]] = []
-        block_hash, header = bytes(head), self._require_header(head)
-        while not self._is_canonical(header, block_hash):
-            added.append((header.number, block_hash))
-            block_hash = header.parent_hash
-            header = self._require_header(block_hash)
-        removed: list[tuple[int, bytes]] = []
-        for number in range(header.number + 1, self._heads.head.number + 1):
-            old = self._store.canonical_hash(number)
-            assert old is not None, f"no canonical block at {number} below the head"
-            removed.append((number, old))
-        return added[::-1], removed, Position(block_hash, header.number)
+        the block that both ends share. From the old head's ancestry: after a write that failed the
+        store's index may be of the old chain or of the new."""
+        added: Blocks = []
+        removed: Blocks = []
+        new, header = bytes(head), self._require_header(head)
+        old, leaving = bytes(self._heads.head_hash), self._heads.head
+        while new != old:
+            if header.number >= leaving.number:
+                added.append((header.number, new))
+                new = header.parent_hash
+                header = self._require_header(new)
+            else:
+                removed.append((leaving.number, old))
+                old = leaving.parent_hash
+                leaving = self._require_header(old)
+        return added[::-1], removed[::-1], Position(new, header.number)
 
     def _is_canonical(self, header: Header, block_hash: bytes) -> bool:
         return (
@@ -323,6 +336,13 @@ class Chain:
             return known.get(number, b"")
 
         return ancestor_hash
+
+
+def _change(added: Blocks, removed: Blocks) -> HeadChange:
+    return HeadChange(
+        added=tuple(Hash32(each) for _, each in added),
+        removed=tuple(Hash32(each) for _, each in removed),
+    )
 
 
 def _decode_all(transactions: Sequence[bytes]) -> tuple[Transaction, ...]:

@@ -3,8 +3,9 @@ worker thread.
 
 newPayload executes, stores and never moves the head. One validation runs at a time: the same
 payload joins it, another one aborts it, and so does the last waiting client that goes away; an
-aborted one answers SYNCING. forkchoiceUpdated moves the pointers and may start a build
-(`dst.execution.builds`); getPayload finishes it. The wire is `dst.execution.engine_rpc`'s.
+aborted one answers SYNCING. forkchoiceUpdated moves the pointers, tells pool and listeners, each
+change once, and may start a build (`dst.execution.builds`); getPayload finishes it. The wire is
+`dst.execution.engine_rpc`'s.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from dst.apis.engine import (
     INVALID_FORKCHOICE_STATE,
@@ -51,7 +52,6 @@ MAX_INVALID: Final = 256
 MAX_CHANGES: Final = 256
 """Blocks whose changed accounts are remembered; for an older one every waiting sender is read."""
 
-T = TypeVar("T")
 log = Logger("engine")
 
 
@@ -247,65 +247,81 @@ class EngineService:
         if state.head_block_hash == ZERO_HASH:
             raise RpcError(INVALID_FORKCHOICE_STATE, "Invalid forkchoice state: zero head")
         senders = self._pool.senders()
+        moving = asyncio.get_running_loop().run_in_executor(
+            self._worker, self._set_forkchoice, state, senders
+        )
+        moving.add_done_callback(lambda moved: self._tell(moved, senders))
         try:
-            moved = await self._on_worker(self._set_forkchoice, state, senders)
+            moved = await asyncio.shield(moving)  # a client that goes away stops no head
         except (Unavailable, UnknownBlock):  # the disk is full, or the head's state is pruned
             return _syncing()
+        return _syncing() if moved is None else _valid(state.head_block_hash)
+
+    def _tell(self, moving: "asyncio.Future[_Moved | None]", known: frozenset[Address]) -> None:
+        """All who need to know of a head that has moved, before whoever moved it is answered."""
+        if moving.cancelled() or moving.exception() is not None:
+            return
+        moved = moving.result()
         if moved is None:
-            return _syncing()
+            return
         if moved.numbers or moved.change.removed:
-            await self._tell_pool(moved, senders)
+            self._tell_pool(moved, known)
             self._builds.note_head(moved.numbers)
         for listener in self.on_head:
             listener(moved.change)
-        return _valid(state.head_block_hash)
 
-    async def _tell_pool(self, moved: _Moved, known: frozenset[Address]) -> None:
+    def _tell_pool(self, moved: _Moved, known: frozenset[Address]) -> None:
         """With the senders that came while the head moved."""
         late = _to_read(self._pool.senders() - known, moved.changed)
         accounts = moved.accounts
         with suppress(Unavailable):  # the builder finds out about those that came late
-            accounts = {**accounts, **self._accounts(late)}
-        await self._pool.on_head(accounts, moved.included, moved.orphans)
+            accounts = {**accounts, **self._accounts(self._chain.heads.head_hash, late)}
+        self._pool.on_head(accounts, moved.included, moved.orphans)
 
     def _set_forkchoice(self, state: ForkchoiceState, senders: frozenset[Address]) -> _Moved | None:
-        """Runs on the worker. `senders`: those who wait in the pool."""
-        chain = self._chain
-        head = chain.header(state.head_block_hash)
+        """Runs on the worker. `senders`: those who wait in the pool.
+
+        Reads all that is to be told before it moves the head: no failure of the store behind the
+        commit keeps it from anybody.
+        """
+        chain, block_hash = self._chain, state.head_block_hash
+        head = chain.header(block_hash)
         if head is None:
             return None
         for name, named in (
             ("finalized", state.finalized_block_hash),
             ("safe", state.safe_block_hash),
         ):
-            if named != ZERO_HASH and not chain.is_ancestor(named, head, state.head_block_hash):
+            if named != ZERO_HASH and not chain.is_ancestor(named, head, block_hash):
                 raise RpcError(
                     INVALID_FORKCHOICE_STATE,
                     f"Invalid forkchoice state: {name} block is not an ancestor of the head",
                 )
-        change = chain.set_forkchoice(
-            state.head_block_hash, state.safe_block_hash, state.finalized_block_hash
-        )
+        change = chain.change_to(block_hash)
         changed = self._changed_by((*change.added, *change.removed))
         added = [chain.body(each) for each in change.added]
         removed = [chain.body(each) for each in change.removed]
         first = head.number + 1 - len(change.added)
-        return _Moved(
+        moved = _Moved(
             change=change,
             numbers=tuple(enumerate(change.added, first)),
             changed=changed,
-            accounts=self._accounts(_to_read(senders, changed)),
+            accounts=self._accounts(block_hash, _to_read(senders, changed)),
             included=_included(added) if senders else {},
             orphans=_orphans(added, removed),
         )
+        chain.set_forkchoice(block_hash, state.safe_block_hash, state.finalized_block_hash)
+        return moved
 
     def _changed_by(self, blocks: Sequence[Hash32]) -> frozenset[bytes] | None:
         known = [self._memory.changes.get(each) for each in blocks]
         found = [each for each in known if each is not None]
         return frozenset().union(*found) if len(found) == len(known) else None
 
-    def _accounts(self, senders: Iterable[Address]) -> dict[Address, SenderState]:
-        reader = self._chain.reader(self._chain.heads.head.state_root)
+    def _accounts(
+        self, block_hash: Hash32, senders: Iterable[Address]
+    ) -> dict[Address, SenderState]:
+        reader = self._chain.reader_after(block_hash)
         return {
             each: SenderState(reader.get_nonce(each), reader.get_balance(each)) for each in senders
         }
@@ -332,9 +348,6 @@ class EngineService:
             block_value=build.block.result.fees,
             execution_requests=build.block.result.requests,
         )
-
-    async def _on_worker(self, run: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, run, *args)
 
 
 def _to_read(senders: frozenset[Address], changed: frozenset[bytes] | None) -> frozenset[Address]:

@@ -10,13 +10,14 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from dst.apis.caller import CALLER, caller_key
 from dst.apis.jsonrpc.answering import Method, answer_body
@@ -49,6 +50,10 @@ class WebSocketLimits:
 
 
 DEFAULT_LIMITS: Final = WebSocketLimits()
+WRITTEN_AT_A_TIME: Final = 128
+"""Messages to one connection before others have their turn on the event loop."""
+FAREWELL_S: Final = 5.0
+"""To take leave of a connection that was dismissed."""
 
 current_session: ContextVar["Session | None"] = ContextVar("current_session", default=None)
 """The connection whose request is being answered; None over HTTP."""
@@ -67,6 +72,8 @@ class Session:
         self._subscriptions: dict[str, Callable[[], None]] = {}
         self._held: dict[str, list[bytes]] = {}
         self.closed = False
+        self.farewell: str | None = None
+        """Why it was dismissed."""
         self._asked = time.monotonic()
 
     @property
@@ -79,8 +86,10 @@ class Session:
     def open(self, subscription: str, on_end: Callable[[], None]) -> None:
         """Notifications are held back until the answer that names the subscription is queued.
 
-        Raises: RpcError when there are too many.
+        Raises: RpcError when there are too many, or the connection is gone.
         """
+        if self.closed:
+            raise RpcError(REFUSED, "the connection is gone")
         if len(self._subscriptions) >= self._limits.subscriptions:
             raise RpcError(
                 REFUSED,
@@ -120,6 +129,16 @@ class Session:
             self.closed = True
             self._abort()
 
+    def dismiss(self, reason: str) -> None:
+        """End the connection with a reason that its client can read, in place of what waits to be
+        sent; its subscriptions end at once."""
+        if not self.closed:
+            log.info("client_dismissed", reason=reason, queued=len(self._queue))
+            self._queue.clear()
+            self._queued_bytes = 0
+            self.farewell = reason
+            self.finish()
+
     # the connection's side
 
     @contextmanager
@@ -145,14 +164,21 @@ class Session:
             await self._changed.wait()
         self._append(message)
 
-    async def next(self) -> bytes:
+    async def next(self) -> bytes | None:
+        """What to send; None when there is nothing more than the farewell."""
         while not self._queue:
+            if self.farewell is not None:
+                return None
             self._changed.clear()
             await self._changed.wait()
         message = self._queue.popleft()
         self._queued_bytes -= len(message)
         self._changed.set()
         return message
+
+    def abort(self) -> None:
+        """Cut the connection, whatever waits to be sent."""
+        self._abort()
 
     def finish(self) -> None:
         self.closed = True
@@ -243,6 +269,15 @@ class _Connection:
                 raise _ClientGone
         except* (_ClientGone, ConnectionError):
             pass
+        if self._session.farewell is not None:
+            await self._take_leave(self._session.farewell)
+
+    async def _take_leave(self, reason: str) -> None:
+        """When nobody reads the socket any more: the reader would swallow the end."""
+        with suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(FAREWELL_S):
+                await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=reason.encode())
+        self._session.abort()
 
     async def _read(self, group: asyncio.TaskGroup) -> None:
         async for message in self._socket:
@@ -262,14 +297,18 @@ class _Connection:
             self._slots.release()
 
     async def _write(self) -> None:
-        while True:
+        for written in count(1):
             message = await self._session.next()
+            if message is None:
+                raise _ClientGone
             try:
                 async with asyncio.timeout(self._limits.write_seconds):
                     await self._socket.send_str(message.decode())
             except TimeoutError:
                 self._session.drop("reads too slowly")
                 raise _ClientGone from None
+            if written % WRITTEN_AT_A_TIME == 0:
+                await asyncio.sleep(0)
 
 
 class _ClientGone(Exception):

@@ -39,8 +39,8 @@ class PoolExchange:
     ) -> None:
         """faulty: f, how many operators may lie. secret: what operators know each other by."""
         self.journal = Journal(data_dir / JOURNAL_FILE, metrics)
-        # A thread of its own: what clients read must not hold up what others send, nor the head,
-        # which waits for the transactions that a reorganisation gives back.
+        # A thread of its own: what clients read must not hold up what others send, nor what a
+        # reorganisation gives back. The head waits for neither.
         self._examining = ThreadPoolExecutor(1, "pool")
         self.pool = TransactionPool(chain, metrics, executor=self._examining, journal=self.journal)
         self.announcements = Announcements(self.pool)
@@ -60,6 +60,7 @@ class PoolExchange:
             group.create_task(self.journal.run())
 
     def close(self) -> None:
+        self.pool.close()
         self._examining.shutdown(wait=True, cancel_futures=True)
         self.journal.close()
 

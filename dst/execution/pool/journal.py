@@ -36,7 +36,7 @@ log = Logger("journal")
 
 
 class Journal:
-    """`append` on the event loop; `run` beside it until cancelled."""
+    """Appended to on the event loop; `run` beside it until cancelled."""
 
     def __init__(self, path: Path, metrics: Metrics) -> None:
         """Opens or creates the file and reads it, cutting off a torn end."""
@@ -56,8 +56,11 @@ class Journal:
         self._live = live
 
     def append(self, transactions: Iterable[Transaction]) -> None:
+        self.append_raws(each.raw for each in transactions)
+
+    def append_raws(self, raws: Iterable[bytes]) -> None:
         """What cannot be written now is in the file that is made when there is room again."""
-        data = b"".join(_record(each.raw) for each in transactions)
+        data = b"".join(map(_record, raws))
         if self._during_rotation is not None:
             self._during_rotation.append(data)
         if self._is_failing:

@@ -10,12 +10,14 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import Final, Protocol
 
 from dst.crypto.keccak import keccak256
 from dst.execution.chain import Chain
 from dst.execution.pool.candidates import Candidates, choose
 from dst.execution.state.account import EMPTY_CODE_HASH
+from dst.execution.state.nodes import StateUnavailable
 from dst.execution.state.reader import StateReader
 from dst.mempool.departures import Departure, Departures, Fate
 from dst.mempool.heavy import Call, HeavyBook, Verdict, call_of
@@ -39,6 +41,9 @@ hands over."""
 MAX_YIELD_S: Final = 0.1
 """How long the examination of so many gives way to a block: blocks that follow each other without a
 pause leave it three hundred transactions a second."""
+
+RETRY_S: Final = 0.5
+"""While the store cannot be read, what a removed block held waits so long for another try."""
 
 log = Logger("pool")
 
@@ -81,6 +86,8 @@ class Record(Protocol):
 
     def append(self, transactions: Iterable[Transaction]) -> None: ...
 
+    def append_raws(self, raws: Iterable[bytes]) -> None: ...
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Submission:
@@ -115,6 +122,9 @@ class TransactionPool:
         self._submissions: list[_Submission] = []
         self._submitted = 0
         self._admitting = asyncio.Lock()
+        self._orphans: dict[bytes, None] = {}
+        """Of removed blocks, not examined yet; each once, oldest first."""
+        self._taking_back: asyncio.Task[None] | None = None
         self.on_added: list[Callable[[Transaction], None]] = []
         self.on_accepted: list[Callable[[Transaction], None]] = []
         """Of those added, the ones that are ours to tell the other nodes."""
@@ -123,6 +133,11 @@ class TransactionPool:
         """Told of each that needed more than its share of a block."""
         metrics.function("pool_transactions", lambda: float(len(self._pool)))
         metrics.function("pool_bytes", lambda: float(self._pool.bytes))
+
+    def close(self) -> None:
+        """End what runs beside."""
+        if self._taking_back is not None:
+            self._taking_back.cancel()
 
     # --- admission ---
 
@@ -154,7 +169,10 @@ class TransactionPool:
         return outcomes
 
     async def _submit(self, submission: _Submission) -> list[Hash32 | InvalidTransaction]:
-        self._submissions.append(submission)
+        if submission.source is Source.ORPHAN:  # the next block may be built of them
+            self._submissions.insert(0, submission)
+        else:
+            self._submissions.append(submission)
         try:
             async with self._admitting:
                 while not submission.done:
@@ -305,21 +323,39 @@ class TransactionPool:
 
     # --- the head ---
 
-    async def on_head(
+    def on_head(
         self,
         accounts: Mapping[Address, SenderState],
         included: Mapping[tuple[Address, int], Hash32],
         orphans: Sequence[bytes],
     ) -> None:
         """A new head: learn accounts, drop what it includes, take back what removed blocks held.
+        That is examined beside, before what clients and peers have submitted: no head waits for it.
 
         accounts: of every sender here whose account may have changed, also of one that sent
             nothing (an authority of EIP-7702, a delegated account that was made to pay).
         included: (sender, nonce) -> hash of what the new blocks carry.
         """
         self.learn(accounts, included)
-        if orphans:
-            for outcome in await self.submit_all(orphans, Source.ORPHAN):
+        if self._journal is not None and orphans:  # a kill before they are examined loses none
+            self._journal.append_raws(orphans)
+        self._orphans.update(dict.fromkeys(orphans))
+        if self._orphans and (self._taking_back is None or self._taking_back.done()):
+            self._taking_back = asyncio.get_running_loop().create_task(self._take_back())
+
+    async def _take_back(self) -> None:
+        while self._orphans:
+            part = list(islice(self._orphans, MAX_EXAMINED_AT_ONCE))
+            for raw in part:  # now: a block that is removed meanwhile may give it back again
+                del self._orphans[raw]
+            try:
+                outcomes = await self.submit_all(part, Source.ORPHAN)
+            except (Unavailable, StateUnavailable) as error:
+                log.debug("orphans_wait", count=len(part), reason=error)
+                self._orphans = {**dict.fromkeys(part), **self._orphans}
+                await asyncio.sleep(RETRY_S)
+                continue
+            for outcome in outcomes:
                 if isinstance(outcome, InvalidTransaction):
                     log.debug("orphan_dropped", reason=outcome.reason)
 

@@ -1,15 +1,18 @@
 """Which log subscriptions a log belongs to, at a price that does not grow with their number.
 
-Equal filters are one group. A group stands in a table of its shape (does it ask for an address, for
-which topic positions) under every combination of values it takes, so that a log is looked up once a
-shape: at most 2^5 times, and only in shapes that somebody uses. A filter with too many combinations
-stands under some of its constraints alone and is checked against each log found there; those are
-few, because they weigh much.
+Equal filters are one group. A group stands in a table of its shape (how many topics it needs, at
+which positions it asks for some, does it ask for an address) under every combination of values it
+takes, so that a log is looked up once a shape: at most 62 times, and only in shapes that somebody
+uses. Groups that stand at one place are one audience, and a log is answered with audiences: what it
+costs does not grow with the groups it belongs to either.
+
+A filter with too many combinations stands under some of its constraints alone and is checked
+against each log found there, an audience of its own; those are few, because they weigh much.
 """
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import chain, product
 from math import prod
 from threading import Lock
 from typing import Final, Generic, TypeAlias, TypeVar
@@ -27,7 +30,8 @@ _ADDRESS: Final = -1
 """In a shape: the address; else the position of a topic."""
 
 M = TypeVar("M", bound=Hashable)
-_Shape: TypeAlias = tuple[int, ...]
+_Shape: TypeAlias = tuple[int, tuple[int, ...]]
+"""The topics that a log must have, and the positions that are looked up."""
 _Values: TypeAlias = tuple[bytes, ...]
 
 
@@ -60,17 +64,32 @@ def weight_of(wanted: LogFilter) -> int:
 class Group(Generic[M]):
     """Members that asked for the same."""
 
-    criteria: Criteria
+    wanted: LogFilter
     is_exact: bool
-    """Whoever is found in the table matches, if the log has enough topics."""
+    """A log found where it stands is one it wants."""
     shape: _Shape
     members: dict[M, None] = field(default_factory=dict)
 
+    @property
+    def criteria(self) -> Criteria:
+        return Criteria.of(self.wanted)
+
     def holds(self, log: Log) -> bool:
-        if self.is_exact:
-            return len(log.topics) >= len(self.criteria.topics)
-        criteria = self.criteria
-        return matches(log, LogFilter(addresses=criteria.addresses, topics=criteria.topics))
+        return matches(log, self.wanted)
+
+
+@dataclass(slots=True, eq=False)
+class Audience(Generic[M]):
+    """Groups that want the same logs: those of one place in a table, or one that is checked. No two
+    audiences of a log share a group."""
+
+    groups: dict[Group[M], None] = field(default_factory=dict)
+    checked: "dict[Group[M], Audience[M]] | None" = None
+    """Who stands at the same place and must be checked, each an audience of its own."""
+
+    def members(self) -> Iterator[M]:
+        """Whoever is among them now."""
+        return chain.from_iterable(group.members for group in self.groups)
 
 
 class LogIndex(Generic[M]):
@@ -78,7 +97,7 @@ class LogIndex(Generic[M]):
 
     def __init__(self) -> None:
         self._groups: dict[Criteria, Group[M]] = {}
-        self._tables: dict[_Shape, dict[_Values, dict[Group[M], None]]] = {}
+        self._tables: dict[_Shape, dict[_Values, Audience[M]]] = {}
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -92,8 +111,15 @@ class LogIndex(Generic[M]):
             if group is None:
                 group = self._groups[criteria] = _group_of(criteria)
                 table = self._tables.setdefault(group.shape, {})
+                alone = Audience({group: None})
                 for values in _values_of(group):
-                    table.setdefault(values, {})[group] = None
+                    place = table.get(values)
+                    if place is None:
+                        place = table[values] = Audience()
+                    if group.is_exact:
+                        place.groups[group] = None
+                    else:
+                        place.checked = (place.checked or {}) | {group: alone}
             group.members[member] = None
 
     def remove(self, wanted: LogFilter, member: M) -> None:
@@ -105,14 +131,19 @@ class LogIndex(Generic[M]):
             if not group.members:
                 self._forget(group)
 
-    def matching(self, log: Log) -> list[Group[M]]:
-        """Groups that want this log."""
+    def matching(self, log: Log) -> list[Audience[M]]:
+        """Who wants this log."""
         with self._lock:
-            found: list[Group[M]] = []
+            found: list[Audience[M]] = []
             for shape, table in self._tables.items():
                 values = _look_up(shape, log)
-                if values is not None:
-                    found.extend(group for group in table.get(values, ()) if group.holds(log))
+                place = None if values is None else table.get(values)
+                if place is None:
+                    continue
+                if place.groups:
+                    found.append(place)
+                if place.checked:
+                    found.extend(alone for each, alone in place.checked.items() if each.holds(log))
             return found
 
     def members(self) -> Iterator[M]:
@@ -123,8 +154,12 @@ class LogIndex(Generic[M]):
         del self._groups[group.criteria]
         table = self._tables[group.shape]
         for values in _values_of(group):
-            del table[values][group]
-            if not table[values]:
+            place = table[values]
+            if group.is_exact:
+                del place.groups[group]
+            elif place.checked:
+                del place.checked[group]
+            if not (place.groups or place.checked):
                 del table[values]
         if not table:
             del self._tables[group.shape]
@@ -140,19 +175,21 @@ def _group_of(criteria: Criteria) -> Group[M]:
             break
         taken.append(at)
     return Group(
-        criteria=criteria,
+        wanted=LogFilter(addresses=criteria.addresses, topics=criteria.topics),
         is_exact=len(taken) == len(constraints),
-        shape=tuple(sorted(taken)),
+        shape=(len(criteria.topics), tuple(sorted(taken))),
     )
 
 
 def _values_of(group: Group[M]) -> Iterator[_Values]:
     choices = dict(group.criteria.constraints())
-    return product(*(choices[at] for at in group.shape))
+    _, positions = group.shape
+    return product(*(choices[at] for at in positions))
 
 
 def _look_up(shape: _Shape, log: Log) -> _Values | None:
     """Where a log stands in the table of a shape; None when it has too few topics."""
-    if shape and shape[-1] >= len(log.topics):
+    topics, positions = shape
+    if len(log.topics) < topics:
         return None
-    return tuple([log.address if at == _ADDRESS else log.topics[at] for at in shape])
+    return tuple([log.address if at == _ADDRESS else log.topics[at] for at in positions])

@@ -8,10 +8,15 @@ from dst.apis.jsonrpc.ws import Session
 from dst.execution.call_workers import LIMIT_EXCEEDED
 
 MAX_WEIGHT: Final = 65_536
-"""About as many entries in the index of logs (13 MB): 4,096 subscriptions of the common kind, or 64
+"""About as many entries in the index of logs (25 MB): 4,096 subscriptions of the common kind, or 64
 of the widest, which are checked log by log."""
 MAX_WEIGHT_OF_ONE: Final = 16_384
 """Of one connection."""
+WEIGHT_OF_HASHES: Final = 128
+"""Of a subscription to pending transactions, which is told of each: 512 of them take below a
+millisecond of the event loop for a transaction."""
+WEIGHT_OF_WHOLE: Final = 512
+"""The same with whole transactions, of which one may have 260 KB: one for each WebSocket."""
 
 
 class SubscriptionRoom:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from dst.execution.chain import Chain, UnknownBlock
+from dst.execution.chain import Chain, HeadChange, UnknownBlock
 from dst.execution.genesis import PREDEPLOYS, prague_genesis, read_genesis
 from dst.execution.header import decode_header
 from dst.execution.store import open_store
-from dst.runtime.tables import Writer
+from dst.runtime.tables import StoreUnavailable, Writer
 from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import ZERO_HASH, Hash32
 from tests.unit.execution.worlds import ADDRESSES, KEYS, World, address_of, make_world, signed
@@ -82,6 +82,29 @@ def test_a_crash_inside_a_write_leaves_the_old_chain(
     world.reopen()
     assert world.chain.header(block.hash) is None
     assert world.extend([signed()]).hash == block.hash
+
+
+def test_a_write_that_failed_and_is_there_all_the_same_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pages are on the disk, and the disk said that they are not."""
+    old = world.extend([signed()])
+    new = world.build(parent=world.chain.genesis_hash, prev_randao=Hash32(b"\x99" * 32)).block
+    world.chain.insert(new)
+    set_canonical = world.store.set_canonical
+
+    def write_and_fail(*args: Any) -> None:
+        set_canonical(*args)
+        raise StoreUnavailable("Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.store, "set_canonical", write_and_fail)
+        with pytest.raises(StoreUnavailable):
+            world.chain.set_forkchoice(new.hash, ZERO_HASH, ZERO_HASH)
+    change = world.chain.set_forkchoice(new.hash, ZERO_HASH, ZERO_HASH)
+    assert change == HeadChange(added=(new.hash,), removed=(old.hash,))
+    assert world.chain.canonical_hash(1) == new.hash
+    assert world.chain.location(signed().hash) is None
 
 
 def test_unknown_head(world: World) -> None:

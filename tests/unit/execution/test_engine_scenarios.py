@@ -28,7 +28,13 @@ from dst.spec.beacon import ExecutionPayload, Withdrawal
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import ZERO_HASH, Gwei, Hash32, to_hex
 from dst.transactions.transaction import InvalidTransaction, Reason, decode_transaction
-from tests.unit.execution.test_engine_service import ROOT, SPIN, SPINNER, Engine
+from tests.unit.execution.test_engine_service import (
+    ROOT,
+    SPIN,
+    SPINNER,
+    Engine,
+    until_waiting,
+)
 from tests.unit.execution.test_invalid_blocks import dynamic_fields, self_signed
 from tests.unit.execution.worlds import (
     ADDRESSES,
@@ -478,7 +484,7 @@ async def test_transaction_reorg(client: Client, how: str) -> None:
     side = client.branch(parent, 1)[0]
     await client.fcu(side.block_hash)
     assert client.chain.location(transaction.hash) is None
-    assert client.engine.pool.get(transaction.hash) is not None
+    await until_waiting(client.engine, transaction)
     if how == "different block":
         again = await client.produce()
         assert client.chain.location(transaction.hash) == (again.block_hash, 0)

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -18,8 +18,10 @@ from dst.apis.jsonrpc import RpcError
 from dst.execution.block.allowance import Allowance, RoundTimes
 from dst.execution.block.builder import BlockBuilder, BuilderLimits
 from dst.execution.block.executed import payload_of
+from dst.execution.chain import HeadChange
 from dst.execution.engine_rpc import engine_methods
 from dst.execution.engine_service import EngineService, NewPayload
+from dst.execution.events import Events
 from dst.execution.header import Header, payload_of_header
 from dst.execution.pool.service import TransactionPool
 from dst.execution.state.trie import ordered_root
@@ -122,6 +124,21 @@ def is_aborted(engine: Engine) -> bool:
 async def until_running(engine: Engine, count: int = 1) -> None:
     while engine.service._running is None or engine.service._running.waiting < count:
         await asyncio.sleep(0)
+
+
+async def until_waiting(engine: Engine, transaction: Any) -> None:
+    async with asyncio.timeout(10):
+        while engine.pool.get(transaction.hash) is None:
+            await asyncio.sleep(0.001)
+
+
+def tell(engine: Engine) -> list[HeadChange]:
+    """What subscribers are told from now on: changes of the canonical chain."""
+    told: list[HeadChange] = []
+    events = Events()
+    events.heads.add(told.append)
+    engine.service.on_head.append(events.on_head)
+    return told
 
 
 async def test_build_then_import_then_point(engine: Engine) -> None:
@@ -317,6 +334,7 @@ async def test_reorg_to_a_sibling_and_back_keeps_indices_and_transactions(engine
     await engine.point(side.hash)
     assert chain.canonical_hash(1) == side.hash
     assert chain.location(transaction.hash) is None
+    await until_waiting(engine, transaction)
     assert engine.pool.counts() == (1, 0), "what the removed block held waits again"
     await engine.point(genesis)
     assert chain.canonical_hash(1) is None
@@ -504,6 +522,86 @@ async def test_a_closed_store_answers_syncing_and_goes_on(
     assert (await engine.new_payload(payload)).status is PayloadStatusKind.VALID
     assert (await engine.point(block_hash))[0].status is PayloadStatusKind.VALID
     assert engine.pool.counts() == (0, 0)
+
+
+@pytest.mark.parametrize("knows_changes", [True, False])
+async def test_a_store_that_closes_behind_the_commit_keeps_the_head_from_nobody(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, knows_changes: bool
+) -> None:
+    """The base cannot follow the head, and the store cannot be opened again at once."""
+    chain, told = engine.world.chain, tell(engine)
+    engine.add(signed(), signed(KEYS[1], nonce=1))
+    payload = (await engine.build()).payload
+    block_hash = Hash32(payload.block_hash)
+    await engine.new_payload(payload)
+    if not knows_changes:
+        monkeypatch.setattr(engine.service._memory, "changes", {})
+    with monkeypatch.context() as closed:
+        closed.setattr(
+            chain,
+            "_follow",
+            lambda head: closed.setattr(engine.world.store.tables, "_begin", _refuse_reader),
+        )
+        await engine.point(block_hash)
+        assert chain.heads.head_hash == block_hash
+    assert (await engine.point(block_hash))[0].status is PayloadStatusKind.VALID
+    assert told == [HeadChange(added=(block_hash,))], "once"
+    assert engine.pool.counts() == (0, 1)
+
+
+async def test_a_client_that_goes_away_keeps_the_head_from_nobody(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, told = engine.world.chain, tell(engine)
+    engine.add(signed())
+    payload = (await engine.build()).payload
+    block_hash = Hash32(payload.block_hash)
+    await engine.new_payload(payload)
+    begun, released, follow = threading.Event(), threading.Event(), chain._follow
+
+    def follow_late(head: Header) -> None:
+        begun.set()
+        released.wait(10)
+        follow(head)
+
+    monkeypatch.setattr(chain, "_follow", follow_late)
+    async with asyncio.timeout(10):
+        gone = asyncio.ensure_future(engine.point(block_hash))  # noqa: TID251
+        await asyncio.to_thread(begun.wait)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        released.set()
+        assert (await engine.point(block_hash))[0].status is PayloadStatusKind.VALID
+    assert told == [HeadChange(added=(block_hash,))], "once"
+    assert engine.pool.counts() == (0, 0)
+
+
+async def test_a_head_that_removes_blocks_waits_for_no_examination(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the removed block held is taken back beside, once."""
+    chain, told, transaction = engine.world.chain, tell(engine), signed()
+    first = engine.world.extend([transaction])
+    added: list[Any] = []
+    engine.pool.on_added.append(added.append)
+    released, examine = threading.Event(), engine.pool._examine_all
+
+    def examine_late(raws: Sequence[bytes]) -> Any:
+        released.wait(10)
+        return examine(raws)
+
+    monkeypatch.setattr(engine.pool, "_examine_all", examine_late)
+    async with asyncio.timeout(5):
+        status, _ = await engine.point(chain.genesis_hash)
+        assert status.status is PayloadStatusKind.VALID
+        assert told == [HeadChange(removed=(first.hash,))]
+        await engine.point(first.hash)
+        await engine.point(chain.genesis_hash)
+        assert not added
+    released.set()
+    await until_waiting(engine, transaction)
+    await engine.pool.submit(signed(KEYS[1]).raw)
+    assert [each.hash for each in added] == [transaction.hash, signed(KEYS[1]).hash]
 
 
 async def test_senders_that_came_late_wait_while_the_store_is_closed(

@@ -3,6 +3,7 @@ before has its place."""
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,22 @@ from typing import Any
 
 import pytest
 
-from dst.execution.pool.exchange import PoolExchange
-from dst.execution.pool.service import MAX_SUBMITTED, MAX_YIELD_S, Source, TransactionPool
+from dst.execution.pool import service
+from dst.execution.pool.exchange import JOURNAL_FILE, PoolExchange
+from dst.execution.pool.journal import read_records
+from dst.execution.pool.service import (
+    MAX_EXAMINED_AT_ONCE,
+    MAX_SUBMITTED,
+    MAX_YIELD_S,
+    Source,
+    TransactionPool,
+)
 from dst.execution.state.nodes import StateUnavailable
 from dst.execution.turns import Turns
 from dst.runtime.metrics import Metrics
+from dst.runtime.tables import StoreUnavailable
 from dst.spec.errors import Unavailable
+from dst.spec.primitives import Hash32
 from tests.unit.execution.worlds import KEYS, World, signed, signed_raw
 
 REQUEST = 256
@@ -60,13 +71,70 @@ async def test_a_flood_keeps_nothing_out_that_was_taken_before(
         with pytest.raises(Unavailable, match="busy"):
             await pool.submit(signed_raw(KEYS[2]))
         run = group.create_task(exchange.run())
-        await pool.on_head({}, {}, [orphan.raw])
-        while pool.get(kept.hash) is None:
+        pool.on_head({}, {}, [orphan.raw])
+        while pool.get(kept.hash) is None or pool.get(orphan.hash) is None:
             assert not run.done()
             await asyncio.sleep(0.01)
         run.cancel()
     exchange.close()
-    assert pool.get(orphan.hash) is not None
+
+
+async def test_orphans_go_before_what_clients_and_peers_submitted(world: World) -> None:
+    """The examination of what is under way ends, then it is their turn."""
+    orphan, clients = signed(KEYS[1]), [signed(KEYS[0], nonce=nonce) for nonce in range(4)]
+    begun, released = threading.Event(), threading.Event()
+
+    def hold(_: float) -> None:
+        begun.set()
+        released.wait(10)
+
+    added: list[Hash32] = []
+    with ThreadPoolExecutor(1) as thread:
+        pool = TransactionPool(world.chain, Metrics(), executor=thread, give_way=hold)
+        pool.on_added.append(lambda transaction: added.append(transaction.hash))
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            group.create_task(pool.submit(clients[0].raw))
+            await asyncio.to_thread(begun.wait)
+            for each in clients[1:]:
+                group.create_task(pool.submit(each.raw))
+            await asyncio.sleep(0)
+            pool.on_head({}, {}, [orphan.raw])
+            await asyncio.sleep(0)
+            released.set()
+    assert added == [each.hash for each in (clients[0], orphan, *clients[1:])]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("closed"), StateUnavailable("pruned")])
+async def test_orphans_wait_while_the_store_is_closed(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    orphans = [signed(KEYS[0], nonce=nonce) for nonce in range(MAX_EXAMINED_AT_ONCE + 1)]
+    pool = TransactionPool(world.chain, Metrics())
+    examine, failures = pool._examine_all, [error, error]
+
+    def fail_at_first(raws: Sequence[bytes]) -> Any:
+        if failures:
+            raise failures.pop()
+        return examine(raws)
+
+    monkeypatch.setattr(service, "RETRY_S", 0.01)
+    monkeypatch.setattr(pool, "_examine_all", fail_at_first)
+    pool.on_head({}, {}, [each.raw for each in orphans])
+    async with asyncio.timeout(10):
+        while pool.counts() != (len(orphans), 0):
+            await asyncio.sleep(0.001)
+    assert pool.hashes() == [each.hash for each in orphans]
+
+
+async def test_orphans_are_on_disk_before_they_are_examined(world: World, tmp_path: Path) -> None:
+    exchange = PoolExchange(
+        world.chain, Metrics(), Turns(), data_dir=tmp_path, forward_to=[], subscribe_to=[], faulty=1
+    )
+    exchange.pool.on_head({}, {}, [signed_raw()])
+    assert exchange.pool.hashes() == []
+    exchange.close()
+    records, _ = read_records((tmp_path / JOURNAL_FILE).read_bytes())
+    assert records == [signed_raw()]
 
 
 async def test_the_examination_gives_way_between_transactions_and_once_a_batch(

@@ -15,7 +15,7 @@ from dst.mempool.departures import Fate
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32, to_hex
 from dst.transactions.transaction import InvalidTransaction, Reason
-from tests.unit.execution.test_engine_service import Engine
+from tests.unit.execution.test_engine_service import Engine, until_waiting
 from tests.unit.execution.test_heavy_transactions import LONG, block, status
 from tests.unit.execution.worlds import (
     ADDRESSES,
@@ -175,6 +175,7 @@ async def test_reinjection_after_a_reorganisation_is_exactly_once(engine: Engine
     other = world.build([both], parent=genesis, prev_randao=Hash32(b"\x99" * 32)).block
     await engine.new_payload(payload_of(other))
     await engine.point(other.hash)
+    await until_waiting(engine, lost)
     assert engine.pool.counts() == (1, 0)
     assert (await status(engine, lost))["state"] == "pending"
     assert (await status(engine, both))["state"] == "included"

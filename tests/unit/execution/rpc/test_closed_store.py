@@ -14,6 +14,7 @@ from dst.execution.call_workers import LIMIT_EXCEEDED
 from dst.execution.rpc.dispatch import Threads, entries
 from dst.execution.rpc.families import FAMILIES
 from dst.execution.rpc.polling import Polling
+from dst.execution.rpc.telling import BlockReading
 from dst.runtime.tables import StoreUnavailable, _refuse_reader
 from dst.spec.primitives import to_hex
 from tests.unit.execution.rpc.bench import Rpc, connected
@@ -103,7 +104,7 @@ async def test_subscribers_that_miss_a_block_are_dropped_and_the_publisher_goes_
         async with connected(address) as socket:
             await socket.ask("eth_subscribe", "newHeads")
             with monkeypatch.context() as closed:
-                closed.setattr(rpc.served.subscriptions, "_collect", _refuse)
+                closed.setattr(BlockReading, "go_on", _refuse)
                 rpc.extend()
                 async for _ in socket.socket:
                     pass

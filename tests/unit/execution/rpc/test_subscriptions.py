@@ -281,19 +281,15 @@ async def test_the_room_of_all_goes_to_who_holds_less(
             assert int((await modest.next())["result"]["data"], 16) == 2
 
 
-async def test_thousands_of_different_filters_cost_a_block_one_look_each_log(
+async def test_of_thousands_of_different_filters_the_one_that_matches_is_told(
     rpc: Rpc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 600 filters on one contract, one matches each log; the others are not looked at."""
-    looked = 0
-    holds = log_index.Group.holds
+    """Of 600 filters on one contract, one matches each log; none is looked at by itself."""
 
-    def counted(group: log_index.Group[Any], log: Any) -> bool:
-        nonlocal looked
-        looked += 1
-        return holds(group, log)
+    def never(group: log_index.Group[Any], log: Any) -> bool:
+        raise AssertionError(group)
 
-    monkeypatch.setattr(log_index.Group, "holds", counted)
+    monkeypatch.setattr(log_index.Group, "holds", never)
     async with rpc.listening() as address, AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(connected(address)) for _ in range(5)]
         for number in range(600):
@@ -302,7 +298,6 @@ async def test_thousands_of_different_filters_cost_a_block_one_look_each_log(
         rpc.extend([logging(number, nonce=number) for number in range(5)])
         for number in range(5):
             assert int((await sockets[number].next())["result"]["data"], 16) == number
-    assert looked == 5
 
 
 def word(number: int) -> str:
