@@ -2,6 +2,7 @@
 WebSocket, alone and in batches."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 from aiohttp import ClientSession
 
+from dst.apis.caller import CALLER
 from dst.execution.call_workers import CallWorkers
 from dst.execution.rpc.dispatch import Threads
 from dst.execution.turns import Turns
@@ -118,3 +120,36 @@ async def test_a_call_that_waits_for_its_turn_or_for_a_worker_ends_too(bench: Be
         await bench.until_running(0)
         group.create_task(bench.rpc.ask("eth_call", {"to": "0x" + "11" * 20}))
     assert bench.call.waiting == 0
+
+
+async def test_four_endless_calls_leave_a_light_one_fast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under 100 ms for all but one in a hundred on a quiet machine; here half a second, and behind
+    any of the four it would be minutes."""
+    monkeypatch.setattr("dst.execution.call_workers.CALL_TIMEOUT_S", 600.0)
+    spin = asm("JUMPDEST 0 0 0 0 0 CALLER GAS CALL 0 MSTORE 0 JUMP")
+    light = address_of(0x5151)
+    codes = {SPINNER: spin, light: asm("7 0 MSTORE 32 0 RETURN")}
+    world = make_world(tmp_path, codes, gas_limit=2**40)
+    with ThreadPoolExecutor(1) as read, CallWorkers(Turns()) as call:
+        bench = Bench(Rpc(world, Threads(read=read, call=call)), call)
+
+        async def spin_on(client: str) -> None:
+            CALLER.set(client)
+            await bench.rpc.reply("eth_call", ENDLESS)
+
+        async with asyncio.TaskGroup() as group:
+            endless = [group.create_task(spin_on(f"client {each}")) for each in range(4)]
+            await bench.until_running(4)
+            took = []
+            for _ in range(100):
+                asked = time.monotonic()
+                answer = await bench.rpc.ask("eth_call", {"to": "0x" + light.hex()})
+                took.append(time.monotonic() - asked)
+                assert int(answer, 16) == 7
+            assert not any(each.done() for each in endless)
+            assert sorted(took)[98] < 0.5
+            for each in endless:
+                each.cancel()
+    world.store.close()
