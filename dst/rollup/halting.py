@@ -49,7 +49,10 @@ class Halting:
         if not conflict(claims):
             self._log.error("unfounded_evidence", height=height, what=what)
             return
-        folder = write_evidence(self._data_dir, height, claims, what)
+        try:
+            folder: object = write_evidence(self._data_dir, height, claims, what)
+        except OSError as error:
+            folder = f"nowhere, for the disk takes no file: {error}"
         self.alarm = f"{what}: both are in {folder}"
         self._log.error("evidence", height=height, what=what, folder=folder)
         self._ring.emit(EventKind.EVIDENCE, height=height, what=what, folder=str(folder))
@@ -69,7 +72,7 @@ class Halting:
         """L1 shows every origin of our chain again, deep enough."""
         if self.reset_height is None:
             return
-        height, self.reset_height = self.reset_height, None
         self._store.clear_reset_height()
+        height, self.reset_height = self.reset_height, None
         self._log.warning("l1_reset_ended", first_affected_height=height, why="L1 healed")
         self._ring.emit(EventKind.RESET_ENDED, height=height)

@@ -6,14 +6,18 @@ written in one transaction, so the file always holds a consistent chain.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from dst.runtime.kv import open_database
-from dst.spec.errors import BadConfig
+from dst.runtime.log import Logger
+from dst.spec.errors import BadConfig, Unavailable
 from dst.spec.primitives import BLSSignature, Hash32, Height, Root, Slot
+
+log = Logger("rollup-store")
 
 SCANNED_KEPT: Final = 1024
 """L1 block hashes kept behind the scan cursor: how deep a reorg the scanner can walk back without
@@ -68,6 +72,7 @@ class Store:
 
     def __init__(self, path: Path, chain_identity: bytes) -> None:
         """Raises: BadConfig when the file is damaged or belongs to another chain."""
+        self._path, self._is_full = path, False
         self._db = open_database(path, durable=False)
         self._db.executescript(_SCHEMA)
         known = self._meta("chain")
@@ -86,21 +91,21 @@ class Store:
 
     def put_block(self, block: StoredBlock) -> None:
         """Add the block of the next height."""
-        self._db.execute(
-            "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                block.height,
-                block.slot,
-                block.root,
-                block.execution_hash,
-                block.block,
-                block.certificate,
-                block.signature,
-            ),
+        values = (
+            block.height,
+            block.slot,
+            block.root,
+            block.execution_hash,
+            block.block,
+            block.certificate,
+            block.signature,
         )
+        with self._writing() as db:
+            db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def put_signature(self, height: Height, signature: BLSSignature) -> None:
-        self._db.execute("UPDATE blocks SET signature = ? WHERE height = ?", (signature, height))
+        with self._writing() as db:
+            db.execute("UPDATE blocks SET signature = ? WHERE height = ?", (signature, height))
 
     def head(self) -> StoredBlock | None:
         return self._one("ORDER BY height DESC LIMIT 1")
@@ -150,21 +155,19 @@ class Store:
     def put_scanned(self, number: int, block_hash: Hash32, batches: Sequence[StoredBatch]) -> None:
         """One scanned L1 block with the batches it holds, in one transaction; it becomes the
         cursor."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany(
+        with self._writing() as db:
+            db.executemany(
                 "INSERT INTO batches VALUES (?, ?, ?, ?)",
                 [(b.l1_number, b.position, b.last_height, b.last_root) for b in batches],
             )
-            self._db.execute("INSERT INTO scanned VALUES (?, ?)", (number, block_hash))
-            self._db.execute("DELETE FROM scanned WHERE number <= ?", (number - SCANNED_KEPT,))
+            db.execute("INSERT INTO scanned VALUES (?, ?)", (number, block_hash))
+            db.execute("DELETE FROM scanned WHERE number <= ?", (number - SCANNED_KEPT,))
 
     def forget_scanned_from(self, number: int) -> None:
         """L1 replaced its blocks from `number` on: what they held was never posted."""
-        with self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("DELETE FROM batches WHERE l1_number >= ?", (number,))
-            self._db.execute("DELETE FROM scanned WHERE number >= ?", (number,))
+        with self._writing() as db:
+            db.execute("DELETE FROM batches WHERE l1_number >= ?", (number,))
+            db.execute("DELETE FROM scanned WHERE number >= ?", (number,))
 
     def cursor(self) -> tuple[int, Hash32] | None:
         """Number and hash of the newest scanned L1 block."""
@@ -199,14 +202,35 @@ class Store:
         self._set_meta("reset_height", height.to_bytes(8, "big"))
 
     def clear_reset_height(self) -> None:
-        self._db.execute("DELETE FROM meta WHERE key = 'reset_height'")
+        with self._writing() as db:
+            db.execute("DELETE FROM meta WHERE key = 'reset_height'")
 
     def _meta(self, key: str) -> bytes | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else bytes(row[0])
 
     def _set_meta(self, key: str, value: bytes) -> None:
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing. Raises: Unavailable while the disk is full: whoever wanted it kept asks
+        again, and this node goes on when there is room. Said once, and once when it is over."""
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_FULL":
+                raise
+            if not self._is_full:
+                self._is_full = True
+                log.error("disk_full", store=str(self._path), do="free some space")
+            raise Unavailable("disk full: this node keeps nothing until there is room") from None
+        if self._is_full:
+            self._is_full = False
+            log.info("disk_takes_writes_again", store=str(self._path))
 
 
 def _block_of(row: sqlite3.Row | tuple[object, ...]) -> StoredBlock:

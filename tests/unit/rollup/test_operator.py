@@ -343,6 +343,27 @@ async def test_status_names_the_lowest_height_that_is_owed_its_seal(tmp_path: Pa
         assert at.chain.sealed_height == 3
 
 
+async def test_a_full_disk_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever brings a block brings it again; said once, and once when it is over."""
+    async with bench(tmp_path) as at:
+        await at.grow(1)
+        # Larger than what is free of the pages in use.
+        block = make_block(at.lock, at.chain.head.block, transactions=[bytes(9000)])
+        db = at.chain.store._db
+        db.execute("PRAGMA max_page_count = 1")  # SQLite's own way to be full
+        for _ in range(3):
+            with pytest.raises(Unavailable, match="disk full"):
+                await at.operator.decided(certify(at.lock, block))
+        assert at.chain.head.height == 1
+        db.execute("PRAGMA max_page_count = 1000000")
+        assert await at.operator.decided(certify(at.lock, block)) == 2
+        await at.operator.publish(sealed(at.lock, block))
+        said = [each.getMessage() for each in caplog.records]
+        assert sum("disk_full" in each for each in said) == 1
+    async with bench(tmp_path) as at:
+        assert at.chain.head.height == 2
+
+
 async def test_a_restart_goes_on_from_the_store(tmp_path: Path) -> None:
     async with bench(tmp_path) as at:
         blocks = await at.grow(3)
