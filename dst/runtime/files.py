@@ -1,6 +1,9 @@
 """Files that must survive a crash or must not be read by others."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dst.spec.errors import BadConfig
@@ -45,3 +48,28 @@ def read_secret(path: Path, *, what: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BadConfig(f"{what} {path}: {error.strerror}") from None
+
+
+def claim(path: Path, taken: str) -> int:
+    """An advisory lock that ends with the process: its descriptor, closed to give it up.
+
+    Raises: BadConfig, saying `taken`, when another process holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise BadConfig(taken) from None
+    return descriptor
+
+
+@contextmanager
+def claimed(path: Path, taken: str) -> Iterator[None]:
+    """For the time of the block. Raises: BadConfig."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = claim(path, taken)
+    try:
+        yield
+    finally:
+        os.close(descriptor)

@@ -15,7 +15,6 @@ What holds, and what it rests on:
 """
 
 import errno
-import fcntl
 import os
 import threading
 from bisect import bisect_right
@@ -27,7 +26,7 @@ from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import lmdb
 
-from dst.runtime.files import fsync_directory
+from dst.runtime.files import claim, fsync_directory
 from dst.runtime.log import Logger
 from dst.spec.errors import BadConfig, Unavailable
 
@@ -104,7 +103,9 @@ class Tables:
         try:
             if not read_only:
                 folder.mkdir(parents=True, exist_ok=True)
-                self._lock = _claim(folder / LOCK_FILE)
+                self._lock = claim(
+                    folder / LOCK_FILE, f"store {folder} is in use by another process"
+                )
             self._open()
         except (lmdb.Error, OSError) as error:
             self._release()
@@ -315,17 +316,6 @@ def _refuse_read(error: lmdb.Error) -> NoReturn:
 
 def _refuse_reader(*_: object, **__: object) -> NoReturn:
     raise StoreUnavailable("the store is closed, or being opened again after a failed write")
-
-
-def _claim(path: Path) -> int:
-    """An advisory lock that ends with the process. Raises: BadConfig."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise BadConfig(f"store {path.parent} is in use by another process") from None
-    return descriptor
 
 
 def _entries(

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ from dst.crypto import bls, keystore
 from dst.crypto.locks import load_lock
 from dst.runtime import config as config_files
 from dst.runtime import log as logs
-from dst.runtime.files import read_secret
+from dst.runtime.files import claimed, read_secret
 from dst.runtime.service import run_role, until
 from dst.spec.cluster import (
     ClusterLock,
@@ -68,6 +69,11 @@ def run(config_path: Path, *, new: bool = False, rejoin: bool = False) -> int:
     setup = read_setup(config_path)
     logs.configure(setup.config.name, setup.config.log_level)
     share = load_share(setup, config_path)
+    with claimed_store(setup):
+        return _run(setup, share, new=new, rejoin=rejoin)
+
+
+def _run(setup: Setup, share: bls.SecretShare, *, new: bool, rejoin: bool) -> int:
     store = open_store(setup, new=new, rejoin=rejoin)
 
     async def main(stop: asyncio.Event) -> None:
@@ -79,6 +85,14 @@ def run(config_path: Path, *, new: bool = False, rejoin: bool = False) -> int:
         return run_role(main, log)
     finally:
         store.close()
+
+
+def claimed_store(setup: Setup) -> AbstractContextManager[None]:
+    """The store is one process's alone: a second signer beside it, or records that change under it,
+    could sign twice. Raises: BadConfig."""
+    path = setup.store_path
+    taken = f"slashing protection {path} is in use: a validator runs on it; stop it first"
+    return claimed(path.with_name("LOCK"), taken)
 
 
 async def _serve(

@@ -10,18 +10,19 @@ from dst.slashing.interchange import SignedBlock, decode_interchange, encode_int
 from dst.spec.cluster import genesis_validators_root
 from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import BLSPubkey, Root, to_hex
-from dst.validator.main import Setup, open_store, read_setup
+from dst.validator.main import Setup, claimed_store, open_store, read_setup
 from dst.validator.protection import ProtectionStore, is_initialised
 
 
 def export_protection(config_path: Path, file: Path) -> str:
     """Write the store's records to `file`; returns a sentence about it. Raises: BadConfig."""
     setup = read_setup(config_path)
-    store = open_store(setup, new=False, rejoin=False)
-    try:
-        blocks = store.blocks()
-    finally:
-        store.close()
+    with claimed_store(setup):
+        store = open_store(setup, new=False, rejoin=False)
+        try:
+            blocks = store.blocks()
+        finally:
+            store.close()
     pubkey, root = _identity(setup)
     write_atomic(file, encode_interchange(blocks, pubkey=pubkey, genesis_validators_root=root))
     return f"wrote {len(blocks)} signed blocks to {file}"
@@ -47,12 +48,13 @@ def import_protection(config_path: Path, file: Path) -> str:
             f" {to_hex(pubkey)}: export it from the validator that held this key share, or start"
             " with --rejoin, which signs only above what the cluster has reached"
         )
-    if is_initialised(setup.store_path):
-        _merge(setup, blocks)
-    else:
-        ProtectionStore.create(
-            setup.store_path, pubkey=pubkey, genesis_validators_root=root, imported=blocks
-        ).close()
+    with claimed_store(setup):
+        if is_initialised(setup.store_path):
+            _merge(setup, blocks)
+        else:
+            ProtectionStore.create(
+                setup.store_path, pubkey=pubkey, genesis_validators_root=root, imported=blocks
+            ).close()
     return f"merged {len(blocks)} signed blocks from {file}"
 
 

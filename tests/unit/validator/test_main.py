@@ -18,8 +18,9 @@ from dst.slashing.interchange import SignedBlock, encode_interchange
 from dst.spec.cluster import genesis_validators_root
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import Slot
-from dst.validator.main import load_share, open_store, read_setup, run
+from dst.validator.main import claimed_store, load_share, open_store, read_setup, run
 from dst.validator.protection import FILE_NAME, ProtectionStore
+from dst.validator.transfer import export_protection
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +173,22 @@ def test_import_that_says_nothing_of_this_key_creates_no_store(
     assert "holds no signed block of this operator's key" in capsys.readouterr().err
     with pytest.raises(BadConfig, match="--rejoin"):
         open_store(read_setup(path), new=False, rejoin=False)
+
+
+def test_records_are_not_moved_beside_a_running_validator(
+    write_config: Any, cluster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It could sign what was just forbidden, or what an export does not hold."""
+    path = write_config()
+    blocks = [SignedBlock(slot=Slot(99), signing_root=None)]
+    words = interchange_of(cluster, path, 1, blocks, tmp_path / "file.json")
+    with claimed_store(read_setup(path)):
+        assert main(words) == 2
+        assert "a validator runs on it; stop it first" in capsys.readouterr().err
+    assert main(words) == 0
+    with claimed_store(read_setup(path)), pytest.raises(BadConfig, match="stop it first"):
+        export_protection(path, tmp_path / "out.json")
+    export_protection(path, tmp_path / "out.json")
 
 
 def test_import_cut_short_leaves_no_store_and_can_be_repeated(
