@@ -10,6 +10,8 @@ without it the folder is not a cluster.
 
 import json
 import secrets
+import shutil
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,6 +56,8 @@ CERTIFICATE_DAYS: Final = 3650
 """Certificates are pinned by key and never renewed by themselves; a longer life than the
 cluster's.
 """
+LOCK_NAME: Final = "cluster-lock.json"
+"""Written last: without it the folder is no cluster."""
 CLOCK_SKEW: Final = timedelta(days=1)
 
 
@@ -87,8 +91,13 @@ def create_cluster(
     """
     if operators not in SUPPORTED_SIZES:
         raise BadConfig(f"--operators {operators}: choose one of {SUPPORTED_SIZES}")
-    if (directory / "cluster-lock.json").exists() or (directory / "operators").exists():
+    if (directory / LOCK_NAME).exists():
         raise BadConfig(f"{directory} already holds a cluster; choose another folder")
+    if (directory / "operators").exists():
+        raise BadConfig(
+            f"{directory} holds keys without a cluster-lock.json: a dealing that was cut short,"
+            " or a lock that was lost. Bring the lock back, or remove the folder and deal again"
+        )
     draft = _chain_config(name, chain or {})
     accounts = {**(dev_alloc(draft.chain_id) if draft.dev else {}), **(alloc or {})}
     genesis = build_genesis(draft, accounts)
@@ -97,13 +106,7 @@ def create_cluster(
     shares = tbls.split(group, operators, quorum(operators))
     keys = [_deal(index, share) for index, share in shares.items()]
     lock = _sign_lock(_unsigned_lock(name, final, group, keys), keys)
-    try:
-        _write(directory, genesis, lock, keys)
-    except OSError as error:
-        raise BadConfig(
-            f"cannot write the cluster to {directory}: {error.strerror or error}; "
-            "choose another folder"
-        ) from error
+    _write(directory, genesis, lock, keys)
     return lock
 
 
@@ -255,7 +258,28 @@ def _sign_lock(lock: ClusterLock, keys: list[_OperatorKeys]) -> ClusterLock:
 def _write(
     directory: Path, genesis: Mapping[str, object], lock: ClusterLock, keys: list[_OperatorKeys]
 ) -> None:
-    (directory / "certs").mkdir(parents=True, exist_ok=True)
+    """Whole or nothing. Raises: BadConfig when the disk takes not all of it: then nothing stays."""
+    draft: Path | None = None
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".dealing-", dir=directory))
+        _write_all(draft, genesis, lock, keys)
+        for path in sorted(draft.iterdir(), key=lambda each: each.name == LOCK_NAME):
+            path.rename(directory / path.name)
+    except OSError as error:
+        raise BadConfig(
+            f"cannot write the cluster to {directory}: {error.strerror or error}; nothing was"
+            " dealt: mend that and try again, or choose another folder"
+        ) from error
+    finally:
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _write_all(
+    directory: Path, genesis: Mapping[str, object], lock: ClusterLock, keys: list[_OperatorKeys]
+) -> None:
+    (directory / "certs").mkdir()
     peers = secrets.token_hex(32).encode()
     for keys_of in keys:
         name = keys_of.record.name
@@ -264,7 +288,7 @@ def _write(
         write_secret(directory / "operators" / name / "peers.hex", peers)
     write_atomic(directory / "genesis.json", _json(genesis))
     write_atomic(directory / "cluster-definition.json", _json(to_jsonable(lock.definition)))
-    write_atomic(directory / "cluster-lock.json", _json(to_jsonable(lock)))
+    write_atomic(directory / LOCK_NAME, _json(to_jsonable(lock)))
 
 
 def _write_operator(folder: Path, keys: _OperatorKeys, lock: ClusterLock) -> None:

@@ -1,6 +1,8 @@
 """What the dealer writes: complete, usable, private; and what it refuses."""
 
+import errno
 import json
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -12,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from eth_account import Account
 
+from dst.cli import cluster
 from dst.cli.cluster import SUPPORTED_SIZES, create_cluster
 from dst.cli.genesis import DEV_ACCOUNTS, DEV_BALANCE_WEI, DEV_MNEMONIC
 from dst.cli.main import main
@@ -20,6 +23,7 @@ from dst.crypto.locks import load_lock, verify_lock_signatures
 from dst.crypto.secp256k1 import IdentityKey
 from dst.execution.genesis import genesis_block_header
 from dst.p2p.tls import load_identity, spki_hash
+from dst.runtime.files import write_secret
 from dst.spec.cluster import ClusterLock, lock_hash, to_jsonable
 from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import OperatorIndex, ShareIndex
@@ -281,3 +285,33 @@ def test_wrong_flags(words: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(words)
     assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("after", [0, 3, 9, 20])
+def test_a_full_disk_leaves_nothing_and_the_same_command_works_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    written = 0
+
+    def until_full(path: Path, data: bytes) -> None:
+        nonlocal written
+        written += 1
+        if written > after:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_secret(path, data)
+
+    folder = tmp_path / "dealt"
+    monkeypatch.setattr(cluster, "write_secret", until_full)
+    with pytest.raises(BadConfig, match="No space left on device; nothing was dealt"):
+        create_cluster(folder, operators=4)
+    assert list(folder.iterdir()) == []
+    monkeypatch.undo()
+    create_cluster(folder, operators=4)
+    assert load_lock(folder / "cluster-lock.json").n == 4
+
+
+def test_keys_without_their_lock_are_not_dealt_over(tmp_path: Path) -> None:
+    create_cluster(tmp_path, operators=1)
+    (tmp_path / "cluster-lock.json").unlink()
+    with pytest.raises(BadConfig, match="cut short, or a lock that was lost"):
+        create_cluster(tmp_path, operators=1)
