@@ -6,7 +6,7 @@ state of a trace lists who was fed what. What an honest operator is quoted with 
 broadcast by the code, so a model that says more than the code does is noticed as well.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias, TypeVar, assert_never
 
 import dst.qbft
@@ -184,12 +184,13 @@ class _Play:
         return self._liar.proposal(Round(wanted.round), root, block, changes, prepares)
 
     def _round_changes_of(self, wanted: values.Proposal) -> Iterator[RoundChangeMessage]:
-        """By sender, as the model ranks them; a proposal carries their signed half alone."""
-        for claim in sorted(wanted.round_changes, key=lambda each: each.sender):
+        """A proposal carries their signed half alone."""
+        for claim in _ranked(wanted.round_changes):
             yield self._round_change(values.RoundChange(payload=claim, prepares=frozenset()))
 
     def _proof_of(self, wanted: values.Proposal) -> tuple[SignedPrepare, ...]:
-        top = max(wanted.round_changes, key=lambda each: each.prepared_round, default=None)
+        claims = _ranked(wanted.round_changes)
+        top = max(claims, key=lambda each: each.prepared_round, default=None)
         return () if top is None else self._proof(top, wanted.prepares)
 
     def _proof(self, claim: values.Claim, signers: frozenset[int]) -> tuple[SignedPrepare, ...]:
@@ -276,3 +277,8 @@ class _Play:
                 block=record.block,
             )
         )
+
+
+def _ranked(claims: Iterable[values.Claim]) -> list[values.Claim]:
+    """By sender: of claims to locks of one round, model and code take the first for the highest."""
+    return sorted(claims, key=lambda each: each.sender)
