@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup tools fmt lint types contracts platforms geth unit sim judges conformance e2e \
+.PHONY: help setup tools fmt lint types contracts platforms geth unit sim sim-recovery judges conformance e2e \
 	e2e-docker test check devnet down chaos scenarios bench bench-execution bench-ports docs clean distclean lock
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -24,6 +24,7 @@ NAME ?= leader-kill
 RUNS ?= 1
 SEED ?=
 N ?= 4
+SEEDS ?= 120
 PYTEST_ARGS ?=
 EEST ?=
 ETHEREUM_TESTS ?=
@@ -33,7 +34,7 @@ WRITE ?=
 COUNTS := .venv/.conformance.jsonl
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  words: OPERATORS=4 SLOT=1 (seconds) BACKEND=docker|process DIR=.devnet OFFSET=0 (ports, to 11000) DETACH=1"
 	@echo "         NAME=leader-kill RUNS=1 SEED=7 (chaos)   SEED=7 N=4 (sim)   PYTEST_ARGS='-x -k words'"
@@ -91,6 +92,9 @@ unit: $(STAMP) ## unit and property tests
 
 sim: $(STAMP) ## simulation; one schedule again: make sim SEED=7 N=4
 	@$(if $(SEED),$(BIN)/python -m devnet.sim --seeds $(SEED):$(shell echo $$(( $(SEED) + 1 ))) --n $(N) --verbose,$(BIN)/pytest tests/simulation $(PYTEST_ARGS))
+
+sim-recovery: $(STAMP) ## how long one fault stalls four operators, in virtual time: make sim-recovery SEEDS=120
+	@$(BIN)/python -m devnet.sim.recovery --seeds $(SEEDS)
 
 judges: $(STAMP) ## outside judges on committed fixtures: EEST, rpc-compat, ethereum/tests, random blocks
 	@$(BIN)/pytest tests/conformance $(PYTEST_ARGS)
