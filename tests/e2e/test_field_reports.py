@@ -325,16 +325,19 @@ def test_a_follower_that_lags_says_so_until_it_has_caught_up(
 def test_a_cluster_without_a_quorum_tells_every_sender(
     network: RunningNetwork, nodes: Nodes
 ) -> None:
-    """Two of four middlewares are killed by hand. Transactions are taken and kept, with a word."""
+    """Two of four middlewares are killed by hand. Transactions are taken and kept, with a word.
+
+    A sender for each node: one's next transaction would wait at the next node for the one before.
+    """
     for name in ("op3", "op4"):
         path = network.directory / "run" / f"{name}.middleware.pid"
         os.kill(json.loads(path.read_text())["pid"], signal.SIGKILL)
-    for node in nodes.urls:
+    for sender, node in enumerate(nodes.urls, start=5):
         wait_for(
             lambda node=node: says_it_lags(nodes, network, node),  # type: ignore[misc]
             lambda node=node: f"{node} does not say so",  # type: ignore[misc]
         )
-        raw = nodes.sign(key_of(6), to=b"\xbb" * 20)
+        raw = nodes.sign(key_of(sender), to=b"\xbb" * 20)
         transaction_hash, warning = told_at_submission(nodes, node, raw)
         assert warning is not None
         assert "the chain stands" in warning, node
