@@ -15,14 +15,13 @@ from eth_account import Account
 
 from dst.execution.block import body
 from dst.execution.block.body import BlockRun
-from dst.execution.block.executed import ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock, assembled
 from dst.execution.block.requests import DEPOSIT_CONTRACT_ADDRESS, DEPOSIT_EVENT_TOPIC
 from dst.execution.chain import Chain
 from dst.execution.evm.computation import EvmComputation
-from dst.execution.header import Header, next_base_fee, requests_hash, withdrawals_root
+from dst.execution.header import Header, next_base_fee
 from dst.execution.interrupts import never
 from dst.execution.receipts import Receipt
-from dst.execution.state.trie import ordered_root
 from dst.spec.primitives import Address, Hash32
 from dst.transactions.gas import GAS_REFUND_PER_KNOWN_AUTHORITY, intrinsic_gas
 from dst.transactions.transaction import (
@@ -298,19 +297,7 @@ def forge(chain: Chain, case: Forgery) -> ExecutedBlock:
         for each in transactions:
             run.apply(each)
         result = run.finish()
-    header = replace(
-        draft,
-        state_root=result.state.root,
-        transactions_root=ordered_root([each.raw for each in transactions]),
-        receipts_root=ordered_root([each.encode() for each in result.receipts]),
-        logs_bloom=result.bloom.to_bytes(256, "big"),
-        gas_used=result.gas_used,
-        withdrawals_root=withdrawals_root(()),
-        requests_hash=requests_hash(result.requests),
-    )
-    return ExecutedBlock(
-        header=header, hash=header.hash, transactions=transactions, withdrawals=(), result=result
-    )
+    return assembled(draft, transactions, (), result)
 
 
 def _whatever_stands_there(receipts: Iterable[Receipt]) -> Iterator[bytes]:

@@ -14,23 +14,17 @@ about them; the Portal meters their gas (half a block's), and their time is take
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 from operator import itemgetter
 from typing import Final
 
 from dst.apis.engine import PayloadAttributes
 from dst.execution.block.body import BlockRun
-from dst.execution.block.executed import ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock, assembled
 from dst.execution.block.ground import Ground
 from dst.execution.environment import ExecutionAborted
-from dst.execution.header import (
-    Header,
-    next_base_fee,
-    requests_hash,
-    withdrawals_root,
-)
-from dst.execution.state.trie import ordered_root
+from dst.execution.header import Header, next_base_fee
 from dst.runtime.log import Logger
 from dst.spec.primitives import Address, Hash32
 from dst.transactions.decoded import decode_once
@@ -224,23 +218,7 @@ class BlockBuilder:
         started = time.monotonic()
         attributes = self._attributes
         result = self._run.finish(attributes.withdrawals)
-        header = replace(
-            self._draft,
-            state_root=result.state.root,
-            transactions_root=ordered_root([each.raw for each in self._included]),
-            receipts_root=ordered_root([each.encode() for each in result.receipts]),
-            logs_bloom=result.bloom.to_bytes(256, "big"),
-            gas_used=result.gas_used,
-            withdrawals_root=withdrawals_root(attributes.withdrawals),
-            requests_hash=requests_hash(result.requests),
-        )
-        block = ExecutedBlock(
-            header=header,
-            hash=header.hash,
-            transactions=tuple(self._included),
-            withdrawals=attributes.withdrawals,
-            result=result,
-        )
+        block = assembled(self._draft, self._included, attributes.withdrawals, result)
         return Build(
             block=block,
             too_slow=tuple(self._too_slow),

@@ -13,15 +13,15 @@ from dst.apis.transaction_object import TransactionObject
 from dst.execution.block.body import BlockRun
 from dst.execution.block.call_objects import message_of, with_hash
 from dst.execution.block.call_run import CallOutcome, CallRefused, CallRun, Checks
+from dst.execution.block.executed import finished_header
 from dst.execution.environment import BlockEnvironment, Interrupt
 from dst.execution.evm.messages import new_overlay
 from dst.execution.evm.overrides import override_state
 from dst.execution.evm.tracing import Tracing, computation_for
-from dst.execution.header import Header, next_base_fee, requests_hash, withdrawals_root
+from dst.execution.header import Header, next_base_fee
 from dst.execution.receipts import Log
 from dst.execution.state.nodes import ScratchNodes
 from dst.execution.state.reader import StateReader
-from dst.execution.state.trie import ordered_root
 from dst.execution.tracers.transfers import LogTracer
 from dst.spec.errors import DstError
 from dst.spec.primitives import ZERO_HASH, Hash32
@@ -159,15 +159,7 @@ class Simulator:
             calls.append(self._call(run, call, tracing, tracer))
             next_log = tracer.next_index
         result = run.finish()
-        header = replace(
-            draft,
-            state_root=result.state.root,
-            transactions_root=ordered_root([each.transaction.raw for each in calls]),
-            receipts_root=ordered_root([each.encode() for each in result.receipts]),
-            logs_bloom=result.bloom.to_bytes(256, "big"),
-            gas_used=result.gas_used,
-            requests_hash=requests_hash(result.requests),
-        )
+        header = finished_header(draft, [each.transaction.raw for each in calls], (), result)
         self._parent, self._parent_hash = header, header.hash
         self._hashes[header.number] = bytes(self._parent_hash)
         return SimulatedBlock(header=header, hash=self._parent_hash, calls=tuple(calls))
@@ -190,7 +182,6 @@ class Simulator:
             timestamp=overrides.time,
             prev_randao=overrides.prev_randao or ZERO_HASH,
             base_fee_per_gas=base_fee,
-            withdrawals_root=withdrawals_root(()),
             parent_beacon_block_root=overrides.beacon_root or ZERO_HASH,
         )
 

@@ -2,18 +2,17 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from eth_account import Account
 
 from dst.execution.block.body import BlockRun
-from dst.execution.block.executed import ExecutedBlock
+from dst.execution.block.executed import ExecutedBlock, finished_header
 from dst.execution.chain import Chain
 from dst.execution.genesis import read_genesis
-from dst.execution.header import Header, next_base_fee, requests_hash, withdrawals_root
+from dst.execution.header import Header, next_base_fee
 from dst.execution.interrupts import never
-from dst.execution.state.trie import ordered_root
 from dst.spec.beacon import Withdrawal
 from dst.spec.primitives import ZERO_HASH, Gwei, Hash32
 from dst.transactions.transaction import InvalidTransaction, Transaction, decode_transaction
@@ -113,17 +112,9 @@ def _finish(
         for index, (address, gwei) in enumerate(plan.withdrawals)
     )
     result = block_run.finish(withdrawals)
-    header = replace(
-        draft,
-        state_root=result.state.root,
-        transactions_root=ordered_root([each.raw for each in transactions]),
-        receipts_root=ordered_root([each.encode() for each in result.receipts]),
-        logs_bloom=result.bloom.to_bytes(256, "big"),
-        gas_used=result.gas_used,
-        withdrawals_root=withdrawals_root(withdrawals),
-        requests_hash=requests_hash(result.requests),
-    )
-    block = chain.execute(header, [each.raw for each in transactions], withdrawals, never)
+    raws = [each.raw for each in transactions]
+    header = finished_header(draft, raws, withdrawals, result)
+    block = chain.execute(header, raws, withdrawals, never)
     assert block.result.state.root == result.state.root, "the same block twice, two states"
     chain.insert(block)
     chain.set_forkchoice(block.hash, ZERO_HASH, ZERO_HASH)

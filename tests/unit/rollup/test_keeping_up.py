@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dst.rollup.events import BeaconBus
-from dst.rollup.node import SYNCING_SECONDS, SYNCING_SLOTS, RollupNode
+from dst.rollup.node import SYNCING_SECONDS, SYNCING_SLOTS
 from dst.spec import rules
 from tests.unit.rollup.rollup_bench import sealed
 from tests.unit.rollup.test_operator import bench
@@ -17,17 +16,7 @@ async def test_a_node_that_lags_says_so(tmp_path: Path, lag: int) -> None:
         (block,) = await at.grow(1)
         await at.operator.publish(sealed(at.lock, block))
         chain = at.lock.chain
-        node = RollupNode(
-            name="op1",
-            lock=at.lock,
-            chain=at.chain,
-            l1=at.l1,
-            ring=at.ring,
-            bus=BeaconBus(),
-            halting=at.halting,
-            operator=at.operator,
-            now=lambda: rules.timestamp_at(chain, block.slot + lag),
-        )
+        node = at.node(now=lambda: rules.timestamp_at(chain, block.slot + lag))
         syncing = await node.syncing()
         late = lag > SYNCING_SLOTS and lag * chain.seconds_per_slot > SYNCING_SECONDS
         assert late is (lag == 25)

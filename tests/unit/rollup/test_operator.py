@@ -2,7 +2,8 @@
 much as success."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,6 +80,20 @@ class Bench:
 
     def kinds(self) -> list[EventKind]:
         return [each.event.kind for each in self.ring._events]
+
+    def node(self, now: Callable[[], float] = time.time) -> RollupNode:
+        """The role's server over these parts."""
+        return RollupNode(
+            name="op1",
+            lock=self.lock,
+            chain=self.chain,
+            l1=self.l1,
+            ring=self.ring,
+            bus=BeaconBus(),
+            halting=self.halting,
+            operator=self.operator,
+            now=now,
+        )
 
 
 @asynccontextmanager
@@ -325,16 +340,7 @@ async def test_blocks_seal_late_and_out_of_order(tmp_path: Path) -> None:
 
 async def test_status_names_the_lowest_height_that_is_owed_its_seal(tmp_path: Path) -> None:
     async with bench(tmp_path) as at:
-        node = RollupNode(
-            name="op1",
-            lock=at.lock,
-            chain=at.chain,
-            l1=at.l1,
-            ring=at.ring,
-            bus=BeaconBus(),
-            halting=at.halting,
-            operator=at.operator,
-        )
+        node = at.node()
         assert (await node.status()).lowest_unsealed_height == 1, "the next one"
         first, second, third = await at.grow(3)
         for block, lowest in ((third, 1), (first, 2), (second, 4)):

@@ -18,8 +18,6 @@ from dst.apis.beacon import ProduceRequest, WireBlock
 from dst.apis.dst_v1 import DecidedBlock, OutOfOrder, Verdict
 from dst.qbft.justification import is_valid_certificate
 from dst.qbft.messages import Certificate, Commit, SignedCommit, signing_digest
-from dst.rollup.events import BeaconBus
-from dst.rollup.node import RollupNode
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock
 from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
@@ -94,16 +92,7 @@ class Simulated:
 class Real:
     def __init__(self, at: Any) -> None:
         self._at = at
-        self.node = RollupNode(
-            name="op1",
-            lock=at.lock,
-            chain=at.chain,
-            l1=at.l1,
-            ring=at.ring,
-            bus=BeaconBus(),
-            halting=at.halting,
-            operator=at.operator,
-        )
+        self.node = at.node()
 
     def child(self, parent: bytes | None, mark: int = 0) -> bytes:
         lock = self._at.lock
