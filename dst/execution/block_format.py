@@ -30,9 +30,8 @@ class Body(msgspec.Struct, array_like=True, frozen=True):
     transaction_hashes: tuple[bytes, ...]
     withdrawals: tuple[tuple[int, int, bytes, int], ...]
     requests: tuple[bytes, ...]
-    touched: tuple[bytes, ...] = ()
-    """By transaction: addresses that it met on its way, one behind the other. Empty as a whole for
-    a block of a store from before they were kept."""
+    touched: tuple[bytes, ...]
+    """By transaction: addresses that it met on its way, one behind the other."""
 
     def payload_withdrawals(self) -> tuple[Withdrawal, ...]:
         return tuple(
@@ -48,7 +47,7 @@ class _Rest(msgspec.Struct, array_like=True, frozen=True):
 
     withdrawals: tuple[tuple[int, int, bytes, int], ...]
     requests: tuple[bytes, ...]
-    touched: tuple[bytes, ...] = ()
+    touched: tuple[bytes, ...]
 
 
 class PlacedReceipt(NamedTuple):

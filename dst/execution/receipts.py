@@ -21,9 +21,13 @@ class Log(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Receipt(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
-    """What one transaction did; also the stored form."""
+    """What one transaction did, and whose it was: nobody who looks at it later recovers a signature
+    again. Also the stored form."""
 
     type_id: int
+    sender: Address
+    to: Address
+    """Empty for a creation."""
     succeeded: bool
     cumulative_gas_used: int
     gas_used: int

@@ -41,8 +41,9 @@ from dst.spec.primitives import Hash32
 
 __all__ = ["BlockStore", "Body", "PlacedReceipt", "Pointers", "open_store"]
 
-FORMAT: Final = b"2"
-"""1 was SQLite, content-addressed nodes, a blob of receipts a block."""
+FORMAT: Final = b"3"
+"""1 was SQLite, content-addressed nodes, a blob of receipts a block. The receipts of 2 did not name
+sender and recipient."""
 FORMAT_1_FILE: Final = "chain.sqlite"
 STORE_FOLDER: Final = "chain"
 TABLES: Final = (
@@ -245,7 +246,7 @@ class BlockStore:
         """Block 0, its state and the pointers to it."""
         position = Position(genesis.hash, 0)
         with self.tables.write() as writer:
-            _put_block(writer, genesis, Body((), (), (), ()), (), state)
+            _put_block(writer, genesis, Body((), (), (), (), ()), (), state)
             write_base(writer, state.diff)
             _put_base(writer, position)
             writer.delete("diffs", version_key(state.version))

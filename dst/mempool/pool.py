@@ -161,12 +161,7 @@ class Pool:
     def _check_admissible(self, transaction: Transaction, nonce: int) -> None:
         if transaction.hash in self._by_hash:
             raise InvalidTransaction(Reason.ALREADY_KNOWN, "already known")
-        if len(transaction.raw) > MAX_TRANSACTION_BYTES:
-            raise InvalidTransaction(
-                Reason.OVERSIZED,
-                f"oversized data: transaction size {len(transaction.raw)}, "
-                f"limit {MAX_TRANSACTION_BYTES}",
-            )
+        check_size(transaction.raw)
         if transaction.nonce >= nonce + self._max_per_sender:
             raise InvalidTransaction(
                 Reason.NONCE_TOO_HIGH,
@@ -267,6 +262,15 @@ class Pool:
             self._take_out(tail)
             dropped.append(Dropped(tail, Reason.INSUFFICIENT_FUNDS))
         return dropped
+
+
+def check_size(raw: bytes) -> None:
+    """Raises: InvalidTransaction."""
+    if len(raw) > MAX_TRANSACTION_BYTES:
+        raise InvalidTransaction(
+            Reason.OVERSIZED,
+            f"oversized data: transaction size {len(raw)}, limit {MAX_TRANSACTION_BYTES}",
+        )
 
 
 def _check_funds(

@@ -13,11 +13,13 @@ Item: TypeAlias = "bytes | list[Item]"
 MAX_DEPTH: Final = 16
 """Deepest nesting read. An access list needs 4; deeper input is an attack on the stack."""
 
+_BYTES: Final = tuple(bytes((value,)) for value in range(256))
+
 
 def encode_length(length: int, offset: int) -> bytes:
     """The prefix of a string (offset 0x80) or list (offset 0xc0) of `length` payload bytes."""
     if length < 56:
-        return bytes((offset + length,))
+        return _BYTES[offset + length]
     size = (length.bit_length() + 7) // 8
     return bytes((offset + 55 + size,)) + length.to_bytes(size, "big")
 

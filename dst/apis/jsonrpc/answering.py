@@ -7,7 +7,7 @@ answer; the body itself by whoever reads it.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -51,27 +51,29 @@ Method: TypeAlias = Callable[[Sequence[Any]], Awaitable[object]]
 
 
 Job: TypeAlias = Callable[[], Any]
+J = TypeVar("J")
+J_contra = TypeVar("J_contra", contravariant=True)
 Outcome: TypeAlias = object
 """A result, or the Exception that took its place."""
 
 
-class Runner(Protocol):
+class Runner(Protocol[J_contra]):
     """Runs what several requests of one batch ask, at less cost than one after the other."""
 
-    async def __call__(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
+    async def __call__(self, jobs: Sequence[J_contra]) -> Sequence[Outcome]:
         """The outcomes of the first jobs, in order: of one at least, of all or of as many as are
         one client's share of the moment. The rest comes again."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
+class Joint(Generic[J]):
     """A method whose requests can be run with their neighbours in a batch: those of the same
     runner, which may be of other methods."""
 
-    runner: Runner
-    job: Callable[[Sequence[Any]], Job]
-    """Of one request's parameters. Raises as a method does."""
+    runner: Runner[J]
+    job: Callable[[Sequence[Any]], J]
+    """One request's parameters as its runner takes them. Raises as a method does."""
 
     async def __call__(self, params: Sequence[Any]) -> object:
         (outcome,) = await self.runner([self.job(params)])
@@ -150,8 +152,8 @@ async def _answer_some(
     items: Sequence[object], methods: Mapping[str, Method]
 ) -> list[bytes | None]:
     """The answers to the first of them, one at least."""
-    runner: Runner | None = None
-    jobs: list[Job] = []
+    runner: Runner[Any] | None = None
+    jobs: list[Any] = []
     requests: list[Request] = []
     for item in items:
         found = _job_of(item, methods)
@@ -169,7 +171,7 @@ async def _answer_some(
     ]
 
 
-def _job_of(item: object, methods: Mapping[str, Method]) -> tuple[Runner, Job, Request] | None:
+def _job_of(item: object, methods: Mapping[str, Method]) -> tuple[Runner[Any], Any, Request] | None:
     """What of a batch can be run with others; None for the rest, malformed requests too."""
     try:
         request = msgspec.convert(item, Request)

@@ -167,6 +167,8 @@ class BlockRun:
         created = computation.msg.storage_address if transaction.is_create else None
         return Receipt(
             type_id=transaction.type_id,
+            sender=transaction.sender,
+            to=transaction.to,
             succeeded=not computation.is_error,
             cumulative_gas_used=self._gas_used + gas_used,
             gas_used=gas_used,

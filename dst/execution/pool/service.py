@@ -21,7 +21,7 @@ from dst.execution.state.nodes import StateUnavailable
 from dst.execution.state.reader import StateReader
 from dst.mempool.departures import Departure, Departures, Fate
 from dst.mempool.heavy import Call, HeavyBook, Verdict, call_of
-from dst.mempool.pool import Dropped, Pool, SenderState
+from dst.mempool.pool import Dropped, Pool, SenderState, check_size
 from dst.mempool.queue import Waiting
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
@@ -265,6 +265,7 @@ class TransactionPool:
         return self._examine(raw, reader, heads.head_hash, heads.head.gas_limit)
 
     def _examine(self, raw: bytes, reader: StateReader, head: Hash32, gas_limit: int) -> Admissible:
+        check_size(raw)
         transaction = decode_once(raw)
         check_stateless(transaction, self._chain.chain_id)
         if transaction.gas > gas_limit:

@@ -6,19 +6,19 @@ store), on an EVM worker (calls and traces, bounded by time) or on a search work
 (logs, bounded alike). Positional parameters are matched
 to its signature; each is the decoded JSON value, checked by the method itself.
 
-In a batch, neighbours that read the store share a hop to the reading thread, and those marked
-`abreast` are under way together: a hop costs more than most answers.
+In a batch, neighbours that read the store share a hop to the reading thread, and a method may name
+another that answers several of its requests together: a hop costs more than most answers.
 """
 
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from dst.apis.jsonrpc import Job, Joint, Method, Outcome, Runner
 from dst.spec.errors import InvalidInput
@@ -29,6 +29,8 @@ HOLD_S: Final = 0.004
 _SPEC: Final = "__rpc_spec__"
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+Together: TypeAlias = Callable[[Sequence[list[Any]]], Awaitable[Sequence[Outcome]]]
+"""Several requests' parameters in, their outcomes out."""
 
 
 class Where(StrEnum):
@@ -47,8 +49,8 @@ class MethodSpec:
     errors: tuple[str, ...] = ()
     """Each as "code: when"."""
     limits: tuple[str, ...] = ()
-    abreast: bool = False
-    """Of the event loop: neighbours in a batch may be under way together; they begin in order."""
+    together: str = ""
+    """Of the event loop: name of the family's coroutine that answers neighbours in a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,7 @@ class Threads:
 class Entry:
     spec: MethodSpec
     run: Callable[..., Any]
+    together: Together | None
     family: type
 
     @property
@@ -98,14 +101,14 @@ def rpc(
     where: Where = Where.READ,
     errors: Iterable[str] = (),
     limits: Iterable[str] = (),
-    abreast: bool = False,
+    together: str = "",
 ) -> Callable[[F], F]:
     """Mark a method of a family as the JSON-RPC method `name`; marks stack (aliases)."""
 
     def mark(function: F) -> F:
         specs: tuple[MethodSpec, ...] = getattr(function, _SPEC, ())
         spec = MethodSpec(
-            name=name, where=where, errors=tuple(errors), limits=tuple(limits), abreast=abreast
+            name=name, where=where, errors=tuple(errors), limits=tuple(limits), together=together
         )
         setattr(function, _SPEC, (*specs, spec))
         return function
@@ -122,7 +125,8 @@ def entries(families: Iterable[object]) -> dict[str, Entry]:
         for _, function in inspect.getmembers(family, callable):
             for spec in getattr(function, _SPEC, ()):
                 assert spec.name not in table, f"two families serve {spec.name}"
-                table[spec.name] = Entry(spec=spec, run=function, family=of)
+                together = getattr(family, spec.together) if spec.together else None
+                table[spec.name] = Entry(spec=spec, run=function, together=together, family=of)
     return dict(sorted(table.items()))
 
 
@@ -132,7 +136,17 @@ def bind(table: Mapping[str, Entry], threads: Threads) -> dict[str, Method]:
     return {name: _bind(entry, threads, reading) for name, entry in table.items()}
 
 
-def _reading(executor: Executor) -> Runner:
+def _together(answer: Together) -> Runner[list[Any]]:
+    async def run_some(jobs: Sequence[list[Any]]) -> Sequence[Outcome]:
+        try:
+            return await answer(jobs)
+        except Exception as error:
+            return [error] * len(jobs)
+
+    return run_some
+
+
+def _reading(executor: Executor) -> Runner[Job]:
     def work(jobs: Sequence[Job]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         end = time.monotonic() + HOLD_S
@@ -152,12 +166,7 @@ def _reading(executor: Executor) -> Runner:
     return run_some
 
 
-async def _abreast(jobs: Sequence[Job]) -> Sequence[Outcome]:
-    outcomes: list[Outcome] = await asyncio.gather(*(job() for job in jobs), return_exceptions=True)
-    return outcomes
-
-
-def _bind(entry: Entry, threads: Threads, reading: Runner) -> Method:
+def _bind(entry: Entry, threads: Threads, reading: Runner[Job]) -> Method:
     parameters = entry.parameters
     required = sum(each.default is inspect.Parameter.empty for each in parameters)
     run = entry.run
@@ -178,8 +187,8 @@ def _bind(entry: Entry, threads: Threads, reading: Runner) -> Method:
 
     if entry.spec.where is Where.READ:
         return Joint(reading, job)
-    if entry.spec.abreast:
-        return Joint(_abreast, job)
+    if entry.together is not None:
+        return Joint(_together(entry.together), spread)
     if entry.spec.where is Where.LOOP:
 
         async def on_loop(params: Sequence[Any]) -> object:

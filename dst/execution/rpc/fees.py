@@ -12,7 +12,6 @@ from dst.execution.rpc.dispatch import Where, rpc
 from dst.execution.rpc.parameters import BlockParam, CountParam, PercentilesParam
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32
-from dst.transactions.decoded import decode_once
 
 DEFAULT_TIP: Final = 1_000_000_000
 """One gwei, while no block says otherwise."""
@@ -153,10 +152,7 @@ def _rewards(
 
 def _tips(chain: Chain, block_hash: Hash32, header: Header) -> list[tuple[int, int]]:
     """(effective tip, gas used) of each transaction of a block."""
-    raws = chain.body(block_hash).transactions
-    if not raws:
-        return []
     return [
-        (decode_once(raw).effective_tip(header.base_fee_per_gas), receipt.gas_used)
-        for raw, receipt in zip(raws, chain.receipts(block_hash), strict=True)
+        (each.effective_gas_price - header.base_fee_per_gas, each.gas_used)
+        for each in chain.receipts(block_hash)
     ]

@@ -95,13 +95,10 @@ class OtterscanSearch:
 
 def _hits(address: Address, view: views.BlockView, receipts: tuple[Receipt, ...]) -> list[int]:
     """Indices of the transactions that had to do with an address."""
-    met = view.body.touched or (b"",) * len(receipts)
     return [
         index
-        for index, (transaction, receipt, others) in enumerate(
-            zip(view.transactions(), receipts, met, strict=True)
-        )
-        if address in (transaction.sender, transaction.to, receipt.contract_address)
+        for index, (receipt, others) in enumerate(zip(receipts, view.body.touched, strict=True))
+        if address in (receipt.sender, receipt.to, receipt.contract_address)
         or any(log.address == address for log in receipt.logs)
         or _is_among(address, others)
     ]

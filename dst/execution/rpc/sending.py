@@ -3,9 +3,10 @@ receipt."""
 
 import asyncio
 import time
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
-from dst.apis.jsonrpc import INVALID_PARAMS, REFUSED, RpcError
+from dst.apis.jsonrpc import INVALID_PARAMS, REFUSED, Outcome, RpcError
 from dst.apis.quantity import parse_count
 from dst.execution.chain import Chain
 from dst.execution.events import Events
@@ -18,8 +19,6 @@ from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Hash32, parse_hex, to_hex
 from dst.transactions.transaction import InvalidTransaction
 
-MAX_RAW_BYTES: Final = 1 << 18
-"""Refused unread beyond; the pool's own limit is half of it."""
 SYNC_TIMEOUT_MS: Final = 20_000
 """geth's figures, default and most, of eth_sendRawTransactionSync (EIP-7966)."""
 MAX_SYNC_TIMEOUT_MS: Final = 60_000
@@ -42,13 +41,21 @@ class Submitter:
         self._pool, self._source = pool, source
 
     async def submit(self, raw: bytes) -> Hash32:
-        """Raises: RpcError, in geth's words and with the reason's name."""
-        if len(raw) > MAX_RAW_BYTES:
-            raise InvalidInput("raw transaction too large")
-        try:
-            return await self._pool.submit(raw, self._source)
-        except InvalidTransaction as error:
-            raise RpcError(REFUSED, str(error), {"reason": str(error.reason)}) from None
+        """Raises: RpcError, in geth's words and with the reason's name; Unavailable."""
+        (outcome,) = await self.submit_all([raw])
+        if isinstance(outcome, RpcError):
+            raise outcome
+        return outcome
+
+    async def submit_all(self, raws: Sequence[bytes]) -> list[Hash32 | RpcError]:
+        """Each on its own merits, the answers in their order. Raises: Unavailable."""
+        outcomes = await self._pool.submit_all(raws, self._source)
+        return [
+            RpcError(REFUSED, str(each), {"reason": str(each.reason)})
+            if isinstance(each, InvalidTransaction)
+            else each
+            for each in outcomes
+        ]
 
 
 class Sending:
@@ -64,10 +71,18 @@ class Sending:
         self._events, self._clock = events, clock
         self._waiting = 0
 
-    @rpc("eth_sendRawTransaction", where=Where.LOOP, errors=REFUSALS, abreast=True)
+    @rpc("eth_sendRawTransaction", where=Where.LOOP, errors=REFUSALS, together="send_raws")
     async def send_raw(self, raw: DataParam) -> str:
         """Give a signed transaction to the pool; answers its hash."""
-        return to_hex(await self._submitter.submit(parse_hex(raw, what="raw transaction")))
+        return to_hex(await self._submitter.submit(_parse_raw(raw)))
+
+    async def send_raws(self, requests: Sequence[Sequence[Any]]) -> list[Outcome]:
+        """Several of one batch, at the price of one visit to the pool."""
+        raws = [_raw_or_error(raw) for (raw,) in requests]
+        outcomes = iter(
+            await self._submitter.submit_all([each for each in raws if isinstance(each, bytes)])
+        )
+        return [_shown(next(outcomes)) if isinstance(each, bytes) else each for each in raws]
 
     @rpc(
         "eth_sendRawTransactionSync",
@@ -88,7 +103,7 @@ class Sending:
             raise RpcError(REFUSED, f"too many callers wait for receipts: at most {MAX_WAITING}")
         self._waiting += 1
         try:
-            transaction_hash = await self._submitter.submit(parse_hex(raw, what="raw transaction"))
+            transaction_hash = await self._submitter.submit(_parse_raw(raw))
             return await self._receipt_of(transaction_hash, limit_ms)
         finally:
             self._waiting -= 1
@@ -112,8 +127,7 @@ class Sending:
                     ) from None
 
     def _find(self, transaction_hash: Hash32) -> dict[str, object] | None:
-        location = self._chain.location(transaction_hash)
-        return None if location is None else views.receipt_at(self._chain, *location)
+        return views.receipt_of(self._chain, transaction_hash)
 
     def _timeout_words(self, limit_ms: int) -> str:
         head = self._chain.heads.head
@@ -124,6 +138,22 @@ class Sending:
         if self._clock.is_stale(head):
             words += f": no block came for {self._clock.age(head):.0f}s"
         return words
+
+
+def _parse_raw(value: object) -> bytes:
+    """Raises: InvalidInput."""
+    return parse_hex(value, what="raw transaction")
+
+
+def _raw_or_error(value: object) -> bytes | InvalidInput:
+    try:
+        return _parse_raw(value)
+    except InvalidInput as error:
+        return error
+
+
+def _shown(outcome: Hash32 | RpcError) -> str | RpcError:
+    return outcome if isinstance(outcome, RpcError) else to_hex(outcome)
 
 
 def _parse_timeout(value: object) -> int:

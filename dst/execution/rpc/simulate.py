@@ -120,6 +120,7 @@ def _show_block(block: SimulatedBlock, request: Simulation) -> dict[str, object]
             transaction_hashes=tuple(each.transaction.hash for each in block.calls),
             withdrawals=(),
             requests=(),
+            touched=(),
         ),
     )
     shown = views.show_block(view, full=False)

@@ -72,8 +72,7 @@ class Transactions:
     @rpc("eth_getTransactionReceipt")
     def receipt(self, transaction_hash: HashParam) -> dict[str, object] | None:
         """The receipt of a transaction in a canonical block; null while there is none."""
-        location = self._chain.location(parse_hash(transaction_hash, "transaction hash"))
-        return None if location is None else views.receipt_at(self._chain, *location)
+        return views.receipt_of(self._chain, parse_hash(transaction_hash, "transaction hash"))
 
     def _find(self, wanted: Hash32) -> tuple[Hash32, int] | Transaction | None:
         """Where it is. The chain is asked twice: between the first look and the one into the pool a

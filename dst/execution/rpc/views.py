@@ -133,47 +133,50 @@ def show_header(header: Header) -> dict[str, object]:
     }
 
 
-def receipt_at(chain: Chain, block_hash: bytes, index: int) -> dict[str, object] | None:
-    """One receipt by its place, whatever the block's size."""
-    header, raw = chain.header(block_hash), chain.transaction_at(block_hash, index)
-    placed = chain.receipt_at(block_hash, index)
-    if header is None or raw is None or placed is None:
+def receipt_of(chain: Chain, transaction_hash: bytes) -> dict[str, object] | None:
+    """The receipt of a transaction in a canonical block, whatever the block's size; None while it
+    is in none."""
+    location = chain.location(transaction_hash)
+    if location is None:
         return None
-    block = _Place(header=header, hash=Hash32(block_hash))
-    return _show_receipt(block, index, decode_once(raw), placed.receipt, placed.first_log)
+    block_hash, index = location
+    header, placed = chain.header(block_hash), chain.receipt_at(block_hash, index)
+    if header is None or placed is None:
+        return None
+    block = _Place(header=header, hash=block_hash)
+    return _show_receipt(block, index, transaction_hash, placed.receipt, placed.first_log)
 
 
 def show_receipts(block: BlockView, receipts: Sequence[Receipt]) -> list[dict[str, object]]:
     shown: list[dict[str, object]] = []
     first_log = 0
-    for index, (transaction, receipt) in enumerate(
-        zip(block.transactions(), receipts, strict=True)
-    ):
-        shown.append(_show_receipt(block, index, transaction, receipt, first_log))
+    hashes = block.body.transaction_hashes
+    for index, (each, receipt) in enumerate(zip(hashes, receipts, strict=True)):
+        shown.append(_show_receipt(block, index, each, receipt, first_log))
         first_log += len(receipt.logs)
     return shown
 
 
 def _show_receipt(
-    block: _Place, index: int, transaction: Transaction, receipt: Receipt, first_log: int
+    block: _Place, index: int, transaction_hash: bytes, receipt: Receipt, first_log: int
 ) -> dict[str, object]:
     created = receipt.contract_address
     return {
         "type": hex(receipt.type_id),
         "status": hex(int(receipt.succeeded)),
-        "transactionHash": to_hex(transaction.hash),
+        "transactionHash": to_hex(transaction_hash),
         "transactionIndex": hex(index),
         "blockHash": to_hex(block.hash),
         "blockNumber": hex(block.header.number),
-        "from": to_hex(transaction.sender),
-        "to": to_hex(transaction.to) if transaction.to else None,
+        "from": to_hex(receipt.sender),
+        "to": to_hex(receipt.to) if receipt.to else None,
         "contractAddress": None if created is None else to_hex(created),
         "cumulativeGasUsed": hex(receipt.cumulative_gas_used),
         "gasUsed": hex(receipt.gas_used),
         "effectiveGasPrice": hex(receipt.effective_gas_price),
         "logsBloom": to_hex(receipt.bloom().to_bytes(256, "big")),
         "logs": [
-            show_log(block, index, transaction.hash, first_log + offset, log)
+            show_log(block, index, transaction_hash, first_log + offset, log)
             for offset, log in enumerate(receipt.logs)
         ],
     }

@@ -14,7 +14,7 @@ from typing import Final
 from tests.benchmarks.execution import page
 from tests.benchmarks.execution.accounts import cost_among
 from tests.benchmarks.execution.importing import throughput, transfers_by_size
-from tests.benchmarks.execution.inclusion import inclusion
+from tests.benchmarks.execution.inclusion import CADENCES, inclusion
 from tests.benchmarks.execution.loads import LOADS
 from tests.benchmarks.execution.worst_blocks import (
     all_loops,
@@ -39,8 +39,7 @@ def main() -> int:
     if options.only in (None, "import"):
         sections += _import_sections(2 if options.quick else 5)
     if options.only in (None, "inclusion"):
-        _note("JSON-RPC to inclusion beside anvil")
-        sections.append(page.inclusion_section(inclusion(1 if options.quick else 5)))
+        sections.append(_inclusion_section(1 if options.quick else 5))
     if options.only in (None, "accounts"):
         sections += _accounts_sections(*((2, ACCOUNTS[:2]) if options.quick else (5, ACCOUNTS)))
     if options.only in (None, "worst"):
@@ -60,6 +59,14 @@ def _import_sections(blocks: int) -> list[page.Section]:
         page.import_section(loads, BLOCK),
         page.series_section("block size", transfers_by_size(SIZES, blocks)),
     ]
+
+
+def _inclusion_section(rounds: int) -> page.Section:
+    found = {}
+    for cadence, every_s in CADENCES.items():
+        _note(f"JSON-RPC to inclusion beside anvil, a block {cadence}")
+        found[cadence] = inclusion(rounds, every_s)
+    return page.inclusion_section(found)
 
 
 def _accounts_sections(blocks: int, counts: Sequence[int]) -> list[page.Section]:

@@ -203,6 +203,8 @@ class Ledger:
 def receipt(logs: int) -> Receipt:
     return Receipt(
         type_id=2,
+        sender=PEOPLE[0],
+        to=PEOPLE[1],
         succeeded=True,
         cumulative_gas_used=21_000,
         gas_used=21_000,

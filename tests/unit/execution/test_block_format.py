@@ -1,6 +1,5 @@
-"""Bodies as they lie in the store: whole, one transaction of many, and those of older stores."""
+"""Bodies as they lie in the store: whole, and one transaction of many."""
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,13 +28,3 @@ def test_a_body_comes_back(body: Body) -> None:
     assert decode_body(data) == body
     one_by_one = [decode_transaction_at(data, at) for at in range(len(body.transactions) + 1)]
     assert one_by_one == [*body.transactions, None]
-
-
-@given(bodies())
-def test_a_store_from_before_addresses_were_kept_can_be_read(body: Body) -> None:
-    rest = msgspec.msgpack.encode((body.withdrawals, body.requests, body.touched))
-    older = msgspec.msgpack.encode((body.withdrawals, body.requests))
-    data = encode_body(body)
-    assert data.endswith(rest)
-    read = decode_body(memoryview(data.removesuffix(rest) + older))
-    assert read == msgspec.structs.replace(body, touched=())

@@ -3,14 +3,20 @@ network, tools of test nodes."""
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
 
+from dst.apis.jsonrpc import answer_body
+from dst.execution.pool import service
+from dst.execution.pool.service import Source
 from dst.execution.rpc.dev_tools import REFUSED_NAMES
+from dst.mempool.pool import MAX_TRANSACTION_BYTES
 from dst.spec.primitives import to_hex
 from dst.transactions.transaction import decode_transaction
 from tests.unit.execution.rpc.bench import DEV_KEYS, Rpc, running
@@ -68,6 +74,63 @@ async def test_refusals_are_geths_words_with_a_reason(
     assert error["code"] == -32000
     assert words in error["message"]
     assert error["data"] == {"reason": reason}
+
+
+async def send_batch(rpc: Rpc, *params: list[object]) -> list[dict[str, Any]]:
+    requests = [
+        {"jsonrpc": "2.0", "id": at, "method": "eth_sendRawTransaction", "params": each}
+        for at, each in enumerate(params)
+    ]
+    body = await answer_body(msgspec.json.encode(requests), rpc.served.from_client)
+    assert body is not None
+    answers: list[dict[str, Any]] = msgspec.json.decode(body)
+    assert [each["id"] for each in answers] == list(range(len(params)))
+    return answers
+
+
+async def test_a_batch_visits_the_pool_once_and_judges_each_on_its_own(
+    rpc: Rpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visits: list[int] = []
+    submit_all = rpc.pool.submit_all
+
+    async def counted(raws: Sequence[bytes], source: Source) -> Any:
+        visits.append(len(raws))
+        return await submit_all(raws, source)
+
+    monkeypatch.setattr(rpc.pool, "submit_all", counted)
+    first, second = signed(KEYS[0]), signed(KEYS[0], nonce=1)
+    answers = await send_batch(
+        rpc,
+        [to_hex(first.raw)],
+        ["0xzz"],
+        [to_hex(first.raw)],
+        ["0x02c0"],
+        [to_hex(bytes(MAX_TRANSACTION_BYTES + 1))],
+        [to_hex(second.raw), None],
+        [7],
+    )
+    assert [each.get("result") for each in answers] == [
+        to_hex(first.hash), None, None, None, None, to_hex(second.hash), None
+    ]  # fmt: skip
+    errors = [each.get("error", {}) for each in answers]
+    assert [each.get("code") for each in errors] == [
+        None, -32602, -32000, -32000, -32000, None, -32602
+    ]  # fmt: skip
+    assert [each.get("data", {}).get("reason") for each in errors[2:5]] == [
+        "already_known", "malformed", "oversized"
+    ]  # fmt: skip
+    assert visits == [5]
+    assert rpc.pool.hashes() == [first.hash, second.hash]
+
+
+async def test_a_batch_to_a_busy_node_is_told_so_request_by_request(
+    rpc: Rpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MAX_SUBMITTED", 1)
+    answers = await send_batch(rpc, *([to_hex(signed(key).raw)] for key in KEYS))
+    assert {each["error"]["code"] for each in answers} == {-32000}
+    assert all(each["error"]["message"].startswith("busy") for each in answers)
 
 
 async def test_the_one_that_waits_answers_the_receipt(rpc: Rpc) -> None:
