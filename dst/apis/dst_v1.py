@@ -41,6 +41,7 @@ from dst.apis.rest import (
 from dst.qbft.messages import Certificate
 from dst.runtime.http import json_response
 from dst.spec.errors import UNREADABLE, InvalidInput
+from dst.spec.judgement import Judgement
 from dst.spec.primitives import Height, Root, Round, Slot, Term, parse_hex, to_hex
 
 MAX_PUSHED_EVENTS: Final = 256
@@ -58,22 +59,6 @@ DECIDED_TIMEOUT_SECONDS: Final = 30.0
 
 
 # ------------------------------------------------------------------------------------------- values
-
-
-class Verdict(StrEnum):
-    """Answer to `validate`. HOLD: not yet (slot or origin ahead of this node's view); ask again
-    before the deadline."""
-
-    VALID = "VALID"
-    INVALID = "INVALID"
-    HOLD = "HOLD"
-
-
-class ValidateResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Verdict with the reason for a refusal or a hold, for a person."""
-
-    status: Verdict
-    reason: str = ""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -264,7 +249,7 @@ class DstNode(Protocol):
 
     async def validate(
         self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
-    ) -> ValidateResult:
+    ) -> Judgement:
         """Cancelled when the client disconnects: a fresh block's execution is then aborted."""
 
     async def decided(self, decided: DecidedBlock) -> Height:
@@ -382,7 +367,7 @@ class DstClient(RestClient):
 
     async def validate(
         self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
-    ) -> ValidateResult:
+    ) -> Judgement:
         """Cancel the call to abort a fresh block's execution. deadline_ms None: to the end."""
         params = {"round": str(round_), "justified": "1" if justified else "0"}
         timeout = JUSTIFIED_TIMEOUT_SECONDS
@@ -397,7 +382,7 @@ class DstClient(RestClient):
             headers={"Content-Type": SSZ},
             timeout_seconds=timeout,
         )
-        return _decode(answer.body, ValidateResult)
+        return _decode(answer.body, Judgement)
 
     async def decided(self, decided: DecidedBlock) -> Height:
         """The node's decided head after taking it. Raises: OutOfOrder with the head on 409, besides

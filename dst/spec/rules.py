@@ -8,7 +8,6 @@ kinds of check'). That the payload executes is the execution layer's verdict and
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from hashlib import sha256
 from typing import Final, Protocol
 
@@ -20,6 +19,7 @@ from dst.spec.beacon import (
     SyncAggregate,
 )
 from dst.spec.cluster import ChainConfig, ClusterLock, membership_root
+from dst.spec.judgement import Judgement, Verdict
 from dst.spec.primitives import (
     G2_POINT_AT_INFINITY,
     ZERO_HASH,
@@ -237,14 +237,6 @@ def _content_rules(lock: ClusterLock, block: BeaconBlock) -> _Rules:
 # --- View rules -----------------------------------------------------------------------------------
 
 
-class Verdict(StrEnum):
-    """HOLD: not yet; it may become valid before the round ends."""
-
-    VALID = "VALID"
-    INVALID = "INVALID"
-    HOLD = "HOLD"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class L1View:
     """What the voter's own L1 node says. `hash_at_origin`: canonical hash at the block's origin
@@ -255,13 +247,7 @@ class L1View:
     hash_at_origin: Hash32 | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ViewVerdict:
-    verdict: Verdict
-    reason: str = ""
-
-
-def check_view(chain: ChainConfig, block: BeaconBlock, *, now: float, l1: L1View) -> ViewVerdict:
+def check_view(chain: ChainConfig, block: BeaconBlock, *, now: float, l1: L1View) -> Judgement:
     """Rules for a fresh proposal that depend on the voter: the slot is the current one +-1, the
     origin fits my L1.
 
@@ -269,36 +255,36 @@ def check_view(chain: ChainConfig, block: BeaconBlock, *, now: float, l1: L1View
     seconds.
     """
     slot = _check_slot(chain, block.slot, slot_at(chain, now))
-    if slot.verdict is Verdict.INVALID:
+    if slot.status is Verdict.INVALID:
         return slot
     origin = _check_origin(chain, block.body.eth1_data, l1)
-    return slot if origin.verdict is Verdict.VALID else origin
+    return slot if origin.is_valid else origin
 
 
-def _check_slot(chain: ChainConfig, slot: Slot, current: Slot) -> ViewVerdict:
+def _check_slot(chain: ChainConfig, slot: Slot, current: Slot) -> Judgement:
     if slot > current + 1:
-        return ViewVerdict(verdict=Verdict.INVALID, reason=f"slot {slot} is ahead of {current}")
+        return Judgement(Verdict.INVALID, f"slot {slot} is ahead of {current}")
     if slot < current - 1:
-        return ViewVerdict(verdict=Verdict.INVALID, reason=f"slot {slot} is behind {current}")
+        return Judgement(Verdict.INVALID, f"slot {slot} is behind {current}")
     if slot == current + 1:
-        return ViewVerdict(verdict=Verdict.HOLD, reason=f"slot {slot} has not begun")
-    return ViewVerdict(verdict=Verdict.VALID)
+        return Judgement(Verdict.HOLD, f"slot {slot} has not begun")
+    return Judgement(Verdict.VALID)
 
 
-def _check_origin(chain: ChainConfig, origin: Eth1Data, l1: L1View) -> ViewVerdict:
+def _check_origin(chain: ChainConfig, origin: Eth1Data, l1: L1View) -> Judgement:
     number = origin.deposit_count
     deepest_usable = l1.head_number - chain.l1_confirmations
     if l1.hash_at_origin is None:
-        return ViewVerdict(verdict=Verdict.HOLD, reason=f"L1 origin {number} not seen yet")
+        return Judgement(Verdict.HOLD, f"L1 origin {number} not seen yet")
     if l1.hash_at_origin != origin.block_hash:
-        return ViewVerdict(verdict=Verdict.INVALID, reason=f"L1 origin {number} is not canonical")
+        return Judgement(Verdict.INVALID, f"L1 origin {number} is not canonical")
     # The genesis origin may be used before it is deep: otherwise no chain could start on a young
     # L1.
     if number > max(deepest_usable, chain.l1_genesis.number):
-        return ViewVerdict(verdict=Verdict.HOLD, reason=f"L1 origin {number} lacks confirmations")
+        return Judgement(Verdict.HOLD, f"L1 origin {number} lacks confirmations")
     if deepest_usable - number > chain.max_origin_lag:
-        return ViewVerdict(verdict=Verdict.INVALID, reason=f"L1 origin {number} lags too far")
-    return ViewVerdict(verdict=Verdict.VALID)
+        return Judgement(Verdict.INVALID, f"L1 origin {number} lags too far")
+    return Judgement(Verdict.VALID)
 
 
 def block_root(block: BeaconBlock) -> Root:

@@ -15,6 +15,7 @@ from dst.spec.beacon import (
     Withdrawal,
 )
 from dst.spec.cluster import membership_root
+from dst.spec.judgement import Verdict
 from dst.spec.primitives import (
     ZERO_ADDRESS,
     ZERO_ROOT,
@@ -24,7 +25,7 @@ from dst.spec.primitives import (
     Root,
     Slot,
 )
-from dst.spec.rules import L1View, Verdict
+from dst.spec.rules import L1View
 from dst.spec.ssz import hash_tree_root
 from dst.spec.state import compute_state_root
 from tests.unit.spec.sample_blocks import unsigned_lock
@@ -224,11 +225,11 @@ IN_SLOT_3 = 1_000_006.5
 )
 def test_view_rules(now: float, l1: L1View, verdict: Verdict, reason: str) -> None:
     result = rules.check_view(CHAIN, child(), now=now, l1=l1)
-    assert result.verdict is verdict
+    assert result.status is verdict
     assert reason in result.reason
 
 
 def test_genesis_origin_needs_no_depth() -> None:
     block = with_origin(deposit_count=100, block_hash=CHAIN.l1_genesis.hash)
     view = L1View(head_number=100, hash_at_origin=CHAIN.l1_genesis.hash)
-    assert rules.check_view(CHAIN, block, now=IN_SLOT_3, l1=view).verdict is Verdict.VALID
+    assert rules.check_view(CHAIN, block, now=IN_SLOT_3, l1=view).status is Verdict.VALID
