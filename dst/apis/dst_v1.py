@@ -27,12 +27,8 @@ from dst.apis.rest import (
     JSON,
     MSGPACK,
     SSZ,
-    Conflict,
-    NotFound,
     RestClient,
     ServerSentEvent,
-    UnsupportedMediaType,
-    answered,
     int_query,
     load_json,
     parse_uint,
@@ -40,6 +36,7 @@ from dst.apis.rest import (
 )
 from dst.qbft.messages import Certificate
 from dst.runtime.http import json_response
+from dst.runtime.http_errors import Conflict, NotFound, UnsupportedMediaType
 from dst.spec.errors import UNREADABLE, InvalidInput
 from dst.spec.judgement import Judgement
 from dst.spec.primitives import Height, Root, Round, Slot, Term, parse_hex, to_hex
@@ -280,9 +277,9 @@ def telling_routes(node: DstNode) -> list[web.RouteDef]:
     """What anybody may read of `/dst/v1/`."""
     api = _Server(node)
     return [
-        web.get("/dst/v1/decided/{height}", answered(api.get_decided)),
-        web.get("/dst/v1/status", answered(api.status)),
-        web.get("/dst/v1/events", answered(api.events)),
+        web.get("/dst/v1/decided/{height}", api.get_decided),
+        web.get("/dst/v1/status", api.status),
+        web.get("/dst/v1/events", api.events),
     ]
 
 
@@ -290,9 +287,9 @@ def own_routes(node: DstNode) -> list[web.RouteDef]:
     """What only this operator's own middleware needs: a stranger could stop its voting here."""
     api = _Server(node)
     return [
-        web.post("/dst/v1/validate", answered(api.validate)),
-        web.post("/dst/v1/decided", answered(api.decided)),
-        web.post("/dst/v1/events", answered(api.push_events)),
+        web.post("/dst/v1/validate", api.validate),
+        web.post("/dst/v1/decided", api.decided),
+        web.post("/dst/v1/events", api.push_events),
     ]
 
 

@@ -23,9 +23,10 @@ from dst.apis.dst_v1 import (
     event_from_json,
     event_to_json,
 )
-from dst.apis.rest import MSGPACK, SSZ, UnsupportedMediaType
+from dst.apis.rest import MSGPACK, SSZ
 from dst.rollup.events import RING_CAPACITY, EventRing
 from dst.runtime.http import STREAMS, make_app, serving
+from dst.runtime.http_errors import UnsupportedMediaType
 from dst.runtime.metrics import Metrics
 from dst.runtime.streams import MAX_STREAMS, Streams
 from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
