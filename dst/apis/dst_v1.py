@@ -13,7 +13,8 @@ other.
 """
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import isfinite
@@ -117,6 +118,37 @@ class Event:
     root: Root | None = None
     slot: Slot | None = None
     extra: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+class Emitter:
+    """Stamps what happens in one process, where and when it happens, and hands it on."""
+
+    def __init__(self, operator: str, term: Term, put: Callable[[Event], None]) -> None:
+        self._operator, self._term, self._put = operator, term, put
+
+    def __call__(
+        self,
+        kind: EventKind,
+        *,
+        height: Height | None = None,
+        round_: Round | None = None,
+        root: Root | None = None,
+        slot: Slot | None = None,
+        **extra: Scalar,
+    ) -> None:
+        event = Event(
+            kind=kind,
+            operator=self._operator,
+            monotonic=time.monotonic(),
+            wall=time.time(),
+            height=height,
+            round=round_,
+            term=self._term,
+            root=root,
+            slot=slot,
+            extra=extra,
+        )
+        self._put(event)
 
 
 _EVENT_FIELDS: Final = (
