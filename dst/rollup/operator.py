@@ -25,11 +25,11 @@ from dst.rollup.origins import judge_deterministic
 from dst.rollup.reset_watch import ResetWatch
 from dst.rollup.store import StoredBlock
 from dst.rollup.trust import CertificateVerifier, VerifySeal
-from dst.rollup.wrapping import build_attributes, decode_block, origin_of, wrap
+from dst.rollup.wrapping import build_attributes, decode_block, wrap
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec import rules, ssz
-from dst.spec.beacon import BeaconBlock, Eth1Data
+from dst.spec.beacon import BeaconBlock, L1Origin
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import InvalidInput, Unavailable
 from dst.spec.judgement import Judgement, Verdict
@@ -85,11 +85,7 @@ class Operator:
             raise InvalidInput(f"slot {request.slot} is not the current slot {current}")
         if self._l1.chain is None:
             raise Unavailable("L1 has not answered yet: no origin to build on")
-        before = head.block.body.eth1_data
-        number, origin_hash = select_origin(
-            self._lock.chain, self._l1.chain, before.deposit_count, before.block_hash
-        )
-        origin = origin_of(number, origin_hash)
+        origin = select_origin(self._lock.chain, self._l1.chain, head.block.l1_origin)
         started = time.monotonic()
         empty = request.no_tx_pool or await self._is_drifted(request.slot, origin)
         block = await self._build(head, request.slot, origin, no_tx_pool=empty)
@@ -99,16 +95,16 @@ class Operator:
         self._metrics.observe("produce", time.monotonic() - started)
         return block
 
-    async def _build(self, head: Head, slot: Slot, origin: Eth1Data, *, no_tx_pool: bool) -> bytes:
+    async def _build(self, head: Head, slot: Slot, origin: L1Origin, *, no_tx_pool: bool) -> bytes:
         attributes = build_attributes(self._lock, slot, origin, no_tx_pool=no_tx_pool)
         built = await self._execution.build(attributes)
         if built.payload.parent_hash != head.execution_hash:
             raise Unavailable("the head moved while the payload was built")
         return ssz.encode(wrap(self._lock, head.root, slot, origin, built))
 
-    async def _is_drifted(self, slot: Slot, origin: Eth1Data) -> bool:
+    async def _is_drifted(self, slot: Slot, origin: L1Origin) -> bool:
         """Whether the block's time leaves no room for mempool transactions on its origin."""
-        ref = await self._l1.ref_by_hash(origin.block_hash)
+        ref = await self._l1.ref_by_hash(origin.hash)
         if ref is None:
             raise Unavailable("the L1 origin's time is not known yet")
         drift = rules.timestamp_at(self._lock.chain, slot) - ref.timestamp
@@ -163,10 +159,8 @@ class Operator:
         head_number = self._l1.head_number
         if head_number is None:
             return Judgement(Verdict.HOLD, "L1 has not answered yet")
-        number = block.body.eth1_data.deposit_count
-        l1 = rules.L1View(
-            head_number=head_number, hash_at_origin=await self._l1.canonical_hash(number)
-        )
+        canonical = await self._l1.canonical_hash(block.l1_origin.number)
+        l1 = rules.L1View(head_number=head_number, hash_at_origin=canonical)
         return rules.check_view(self._lock.chain, block, now=self._now(), l1=l1)
 
     async def _judge_execution(self, block: BeaconBlock, *, justified: bool) -> Judgement:

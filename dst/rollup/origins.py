@@ -2,7 +2,7 @@
 
 from dst.l1.source import L1Source
 from dst.rollup.chain import Head
-from dst.spec.beacon import BeaconBlock, Eth1Data
+from dst.spec.beacon import BeaconBlock, L1Origin
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import Unavailable
 from dst.spec.judgement import Judgement, Verdict
@@ -26,7 +26,7 @@ async def judge_deterministic(
     Raises: Unavailable while L1 cannot be asked for an origin not seen before.
     """
     times: list[int | None] = []
-    for origin in (block.body.eth1_data, parent.block.body.eth1_data):
+    for origin in (block.l1_origin, parent.block.l1_origin):
         found = await _origin_time(l1, origin, optional=l1_optional)
         if isinstance(found, Judgement):
             return found
@@ -42,10 +42,10 @@ async def judge_deterministic(
     return Judgement(Verdict.VALID) if reason is None else Judgement(Verdict.INVALID, reason)
 
 
-async def _origin_time(l1: L1Source, origin: Eth1Data, *, optional: bool) -> int | Judgement | None:
+async def _origin_time(l1: L1Source, origin: L1Origin, *, optional: bool) -> int | Judgement | None:
     """None: L1 cannot tell, and need not."""
     try:
-        ref = await l1.ref_by_hash(origin.block_hash)
+        ref = await l1.ref_by_hash(origin.hash)
     except Unavailable:
         if not optional:
             raise
@@ -53,8 +53,8 @@ async def _origin_time(l1: L1Source, origin: Eth1Data, *, optional: bool) -> int
     if ref is None:
         if optional:
             return None
-        return Judgement(Verdict.HOLD, f"L1 origin {origin.deposit_count} not seen yet")
-    if ref.number != origin.deposit_count:
-        detail = f"L1 origin {origin.deposit_count} has number {ref.number} on L1"
+        return Judgement(Verdict.HOLD, f"L1 origin {origin.number} not seen yet")
+    if ref.number != origin.number:
+        detail = f"L1 origin {origin.number} has number {ref.number} on L1"
         return Judgement(Verdict.INVALID, detail)
     return ref.timestamp

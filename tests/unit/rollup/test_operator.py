@@ -150,7 +150,7 @@ async def test_a_produced_block_validates_decides_and_seals(tmp_path: Path) -> N
         data = await at.operator.produce(ProduceRequest(slot=Slot(1)))
         assert data is not None
         block = ssz.decode(BeaconBlock, data)
-        assert block.body.eth1_data.deposit_count == 16, "head 20 less four confirmations"
+        assert block.l1_origin.number == 16, "head 20 less four confirmations"
         assert await validate(at, block) == Judgement(Verdict.VALID)
         assert await at.operator.decided(certify(at.lock, block)) == 1
         assert at.engine.started == [block.body.execution_payload.block_hash], "executed once"
