@@ -7,6 +7,7 @@ signature to a decided block. Nothing here votes or signs.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -60,8 +61,8 @@ class Operator:
         self._ring, self._bus, self._halting, self._watch = ring, bus, halting, watch
         self._verify_seal, self._certificates = verify_seal, certificates
         self._log, self._metrics, self._now = log, metrics, now
-        self.on_sealed: Callable[[], None] = lambda: None
-        """Called when the newest sealed block moved."""
+        self.sealed: Final = asyncio.Event()
+        """Set when the newest sealed block moved; who waits for that clears it."""
         self._moving = asyncio.Lock()
 
     def _require_moving(self) -> None:
@@ -303,4 +304,4 @@ class Operator:
         if is_newest:
             dependent = self._chain.genesis_root
             self._bus.publish(head_event(stored.slot, stored.root, block.state_root, dependent))
-            self.on_sealed()
+            self.sealed.set()

@@ -328,11 +328,15 @@ async def test_a_second_signed_block_at_a_height_stops_the_node_for_good(tmp_pat
 async def test_blocks_seal_late_and_out_of_order(tmp_path: Path) -> None:
     async with bench(tmp_path) as at:
         first, second = await at.grow(2)
+        assert not at.operator.sealed.is_set()
         await at.operator.publish(sealed(at.lock, second))
+        assert at.operator.sealed.is_set(), "whoever posts batches is woken"
+        at.operator.sealed.clear()
         head = at.chain.header("head")
         assert head is not None
         assert head.root == root_of(second)
         await at.operator.publish(sealed(at.lock, first))
+        assert not at.operator.sealed.is_set(), "an older one"
         assert at.chain.sealed_height == 2
         served = at.chain.wire_block(Slot(1))
         assert served is not None
