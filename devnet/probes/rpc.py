@@ -1,11 +1,13 @@
 """JSON-RPC over HTTP as the harness needs it: a deadline on every call, and an unknown outcome told
 from a refusal."""
 
-import asyncio
-import itertools
 from typing import Any, Final
 
 import aiohttp
+
+from dst.apis.jsonrpc import RpcError
+from dst.apis.jsonrpc.client import JsonRpcClient
+from dst.spec.errors import Unavailable
 
 DEFAULT_TIMEOUT: Final = 2.0
 """Seconds. A healthy node answers in milliseconds; longer is how a frozen one shows."""
@@ -30,25 +32,14 @@ class Rpc:
     def __init__(
         self, session: aiohttp.ClientSession, url: str, timeout: float = DEFAULT_TIMEOUT
     ) -> None:
-        self.url = url
-        self._session = session
-        self._timeout = timeout
-        self._ids = itertools.count(1)
+        self.url, self._timeout = url, timeout
+        self._rpc = JsonRpcClient(url, session)
 
     async def call(self, method: str, *params: Any) -> Any:
         """Raises: RpcRefused; RpcUnknown on time-out, broken connection or an unreadable answer."""
-        body = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
         try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._session.post(self.url, json=body) as got,
-            ):
-                answer = await got.json(content_type=None)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise RpcUnknown(f"{method} at {self.url}: {type(error).__name__} {error}") from error
-        if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
-            raise RpcUnknown(f"{method} at {self.url}: not a JSON-RPC answer: {str(answer)[:80]}")
-        if answer.get("error"):
-            error_object = answer["error"]
-            raise RpcRefused(int(error_object.get("code", 0)), str(error_object.get("message", "")))
-        return answer.get("result")
+            return await self._rpc.call(method, params, Any, timeout_s=self._timeout)
+        except RpcError as error:
+            raise RpcRefused(error.code, error.message) from error
+        except Unavailable as error:
+            raise RpcUnknown(f"{method}: {error}") from error

@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from devnet.sim.l1 import L1
-from dst.apis.dst_v1 import Verdict
 from dst.spec.errors import InvalidInput
+from dst.spec.judgement import Verdict
 from dst.spec.primitives import Root
 
 MAX_BLOCK_BYTES: Final = 4096

@@ -12,9 +12,10 @@ from typing import Protocol
 from devnet.sim import blocks, ideal
 from devnet.sim.l1 import L1
 from dst.apis.beacon import ProduceRequest, WireBlock
-from dst.apis.dst_v1 import DecidedBlock, Event, OutOfOrder, Status, ValidateResult, Verdict
+from dst.apis.dst_v1 import DecidedBlock, Event, OutOfOrder, Status
 from dst.qbft.messages import Certificate
 from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
+from dst.spec.judgement import Judgement, Verdict
 from dst.spec.primitives import BLSSignature, Height, Round
 
 
@@ -95,23 +96,23 @@ class SimRollup:
 
     async def validate(
         self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
-    ) -> ValidateResult:
+    ) -> Judgement:
         self._require_moving()
         decoded = blocks.decode(block)
         try:
             async with asyncio.timeout(None if deadline_ms is None else deadline_ms / 1000):
                 await self._call()
         except TimeoutError:
-            return ValidateResult(Verdict.HOLD, "execution not finished before the deadline")
+            return Judgement(Verdict.HOLD, "execution not finished before the deadline")
         if decoded.height <= len(self.chain):
-            return ValidateResult(Verdict.INVALID, f"height {decoded.height} is decided already")
+            return Judgement(Verdict.INVALID, f"height {decoded.height} is decided already")
         if decoded.height > len(self.chain) + 1:
-            return ValidateResult(Verdict.HOLD, f"decided head is {len(self.chain)} here")
+            return Judgement(Verdict.HOLD, f"decided head is {len(self.chain)} here")
         verdict = blocks.check_deterministic(self.head, decoded)
         if verdict is Verdict.VALID and not justified:
             slot, moment = self._trouble.slot_now(), self._trouble.l1_moment_us()
             verdict = blocks.check_view(self.head, decoded, self._l1, slot, moment)
-        return ValidateResult(verdict)
+        return Judgement(verdict)
 
     async def push_events(self, events: Sequence[Event]) -> None:
         await self._call()

@@ -20,17 +20,15 @@ from dst.apis.rest import (
     JSON,
     SSZ,
     Answer,
-    NotFound,
     RestClient,
     ServerSentEvent,
-    UnsupportedMediaType,
-    answered,
     load_json,
     parse_uint,
     preferred,
     stream_events,
 )
 from dst.runtime.http import json_response
+from dst.runtime.http_errors import NotFound, UnsupportedMediaType
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock, BeaconBlockHeader, SignedBeaconBlock, from_json, to_json
 from dst.spec.errors import InvalidInput
@@ -254,9 +252,9 @@ def duty_routes(node: BeaconNode) -> list[web.RouteDef]:
     each question can cost an execution."""
     api = _Server(node)
     return [
-        web.get("/eth/v3/validator/blocks/{slot}", answered(api.produce)),
-        web.post("/eth/v1/beacon/blocks", answered(api.publish)),
-        web.post("/eth/v2/beacon/blocks", answered(api.publish)),
+        web.get("/eth/v3/validator/blocks/{slot}", api.produce),
+        web.post("/eth/v1/beacon/blocks", api.publish),
+        web.post("/eth/v2/beacon/blocks", api.publish),
     ]
 
 
@@ -289,7 +287,7 @@ def reading_routes(node: BeaconNode) -> list[web.RouteDef]:
         (get, "v2/beacon/blocks/{block_id}", api.block),
         (get, "v1/events", api.events),
     )
-    return [bind(f"/eth/{path}", answered(handler)) for bind, path, handler in table]
+    return [bind(f"/eth/{path}", handler) for bind, path, handler in table]
 
 
 def beacon_routes(node: BeaconNode) -> list[web.RouteDef]:

@@ -13,7 +13,8 @@ other.
 """
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import isfinite
@@ -27,12 +28,8 @@ from dst.apis.rest import (
     JSON,
     MSGPACK,
     SSZ,
-    Conflict,
-    NotFound,
     RestClient,
     ServerSentEvent,
-    UnsupportedMediaType,
-    answered,
     int_query,
     load_json,
     parse_uint,
@@ -40,7 +37,9 @@ from dst.apis.rest import (
 )
 from dst.qbft.messages import Certificate
 from dst.runtime.http import json_response
+from dst.runtime.http_errors import Conflict, NotFound, UnsupportedMediaType
 from dst.spec.errors import UNREADABLE, InvalidInput
+from dst.spec.judgement import Judgement
 from dst.spec.primitives import Height, Root, Round, Slot, Term, parse_hex, to_hex
 
 MAX_PUSHED_EVENTS: Final = 256
@@ -58,22 +57,6 @@ DECIDED_TIMEOUT_SECONDS: Final = 30.0
 
 
 # ------------------------------------------------------------------------------------------- values
-
-
-class Verdict(StrEnum):
-    """Answer to `validate`. HOLD: not yet (slot or origin ahead of this node's view); ask again
-    before the deadline."""
-
-    VALID = "VALID"
-    INVALID = "INVALID"
-    HOLD = "HOLD"
-
-
-class ValidateResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Verdict with the reason for a refusal or a hold, for a person."""
-
-    status: Verdict
-    reason: str = ""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -135,6 +118,37 @@ class Event:
     root: Root | None = None
     slot: Slot | None = None
     extra: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+class Emitter:
+    """Stamps what happens in one process, where and when it happens, and hands it on."""
+
+    def __init__(self, operator: str, term: Term, put: Callable[[Event], None]) -> None:
+        self._operator, self._term, self._put = operator, term, put
+
+    def __call__(
+        self,
+        kind: EventKind,
+        *,
+        height: Height | None = None,
+        round_: Round | None = None,
+        root: Root | None = None,
+        slot: Slot | None = None,
+        **extra: Scalar,
+    ) -> None:
+        event = Event(
+            kind=kind,
+            operator=self._operator,
+            monotonic=time.monotonic(),
+            wall=time.time(),
+            height=height,
+            round=round_,
+            term=self._term,
+            root=root,
+            slot=slot,
+            extra=extra,
+        )
+        self._put(event)
 
 
 _EVENT_FIELDS: Final = (
@@ -264,7 +278,7 @@ class DstNode(Protocol):
 
     async def validate(
         self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
-    ) -> ValidateResult:
+    ) -> Judgement:
         """Cancelled when the client disconnects: a fresh block's execution is then aborted."""
 
     async def decided(self, decided: DecidedBlock) -> Height:
@@ -295,9 +309,9 @@ def telling_routes(node: DstNode) -> list[web.RouteDef]:
     """What anybody may read of `/dst/v1/`."""
     api = _Server(node)
     return [
-        web.get("/dst/v1/decided/{height}", answered(api.get_decided)),
-        web.get("/dst/v1/status", answered(api.status)),
-        web.get("/dst/v1/events", answered(api.events)),
+        web.get("/dst/v1/decided/{height}", api.get_decided),
+        web.get("/dst/v1/status", api.status),
+        web.get("/dst/v1/events", api.events),
     ]
 
 
@@ -305,9 +319,9 @@ def own_routes(node: DstNode) -> list[web.RouteDef]:
     """What only this operator's own middleware needs: a stranger could stop its voting here."""
     api = _Server(node)
     return [
-        web.post("/dst/v1/validate", answered(api.validate)),
-        web.post("/dst/v1/decided", answered(api.decided)),
-        web.post("/dst/v1/events", answered(api.push_events)),
+        web.post("/dst/v1/validate", api.validate),
+        web.post("/dst/v1/decided", api.decided),
+        web.post("/dst/v1/events", api.push_events),
     ]
 
 
@@ -382,7 +396,7 @@ class DstClient(RestClient):
 
     async def validate(
         self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
-    ) -> ValidateResult:
+    ) -> Judgement:
         """Cancel the call to abort a fresh block's execution. deadline_ms None: to the end."""
         params = {"round": str(round_), "justified": "1" if justified else "0"}
         timeout = JUSTIFIED_TIMEOUT_SECONDS
@@ -397,7 +411,7 @@ class DstClient(RestClient):
             headers={"Content-Type": SSZ},
             timeout_seconds=timeout,
         )
-        return _decode(answer.body, ValidateResult)
+        return _decode(answer.body, Judgement)
 
     async def decided(self, decided: DecidedBlock) -> Height:
         """The node's decided head after taking it. Raises: OutOfOrder with the head on 409, besides

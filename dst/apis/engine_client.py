@@ -27,10 +27,12 @@ from dst.apis.engine_wire import (
     payload_to_wire,
     status_from_wire,
 )
+from dst.apis.jsonrpc import RpcError
+from dst.apis.jsonrpc.client import BadStatus, JsonRpcClient
 from dst.apis.jwt import make_jwt
 from dst.apis.quantity import parse_quantity
 from dst.spec.beacon import ExecutionPayload
-from dst.spec.errors import UNREADABLE, BadConfig, Unavailable
+from dst.spec.errors import BadConfig
 from dst.spec.primitives import Hash32, parse_hex, to_hex
 
 CALL_TIMEOUT_S: Final = 8.0
@@ -44,17 +46,6 @@ class _BlockHead(msgspec.Struct, rename="camel", frozen=True):
     timestamp: str
 
 
-class _RpcError(msgspec.Struct, frozen=True):
-    code: int
-    message: str
-
-
-class _RpcAnswer(msgspec.Struct, frozen=True):
-    id: Any = None
-    result: msgspec.Raw = msgspec.Raw(b"null")
-    error: _RpcError | None = None
-
-
 class EngineClient:
     """Drives one execution layer. Cancelling a call closes its connection, which aborts a
     validation there.
@@ -66,13 +57,15 @@ class EngineClient:
     def __init__(
         self, url: str, jwt_secret: bytes, session: aiohttp.ClientSession | None = None
     ) -> None:
-        self._url, self._secret = url, jwt_secret
-        self._session, self._owns_session = session, session is None
-        self._next_id = 0
+        self._rpc = JsonRpcClient(
+            url,
+            session,
+            what="engine",
+            headers=lambda: {"Authorization": f"Bearer {make_jwt(jwt_secret, time.time())}"},
+        )
 
     async def close(self) -> None:
-        if self._session is not None and self._owns_session:
-            await self._session.close()
+        await self._rpc.close()
 
     async def exchange_capabilities(self, *, timeout: float = CALL_TIMEOUT_S) -> tuple[str, ...]:
         supported: list[str] = await self.call(
@@ -160,41 +153,11 @@ class EngineClient:
         self, method: str, params: Sequence[Any], kind: Any, *, timeout: float | None
     ) -> Any:
         """Any JSON-RPC call, its result decoded as `kind` (a type msgspec knows)."""
-        self._next_id += 1
-        request = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params}
-        body = await self._post(msgspec.json.encode(request), timeout)
         try:
-            answer = msgspec.json.decode(body, type=_RpcAnswer)
-            if answer.error is not None:
-                raise EngineError(answer.error.code, answer.error.message)
-            return msgspec.json.decode(answer.result, type=kind)
-        except UNREADABLE as error:
-            raise Unavailable(
-                f"engine {self._url}: {method}: unreadable answer: {error}"
-            ) from error
-
-    async def _post(self, body: bytes, timeout: float | None) -> bytes:
-        if self._session is None:
-            self._session = aiohttp.ClientSession()
-        headers = {
-            "Authorization": f"Bearer {make_jwt(self._secret, time.time())}",
-            "Content-Type": "application/json",
-        }
-        try:
-            async with self._session.post(
-                self._url,
-                data=body,
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=timeout),
-            ) as response:
-                answer = await response.read()
-                if response.status == 401:
-                    reason = answer.decode(errors="replace")[:200]
-                    raise BadConfig(f"engine {self._url} refused our JWT: {reason}")
-                if response.status != 200:
-                    raise Unavailable(f"engine {self._url}: HTTP {response.status}")
-                return answer
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Unavailable(
-                f"engine {self._url}: {type(error).__name__}: {str(error)[:200]}"
-            ) from error
+            return await self._rpc.call(method, params, kind, timeout_s=timeout)
+        except RpcError as error:
+            raise EngineError(error.code, error.message) from error
+        except BadStatus as error:
+            if error.status == 401:
+                raise BadConfig(f"engine {self._rpc.url} refused our JWT: {error.said}") from error
+            raise

@@ -1,9 +1,5 @@
-"""What our REST APIs share: error bodies, content negotiation, server-sent events, and a client
-that maps failures.
-
-The error tree of `dst.spec.errors` is carried over HTTP and back: InvalidInput is 4xx, Unavailable
-503,
-ResetRequired 409 with `reset_height`. A client raises what the server meant.
+"""What our REST APIs share: content negotiation, server-sent events, and a client that raises what
+the server meant (`dst.runtime.http_errors`).
 """
 
 import asyncio
@@ -12,8 +8,6 @@ import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Awaitable,
-    Callable,
     Mapping,
     Sequence,
 )
@@ -27,9 +21,10 @@ from aiohttp import web
 from dst.apis.jwt import check_jwt, make_jwt
 from dst.runtime.connections import lasts
 from dst.runtime.http import MAX_BODY_BYTES, STREAMS, error_response
+from dst.runtime.http_errors import failure_of
 from dst.runtime.places import address_key
 from dst.runtime.streams import Stream, Streams
-from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
+from dst.spec.errors import InvalidInput, Unavailable
 
 SSZ: Final = "application/octet-stream"
 JSON: Final = "application/json"
@@ -47,8 +42,6 @@ MAX_EVENT_BYTES: Final = 2**18
 MAX_EVENT_ID_DIGITS: Final = 19
 """Sequence numbers are below 2**63."""
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 def for_holders_of(secret: bytes, routes: Sequence[web.RouteDef]) -> list[web.RouteDef]:
     """`routes`, answered to requests signed with `secret` alone; 401 to others."""
@@ -63,45 +56,6 @@ def for_holders_of(secret: bytes, routes: Sequence[web.RouteDef]) -> list[web.Ro
         return web.RouteDef(route.method, route.path, handle, route.kwargs)
 
     return [guarded(route) for route in routes]
-
-
-class NotFound(InvalidInput):
-    """404: there is no such thing, and asking again will not change that."""
-
-
-class UnsupportedMediaType(InvalidInput):
-    """415: the body's content type is none of those taken here."""
-
-
-class Conflict(InvalidInput):
-    """409: right question, wrong moment; `detail` (JSON fields beside the message) says what would
-    be right."""
-
-    def __init__(self, message: str, detail: Mapping[str, object]) -> None:
-        super().__init__(message)
-        self.detail = dict(detail)
-
-
-def answered(handler: Handler) -> Handler:
-    """Wrap a handler so that the error tree becomes status codes."""
-
-    async def wrapped(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except NotFound as error:
-            return error_response(404, str(error))
-        except UnsupportedMediaType as error:
-            return error_response(415, str(error))
-        except Conflict as error:
-            return error_response(409, str(error), **error.detail)
-        except InvalidInput as error:
-            return error_response(400, str(error))
-        except ResetRequired as error:
-            return error_response(409, str(error), reset_height=error.first_affected_height)
-        except Unavailable as error:
-            return error_response(503, str(error))
-
-    return wrapped
 
 
 def preferred(accept: str | None, offered: tuple[str, ...]) -> str:
@@ -409,28 +363,3 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
             raise InvalidInput(f"answer of {response.url} is longer than {MAX_BODY_BYTES} bytes")
         parts.append(chunk)
     return b"".join(parts)
-
-
-def failure_of(status: int, body: bytes) -> Exception:
-    """The error a non-2xx answer stands for."""
-    detail: dict[str, object] = {}
-    try:
-        decoded = json.loads(body)
-        detail = decoded if isinstance(decoded, dict) else {}
-    except (ValueError, RecursionError):
-        pass
-    message = str(
-        detail.get("message") or body[:200].decode("utf-8", "replace") or f"HTTP {status}"
-    )
-    reset = detail.get("reset_height")
-    if status == 409 and isinstance(reset, int):
-        return ResetRequired(reset, message)
-    if status == 404:
-        return NotFound(message)
-    if status == 409:
-        return Conflict(message, {k: v for k, v in detail.items() if k not in ("code", "message")})
-    if status == 415:
-        return UnsupportedMediaType(message)
-    if 400 <= status < 500:
-        return InvalidInput(message)
-    return Unavailable(f"HTTP {status}: {message}")

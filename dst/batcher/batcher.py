@@ -38,7 +38,7 @@ class BlockSource(Protocol):
 
 
 class Batcher:
-    """`wake` after each newly sealed block; `run` does the posting."""
+    """`run` posts. sealed: set when the newest sealed block moved; cleared here."""
 
     def __init__(
         self,
@@ -46,23 +46,20 @@ class Batcher:
         lock: ClusterLock,
         operator: OperatorIndex,
         source: BlockSource,
+        sealed: asyncio.Event,
         sender: TxManager,
         log: Logger,
         metrics: Metrics,
     ) -> None:
         self._lock, self._operator, self._source = lock, operator, source
-        self._sender, self._log, self._metrics = sender, log, metrics
-        self._woken = asyncio.Event()
+        self._sealed, self._sender, self._log, self._metrics = sealed, sender, log, metrics
         self._considered = source.sealed_height
         """Heights up to here have had their turn; what an earlier run missed, others cover."""
 
-    def wake(self) -> None:
-        self._woken.set()
-
     async def run(self) -> None:
         while True:
-            await self._woken.wait()
-            self._woken.clear()
+            await self._sealed.wait()
+            self._sealed.clear()
             if self.is_my_turn():
                 await self._post()
 

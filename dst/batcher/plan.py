@@ -7,7 +7,7 @@ from typing import Final
 from dst.derivation.frame import MAX_BLOCKS, encode_frame
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock, header_of
-from dst.spec.primitives import BLSSignature
+from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Round, leader_of
 
 MAX_FRAME_BYTES: Final = 110_000
 """L1 nodes take transactions of up to 128 KiB; this leaves room for the envelope."""
@@ -23,15 +23,15 @@ class BatchBlock:
     signature: BLSSignature | None
 
 
-def poster_of(height: int, round_: int, safe_height: int, interval: int, n: int) -> int:
+def poster_of(height: int, round_: int, safe_height: int, interval: int, n: int) -> OperatorIndex:
     """0-based operator that posts after the block of this height (a multiple of the interval).
 
-    It is the leader that got the height decided, (height + round) mod n; each whole interval that
+    It is the leader that got the height decided; each whole interval that
     L1 already lacks moves the duty to the next operator, so one that cannot reach L1 is passed over
     even where the interval is a multiple of n.
     """
     missed = max(0, height - 1 - safe_height) // interval
-    return (height + round_ + missed) % n
+    return leader_of(Height(height), Round(round_ + missed), n)
 
 
 def is_interval_end(height: int, interval: int) -> bool:

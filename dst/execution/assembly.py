@@ -27,6 +27,7 @@ from dst.execution.turns import BlockWorker
 from dst.execution.weigher import Weigher
 from dst.runtime.metrics import Metrics
 from dst.spec.cluster import ClusterLock
+from dst.spec.primitives import faults_tolerated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ def assemble(
         data_dir=data_dir,
         forward_to=config.forward_to,
         subscribe_to=config.forward_to if config.subscribe else (),
-        faulty=(lock.n - 1) // 3,
+        faulty=faults_tolerated(lock.n),
         secret=peer_secret,
     )
     pool = exchange.pool

@@ -6,21 +6,19 @@ time, since L1 is dialled through links that may swallow what they are given.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import aiohttp
 import msgspec
 
+from dst.apis.jsonrpc import RpcError
+from dst.apis.jsonrpc.client import JsonRpcClient
 from dst.apis.quantity import parse_quantity
-from dst.spec.errors import UNREADABLE, InvalidInput, Unavailable
+from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Address, Hash32, parse_hex, to_hex
 
 CALL_TIMEOUT_S: Final = 2.0
 """An L1 node answers in milliseconds; a silent link must not stop the poller for longer."""
-MAX_ANSWER_BYTES: Final = 32 * 2**20
-"""A 30 Mgas block full of batches is about 2 MB of calldata, 4 MB as hex; a margin of eight."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,27 +80,15 @@ class _Receipt(msgspec.Struct, rename="camel", frozen=True):
     status: str = "0x1"
 
 
-class _Error(msgspec.Struct, frozen=True):
-    code: int
-    message: str
-
-
-class _Answer(msgspec.Struct, frozen=True):
-    result: msgspec.Raw = msgspec.Raw(b"null")
-    error: _Error | None = None
-
-
 class L1Client:
     """Raises (every call): Unavailable when L1 cannot be reached; L1RpcError; InvalidInput."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession | None = None) -> None:
         self.url = url
-        self._session, self._owned = session, session is None
-        self._next_id = 0
+        self._rpc = JsonRpcClient(url, session, what="L1")
 
     async def close(self) -> None:
-        if self._owned and self._session is not None:
-            await self._session.close()
+        await self._rpc.close()
 
     async def chain_id(self) -> int:
         return parse_quantity(await self._call("eth_chainId", [], str), what="eth_chainId")
@@ -152,38 +138,10 @@ class L1Client:
 
     async def _call(self, method: str, params: Sequence[object], kind: Any) -> Any:
         """`kind` is a type msgspec knows; the answer has that type."""
-        self._next_id += 1
-        request = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": params}
-        body = await self._post(msgspec.json.encode(request))
         try:
-            answer = msgspec.json.decode(body, type=_Answer)
-            if answer.error is not None:
-                raise L1RpcError(answer.error.code, answer.error.message)
-            return msgspec.json.decode(answer.result, type=kind)
-        except UNREADABLE as error:
-            raise Unavailable(f"L1 {self.url}: {method}: unreadable answer: {error}") from error
-
-    async def _post(self, body: bytes) -> bytes:
-        if self._session is None:
-            self._session = aiohttp.ClientSession()
-        timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
-        headers = {"Content-Type": "application/json"}
-        try:
-            async with self._session.post(  # a redirect may lead anywhere: not followed
-                self.url, data=body, headers=headers, timeout=timeout, allow_redirects=False
-            ) as response:
-                if response.status != 200:
-                    raise Unavailable(f"L1 {self.url}: HTTP {response.status}")
-                answer = await response.content.read(MAX_ANSWER_BYTES + 1)
-                while not response.content.at_eof() and len(answer) <= MAX_ANSWER_BYTES:
-                    answer += await response.content.read(MAX_ANSWER_BYTES + 1 - len(answer))
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Unavailable(
-                f"L1 {self.url}: {type(error).__name__}: {str(error)[:200]}"
-            ) from error
-        if len(answer) > MAX_ANSWER_BYTES:
-            raise Unavailable(f"L1 {self.url}: answer longer than {MAX_ANSWER_BYTES} bytes")
-        return answer
+            return await self._rpc.call(method, params, kind, timeout_s=CALL_TIMEOUT_S)
+        except RpcError as error:
+            raise L1RpcError(error.code, error.message) from error
 
 
 def _ref_of(wire: _Head) -> L1BlockRef:

@@ -7,7 +7,7 @@ on it until the sequencer drift ends that.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from dst.l1.rpc import L1BlockRef, L1Client
 from dst.l1.view import WINDOW, CanonicalChain, advance, is_linked
@@ -27,10 +27,15 @@ MAX_WALK: Final = WINDOW
 ORIGIN_CACHE: Final = 4096
 """Origins remembered by hash: an L1 block's time never changes."""
 
+Told: TypeAlias = Callable[[bool], None]
+"""Hears of each new head, and whether blocks stopped being canonical."""
+
+
+def _nobody(_: bool) -> None: ...
+
 
 class L1Source:
-    """`chain` is the canonical view (None until L1 answered once); `changed` fires on each new
-    head."""
+    """`chain` is the canonical view (None until L1 answered once)."""
 
     def __init__(
         self, client: L1Client, config: ChainConfig, log: Logger, metrics: Metrics
@@ -38,8 +43,6 @@ class L1Source:
         self._client, self._config, self._log = client, config, log
         self.chain: CanonicalChain | None = None
         self.finalized_number = config.l1_genesis.number
-        self.on_change: Callable[[bool], None] = lambda _reorged: None
-        """Called with whether blocks stopped being canonical."""
         self._known: OrderedDict[Hash32, L1BlockRef] = OrderedDict()
         self._reachable = True
         self._checked_chain = False
@@ -50,12 +53,12 @@ class L1Source:
     def head_number(self) -> int | None:
         return None if self.chain is None else self.chain.head.number
 
-    async def run(self) -> None:
+    async def run(self, told: Told = _nobody) -> None:
         """Poll until cancelled. Raises: BadConfig when L1 is not the chain of the lock."""
         backoff = Backoff()
         while True:
             try:
-                await self.poll()
+                await self.poll(told)
             except (Unavailable, InvalidInput) as error:
                 if isinstance(error, BadConfig):
                     raise
@@ -65,7 +68,7 @@ class L1Source:
             backoff.reset()
             await asyncio.sleep(POLL_SECONDS)
 
-    async def poll(self) -> None:
+    async def poll(self, told: Told = _nobody) -> None:
         """One look at L1. Raises: Unavailable, InvalidInput, BadConfig."""
         await self._check_chain_id()
         head = await self._client.head()
@@ -75,7 +78,7 @@ class L1Source:
             self._reachable = True
             self._log.info("l1_back", head=head.number)
         if self.chain is None or head.hash != self.chain.head.hash:
-            await self._adopt(head)
+            told(await self._adopt(head))
         finalized = await self._client.head("finalized")
         if finalized is not None:
             self.finalized_number = max(self.finalized_number, finalized.number)
@@ -113,7 +116,7 @@ class L1Source:
             )
         self._checked_chain = True
 
-    async def _adopt(self, head: L1BlockRef) -> None:
+    async def _adopt(self, head: L1BlockRef) -> bool:
         segment = await self._segment_to(head)
         step = advance(self.chain, segment)
         self.chain = step.chain
@@ -122,7 +125,7 @@ class L1Source:
         if step.reorged:
             self._metrics.inc("l1_reorgs_total")
             self._log.warning("l1_reorg", head=head.number, hash=head.hash)
-        self.on_change(step.reorged)
+        return step.reorged
 
     async def _segment_to(self, head: L1BlockRef) -> list[L1BlockRef]:
         """Blocks from just above what is known up to `head`, found by walking parents."""

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from dst.l1.rpc import L1BlockRef
+from dst.spec.beacon import L1Origin
 from dst.spec.cluster import ChainConfig
 from dst.spec.primitives import Hash32
 
@@ -81,16 +82,13 @@ def deepest_usable(config: ChainConfig, head_number: int) -> int:
     return max(config.l1_genesis.number, head_number - config.l1_confirmations)
 
 
-def select_origin(
-    config: ChainConfig, chain: CanonicalChain, parent_number: int, parent_hash: Hash32
-) -> tuple[int, Hash32]:
-    """Number and hash of the origin for the next block: the deepest usable one, never below the
-    parent's.
+def select_origin(config: ChainConfig, chain: CanonicalChain, parent: L1Origin) -> L1Origin:
+    """The origin for the next block: the deepest usable one, never below the parent's.
 
     An L1 node that fell behind, or a view that does not reach as far down, keeps the parent's.
     """
     number = deepest_usable(config, chain.head.number)
     ref = chain.at(number)
-    if ref is None or number <= parent_number:
-        return parent_number, parent_hash
-    return ref.number, ref.hash
+    if ref is None or number <= parent.number:
+        return parent
+    return L1Origin(number=ref.number, hash=ref.hash)

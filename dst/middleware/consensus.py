@@ -24,6 +24,7 @@ from dst.middleware.store import Evidence, Store, slot_of
 from dst.qbft import effects as fx
 from dst.qbft import inputs
 from dst.qbft.messages import Certificate, Message
+from dst.qbft.rounds import round_timeout_ms
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.cluster import ChainConfig
@@ -287,9 +288,7 @@ class Consensus:
         started."""
         if self._round_ends is not None and self._round_ends[:2] == (height, round_):
             return self._round_ends[2]
-        longest_ms = min(
-            self._config.round_timeout_ms << min(round_, 16), self._config.round_timeout_cap_ms
-        )
+        longest_ms = round_timeout_ms(self._config, round_)
         return asyncio.get_running_loop().time() + longest_ms / 1000
 
     def _wait_for_slot(self) -> None:

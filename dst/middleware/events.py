@@ -6,16 +6,15 @@ observation must never hold up consensus.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from dst.apis.dst_v1 import MAX_PUSHED_EVENTS, Event, EventKind, Scalar
+from dst.apis.dst_v1 import MAX_PUSHED_EVENTS, Emitter, Event
 from dst.runtime.backoff import Backoff
 from dst.runtime.metrics import Metrics
 from dst.spec.errors import DstError
-from dst.spec.primitives import Height, Root, Round, Slot, Term
+from dst.spec.primitives import Term
 
 MAX_QUEUED: Final = 4096
 """As many as the rollup node's ring buffer holds: more could not be read back anyway."""
@@ -35,41 +34,17 @@ class EventPusher:
     """A bounded queue of stamped events and the loop that delivers them in order."""
 
     def __init__(self, sink: EventSink, operator: str, term: Term, metrics: Metrics) -> None:
-        self._sink = sink
-        self._operator = operator
-        self._term = term
-        self._metrics = metrics
+        self._sink, self._metrics = sink, metrics
+        self.emit: Final = Emitter(operator, term, self._put)
+        """Stamps and queues; never blocks, drops the oldest when full."""
         self._queue: deque[Event] = deque()
         self._waiting = asyncio.Event()
 
-    def emit(
-        self,
-        kind: EventKind,
-        *,
-        height: Height | None = None,
-        round_: Round | None = None,
-        root: Root | None = None,
-        slot: Slot | None = None,
-        **extra: Scalar,
-    ) -> None:
-        """Stamp and queue; never blocks, drops the oldest when full."""
+    def _put(self, event: Event) -> None:
         if len(self._queue) >= MAX_QUEUED:
             self._queue.popleft()
             self._metrics.inc("events_dropped_total")
-        self._queue.append(
-            Event(
-                kind=kind,
-                operator=self._operator,
-                monotonic=time.monotonic(),
-                wall=time.time(),
-                height=height,
-                round=round_,
-                term=self._term,
-                root=root,
-                slot=slot,
-                extra=extra,
-            )
-        )
+        self._queue.append(event)
         self._waiting.set()
 
     async def run(self) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from dst.apis.beacon import ProduceRequest
-from dst.apis.dst_v1 import ValidateResult, Verdict
 from dst.middleware.store import Store, slot_of
 from dst.runtime.backoff import Backoff
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.cluster import ChainConfig
 from dst.spec.errors import InvalidInput, Unavailable
+from dst.spec.judgement import Judgement, Verdict
 from dst.spec.primitives import Height, Round, Slot
 from dst.spec.rules import slot_at
 
@@ -44,7 +44,7 @@ class Validator(Protocol):
 
     async def validate(
         self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
-    ) -> ValidateResult: ...
+    ) -> Judgement: ...
 
 
 class Proposals:
@@ -121,9 +121,9 @@ class Proposals:
                         block, round_=round_, justified=justified, deadline_ms=left_ms
                     )
             except InvalidInput as error:
-                result = ValidateResult(Verdict.INVALID, str(error))
+                result = Judgement(Verdict.INVALID, str(error))
             except (Unavailable, TimeoutError) as error:
-                result = ValidateResult(Verdict.HOLD, str(error) or "no answer")
+                result = Judgement(Verdict.HOLD, str(error) or "no answer")
             match result.status:
                 case Verdict.VALID:
                     self._metrics.observe("validate", loop.time() - started)

@@ -20,7 +20,7 @@ from aiohttp import web
 import dst.qbft
 import dst.sealing
 from dst.apis.beacon import BeaconNode, beacon_routes
-from dst.crypto import secp256k1
+from dst.crypto.committee import committee_of
 from dst.middleware import importer as importing
 from dst.middleware.catch_up import CatchUp
 from dst.middleware.config import Settings
@@ -41,11 +41,9 @@ from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock
-from dst.spec.cluster import ChainConfig, ClusterLock, genesis_validators_root
+from dst.spec.cluster import ChainConfig, ClusterLock
 from dst.spec.primitives import OperatorIndex, Root, Term
 
-CACHED_SIGNATURES: Final = 8192
-"""A vote is verified when it arrives, and again inside certificates and justifications."""
 CACHED_ROOTS: Final = 16
 """Blocks hashed lately: own, proposed, fetched; 8 MiB at most."""
 
@@ -254,22 +252,17 @@ def functions_of(settings: Settings) -> Functions:
 
 def qbft_config(settings: Settings) -> dst.qbft.Config:
     chain = settings.lock.chain
-    identities = tuple(operator.identity for operator in settings.lock.operators)
-
-    @lru_cache(CACHED_SIGNATURES)
-    def verify(index: OperatorIndex, digest: bytes, signature: bytes) -> bool:
-        return secp256k1.verify(identities[index], digest, signature)
-
+    committee = committee_of(settings.lock)
     return dst.qbft.Config(
-        genesis_validators_root=genesis_validators_root(settings.lock),
-        term=Term(chain.term),
-        n=settings.lock.n,
+        genesis_validators_root=committee.genesis_validators_root,
+        term=committee.term,
+        n=committee.n,
+        verify=committee.verify,
         self_index=settings.operator,
         round_timeout_ms=chain.round_timeout_ms,
         round_timeout_cap_ms=chain.round_timeout_cap_ms,
         max_block_bytes=chain.max_block_bytes,
         sign=settings.identity.sign,
-        verify=verify,
         root_of=root_of,
     )
 

@@ -1,14 +1,8 @@
-"""One step in the making: the next state and the effects so far.
-
-Rules work on a `Draft` that lives for one call of `step`; nothing of it escapes but the finished,
-immutable Transition. A rule refuses by raising `Refusal`; `step` then puts the draft back to where
-the rule began.
+"""One consensus step in the making, and the refusal that ends one: `step` then puts the draft back
+to where the rule began.
 """
 
-from typing import Any
-
-import msgspec
-
+from dst import core
 from dst.qbft.effects import Effect, Reason, Refused
 from dst.qbft.inputs import MessageReceived
 from dst.qbft.messages import Message, Signed
@@ -16,9 +10,8 @@ from dst.qbft.state import Config, State, Transition
 from dst.spec.primitives import OperatorIndex
 
 
-class Refusal(Exception):
-    """The input is at fault; `culprit` signed what is wrong, when that is certain, and also
-    `contradicts`, when the fault is in saying two things."""
+class Refusal(core.Refusal[Reason]):
+    """The culprit also signed `contradicts`, when the fault is in saying two things."""
 
     def __init__(
         self,
@@ -27,10 +20,7 @@ class Refusal(Exception):
         culprit: OperatorIndex | None = None,
         contradicts: Signed | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
-        self.culprit = culprit
+        super().__init__(reason, detail, culprit)
         self.contradicts = contradicts
 
     def effect(self, link_peer: OperatorIndex | None, offence: Message | None = None) -> Refused:
@@ -44,23 +34,14 @@ class Refusal(Exception):
         )
 
 
-class Draft:
+class Draft(core.Draft[State, Config, Effect]):
     """replay: messages of the next height, handled once the rule that decided this one is done."""
 
-    __slots__ = ("config", "effects", "replay", "state")
+    __slots__ = ("replay",)
 
     def __init__(self, state: State, config: Config) -> None:
-        self.state = state
-        self.config = config
-        self.effects: list[Effect] = []
+        super().__init__(state, config)
         self.replay: list[MessageReceived] = []
-
-    def update(self, **changes: Any) -> None:
-        """Replace fields of the state; an unknown field is a TypeError."""
-        self.state = msgspec.structs.replace(self.state, **changes)
-
-    def emit(self, effect: Effect) -> None:
-        self.effects.append(effect)
 
     def transition(self) -> Transition:
         return Transition(state=self.state, effects=tuple(self.effects))

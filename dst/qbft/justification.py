@@ -1,8 +1,8 @@
 """Predicates over signed messages: quorums, locks, justifications, certificates; nothing changes.
 
 Each predicate checks *every* signature it counts, distinct authentic members only, and binds term
-and height; `Config` supplies the membership (n), the keys (`verify`) and the chain's identity
-(inside the digest). Names follow the QBFT formal specification (`isProposalJustification`,
+and height; the `Committee` supplies the membership (n), the keys (`verify`) and the chain's
+identity (inside the digest). Names follow the QBFT formal specification (`isProposalJustification`,
 `validRoundChange`, `isHighestPrepared`).
 
 Rules call these through the module (`justification.is_justified_proposal`), and so may a test bench
@@ -25,8 +25,8 @@ from dst.qbft.messages import (
     SignedRoundChange,
     signing_digest,
 )
-from dst.qbft.state import Config
 from dst.spec import primitives
+from dst.spec.committee import Committee
 from dst.spec.primitives import Height, Root, Round
 
 
@@ -35,33 +35,37 @@ def quorum_size(n: int) -> int:
     return primitives.quorum(n)
 
 
-def is_member(sender: int, config: Config) -> bool:
-    return 0 <= sender < config.n
+def is_member(sender: int, committee: Committee) -> bool:
+    return 0 <= sender < committee.n
 
 
-def is_authentic(signed: Signed, config: Config) -> bool:
+def is_authentic(signed: Signed, committee: Committee) -> bool:
     """The claimed sender is a member and signed exactly this payload for this chain."""
-    if not is_member(signed.sender, config):
+    if not is_member(signed.sender, committee):
         return False
-    digest = signing_digest(config.genesis_validators_root, signed.payload)
-    return config.verify(signed.sender, digest, signed.signature)
+    digest = signing_digest(committee.genesis_validators_root, signed.payload)
+    return committee.verify(signed.sender, digest, signed.signature)
 
 
-def _is_quorum(signed: Sequence[Signed], config: Config) -> bool:
+def _is_quorum(signed: Sequence[Signed], committee: Committee) -> bool:
     """A quorum of distinct authentic members and nothing else; at most n, before any signature."""
     senders = {each.sender for each in signed}
     return (
-        quorum_size(config.n) <= len(senders) == len(signed) <= config.n
-        and all(is_authentic(each, config) for each in signed)
+        quorum_size(committee.n) <= len(senders) == len(signed) <= committee.n
+        and all(is_authentic(each, committee) for each in signed)
     )  # fmt: skip
 
 
 def is_valid_prepare_quorum(
-    prepares: Sequence[SignedPrepare], height: Height, round_: Round, root: Root, config: Config
+    prepares: Sequence[SignedPrepare],
+    height: Height,
+    round_: Round,
+    root: Root,
+    committee: Committee,
 ) -> bool:
     """A quorum of PREPAREs for exactly (term, height, round, root): the proof of a lock."""
-    wanted = Prepare(term=config.term, height=height, round=round_, root=root)
-    return all(each.payload == wanted for each in prepares) and _is_quorum(prepares, config)
+    wanted = Prepare(term=committee.term, height=height, round=round_, root=root)
+    return all(each.payload == wanted for each in prepares) and _is_quorum(prepares, committee)
 
 
 def is_well_formed_claim(payload: RoundChange) -> bool:
@@ -74,20 +78,20 @@ def is_well_formed_claim(payload: RoundChange) -> bool:
 
 
 def is_proven_claim(
-    payload: RoundChange, prepares: Sequence[SignedPrepare], config: Config
+    payload: RoundChange, prepares: Sequence[SignedPrepare], committee: Committee
 ) -> bool:
     """A claimed lock comes with its prepare quorum; no claim, no proof."""
     if payload.prepared_round is None or payload.prepared_root is None:
         return not prepares
     return is_valid_prepare_quorum(
-        prepares, payload.height, payload.prepared_round, payload.prepared_root, config
+        prepares, payload.height, payload.prepared_round, payload.prepared_root, committee
     )
 
 
-def is_valid_round_change(message: RoundChangeMessage, config: Config) -> bool:
+def is_valid_round_change(message: RoundChangeMessage, committee: Committee) -> bool:
     """Checked on receipt, before it counts (validRoundChange). Its signature has been checked."""
     payload = message.signed.payload
-    return is_well_formed_claim(payload) and is_proven_claim(payload, message.prepares, config)
+    return is_well_formed_claim(payload) and is_proven_claim(payload, message.prepares, committee)
 
 
 def highest_prepared(claims: Iterable[RoundChange]) -> RoundChange | None:
@@ -97,18 +101,18 @@ def highest_prepared(claims: Iterable[RoundChange]) -> RoundChange | None:
 
 
 def is_round_change_quorum(
-    round_changes: Sequence[SignedRoundChange], height: Height, round_: Round, config: Config
+    round_changes: Sequence[SignedRoundChange], height: Height, round_: Round, committee: Committee
 ) -> bool:
     """A quorum of well-formed ROUND-CHANGEs for exactly (term, height, round)."""
     return all(
         (each.payload.term, each.payload.height, each.payload.round)
-        == (config.term, height, round_)
+        == (committee.term, height, round_)
         and is_well_formed_claim(each.payload)
         for each in round_changes
-    ) and _is_quorum(round_changes, config)
+    ) and _is_quorum(round_changes, committee)
 
 
-def is_justified_proposal(message: ProposalMessage, config: Config) -> bool:
+def is_justified_proposal(message: ProposalMessage, committee: Committee) -> bool:
     """May the leader propose this root in this round? (isProposalJustification)
 
     Round 0: no justification attached. Later: a round-change quorum for exactly this round, and if
@@ -118,13 +122,13 @@ def is_justified_proposal(message: ProposalMessage, config: Config) -> bool:
     payload = message.signed.payload
     if payload.round == 0:
         return not message.round_changes and not message.prepares
-    if not is_round_change_quorum(message.round_changes, payload.height, payload.round, config):
+    if not is_round_change_quorum(message.round_changes, payload.height, payload.round, committee):
         return False
     forced = highest_prepared(each.payload for each in message.round_changes)
     if forced is None:
         return not message.prepares
     return forced.prepared_root == payload.root and is_proven_claim(
-        forced, message.prepares, config
+        forced, message.prepares, committee
     )
 
 
@@ -133,19 +137,19 @@ def is_forced(message: ProposalMessage) -> bool:
     return highest_prepared(each.payload for each in message.round_changes) is not None
 
 
-def is_valid_certificate(certificate: Certificate, config: Config) -> bool:
+def is_valid_certificate(certificate: Certificate, committee: Committee) -> bool:
     """A quorum of authentic COMMITs for exactly what the certificate says, and no other vote.
 
     The decided root is the one every vote names, never that of some element of the list.
     """
     wanted = Commit(
-        term=config.term,
+        term=committee.term,
         height=certificate.height,
         round=certificate.round,
         root=certificate.root,
     )
     return (
-        certificate.term == config.term
+        certificate.term == committee.term
         and all(each.payload == wanted for each in certificate.commits)
-        and _is_quorum(certificate.commits, config)
+        and _is_quorum(certificate.commits, committee)
     )

@@ -20,35 +20,30 @@ from dst.qbft.messages import (
     SignedPrepare,
 )
 from dst.qbft.records import DecisionRecord
-from dst.spec.primitives import Height, OperatorIndex, Root, Round, Term
+from dst.spec.committee import Committee
+from dst.spec.primitives import Height, OperatorIndex, Root, Round
 
 RETRANSMIT_MS: Final = 500
 """As the reconnect back-off cap (design section 4): a lost message costs at most half a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """Constants of the network and the operator's pure functions.
+class Config(Committee):
+    """A committee as one of its members sees it: constants of the network, and this operator's pure
+    functions.
 
-    genesis_validators_root: identity of the chain (32 bytes), part of everything that is signed.
     round_timeout_ms, round_timeout_cap_ms: T0 and the cap of T(r) = min(T0 * 2^r, cap); compared in
         HELLO.
     max_block_bytes: largest encoded block accepted or proposed.
     sign: this operator's identity signature over a 32-byte digest (deterministic, RFC 6979).
-    verify: is `signature` over `digest` by operator `index`? False for anything malformed; pure, so
-        a shell may cache.
     root_of: hash tree root of an encoded block; raises InvalidInput for what is not a block.
     """
 
-    genesis_validators_root: Root
-    term: Term
-    n: int
     self_index: OperatorIndex
     round_timeout_ms: int
     round_timeout_cap_ms: int
     max_block_bytes: int
     sign: Callable[[bytes], bytes]
-    verify: Callable[[OperatorIndex, bytes, bytes], bool]
     root_of: Callable[[bytes], Root]
     retransmit_ms: int = RETRANSMIT_MS
 

@@ -6,15 +6,14 @@ truth).
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from itertools import islice
 from typing import Final
 
 from dst.apis.beacon import SLOTS_PER_EPOCH, BeaconEvent
-from dst.apis.dst_v1 import Event, EventKind, NumberedEvent, Scalar
-from dst.spec.primitives import Height, Root, Round, Slot, Term, to_hex
+from dst.apis.dst_v1 import Emitter, Event, NumberedEvent
+from dst.spec.primitives import Root, Slot, Term, to_hex
 
 RING_CAPACITY: Final = 4096
 """Some 500 heights of about eight events: a reader may be gone for minutes and miss nothing."""
@@ -26,38 +25,11 @@ class EventRing:
     """Numbered events of this node and of its middleware."""
 
     def __init__(self, operator: str, term: Term) -> None:
-        self._operator, self._term = operator, term
+        self.emit: Final = Emitter(operator, term, lambda event: self.extend((event,)))
+        """Adds an event of this process."""
         self._events: deque[NumberedEvent] = deque(maxlen=RING_CAPACITY)
         self._sequence = 0
         self._grown = asyncio.Event()
-
-    def emit(
-        self,
-        kind: EventKind,
-        *,
-        height: Height | None = None,
-        round_: Round | None = None,
-        root: Root | None = None,
-        slot: Slot | None = None,
-        **extra: Scalar,
-    ) -> None:
-        """Stamp and add an event of this process."""
-        self.extend(
-            [
-                Event(
-                    kind=kind,
-                    operator=self._operator,
-                    monotonic=time.monotonic(),
-                    wall=time.time(),
-                    height=height,
-                    round=round_,
-                    term=self._term,
-                    root=root,
-                    slot=slot,
-                    extra=extra,
-                )
-            ]
-        )
 
     def extend(self, events: Sequence[Event]) -> None:
         """Add events that carry their own times."""

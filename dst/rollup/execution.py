@@ -250,7 +250,7 @@ class Execution:
         def ask() -> Coroutine[Any, Any, PayloadStatus]:
             return self._client.new_payload_v4(
                 payload,
-                parent_beacon_block_root=block.body.eth1_data.block_hash,
+                parent_beacon_block_root=block.l1_origin.hash,
                 execution_requests=requests,
                 timeout=EXECUTE_TIMEOUT_S,
             )

@@ -117,7 +117,7 @@ class Importer:
         judgement = await judge_deterministic(
             self._lock, self._l1, head, candidate.block, l1_optional=True
         )
-        if judgement is not None:
+        if not judgement.is_valid:
             raise InvalidInput(f"sealed block {candidate.height}: {judgement.reason}")
         await self._execution.execute(candidate.block)
         self._chain.append(candidate.block, candidate.root, signature=candidate.signature)

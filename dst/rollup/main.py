@@ -254,16 +254,14 @@ def _assemble_operator(common: _Common) -> _Parts:
         scanner.wake()
         watch.l1_moved(reorged=reorged)
 
-    common.l1.on_change = on_l1
     loops = [
-        common.l1.run(),
+        common.l1.run(on_l1),
         scanner.run(),
         watch.run(),
         common.execution.keep_announced(),
     ]
-    batcher = _batcher(common, scanner)
+    batcher = _batcher(common, scanner, operator.sealed)
     if batcher is not None:
-        operator.on_sealed = batcher.wake
         loops.append(batcher.run())
     node = common.node(operator)
     return _Parts(
@@ -271,7 +269,7 @@ def _assemble_operator(common: _Common) -> _Parts:
     )
 
 
-def _batcher(common: _Common, scanner: InboxScanner) -> Batcher | None:
+def _batcher(common: _Common, scanner: InboxScanner, sealed: asyncio.Event) -> Batcher | None:
     settings = common.settings
     if settings.batcher_key is None or settings.operator is None:
         return None
@@ -280,6 +278,7 @@ def _batcher(common: _Common, scanner: InboxScanner) -> Batcher | None:
         lock=settings.lock,
         operator=settings.operator,
         source=StoreBlocks(common.chain, lambda: scanner.derived.height),
+        sealed=sealed,
         sender=sender,
         log=log,
         metrics=common.metrics,
@@ -309,9 +308,8 @@ def _assemble_follower(common: _Common, sources: list[BeaconClient]) -> _Parts:
         metrics=common.metrics,
     )
     scanner = common.scanner(importer.import_run)
-    common.l1.on_change = lambda _reorged: scanner.wake()
     loops = (
-        common.l1.run(),
+        common.l1.run(lambda _reorged: scanner.wake()),
         scanner.run(),
         follower.run(),
         common.execution.keep_announced(),

@@ -27,7 +27,6 @@ from dst.apis.dst_v1 import (
     Hello,
     NumberedEvent,
     Status,
-    ValidateResult,
 )
 from dst.l1.source import L1Source
 from dst.qbft.messages import Certificate
@@ -39,6 +38,7 @@ from dst.rollup.spec_values import config_spec
 from dst.spec import rules
 from dst.spec.cluster import ClusterLock, genesis_fork_version, genesis_validators_root
 from dst.spec.errors import InvalidInput
+from dst.spec.judgement import Judgement
 from dst.spec.primitives import BLSPubkey, Height, Round, to_hex
 
 VERSION: str = f"dst-rollup/{__version__} (charon-compatible)"
@@ -136,7 +136,7 @@ class RollupNode:
 
     async def validate(
         self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
-    ) -> ValidateResult:
+    ) -> Judgement:
         return await self._operator("validates").validate(
             block, round_=round_, justified=justified, deadline_ms=deadline_ms
         )

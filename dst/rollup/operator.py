@@ -7,11 +7,12 @@ signature to a decided block. Nothing here votes or signs.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
 from dst.apis.beacon import ProduceRequest, WireBlock
-from dst.apis.dst_v1 import DecidedBlock, EventKind, OutOfOrder, ValidateResult, Verdict
+from dst.apis.dst_v1 import DecidedBlock, EventKind, OutOfOrder
 from dst.apis.engine import PayloadStatusKind
 from dst.l1.source import L1Source
 from dst.l1.view import select_origin
@@ -21,17 +22,18 @@ from dst.rollup.evidence import Claim
 from dst.rollup.execution import Aborted, Execution, InvalidPayload
 from dst.rollup.halting import Halting
 from dst.rollup.importer import Candidate
-from dst.rollup.origins import Broken, Unknown, judge_deterministic
+from dst.rollup.origins import judge_deterministic
 from dst.rollup.reset_watch import ResetWatch
 from dst.rollup.store import StoredBlock
 from dst.rollup.trust import CertificateVerifier, VerifySeal
-from dst.rollup.wrapping import build_attributes, decode_block, origin_of, wrap
+from dst.rollup.wrapping import build_attributes, decode_block, wrap
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec import rules, ssz
-from dst.spec.beacon import BeaconBlock, Eth1Data
+from dst.spec.beacon import BeaconBlock, L1Origin
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import InvalidInput, Unavailable
+from dst.spec.judgement import Judgement, Verdict
 from dst.spec.primitives import G2_POINT_AT_INFINITY, BLSSignature, Height, Root, Round, Slot
 
 
@@ -59,8 +61,8 @@ class Operator:
         self._ring, self._bus, self._halting, self._watch = ring, bus, halting, watch
         self._verify_seal, self._certificates = verify_seal, certificates
         self._log, self._metrics, self._now = log, metrics, now
-        self.on_sealed: Callable[[], None] = lambda: None
-        """Called when the newest sealed block moved."""
+        self.sealed: Final = asyncio.Event()
+        """Set when the newest sealed block moved; who waits for that clears it."""
         self._moving = asyncio.Lock()
 
     def _require_moving(self) -> None:
@@ -84,11 +86,7 @@ class Operator:
             raise InvalidInput(f"slot {request.slot} is not the current slot {current}")
         if self._l1.chain is None:
             raise Unavailable("L1 has not answered yet: no origin to build on")
-        before = head.block.body.eth1_data
-        number, origin_hash = select_origin(
-            self._lock.chain, self._l1.chain, before.deposit_count, before.block_hash
-        )
-        origin = origin_of(number, origin_hash)
+        origin = select_origin(self._lock.chain, self._l1.chain, head.block.l1_origin)
         started = time.monotonic()
         empty = request.no_tx_pool or await self._is_drifted(request.slot, origin)
         block = await self._build(head, request.slot, origin, no_tx_pool=empty)
@@ -98,16 +96,16 @@ class Operator:
         self._metrics.observe("produce", time.monotonic() - started)
         return block
 
-    async def _build(self, head: Head, slot: Slot, origin: Eth1Data, *, no_tx_pool: bool) -> bytes:
+    async def _build(self, head: Head, slot: Slot, origin: L1Origin, *, no_tx_pool: bool) -> bytes:
         attributes = build_attributes(self._lock, slot, origin, no_tx_pool=no_tx_pool)
         built = await self._execution.build(attributes)
         if built.payload.parent_hash != head.execution_hash:
             raise Unavailable("the head moved while the payload was built")
         return ssz.encode(wrap(self._lock, head.root, slot, origin, built))
 
-    async def _is_drifted(self, slot: Slot, origin: Eth1Data) -> bool:
+    async def _is_drifted(self, slot: Slot, origin: L1Origin) -> bool:
         """Whether the block's time leaves no room for mempool transactions on its origin."""
-        ref = await self._l1.ref_by_hash(origin.block_hash)
+        ref = await self._l1.ref_by_hash(origin.hash)
         if ref is None:
             raise Unavailable("the L1 origin's time is not known yet")
         drift = rules.timestamp_at(self._lock.chain, slot) - ref.timestamp
@@ -117,7 +115,7 @@ class Operator:
 
     async def validate(
         self, data: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
-    ) -> ValidateResult:
+    ) -> Judgement:
         """Judge a proposal. HOLD: not yet, ask again; a deadline that passes is a HOLD too."""
         self._halting.require_moving()
         block, root = decode_block(data)
@@ -127,9 +125,9 @@ class Operator:
             async with asyncio.timeout(None if deadline_ms is None else deadline_ms / 1000):
                 result = await self._judge(block, justified=justified)
         except (TimeoutError, Aborted):
-            result = ValidateResult(Verdict.HOLD, "execution not finished before the deadline")
+            result = Judgement(Verdict.HOLD, "execution not finished before the deadline")
         except Unavailable as error:
-            result = ValidateResult(Verdict.HOLD, str(error))
+            result = Judgement(Verdict.HOLD, str(error))
         if result.status is Verdict.INVALID:
             self._metrics.inc("proposals_refused_total")
             self._ring.emit(
@@ -142,53 +140,46 @@ class Operator:
             )
         return result
 
-    async def _judge(self, block: BeaconBlock, *, justified: bool) -> ValidateResult:
+    async def _judge(self, block: BeaconBlock, *, justified: bool) -> Judgement:
         head = self._chain.head
         height = block.body.execution_payload.block_number
         if height <= head.height:
-            return ValidateResult(Verdict.INVALID, f"height {height} is decided already")
+            return Judgement(Verdict.INVALID, f"height {height} is decided already")
         if height > head.height + 1:
-            return ValidateResult(Verdict.HOLD, f"decided head is {head.height} here")
+            return Judgement(Verdict.HOLD, f"decided head is {head.height} here")
         judgement = await judge_deterministic(
             self._lock, self._l1, head, block, l1_optional=justified
         )
-        if isinstance(judgement, Broken):
-            return ValidateResult(Verdict.INVALID, judgement.reason)
-        if isinstance(judgement, Unknown):
-            return ValidateResult(Verdict.HOLD, judgement.reason)
-        if not justified:
-            view = await self._check_view(block)
-            if view.status is not Verdict.VALID:
-                return view
+        if judgement.is_valid and not justified:
+            judgement = await self._check_view(block)
+        if not judgement.is_valid:
+            return judgement
         return await self._judge_execution(block, justified=justified)
 
-    async def _check_view(self, block: BeaconBlock) -> ValidateResult:
+    async def _check_view(self, block: BeaconBlock) -> Judgement:
         head_number = self._l1.head_number
         if head_number is None:
-            return ValidateResult(Verdict.HOLD, "L1 has not answered yet")
-        number = block.body.eth1_data.deposit_count
-        l1 = rules.L1View(
-            head_number=head_number, hash_at_origin=await self._l1.canonical_hash(number)
-        )
-        verdict = rules.check_view(self._lock.chain, block, now=self._now(), l1=l1)
-        return ValidateResult(Verdict(verdict.verdict.value), verdict.reason)
+            return Judgement(Verdict.HOLD, "L1 has not answered yet")
+        canonical = await self._l1.canonical_hash(block.l1_origin.number)
+        l1 = rules.L1View(head_number=head_number, hash_at_origin=canonical)
+        return rules.check_view(self._lock.chain, block, now=self._now(), l1=l1)
 
-    async def _judge_execution(self, block: BeaconBlock, *, justified: bool) -> ValidateResult:
+    async def _judge_execution(self, block: BeaconBlock, *, justified: bool) -> Judgement:
         if justified:
             try:
                 await self._execution.execute(block)
             except InvalidPayload as error:
-                return ValidateResult(Verdict.INVALID, str(error))
-            return ValidateResult(Verdict.VALID)
+                return Judgement(Verdict.INVALID, str(error))
+            return Judgement(Verdict.VALID)
         status = await self._execution.validate(block)
         match status.status:
             case PayloadStatusKind.VALID:
-                return ValidateResult(Verdict.VALID)
+                return Judgement(Verdict.VALID)
             case PayloadStatusKind.INVALID:
                 reason = f"execution: {status.validation_error or 'invalid'}"
-                return ValidateResult(Verdict.INVALID, reason)
+                return Judgement(Verdict.INVALID, reason)
             case _:
-                return ValidateResult(Verdict.HOLD, f"execution layer is {status.status.value}")
+                return Judgement(Verdict.HOLD, f"execution layer is {status.status.value}")
 
     # --- decided ---
 
@@ -313,4 +304,4 @@ class Operator:
         if is_newest:
             dependent = self._chain.genesis_root
             self._bus.publish(head_event(stored.slot, stored.root, block.state_root, dependent))
-            self.on_sealed()
+            self.sealed.set()

@@ -1,31 +1,12 @@
 """What the deterministic rules need to know of L1: the time of an origin, by hash."""
 
-from dataclasses import dataclass
-from typing import TypeAlias
-
 from dst.l1.source import L1Source
 from dst.rollup.chain import Head
-from dst.spec.beacon import BeaconBlock, Eth1Data
+from dst.spec.beacon import BeaconBlock, L1Origin
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import Unavailable
+from dst.spec.judgement import Judgement, Verdict
 from dst.spec.rules import check_deterministic
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
-    """A rule the block breaks, for ever."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown:
-    """L1 has not shown an origin that the rules need."""
-
-    reason: str
-
-
-Judgement: TypeAlias = Broken | Unknown | None
 
 
 async def judge_deterministic(
@@ -36,7 +17,8 @@ async def judge_deterministic(
     *,
     l1_optional: bool = False,
 ) -> Judgement:
-    """The first deterministic rule `block` breaks on `parent`, or what is missing to tell.
+    """INVALID: the first deterministic rule that `block` breaks on `parent`. HOLD: L1 has not shown
+    an origin that the rules need.
 
     l1_optional: for a block whose origin f+1 honest operators have checked: a sealed or a justified
     one. While L1 cannot tell, the two rules that need an origin's time are left to them: an L1
@@ -44,9 +26,9 @@ async def judge_deterministic(
     Raises: Unavailable while L1 cannot be asked for an origin not seen before.
     """
     times: list[int | None] = []
-    for origin in (block.body.eth1_data, parent.block.body.eth1_data):
+    for origin in (block.l1_origin, parent.block.l1_origin):
         found = await _origin_time(l1, origin, optional=l1_optional)
-        if isinstance(found, Broken | Unknown):
+        if isinstance(found, Judgement):
             return found
         times.append(found)
     origin_time, parent_origin_time = times
@@ -57,15 +39,13 @@ async def judge_deterministic(
     reason = check_deterministic(
         lock, parent.block, block, origin_time, parent_origin_time, parent_root=parent.root
     )
-    return None if reason is None else Broken(reason=reason)
+    return Judgement(Verdict.VALID) if reason is None else Judgement(Verdict.INVALID, reason)
 
 
-async def _origin_time(
-    l1: L1Source, origin: Eth1Data, *, optional: bool
-) -> int | Broken | Unknown | None:
+async def _origin_time(l1: L1Source, origin: L1Origin, *, optional: bool) -> int | Judgement | None:
     """None: L1 cannot tell, and need not."""
     try:
-        ref = await l1.ref_by_hash(origin.block_hash)
+        ref = await l1.ref_by_hash(origin.hash)
     except Unavailable:
         if not optional:
             raise
@@ -73,7 +53,8 @@ async def _origin_time(
     if ref is None:
         if optional:
             return None
-        return Unknown(reason=f"L1 origin {origin.deposit_count} not seen yet")
-    if ref.number != origin.deposit_count:
-        return Broken(reason=f"L1 origin {origin.deposit_count} has number {ref.number} on L1")
+        return Judgement(Verdict.HOLD, f"L1 origin {origin.number} not seen yet")
+    if ref.number != origin.number:
+        detail = f"L1 origin {origin.number} has number {ref.number} on L1"
+        return Judgement(Verdict.INVALID, detail)
     return ref.timestamp

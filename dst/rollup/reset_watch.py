@@ -14,7 +14,7 @@ from dst.l1.source import L1Source
 from dst.rollup.chain import Chain
 from dst.rollup.halting import Halting
 from dst.spec import ssz
-from dst.spec.beacon import BeaconBlock, Eth1Data
+from dst.spec.beacon import BeaconBlock, L1Origin
 from dst.spec.errors import InvalidInput, Unavailable
 from dst.spec.primitives import Height
 
@@ -50,9 +50,9 @@ class ResetWatch:
     def note_appended(self) -> None:
         """The head is new: look at it unless L1 shows its origin right now."""
         head = self._chain.head
-        origin = head.block.body.eth1_data
+        origin = head.block.l1_origin
         l1 = self._l1.chain
-        if l1 is not None and l1.contains(origin.block_hash, origin.deposit_count):
+        if l1 is not None and l1.contains(origin.hash, origin.number):
             return
         if self._lowest_suspect is None:
             self._lowest_suspect = head.height
@@ -81,11 +81,7 @@ class ResetWatch:
             self._lowest_suspect = min(halted_at, self._lowest_suspect or halted_at)
         affected = await self._lowest_dropped(looked_up_to)
         if affected is not None:
-            origin = self._origin_at(affected)
-            self._halting.reset(
-                affected,
-                f"L1 dropped origin {origin.deposit_count} 0x{origin.block_hash.hex()}",
-            )
+            self._halting.reset(affected, f"L1 dropped origin {self._origin_at(affected)}")
         elif halted_at is not None and self._is_deep(self._origin_at(looked_up_to)):
             self._halting.reset_ended()
         self._has_looked = True
@@ -100,24 +96,24 @@ class ResetWatch:
         dropped: Height | None = None
         while height > 0:
             origin = self._origin_at(height)
-            canonical = await self._l1.canonical_hash(origin.deposit_count)
+            canonical = await self._l1.canonical_hash(origin.number)
             if canonical is None:
                 # Above L1's present head: a reorg in progress, or a node that lags. Not proof.
                 raise Unavailable("L1 does not reach our origin")
-            if canonical != origin.block_hash:
+            if canonical != origin.hash:
                 dropped = Height(height)
             elif self._lowest_suspect is None or height <= self._lowest_suspect:
                 break
             height -= 1
         return dropped
 
-    def _is_deep(self, origin: Eth1Data) -> bool:
+    def _is_deep(self, origin: L1Origin) -> bool:
         head = self._l1.head_number
-        return head is not None and head >= origin.deposit_count + self._l1_confirmations
+        return head is not None and head >= origin.number + self._l1_confirmations
 
-    def _origin_at(self, height: int) -> Eth1Data:
+    def _origin_at(self, height: int) -> L1Origin:
         if height == self._chain.head.height:
-            return self._chain.head.block.body.eth1_data
+            return self._chain.head.block.l1_origin
         stored = self._chain.store.by_height(height)
         assert stored is not None, "every height up to the head is stored"
-        return ssz.decode(BeaconBlock, stored.block).body.eth1_data
+        return ssz.decode(BeaconBlock, stored.block).l1_origin

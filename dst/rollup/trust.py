@@ -1,22 +1,16 @@
 """Whom this node believes: the group's signature on blocks, a quorum's on certificates. Pure."""
 
 from collections.abc import Callable
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
 
-from dst.crypto import bls, secp256k1
+from dst.crypto import bls
+from dst.crypto.committee import committee_of
 from dst.qbft.justification import is_valid_certificate
 from dst.qbft.messages import Certificate
-from dst.qbft.state import Config
-from dst.spec.cluster import ClusterLock, genesis_validators_root, lock_proposer_domain
+from dst.spec.cluster import ClusterLock, lock_proposer_domain
 from dst.spec.domains import signing_root
 from dst.spec.errors import InvalidInput
-from dst.spec.primitives import (
-    G2_POINT_AT_INFINITY,
-    BLSSignature,
-    OperatorIndex,
-    Root,
-    Term,
-)
+from dst.spec.primitives import G2_POINT_AT_INFINITY, BLSSignature, Root
 
 VerifySeal: TypeAlias = Callable[[Root, BLSSignature], bool]
 
@@ -38,32 +32,11 @@ class CertificateVerifier:
     """Is a commit certificate a quorum of this cluster's operators, in this term?"""
 
     def __init__(self, lock: ClusterLock) -> None:
-        chain = lock.chain
-        identities = tuple(operator.identity for operator in lock.operators)
-
-        def verify(index: OperatorIndex, digest: bytes, signature: bytes) -> bool:
-            return secp256k1.verify(identities[index], digest, signature)
-
-        self._config = Config(
-            genesis_validators_root=genesis_validators_root(lock),
-            term=Term(chain.term),
-            n=lock.n,
-            self_index=OperatorIndex(0),
-            round_timeout_ms=chain.round_timeout_ms,
-            round_timeout_cap_ms=chain.round_timeout_cap_ms,
-            max_block_bytes=chain.max_block_bytes,
-            sign=_never,
-            verify=verify,
-            root_of=_never,
-        )
+        self._committee = committee_of(lock)
 
     def check(self, certificate: Certificate, root: Root) -> None:
         """Raises: InvalidInput unless the certificate decides the block with this root."""
         if certificate.root != root:
             raise InvalidInput("certificate: it decides another root than the block's")
-        if not is_valid_certificate(certificate, self._config):
+        if not is_valid_certificate(certificate, self._committee):
             raise InvalidInput("certificate: not a quorum of valid commits of this cluster's term")
-
-
-def _never(_: bytes) -> NoReturn:
-    raise AssertionError("the rollup node takes no part in consensus")

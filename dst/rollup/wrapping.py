@@ -11,13 +11,13 @@ from dst.spec.beacon import (
     BeaconBlock,
     ConsolidationRequest,
     DepositRequest,
-    Eth1Data,
     ExecutionRequests,
+    L1Origin,
     WithdrawalRequest,
 )
 from dst.spec.cluster import ClusterLock, membership_root
 from dst.spec.errors import InvalidInput
-from dst.spec.primitives import ZERO_ROOT, Hash32, Root, Slot
+from dst.spec.primitives import Hash32, Root, Slot
 from dst.spec.rules import PROPOSER_INDEX, compose_body, prev_randao, timestamp_at
 from dst.spec.state import compute_state_root
 
@@ -49,27 +49,22 @@ def decode_bounded(data: bytes) -> BeaconBlock:
     return ssz.decode(BeaconBlock, data)
 
 
-def origin_of(number: int, block_hash: Hash32) -> Eth1Data:
-    """The L1 origin as a block carries it."""
-    return Eth1Data(deposit_root=ZERO_ROOT, deposit_count=number, block_hash=block_hash)
-
-
 def build_attributes(
-    lock: ClusterLock, slot: Slot, origin: Eth1Data, *, no_tx_pool: bool
+    lock: ClusterLock, slot: Slot, origin: L1Origin, *, no_tx_pool: bool
 ) -> PayloadAttributes:
     """What the execution layer builds from: all of it follows from slot and origin."""
     chain = lock.chain
     return PayloadAttributes(
         timestamp=timestamp_at(chain, slot),
-        prev_randao=Hash32(prev_randao(origin.block_hash, slot)),
+        prev_randao=Hash32(prev_randao(origin.hash, slot)),
         suggested_fee_recipient=chain.fee_recipient,
-        parent_beacon_block_root=origin.block_hash,
+        parent_beacon_block_root=origin.hash,
         no_tx_pool=no_tx_pool,
     )
 
 
 def wrap(
-    lock: ClusterLock, parent_root: Root, slot: Slot, origin: Eth1Data, built: BuiltPayload
+    lock: ClusterLock, parent_root: Root, slot: Slot, origin: L1Origin, built: BuiltPayload
 ) -> BeaconBlock:
     """The beacon block around a built payload."""
     body = compose_body(lock.chain, origin, built.payload)

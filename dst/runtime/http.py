@@ -14,11 +14,12 @@ from aiohttp import web
 from dst.runtime.browsers import DEFAULT_POLICY, BrowserPolicy, guard, naming_origins
 from dst.runtime.config import split_address
 from dst.runtime.connections import IDLE_S, Connections, Vouches
+from dst.runtime.http_errors import detail_of, status_of
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.runtime.places import PlaceLimits
 from dst.runtime.streams import Streams
-from dst.spec.errors import BadConfig, InvalidInput, ResetRequired, Unavailable
+from dst.spec.errors import BadConfig
 
 METRICS: Final = web.AppKey("metrics", Metrics)
 STREAMS: Final = web.AppKey("streams", Streams)
@@ -56,17 +57,14 @@ def error_response(status: int, message: str, **extra: object) -> web.Response:
 async def _errors_to_answers(request: web.Request, handler: _Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except ResetRequired as error:
-        return error_response(409, str(error), reset_height=error.first_affected_height)
-    except (InvalidInput, msgspec.DecodeError, UnicodeDecodeError) as error:
-        return error_response(400, str(error))
-    except Unavailable as error:
-        return error_response(503, str(error))
     except web.HTTPException as error:
         return error_response(error.status, error.text or error.reason)
     except (asyncio.CancelledError, ConnectionError):
         raise
-    except Exception:
+    except Exception as error:
+        status = status_of(error)
+        if status is not None:
+            return error_response(status, str(error), **detail_of(error))
         log.exception("request_failed", path=request.path)
         return error_response(500, "internal error; the log of this node has the details")
 

@@ -12,6 +12,7 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
+from dst import core
 from dst.sealing.effects import (
     Broadcast,
     Effect,
@@ -55,8 +56,8 @@ def threshold(n: int) -> int:
     return quorum(n)
 
 
-class Refusal(Exception):
-    """The input is at fault; raised before anything changed."""
+class Refusal(core.Refusal[Reason]):
+    """Raised before anything changed. `offence` is the message that is at fault."""
 
     def __init__(
         self,
@@ -65,8 +66,8 @@ class Refusal(Exception):
         culprit: OperatorIndex | None = None,
         offence: Message | None = None,
     ) -> None:
-        super().__init__(detail)
-        self.reason, self.detail, self.culprit, self.offence = reason, detail, culprit, offence
+        super().__init__(reason, detail, culprit)
+        self.offence = offence
 
     def effect(self, link_peer: OperatorIndex | None) -> Refused:
         return Refused(
@@ -78,18 +79,8 @@ class Refusal(Exception):
         )
 
 
-class Draft:
-    """One step in the making; lives for one call of `step`."""
-
-    def __init__(self, state: State, config: Config) -> None:
-        self.state, self.config = state, config
-        self.effects: list[Effect] = []
-
-    def emit(self, effect: Effect) -> None:
-        self.effects.append(effect)
-
-    def update(self, **changes: Any) -> None:
-        self.state = msgspec.structs.replace(self.state, **changes)
+class Draft(core.Draft[State, Config, Effect]):
+    __slots__ = ()
 
     def update_open(self, height: Height, **changes: Any) -> None:
         changed = msgspec.structs.replace(self.state.open[height], **changes)

@@ -1,8 +1,7 @@
 """Electra beacon containers (mainnet preset) as the rollup uses them.
 
 Names and limits are those of consensus-specs; lists which a rollup block never fills must be empty.
-The L1 origin sits in `body.eth1_data`: block_hash = origin hash, deposit_count = origin number,
-deposit_root zero.
+The L1 origin sits in `body.eth1_data` (`L1Origin`).
 Source: consensus-specs `electra/beacon-chain.md`, `deneb/beacon-chain.md`,
 `capella/beacon-chain.md`.
 """
@@ -12,6 +11,7 @@ from typing import Annotated, Final, TypeAlias
 
 from dst.spec.primitives import (
     G2_POINT_AT_INFINITY,
+    ZERO_ROOT,
     Address,
     BLSPubkey,
     BLSSignature,
@@ -19,6 +19,7 @@ from dst.spec.primitives import (
     Hash32,
     Root,
     Slot,
+    to_hex,
 )
 from dst.spec.ssz import (
     ByteList,
@@ -42,6 +43,7 @@ __all__ = [
     "Eth1Data",
     "ExecutionPayload",
     "ExecutionRequests",
+    "L1Origin",
     "SignedBeaconBlock",
     "SignedBeaconBlockHeader",
     "SyncAggregate",
@@ -171,10 +173,26 @@ class ExecutionRequests:
     ] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class L1Origin:
+    """The L1 block that an L2 block builds on. The beacon block has no field of that name: it
+    stands in `Eth1Data`, its number as `deposit_count`, with a `deposit_root` of zero."""
+
+    number: int
+    hash: Hash32
+
+    def __str__(self) -> str:
+        return f"{self.number} {to_hex(self.hash)}"
+
+    @property
+    def eth1_data(self) -> "Eth1Data":
+        return Eth1Data(deposit_root=ZERO_ROOT, deposit_count=self.number, block_hash=self.hash)
+
+
 @container
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Eth1Data:
-    """The L1 origin: `block_hash` its hash, `deposit_count` its number, `deposit_root` zero."""
+    """Where the standard has a vote on deposits, a block here names its `L1Origin`."""
 
     deposit_root: SszRoot
     deposit_count: Uint64
@@ -220,6 +238,11 @@ class BeaconBlock:
     parent_root: SszRoot
     state_root: SszRoot
     body: BeaconBlockBody
+
+    @property
+    def l1_origin(self) -> L1Origin:
+        named = self.body.eth1_data
+        return L1Origin(number=named.deposit_count, hash=named.block_hash)
 
 
 @container

@@ -8,18 +8,18 @@ kinds of check'). That the payload executes is the execution layer's verdict and
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from hashlib import sha256
 from typing import Final, Protocol
 
 from dst.spec.beacon import (
     BeaconBlock,
     BeaconBlockBody,
-    Eth1Data,
     ExecutionPayload,
+    L1Origin,
     SyncAggregate,
 )
 from dst.spec.cluster import ChainConfig, ClusterLock, membership_root
+from dst.spec.judgement import Judgement, Verdict
 from dst.spec.primitives import (
     G2_POINT_AT_INFINITY,
     ZERO_HASH,
@@ -73,11 +73,7 @@ def genesis_block(lock: ClusterLock, l2_genesis: GenesisHeader) -> BeaconBlock:
     """
     chain = lock.chain
     payload = _genesis_payload(chain, l2_genesis)
-    origin = Eth1Data(
-        deposit_root=ZERO_ROOT,
-        deposit_count=chain.l1_genesis.number,
-        block_hash=chain.l1_genesis.hash,
-    )
+    origin = L1Origin(number=chain.l1_genesis.number, hash=chain.l1_genesis.hash)
     return BeaconBlock(
         slot=Slot(0),
         proposer_index=PROPOSER_INDEX,
@@ -110,14 +106,14 @@ def _genesis_payload(chain: ChainConfig, l2_genesis: GenesisHeader) -> Execution
 
 
 def compose_body(
-    chain: ChainConfig, origin: Eth1Data, payload: ExecutionPayload
+    chain: ChainConfig, origin: L1Origin, payload: ExecutionPayload
 ) -> BeaconBlockBody:
     """The wrapper's body around a payload, without execution requests; every other field is a
     constant of the chain.
     """
     return BeaconBlockBody(
         randao_reveal=G2_POINT_AT_INFINITY,
-        eth1_data=origin,
+        eth1_data=origin.eth1_data,
         graffiti=chain.graffiti,
         execution_payload=payload,
     )
@@ -175,12 +171,11 @@ def _wrapper_rules(
 
 def _payload_rules(chain: ChainConfig, parent: BeaconBlock, block: BeaconBlock) -> _Rules:
     payload, before = block.body.execution_payload, parent.body.execution_payload
-    origin_hash = block.body.eth1_data.block_hash
     yield payload.parent_hash == before.block_hash, "payload does not extend the parent's payload"
     yield payload.block_number == before.block_number + 1, "block_number is not the parent's + 1"
     yield payload.timestamp == timestamp_at(chain, block.slot), "timestamp does not fit the slot"
     yield (
-        payload.prev_randao == prev_randao(origin_hash, block.slot),
+        payload.prev_randao == prev_randao(block.l1_origin.hash, block.slot),
         "prev_randao does not fit origin and slot",
     )
     yield payload.gas_limit == chain.gas_limit, "gas_limit differs from the chain's constant"
@@ -209,11 +204,11 @@ def _origin_rules(
     origin_time: int,
     parent_origin_time: int,
 ) -> _Rules:
-    origin, before = block.body.eth1_data, parent.body.eth1_data
+    origin, before = block.l1_origin, parent.l1_origin
     payload = block.body.execution_payload
-    yield origin.deposit_count >= before.deposit_count, "L1 origin number goes backwards"
+    yield origin.number >= before.number, "L1 origin number goes backwards"
     yield (
-        origin.deposit_count > before.deposit_count or origin.block_hash == before.block_hash,
+        origin.number > before.number or origin.hash == before.hash,
         "L1 origin hash changes at the same number",
     )
     yield origin_time >= parent_origin_time, "L1 origin time goes backwards"
@@ -227,7 +222,7 @@ def _origin_rules(
 
 def _content_rules(lock: ClusterLock, block: BeaconBlock) -> _Rules:
     body = block.body
-    state_root = compute_state_root(body.eth1_data, body.execution_payload, membership_root(lock))
+    state_root = compute_state_root(block.l1_origin, body.execution_payload, membership_root(lock))
     yield block.state_root == state_root, "state_root does not fit the block"
     size = len(encode(block))
     limit = lock.chain.max_block_bytes
@@ -235,14 +230,6 @@ def _content_rules(lock: ClusterLock, block: BeaconBlock) -> _Rules:
 
 
 # --- View rules -----------------------------------------------------------------------------------
-
-
-class Verdict(StrEnum):
-    """HOLD: not yet; it may become valid before the round ends."""
-
-    VALID = "VALID"
-    INVALID = "INVALID"
-    HOLD = "HOLD"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,13 +242,7 @@ class L1View:
     hash_at_origin: Hash32 | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ViewVerdict:
-    verdict: Verdict
-    reason: str = ""
-
-
-def check_view(chain: ChainConfig, block: BeaconBlock, *, now: float, l1: L1View) -> ViewVerdict:
+def check_view(chain: ChainConfig, block: BeaconBlock, *, now: float, l1: L1View) -> Judgement:
     """Rules for a fresh proposal that depend on the voter: the slot is the current one +-1, the
     origin fits my L1.
 
@@ -269,36 +250,36 @@ def check_view(chain: ChainConfig, block: BeaconBlock, *, now: float, l1: L1View
     seconds.
     """
     slot = _check_slot(chain, block.slot, slot_at(chain, now))
-    if slot.verdict is Verdict.INVALID:
+    if slot.status is Verdict.INVALID:
         return slot
-    origin = _check_origin(chain, block.body.eth1_data, l1)
-    return slot if origin.verdict is Verdict.VALID else origin
+    origin = _check_origin(chain, block.l1_origin, l1)
+    return slot if origin.is_valid else origin
 
 
-def _check_slot(chain: ChainConfig, slot: Slot, current: Slot) -> ViewVerdict:
+def _check_slot(chain: ChainConfig, slot: Slot, current: Slot) -> Judgement:
     if slot > current + 1:
-        return ViewVerdict(verdict=Verdict.INVALID, reason=f"slot {slot} is ahead of {current}")
+        return Judgement(Verdict.INVALID, f"slot {slot} is ahead of {current}")
     if slot < current - 1:
-        return ViewVerdict(verdict=Verdict.INVALID, reason=f"slot {slot} is behind {current}")
+        return Judgement(Verdict.INVALID, f"slot {slot} is behind {current}")
     if slot == current + 1:
-        return ViewVerdict(verdict=Verdict.HOLD, reason=f"slot {slot} has not begun")
-    return ViewVerdict(verdict=Verdict.VALID)
+        return Judgement(Verdict.HOLD, f"slot {slot} has not begun")
+    return Judgement(Verdict.VALID)
 
 
-def _check_origin(chain: ChainConfig, origin: Eth1Data, l1: L1View) -> ViewVerdict:
-    number = origin.deposit_count
+def _check_origin(chain: ChainConfig, origin: L1Origin, l1: L1View) -> Judgement:
+    number = origin.number
     deepest_usable = l1.head_number - chain.l1_confirmations
     if l1.hash_at_origin is None:
-        return ViewVerdict(verdict=Verdict.HOLD, reason=f"L1 origin {number} not seen yet")
-    if l1.hash_at_origin != origin.block_hash:
-        return ViewVerdict(verdict=Verdict.INVALID, reason=f"L1 origin {number} is not canonical")
+        return Judgement(Verdict.HOLD, f"L1 origin {number} not seen yet")
+    if l1.hash_at_origin != origin.hash:
+        return Judgement(Verdict.INVALID, f"L1 origin {number} is not canonical")
     # The genesis origin may be used before it is deep: otherwise no chain could start on a young
     # L1.
     if number > max(deepest_usable, chain.l1_genesis.number):
-        return ViewVerdict(verdict=Verdict.HOLD, reason=f"L1 origin {number} lacks confirmations")
+        return Judgement(Verdict.HOLD, f"L1 origin {number} lacks confirmations")
     if deepest_usable - number > chain.max_origin_lag:
-        return ViewVerdict(verdict=Verdict.INVALID, reason=f"L1 origin {number} lags too far")
-    return ViewVerdict(verdict=Verdict.VALID)
+        return Judgement(Verdict.INVALID, f"L1 origin {number} lags too far")
+    return Judgement(Verdict.VALID)
 
 
 def block_root(block: BeaconBlock) -> Root:

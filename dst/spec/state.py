@@ -7,7 +7,7 @@ the same root, and one group signature over a five-field header proves all leave
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from dst.spec.beacon import BYTES32, Eth1Data, ExecutionPayload, SszHash, SszRoot, Uint64
+from dst.spec.beacon import BYTES32, ExecutionPayload, L1Origin, SszHash, SszRoot, Uint64
 from dst.spec.primitives import Hash32, Root
 from dst.spec.ssz import container, hash_tree_root
 
@@ -28,15 +28,13 @@ class RollupState:
     membership_root: SszRoot
 
 
-def compute_state_root(
-    eth1_data: Eth1Data, payload: ExecutionPayload, membership_root: Root
-) -> Root:
+def compute_state_root(origin: L1Origin, payload: ExecutionPayload, membership_root: Root) -> Root:
     """The only valid `state_root` of a block with this origin and payload."""
     return hash_tree_root(
         RollupState(
             version=ROLLUP_STATE_VERSION,
-            l1_origin_number=eth1_data.deposit_count,
-            l1_origin_hash=eth1_data.block_hash,
+            l1_origin_number=origin.number,
+            l1_origin_hash=origin.hash,
             l2_state_root=payload.state_root,
             membership_root=membership_root,
         )

@@ -1,10 +1,11 @@
-"""JSON-RPC 2.0, server side: over HTTP and over WebSocket on the same port. What a method does is
-its owner's.
+"""JSON-RPC 2.0: served over HTTP and over WebSocket on the same port, and asked over HTTP. What a
+method does is its owner's.
 
-errors       codes as the field uses them, and the error a method raises
+errors       codes as the field uses them, and the error a method raises and a client sees
 answering    a body in, an answer out: one request or a batch
 server       `POST /`: HTTP
 ws           `GET /` with an upgrade: WebSocket, and the session that subscriptions push to
+client       one request, one answer of a known type
 """
 
 from dst.apis.jsonrpc.answering import (

@@ -17,7 +17,7 @@ REVERTED: Final = 3
 
 
 class RpcError(Exception):
-    """Answered as it is: code, message and optional data."""
+    """Answered as it is: code, message and optional data. A client that is told so raises it."""
 
     def __init__(self, code: int, message: str, data: object = None) -> None:
         super().__init__(message)

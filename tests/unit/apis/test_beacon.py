@@ -26,8 +26,9 @@ from dst.apis.beacon import (
     encode_signed,
     parse_block_id,
 )
-from dst.apis.rest import JSON, SSZ, NotFound, preferred
+from dst.apis.rest import JSON, SSZ, preferred
 from dst.runtime.http import make_app
+from dst.runtime.http_errors import NotFound
 from dst.runtime.metrics import Metrics
 from dst.spec import ssz
 from dst.spec.beacon import SignedBeaconBlock, header_of, to_json

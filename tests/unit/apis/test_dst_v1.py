@@ -17,20 +17,20 @@ from dst.apis.dst_v1 import (
     NumberedEvent,
     OutOfOrder,
     Status,
-    ValidateResult,
-    Verdict,
     decode_decided,
     dst_v1_routes,
     encode_decided,
     event_from_json,
     event_to_json,
 )
-from dst.apis.rest import MSGPACK, SSZ, UnsupportedMediaType
+from dst.apis.rest import MSGPACK, SSZ
 from dst.rollup.events import RING_CAPACITY, EventRing
 from dst.runtime.http import STREAMS, make_app, serving
+from dst.runtime.http_errors import UnsupportedMediaType
 from dst.runtime.metrics import Metrics
 from dst.runtime.streams import MAX_STREAMS, Streams
 from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
+from dst.spec.judgement import Judgement, Verdict
 from dst.spec.primitives import Height, Root, Round, Slot, Term
 from tests.unit.rollup.rollup_bench import certify, make_chain, make_lock, served, until_true
 
@@ -49,7 +49,7 @@ class Node:
 
     async def validate(
         self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
-    ) -> ValidateResult:
+    ) -> Judgement:
         self.asked.append((block, round_, justified, deadline_ms))
         if self.forever:
             try:
@@ -57,7 +57,7 @@ class Node:
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
-        return ValidateResult(Verdict.INVALID, "because")
+        return Judgement(Verdict.INVALID, "because")
 
     async def decided(self, decided: DecidedBlock) -> Height:
         if self.failure is not None:
@@ -103,7 +103,7 @@ async def running() -> AsyncIterator[tuple[Node, DstClient]]:
 async def test_calls_and_answers() -> None:
     async with running() as (node, client):
         result = await client.validate(b"ssz", round_=Round(2), justified=True, deadline_ms=50)
-        assert result == ValidateResult(Verdict.INVALID, "because")
+        assert result == Judgement(Verdict.INVALID, "because")
         assert node.asked == [(b"ssz", 2, True, 50)]
         assert await client.decided(DECIDED) == 1
         assert node.taken == [DECIDED]

@@ -62,6 +62,7 @@ def make(operator: int, chain: Chain, sender: Sender) -> Batcher:
         lock=LOCK,
         operator=OperatorIndex(operator),
         source=chain,
+        sealed=asyncio.Event(),
         sender=sender,
         log=Logger("test"),
         metrics=Metrics(),
@@ -73,17 +74,17 @@ async def test_it_posts_what_l1_lacks_and_covers_a_missed_turn() -> None:
     batcher = make(0, chain, sender)
     running = asyncio.get_running_loop().create_task(batcher.run())
     chain.sealed_height = 9
-    batcher.wake()
+    batcher._sealed.set()
     await until_true(lambda: sender.posted == [(1, 9)])
     chain.safe_height, chain.sealed_height, sender.fails = 9, 16, True
-    batcher.wake()
+    batcher._sealed.set()
     await until_true(lambda: sender.attempts == 2)
     sender.fails = False
     other = make(1, Chain(safe_height=9, sealed_height=17), sender)
     other_chain = Chain(safe_height=9, sealed_height=24)
     other._source = other_chain
     others = asyncio.get_running_loop().create_task(other.run())
-    other.wake()
+    other._sealed.set()
     await until_true(lambda: sender.posted[-1] == (10, 24))
     running.cancel()
     others.cancel()

@@ -107,8 +107,7 @@ async def test_the_source_follows_heads_and_reorgs() -> None:
         chain = make_lock(l1_genesis=L1Genesis(number=0, hash=genesis.hash)).chain
         source = L1Source(client, chain, Logger("test"), Metrics())
         told: list[bool] = []
-        source.on_change = told.append
-        polling = asyncio.get_running_loop().create_task(source.run())
+        polling = asyncio.get_running_loop().create_task(source.run(told.append))
         await until_true(lambda: source.head_number == 12)
         before = await source.canonical_hash(11)
         await client._call("anvil_reorg", [3, []], object)

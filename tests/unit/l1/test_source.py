@@ -2,6 +2,7 @@
 
 import pytest
 
+from dst.l1.rpc import L1BlockRef
 from dst.l1.source import L1Source
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
@@ -19,17 +20,36 @@ async def test_it_fills_in_what_it_missed_and_tells_of_reorgs() -> None:
     l1.mine(10)
     source = make_source(l1)
     told: list[bool] = []
-    source.on_change = told.append
-    await source.poll()
+    await source.poll(told.append)
     l1.mine(30)
-    await source.poll()
+    await source.poll(told.append)
     l1.reorg(3, "fork", 5)
-    await source.poll()
-    await source.poll()
+    await source.poll(told.append)
+    await source.poll(told.append)
     assert told == [False, False, True]
     assert source.head_number == 42
     assert await source.canonical_hash(40) == l1_hash(40, "fork")
     assert await source.canonical_hash(43) is None
+
+
+async def test_a_reorg_is_told_whatever_fails_after_it() -> None:
+    """It is told once, and the watch over origins hangs on it."""
+
+    class WithoutFinalized(FakeL1):
+        async def head(self, tag: str = "latest") -> L1BlockRef | None:
+            if tag == "finalized":
+                raise Unavailable("the link broke")
+            return await super().head(tag)
+
+    l1 = WithoutFinalized()
+    l1.mine(10)
+    source = make_source(l1)
+    told: list[bool] = []
+    for branch in ("main", "fork"):
+        l1.reorg(3, branch)
+        with pytest.raises(Unavailable):
+            await source.poll(told.append)
+    assert told == [False, True]
 
 
 async def test_an_outage_keeps_the_view() -> None:

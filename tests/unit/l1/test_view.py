@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from dst.l1.rpc import L1BlockRef
 from dst.l1.view import WINDOW, CanonicalChain, advance, deepest_usable, is_linked, select_origin
+from dst.spec.beacon import L1Origin
 from dst.spec.primitives import Hash32
 from tests.unit.rollup.rollup_bench import l1_hash, make_lock
 
@@ -64,9 +65,9 @@ def test_the_view_is_always_linked_and_bounded(moves: list[tuple[int, int]]) -> 
 
 def test_the_origin_is_deep_enough_and_never_goes_back() -> None:
     chain = CanonicalChain(tuple(refs(0, 20)))
-    genesis = (0, l1_hash(0))
+    genesis = L1Origin(number=0, hash=l1_hash(0))
     assert deepest_usable(CONFIG, 2) == 0, "the genesis origin on a young L1"
-    assert select_origin(CONFIG, chain, *genesis) == (16, l1_hash(16))
-    kept = Hash32(b"\x11" * 32)
-    assert select_origin(CONFIG, chain, 18, kept) == (18, kept), "L1 fell behind"
-    assert select_origin(CONFIG, chain, 16, kept) == (16, kept)
+    assert select_origin(CONFIG, chain, genesis) == L1Origin(number=16, hash=l1_hash(16))
+    for number, why in ((18, "L1 fell behind"), (16, "no deeper one")):
+        kept = L1Origin(number=number, hash=Hash32(b"\x11" * 32))
+        assert select_origin(CONFIG, chain, kept) == kept, why

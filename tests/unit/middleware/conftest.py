@@ -25,7 +25,7 @@ from dst.apis.beacon import (
     Syncing,
     WireBlock,
 )
-from dst.apis.dst_v1 import DecidedBlock, Event, OutOfOrder, Status, ValidateResult, Verdict
+from dst.apis.dst_v1 import DecidedBlock, Event, OutOfOrder, Status
 from dst.cli.cluster import create_cluster
 from dst.crypto import bls, keystore
 from dst.crypto.locks import load_lock
@@ -44,6 +44,7 @@ from dst.spec.beacon import BeaconBlock
 from dst.spec.cluster import ClusterLock, genesis_validators_root, lock_proposer_domain
 from dst.spec.domains import signing_root
 from dst.spec.errors import DstError, ResetRequired, Unavailable
+from dst.spec.judgement import Judgement, Verdict
 from dst.spec.primitives import (
     BLSPubkey,
     BLSSignature,
@@ -157,7 +158,7 @@ class FakeRollup:
         self.events_seen: list[Event] = []
         self.down = False
         self.reset: ResetRequired | None = None
-        self.verdict: Callable[[bytes], ValidateResult] | None = None
+        self.verdict: Callable[[bytes], Judgement] | None = None
         self.validations = 0
         self.built_without_pool = 0
         self._changed = asyncio.Event()
@@ -207,17 +208,17 @@ class FakeRollup:
 
     async def validate(
         self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
-    ) -> ValidateResult:
+    ) -> Judgement:
         self._gate()
         self.validations += 1
         if self.verdict is not None:
             return self.verdict(block)
         decoded = ssz.decode(BeaconBlock, block)
         if decoded.body.execution_payload.block_number > len(self.chain) + 1:
-            return ValidateResult(Verdict.HOLD, "parent not here yet")
+            return Judgement(Verdict.HOLD, "parent not here yet")
         if decoded.parent_root != self.head_root:
-            return ValidateResult(Verdict.INVALID, "wrong parent")
-        return ValidateResult(Verdict.VALID)
+            return Judgement(Verdict.INVALID, "wrong parent")
+        return Judgement(Verdict.VALID)
 
     async def push_events(self, events: Sequence[Event]) -> None:
         self.events_seen.extend(events)

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from dst.apis.dst_v1 import ValidateResult, Verdict
 from dst.middleware import proposals as module
 from dst.middleware.proposals import Proposals
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
+from dst.spec.judgement import Judgement, Verdict
 from dst.spec.primitives import Round
 
 
@@ -19,12 +19,12 @@ class Judge:
     def __init__(self, *answers: Verdict | None) -> None:
         self.answers = list(answers)
 
-    async def validate(self, block: bytes, **question: Any) -> ValidateResult:
+    async def validate(self, block: bytes, **question: Any) -> Judgement:
         answer = self.answers.pop(0)
         if answer is None:
             await asyncio.Event().wait()
             raise AssertionError
-        return ValidateResult(answer)
+        return Judgement(answer)
 
 
 def asking(judge: Judge) -> Proposals:

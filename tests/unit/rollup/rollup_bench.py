@@ -20,9 +20,9 @@ from dst.crypto import bls
 from dst.crypto.secp256k1 import IdentityKey
 from dst.l1.rpc import L1Block, L1BlockRef, L1Client, L1Transaction
 from dst.qbft.messages import Certificate, Commit, SignedCommit, signing_digest
-from dst.rollup.wrapping import origin_of, wrap
+from dst.rollup.wrapping import wrap
 from dst.spec import ssz
-from dst.spec.beacon import BeaconBlock, ExecutionPayload
+from dst.spec.beacon import BeaconBlock, ExecutionPayload, L1Origin
 from dst.spec.cluster import (
     ChainConfig,
     ClusterDefinition,
@@ -143,13 +143,10 @@ def make_block(
 ) -> BeaconBlock:
     """A child of `parent` that breaks no rule."""
     at = Slot(parent.slot + 1 if slot is None else slot)
-    number, origin_hash = origin or (
-        parent.body.eth1_data.deposit_count,
-        parent.body.eth1_data.block_hash,
-    )
-    payload = make_payload(lock, parent, at, origin_hash, transactions)
+    named = parent.l1_origin if origin is None else L1Origin(number=origin[0], hash=origin[1])
+    payload = make_payload(lock, parent, at, named.hash, transactions)
     built = BuiltPayload(payload=payload, block_value=0)
-    return wrap(lock, ssz.hash_tree_root(parent), at, origin_of(number, origin_hash), built)
+    return wrap(lock, ssz.hash_tree_root(parent), at, named, built)
 
 
 def make_chain(lock: ClusterLock, length: int) -> list[BeaconBlock]:

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from dst.apis.beacon import ProduceRequest, WireBlock
-from dst.apis.dst_v1 import EventKind, OutOfOrder, ValidateResult, Verdict
+from dst.apis.dst_v1 import EventKind, OutOfOrder
 from dst.l1.source import L1Source
 from dst.rollup import asking
 from dst.rollup.chain import Chain
@@ -31,6 +31,7 @@ from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
+from dst.spec.judgement import Judgement, Verdict
 from dst.spec.primitives import BLSSignature, Round, Slot, Term
 from tests.unit.rollup.rollup_bench import (
     GENESIS_TIME,
@@ -138,7 +139,7 @@ async def bench(
 
 async def validate(
     at: Bench, block: BeaconBlock, *, justified: bool = False, deadline_ms: int | None = None
-) -> ValidateResult:
+) -> Judgement:
     return await at.operator.validate(
         ssz.encode(block), round_=Round(0), justified=justified, deadline_ms=deadline_ms
     )
@@ -149,8 +150,8 @@ async def test_a_produced_block_validates_decides_and_seals(tmp_path: Path) -> N
         data = await at.operator.produce(ProduceRequest(slot=Slot(1)))
         assert data is not None
         block = ssz.decode(BeaconBlock, data)
-        assert block.body.eth1_data.deposit_count == 16, "head 20 less four confirmations"
-        assert await validate(at, block) == ValidateResult(Verdict.VALID)
+        assert block.l1_origin.number == 16, "head 20 less four confirmations"
+        assert await validate(at, block) == Judgement(Verdict.VALID)
         assert await at.operator.decided(certify(at.lock, block)) == 1
         assert at.engine.started == [block.body.execution_payload.block_hash], "executed once"
         assert "eth_getBlockByNumber" not in at.engine.calls, "nothing had to be refilled"
@@ -327,11 +328,15 @@ async def test_a_second_signed_block_at_a_height_stops_the_node_for_good(tmp_pat
 async def test_blocks_seal_late_and_out_of_order(tmp_path: Path) -> None:
     async with bench(tmp_path) as at:
         first, second = await at.grow(2)
+        assert not at.operator.sealed.is_set()
         await at.operator.publish(sealed(at.lock, second))
+        assert at.operator.sealed.is_set(), "whoever posts batches is woken"
+        at.operator.sealed.clear()
         head = at.chain.header("head")
         assert head is not None
         assert head.root == root_of(second)
         await at.operator.publish(sealed(at.lock, first))
+        assert not at.operator.sealed.is_set(), "an older one"
         assert at.chain.sealed_height == 2
         served = at.chain.wire_block(Slot(1))
         assert served is not None

@@ -11,7 +11,6 @@ from devnet.sim.disk import Disk
 from devnet.sim.l1 import BLOCK_US, L1, draw_l1
 from devnet.sim.loop import NothingLeft, VirtualLoop, play
 from devnet.sim.params import draw_params
-from dst.apis.dst_v1 import Verdict
 from dst.qbft.messages import (
     Certificate,
     Commit,
@@ -36,6 +35,7 @@ from dst.qbft.records import (
 from dst.sealing.messages import GroupSignature, PartialSignature
 from dst.sealing.records import PartialRecord, SealRecord
 from dst.spec.errors import InvalidInput
+from dst.spec.judgement import Verdict
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round, faults_tolerated
 
 ME = OperatorIndex(1)

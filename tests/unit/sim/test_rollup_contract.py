@@ -15,12 +15,13 @@ from devnet.sim import blocks, chain, ideal
 from devnet.sim.l1 import L1
 from devnet.sim.rollup import SimRollup
 from dst.apis.beacon import ProduceRequest, WireBlock
-from dst.apis.dst_v1 import DecidedBlock, OutOfOrder, Verdict
+from dst.apis.dst_v1 import DecidedBlock, OutOfOrder
 from dst.qbft.justification import is_valid_certificate
 from dst.qbft.messages import Certificate, Commit, SignedCommit, signing_digest
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock
 from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
+from dst.spec.judgement import Verdict
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Round, Slot, Term
 from tests.unit.rollup.rollup_bench import certify, make_block, make_genesis, sealed
 from tests.unit.rollup.test_operator import bench

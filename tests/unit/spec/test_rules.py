@@ -9,12 +9,13 @@ import pytest
 from dst.spec import rules
 from dst.spec.beacon import (
     BeaconBlock,
-    Eth1Data,
     ExecutionPayload,
+    L1Origin,
     SyncAggregate,
     Withdrawal,
 )
 from dst.spec.cluster import membership_root
+from dst.spec.judgement import Verdict
 from dst.spec.primitives import (
     ZERO_ADDRESS,
     ZERO_ROOT,
@@ -24,14 +25,14 @@ from dst.spec.primitives import (
     Root,
     Slot,
 )
-from dst.spec.rules import L1View, Verdict
+from dst.spec.rules import L1View
 from dst.spec.ssz import hash_tree_root
 from dst.spec.state import compute_state_root
 from tests.unit.spec.sample_blocks import unsigned_lock
 
 LOCK = unsigned_lock()
 CHAIN = LOCK.chain
-ORIGIN = Eth1Data(deposit_root=ZERO_ROOT, deposit_count=103, block_hash=Hash32(b"\x20" * 32))
+ORIGIN = L1Origin(number=103, hash=Hash32(b"\x20" * 32))
 ORIGIN_TIME, PARENT_ORIGIN_TIME = 1_000_000, 999_990
 
 
@@ -45,9 +46,7 @@ PARENT = rules.genesis_block(LOCK, GenesisHeader())
 
 def seal_state(block: BeaconBlock) -> BeaconBlock:
     """The block with the state root that its content calls for."""
-    root = compute_state_root(
-        block.body.eth1_data, block.body.execution_payload, membership_root(LOCK)
-    )
+    root = compute_state_root(block.l1_origin, block.body.execution_payload, membership_root(LOCK))
     return replace(block, state_root=root)
 
 
@@ -58,7 +57,7 @@ def child(slot: int = 3) -> BeaconBlock:
         state_root=Hash32(b"\x13" * 32),
         receipts_root=Hash32(bytes(32)),
         logs_bloom=bytes(256),
-        prev_randao=rules.prev_randao(ORIGIN.block_hash, slot),
+        prev_randao=rules.prev_randao(ORIGIN.hash, slot),
         block_number=1,
         gas_limit=CHAIN.gas_limit,
         gas_used=0,
@@ -96,9 +95,9 @@ def with_payload(**changes: Any) -> BeaconBlock:
 
 def with_origin(**changes: Any) -> BeaconBlock:
     origin = replace(ORIGIN, **changes)
-    randao = rules.prev_randao(origin.block_hash, 3)
+    randao = rules.prev_randao(origin.hash, 3)
     payload = replace(child().body.execution_payload, prev_randao=randao)
-    return with_body(eth1_data=origin, execution_payload=payload)
+    return with_body(eth1_data=origin.eth1_data, execution_payload=payload)
 
 
 WITHDRAWAL = Withdrawal(index=0, validator_index=0, address=ZERO_ADDRESS, amount=Gwei(1))
@@ -121,7 +120,10 @@ def test_a_right_block_passes() -> None:
             lambda: with_body(sync_aggregate=SyncAggregate(sync_committee_bits=b"\1" * 64)),
             "sync_aggregate",
         ),
-        (lambda: with_origin(deposit_root=Root(b"\x01" * 32)), "deposit_root"),
+        (
+            lambda: with_body(eth1_data=replace(ORIGIN.eth1_data, deposit_root=Root(b"\x01" * 32))),
+            "deposit_root",
+        ),
         (lambda: with_payload(parent_hash=Hash32(bytes(32))), "does not extend"),
         (lambda: with_payload(block_number=2), "block_number"),
         (lambda: with_payload(timestamp=1_000_007), "timestamp"),
@@ -134,8 +136,8 @@ def test_a_right_block_passes() -> None:
         (lambda: with_payload(transactions=(b"\x03\x01",)), "blob transactions"),
         (lambda: with_payload(transactions=(b"\x02",) * 477), "the gas limit allows 476"),
         (lambda: with_payload(withdrawals=(WITHDRAWAL,)), "withdrawals"),
-        (lambda: with_origin(deposit_count=99), "number goes backwards"),
-        (lambda: with_origin(deposit_count=100), "hash changes"),
+        (lambda: with_origin(number=99), "number goes backwards"),
+        (lambda: with_origin(number=100), "hash changes"),
         (lambda: replace(child(), state_root=ZERO_ROOT), "state_root"),
         (lambda: with_payload(transactions=(b"\x02" * 524288,)), "long, more than"),
     ],
@@ -174,10 +176,10 @@ def test_genesis_names_the_l2_genesis_block() -> None:
     payload = PARENT.body.execution_payload
     assert (PARENT.slot, payload.block_number) == (0, 0)
     assert (payload.block_hash, payload.state_root) == (b"\x11" * 32, b"\x12" * 32)
-    assert PARENT.body.eth1_data.deposit_count == 100
+    assert PARENT.l1_origin.number == 100
 
 
-GOOD_VIEW = L1View(head_number=107, hash_at_origin=ORIGIN.block_hash)
+GOOD_VIEW = L1View(head_number=107, hash_at_origin=ORIGIN.hash)
 IN_SLOT_3 = 1_000_006.5
 
 
@@ -198,19 +200,19 @@ IN_SLOT_3 = 1_000_006.5
         ),
         (
             IN_SLOT_3,
-            L1View(head_number=106, hash_at_origin=ORIGIN.block_hash),
+            L1View(head_number=106, hash_at_origin=ORIGIN.hash),
             Verdict.HOLD,
             "lacks confirmations",
         ),
         (
             IN_SLOT_3,
-            L1View(head_number=103 + 64 + 4, hash_at_origin=ORIGIN.block_hash),
+            L1View(head_number=103 + 64 + 4, hash_at_origin=ORIGIN.hash),
             Verdict.VALID,
             "",
         ),
         (
             IN_SLOT_3,
-            L1View(head_number=103 + 64 + 5, hash_at_origin=ORIGIN.block_hash),
+            L1View(head_number=103 + 64 + 5, hash_at_origin=ORIGIN.hash),
             Verdict.INVALID,
             "lags too far",
         ),
@@ -224,11 +226,11 @@ IN_SLOT_3 = 1_000_006.5
 )
 def test_view_rules(now: float, l1: L1View, verdict: Verdict, reason: str) -> None:
     result = rules.check_view(CHAIN, child(), now=now, l1=l1)
-    assert result.verdict is verdict
+    assert result.status is verdict
     assert reason in result.reason
 
 
 def test_genesis_origin_needs_no_depth() -> None:
-    block = with_origin(deposit_count=100, block_hash=CHAIN.l1_genesis.hash)
+    block = with_origin(number=100, hash=CHAIN.l1_genesis.hash)
     view = L1View(head_number=100, hash_at_origin=CHAIN.l1_genesis.hash)
-    assert rules.check_view(CHAIN, block, now=IN_SLOT_3, l1=view).verdict is Verdict.VALID
+    assert rules.check_view(CHAIN, block, now=IN_SLOT_3, l1=view).status is Verdict.VALID

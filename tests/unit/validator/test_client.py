@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from dst.apis.beacon import (
@@ -22,6 +21,8 @@ from dst.apis.beacon import (
     beacon_routes,
 )
 from dst.crypto import bls
+from dst.runtime.http import make_app
+from dst.runtime.metrics import Metrics
 from dst.spec.beacon import BeaconBlock
 from dst.spec.cluster import lock_proposer_domain, lock_randao_domain
 from dst.spec.domains import randao_signing_root, signing_root
@@ -414,8 +415,7 @@ async def test_over_http_with_the_real_beacon_client(store: ProtectionStore) -> 
         async def publish_block(self, block: WireBlock) -> None:
             await behind.publish_block(block)
 
-    app = web.Application()
-    app.add_routes(beacon_routes(cast(BeaconNode, Node())))
+    app = make_app(Metrics(), beacon_routes(cast(BeaconNode, Node())))
     async with TestServer(app) as server, BeaconClient(str(server.make_url("/"))) as beacon:
         clock = FakeTime(float(timestamp_at(CHAIN, 2)))
         timing = Timing(now=clock.now)
