@@ -4,7 +4,7 @@ for its reason, counted, and held against whom it convicts alone.
 The links' own refusals are in `tests/unit/p2p`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,17 +24,15 @@ from dst.middleware.wire_messages import (
 )
 from dst.qbft import effects as consensus
 from dst.qbft import messages as qbft
-from dst.qbft.messages import Payload, Prepare, Proposal, RoundChange, signing_digest
 from dst.sealing import effects as sealing
 from dst.sealing.messages import GroupSignature, PartialSignature
-from dst.spec.cluster import genesis_validators_root, lock_proposer_domain
+from dst.spec.cluster import lock_proposer_domain
 from dst.spec.domains import signing_root
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round, Term
+from tests.unit.middleware.says import H1, SOME, T0, Says
 
 ROOT = Path(__file__).parents[3]
-T0, H1 = Term(0), Height(1)
 OTHER_CHAIN = Root(b"\x77" * 32)
-SOME = Root(b"\x01" * 32)
 OTHER = Root(b"\x02" * 32)
 SEAL = BLSSignature(b"\xaa" * 96)
 
@@ -42,59 +40,6 @@ SEAL = BLSSignature(b"\xaa" * 96)
 def test_the_page_is_current() -> None:
     found = (ROOT / refusals_page.PAGE).read_text()
     assert found == refusals_page.render(), "run: python -m dst.middleware.refusals_page"
-
-
-class Says:
-    """Speaks for any operator of the cluster, with its true key."""
-
-    def __init__(self, cluster: Any) -> None:
-        self.cluster = cluster
-
-    def sign(self, signer: int, payload: Payload, chain: Root | None = None) -> bytes:
-        identity = genesis_validators_root(self.cluster.lock) if chain is None else chain
-        return bytes(self.cluster.identities[signer].sign(signing_digest(identity, payload)))
-
-    def signed_prepare(
-        self,
-        sender: int,
-        root: Root = SOME,
-        *,
-        term: int = 0,
-        height: int = 1,
-        round_: int = 0,
-        signer: int | None = None,
-        chain: Root | None = None,
-    ) -> qbft.SignedPrepare:
-        payload = Prepare(Term(term), Height(height), Round(round_), root)
-        key = sender if signer is None else signer
-        return qbft.SignedPrepare(payload, OperatorIndex(sender), self.sign(key, payload, chain))
-
-    def prepare(self, sender: int, root: Root = SOME, **rest: Any) -> qbft.PrepareMessage:
-        return qbft.PrepareMessage(self.signed_prepare(sender, root, **rest))
-
-    def round_change(
-        self,
-        sender: int,
-        round_: int,
-        lock: int | None = None,
-        proof: Sequence[qbft.SignedPrepare] = (),
-    ) -> qbft.RoundChangeMessage:
-        locked = (None, None) if lock is None else (Round(lock), SOME)
-        payload = RoundChange(T0, H1, Round(round_), *locked)
-        signed = qbft.SignedRoundChange(payload, OperatorIndex(sender), self.sign(sender, payload))
-        return qbft.RoundChangeMessage(signed, tuple(proof))
-
-    def proposal(
-        self,
-        sender: int,
-        block: bytes,
-        round_: int = 0,
-        claims: Sequence[qbft.RoundChangeMessage] = (),
-        root: Root | None = None,
-    ) -> qbft.ProposalMessage:
-        payload = Proposal(T0, H1, Round(round_), root_of(block) if root is None else root)
-        signed = qbft.SignedProposal(payload, OperatorIndex(sender), self.sign(sender, payload))
-        return qbft.ProposalMessage(signed, block, tuple(each.signed for each in claims))
 
 
 class Case(NamedTuple):
