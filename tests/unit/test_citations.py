@@ -1,5 +1,5 @@
-"""What code and pages cite is in this repository: files, pages, decisions; and no design note that a
-reader cannot have."""
+"""What code and pages cite is in this repository: files, pages, decisions; and no note that a reader
+cannot have."""
 
 import re
 from functools import cache
@@ -7,7 +7,9 @@ from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FILES = re.compile(r"(?<![\w./])(?:docs|dst|devnet|tests|fixtures)/[\w./{},-]*\.(?:md|py|qnt|json|yaml)\b")
+FILES = re.compile(
+    r"(?<![\w./])(?:docs|dst|devnet|tests|fixtures)/[\w./{},-]*\.(?:md|py|qnt|json|yaml)\b"
+)
 LINKS = re.compile(r"\]\(([^)#\s]+)")
 DECISIONS = re.compile(r"\bADR (\d+)")
 ELSEWHERE = re.compile(r"\bdesign sections?\s\d|\bresearch/")
