@@ -1,6 +1,7 @@
-"""What code and pages cite is in this repository: files, pages, decisions; and no note that a reader
-cannot have."""
+"""What code and pages cite is in this repository: files, headings, tests, decisions; no note that a
+reader cannot have."""
 
+import ast
 import re
 from functools import cache
 from itertools import product
@@ -10,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 FILES = re.compile(
     r"(?<![\w./])(?:docs|dst|devnet|tests|fixtures)/[\w./{},-]*\.(?:md|py|qnt|json|yaml)\b"
 )
-LINKS = re.compile(r"\]\(([^)#\s]+)")
+LINKS = re.compile(r"\]\(([^)#\s]*)#?([^)\s]*)\)")
+TESTS = re.compile(r"`([\w/]*test_\w+\.py)::(test_\w+)`")
 DECISIONS = re.compile(r"\bADR (\d+)")
 ELSEWHERE = re.compile(r"\bdesign sections?\s\d|\bresearch/")
 
@@ -45,10 +47,34 @@ def test_links_of_pages_lead_somewhere() -> None:
         (str(path.relative_to(ROOT)), target)
         for path, text in texts().items()
         if path.suffix == ".md"
-        for target in LINKS.findall(text)
-        if "://" not in target and not (path.parent / target).exists()
+        for target, heading in LINKS.findall(text)
+        if "://" not in target and not leads(path, target, heading)
     ]
     assert missing == []
+
+
+def leads(page: Path, target: str, heading: str) -> bool:
+    path = page.parent / target if target else page
+    if not heading or not path.exists():
+        return path.exists()
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return heading in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+
+
+def test_tests_that_are_cited_are_collected() -> None:
+    """By the end of their path, of which there is one."""
+    cited = {each for text in texts().values() for each in TESTS.findall(text)}
+    assert cited
+    for end, name in sorted(cited):
+        holders = [path for path in texts() if str(path).endswith(f"/{end}")]
+        assert len([path for path in holders if name in collected(path)]) == 1, (end, name)
+
+
+def collected(path: Path) -> set[str]:
+    """What pytest collects: functions of the module that are named so."""
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    body = ast.parse(texts()[path]).body
+    return {each.name for each in body if isinstance(each, functions) and each.name[:5] == "test_"}
 
 
 def test_decisions_that_are_cited_exist() -> None:
