@@ -13,6 +13,7 @@ FILES = re.compile(
 )
 LINKS = re.compile(r"\]\(([^)#\s]*)#?([^)\s]*)\)")
 TESTS = re.compile(r"`([\w/]*test_\w+\.py)::(test_\w+)`")
+SYMBOLS = re.compile(r"`(\w+)` in `([\w/]+\.py)`")
 DECISIONS = re.compile(r"\bADR (\d+)")
 ELSEWHERE = re.compile(r"\bdesign sections?\s\d|\bresearch/")
 
@@ -38,6 +39,18 @@ def test_files_that_are_cited_exist() -> None:
         for cited in FILES.findall(text)
         for name in expanded(cited)
         if not (ROOT / name).exists()
+    ]
+    assert missing == []
+
+
+def test_symbols_that_are_cited_are_in_their_file() -> None:
+    """As `name` in `path`."""
+    cited = {each for text in texts().values() for each in SYMBOLS.findall(text)}
+    assert cited
+    missing = [
+        (name, path)
+        for name, path in cited
+        if not re.search(rf"\b{name}\b", (ROOT / path).read_text())
     ]
     assert missing == []
 
