@@ -30,7 +30,8 @@ another says each wrong thing to a running operator and finds it counted.
 What an operator gets over its links passes five doors, and each refuses for a closed list of
 reasons, with a metric each. A refused message changes nothing but what is thought of the peer that
 brought it. Metrics count every refusal; log lines, evidence and events are rationed
-(`dst/middleware/accusations.py`): evidence is kept once for each culprit, height and reason.
+(`dst/middleware/accusations.py`, `dst/p2p/refusals.py`): evidence is kept once for each culprit,
+height and reason.
 """
 
 _INBOX: Final = f"""

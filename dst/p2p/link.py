@@ -25,7 +25,7 @@ from dst.p2p.handshake import (
     encode_link_frame,
     judge_hello,
 )
-from dst.p2p.refusals import Reason
+from dst.p2p.refusals import Reason, RefusalLog
 from dst.p2p.send_queue import Entry, SendQueue
 from dst.p2p.tls import TlsIdentity
 from dst.p2p.watch import PeerWatch, WatchEvents
@@ -106,22 +106,6 @@ class LinkContext:
     ping_interval_s: float
     metrics: Metrics
     log: Logger
-
-
-class RefusalLog:
-    """Says each refusal once, and again only when it changes or after the link was up."""
-
-    def __init__(self, log: Logger) -> None:
-        self._log = log
-        self._last: dict[tuple[str, str], str] = {}
-
-    def refused(self, peer: str, side: str, detail: str) -> None:
-        if self._last.get((peer, side)) != detail:
-            self._last[(peer, side)] = detail
-            self._log.warning("link_refused", peer=peer, side=side, detail=detail)
-
-    def accepted(self, peer: str, side: str) -> None:
-        self._last.pop((peer, side), None)
 
 
 class LinkLost(Exception):

@@ -31,12 +31,11 @@ from dst.p2p.link import (
     HandshakeRefused,
     LinkContext,
     LinkLost,
-    RefusalLog,
     certified_peer,
     read_frames,
     set_no_delay,
 )
-from dst.p2p.refusals import Reason
+from dst.p2p.refusals import Reason, RefusalLog
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import OperatorIndex
 
@@ -95,7 +94,7 @@ class Listener:
             self._refusals.refused(name, "listener", str(error))
         except FrameError as error:
             self._count(name, Reason.GARBLED)
-            self._context.log.warning("link_garbled", peer=name, detail=str(error))
+            self._refusals.garbled(name, str(error))
         except (OSError, TimeoutError, LinkLost) as error:
             self._context.log.debug("inbound_lost", peer=name, reason=str(error))
         finally:
