@@ -1,4 +1,4 @@
-"""Why a link is refused or ended at the other side's fault, and how much of that is written down."""
+"""Why a link is refused or ended at the other side's fault, and how much of it is written down."""
 
 import time
 from collections.abc import Callable
