@@ -1,4 +1,4 @@
-"""The start-up proof: every link really is its proxy (design section 7).
+"""The start-up proof: every link really is its proxy.
 
 Structure (docker): no service port and no control port of a pod answers from another pod.
 Behaviour (both backends): every connection in the kernel's table that ends at a service port has

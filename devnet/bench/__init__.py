@@ -1,4 +1,4 @@
-"""The benchmarks of design section 9: `python -m devnet.bench`, or `make bench`.
+"""The benchmarks: `python -m devnet.bench`, or `make bench`.
 
 `phases` a block's way from payload to sealed everywhere, `throughput` transactions per second,
 `resources` CPU and bytes, `measure` brings networks up and takes the figures, `page` the table and

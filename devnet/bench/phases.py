@@ -28,7 +28,7 @@ class BlockTimes:
     height: int
     total: float
     at_operators: float
-    """Until all operators had it: the figure that design section 9 sets a target for."""
+    """Until all operators had it: the figure of docs/benchmarks.md that has a target."""
     phases: tuple[float, ...]
 
 

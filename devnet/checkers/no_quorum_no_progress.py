@@ -13,7 +13,7 @@ from dst.spec.primitives import quorum
 
 NAME: Final = "S14 no progress without quorum"
 GRACE_SECONDS: Final = 1.0
-"""In-flight votes of before the cut may still complete a certificate (issue 3, scenarios)."""
+"""In-flight votes of before the cut may still complete a certificate."""
 
 
 def breaks_quorum(fault: FaultReceipt, operators: int) -> bool:

@@ -12,7 +12,7 @@ from devnet.model.verdict import Verdict, Violation
 
 NAME: Final = "L10 no round change"
 SETTLING_HEIGHTS: Final = 3
-"""Heights that may still change rounds while links and caches warm up (issue 3, scenarios)."""
+"""Heights that may still change rounds while links and caches warm up."""
 
 
 def no_round_change(first_judged: int = SETTLING_HEIGHTS + 1) -> Callable[[History], Verdict]:

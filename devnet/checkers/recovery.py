@@ -1,6 +1,6 @@
 """L4 heal bound: after a verified heal the next sealed block comes within block time + 5 s.
 
-The bound does not depend on how long the fault lasted (design sections 4 and 9). *Next* is the
+The bound does not depend on how long the fault lasted (rule 33). *Next* is the
 first height above all that were sealed before the heal, at whichever node reports it first.
 """
 

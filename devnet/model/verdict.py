@@ -56,5 +56,5 @@ def worst(verdicts: Iterable[Verdict]) -> Outcome:
 
 
 def exit_code(outcome: Outcome) -> int:
-    """0 pass, 1 fail, 2 neither (design section 8); 3 is the harness's own error."""
+    """0 pass, 1 fail, 2 neither; 3 is the harness's own error."""
     return {Outcome.PASS: 0, Outcome.FAIL: 1}.get(outcome, 2)

@@ -1,5 +1,4 @@
-"""Blocks of the simulated chain, and the two kinds of rules a voter checks them by (design section
-4).
+"""Blocks of the simulated chain, and the two kinds of rules a voter checks them by.
 
 Small stand-ins for SSZ beacon blocks with the fields that the rules read.
 """

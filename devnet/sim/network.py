@@ -19,7 +19,7 @@ LinkEnds: TypeAlias = tuple[int, int]
 """(source, target): dialled by `source`."""
 
 RECONNECT_US: Final = (25_000, 500_000)
-"""First delay and cap of the reconnect back-off (design section 4)."""
+"""First delay and cap of the reconnect back-off."""
 GIVE_UP_US: Final = round(GIVE_UP_S * 1e6)
 
 

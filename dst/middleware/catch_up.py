@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from dst.middleware.outcomes import CertificateFound, Outcomes, SignatureFound
 from dst.middleware.progress import Progress
+from dst.middleware.refusals import Reason, Untrue, count
 from dst.middleware.store import Store
 from dst.middleware.wire_messages import (
     MAX_RANGE,
@@ -211,13 +212,13 @@ class CatchUp:
             self._send_range(peer, height, HELP_RANGE, HELP_BYTES)
 
     def received(self, peer: OperatorIndex, message: CatchUpMessage, size_bytes: int) -> None:
-        """Raises: InvalidInput when `message` lies."""
+        """Raises: Untrue when `message` lies."""
         match message:
-            case GetDecided(first=first, count=count):
-                if self._serve.allows("decided", peer):
-                    self._send_range(peer, first, count, MAX_RANGE_BYTES)
+            case GetDecided():
+                if self._serves("decided", peer):
+                    self._send_range(peer, message.first, message.count, MAX_RANGE_BYTES)
             case GetBlock(root=root):
-                if self._serve.allows("block", peer):
+                if self._serves("block", peer):
                     self._peers.send(peer, BlockReply(root=root, block=self._block_with(root)))
             case DecidedBlocks():
                 self._take_range(peer, message, size_bytes)
@@ -226,11 +227,17 @@ class CatchUp:
             case Status(decided_height=height):
                 self._progress.peer_claims(peer, height)
 
-    def _send_range(self, peer: OperatorIndex, first: Height, count: int, max_bytes: int) -> None:
+    def _serves(self, kind: str, peer: OperatorIndex) -> bool:
+        allowed = self._serve.allows(kind, peer)
+        if not allowed:
+            count(self._metrics, peer, Reason.TOO_OFTEN)
+        return allowed
+
+    def _send_range(self, peer: OperatorIndex, first: Height, most: int, max_bytes: int) -> None:
         head = self._store.decided_height()
         if first > head:
             return
-        run = self._store.decided_range(first, count, max_bytes)
+        run = self._store.decided_range(first, most, max_bytes)
         items = tuple(
             DecidedItem(
                 each.certificate, each.block, self._store.group_signature(each.certificate.height)
@@ -243,13 +250,12 @@ class CatchUp:
     def _take_range(self, peer: OperatorIndex, answer: DecidedBlocks, size_bytes: int) -> None:
         """Hand over what is new, in order."""
         if not self._listens_to(peer):
-            self._metrics.inc("catch_up_ignored_total", peer=f"op{peer + 1}")
             return
         self._progress.peer_claims(peer, answer.head)
         try:
             self._take_proof(peer, answer)
             self._take_items(peer, answer, size_bytes // max(1, len(answer.items)))
-        except InvalidInput:
+        except Untrue:
             self._distrusted_until[peer] = self._now() + DISTRUST_S
             raise
 
@@ -257,9 +263,18 @@ class CatchUp:
         """To an answer, and now and then to help that nobody asked for."""
         was_asked = peer in self._awaited
         self._awaited.discard(peer)
-        if self._now() < self._distrusted_until.get(peer, 0.0):
+        if self._distrusts(peer):
             return False
-        return was_asked or self._unasked.allows("decided", peer)
+        if was_asked or self._unasked.allows("decided", peer):
+            return True
+        count(self._metrics, peer, Reason.UNASKED)
+        return False
+
+    def _distrusts(self, peer: OperatorIndex) -> bool:
+        distrusted = self._now() < self._distrusted_until.get(peer, 0.0)
+        if distrusted:
+            count(self._metrics, peer, Reason.DISTRUSTED)
+        return distrusted
 
     def _take_proof(self, peer: OperatorIndex, answer: DecidedBlocks) -> None:
         claim = self._to_prove.get(peer)
@@ -292,36 +307,44 @@ class CatchUp:
 
     def _check_certificate(self, certificate: Certificate) -> None:
         if not self._is_certified(certificate):
-            raise InvalidInput(
-                f"certificate of height {certificate.height} does not prove a decision"
-            )
+            detail = f"certificate of height {certificate.height} does not prove a decision"
+            raise Untrue(Reason.BAD_CERTIFICATE, detail)
 
     def _check_block(self, item: DecidedItem) -> None:
-        height = item.certificate.height
+        """Raises: Untrue."""
+        where = f"block of height {item.certificate.height}"
         if len(item.block) > self._max_block_bytes:
-            raise InvalidInput(f"block of height {height} has {len(item.block)} bytes")
-        if self._root_of(item.block) != item.certificate.root:
-            raise InvalidInput(f"block of height {height} is not the certified one")
+            raise Untrue(Reason.OVERSIZED_BLOCK, f"{where} has {len(item.block)} bytes")
+        if not self._hashes_to(item.block, item.certificate.root):
+            raise Untrue(Reason.WRONG_BLOCK, f"{where} is not the certified one")
+
+    def _hashes_to(self, block: bytes, root: Root) -> bool:
+        try:
+            return self._root_of(block) == root
+        except InvalidInput:
+            return False
 
     def _take_block(self, peer: OperatorIndex, reply: BlockReply) -> None:
         """A late answer of a holder asked before counts too; one of nobody asked does not."""
         fetch = self._wanted.get(reply.root)
         if fetch is None or fetch.block is not None or peer not in fetch.asked:
             return
-        if reply.block is None or self._now() < self._distrusted_until.get(peer, 0.0):
+        if reply.block is None or self._distrusts(peer):
             return fetch.has_not(peer)
         try:
             self._check_reply(reply.root, reply.block)
-        except InvalidInput:
+        except Untrue:
             self._distrusted_until[peer] = self._now() + DISTRUST_S
             fetch.has_not(peer)
             raise
         fetch.found(reply.block)
 
     def _check_reply(self, root: Root, block: bytes) -> None:
-        """Raises: InvalidInput."""
-        if len(block) > self._max_block_bytes or self._root_of(block) != root:
-            raise InvalidInput("block does not hash to the root that was asked for")
+        """Raises: Untrue."""
+        if len(block) > self._max_block_bytes:
+            raise Untrue(Reason.OVERSIZED_BLOCK, f"asked for a block, got {len(block)} bytes")
+        if not self._hashes_to(block, root):
+            raise Untrue(Reason.WRONG_BLOCK, "block does not hash to the root that was asked for")
 
     def _block_with(self, root: Root) -> bytes | None:
         """One that this node proposed or prepared at the open height, or a decided one."""

@@ -20,8 +20,7 @@ from dst.spec.primitives import BLSSignature, Height
 CHECK_EVERY_S: Final = 1.0
 """With nothing new the node's head is still compared this often: it may have lost it."""
 SEAL_WINDOW: Final = 64
-"""A group signature may be missing below the newest sealed block, at most this far (design
-section 4)."""
+"""A group signature may be missing below the newest sealed block, at most this far (ADR 5)."""
 BATCH: Final = 32
 """Decided blocks sent before signatures get a turn: a long refill must not hold the sealed head
 back."""

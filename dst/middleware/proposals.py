@@ -29,8 +29,8 @@ not silence this voter for long after it healed. The rollup node goes on executi
 PARENT_ROOT: Final = slice(16, 48)
 """Of an encoded BeaconBlock, after slot and proposer_index."""
 MAX_UNSEALED: Final = 32
-"""Above this many unsealed decided blocks, fresh ones carry no mempool transactions (design
-section 4)."""
+"""Above this many unsealed decided blocks, fresh ones carry no mempool transactions: a
+sealed descendant covers 64 blocks at most (ADR 5)."""
 
 
 class Builder(Protocol):

@@ -6,6 +6,7 @@ from typing import Protocol
 from dst.middleware.accusations import Accusations
 from dst.middleware.catch_up import CatchUp
 from dst.middleware.progress import Progress
+from dst.middleware.refusals import Reason, Untrue, count
 from dst.middleware.wire_messages import (
     BlockReply,
     DecidedBlocks,
@@ -118,11 +119,16 @@ class Router:
     def received(self, peer: OperatorIndex, body: bytes) -> None:
         try:
             self._route(peer, decode_message(body), len(body))
+        except Untrue as error:
+            self._refused(peer, error.reason, str(error))
         except InvalidInput as error:
+            self._refused(peer, Reason.UNDECODABLE, str(error))
+
+    def _refused(self, peer: OperatorIndex, reason: Reason, detail: str) -> None:
+        count(self._metrics, peer, reason)
+        if self._accusations.may_say(peer, reason):
             name = f"op{peer + 1}"
-            self._metrics.inc("bad_messages_total", peer=name)
-            if self._accusations.may_say(peer, "bad_message"):
-                self._log.warning("bad_message", peer=name, reason=str(error))
+            self._log.warning("bad_message", peer=name, reason=reason.value, detail=detail)
 
     def _route(self, peer: OperatorIndex, message: WireMessage, size_bytes: int) -> None:
         match message:

@@ -172,7 +172,7 @@ class ValidatorApi(BeaconNode):
         return not self._decided.is_syncing and slot <= self._decided.head_slot
 
     def _check_reveal(self, request: ProduceRequest) -> None:
-        """Verified, so that a wrong key shows at once; used for nothing (design section 5)."""
+        """Verified, so that a wrong key shows at once; used for nothing: L1 brings randomness."""
         reveal, epoch = request.randao_reveal, request.slot // SLOTS_PER_EPOCH
         if reveal == G2_POINT_AT_INFINITY or self._verified_reveal == (epoch, reveal):
             return

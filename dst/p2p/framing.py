@@ -11,7 +11,7 @@ from typing import Final
 from dst.spec.errors import InvalidInput
 
 MAX_FRAME_BYTES: Final = 1 << 20
-"""Twice the largest encoded block (512 KiB, design section 4): a proposal with its justification
+"""Twice the largest encoded block (512 KiB): a proposal with its justification
 must fit. Checked before anything is allocated, so a length field can never make a peer reserve more
 than this."""
 

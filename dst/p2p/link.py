@@ -25,6 +25,7 @@ from dst.p2p.handshake import (
     encode_link_frame,
     judge_hello,
 )
+from dst.p2p.refusals import Reason, RefusalLog
 from dst.p2p.send_queue import Entry, SendQueue
 from dst.p2p.tls import TlsIdentity
 from dst.p2p.watch import PeerWatch, WatchEvents
@@ -107,28 +108,16 @@ class LinkContext:
     log: Logger
 
 
-class RefusalLog:
-    """Says each refusal once, and again only when it changes or after the link was up."""
-
-    def __init__(self, log: Logger) -> None:
-        self._log = log
-        self._last: dict[tuple[str, str], str] = {}
-
-    def refused(self, peer: str, side: str, detail: str) -> None:
-        if self._last.get((peer, side)) != detail:
-            self._last[(peer, side)] = detail
-            self._log.warning("link_refused", peer=peer, side=side, detail=detail)
-
-    def accepted(self, peer: str, side: str) -> None:
-        self._last.pop((peer, side), None)
-
-
 class LinkLost(Exception):
     """The connection is of no further use; the message says why."""
 
 
 class HandshakeRefused(Exception):
     """One side said no; the message names the differing field."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class OutboundLink:
@@ -170,9 +159,13 @@ class OutboundLink:
         while True:
             try:
                 await self._connect_and_serve()
-            except (OSError, TimeoutError, LinkLost, FrameError) as error:
+            except (OSError, TimeoutError, LinkLost) as error:
                 self._note_failure(str(error) or type(error).__name__)
+            except FrameError as error:
+                self._count("p2p_refused_total", reason=Reason.GARBLED)
+                self._note_failure(str(error))
             except HandshakeRefused as error:
+                self._count("p2p_refused_total", reason=error.reason)
                 self._refusals.refused(self.peer.name, "dialler", str(error))
             self._context.watch.ours_is(self.peer.index, up=False)
             await asyncio.sleep(self._backoff.next_delay())
@@ -196,7 +189,8 @@ class OutboundLink:
                 self.peer.host, self.peer.port, ssl=self._context.identity.client
             )
         except ssl.SSLCertVerificationError as error:
-            raise HandshakeRefused(f"certificate: {error.verify_message}") from error
+            detail = f"certificate: {error.verify_message}"
+            raise HandshakeRefused(Reason.CERTIFICATE, detail) from error
         set_no_delay(writer)
         tune_buffers(writer)
         return reader, writer
@@ -210,17 +204,18 @@ class OutboundLink:
         """
         certified = certified_peer(self._context.identity, writer)
         if certified != self.peer.index:
-            raise HandshakeRefused(f"certificate: it belongs to operator index {certified}")
+            detail = f"certificate: it belongs to operator index {certified}"
+            raise HandshakeRefused(Reason.CERTIFICATE, detail)
         ours = self._context.hello()
         writer.write(encode_frame(encode_link_frame(ours)))
         bodies = await read_frames(reader, frames)
         answer = decode_first_frame(bodies[0], ours)
         if isinstance(answer, HelloRefused):
-            raise HandshakeRefused(clip_refusal(answer).for_log())
+            raise HandshakeRefused(Reason.HELLO, clip_refusal(answer).for_log())
         refused = judge_hello(ours, answer, certified=certified)
         if refused is not None:
             writer.write(encode_frame(encode_link_frame(refused)))
-            raise HandshakeRefused(refused.for_log())
+            raise HandshakeRefused(Reason.HELLO, refused.for_log())
         return answer, bodies[1:]
 
     def _established(self, writer: asyncio.StreamWriter, hello: Hello) -> None:
@@ -272,7 +267,7 @@ class OutboundLink:
             case Pong():
                 self._unanswered = 0  # also those sent since: the path works
             case HelloRefused():
-                raise HandshakeRefused(clip_refusal(frame).for_log())
+                raise HandshakeRefused(Reason.HELLO, clip_refusal(frame).for_log())
             case _:
                 raise LinkLost(f"peer sent {type(frame).__name__} on a link that is ours to send")
 

@@ -31,11 +31,11 @@ from dst.p2p.link import (
     HandshakeRefused,
     LinkContext,
     LinkLost,
-    RefusalLog,
     certified_peer,
     read_frames,
     set_no_delay,
 )
+from dst.p2p.refusals import Reason, RefusalLog
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import OperatorIndex
 
@@ -86,13 +86,15 @@ class Listener:
         name = "stranger" if peer is None else f"op{peer + 1}"
         try:
             if peer is None:
-                raise HandshakeRefused("certificate: not pinned to any operator of this cluster")
+                detail = "certificate: not pinned to any operator of this cluster"
+                raise HandshakeRefused(Reason.CERTIFICATE, detail)
             await self._welcome_and_serve(peer, name, reader, writer)
         except HandshakeRefused as error:
+            self._count(name, error.reason)
             self._refusals.refused(name, "listener", str(error))
         except FrameError as error:
-            self._context.metrics.inc("p2p_bad_frames_total", peer=name)
-            self._context.log.warning("link_garbled", peer=name, detail=str(error))
+            self._count(name, Reason.GARBLED)
+            self._refusals.garbled(name, str(error))
         except (OSError, TimeoutError, LinkLost) as error:
             self._context.log.debug("inbound_lost", peer=name, reason=str(error))
         finally:
@@ -131,7 +133,7 @@ class Listener:
         refused = judge_hello(ours, first, certified=peer) if isinstance(first, Hello) else first
         if refused is not None:
             writer.write(encode_frame(encode_link_frame(refused)))
-            raise HandshakeRefused(clip_refusal(refused).for_log())
+            raise HandshakeRefused(Reason.HELLO, clip_refusal(refused).for_log())
         writer.write(encode_frame(encode_link_frame(ours)))
 
     async def _serve(
@@ -160,6 +162,9 @@ class Listener:
             self._context.watch.heard(peer)
             bodies = frames.feed(data)
 
+    def _count(self, peer: str, reason: Reason) -> None:
+        self._context.metrics.inc("p2p_refused_total", peer=peer, reason=reason)
+
     def _on_frame(self, peer: OperatorIndex, frame: LinkFrame) -> int | None:
         """The number of a ping."""
         match frame:
@@ -170,7 +175,7 @@ class Listener:
                 self._context.watch.pinged(peer)
                 return number
             case HelloRefused():
-                raise HandshakeRefused(clip_refusal(frame).for_log())
+                raise HandshakeRefused(Reason.HELLO, clip_refusal(frame).for_log())
             case _:
                 raise FrameError(f"{type(frame).__name__} after the handshake")
 

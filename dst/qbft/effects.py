@@ -127,22 +127,54 @@ class Decided:
 
 
 class Reason(StrEnum):
-    """Why an input was refused. A closed set: logs, metrics and tests name it."""
+    """Why an input was refused. A closed set: logs, metrics and tests name it, and
+    `docs/refusals.md` is made from it. First sentence: when; then what it says of the sender."""
 
     WRONG_TERM = "wrong_term"
+    """The message belongs to another term.
+    Nothing bad: one of the two has not gone through the last L1 reset."""
     NOT_A_MEMBER = "not_a_member"
+    """It names a signer that the cluster does not have.
+    The peer that brought it made it up; nobody is accused."""
     BAD_SIGNATURE = "bad_signature"
+    """The signature is not the named signer's over this chain, term, height, round, kind and root.
+    The peer that brought it forged or garbled it, or the signer votes on another chain; the named
+    signer is not accused."""
     NOT_THE_LEADER = "not_the_leader"
+    """A proposal of an operator that does not lead the round.
+    Its signer lies; kept as evidence."""
     STALE = "stale"
+    """Height 0: genesis is decided by nobody.
+    Nothing honest says it; nobody is accused."""
     TOO_FAR_AHEAD = "too_far_ahead"
+    """A vote over 64 rounds ahead, a round beyond 32 bits, a certificate above the open height.
+    Either a liar, or this operator was away; once it has caught up the vote is repeated."""
     ROOT_MISMATCH = "root_mismatch"
+    """The block does not hash to the proposed root, or its link brought two such before.
+    The leader's fault when its own link brought it, else that of who passed it on: the signature
+    covers the root alone."""
     OVERSIZED_BLOCK = "oversized_block"
+    """The block is larger than `max_block_bytes`.
+    The leader's fault when its own link brought it, else that of who passed it on."""
     SECOND_PROPOSAL = "second_proposal"
+    """The leader signed another proposal for the round.
+    Convicted: both signed messages are kept."""
     UNJUSTIFIED_PROPOSAL = "unjustified_proposal"
+    """Round-changes and lock do not justify the proposal: missing, too many, doubled, of another
+    round.
+    The leader's fault when its own link brought it, else that of who passed it on."""
     UNJUSTIFIED_ROUND_CHANGE = "unjustified_round_change"
+    """A lock claimed without its prepare quorum, or not older than its round.
+    The signer's fault when its own link brought it, else that of who passed it on."""
     INVALID_BLOCK = "invalid_block"
+    """This operator's rollup node refused the block, or held it until the round was over.
+    Nothing certain: clocks and L1 differ among honest operators."""
     BAD_CERTIFICATE = "bad_certificate"
+    """The votes of a certificate are no quorum for what it says.
+    The peer that brought it lies. Catch-up looks first, so the core hardly ever sees one."""
     CONFLICTING_VOTE = "conflicting_vote"
+    """The signer voted for, or claimed, two things in one round.
+    Convicted: both signed messages are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from dst.spec.committee import Committee
 from dst.spec.primitives import Height, OperatorIndex, Root, Round
 
 RETRANSMIT_MS: Final = 500
-"""As the reconnect back-off cap (design section 4): a lost message costs at most half a second."""
+"""As the cap of the reconnect back-off: a lost message costs at most half a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import Final
 
 FIRST_DELAY_S: Final = 0.05
 CAP_S: Final = 0.5
-"""Reconnects are at most half a second apart (design section 4): recovery after a heal must not
+"""Reconnects are at most half a second apart: recovery after a heal must not
 wait for back-off."""
 
 

@@ -15,7 +15,7 @@ from dst.sealing.messages import PartialSignature
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Term
 
 RETRANSMIT_MS: Final = 500
-"""As the reconnect back-off cap (design section 4): a lost partial costs at most half a second."""
+"""As the cap of the reconnect back-off: a lost partial costs at most half a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

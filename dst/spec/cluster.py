@@ -57,9 +57,7 @@ class L1Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ChainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Constants of one chain; every operator and follower must hold the same (design sections 4 and
-    5).
-    """
+    """Constants of one chain; every operator and follower must hold the same."""
 
     chain_id: _Positive
     l1_chain_id: _Positive

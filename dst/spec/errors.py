@@ -31,7 +31,7 @@ class Unavailable(DstError):
 
 
 class ResetRequired(DstError):
-    """L1 reorganised below an origin in use (design section 4, 'Only L1 can move the cluster')."""
+    """L1 reorganised below an origin in use (docs/consensus.md, 'What halts an operator')."""
 
     def __init__(self, first_affected_height: int, detail: str) -> None:
         super().__init__(f"L1 reset: first affected height {first_affected_height}: {detail}")

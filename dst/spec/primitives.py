@@ -47,7 +47,7 @@ def faults_tolerated(n: int) -> int:
 
 
 def quorum(n: int) -> int:
-    """q = n - f: votes, certificates and the signing threshold alike (design section 4)."""
+    """q = n - f: votes, certificates and the signing threshold alike (rules 1 and 2)."""
     return n - faults_tolerated(n)
 
 

@@ -2,8 +2,9 @@
 (view).
 
 Deterministic rules depend on the block and its decided ancestors alone and bind for ever; view
-rules depend on the voter's clock and L1, and bind fresh proposals only (design section 4, 'Two
-kinds of check'). That the payload executes is the execution layer's verdict and not decided here.
+rules depend on the voter's clock and L1, and bind fresh proposals only (rules 11 and 48 of
+docs/consensus-rules.md). That the payload executes is the execution layer's verdict and not decided
+here.
 """
 
 from collections.abc import Iterator

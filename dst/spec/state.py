@@ -1,4 +1,4 @@
-"""The small versioned container whose root is a block's `state_root` (design section 5).
+"""The small versioned container whose root is a block's `state_root`.
 
 Each leaf is a function of the block and its ancestors, so every voter and every follower computes
 the same root, and one group signature over a five-field header proves all leaves.

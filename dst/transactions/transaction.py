@@ -1,7 +1,7 @@
 """Signed transactions: decoded once from their EIP-2718 bytes, with hash and sender at hand.
 
-What is checked here needs the bytes alone. Blob transactions (type 3) are refused everywhere
-(design section 5). Source: EIP-155, EIP-2718, EIP-2930, EIP-1559, EIP-7702.
+What is checked here needs the bytes alone. Blob transactions (type 3) are refused everywhere:
+no block may carry one. Source: EIP-155, EIP-2718, EIP-2930, EIP-1559, EIP-7702.
 """
 
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ from typing import Final
 from dst.spec.primitives import Slot
 
 MAX_OPEN_SLOTS: Final = 64
-"""Questions under way at once (design section 4)."""
+"""Questions under way at once: as many blocks as one group signature covers (ADR 5)."""
 LIVE_SLOTS: Final = 2
 """Of those, reserved for the newest slots: the current one, and the last, whose block may come
 late.

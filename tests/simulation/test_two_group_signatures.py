@@ -1,4 +1,4 @@
-"""The four-round attack that made two group signatures at one height (design section 4)."""
+"""The four-round attack that made two group signatures at one height (ADR 3)."""
 
 from devnet.sim.two_signatures import play
 

@@ -88,16 +88,18 @@ class Cluster:
         message = signing_root(root, lock_proposer_domain(self.lock))
         return bls.sign(self.shares[operator], message)
 
-    def certificate(self, height: int, block: bytes | None = None) -> Certificate:
+    def certificate(
+        self, height: int, block: bytes | None = None, *, round_: int = 0
+    ) -> Certificate:
         """By operators 1 to q, over `block` (by default `block(height)`)."""
         root = root_of(self.block(height) if block is None else block)
-        commit = Commit(Term(0), Height(height), Round(0), root)
+        commit = Commit(Term(0), Height(height), Round(round_), root)
         digest = signing_digest(genesis_validators_root(self.lock), commit)
         votes = tuple(
             SignedCommit(commit, OperatorIndex(index), self.identities[index].sign(digest))
             for index in range(self.lock.threshold)
         )
-        return Certificate(Term(0), Height(height), Round(0), root, votes)
+        return Certificate(Term(0), Height(height), Round(round_), root, votes)
 
     def block(
         self, height: int, *, slot: int | None = None, parent: Root | None = None, mark: int = 0

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from dst.middleware.catch_up import DISTRUST_S, UNASKED_INTERVAL_S, CatchUp
+from dst.middleware.catch_up import (
+    DISTRUST_S,
+    HELP_INTERVAL_S,
+    UNASKED_INTERVAL_S,
+    CatchUp,
+)
 from dst.middleware.outcomes import CertificateFound, Outcome, SignatureFound
 from dst.middleware.wire_messages import (
     BlockReply,
@@ -83,6 +88,9 @@ class Bench:
 
     def decided_by_root(self, root: Root) -> None:
         return None
+
+    def decided_range(self, first: int, count: int, max_bytes: int) -> tuple[()]:
+        return ()
 
     def peer_claims(self, peer: int, height: int) -> None:
         self.claims[peer] = height
@@ -176,6 +184,18 @@ def test_a_claim_beyond_the_chain_is_never_proven() -> None:
     with pytest.raises(InvalidInput, match="does not prove"):
         bench.hear(item(2**53), head=2**53)
     assert bench.proven == {}
+
+
+def test_rule_38_a_laggard_is_helped_now_and_then() -> None:
+    """An old vote that anybody may repeat must not buy an answer each time."""
+    bench = Bench()
+    for peer in (PEER, OTHER, PEER):
+        bench.catch_up.help_laggard(peer, Height(1))
+    answer = DecidedBlocks(Height(HEAD), ())
+    assert bench.sent == [(PEER, answer), (OTHER, answer)]
+    bench.now += 2 * HELP_INTERVAL_S
+    bench.catch_up.help_laggard(PEER, Height(1))
+    assert len(bench.sent) == 3
 
 
 def test_a_block_nobody_asked_for_is_not_hashed() -> None:

@@ -10,12 +10,13 @@ from dst.middleware.events import EventPusher
 from dst.middleware.progress import Progress
 from dst.middleware.sealing import Sealing, sealing_config, signing_root_of
 from dst.middleware.store import SqliteStore, open_store
+from dst.middleware.wire_messages import DecidedBlocks, DecidedItem, encode_message
 from dst.middleware.workflow import OutcomeQueue
 from dst.qbft.messages import Certificate
 from dst.qbft.records import DecisionRecord
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
-from dst.sealing.messages import GroupSignature
+from dst.sealing.messages import GroupSignature, PartialSignature
 from dst.sealing.records import SealRecord
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round, Term
 
@@ -64,3 +65,24 @@ async def test_back_pressure_counts_what_no_sealed_block_covers(
         assert shell(store, cluster).unsealed == owed
     finally:
         store.close()
+
+
+async def test_rule_46_a_signature_is_good_whatever_round_decided(
+    running: Any, network: Any, cluster: Any, eventually: Any
+) -> None:
+    """The seal names no round, so no partial is useless because operators learnt of a decision from
+    certificates of different rounds."""
+    network.clock_runs = False
+    operator = await running(0, gathers=False, validator=False)
+    shells, block = operator.middleware.shells, cluster.block(1)
+    certificate = cluster.certificate(1, round_=3)
+    shells.catch_up.fetch_decided(OperatorIndex(1), Height(1))
+    answer = DecidedBlocks(Height(1), (DecidedItem(certificate, block, None),))
+    shells.router.received(OperatorIndex(1), encode_message(answer))
+    await eventually(lambda: shells.sealing._state.head == 1)
+    root = signing_root_of(cluster.lock)(certificate.root)
+    for sender in (1, 2, 3):
+        signature = cluster.sign_share(sender, certificate.root)
+        partial = PartialSignature(Term(0), Height(1), root, OperatorIndex(sender), signature)
+        shells.router.received(OperatorIndex(sender), encode_message(partial))
+    await eventually(lambda: operator.store.seal(Height(1)) is not None)

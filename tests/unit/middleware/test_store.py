@@ -1,6 +1,7 @@
 """The store on a real disk: what it keeps, what it refuses."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -269,6 +270,16 @@ def test_key_without_its_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"--new .* --rejoin"):
         open_store(tmp_path, LOCK, new=False, rejoin=False)
     assert not (tmp_path / FILE_NAME).exists()
+
+
+def test_rule_19_a_new_store_is_durably_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut may take the file itself, and every vote with it."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    open_store(tmp_path, LOCK, new=True, rejoin=False).close()
+    assert synced == [tmp_path.stat().st_ino]
 
 
 def test_new_creates_it_once(store: SqliteStore, tmp_path: Path) -> None:

@@ -234,6 +234,8 @@ async def test_differing_hello_is_refused_and_named_on_both_sides_once(
     await asyncio.sleep(0.4)  # several more attempts, which must not be logged again
     assert sender.heard.ups == []
     assert receiver.heard.bodies == []
+    for node, peer in ((sender, "op2"), (receiver, "op1")):
+        assert node.metrics.get("p2p_refused_total", peer=peer, reason="hello") > 1
     for side in ("dialler", "listener"):
         (line,) = lines(side)
         assert field in line
@@ -259,6 +261,7 @@ async def test_wrong_peer_behind_an_address_is_refused(
         lambda: any("belongs to operator index 1" in r.getMessage() for r in caplog.records)
     )
     assert sender.heard.ups == []
+    assert sender.metrics.get("p2p_refused_total", peer="op3", reason="certificate") > 0
 
 
 async def test_tls_1_2_is_refused(start_node: Start, keys: Any) -> None:
@@ -298,7 +301,7 @@ async def test_poisoned_stream_ends_the_link_and_nothing_else(
     answers = await read_until_closed(reader)
     assert isinstance(answers[0], Hello)
     assert receiver.heard.bodies == [(OperatorIndex(0), BODY)]
-    assert receiver.metrics.get("p2p_bad_frames_total", peer="op1") == 1
+    assert receiver.metrics.get("p2p_refused_total", peer="op1", reason="garbled") == 1
     healthy = await start_node(0, {1: receiver.transport.port})
     await healthy.heard.until(lambda heard: bool(heard.ups))
 

@@ -113,6 +113,21 @@ def test_the_bound_is_above_every_height_voted_at_and_has_to_be_certified_here()
     assert back.votes
 
 
+def test_two_of_four_that_rejoin_wait_until_others_decide() -> None:
+    """Which two alone cannot: the chain stands until one of the stores is brought back. Both may
+    have voted at height 10, and have helped to decide it."""
+    both = [Dialogue(rejoin=Rejoin(vote_above=None)) for _ in range(2)]
+    for back in both:
+        for peer in (1, 2):
+            back.claims(peer, 9)
+            back.proves(peer, 9)
+        back.claims(3, 0)
+        assert back.tick(decided=9) == (Rejoin(vote_above=Height(11)),)
+        assert not back.tick(decided=10)
+        assert not back.votes
+        assert back.tick(decided=11) == (Rejoined(),)
+
+
 def test_a_bound_that_was_fixed_survives_a_restart() -> None:
     back = Dialogue(rejoin=Rejoin(vote_above=Height(9)))
     assert back.state.phase is Phase.WAITING

@@ -177,6 +177,18 @@ async def test_beyond_the_drift_a_block_is_empty(tmp_path: Path) -> None:
         assert ssz.decode(BeaconBlock, data).body.execution_payload.transactions == ()
 
 
+async def test_rule_51_with_nothing_to_include_a_leader_owes_its_block_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path) as at:
+        at.engine.transactions = ()
+        data = await at.operator.produce(ProduceRequest(slot=Slot(1)))
+        assert data is not None
+        block = ssz.decode(BeaconBlock, data)
+        assert block.body.execution_payload.transactions == ()
+        assert await validate(at, block) == ValidateResult(Verdict.VALID)
+
+
 async def test_an_l1_outage_does_not_stop_production(tmp_path: Path) -> None:
     async with bench(tmp_path) as at:
         at.fake_l1.is_down = True

@@ -45,6 +45,14 @@ def test_new_store_holds_the_watermark_at_slot_0(path: Path) -> None:
     store.record(Slot(1), A)
 
 
+def test_a_new_store_is_durably_in_its_folder(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut may take the file itself, and every record with it."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    ProtectionStore.create(path, **IDENTITY).close()
+    assert synced == [path.parent.stat().st_ino]
+
+
 def test_promises_survive_reopening(path: Path) -> None:
     store = ProtectionStore.create(path, **IDENTITY)
     store.record(Slot(7), A)

@@ -1,0 +1,61 @@
+"""Why a link is refused or ended at the other side's fault, and how much of it is written down."""
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+from dst.runtime.log import Logger
+
+LINES_AT_ONCE: Final = 20
+LINE_EVERY_S: Final = 10.0
+"""How much of the log a peer can fill with refusals: so many lines, after that one in this time. A
+member may connect a hundred times a second and be wrong in another way each time."""
+
+
+class Reason(StrEnum):
+    """A closed set: `p2p_refused_total` counts each, and `docs/refusals.md` is made from it. First
+    sentence: when; then what it says of the other side."""
+
+    CERTIFICATE = "certificate"
+    """The other side does not prove the key that the cluster lock pins for it.
+    Who dials finds another operator, or a stranger, at a configured address; strangers who dial in
+    are turned away by TLS before anything is read."""
+    HELLO = "hello"
+    """The HELLOs differ: protocol version, chain, lock, timers, or another operator's index.
+    One of the two was started with another lock, release or configuration; both logs name the field
+    and both values. Never a moment of the network."""
+    GARBLED = "garbled"
+    """The bytes are no sequence of frames, or no frame that may come here.
+    The sender is faulty or hostile, since TLS lets nothing on the way change them; or it was killed
+    while it sent, which cuts a frame off, too. The link ends and is dialled anew."""
+
+
+class RefusalLog:
+    """Says each refusal once, and again only when it changes or after the link was up; and not more
+    of one peer than is good for the disk."""
+
+    def __init__(self, log: Logger, now: Callable[[], float] = time.monotonic) -> None:
+        self._log, self._now = log, now
+        self._last: dict[tuple[str, str], str] = {}
+        self._lines: dict[str, tuple[float, float]] = {}
+        """Peer -> lines left to it, at what time."""
+
+    def refused(self, peer: str, side: str, detail: str) -> None:
+        if self._last.get((peer, side)) != detail and self._may_say(peer):
+            self._last[(peer, side)] = detail
+            self._log.warning("link_refused", peer=peer, side=side, detail=detail)
+
+    def accepted(self, peer: str, side: str) -> None:
+        self._last.pop((peer, side), None)
+
+    def garbled(self, peer: str, detail: str) -> None:
+        say = self._log.warning if self._may_say(peer) else self._log.debug
+        say("link_garbled", peer=peer, detail=detail)
+
+    def _may_say(self, peer: str) -> bool:
+        now = self._now()
+        left, then = self._lines.get(peer, (float(LINES_AT_ONCE), now))
+        left = min(left + (now - then) / LINE_EVERY_S, LINES_AT_ONCE)
+        self._lines[peer] = (left - 1 if left >= 1 else left, now)
+        return left >= 1

@@ -1,0 +1,62 @@
+"""The consensus shell's own decisions; the protocol is tested in `tests/unit/qbft`."""
+
+from typing import Any
+
+import pytest
+
+from dst.middleware.wire_messages import decode_message, encode_message
+from dst.p2p.handshake import PROTOCOL_VERSION, Hello
+from dst.qbft.messages import PrepareMessage, ProposalMessage
+from dst.spec.primitives import Height, OperatorIndex
+from tests.unit.middleware.says import H1, T0, Says
+
+
+@pytest.fixture
+async def operator(network: Any, running: Any, eventually: Any) -> Any:
+    """Operator 0 takes part; no slot begins and nobody else is there."""
+    network.clock_runs = False
+    made = await running(0, gathers=False, validator=False)
+    await eventually(lambda: made.middleware.shells.consensus._started)
+    return made
+
+
+@pytest.mark.parametrize("behind", [False, True])
+async def test_rule_39_no_vote_while_others_are_known_to_be_further(
+    operator: Any, cluster: Any, eventually: Any, behind: bool
+) -> None:
+    """Two of four claim more: one of them is honest, and this height is decided."""
+    shells, metrics = operator.middleware.shells, operator.middleware.metrics
+    say = Says(cluster)
+    for peer in (2, 3) if behind else (3,):
+        shells.progress.peer_claims(OperatorIndex(peer), Height(9))
+    for mark in (0, 1):
+        proposal = say.proposal(1, cluster.block(1, mark=mark))
+        shells.router.received(OperatorIndex(1), encode_message(proposal))
+    # The second is refused after the first was dealt with.
+    await eventually(lambda: metrics.get("consensus_refused_total", reason="second_proposal"))
+    if not behind:
+        await eventually(lambda: shells.consensus._state.prepares)
+    assert operator.rollup.validations == (not behind)
+
+
+async def test_rule_36_a_link_that_comes_up_hears_what_the_round_said(
+    operator: Any, cluster: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shells, sent = operator.middleware.shells, []
+    proposal = Says(cluster).proposal(1, cluster.block(1))
+    shells.router.received(OperatorIndex(1), encode_message(proposal))
+    await eventually(lambda: shells.consensus._state.prepares)
+    monkeypatch.setattr(
+        operator.middleware.transport,
+        "send",
+        lambda to, body, height: sent.append((to, decode_message(body))),
+    )
+    hello = Hello(PROTOCOL_VERSION, 1, b"", 1, 1, 1, OperatorIndex(3), T0, Height(0))
+    shells.router.link_up(OperatorIndex(3), hello)
+    await eventually(lambda: len(sent) == 2)
+    assert {to for to, _ in sent} == {3}
+    assert sent[0][1] == proposal
+    assert isinstance(sent[0][1], ProposalMessage)
+    vote = sent[1][1]
+    assert isinstance(vote, PrepareMessage)
+    assert (vote.signed.payload.height, vote.signed.sender) == (H1, 0)
