@@ -48,6 +48,7 @@ class L1Source:
         self._checked_chain = False
         self._metrics = metrics
         metrics.function("l1_head", lambda: self.head_number or 0)
+        self._failure = "no answer yet"
 
     @property
     def head_number(self) -> int | None:
@@ -82,6 +83,10 @@ class L1Source:
         finalized = await self._client.head("finalized")
         if finalized is not None:
             self.finalized_number = max(self.finalized_number, finalized.number)
+
+    def waits_for(self) -> str | None:
+        """For a person; None while L1 answers."""
+        return f"L1: {self._failure}" if self.chain is None or not self._reachable else None
 
     async def ref_by_hash(self, block_hash: Hash32) -> L1BlockRef | None:
         """An L1 block by hash, canonical or not; None when L1 does not know it. Raises:
@@ -154,6 +159,7 @@ class L1Source:
 
     def _note_outage(self, error: Exception) -> None:
         self._metrics.inc("l1_poll_failures_total")
+        self._failure = str(error)
         if self._reachable:
             self._reachable = False
             self._log.warning("l1_unreachable", error=str(error))

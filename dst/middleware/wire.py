@@ -23,6 +23,7 @@ from dst.apis.beacon import BeaconNode, beacon_routes
 from dst.crypto.committee import committee_of
 from dst.middleware import importer as importing
 from dst.middleware.catch_up import CatchUp
+from dst.middleware.clocks import Clocks
 from dst.middleware.config import Settings
 from dst.middleware.consensus import Consensus, Observe
 from dst.middleware.events import EventPusher, EventSink
@@ -39,6 +40,7 @@ from dst.qbft.justification import is_valid_certificate
 from dst.runtime.http import make_app
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
+from dst.runtime.waiting import Waiting
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock
 from dst.spec.cluster import ChainConfig, ClusterLock
@@ -92,6 +94,13 @@ class Shells:
         log, qbft = Logger("middleware"), on.functions.qbft
         outcomes, links = OutcomeQueue(), PeerLinks(on.links, log)
         self.progress = Progress(on.store, n=qbft.n, term=qbft.term, log=log)
+        self.clocks = Clocks(
+            n=qbft.n,
+            slot_s=on.chain.seconds_per_slot,
+            now=on.now,
+            log=log,
+            metrics=on.metrics,
+        )
         self.importer = importing.Importer(on.store, on.rollup, on.beacon, outcomes, on.rng)
         self.catch_up = CatchUp(
             store=on.store,
@@ -149,8 +158,20 @@ class Shells:
             sealing=self.sealing,
             catch_up=self.catch_up,
             progress=self.progress,
+            clocks=self.clocks,
             log=log,
             metrics=on.metrics,
+            monotonic=on.monotonic,
+        )
+        self.waiting = Waiting(
+            (
+                on.store.waits_for,
+                self.clocks.waits_for,
+                self.consensus.waits_for,
+                self.progress.lags,
+                self.importer.waits_for,
+            ),
+            log=log,
             monotonic=on.monotonic,
         )
         self._workflow = Workflow(
@@ -162,6 +183,11 @@ class Shells:
             links=on.links,
             observe=on.observe,
         )
+
+    def waits_for(self) -> tuple[str, ...]:
+        """What this operator waits for, for a person: first, why it does not vote."""
+        reason = self.progress.waits_for()
+        return (() if reason is None else (reason,)) + self.waiting.told()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -198,6 +224,7 @@ class Middleware:
             peers=settings.peers,
             metrics=self.metrics,
             log=Logger("p2p"),
+            now=now,
         )
         self.shells = Shells(
             Surroundings(
@@ -227,7 +254,8 @@ class Middleware:
             self.metrics,
             beacon_routes(self.api),
             policy=self._policy,
-            health=self.shells.progress.waits_for,
+            health=lambda: "; ".join(self.shells.waits_for()) or None,
+            waits_for=self.shells.waits_for,
         )
 
     async def start(self) -> None:
@@ -236,7 +264,12 @@ class Middleware:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for loop in (self.transport.run(), self.shells.run(), self.events.run()):
+            for loop in (
+                self.transport.run(),
+                self.shells.run(),
+                self.shells.waiting.run(),
+                self.events.run(),
+            ):
                 group.create_task(loop)
 
 

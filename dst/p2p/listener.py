@@ -7,6 +7,7 @@ peer that restarted or lost its path has forgotten anyway.
 
 import asyncio
 import errno
+from typing import Final
 
 from dst.p2p.framing import FrameError, FrameReader, encode_frame
 from dst.p2p.handshake import (
@@ -38,6 +39,10 @@ from dst.p2p.link import (
 from dst.p2p.refusals import Reason, RefusalLog
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import OperatorIndex
+
+FRAMES_A_TURN: Final = 64
+"""Of one peer, before the loop's other tasks run: a read of the smallest ones holds ten thousand,
+and all of them at once would hold up timers and votes for tens of milliseconds."""
 
 
 class Listener:
@@ -148,11 +153,13 @@ class Listener:
         loop = asyncio.get_running_loop()
         answers_at, pinged = loop.time(), 0
         while True:
-            for body in bodies:
+            for number, body in enumerate(bodies, start=1):
                 pinged = self._on_frame(peer, decode_link_frame(body)) or pinged
+                if number % FRAMES_A_TURN == 0:
+                    await self._let_others_run(peer, writer)
             if loop.time() >= answers_at:
                 answers_at = loop.time() + ANSWER_EVERY_S
-                answer(writer, pinged)
+                answer(writer, pinged, self._context.now())
             async with asyncio.timeout(SILENCE_S):
                 data = await reader.read(READ_BYTES)
             if not data:
@@ -179,12 +186,21 @@ class Listener:
             case _:
                 raise FrameError(f"{type(frame).__name__} after the handshake")
 
+    async def _let_others_run(self, peer: OperatorIndex, writer: asyncio.StreamWriter) -> None:
+        """Reading alone does not: it returns at once as long as anything has arrived.
 
-def answer(writer: asyncio.StreamWriter, number: int) -> None:
-    """Raises: LinkLost when the dialler does not read its answers."""
+        Raises: LinkLost when the peer has dialled anew meanwhile.
+        """
+        await asyncio.sleep(0)
+        if self._current.get(peer) is not writer:
+            raise LinkLost("replaced by a newer connection")
+
+
+def answer(writer: asyncio.StreamWriter, number: int, now: float) -> None:
+    """`now`: Unix seconds. Raises: LinkLost when the dialler does not read its answers."""
     if writer.transport.get_write_buffer_size() > WRITE_BUFFER_BYTES:
         raise LinkLost("pings without reading the answers")
-    writer.write(encode_frame(encode_link_frame(Pong(number))))
+    writer.write(encode_frame(encode_link_frame(Pong(number, clock_ms=max(0, round(now * 1000))))))
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

@@ -1,6 +1,7 @@
 """Role entry and composition root of the rollup node."""
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ from dst.runtime.http import make_app, serving
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.runtime.service import run_role, until
+from dst.runtime.waiting import Waiting, WaitsFor
 from dst.spec.beacon import BeaconBlock
 from dst.spec.cluster import ClusterLock, genesis_validators_root
 from dst.spec.errors import BadConfig, InvalidInput, Unavailable
@@ -170,6 +172,17 @@ class _Common:
     execution: Execution
     verify_seal: GroupVerifier
 
+    def waiting(self, *more: WaitsFor) -> Waiting:
+        """For what every rollup node may lack, and for what this one may lack besides."""
+        parts = (
+            self.halting.waits_for,
+            self.chain.store.waits_for,
+            self.execution.waits_for,
+            self.l1.waits_for,
+            *more,
+        )
+        return Waiting(parts, log=log, monotonic=time.monotonic)
+
     def scanner(self, on_batch: OnBatch) -> InboxScanner:
         return InboxScanner(
             client=self.l1_client,
@@ -231,7 +244,7 @@ def _watch_heights(metrics: Metrics, chain: Chain) -> None:
 
 
 def _assemble_operator(common: _Common) -> _Parts:
-    settings, chain = common.settings, common.chain
+    settings, chain, waiting = common.settings, common.chain, common.waiting()
     depth = settings.lock.chain.l1_confirmations
     watch = ResetWatch(chain, common.l1, common.halting, depth)
     operator = Operator(
@@ -259,13 +272,17 @@ def _assemble_operator(common: _Common) -> _Parts:
         scanner.run(),
         watch.run(),
         common.execution.keep_announced(),
+        waiting.run(),
     ]
     batcher = _batcher(common, scanner, operator.sealed)
     if batcher is not None:
         loops.append(batcher.run())
     node = common.node(operator)
     return _Parts(
-        app=_app(common, node), own_app=_own_app(common, node), chain=chain, loops=tuple(loops)
+        app=_app(common, node, waiting),
+        own_app=_own_app(common, node, waiting),
+        chain=chain,
+        loops=tuple(loops),
     )
 
 
@@ -307,28 +324,31 @@ def _assemble_follower(common: _Common, sources: list[BeaconClient]) -> _Parts:
         log=log,
         metrics=common.metrics,
     )
+    waiting = common.waiting(follower.waits_for)
     scanner = common.scanner(importer.import_run)
     loops = (
         common.l1.run(lambda _reorged: scanner.wake()),
         scanner.run(),
         follower.run(),
         common.execution.keep_announced(),
+        waiting.run(),
     )
-    app = _app(common, common.node(None))
+    app = _app(common, common.node(None), waiting)
     return _Parts(app=app, own_app=None, chain=common.chain, loops=loops)
 
 
-def _app(common: _Common, node: RollupNode) -> web.Application:
+def _app(common: _Common, node: RollupNode, waiting: Waiting) -> web.Application:
     """What clients and followers reach: nothing here can stop or slow a vote."""
     return make_app(
         common.metrics,
         [*reading_routes(node), *telling_routes(node)],
         policy=common.settings.policy,
         health=node.complaint,
+        waits_for=waiting.told,
     )
 
 
-def _own_app(common: _Common, node: RollupNode) -> web.Application:
+def _own_app(common: _Common, node: RollupNode, waiting: Waiting) -> web.Application:
     """All of both interfaces, for whoever holds the secret."""
     secret = common.settings.own_secret
     assert secret is not None, "an operator has one"
@@ -337,4 +357,5 @@ def _own_app(common: _Common, node: RollupNode) -> web.Application:
         for_holders_of(secret, [*beacon_routes(node), *dst_v1_routes(node)]),
         policy=BrowserPolicy(hosts=common.settings.policy.hosts),
         health=node.complaint,
+        waits_for=waiting.told,
     )

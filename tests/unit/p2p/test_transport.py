@@ -23,7 +23,7 @@ from dst.p2p.handshake import (
     decode_link_frame,
     encode_link_frame,
 )
-from dst.p2p.listener import answer
+from dst.p2p.listener import FRAMES_A_TURN, answer
 from dst.p2p.tls import TlsIdentity, load_identity
 from dst.runtime.metrics import Metrics
 from dst.spec.errors import BadConfig
@@ -70,6 +70,16 @@ async def test_message_reaches_the_peer_and_names_its_sender(start_node: Start) 
     assert receiver.heard.bodies == [(OperatorIndex(0), BODY)] * 2
 
 
+async def test_pongs_tell_the_peers_clock(start_node: Start) -> None:
+    receiver = await start_node(1, {}, now=lambda: 1_800_000_000.1234)
+    sender = await start_node(0, {1: receiver.transport.port})
+    await sender.heard.until(lambda heard: len(heard.clocks) >= 2)
+    for peer, clock_s, round_trip_s in sender.heard.clocks:
+        assert (peer, clock_s) == (OperatorIndex(1), 1_800_000_000.123)
+        assert 0 < round_trip_s < 5
+    assert receiver.heard.clocks == [], "who answers learns nothing"
+
+
 async def test_order_is_kept_under_congestion(start_node: Start) -> None:
     receiver = await start_node(1, {})
     sender = await start_node(0, {1: receiver.transport.port})
@@ -79,6 +89,31 @@ async def test_order_is_kept_under_congestion(start_node: Start) -> None:
         sender.transport.send(OperatorIndex(1), body, height=Height(1))
     await receiver.heard.until(lambda heard: len(heard.bodies) == len(sent))
     assert [body for _, body in receiver.heard.bodies] == sent
+
+
+async def test_a_flood_of_small_frames_leaves_every_other_task_its_turn(
+    start_node: Start, keys: Any, make_hello: MakeHello
+) -> None:
+    node = await start_node(1, {})
+    turns, seen = 0, []
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    node.heard.received = lambda peer, body: seen.append(turns)
+    reader, writer = await dial(node.transport.port, keys.identity("op1", ("op2",)))
+    writer.write(encode_frame(encode_link_frame(make_hello(0))))
+    await reader.read(65536)
+    task = asyncio.get_running_loop().create_task(others())
+    count = 20 * FRAMES_A_TURN
+    writer.write(encode_frame(encode_link_frame(Data(msgspec.Raw(BODY)))) * count)
+    await poll_until(lambda: len(seen) == count)
+    task.cancel()
+    writer.transport.abort()
+    assert max(seen.count(turn) for turn in set(seen)) <= FRAMES_A_TURN
 
 
 async def test_message_larger_than_a_frame_is_the_callers_error(start_node: Start) -> None:
@@ -213,7 +248,7 @@ async def test_a_silent_peer_is_lost_and_heard_again_over_the_same_connections(
         ("lock_hash", b"\x22" * 32),
         ("chain_id", 8),
         ("round_timeout_ms", 501),
-        ("protocol_version", 2),
+        ("protocol_version", 1),
     ],
 )
 async def test_differing_hello_is_refused_and_named_on_both_sides_once(
@@ -403,7 +438,7 @@ def test_pings_without_reading_the_answers_end_the_link() -> None:
 
     def flood() -> None:
         for _ in range(link.WRITE_BUFFER_BYTES):
-            answer(writer, 2**53)
+            answer(writer, 2**53, 1.8e9)
 
     with pytest.raises(link.LinkLost):
         flood()
