@@ -136,8 +136,9 @@ bench-execution: $(STAMP) ## worst blocks, import beside stock py-evm; writes do
 bench-ports: $(STAMP) ## what crowded ports and hostile log searches cost others
 	@$(BIN)/python -m tests.benchmarks.ports
 
-docs: $(STAMP) ## pages written from the code: docs/json-rpc.md
+docs: $(STAMP) ## pages written from the code: docs/json-rpc.md, docs/mutants.md
 	@$(BIN)/python -m dst.execution.rpc.page
+	@$(BIN)/python -m tests.simulation.kill_table --write
 
 lock: $(STAMP) ## renew requirements.lock
 	@$(BIN)/uv pip compile --universal --generate-hashes --all-extras --no-header --no-emit-index-url --no-annotate \
