@@ -27,6 +27,7 @@ from dst.qbft.draft import Draft
 from dst.qbft.effects import Cause
 from dst.qbft.inputs import RoundExpired
 from dst.qbft.messages import (
+    MAX_MEMBERS,
     Certificate,
     CommitMessage,
     Message,
@@ -53,6 +54,7 @@ _upon_proposal: Final = dst.qbft.upon.upon_proposal
 _upon_prepare: Final = dst.qbft.upon.upon_prepare
 _upon_commit: Final = dst.qbft.upon.upon_commit
 _upon_round_expired: Final = dst.qbft.upon.upon_round_expired
+_decide: Final = deciding.decide
 _try_commit: Final = deciding.try_commit
 _own_messages: Final = rounds.own_messages
 _AGAIN: Final = (
@@ -159,6 +161,16 @@ def _kept_rounds(table: dict[Round, object], _: Round) -> dict[Round, object]:
     return table
 
 
+def _once_proposed(rule: Callable[[Draft, Any], None]) -> Callable[[Draft, Any], None]:
+    """Votes that come before their proposal are dropped."""
+
+    def upon(draft: Draft, message: PrepareMessage | CommitMessage) -> None:
+        if draft.state.accepted is not None:
+            rule(draft, message)
+
+    return upon
+
+
 def _judged_again(draft: Draft, peer: OperatorIndex, message: ProposalMessage) -> None:
     """A second proposal of the leader takes the place of the first, and is prepared, too."""
     state, payload = draft.state, message.signed.payload
@@ -214,11 +226,13 @@ def _well_formed_whatever_its_age(payload: RoundChange) -> bool:
     enters the round, from a lock of a round before, and repeats it unchanged. So only a liar can,
     and the prepare quorum that he needs is checked with or without this rule: it is genuine, of a
     root v and a round p, not older than the round r that he asks for. All that his claim can do is
-    to force v in r. That is harmless: v has a prepare quorum already, in a later round or in this
-    one, so a root that was decided before r can only be v (every quorum above that decision is for
-    the same root). And hardly anything comes of it: q - f honest operators prepared in p, and when
-    p is above r they have left r; the f others and f liars are fewer than a quorum. The check stays
-    for what it costs, which is nothing: nobody has to follow this argument where it is made.
+    to force v in r, and that is harmless. Had x been decided in a round d below r, every prepare
+    quorum above d is for x: the first in time that were not would follow a proposal that a quorum
+    of claims justifies, with an honest one of d or above among them, and the highest of them is of
+    a quorum that was there before, so of x. Hence v = x. And hardly anything comes of it: q - f
+    honest operators prepared in p, and when p is above r they have left r; the f others and f liars
+    are fewer than a quorum. The check stays because it costs nothing and makes this argument
+    shorter.
     """
     halves = (payload.prepared_round is None, payload.prepared_root is None)
     return payload.round > 0 and halves in ((True, True), (False, False))
@@ -238,9 +252,9 @@ def _leader_of_the_height(height: Height, round_: Round, n: int) -> OperatorInde
     return primitives.leader_of(height, Round(0), n)
 
 
-def _everybody(state: State, _: Round) -> int:
+def _everybody(*_: object) -> int:
     """A round's timer runs from its beginning, whoever else is there."""
-    return len(state.seen) + 64
+    return MAX_MEMBERS
 
 
 def _endless_doubling(config: Config, round_: Round) -> int:
@@ -282,6 +296,14 @@ def _furthest(state: State, n: int) -> Round | None:
 def _whatever_it_guarded(draft: Draft, event: RoundExpired) -> None:
     """A timer ends the round that is open when it fires, not the one that it was set for."""
     proposing.change_round(draft, Round(draft.state.round + 1), Cause.TIMER)
+
+
+def _decide_and_wait(
+    draft: Draft, certificate: Certificate, block: bytes, *, imported: bool = False
+) -> None:
+    """The next height's timer runs from the decision on, long before a block is due."""
+    _decide(draft, certificate, block, imported=imported)
+    rounds.start_round_timer(draft)
 
 
 # ------------------------------------------------------------------ memory, sealing, rejoining
@@ -333,6 +355,10 @@ CORE_MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
         (deciding, "try_commit", _commit_on_any_round),
         (tables, "from_round", _kept_rounds),
     ),
+    "early-votes-dropped": (
+        (_upon, "upon_prepare", _once_proposed(_upon_prepare)),
+        (_upon, "upon_commit", _once_proposed(_upon_commit)),
+    ),
     "two-prepares-in-a-round": ((_upon, "upon_proposal", _judged_again),),
     "proposal-without-justification": ((_justification, "is_justified_proposal", anything_goes),),
     "round-change-without-proof": ((_justification, "is_proven_claim", anything_goes),),
@@ -359,9 +385,11 @@ CORE_MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
     "jump-to-the-furthest": ((tables, "jump_target", _furthest),),
     "no-jump": ((tables, "jump_target", not_done),),
     "stale-timer-counts": ((_upon, "upon_round_expired", _whatever_it_guarded),),
+    "timer-before-due": ((deciding, "decide", _decide_and_wait),),
     "log-not-read": ((dst.qbft.restoring, "remembered", _no_promises),),
     "lost-store-votes": ((dst.rejoin, "begin", _lost_store_votes),),
     "partials-not-resent": ((dst.sealing, "step", _say_partials_once),),
+    "bad-partials-kept": ((dst.sealing.core, "_exclude_bad", not_done),),
     "partial-with-commit": ((Stage, "prepared", _share_with_commit),),
     "bad-seals-verified-again": ((dst.sealing.core, "_suspect", not_done),),
 }

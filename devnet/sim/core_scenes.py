@@ -4,7 +4,7 @@ takes a seed and returns what broke, None when nothing did.
 Schedules of the explorer with one more trick or with a heal, and plays written word by word.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -19,7 +19,8 @@ from dst.qbft import inputs
 from dst.qbft import messages as qbft
 from dst.qbft.records import DecisionRecord
 from dst.sealing import inputs as sealing_inputs
-from dst.sealing.messages import GroupSignature
+from dst.sealing.effects import Effect, Sealed
+from dst.sealing.messages import GroupSignature, PartialSignature
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round, leader_of
 
 # ------------------------------------------------------------------- one height, phase by phase
@@ -221,19 +222,56 @@ def bad_seals(seed: int) -> str | None:
         verified += 1
         return ideal.verify_group(root, signature)
 
-    config = replace(sealing_config(4, 0), verify_group=verify)
-    state = dst.sealing.restore(config, Height(0), {}, ())
-    root = ideal.signing_root(Root(bytes(32)))
-    events: list[sealing_inputs.Input] = [
-        sealing_inputs.Start(),
-        sealing_inputs.BlockDecided(height=HEIGHT, root=root),
-    ]
-    for number in range(256):
-        signature = BLSSignature(number.to_bytes(96, "big"))
-        message = GroupSignature(term=TERM, height=HEIGHT, root=root, signature=signature)
-        events.append(sealing_inputs.GroupSignatureReceived(link_peer=liar, message=message))
-    for event in events:
-        state = dst.sealing.step(state, event, config).state
+    signatures = (BLSSignature(number.to_bytes(96, "big")) for number in range(256))
+    _seal(
+        replace(sealing_config(4, 0), verify_group=verify),
+        [
+            sealing_inputs.GroupSignatureReceived(
+                link_peer=liar,
+                message=GroupSignature(term=TERM, height=HEIGHT, root=SIGNED, signature=signature),
+            )
+            for signature in signatures
+        ],
+    )
     if verified <= 1:
         return None
     return f"S17 isolation of harm: {verified} pairings for what op{liar + 1} sent"
+
+
+def bad_partial(seed: int) -> str | None:
+    """One of four partial signatures does not verify; the other three seal the block."""
+    me, liar = OperatorIndex(3), OperatorIndex(seed % 3)
+
+    def received(peer: OperatorIndex) -> sealing_inputs.PartialReceived:
+        signed = ideal.partial_signer(peer)(SIGNED)
+        message = PartialSignature(
+            term=TERM,
+            height=HEIGHT,
+            root=SIGNED,
+            operator=peer,
+            signature=BLSSignature(signed[:-1] + b"\xff") if peer == liar else signed,
+        )
+        return sealing_inputs.PartialReceived(link_peer=peer, message=message)
+
+    own = ideal.partial_signer(me)(SIGNED)
+    events: list[sealing_inputs.Input] = [received(OperatorIndex(peer)) for peer in range(3)]
+    events.append(sealing_inputs.OwnPartial(height=HEIGHT, root=SIGNED, signature=own))
+    effects = _seal(sealing_config(4, me), events)
+    if any(isinstance(each, Sealed) for each in effects):
+        return None
+    return f"{RECOVERY}: a partial signature of op{liar + 1} keeps the block unsealed"
+
+
+SIGNED: Final = ideal.signing_root(Root(bytes(32)))
+
+
+def _seal(config: dst.sealing.Config, events: Iterable[sealing_inputs.Input]) -> list[Effect]:
+    """What comes of `events` at the height that was just decided."""
+    state = dst.sealing.restore(config, Height(0), {}, ())
+    effects: list[Effect] = []
+    decided = sealing_inputs.BlockDecided(height=HEIGHT, root=SIGNED)
+    for event in (sealing_inputs.Start(), decided, *events):
+        transition = dst.sealing.step(state, event, config)
+        state = transition.state
+        effects += transition.effects
+    return effects

@@ -24,7 +24,7 @@ from dst.middleware.sealing import Sealing
 from dst.p2p.framing import LENGTH_BYTES, FrameReader
 from dst.qbft import effects as fx
 from dst.qbft.inputs import Input
-from dst.qbft.records import CommitRecord, PrepareRecord, Record
+from dst.qbft.records import CommitRecord, PrepareRecord, ProposalRecord, Record
 from dst.rollup.follower import Follower
 from dst.rollup.halting import Halting
 from dst.rollup.importer import Candidate
@@ -42,6 +42,11 @@ _set_timer: Final = Consensus._set_timer
 
 def _forget_votes(disk: Disk, record: Record) -> None:
     if not isinstance(record, PrepareRecord | CommitRecord):
+        _append(disk, record)
+
+
+def _forget_proposals(disk: Disk, record: Record) -> None:
+    if not isinstance(record, ProposalRecord):
         _append(disk, record)
 
 
@@ -142,6 +147,7 @@ def _origin_must_be_known(
 
 SHELL_MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
     "votes-not-persisted": ((Disk, "append", _forget_votes),),
+    "proposals-not-persisted": ((Disk, "append", _forget_proposals),),
     "not-synced": ((Disk, "sync", _no_sync),),
     "send-before-persist": ((dst.qbft, "step", _said_first),),
     "hold-for-ever": ((Proposals, "validate", _held_for_ever),),

@@ -2,19 +2,25 @@
 single parts fed by a hostile peer. Each takes a seed and returns what broke, None when nothing did.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Final
 
+from devnet.checkers.expectations import REJOIN
 from devnet.checkers.no_round_change import NAME as NO_ROUND_CHANGE
 from devnet.checkers.recovery import NAME as RECOVERY
+from devnet.sim.liars import FAR, Hands, Honest, Liar
 from devnet.sim.loop import play
 from devnet.sim.operator import Operator
-from devnet.sim.params import Behaviour
+from devnet.sim.params import Behaviour, CutMode
 from devnet.sim.recovery import BOUND_US, CALM, Drill, drill_gap, drill_recovery
-from dst.middleware.wire_messages import decode_message
+from devnet.sim.world import Breach
+from dst.middleware.wire_messages import WireMessage, decode_message
 from dst.p2p.framing import LENGTH_BYTES, MAX_FRAME_BYTES, FrameError, FrameReader
 from dst.qbft import messages as qbft
+from dst.spec.errors import ResetRequired
 from dst.spec.primitives import Height, Round, leader_of
 
 HOP_S: Final = 0.02
@@ -135,6 +141,84 @@ def vote_lost(seed: int) -> str | None:
     """It is said again as soon as there is a connection, not when the next repetition is due."""
     params = replace(CALM, byzantine={seed % CALM.n: Behaviour.SILENT})
     return play(lambda loop: _VoteLost(loop, seed, params).play())
+
+
+class _OutOfStep(_Scene):
+    """Nobody hears anybody, one is silent anyway, and two of the other three are down meanwhile."""
+
+    async def play(self) -> str | None:
+        height = await self.warmed_up()
+        links = [(a, b) for a in range(self.n) for b in range(self.n) if a != b]
+        self.network.cut(links, CutMode.DROP)
+        for node in self.honest[1:]:
+            node.crash()
+        await self._until(lambda: False, 20_000_000)
+        for node in self.honest[1:]:
+            self._boot(node)
+        await self._until(lambda: False, 20_000_000)
+        self.network.mend()
+        if await self.decided_by_all(height, MENDED_WITHIN_S):
+            return None
+        rounds = [node.life.shells.consensus.round for node in self.honest if node.life is not None]
+        return f"{RECOVERY}: {MENDED_WITHIN_S} s after the heal they are in rounds {rounds}"
+
+
+def out_of_step(seed: int) -> str | None:
+    """However far apart they might be, they meet in one round."""
+    params = replace(CALM, byzantine={seed % CALM.n: Behaviour.SILENT})
+    return play(lambda loop: _OutOfStep(loop, seed, params).play())
+
+
+class _Hurrier(Honest):
+    """Proposes nothing, and asks for rounds that are far away."""
+
+    def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
+        match message:
+            case qbft.ProposalMessage():
+                return ()
+            case qbft.RoundChangeMessage():
+                return (self.signed(message, round=Round(message.signed.payload.round + FAR)),)
+            case _:
+                return (message,)
+
+
+class _Hurried(_Scene):
+    def _liar(self, index: int) -> Callable[[Hands], Liar] | None:
+        is_he = index in self.params.byzantine
+        return partial(_Hurrier, index, self.n, self.rng) if is_he else None
+
+    async def play(self) -> str | None:
+        try:
+            height = await self.warmed_up()
+            await self.decided_by_all(Height(height + self.n), BOUND_US / 1e6)
+        except Breach as breach:
+            return str(breach)
+        return None
+
+
+def hurried(seed: int) -> str | None:
+    """Nobody follows him to where he says that he is."""
+    params = replace(CALM, byzantine={seed % CALM.n: Behaviour.FUZZER})
+    return play(lambda loop: _Hurried(loop, seed, params).play())
+
+
+class _HaltEnds(_Scene):
+    """One rollup node says for some seconds that L1 dropped an origin, and then that it did not."""
+
+    async def play(self) -> str | None:
+        height = await self.warmed_up()
+        node = self.rng.choice(self.honest)
+        node.rollup.reset = ResetRequired(height, "its own L1 is on a fork")
+        await self._until(lambda: False, 4_000_000)
+        node.rollup.reset = None
+        target = Height(self.top + 3)
+        if await self.decided_by_all(target, MENDED_WITHIN_S):
+            return None
+        return f"{REJOIN}: {node.name} has not decided {target}"
+
+
+def halt_ends(seed: int) -> str | None:
+    return play(lambda loop: _HaltEnds(loop, seed, CALM).play())
 
 
 # ----------------------------------------------------------------- single parts, and hostile peers

@@ -47,7 +47,7 @@ CHAOS: Final = Generator(
     name="chaos",
     what="the swarm campaign: shells in virtual time, random trouble, then a heal",
     play=_chaos,
-    walk=60,
+    walk=120,
 )
 HOARDER: Final = Generator(
     name="chaos, hoarder",
@@ -82,6 +82,24 @@ SPLIT: Final = Generator(
     play=shell_scenes.split,
     walk=12,
 )
+OUT_OF_STEP: Final = Generator(
+    name="out of step",
+    what="nobody hears anybody for 40 s, one is silent, two are down for half of it",
+    play=shell_scenes.out_of_step,
+    walk=5,
+)
+HURRIED: Final = Generator(
+    name="hurried",
+    what="one proposes nothing and asks for rounds that are far away",
+    play=shell_scenes.hurried,
+    walk=5,
+)
+HALT_ENDS: Final = Generator(
+    name="halt that ends",
+    what="a rollup node reports a reset, and takes it back",
+    play=shell_scenes.halt_ends,
+    walk=5,
+)
 PROPOSAL_MISSED: Final = Generator(
     name="missed proposal",
     what="one hears the votes of a height and not its proposal",
@@ -114,6 +132,9 @@ STREAM: Final = Generator(
 )
 BAD_SEALS: Final = Generator(
     name="bad seals", what="256 group signatures of one liar", play=core_scenes.bad_seals, walk=3
+)
+BAD_PARTIAL: Final = Generator(
+    name="bad partial", what="one of four does not verify", play=core_scenes.bad_partial, walk=3
 )
 STRANGER: Final = Generator(
     name="stranger",

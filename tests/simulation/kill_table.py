@@ -19,16 +19,20 @@ from typing import Final, TypeAlias
 
 from devnet.sim.mutants import MUTANTS, mutated
 from tests.simulation.kill_generators import (
+    BAD_PARTIAL,
     BAD_SEALS,
     CALM,
     CHAOS,
     CONTRARY,
+    HALT_ENDS,
     HEALED,
     HIDDEN,
     HOARDER,
+    HURRIED,
     L1_CAME_BACK,
     L1_FORGOT,
     LOCKSTEP,
+    OUT_OF_STEP,
     PROPOSAL_MISSED,
     SPLIT,
     STRANGER,
@@ -86,6 +90,12 @@ FATES: Final[dict[str, Fate]] = {
         relative="Charon #4622",
     ),
     "prepares-of-mixed-rounds": Kill("the round, where PREPAREs are counted", HEALED, "L4", seed=8),
+    "early-votes-dropped": Kill(
+        "votes that come before their proposal",
+        PROPOSAL_MISSED,
+        "L4",
+        relative="Anchor #551, #615",
+    ),
     "two-prepares-in-a-round": Kill(
         "one accepted proposal a round", LOCKSTEP, "S12", seed=20, relative="Charon #4624"
     ),
@@ -134,20 +144,18 @@ FATES: Final[dict[str, Fate]] = {
     "no-round-change": Kill("the end of a round", HEALED, "L4", seed=3),
     "independent-capped-timers": Kill(
         "the quorum that starts a round's timer",
-        CHAOS,
+        OUT_OF_STEP,
         "L4",
-        seed=14,
         relative="Charon #2092 (kin)",
     ),
     "independent-doubling-timers": Kill(
         "that quorum, and the cap", SPLIT, "L4", seed=3, relative="Besu #7642"
     ),
     "round-change-rebuilt": Kill("a ROUND-CHANGE that is repeated unchanged", CHAOS, "S15"),
-    "jump-to-the-furthest": Kill(
-        "an honest operator where f+1 are followed to", CHAOS, "L12", seed=5
-    ),
+    "jump-to-the-furthest": Kill("an honest operator where f+1 are followed to", HURRIED, "L12"),
     "no-jump": Kill("following f+1", HEALED, "L4", seed=63),
     "stale-timer-counts": Kill("height and round, where a timer fires", CALM, "L10"),
+    "timer-before-due": Kill("the wait until a block is due", CALM, "L10", relative="Besu #2095"),
     "timer-not-cancelled": Equivalent(
         "the end of a timer, on a decision and otherwise", timers_tell_nothing_new
     ),
@@ -155,6 +163,7 @@ FATES: Final[dict[str, Fate]] = {
     "votes-not-persisted": Kill(
         "votes on disk", LOCKSTEP, "S12", seed=50, relative="Tendermint #10108, CometBFT #6031"
     ),
+    "proposals-not-persisted": Kill("own proposals on disk", CHAOS, "S12", seed=19),
     "send-before-persist": Kill("the order of the two", CHAOS, "S12", seed=11),
     "not-synced": Kill("fsync", CHAOS, "S12", seed=7),
     "log-not-read": Kill("own promises after a restart", LOCKSTEP, "S12", seed=16),
@@ -178,6 +187,7 @@ FATES: Final[dict[str, Fate]] = {
         "S2, S12",
         relative="the other choice of Celo #1782",
     ),
+    "bad-partials-kept": Kill("who sent a bad partial, left out", BAD_PARTIAL, "L4"),
     "bad-seals-verified-again": Kill(
         "the memory of who sent a bad group signature", BAD_SEALS, "S17", relative="B6"
     ),
@@ -196,7 +206,7 @@ FATES: Final[dict[str, Fate]] = {
         "the end of a reset that was a fork of the own L1", L1_CAME_BACK, "L4", relative="B5"
     ),
     "halt-for-ever": Kill(
-        "the end of a halt when the rollup node's is over", CHAOS, "L4", seed=26, relative="B5"
+        "the end of a halt when the rollup node's is over", HALT_ENDS, "L5", relative="B5"
     ),
 }
 

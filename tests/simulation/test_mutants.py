@@ -11,6 +11,7 @@ from devnet.sim import lockstep
 from devnet.sim.disk import Disk
 from devnet.sim.mutants import MUTANTS, mutated
 from tests.simulation import kill_table
+from tests.simulation.kill_generators import CONTRARY, HEALED, Generator
 from tests.simulation.kill_table import FATES, Death, Equivalent, Kill
 
 KILLS = {name: fate for name, fate in FATES.items() if isinstance(fate, Kill)}
@@ -66,6 +67,11 @@ def test_the_real_core_survives_the_explorer(n: int) -> None:
     count = 3000 if n == 4 else 300
     found = lockstep.explore(range(count), n)
     assert found is None, found
+
+
+@pytest.mark.parametrize("generator", [HEALED, CONTRARY], ids=lambda each: each.name)
+def test_the_real_core_survives_what_is_added_to_it(generator: Generator) -> None:
+    assert [failure for seed in range(700) if (failure := generator.play(seed))] == []
 
 
 def test_explored_schedules_reach_decisions_in_many_rounds() -> None:
