@@ -51,7 +51,7 @@ CHAOS: Final = Generator(
 )
 HOARDER: Final = Generator(
     name="chaos, hoarder",
-    what="the seeds of it that draw that liar; others are passed over",
+    what="the seeds of chaos that draw that liar; others are passed over",
     play=_hoarder,
     walk=400,
 )
@@ -63,13 +63,13 @@ LOCKSTEP: Final = Generator(
 )
 HEALED: Final = Generator(
     name="lock-step, healed",
-    what="then a perfect network, and few timers until everybody has decided",
+    what="such a schedule, then a perfect network: a few timers, and everybody has decided",
     play=core_scenes.healed_lockstep,
     walk=1500,
 )
 CONTRARY: Final = Generator(
     name="lock-step, contrary",
-    what="the puppet commits a block that nobody prepared",
+    what="such a schedule, whose puppet commits a block that nobody prepared",
     play=core_scenes.contrary_commits,
     walk=500,
 )
