@@ -5,5 +5,7 @@ operator's life on a machine that may die anywhere; `loop`, `network`, `disk`, `
 `l1`, `ideal` are that machine; `liars` change what an operator says, also after the heal; `haste`
 bounds round changes; `recovery` measures what faults cost; `lockstep` explores one height of the
 pure core phase by phase, `formal` in a model; `two_signatures` replays one known attack; `mutants`
-breaks cores and shells on purpose; `campaign` runs many. Nothing imports this package.
+breaks cores and shells on purpose (`core_mutants`, `shell_mutants`), and `core_scenes` and
+`shell_scenes` are the settings in which that shows; `campaign` runs many. Nothing imports this
+package.
 """

@@ -1,5 +1,6 @@
-"""What links may cost: bounds on round changes that no timer asked for. Pure.
+"""What links and liars may cost: bounds on round changes that no timer asked for. Pure.
 
+- Nobody is taken beyond the round after the one where an honest operator is.
 - Links alone take an operator one round beyond where a quorum is, and to round f at most.
 - Each round is hurried to once, in order.
 - One peer is reported lost a few times in any ten seconds, however its link behaves.
@@ -45,7 +46,11 @@ class Haste:
     ) -> Violation | None:
         """`life` is one start of operator `index`."""
         place = (height, round_)
+        is_led_on = round_ > 1 and not self._at(height, Round(round_ - 1))
         self._reach(index, place)
+        if not by_loss and is_led_on:
+            text = f"op{index + 1} went to round {round_} of {height}, where no honest operator is"
+            return _violation(height, text)
         if not by_loss:
             return None
         before, self._hurried[life] = self._hurried.get(life), place

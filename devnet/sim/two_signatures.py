@@ -96,7 +96,7 @@ def play(*, share_at_prepared: bool) -> Stage:
 def _round_0(director: Director) -> Root:
     """A reaches Alice and Dave; Alice alone sees the prepare quorum."""
     round_ = Round(0)
-    root = _root_of(director.message(ProposalMessage, ALICE, round_))
+    root = root_of(director.message(ProposalMessage, ALICE, round_))
     director.tell(ProposalMessage, ALICE, round_, DAVE)
     director.tell(PrepareMessage, DAVE, round_, ALICE)
     director.whisper(director.puppet.prepare(round_, root), ALICE)
@@ -130,7 +130,7 @@ def _round_2(director: Director, first: Root) -> None:
     round_ = Round(2)
     director.tell(RoundChangeMessage, ALICE, round_, CAROL, DAVE)
     director.whisper(director.puppet.round_change(round_), CAROL, DAVE)
-    assert _root_of(director.message(ProposalMessage, CAROL, round_)) == first
+    assert root_of(director.message(ProposalMessage, CAROL, round_)) == first
     director.tell(ProposalMessage, CAROL, round_, ALICE)
     director.tell(PrepareMessage, ALICE, round_, CAROL)
     director.whisper(director.puppet.prepare(round_, first), CAROL)
@@ -147,8 +147,8 @@ def _round_3(director: Director) -> None:
     proposal = director.message(ProposalMessage, DAVE, round_)
     director.tell(ProposalMessage, DAVE, round_, CAROL)
     director.tell(PrepareMessage, DAVE, round_, CAROL)
-    director.whisper(director.puppet.prepare(round_, _root_of(proposal)), CAROL)
-    assert _locked(director.actor(CAROL)) == (round_, _root_of(proposal))
+    director.whisper(director.puppet.prepare(round_, root_of(proposal)), CAROL)
+    assert _locked(director.actor(CAROL)) == (round_, root_of(proposal))
 
 
 def _deliver_everything(director: Director) -> None:
@@ -164,7 +164,7 @@ def _deliver_everything(director: Director) -> None:
         director.listen()
 
 
-def _root_of(message: Message) -> Root:
+def root_of(message: Message) -> Root:
     assert isinstance(message, ProposalMessage | PrepareMessage | CommitMessage), "has a root"
     return message.signed.payload.root
 

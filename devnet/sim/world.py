@@ -441,6 +441,8 @@ class World:
             self._haste.decided(node.index, height)
         elif kind is SeenKind.ROUND_CHANGE:
             self._entered_round(node, height, round_ or Round(0), extra.get("cause"))
+        elif kind is SeenKind.EVIDENCE:
+            self._accused(node, height, extra)
         if node in self.honest:
             self._record(self._event(node, EventKind(kind), height, round_, root))
 
@@ -452,6 +454,14 @@ class World:
             self._judge(
                 self._haste.entered(node.life, index, height, round_, by_loss=by_loss, now=now)
             )
+
+    def _accused(self, node: Operator, height: Height, extra: dict[str, Scalar]) -> None:
+        """A twin has every reason to accuse himself."""
+        number = extra["culprit"]
+        assert isinstance(number, int), "evidence names an operator"
+        if number - 1 not in self.params.byzantine:
+            text = f"{node.name} accuses op{number}, who is honest: {extra['detail']}"
+            self._break([Violation(checker="S15 evidence is true", summary=text, height=height)])
 
     def _decided(self, node: Operator, height: Height) -> None:
         if height > self.top and node in self.honest:

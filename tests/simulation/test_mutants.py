@@ -1,10 +1,7 @@
-"""The simulator proves itself: every seeded bug dies, and the real cores survive what killed it."""
+"""The simulator proves itself: every seeded bug dies of what `kill_table` says, the shipped code
+survives just that, and whoever does not die is argued equivalent."""
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import count, islice
-from random import Random
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,76 +10,56 @@ import dst.sealing
 from devnet.sim import lockstep
 from devnet.sim.disk import Disk
 from devnet.sim.mutants import MUTANTS, mutated
-from devnet.sim.params import Behaviour, draw_params
-from devnet.sim.world import run_seed
+from tests.simulation import kill_table
+from tests.simulation.kill_generators import CONTRARY, HEALED, Generator
+from tests.simulation.kill_table import FATES, Death, Equivalent, Kill
+
+KILLS = {name: fate for name, fate in FATES.items() if isinstance(fate, Kill)}
+EQUIVALENT = {name: fate for name, fate in FATES.items() if isinstance(fate, Equivalent)}
 
 
-def by_chaos(seeds: range) -> str | None:
-    return next((failure for seed in seeds if (failure := run_seed(seed, 4).failure)), None)
+@pytest.fixture(scope="module")
+def deaths(request: pytest.FixtureRequest) -> Iterator[dict[str, Death | None]]:
+    """What came of each mutant; printed at the end, whatever is captured."""
+    found: dict[str, Death | None] = {}
+    yield found
+    plugins = request.config.pluginmanager
+    terminal, capture = plugins.getplugin("terminalreporter"), plugins.getplugin("capturemanager")
+    if terminal is None or not found:
+        return
+    with capture.global_and_fixture_disabled():
+        terminal.write_line("")
+        for name, death in found.items():
+            terminal.write_line(kill_table.line_of(name, death))
 
 
-def by_hoarder(seeds: range) -> str | None:
-    """As many runs as there are seeds, those whose draw has a hoarder."""
-    drawn = (seed for seed in count() if _has_hoarder(seed))
-    played = (run_seed(seed, 4).failure for seed in islice(drawn, len(seeds)))
-    return next((failure for failure in played if failure), None)
-
-
-def _has_hoarder(seed: int) -> bool:
-    return Behaviour.HOARDER in draw_params(Random(f"{seed} 4"), 4).byzantine.values()
-
-
-def by_lockstep(seeds: range) -> str | None:
-    found = lockstep.explore(seeds)
-    return None if found is None else f"schedule {found[0]}: {found[1][0].checker}"
-
-
-@dataclass(frozen=True)
-class Kill:
-    """How a mutant dies. `budget`: at least three times the schedules it takes today.
-
-    long: more than a minute; run with SIM_LONG=1.
-    """
-
-    generator: Callable[[range], str | None]
-    budget: int
-    invariants: tuple[str, ...]
-    long: bool = False
-
-
-KILLS = {
-    "quorum-2f": Kill(by_lockstep, 100, ("S1", "S2")),
-    "votes-not-persisted": Kill(by_lockstep, 150, ("S12",)),
-    "proposal-without-justification": Kill(by_lockstep, 500, ("S1", "S2")),
-    "round-change-without-proof": Kill(by_lockstep, 3000, ("S1", "S2")),
-    "partials-not-resent": Kill(by_chaos, 20, ("L4",)),
-    "certificate-unchecked": Kill(by_lockstep, 50, ("S1", "S2")),
-    "signatures-unchecked": Kill(by_lockstep, 50, ("S1", "S2")),
-    "lowest-lock-wins": Kill(by_lockstep, 40_000, ("S1", "S2"), long=True),
-    "view-rules-for-locked-blocks": Kill(by_chaos, 50, ("L4",)),
-    "prepared-block-lost": Kill(by_hoarder, 20, ("L4",)),
-    "send-before-persist": Kill(by_chaos, 60, ("S12",)),
-    "not-synced": Kill(by_chaos, 40, ("S12",)),
-    "hold-for-ever": Kill(by_chaos, 20, ("L4",)),
-    "certificates-ignored": Kill(by_chaos, 20, ("L4",)),
-    "lost-store-votes": Kill(by_chaos, 60, ("S12",)),
-    "log-not-read": Kill(by_lockstep, 100, ("S12",)),
-}
-
-
-def test_every_mutant_has_its_executioner() -> None:
-    assert KILLS.keys() == MUTANTS.keys()
+def test_every_mutant_has_its_fate() -> None:
+    assert FATES.keys() == MUTANTS.keys()
 
 
 @pytest.mark.parametrize("name", KILLS)
-def test_the_mutant_dies(name: str) -> None:
+def test_the_mutant_dies(name: str, deaths: dict[str, Death | None]) -> None:
     kill = KILLS[name]
-    if kill.long and not os.environ.get("SIM_LONG"):
-        pytest.skip("long tier: SIM_LONG=1")
-    with mutated(name):
-        failure = kill.generator(range(kill.budget))
-    assert failure is not None, f"{name} survived {kill.budget} schedules"
-    assert any(invariant in failure for invariant in kill.invariants), failure
+    death = deaths[name] = kill_table.execute(name, kill)
+    assert death is not None, f"{name} survives; `--search {name}` may find another seed"
+    assert death.invariant in kill.breaks.split(", "), death.failure
+    assert kill.generator.play(death.seed) is None, "the shipped code breaks the same invariant"
+
+
+@pytest.mark.parametrize("name", EQUIVALENT)
+def test_the_mutant_is_equivalent(name: str, deaths: dict[str, Death | None]) -> None:
+    assert kill_table.argument_of(name), "argued where it stands"
+    EQUIVALENT[name].shows(name)
+    deaths[name] = None
+
+
+def test_nobody_who_dies_is_called_equivalent() -> None:
+    assert [name for name in KILLS if kill_table.argument_of(name)] == []
+
+
+def test_the_page_is_current() -> None:
+    command = "python -m tests.simulation.kill_table --write"
+    assert kill_table.PAGE.read_text() == kill_table.render(), f"run: {command}"
 
 
 @pytest.mark.parametrize("n", [4, 7])
@@ -90,6 +67,11 @@ def test_the_real_core_survives_the_explorer(n: int) -> None:
     count = 3000 if n == 4 else 300
     found = lockstep.explore(range(count), n)
     assert found is None, found
+
+
+@pytest.mark.parametrize("generator", [HEALED, CONTRARY], ids=lambda each: each.name)
+def test_the_real_core_survives_what_is_added_to_it(generator: Generator) -> None:
+    assert [failure for seed in range(700) if (failure := generator.play(seed))] == []
 
 
 def test_explored_schedules_reach_decisions_in_many_rounds() -> None:

@@ -51,10 +51,19 @@ def test_no_round_is_hurried_to_twice_in_one_life() -> None:
     assert hurried(haste, 0, 1, 1, life="b") is None, "it was restarted"
 
 
-def test_timers_and_others_are_not_judged() -> None:
-    haste = Haste(4, frozenset())
-    for round_ in (5, 3, 3):
-        assert haste.entered("a", 0, H1, Round(round_), by_loss=False, now=1.0) is None
+def test_timers_and_others_lead_to_where_an_honest_operator_is() -> None:
+    haste = Haste(4, frozenset({3}))
+
+    def enters(index: int, round_: int) -> str | None:
+        found = haste.entered("a", index, H1, Round(round_), by_loss=False, now=1.0)
+        return None if found is None else found.summary
+
+    assert [enters(0, round_) for round_ in (1, 2, 2, 3)] == [None] * 4, "its own timers"
+    assert enters(1, 4) is None, "one round further than another one"
+    haste.spoke(3, H1, Round(8))
+    assert "where no honest operator is" in (enters(2, 8) or ""), "the liar alone is there"
+    haste.decided(0, H1)
+    assert enters(1, 20) is None, "the height is decided somewhere"
 
 
 def test_an_honest_leader_is_not_passed_over_once_all_is_healed() -> None:
