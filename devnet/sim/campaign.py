@@ -10,6 +10,8 @@ from functools import partial
 from devnet.sim.mutants import mutated
 from devnet.sim.world import Outcome, run_seed
 
+SIZES = (1, 2, 3, 4, 5, 6, 7, 10)
+"""Clusters that are simulated. Two and three tolerate no fault: no liar, and nobody is silent."""
 CHUNK = 4
 """Seeds handed to a worker at once: enough to hide the pipe, few enough to end together."""
 

@@ -7,6 +7,7 @@ rollup node outlive it.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from random import Random
 from typing import Final, Protocol
@@ -202,6 +203,7 @@ class Life:
     def __init__(self, operator: Operator) -> None:
         self._operator, self._loop = operator, operator.loop
         self.dead = False
+        self._waiting: deque[tuple[Callable[..., None], tuple[object, ...]]] = deque()
         self.store = SimStore(operator.disk, self)
         self.shells = Shells(
             Surroundings(
@@ -241,13 +243,24 @@ class Life:
         self._task.cancel(POWER_CUT)
 
     def when_awake(self, call: Callable[..., None], *arguments: object) -> None:
-        """Now, or once the process is no longer stopped; never after its end."""
+        """Now, or once the process is no longer stopped, in the order of what happened; never
+        after its end."""
         if self.dead:
             return
-        wait = self._operator.frozen_until - self._loop.now_us()
-        if wait > 0:
-            self._loop.after(wait, self.when_awake, call, *arguments)
-        else:
+        if not self._operator.is_frozen and not self._waiting:
+            return call(*arguments)
+        self._waiting.append((call, arguments))
+        if len(self._waiting) == 1:
+            self.thaw()
+
+    def thaw(self) -> None:
+        """What waited, one after the other; and look again later, if the process stands still."""
+        while self._waiting and not self.dead:
+            wait = self._operator.frozen_until - self._loop.now_us()
+            if wait > 0:
+                self._loop.after(wait, self.thaw)
+                return
+            call, arguments = self._waiting.popleft()
             call(*arguments)
 
     # ------------------------------------------------- what the transport would tell

@@ -232,6 +232,8 @@ class World:
         for node in self._all():
             node.calm = True
             node.frozen_until = node.full_until = self.loop.now_us()
+            if node.life is not None:
+                node.life.thaw()
             node.rollup.reset = None
             if not node.up:
                 self._boot(node)

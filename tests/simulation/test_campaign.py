@@ -1,7 +1,7 @@
 """The campaign: many seeds of swarm chaos over the real cores; safety always, liveness after heal.
 
-SIM_SEEDS_N4 and SIM_SEEDS_N7 change how many, SIM_FIRST_SEED where they begin, SIM_JOBS the
-workers.
+SIM_SEEDS_N4, SIM_SEEDS_N7, SIM_SEEDS_N10 and SIM_SEEDS_OTHER (n = 2, 3, 5, 6) change how many,
+SIM_FIRST_SEED where they begin, SIM_JOBS the workers.
 """
 
 import json
@@ -54,8 +54,10 @@ def failures_of(tally: Tally) -> str:
     [
         (4, int(os.environ.get("SIM_SEEDS_N4", "1500"))),
         (7, int(os.environ.get("SIM_SEEDS_N7", "150"))),
+        *((n, int(os.environ.get("SIM_SEEDS_OTHER", "30"))) for n in (2, 3, 5, 6)),
+        (10, int(os.environ.get("SIM_SEEDS_N10", "8"))),
     ],
-    ids=["n4", "n7"],
+    ids=str,
 )
 def test_no_seed_breaks_an_invariant(n: int, count: int) -> None:
     tally = run_campaign(range(FIRST, FIRST + count), n, jobs=JOBS)
