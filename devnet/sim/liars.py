@@ -6,23 +6,23 @@ the heal.
 """
 
 from collections.abc import Callable
+from hashlib import sha256
 from random import Random
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from devnet.sim import blocks, ideal
+from devnet.sim import ideal
 from devnet.sim.chain import CHAIN
+from devnet.sim.mutation import Memory, Mutator
 from devnet.sim.params import Behaviour
 from dst.middleware.wire_messages import (
     BlockReply,
     DecidedBlocks,
     DecidedItem,
-    GetBlock,
-    GetDecided,
     Status,
     WireMessage,
-    decode_message,
 )
 from dst.qbft.messages import (
     CommitMessage,
@@ -31,7 +31,10 @@ from dst.qbft.messages import (
     ProposalMessage,
     RoundChange,
     RoundChangeMessage,
+    Signed,
+    SignedCommit,
     SignedPrepare,
+    SignedProposal,
     SignedRoundChange,
     signing_digest,
 )
@@ -39,6 +42,8 @@ from dst.sealing.messages import GroupSignature, PartialSignature
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round, quorum
 
 SAY_AGAIN_S: Final = 0.02
+LIE_RATE: Final = 0.3
+"""Of a fuzzer's messages, by kind and place."""
 FAR: Final = 1_000_000
 """A height or round that nobody comes to."""
 
@@ -63,7 +68,7 @@ class Liar(Protocol):
     """`say` to `target` instead of `message` (nothing, or several); `hears` what arrives."""
 
     def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]: ...
-    def hears(self, body: bytes) -> None: ...
+    def hears(self, message: WireMessage) -> None: ...
 
 
 class Honest:
@@ -75,7 +80,7 @@ class Honest:
     def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
         return (message,)
 
-    def hears(self, body: bytes) -> None:
+    def hears(self, message: WireMessage) -> None:
         """Nothing that he makes use of."""
 
     def signed(self, message: WireMessage, **changes: object) -> WireMessage:
@@ -168,8 +173,7 @@ class Hoarder(Honest):
         self._speaks_at: dict[Height, float] = {}
         self._struck: set[tuple[Height, OperatorIndex]] = set()
 
-    def hears(self, body: bytes) -> None:
-        message = decode_message(body)
+    def hears(self, message: WireMessage) -> None:
         if isinstance(message, PrepareMessage):
             self._keep(message.signed)
         elif isinstance(message, RoundChangeMessage):
@@ -252,61 +256,72 @@ class Hoarder(Honest):
 
 
 class Fuzzer(Honest):
-    """Changes one thing in a message now and then, as its schema allows, and signs it: ByzzFuzz."""
+    """Changes one thing in a message, as its schema allows, and signs it with its own keys.
+
+    Drawn for a kind of message and its place (term, height, round): whether at all, for whom, and
+    what. So the same lie is told to the same peers each time, and the others hear the truth.
+    """
+
+    def __init__(self, index: int, n: int, rng: Random, hands: Hands) -> None:
+        super().__init__(index, n, rng, hands)
+        self._memory = Memory()
+        self._mutator = Mutator(rng, self._memory, self._made_to_look_right)
+        self._lied_to: dict[object, frozenset[int]] = {}
+        self._words: dict[WireMessage, tuple[WireMessage, ...]] = {}
+
+    def hears(self, message: WireMessage) -> None:
+        self._memory.keep(message)
 
     def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
-        if self.rng.random() > 0.15:
+        self._memory.keep(message)
+        if target not in self._told_a_lie(message):
             return (message,)
-        match message:
-            case ProposalMessage():
-                return (self._other_block(message),)
-            case PrepareMessage() | CommitMessage():
-                return (self.signed(message, **self._other_vote(message.signed.payload)),)
-            case RoundChangeMessage():
-                return (self._other_change(message),)
-            case GetBlock() | GetDecided():
+        if message not in self._words:
+            self._words[message] = self._lie(message)
+        return self._words[message]
+
+    def _told_a_lie(self, message: WireMessage) -> frozenset[int]:
+        place = type(message), _place_of(message) or int(self.hands.now())
+        if place not in self._lied_to:
+            count = self.rng.randrange(1, self.n) if self.rng.random() < LIE_RATE else 0
+            self._lied_to[place] = frozenset(self.rng.sample(range(self.n), count))
+        return self._lied_to[place]
+
+    def _lie(self, message: WireMessage) -> tuple[WireMessage, ...]:
+        match self.rng.randrange(10):
+            case 0:
+                return ()
+            case 1:
                 return (message,) * 20
+            case 2:
+                return (message, self._changed(message))
+            case 3:
+                return (self._changed(self._changed(message)),)
             case _:
-                return self.rng.choice(((), (message, message)))
+                return (self._changed(message),)
 
-    def _other_vote(self, payload: Payload) -> dict[str, object]:
-        choices: tuple[dict[str, object], ...] = (
-            {"round": Round(max(0, payload.round + self.rng.choice((-1, 1, 70))))},
-            {"height": Height(payload.height + self.rng.choice((-1, 1, FAR)))},
-            {"root": Root(self.rng.randbytes(32))},
-            {"term": payload.term + 1},
-        )
-        return self.rng.choice(choices)
+    def _changed(self, message: WireMessage) -> WireMessage:
+        return cast(WireMessage, self._mutator.changed(message)[0])
 
-    def _other_change(self, message: RoundChangeMessage) -> WireMessage:
-        payload = message.signed.payload
-        choices: tuple[dict[str, object], ...] = (
-            {"round": Round(payload.round + self.rng.choice((1, 2, FAR)))},
-            {"prepared_round": None, "prepared_root": None},
-            {"prepared_round": Round(0), "prepared_root": Root(self.rng.randbytes(32))},
-            {"height": Height(payload.height + 1)},
-        )
-        changed = self.signed(message, **self.rng.choice(choices))
-        return self.rng.choice((changed, replace(changed, prepares=())))
+    def _made_to_look_right(self, changed: Struct, field: str) -> Struct:
+        """Mostly: what is signed is what is said, and the root is that of the block."""
+        if self.rng.random() < 0.1:
+            return changed
+        match changed:
+            case SignedProposal() | SignedPrepare() | SignedCommit() | SignedRoundChange():
+                return self._signed(changed) if field == "payload" else changed
+            case PartialSignature(root=root) if field == "root":
+                return replace(changed, signature=ideal.partial_signer(self.index)(root))
+            case ProposalMessage(signed=signed, block=block) if field == "block":
+                payload = replace(signed.payload, root=sha256(block).digest())
+                return replace(changed, signed=self._signed(replace(signed, payload=payload)))
+            case _:
+                return changed
 
-    def _other_block(self, message: ProposalMessage) -> WireMessage:
-        """Another block under his own signature: an invalid one, one for another voter, or a body
-        that is not the signed one."""
-        block = blocks.decode(message.block)
-        other = blocks.encode(
-            self.rng.choice(
-                (
-                    replace(block, executes=False),
-                    replace(block, slot=block.slot + self.rng.choice((1, 2, 50))),
-                    replace(block, salt=block.salt + b"'"),
-                    replace(block, origin_number=block.origin_number + 1),
-                )
-            )
-        )
-        if self.rng.random() < 0.2:
-            return replace(message, block=other)
-        changed = self.signed(message, root=blocks.root_of(other))
-        return replace(changed, block=other)
+    def _signed(self, vote: Signed) -> Signed:
+        """By himself, whoever it was before."""
+        signature = ideal.signer(self.index)(signing_digest(CHAIN, vote.payload))
+        return replace(vote, sender=self.index, signature=signature)
 
 
 class Closer(Honest):
@@ -337,14 +352,20 @@ class Closer(Honest):
                 return (message,)
 
 
-def _height_of(message: WireMessage) -> int | None:
+def _place_of(message: WireMessage) -> tuple[int, int] | None:
+    """Height and round, as far as it has them."""
     match message:
         case ProposalMessage() | PrepareMessage() | CommitMessage() | RoundChangeMessage():
-            return message.signed.payload.height
+            return message.signed.payload.height, message.signed.payload.round
         case PartialSignature() | GroupSignature():
-            return message.height
+            return message.height, 0
         case _:
             return None
+
+
+def _height_of(message: WireMessage) -> int | None:
+    place = _place_of(message)
+    return None if place is None else place[0]
 
 
 LIARS: Final[dict[Behaviour, Callable[[int, int, Random, Hands], Honest]]] = {

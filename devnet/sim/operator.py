@@ -33,7 +33,7 @@ from dst.qbft.justification import is_valid_certificate
 from dst.runtime.metrics import Metrics
 from dst.sealing.messages import GroupSignature
 from dst.sealing.records import SealRecord
-from dst.spec.errors import ResetRequired
+from dst.spec.errors import InvalidInput, ResetRequired
 from dst.spec.primitives import Height, OperatorIndex, Root, Round, Slot
 
 WRITE_US: Final = (50, 2_000)
@@ -149,8 +149,14 @@ class Operator:
             if self.drawn(0.0 if self.calm else self.params.freeze_rate):
                 self.frozen_until = self.loop.now_us() + self.rng.randrange(2_000_000)
             if self.liar is not None:
-                self.liar.hears(body)
+                self._tell_liar(self.liar, body)
             self.life.when_awake(self.life.shells.router.received, OperatorIndex(source), body)
+
+    def _tell_liar(self, liar: Liar, body: bytes) -> None:
+        try:
+            liar.hears(decode_message(body))
+        except InvalidInput:
+            pass  # of another liar
 
     def tell(self, target: int, message: WireMessage) -> None:
         """Past the shells: for liars."""
