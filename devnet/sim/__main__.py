@@ -33,6 +33,8 @@ def main() -> int:
         print(f"  again: {reproduction(failure, arguments.mutant)}")
     print(tally.summary())
     print(" ".join(f"{name}={count}" for name, count in sorted(tally.counts.items())))
+    if missing := tally.never_reached():
+        print(f"never reached: {', '.join(missing)}")
     return 1 if tally.failures else 0
 
 

@@ -41,7 +41,7 @@ from dst.middleware.catch_up import HOLDER_TIMEOUT_S
 from dst.qbft.rounds import SHORTEST_WAIT_MS
 from dst.spec.primitives import Height, Root, Round, faults_tolerated
 
-NAME: Final = "L9 permanent minority"
+NAME: Final = "L13 rounds after the heal"
 SETTLED_AFTER_US: Final = 6_000_000
 """As in `haste`: reconnects are made, what lost blocks has them again, no call hangs any more."""
 EXCHANGE_S: Final = 0.25

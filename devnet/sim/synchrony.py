@@ -27,7 +27,7 @@ from dst.qbft import inputs
 from dst.qbft.messages import Message, PrepareMessage, SignedPrepare
 from dst.spec.primitives import OperatorIndex, Root, Round, faults_tolerated, leader_of, quorum
 
-NAME: Final = "L9 permanent minority"
+NAME: Final = "L13 rounds after the heal"
 MEDDLE_RATE: Final = 0.3
 """Of what is said, how often a liar gets a word in before it is heard."""
 

@@ -21,6 +21,7 @@ from devnet.checkers.agreement import LiveAgreement
 from devnet.checkers.base import LiveChecker
 from devnet.checkers.one_group_signature import LiveOneGroupSignature
 from devnet.checkers.sign_once import LiveSignOnce
+from devnet.checkers.true_evidence import LiveTrueEvidence
 from devnet.model.history import Event, EventKind, GroupSignatureSeen, Record, VoteSeen
 from devnet.model.verdict import Violation
 from devnet.sim import ideal
@@ -34,6 +35,7 @@ from devnet.sim.network import Network
 from devnet.sim.operator import Operator
 from devnet.sim.params import SLOT_US, Behaviour, Params, draw_params
 from devnet.sim.rollup import SimRollup
+from devnet.sim.sometimes import watching
 from dst.apis.dst_v1 import EventKind as SeenKind
 from dst.apis.dst_v1 import Scalar
 from dst.qbft import messages as qbft_messages
@@ -109,10 +111,12 @@ class World:
         self.honest = [self._nodes[i][0] for i in range(n) if i not in byzantine]
         self._haste = Haste(n, frozenset(byzantine))
         forgiven = frozenset(_name(index) for index in byzantine)
+        self._evidence = LiveTrueEvidence(forgiven)
         self._live: list[LiveChecker] = [
             LiveAgreement(),
             LiveOneGroupSignature(),
             LiveSignOnce(forgiven),
+            self._evidence,
         ]
 
     def _create(self, index: int) -> list[Operator]:
@@ -158,7 +162,8 @@ class World:
     async def run(self) -> Outcome:
         failure = ""
         try:
-            await self._play()
+            with watching(self._count):
+                await self._play()
         except Breach as breach:
             failure = str(breach)
         return Outcome(
@@ -326,6 +331,7 @@ class World:
             return
         assert self.params.loss is not None
         node.crash()
+        self._evidence.guilty.add(_name(node.index))
         node.lose_disk(self.params.loss)
         self._count(f"disk lost: {self.params.loss}")
 
@@ -427,7 +433,7 @@ class World:
         elif kind is SeenKind.ROUND_CHANGE:
             self._entered_round(node, height, round_ or Round(0), extra.get("cause"))
         if node in self.honest:
-            self._record(self._event(node, EventKind(kind), height, round_, root))
+            self._record(self._event(node, EventKind(kind), height, round_, root, extra))
 
     def _entered_round(self, node: Operator, height: Height, round_: Round, cause: Scalar) -> None:
         self._count(f"round change by {cause}")
@@ -514,6 +520,7 @@ class World:
         height: Height,
         round_: Round | None,
         root: Root | None,
+        detail: dict[str, Scalar] | None = None,
     ) -> Event:
         return Event(
             kind=kind,
@@ -524,6 +531,7 @@ class World:
             root=None if root is None else root.hex(),
             monotonic=self.loop.time(),
             wall=self.loop.time(),
+            detail=detail or {},
         )
 
     def _record(self, record: Record) -> None:
