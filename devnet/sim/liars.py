@@ -5,28 +5,34 @@ deep into the protocol as anybody; his `Lie` decides what each peer is told. Lia
 the heal.
 """
 
+from collections import deque
 from collections.abc import Callable
 from hashlib import sha256
 from random import Random
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, TypeVar, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from devnet.sim import ideal
-from devnet.sim.chain import CHAIN
+from devnet.sim.chain import CHAIN, TERM
 from devnet.sim.mutation import Memory, Mutator
 from devnet.sim.params import Behaviour
+from dst.middleware.inbox import MAX_PER_PEER
 from dst.middleware.wire_messages import (
     BlockReply,
     DecidedBlocks,
     DecidedItem,
+    GetBlock,
+    GetDecided,
     Status,
     WireMessage,
 )
 from dst.qbft.messages import (
+    Commit,
     CommitMessage,
     Payload,
+    Prepare,
     PrepareMessage,
     ProposalMessage,
     RoundChange,
@@ -38,14 +44,19 @@ from dst.qbft.messages import (
     SignedRoundChange,
     signing_digest,
 )
-from dst.sealing.messages import GroupSignature, PartialSignature
+from dst.sealing.messages import GroupSignature, PartialRequest, PartialSignature
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round, quorum
 
 SAY_AGAIN_S: Final = 0.02
 LIE_RATE: Final = 0.3
 """Of a fuzzer's messages, by kind and place."""
+FLOOD: Final = 4 * MAX_PER_PEER
+"""Messages at once: more than a peer's share of an inbox."""
+FLOOD_EVERY_S: Final = 1.0
 FAR: Final = 1_000_000
 """A height or round that nobody comes to."""
+
+V = TypeVar("V", bound=Payload)
 
 
 class Hands(Protocol):
@@ -352,6 +363,57 @@ class Closer(Honest):
                 return (message,)
 
 
+class Flooder(Honest):
+    """Takes part, and beside that says more than anybody can read: votes of rounds and heights to
+    come, what others have said, questions, and answers that nobody asked for."""
+
+    def __init__(self, index: int, n: int, rng: Random, hands: Hands) -> None:
+        super().__init__(index, n, rng, hands)
+        self._heard: deque[WireMessage] = deque(maxlen=64)
+        self._next = 0.0
+
+    def hears(self, message: WireMessage) -> None:
+        self._heard.append(message)
+        if self.hands.now() < self._next:
+            return
+        self._next = self.hands.now() + FLOOD_EVERY_S
+        height = max((_height_of(each) or 0 for each in self._heard), default=0)
+        for target in range(self.n):
+            for _ in range(FLOOD if target != self.index else 0):
+                self.hands.tell(target, self._anything(Height(height)))
+
+    def _anything(self, near: Height) -> WireMessage:
+        height = Height(near + self.rng.choice((-1, 0, 0, 0, 1, 2, FAR)))
+        root, round_ = Root(self.rng.randbytes(32)), Round(self.rng.choice((1, 64, 400, FAR)))
+        round_ = Round(self.rng.randrange(round_))
+        signature = BLSSignature(self.rng.randbytes(96))
+        match self.rng.randrange(8):
+            case 0:
+                vote = Prepare(TERM, height, round_, root)
+                return PrepareMessage(SignedPrepare(*self._vote(vote)))
+            case 1:
+                commit = Commit(TERM, height, round_, root)
+                return CommitMessage(SignedCommit(*self._vote(commit)))
+            case 2:
+                change = RoundChange(TERM, height, Round(round_ + 1), None, None)
+                return RoundChangeMessage(SignedRoundChange(*self._vote(change)))
+            case 3:
+                return PartialSignature(TERM, height, root, self.index, signature)
+            case 4:
+                return self.rng.choice((GetDecided(Height(1), 64), GetBlock(height, root)))
+            case 5:
+                return self.rng.choice(
+                    (PartialRequest(TERM, height), BlockReply(root, bytes(4096)))
+                )
+            case 6:
+                return GroupSignature(TERM, height, root, signature)
+            case _:
+                return self.rng.choice(self._heard)
+
+    def _vote(self, payload: V) -> tuple[V, OperatorIndex, bytes]:
+        return payload, self.index, ideal.signer(self.index)(signing_digest(CHAIN, payload))
+
+
 def _place_of(message: WireMessage) -> tuple[int, int] | None:
     """Height and round, as far as it has them."""
     match message:
@@ -376,4 +438,5 @@ LIARS: Final[dict[Behaviour, Callable[[int, int, Random, Hands], Honest]]] = {
     Behaviour.HOARDER: Hoarder,
     Behaviour.FUZZER: Fuzzer,
     Behaviour.CLOSER: Closer,
+    Behaviour.FLOODER: Flooder,
 }

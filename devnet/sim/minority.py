@@ -28,10 +28,10 @@ from devnet.model.verdict import Violation
 from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.operator import Operator
 from devnet.sim.params import (
+    DRAWN,
     ROUND_TIMEOUT_CAP_MS,
     ROUND_TIMEOUT_MS,
     SLOT_US,
-    Behaviour,
     Params,
     draw_params,
 )
@@ -149,9 +149,10 @@ def draw_minority(seed: int, n: int) -> Params:
     liars = sorted(rng.sample(range(n), faults_tolerated(n)))
     return replace(
         params,
-        byzantine={each: rng.choice(list(Behaviour)) for each in liars},
+        byzantine={each: rng.choice(DRAWN) for each in liars},
         chaos_us=rng.choice((2_000_000, 4_000_000)),
         loss=None,
+        phases=rng.random() < 0.5,
     )
 
 

@@ -59,6 +59,7 @@ class Observer(Protocol):
     def sealed(self, operator: "Operator", message: GroupSignature) -> None: ...
     def struck(self, index: int) -> None: ...
     def pings(self, source: int, target: int) -> bool: ...
+    def reaches(self, target: int, message: WireMessage) -> bool: ...
     def lost(self, operator: "Operator", peer: OperatorIndex) -> None: ...
     def crashed(self, operator: "Operator") -> None: ...
     def failed(self, operator: "Operator", error: BaseException) -> None: ...
@@ -211,6 +212,7 @@ class Life:
         self.dead = False
         self._waiting: deque[tuple[Callable[..., None], tuple[object, ...]]] = deque()
         self.store = SimStore(operator.disk, self)
+        self.metrics = Metrics()
         self.shells = Shells(
             Surroundings(
                 chain=chain.CONFIG,
@@ -220,7 +222,7 @@ class Life:
                 rollup=operator.rollup,
                 beacon=operator.rollup,
                 observe=self._observe,
-                metrics=Metrics(),
+                metrics=self.metrics,
                 now=lambda: (operator.loop.now_us() + operator.skew_us) / 1e6,
                 monotonic=operator.loop.time,
                 rng=operator.rng,
@@ -363,8 +365,9 @@ class Life:
             for said in (message,) if liar is None else liar.say(target, message):
                 if isinstance(said, VOTES):
                     operator.observer.voted(operator, said.signed)
-                sent = body if said is message else encode_message(said)
-                operator.network.send(operator.index, target, sent)
+                if operator.observer.reaches(target, said):
+                    sent = body if said is message else encode_message(said)
+                    operator.network.send(operator.index, target, sent)
                 operator.may_die()
 
 

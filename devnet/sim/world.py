@@ -34,10 +34,12 @@ from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.network import Network
 from devnet.sim.operator import Operator
 from devnet.sim.params import SLOT_US, Behaviour, Params, draw_params
+from devnet.sim.phases import Phases
 from devnet.sim.rollup import SimRollup
 from devnet.sim.sometimes import watching
 from dst.apis.dst_v1 import EventKind as SeenKind
 from dst.apis.dst_v1 import Scalar
+from dst.middleware.wire_messages import WireMessage
 from dst.qbft import messages as qbft_messages
 from dst.qbft.effects import Cause
 from dst.sealing import messages as sealing_messages
@@ -98,6 +100,7 @@ class World:
             self.rng, reorg_count=self.params.l1_reorgs, until_us=self.params.chaos_us
         )
         self.network = Network(self.loop, self.rng, self.params, self)
+        self._phases = Phases(n, self.rng) if self.params.phases else None
         self.counts: dict[str, int] = {}
         self.trace = 0
         self.healed = False
@@ -234,6 +237,7 @@ class World:
         self.healed = True
         self._haste.healed_at = self.loop.time()
         self.network.calm = True
+        self._phases = None
         for node in self._all():
             node.calm = True
             node.frozen_until = node.full_until = self.loop.now_us()
@@ -373,6 +377,9 @@ class World:
             node.up and not node.is_frozen for node in self._nodes[source]
         )
         return awake and self.network.carries(source, target)
+
+    def reaches(self, target: int, message: WireMessage) -> bool:
+        return self._phases is None or self._phases.reaches(target, message)
 
     def deliver(self, source: int, target: int, message: bytes) -> None:
         for node in self._nodes[target]:

@@ -7,9 +7,11 @@ and ten times the seeds of the rest.
 
 import os
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from random import Random
 
+import msgspec
 import pytest
 
 import dst.qbft.proposing
@@ -17,9 +19,10 @@ import dst.qbft.rounds
 from devnet.model.verdict import Violation
 from devnet.sim import synchrony, twins
 from devnet.sim.lockstep import Actor, Stage
-from devnet.sim.minority import draw_minority, run_minority
+from devnet.sim.loop import VirtualLoop, play
+from devnet.sim.minority import Minority, draw_minority, run_minority
 from devnet.sim.mutants import mutated
-from devnet.sim.params import Behaviour
+from devnet.sim.params import DRAWN, Behaviour
 from devnet.sim.sometimes import TOO_RARE, watching
 from devnet.sim.synchrony import HealedSchedule, rounds_owed
 from devnet.sim.twins import Twins, draw_scenario, scenarios
@@ -30,6 +33,10 @@ LONG = 10 if os.environ.get("SIM_LONG") else 1
 EVERY = 1 if os.environ.get("SIM_LONG") else 4
 """Of the enumerated scenarios one in so many."""
 SIZES = (4, 5, 6, 7, 10)
+
+
+STATE_BYTES = 64 << 10
+"""Of a consensus core: a few blocks, and a window of votes a peer."""
 
 
 # ------------------------------------------------------------------------- phase by phase
@@ -146,10 +153,46 @@ def test_liars_who_never_stop_cost_the_rounds_they_lead(n: int, count: int) -> N
 
 def test_every_kind_of_liar_has_its_turn() -> None:
     met = {each for seed in range(60) for each in draw_minority(seed, 4).byzantine.values()}
-    assert met == set(Behaviour)
+    assert met == set(DRAWN)
     assert {len(draw_minority(0, n).byzantine) for n in SIZES} == {
         faults_tolerated(n) for n in SIZES
     }
+
+
+@pytest.mark.parametrize(("seed", "n"), [(0, 4), (1, 4), *([(0, 7)] if LONG > 1 else [])])
+def test_a_flood_fills_the_liars_share_and_nobody_elses(seed: int, n: int) -> None:
+    """f members say at once, each second, four times what an inbox takes of one peer."""
+    params = draw_minority(seed, n)
+    liars = dict.fromkeys(params.byzantine, Behaviour.FLOODER)
+    params = replace(params, byzantine=liars)
+    dropped: Counter[str] = Counter()
+    largest = 0
+
+    async def run(loop: VirtualLoop) -> str:
+        world = Minority(loop, seed, params)
+
+        def look() -> None:
+            nonlocal largest
+            for node in world.honest:
+                if node.life is not None:
+                    state = node.life.shells.consensus._state
+                    largest = max(largest, len(msgspec.msgpack.encode(state)))
+            loop.after(20_000, look)
+
+        look()
+        outcome = await world.run()
+        for node in world.honest:
+            assert node.life is not None
+            for peer in range(n):
+                name = f"op{peer + 1}"
+                count = node.life.metrics.get("inbox_dropped_total", inbox="consensus", peer=name)
+                dropped["liar" if peer in liars else "honest"] += int(count)
+        return outcome.failure
+
+    assert play(run) == ""
+    assert dropped["liar"] > 0, "the flood is too small to fill anything"
+    assert dropped["honest"] == 0
+    assert largest <= STATE_BYTES
 
 
 def test_a_liar_who_holds_the_height_would_be_noticed() -> None:
