@@ -32,6 +32,7 @@ from devnet.sim.params import (
     ROUND_TIMEOUT_CAP_MS,
     ROUND_TIMEOUT_MS,
     SLOT_US,
+    Loss,
     Params,
     draw_params,
 )
@@ -143,16 +144,19 @@ class Minority(World):
 
 
 def draw_minority(seed: int, n: int) -> Params:
-    """As many liars as may be, each kind as likely; the chaos before leaves locks and laggards."""
+    """As many faulty ones as may be: liars, each kind as likely, and where there are several, now
+    and then one that lost its disk. The chaos before leaves locks and laggards."""
     rng = Random(f"minority {seed} {n}")
     params = draw_params(rng, n)
-    liars = sorted(rng.sample(range(n), faults_tolerated(n)))
+    faulty = sorted(rng.sample(range(n), faults_tolerated(n)))
+    loses = len(faulty) > 1 and rng.random() < 0.3
+    liars = faulty[1:] if loses else faulty
     return replace(
         params,
         byzantine={each: rng.choice(DRAWN) for each in liars},
-        chaos_us=rng.choice((2_000_000, 4_000_000)),
-        loss=None,
-        phases=rng.random() < 0.5,
+        chaos_us=12_000_000 if loses else rng.choice((2_000_000, 4_000_000)),
+        loss=rng.choice(list(Loss)) if loses else None,
+        phases=not loses and rng.random() < 0.5,
     )
 
 
