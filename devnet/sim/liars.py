@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from devnet.sim import ideal
 from devnet.sim.chain import CHAIN, TERM
-from devnet.sim.mutation import Memory, Mutator
+from devnet.sim.mutation import Memory, Mutator, Resign
 from devnet.sim.params import Behaviour
 from dst.middleware.inbox import MAX_PER_PEER
 from dst.middleware.wire_messages import (
@@ -57,6 +57,7 @@ FAR: Final = 1_000_000
 """A height or round that nobody comes to."""
 
 V = TypeVar("V", bound=Payload)
+S = TypeVar("S", bound=Signed)
 
 
 class Hands(Protocol):
@@ -276,7 +277,7 @@ class Fuzzer(Honest):
     def __init__(self, index: int, n: int, rng: Random, hands: Hands) -> None:
         super().__init__(index, n, rng, hands)
         self._memory = Memory()
-        self._mutator = Mutator(rng, self._memory, self._made_to_look_right)
+        self._mutator = Mutator(rng, self._memory, looking_right(self.index, rng))
         self._lied_to: dict[object, frozenset[int]] = {}
         self._words: dict[WireMessage, tuple[WireMessage, ...]] = {}
 
@@ -314,25 +315,30 @@ class Fuzzer(Honest):
     def _changed(self, message: WireMessage) -> WireMessage:
         return cast(WireMessage, self._mutator.changed(message)[0])
 
-    def _made_to_look_right(self, changed: Struct, field: str) -> Struct:
-        """Mostly: what is signed is what is said, and the root is that of the block."""
-        if self.rng.random() < 0.1:
+
+def looking_right(index: OperatorIndex, rng: Random) -> Resign:
+    """Mostly: what is signed is what is said, by `index`, whoever it was before; and the root is
+    that of the block."""
+
+    def signed(vote: S) -> S:
+        signature = ideal.signer(index)(signing_digest(CHAIN, vote.payload))
+        return replace(vote, sender=index, signature=signature)
+
+    def resign(changed: Struct, field: str) -> Struct:
+        if rng.random() < 0.1:
             return changed
         match changed:
             case SignedProposal() | SignedPrepare() | SignedCommit() | SignedRoundChange():
-                return self._signed(changed) if field == "payload" else changed
+                return signed(changed) if field == "payload" else changed
             case PartialSignature(root=root) if field == "root":
-                return replace(changed, signature=ideal.partial_signer(self.index)(root))
-            case ProposalMessage(signed=signed, block=block) if field == "block":
-                payload = replace(signed.payload, root=sha256(block).digest())
-                return replace(changed, signed=self._signed(replace(signed, payload=payload)))
+                return replace(changed, signature=ideal.partial_signer(index)(root))
+            case ProposalMessage(signed=proposal, block=block) if field == "block":
+                payload = replace(proposal.payload, root=sha256(block).digest())
+                return replace(changed, signed=signed(replace(proposal, payload=payload)))
             case _:
                 return changed
 
-    def _signed(self, vote: Signed) -> Signed:
-        """By himself, whoever it was before."""
-        signature = ideal.signer(self.index)(signing_digest(CHAIN, vote.payload))
-        return replace(vote, sender=self.index, signature=signature)
+    return resign
 
 
 class Closer(Honest):

@@ -160,12 +160,14 @@ def draw_minority(seed: int, n: int) -> Params:
     )
 
 
-def run_minority(seed: int, n: int, *, verbose: bool = False) -> tuple[Outcome, Round]:
+def run_minority(
+    seed: int, n: int, *, params: Params | None = None, verbose: bool = False
+) -> tuple[Outcome, Round]:
     """The outcome, and the highest round of a height that owed something."""
-    params = draw_minority(seed, n)
+    drawn = params or draw_minority(seed, n)
 
     async def run(loop: VirtualLoop) -> tuple[Outcome, Round]:
-        world = Minority(loop, seed, params, verbose=verbose)
+        world = Minority(loop, seed, drawn, verbose=verbose)
         return await world.run(), world.rounds.worst
 
     logging.disable(logging.CRITICAL)

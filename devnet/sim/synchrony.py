@@ -19,12 +19,16 @@ proven or refused.
 
 from collections.abc import Callable
 from random import Random
-from typing import Final
+from typing import Final, cast, get_args
 
 from devnet.model.verdict import Violation
+from devnet.sim.liars import looking_right
 from devnet.sim.lockstep import HEIGHT, Actor, Puppet, Schedule, Stage
+from devnet.sim.mutation import Memory, Mutator
+from dst.middleware.wire_messages import decode_message, encode_message
 from dst.qbft import inputs
 from dst.qbft.messages import Message, PrepareMessage, SignedPrepare
+from dst.spec.errors import InvalidInput
 from dst.spec.primitives import OperatorIndex, Root, Round, faults_tolerated, leader_of, quorum
 
 NAME: Final = "L13 rounds after the heal"
@@ -154,6 +158,7 @@ class HealedSchedule(Schedule):
         super().__init__(seed, n, rounds=1 + seed % 4)
         self.stage.withholding = True
         self.hoards = self.rng.random() < 0.5
+        self._memory = Memory()
         self.synchrony: Synchrony | None = None
 
     def play(self) -> list[Violation]:
@@ -165,10 +170,34 @@ class HealedSchedule(Schedule):
     def _note(self, message: Message) -> None:
         """Also the votes that nobody heard."""
         super()._note(message)
+        self._memory.keep(message)
         if isinstance(message, PrepareMessage):
             payload = message.signed.payload
             votes = self._votes.setdefault((payload.round, payload.root), {})
             votes[message.signed.sender] = message.signed
+
+    def _phase_of_votes(self, round_: Round) -> None:
+        if self.stage.puppets and self.rng.random() < 0.5:
+            self._note_claims()
+            self._say_something_like_it(self.rng.choice(self.stage.puppets))
+        super()._phase_of_votes(round_)
+
+    def _say_something_like_it(self, puppet: Puppet) -> None:
+        """What somebody said, changed in one place and under the puppet's own signature."""
+        kind = self.rng.choice(get_args(Message))
+        known = self._memory.other_than(None, kind, self.rng)
+        if known is None:
+            return
+        assert isinstance(known, Message), "kept by its type"
+        resign = looking_right(puppet.index, self.rng)
+        changed, _ = Mutator(self.rng, self._memory, resign).changed(known)
+        try:
+            message = decode_message(encode_message(cast(Message, changed)))
+        except InvalidInput:
+            return
+        assert isinstance(message, Message), "a struct stays one"
+        for index in sorted(self._victims()):
+            self.stage.actors[index].hear(puppet.index, message)
 
     def _phase_of_commits(self, round_: Round) -> None:
         """Mostly lost: what was decided before the heal leaves little to do after it."""
@@ -183,7 +212,7 @@ class HealedSchedule(Schedule):
         if self.hoards and self._claim_hoarded(puppet):
             return
         at = self.stage.actors[self.rng.choice(self.honest)].state.round
-        match self.rng.randrange(5):
+        match self.rng.randrange(6):
             case 0:
                 leads = [each for each in self._rounds_of(puppet.index) if each >= at]
                 self._puppet_proposes(puppet, leads[0])
@@ -204,6 +233,8 @@ class HealedSchedule(Schedule):
                     self._give(index, puppet.index, claim)
             case 4:
                 self._puppet_forges(at)
+            case 5:
+                self._say_something_like_it(puppet)
 
     def _claim_hoarded(self, puppet: Puppet) -> bool:
         """Before anybody else speaks in a round: the lock that nobody else need know of."""
