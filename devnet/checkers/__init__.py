@@ -1,9 +1,9 @@
 """Checkers: pure functions `History -> Verdict`, a file per invariant, for sim and live runs alike.
 
 agreement S1, one_group_signature S2, stable_receipts S4/S5, exactly_once S6, equal_states S8,
-linked_chain S10, sign_once S12, no_quorum_no_progress S14, recovery L2/L4, inclusion L6,
-no_round_change L10, known_fate L11; faults_happened judges the experiment. Their forged histories,
-which each must fail, are in tests/unit/checkers.
+linked_chain S10, sign_once S12, no_quorum_no_progress S14, true_evidence S15, recovery L2/L4,
+inclusion L6, no_round_change L10, known_fate L11; faults_happened judges the experiment. Their
+forged histories, which each must fail, are in tests/unit/checkers.
 """
 
 from typing import Final
@@ -20,12 +20,14 @@ from devnet.checkers import (
     recovery,
     sign_once,
     stable_receipts,
+    true_evidence,
 )
 from devnet.checkers.agreement import LiveAgreement
 from devnet.checkers.base import Checker, LiveChecker
 from devnet.checkers.no_quorum_no_progress import LiveNoQuorumNoProgress
 from devnet.checkers.one_group_signature import LiveOneGroupSignature
 from devnet.checkers.sign_once import LiveSignOnce
+from devnet.checkers.true_evidence import LiveTrueEvidence
 from devnet.model.history import History
 from devnet.model.verdict import Outcome, Verdict
 
@@ -38,6 +40,7 @@ __all__ = [
     "LiveNoQuorumNoProgress",
     "LiveOneGroupSignature",
     "LiveSignOnce",
+    "LiveTrueEvidence",
     "check_all",
     "live_checkers",
 ]
@@ -51,6 +54,7 @@ SAFETY: Final[tuple[Checker, ...]] = (
     linked_chain.check,
     sign_once.check,
     no_quorum_no_progress.check,
+    true_evidence.check,
 )
 """Run on every history; those that find nothing to look at answer vacuous, which is no blame."""
 
@@ -59,7 +63,13 @@ LIVENESS: Final[tuple[Checker, ...]] = (recovery.check, inclusion.check)
 
 def live_checkers() -> list[LiveChecker]:
     """Fresh live checkers for one run; feed `Setup` first."""
-    return [LiveAgreement(), LiveOneGroupSignature(), LiveSignOnce(), LiveNoQuorumNoProgress()]
+    return [
+        LiveAgreement(),
+        LiveOneGroupSignature(),
+        LiveSignOnce(),
+        LiveNoQuorumNoProgress(),
+        LiveTrueEvidence(),
+    ]
 
 
 def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdict, ...]:

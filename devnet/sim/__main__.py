@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from devnet.checkers.base import counted
-from devnet.sim.campaign import reproduction, run_campaign
+from devnet.sim.campaign import SIZES, reproduction, run_campaign
 from devnet.sim.mutants import MUTANTS, mutated
 from devnet.sim.world import Outcome, run_seed
 
@@ -33,6 +33,8 @@ def main() -> int:
         print(f"  again: {reproduction(failure, arguments.mutant)}")
     print(tally.summary())
     print(" ".join(f"{name}={count}" for name, count in sorted(tally.counts.items())))
+    if missing := tally.never_reached():
+        print(f"never reached: {', '.join(missing)}")
     return 1 if tally.failures else 0
 
 
@@ -47,7 +49,7 @@ def one_line(outcome: Outcome) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="devnet.sim", description="Simulate seeds A to B-1.")
     parser.add_argument("--seeds", type=_seeds, required=True, metavar="A:B")
-    parser.add_argument("--n", type=int, default=4, choices=(1, 4, 7, 10))
+    parser.add_argument("--n", type=int, default=4, choices=SIZES)
     parser.add_argument("--mutant", choices=sorted(MUTANTS))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--verbose", action="store_true", help="the whole story of a single seed")

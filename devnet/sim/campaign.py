@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from devnet.sim import sometimes
 from devnet.sim.mutants import mutated
 from devnet.sim.world import Outcome, run_seed
 
+SIZES = (1, 2, 3, 4, 5, 6, 7, 10)
+"""Clusters that are simulated. Two and three tolerate no fault: no liar, and nobody is silent."""
 CHUNK = 4
 """Seeds handed to a worker at once: enough to hide the pipe, few enough to end together."""
 
@@ -45,6 +48,9 @@ class Tally:
         """Quantile of the time from heal to the next decided height, seconds."""
         ordered = sorted(self.recoveries_us)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] / 1e6 if ordered else 0.0
+
+    def never_reached(self) -> list[str]:
+        return sometimes.never_reached(self.counts)
 
     def summary(self) -> str:
         rate = self.seeds / self.seconds if self.seconds else 0.0

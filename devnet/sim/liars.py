@@ -5,15 +5,20 @@ deep into the protocol as anybody; his `Lie` decides what each peer is told. Lia
 the heal.
 """
 
+from collections import deque
 from collections.abc import Callable
+from hashlib import sha256
 from random import Random
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar, cast
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from devnet.sim import blocks, ideal
-from devnet.sim.chain import CHAIN
+from devnet.sim import ideal
+from devnet.sim.chain import CHAIN, TERM
+from devnet.sim.mutation import Memory, Mutator, Resign
 from devnet.sim.params import Behaviour
+from dst.middleware.inbox import MAX_PER_PEER
 from dst.middleware.wire_messages import (
     BlockReply,
     DecidedBlocks,
@@ -22,25 +27,37 @@ from dst.middleware.wire_messages import (
     GetDecided,
     Status,
     WireMessage,
-    decode_message,
 )
 from dst.qbft.messages import (
+    Commit,
     CommitMessage,
     Payload,
+    Prepare,
     PrepareMessage,
     ProposalMessage,
     RoundChange,
     RoundChangeMessage,
+    Signed,
+    SignedCommit,
     SignedPrepare,
+    SignedProposal,
     SignedRoundChange,
     signing_digest,
 )
-from dst.sealing.messages import GroupSignature, PartialSignature
+from dst.sealing.messages import GroupSignature, PartialRequest, PartialSignature
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round, quorum
 
 SAY_AGAIN_S: Final = 0.02
+LIE_RATE: Final = 0.3
+"""Of a fuzzer's messages, by kind and place."""
+FLOOD: Final = 4 * MAX_PER_PEER
+"""Messages at once: more than a peer's share of an inbox."""
+FLOOD_EVERY_S: Final = 1.0
 FAR: Final = 1_000_000
 """A height or round that nobody comes to."""
+
+V = TypeVar("V", bound=Payload)
+S = TypeVar("S", bound=Signed)
 
 
 class Hands(Protocol):
@@ -63,7 +80,7 @@ class Liar(Protocol):
     """`say` to `target` instead of `message` (nothing, or several); `hears` what arrives."""
 
     def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]: ...
-    def hears(self, body: bytes) -> None: ...
+    def hears(self, message: WireMessage) -> None: ...
 
 
 class Honest:
@@ -75,7 +92,7 @@ class Honest:
     def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
         return (message,)
 
-    def hears(self, body: bytes) -> None:
+    def hears(self, message: WireMessage) -> None:
         """Nothing that he makes use of."""
 
     def signed(self, message: WireMessage, **changes: object) -> WireMessage:
@@ -168,8 +185,7 @@ class Hoarder(Honest):
         self._speaks_at: dict[Height, float] = {}
         self._struck: set[tuple[Height, OperatorIndex]] = set()
 
-    def hears(self, body: bytes) -> None:
-        message = decode_message(body)
+    def hears(self, message: WireMessage) -> None:
         if isinstance(message, PrepareMessage):
             self._keep(message.signed)
         elif isinstance(message, RoundChangeMessage):
@@ -252,61 +268,77 @@ class Hoarder(Honest):
 
 
 class Fuzzer(Honest):
-    """Changes one thing in a message now and then, as its schema allows, and signs it: ByzzFuzz."""
+    """Changes one thing in a message, as its schema allows, and signs it with its own keys.
+
+    Drawn for a kind of message and its place (term, height, round): whether at all, for whom, and
+    what. So the same lie is told to the same peers each time, and the others hear the truth.
+    """
+
+    def __init__(self, index: int, n: int, rng: Random, hands: Hands) -> None:
+        super().__init__(index, n, rng, hands)
+        self._memory = Memory()
+        self._mutator = Mutator(rng, self._memory, looking_right(self.index, rng))
+        self._lied_to: dict[object, frozenset[int]] = {}
+        self._words: dict[WireMessage, tuple[WireMessage, ...]] = {}
+
+    def hears(self, message: WireMessage) -> None:
+        self._memory.keep(message)
 
     def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
-        if self.rng.random() > 0.15:
+        self._memory.keep(message)
+        if target not in self._told_a_lie(message):
             return (message,)
-        match message:
-            case ProposalMessage():
-                return (self._other_block(message),)
-            case PrepareMessage() | CommitMessage():
-                return (self.signed(message, **self._other_vote(message.signed.payload)),)
-            case RoundChangeMessage():
-                return (self._other_change(message),)
-            case GetBlock() | GetDecided():
+        if message not in self._words:
+            self._words[message] = self._lie(message)
+        return self._words[message]
+
+    def _told_a_lie(self, message: WireMessage) -> frozenset[int]:
+        place = type(message), _place_of(message) or int(self.hands.now())
+        if place not in self._lied_to:
+            count = self.rng.randrange(1, self.n) if self.rng.random() < LIE_RATE else 0
+            self._lied_to[place] = frozenset(self.rng.sample(range(self.n), count))
+        return self._lied_to[place]
+
+    def _lie(self, message: WireMessage) -> tuple[WireMessage, ...]:
+        match self.rng.randrange(10):
+            case 0:
+                return ()
+            case 1:
                 return (message,) * 20
+            case 2:
+                return (message, self._changed(message))
+            case 3:
+                return (self._changed(self._changed(message)),)
             case _:
-                return self.rng.choice(((), (message, message)))
+                return (self._changed(message),)
 
-    def _other_vote(self, payload: Payload) -> dict[str, object]:
-        choices: tuple[dict[str, object], ...] = (
-            {"round": Round(max(0, payload.round + self.rng.choice((-1, 1, 70))))},
-            {"height": Height(payload.height + self.rng.choice((-1, 1, FAR)))},
-            {"root": Root(self.rng.randbytes(32))},
-            {"term": payload.term + 1},
-        )
-        return self.rng.choice(choices)
+    def _changed(self, message: WireMessage) -> WireMessage:
+        return cast(WireMessage, self._mutator.changed(message)[0])
 
-    def _other_change(self, message: RoundChangeMessage) -> WireMessage:
-        payload = message.signed.payload
-        choices: tuple[dict[str, object], ...] = (
-            {"round": Round(payload.round + self.rng.choice((1, 2, FAR)))},
-            {"prepared_round": None, "prepared_root": None},
-            {"prepared_round": Round(0), "prepared_root": Root(self.rng.randbytes(32))},
-            {"height": Height(payload.height + 1)},
-        )
-        changed = self.signed(message, **self.rng.choice(choices))
-        return self.rng.choice((changed, replace(changed, prepares=())))
 
-    def _other_block(self, message: ProposalMessage) -> WireMessage:
-        """Another block under his own signature: an invalid one, one for another voter, or a body
-        that is not the signed one."""
-        block = blocks.decode(message.block)
-        other = blocks.encode(
-            self.rng.choice(
-                (
-                    replace(block, executes=False),
-                    replace(block, slot=block.slot + self.rng.choice((1, 2, 50))),
-                    replace(block, salt=block.salt + b"'"),
-                    replace(block, origin_number=block.origin_number + 1),
-                )
-            )
-        )
-        if self.rng.random() < 0.2:
-            return replace(message, block=other)
-        changed = self.signed(message, root=blocks.root_of(other))
-        return replace(changed, block=other)
+def looking_right(index: OperatorIndex, rng: Random) -> Resign:
+    """Mostly: what is signed is what is said, by `index`, whoever it was before; and the root is
+    that of the block."""
+
+    def signed(vote: S) -> S:
+        signature = ideal.signer(index)(signing_digest(CHAIN, vote.payload))
+        return replace(vote, sender=index, signature=signature)
+
+    def resign(changed: Struct, field: str) -> Struct:
+        if rng.random() < 0.1:
+            return changed
+        match changed:
+            case SignedProposal() | SignedPrepare() | SignedCommit() | SignedRoundChange():
+                return signed(changed) if field == "payload" else changed
+            case PartialSignature(root=root) if field == "root":
+                return replace(changed, signature=ideal.partial_signer(index)(root))
+            case ProposalMessage(signed=proposal, block=block) if field == "block":
+                payload = replace(proposal.payload, root=sha256(block).digest())
+                return replace(changed, signed=signed(replace(proposal, payload=payload)))
+            case _:
+                return changed
+
+    return resign
 
 
 class Closer(Honest):
@@ -337,14 +369,71 @@ class Closer(Honest):
                 return (message,)
 
 
-def _height_of(message: WireMessage) -> int | None:
+class Flooder(Honest):
+    """Takes part, and beside that says more than anybody can read: votes of rounds and heights to
+    come, what others have said, questions, and answers that nobody asked for."""
+
+    def __init__(self, index: int, n: int, rng: Random, hands: Hands) -> None:
+        super().__init__(index, n, rng, hands)
+        self._heard: deque[WireMessage] = deque(maxlen=64)
+        self._next = 0.0
+
+    def hears(self, message: WireMessage) -> None:
+        self._heard.append(message)
+        if self.hands.now() < self._next:
+            return
+        self._next = self.hands.now() + FLOOD_EVERY_S
+        height = max((_height_of(each) or 0 for each in self._heard), default=0)
+        for target in range(self.n):
+            for _ in range(FLOOD if target != self.index else 0):
+                self.hands.tell(target, self._anything(Height(height)))
+
+    def _anything(self, near: Height) -> WireMessage:
+        height = Height(near + self.rng.choice((-1, 0, 0, 0, 1, 2, FAR)))
+        root, round_ = Root(self.rng.randbytes(32)), Round(self.rng.choice((1, 64, 400, FAR)))
+        round_ = Round(self.rng.randrange(round_))
+        signature = BLSSignature(self.rng.randbytes(96))
+        match self.rng.randrange(8):
+            case 0:
+                vote = Prepare(TERM, height, round_, root)
+                return PrepareMessage(SignedPrepare(*self._vote(vote)))
+            case 1:
+                commit = Commit(TERM, height, round_, root)
+                return CommitMessage(SignedCommit(*self._vote(commit)))
+            case 2:
+                change = RoundChange(TERM, height, Round(round_ + 1), None, None)
+                return RoundChangeMessage(SignedRoundChange(*self._vote(change)))
+            case 3:
+                return PartialSignature(TERM, height, root, self.index, signature)
+            case 4:
+                return self.rng.choice((GetDecided(Height(1), 64), GetBlock(height, root)))
+            case 5:
+                return self.rng.choice(
+                    (PartialRequest(TERM, height), BlockReply(root, bytes(4096)))
+                )
+            case 6:
+                return GroupSignature(TERM, height, root, signature)
+            case _:
+                return self.rng.choice(self._heard)
+
+    def _vote(self, payload: V) -> tuple[V, OperatorIndex, bytes]:
+        return payload, self.index, ideal.signer(self.index)(signing_digest(CHAIN, payload))
+
+
+def _place_of(message: WireMessage) -> tuple[int, int] | None:
+    """Height and round, as far as it has them."""
     match message:
         case ProposalMessage() | PrepareMessage() | CommitMessage() | RoundChangeMessage():
-            return message.signed.payload.height
+            return message.signed.payload.height, message.signed.payload.round
         case PartialSignature() | GroupSignature():
-            return message.height
+            return message.height, 0
         case _:
             return None
+
+
+def _height_of(message: WireMessage) -> int | None:
+    place = _place_of(message)
+    return None if place is None else place[0]
 
 
 LIARS: Final[dict[Behaviour, Callable[[int, int, Random, Hands], Honest]]] = {
@@ -355,4 +444,5 @@ LIARS: Final[dict[Behaviour, Callable[[int, int, Random, Hands], Honest]]] = {
     Behaviour.HOARDER: Hoarder,
     Behaviour.FUZZER: Fuzzer,
     Behaviour.CLOSER: Closer,
+    Behaviour.FLOODER: Flooder,
 }

@@ -69,8 +69,9 @@ T = TypeVar("T")
 class Actor:
     """An honest operator at height 1: the real core, a disk, an outbox. Answers are immediate."""
 
-    def __init__(self, index: int, n: int, stage: "Stage") -> None:
-        self.index = OperatorIndex(index)
+    def __init__(self, index: int, n: int, stage: "Stage", name: str = "") -> None:
+        """`name` differs from `index` for a twin only, whose blocks differ with it."""
+        self.index, self.name = OperatorIndex(index), name or str(index)
         self.config = qbft_config(n, index)
         self.disk = Disk()
         self.stage = stage
@@ -78,6 +79,7 @@ class Actor:
         self.outbox: list[tuple[int | None, Message]] = []
         self.timed: Round | None = None
         self.decided: Root | None = None
+        self.certificate: Certificate | None = None
         self.state = dst.qbft.restore(self.config, None, ())
         self.feed(inputs.Start())
 
@@ -124,11 +126,12 @@ class Actor:
             case effects.ValidateBlock():
                 self._validate(effect)
             case effects.FetchBlock():
-                block = self.stage.blocks.get(effect.root)
-                if block is not None and effect.holders:
+                block = self.stage.fetch(effect)
+                if block is not None:
                     self.feed(inputs.BlockFetched(height=HEIGHT, root=effect.root, block=block))
             case effects.Decided():
                 self.decided = effect.certificate.root
+                self.certificate = effect.certificate
                 self.stage.decided(self, effect)
             case effects.Reached(milestone=effects.Milestone.PREPARED) if effect.root is not None:
                 self.stage.prepared(self, effect.root)
@@ -162,7 +165,7 @@ class Actor:
 
     def _build(self, effect: effects.RequestBlock) -> None:
         self.builds += 1
-        root, block = self.stage.fresh_block(f"{self.index} {self.builds}")
+        root, block = self.stage.fresh_block(f"{self.name} {self.builds}")
         self.feed(inputs.BlockBuilt(height=HEIGHT, round=effect.round, root=root, block=block))
 
     def _validate(self, effect: effects.ValidateBlock) -> None:
@@ -235,11 +238,14 @@ class Stage:
 
     violations: what the checkers found. share_at_prepared: a *bug* of the play, not of the core:
     each operator releases its partial signature with its COMMIT, over a digest without the round.
+    withholding: a block is had from an honest operator that is asked and holds it, or not at all;
+    else somebody always gives it.
     """
 
     n: int
     byzantine: tuple[int, ...]
     share_at_prepared: bool = False
+    withholding: bool = False
     blocks: dict[Root, bytes] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
     moment: int = 0
@@ -263,6 +269,15 @@ class Stage:
         root = blocks.root_of(block)
         self.blocks[root] = block
         return root, block
+
+    def fetch(self, effect: effects.FetchBlock) -> bytes | None:
+        if not effect.holders:
+            return None
+        if not self.withholding:
+            return self.blocks.get(effect.root)
+        asked = (self.actors[each] for each in effect.holders if each in self.actors)
+        served = (each.disk.promised_block(effect.root) for each in asked)
+        return next((block for block in served if block is not None), None)
 
     # ------------------------------------------------------------ observation
 
@@ -379,7 +394,7 @@ class Schedule:
         self._maybe_lose_links()
         if leader in self.stage.byzantine and self.restart_rate:
             self._puppet_proposes(self._puppet(leader), round_)
-        if self.rng.random() < 0.3:
+        if self.rng.random() < 0.3 and self.stage.puppets:
             self._puppet_forges(round_)
         self._phase_of_votes(round_)
         self._maybe_restart()

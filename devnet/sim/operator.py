@@ -7,6 +7,7 @@ rollup node outlive it.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from random import Random
 from typing import Final, Protocol
@@ -32,7 +33,7 @@ from dst.qbft.justification import is_valid_certificate
 from dst.runtime.metrics import Metrics
 from dst.sealing.messages import GroupSignature
 from dst.sealing.records import SealRecord
-from dst.spec.errors import ResetRequired
+from dst.spec.errors import InvalidInput, ResetRequired
 from dst.spec.primitives import Height, OperatorIndex, Root, Round, Slot
 
 WRITE_US: Final = (50, 2_000)
@@ -61,6 +62,7 @@ class Observer(Protocol):
     def skew_us(self, index: int) -> int | None:
         """How far ahead an operator's clock is told to be; None: by nobody."""
 
+    def reaches(self, target: int, message: WireMessage) -> bool: ...
     def lost(self, operator: "Operator", peer: OperatorIndex) -> None: ...
     def crashed(self, operator: "Operator") -> None: ...
     def failed(self, operator: "Operator", error: BaseException) -> None: ...
@@ -151,8 +153,14 @@ class Operator:
             if self.drawn(0.0 if self.calm else self.params.freeze_rate):
                 self.frozen_until = self.loop.now_us() + self.rng.randrange(2_000_000)
             if self.liar is not None:
-                self.liar.hears(body)
+                self._tell_liar(self.liar, body)
             self.life.when_awake(self.life.shells.router.received, OperatorIndex(source), body)
+
+    def _tell_liar(self, liar: Liar, body: bytes) -> None:
+        try:
+            liar.hears(decode_message(body))
+        except InvalidInput:
+            pass  # of another liar
 
     def tell(self, target: int, message: WireMessage) -> None:
         """Past the shells: for liars."""
@@ -205,7 +213,9 @@ class Life:
     def __init__(self, operator: Operator) -> None:
         self._operator, self._loop = operator, operator.loop
         self.dead = False
+        self._waiting: deque[tuple[Callable[..., None], tuple[object, ...]]] = deque()
         self.store = SimStore(operator.disk, self)
+        self.metrics = Metrics()
         self.shells = Shells(
             Surroundings(
                 chain=chain.CONFIG,
@@ -215,7 +225,7 @@ class Life:
                 rollup=operator.rollup,
                 beacon=operator.rollup,
                 observe=self._observe,
-                metrics=Metrics(),
+                metrics=self.metrics,
                 now=lambda: (operator.loop.now_us() + operator.skew_us) / 1e6,
                 monotonic=operator.loop.time,
                 rng=operator.rng,
@@ -244,13 +254,24 @@ class Life:
         self._task.cancel(POWER_CUT)
 
     def when_awake(self, call: Callable[..., None], *arguments: object) -> None:
-        """Now, or once the process is no longer stopped; never after its end."""
+        """Now, or once the process is no longer stopped, in the order of what happened; never
+        after its end."""
         if self.dead:
             return
-        wait = self._operator.frozen_until - self._loop.now_us()
-        if wait > 0:
-            self._loop.after(wait, self.when_awake, call, *arguments)
-        else:
+        if not self._operator.is_frozen and not self._waiting:
+            return call(*arguments)
+        self._waiting.append((call, arguments))
+        if len(self._waiting) == 1:
+            self.thaw()
+
+    def thaw(self) -> None:
+        """What waited, one after the other; and look again later, if the process stands still."""
+        while self._waiting and not self.dead:
+            wait = self._operator.frozen_until - self._loop.now_us()
+            if wait > 0:
+                self._loop.after(wait, self.thaw)
+                return
+            call, arguments = self._waiting.popleft()
             call(*arguments)
 
     # ------------------------------------------------- what the transport would tell
@@ -370,8 +391,9 @@ class Life:
             for said in (message,) if liar is None else liar.say(target, message):
                 if isinstance(said, VOTES):
                     operator.observer.voted(operator, said.signed)
-                sent = body if said is message else encode_message(said)
-                operator.network.send(operator.index, target, sent)
+                if operator.observer.reaches(target, said):
+                    sent = body if said is message else encode_message(said)
+                    operator.network.send(operator.index, target, sent)
                 operator.may_die()
 
 

@@ -33,6 +33,11 @@ class Behaviour(StrEnum):
     """Honest code, whose disk comes back after a crash as it was some time before."""
     CLOSER = "closer"
     """Described in `liars`."""
+    FLOODER = "flooder"
+    """Described in `liars`; never drawn, as he costs as much as twenty others."""
+
+
+DRAWN: Final = tuple(each for each in Behaviour if each is not Behaviour.FLOODER)
 
 
 class Loss(StrEnum):
@@ -69,6 +74,7 @@ class Params:
     loss: one honest operator loses its disk (the fault budget counts it).
     flap_every_us: mean time between connections that end and are dialled anew (0: none).
     watches: operators are told who is lost; without it timers alone change rounds.
+    phases: whole phases of a round are lost to some (`phases`).
     """
 
     n: int
@@ -102,6 +108,7 @@ class Params:
     loss: Loss | None
     flap_every_us: int
     watches: bool = True
+    phases: bool = False
 
 
 def draw_params(rng: Random, n: int) -> Params:
@@ -146,4 +153,4 @@ def _draw_byzantine(rng: Random, n: int) -> dict[int, Behaviour]:
     """At most f operators; two runs in five have none at all."""
     count = 0 if rng.random() < 0.4 else rng.randint(1, max(1, faults_tolerated(n)))
     chosen = rng.sample(range(n), min(count, faults_tolerated(n)))
-    return {index: rng.choice(list(Behaviour)) for index in sorted(chosen)}
+    return {index: rng.choice(DRAWN) for index in sorted(chosen)}

@@ -21,6 +21,7 @@ from devnet.checkers.agreement import LiveAgreement
 from devnet.checkers.base import LiveChecker
 from devnet.checkers.one_group_signature import LiveOneGroupSignature
 from devnet.checkers.sign_once import LiveSignOnce
+from devnet.checkers.true_evidence import LiveTrueEvidence
 from devnet.model.history import Event, EventKind, GroupSignatureSeen, Record, VoteSeen
 from devnet.model.verdict import Violation
 from devnet.sim import ideal
@@ -33,9 +34,12 @@ from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.network import Network
 from devnet.sim.operator import Operator
 from devnet.sim.params import SLOT_US, Behaviour, Params, draw_params
+from devnet.sim.phases import Phases
 from devnet.sim.rollup import SimRollup
+from devnet.sim.sometimes import watching
 from dst.apis.dst_v1 import EventKind as SeenKind
 from dst.apis.dst_v1 import Scalar
+from dst.middleware.wire_messages import WireMessage
 from dst.qbft import messages as qbft_messages
 from dst.qbft.effects import Cause
 from dst.sealing import messages as sealing_messages
@@ -97,6 +101,7 @@ class World:
             self.rng, reorg_count=self.params.l1_reorgs, until_us=self.params.chaos_us
         )
         self.network = Network(self.loop, self.rng, self.params, self)
+        self._phases = Phases(n, self.rng) if self.params.phases else None
         self.counts: dict[str, int] = {}
         self.trace = 0
         self.healed = False
@@ -110,10 +115,12 @@ class World:
         self.honest = [self._nodes[i][0] for i in range(n) if i not in byzantine]
         self._haste = Haste(n, frozenset(byzantine))
         forgiven = frozenset(_name(index) for index in byzantine)
+        self._evidence = LiveTrueEvidence(forgiven)
         self._live: list[LiveChecker] = [
             LiveAgreement(),
             LiveOneGroupSignature(),
             LiveSignOnce(forgiven),
+            self._evidence,
         ]
 
     def _create(self, index: int) -> list[Operator]:
@@ -159,7 +166,8 @@ class World:
     async def run(self) -> Outcome:
         failure = ""
         try:
-            await self._play()
+            with watching(self._count):
+                await self._play()
         except Breach as breach:
             failure = str(breach)
         return Outcome(
@@ -241,9 +249,12 @@ class World:
         self.healed = True
         self._haste.healed_at = self.loop.time()
         self.network.calm = True
+        self._phases = None
         for node in self._all():
             node.calm = True
             node.frozen_until = node.full_until = self.loop.now_us()
+            if node.life is not None:
+                node.life.thaw()
             node.rollup.reset = None
             if not node.up:
                 self._boot(node)
@@ -336,6 +347,7 @@ class World:
             return
         assert self.params.loss is not None
         node.crash()
+        self._evidence.guilty.add(_name(node.index))
         node.lose_disk(self.params.loss)
         self._count(f"disk lost: {self.params.loss}")
 
@@ -382,6 +394,9 @@ class World:
         for node in self._nodes[index]:
             return node.skew_us if node.liar is None else LIARS_CLOCK_US
         return None
+
+    def reaches(self, target: int, message: WireMessage) -> bool:
+        return self._phases is None or self._phases.reaches(target, message)
 
     def deliver(self, source: int, target: int, message: bytes) -> None:
         for node in self._nodes[target]:
@@ -441,10 +456,8 @@ class World:
             self._haste.decided(node.index, height)
         elif kind is SeenKind.ROUND_CHANGE:
             self._entered_round(node, height, round_ or Round(0), extra.get("cause"))
-        elif kind is SeenKind.EVIDENCE:
-            self._accused(node, height, extra)
         if node in self.honest:
-            self._record(self._event(node, EventKind(kind), height, round_, root))
+            self._record(self._event(node, EventKind(kind), height, round_, root, extra))
 
     def _entered_round(self, node: Operator, height: Height, round_: Round, cause: Scalar) -> None:
         self._count(f"round change by {cause}")
@@ -454,14 +467,6 @@ class World:
             self._judge(
                 self._haste.entered(node.life, index, height, round_, by_loss=by_loss, now=now)
             )
-
-    def _accused(self, node: Operator, height: Height, extra: dict[str, Scalar]) -> None:
-        """A twin has every reason to accuse himself."""
-        number = extra["culprit"]
-        assert isinstance(number, int), "evidence names an operator"
-        if number - 1 not in self.params.byzantine:
-            text = f"{node.name} accuses op{number}, who is honest: {extra['detail']}"
-            self._break([Violation(checker="S15 evidence is true", summary=text, height=height)])
 
     def _decided(self, node: Operator, height: Height) -> None:
         if height > self.top and node in self.honest:
@@ -539,6 +544,7 @@ class World:
         height: Height,
         round_: Round | None,
         root: Root | None,
+        detail: dict[str, Scalar] | None = None,
     ) -> Event:
         return Event(
             kind=kind,
@@ -549,6 +555,7 @@ class World:
             root=None if root is None else root.hex(),
             monotonic=self.loop.time(),
             wall=self.loop.time(),
+            detail=detail or {},
         )
 
     def _record(self, record: Record) -> None:

@@ -21,6 +21,7 @@ from devnet.checkers import (
     recovery,
     sign_once,
     stable_receipts,
+    true_evidence,
 )
 from devnet.checkers.base import Checker
 from devnet.checkers.expectations import check_gap, worst_gap
@@ -173,6 +174,7 @@ CHECKERS: dict[str, Checker] = {
     "inclusion": inclusion.check,
     "no_round_change": no_round_change.check,
     "faults_happened": faults_happened.check,
+    "true_evidence": true_evidence.check,
 }
 
 
@@ -258,6 +260,10 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
             )
         ],
     ),
+    "an honest operator is accused": (
+        "true_evidence",
+        [event(EventKind.EVIDENCE, 4, 4.5, root=None, detail={"culprit": 2, "reason": "x"})],
+    ),
     "round changed late": (
         "no_round_change",
         [event(EventKind.ROUND_CHANGE, 5, 5.05, root=None, round=1)],
@@ -286,6 +292,7 @@ LIVE_FORGED = (
     "two signed roots",
     "two partials at a height",
     "two prepares in a round",
+    "an honest operator is accused",
 )
 
 
@@ -298,6 +305,12 @@ def test_live_checkers_fire_on_the_record_that_completes_the_breach(name: str) -
     for record in records_of(draft.history()):
         breaches += [violation for checker in live for violation in checker.feed(record)]
     assert [breach.height for breach in breaches[:1]] == [FORGED[name][1][0].height]  # type: ignore[union-attr]
+
+
+def test_a_liar_may_be_accused() -> None:
+    live = true_evidence.LiveTrueEvidence(frozenset({"op2"}))
+    (accusation,) = FORGED["an honest operator is accused"][1]
+    assert live.feed(accusation) == []
 
 
 def test_live_no_quorum_knows_a_fault_from_its_receipt() -> None:

@@ -1,15 +1,19 @@
 """The simulated machine itself: a simulator on a wrong machine proves nothing."""
 
 import asyncio
+from collections import deque
 from random import Random
+from typing import Any
 
 import pytest
 
 from devnet.sim import blocks, ideal
+from devnet.sim.campaign import SIZES
 from devnet.sim.chain import CHAIN, TERM
 from devnet.sim.disk import Disk
 from devnet.sim.l1 import BLOCK_US, L1, draw_l1
 from devnet.sim.loop import NothingLeft, VirtualLoop, play
+from devnet.sim.operator import Life
 from devnet.sim.params import draw_params
 from dst.qbft.messages import (
     Certificate,
@@ -100,6 +104,42 @@ def test_what_a_callback_raises_ends_the_run() -> None:
 
     with pytest.raises(ZeroDivisionError):
         play(work)
+
+
+@pytest.mark.parametrize("thawed_early", [False, True])
+def test_what_happens_to_a_frozen_process_reaches_it_in_order(thawed_early: bool) -> None:
+    """Also what the first things that it hears then lead to, and after an early thaw (the heal)."""
+
+    class Frozen:
+        frozen_until = 10
+
+        @property
+        def is_frozen(self) -> bool:
+            return loop.now_us() < self.frozen_until
+
+    loop = VirtualLoop()
+    heard: list[str] = []
+    life = object.__new__(Life)
+    operator: Any = Frozen()
+    life.dead, life._waiting, life._loop, life._operator = False, deque(), loop, operator
+
+    def first() -> None:
+        heard.append("first")
+        life.when_awake(heard.append, "what came of it")
+
+    life.when_awake(first)
+    life.when_awake(heard.append, "second")
+    assert heard == []
+    if thawed_early:
+        operator.frozen_until = 0
+        life.thaw()
+    life.when_awake(heard.append, "third")
+    loop.run_until_complete(asyncio.sleep(1))
+    assert heard == (
+        ["first", "second", "what came of it", "third"]
+        if thawed_early
+        else ["first", "second", "third", "what came of it"]
+    )
 
 
 def test_a_crash_loses_what_was_not_synced_and_nothing_else() -> None:
@@ -204,10 +244,10 @@ def test_what_is_not_a_block_has_no_root() -> None:
         blocks.root_of(b"\xff garbage")
 
 
-@pytest.mark.parametrize("n", [1, 4, 7, 10])
+@pytest.mark.parametrize("n", SIZES)
 def test_no_draw_exceeds_the_fault_budget(n: int) -> None:
     for seed in range(200):
         params = draw_params(Random(seed), n)
-        assert len(params.byzantine) <= faults_tolerated(n)
+        assert len(params.byzantine) + (params.loss is not None) <= faults_tolerated(n)
         l1 = draw_l1(Random(seed), reorg_count=params.l1_reorgs, until_us=params.chaos_us)
         assert l1.reorgs == sorted(l1.reorgs)

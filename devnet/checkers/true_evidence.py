@@ -1,0 +1,46 @@
+"""S15 evidence is true: whoever is accused has done it.
+
+A node that accuses another of two votes, a forged partial or an unjustified proposal keeps proof of
+it and says so. Where nobody lies, nobody may be accused: a restart, a cut or a slow disk is no lie.
+`guilty` names the operators that do lie, or that forgot what they had signed.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from devnet.checkers.base import judge, replay
+from devnet.model.history import Event, EventKind, History, Record
+from devnet.model.verdict import Verdict, Violation
+
+NAME: Final = "S15 evidence is true"
+
+
+class LiveTrueEvidence:
+    def __init__(self, guilty: Iterable[str] = ()) -> None:
+        self.guilty = set(guilty)
+        self.events = 0
+
+    def feed(self, record: Record) -> list[Violation]:
+        if not isinstance(record, Event):
+            return []
+        self.events += 1
+        if record.kind is not EventKind.EVIDENCE:
+            return []
+        accused, reason = f"op{record.detail.get('culprit')}", record.detail.get("reason")
+        if accused in self.guilty:
+            return []
+        return [
+            Violation(
+                checker=NAME,
+                summary=f"{record.node} accuses {accused} of {reason}: nobody lies there",
+                monotonic=record.monotonic,
+                height=record.height,
+                witness=(record,),
+            )
+        ]
+
+
+def check(history: History) -> Verdict:
+    live = LiveTrueEvidence()
+    found = replay(live, history)
+    return judge(NAME, found, looked_at=live.events, what="event{s}")
