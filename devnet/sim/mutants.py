@@ -36,7 +36,7 @@ from dst.spec.primitives import Root, faults_tolerated
 _append: Final = Disk.append
 _seal: Final = dst.sealing.step
 _begin: Final = dst.rejoin.begin
-_handle: Final = Consensus._handle
+_step: Final = dst.qbft.step
 _quorums: Final = dst.qbft.proposing.quorums
 _AGAIN: Final = (
     sealing_inputs.Start,
@@ -101,23 +101,14 @@ def _serve_decided_alone(catch_up: CatchUp, root: Root) -> bytes | None:
     return None if decided is None else decided.block
 
 
-async def _send_before_persist(shell: Consensus, event: Any) -> None:
+def _said_first(
+    state: dst.qbft.State, event: Input, config: dst.qbft.Config
+) -> dst.qbft.Transition:
     """Effects in another order: what is said first, what it is said on after it."""
-    step = dst.qbft.step
-
-    def reordered(
-        state: dst.qbft.State, event: Input, config: dst.qbft.Config
-    ) -> dst.qbft.Transition:
-        transition = step(state, event, config)
-        said = [each for each in transition.effects if isinstance(each, QbftBroadcast)]
-        rest = [each for each in transition.effects if not isinstance(each, QbftBroadcast)]
-        return dst.qbft.Transition(state=transition.state, effects=(*said, *rest))
-
-    dst.qbft.step = reordered
-    try:
-        await _handle(shell, event)
-    finally:
-        dst.qbft.step = step
+    transition = _step(state, event, config)
+    said = [each for each in transition.effects if isinstance(each, QbftBroadcast)]
+    rest = [each for each in transition.effects if not isinstance(each, QbftBroadcast)]
+    return dst.qbft.Transition(state=transition.state, effects=(*said, *rest))
 
 
 def _no_sync(disk: Disk) -> None:
@@ -158,7 +149,7 @@ MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
         (dst.qbft.proposing, "quorums", _all_or_nothing),
         (CatchUp, "_block_with", _serve_decided_alone),
     ),
-    "send-before-persist": ((Consensus, "_handle", _send_before_persist),),
+    "send-before-persist": ((dst.qbft, "step", _said_first),),
     "not-synced": ((Disk, "sync", _no_sync),),
     "hold-for-ever": ((Proposals, "validate", _held_for_ever),),
     "certificates-ignored": ((Consensus, "certificate_received", _never_imported),),
