@@ -14,6 +14,7 @@ from devnet.sim.campaign import BATCH, reproduction, run_campaign
 from devnet.sim.findings import explain, retold, show_shrinking
 from devnet.sim.mutants import MUTANTS, mutated
 from devnet.sim.progress import progress
+from devnet.sim.shrink import BUDGET
 from devnet.sim.tape import Tape
 from devnet.sim.world import Outcome, run_seed
 from dst.spec.errors import InvalidInput
@@ -32,17 +33,30 @@ def main() -> int:
     if arguments.seeds is None:
         parser.error("which --seeds, or which --tape?")
     if arguments.verbose and len(arguments.seeds) == 1 and arguments.generator == "chaos":
-        return _whole_story(arguments.seeds[0], arguments.n, arguments.mutant)
+        return _whole_story(arguments)
     return _campaign(arguments)
 
 
-def _whole_story(seed: int, n: int, mutant: str | None) -> int:
-    with mutated(mutant):
-        outcome = run_seed(seed, n, verbose=True)
+def _whole_story(arguments: argparse.Namespace) -> int:
+    seed = arguments.seeds[0]
+    with mutated(arguments.mutant):
+        outcome = run_seed(seed, arguments.n, verbose=True)
     print(one_line(outcome))
-    if outcome.failure:
-        print(explain("chaos", seed, n, mutant, shown=show_shrinking))
-    return 1 if outcome.failure else 0
+    if not outcome.failure:
+        return 0
+    print(_explained(arguments, seed))
+    return 1
+
+
+def _explained(arguments: argparse.Namespace, seed: int) -> str:
+    return explain(
+        arguments.generator,
+        seed,
+        arguments.n,
+        arguments.mutant,
+        budget=arguments.budget,
+        shown=show_shrinking,
+    )
 
 
 def _campaign(arguments: argparse.Namespace) -> int:
@@ -64,8 +78,7 @@ def _campaign(arguments: argparse.Namespace) -> int:
     print(" ".join(f"{name}={count}" for name, count in sorted(tally.counts.items())))
     if not tally.failures:
         return 0
-    first = tally.failures[0].seed
-    print(explain(arguments.generator, first, arguments.n, arguments.mutant, shown=show_shrinking))
+    print(_explained(arguments, tally.failures[0].seed))
     return 1
 
 
@@ -85,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--n", type=int, default=4, choices=(1, 4, 7, 10))
     parser.add_argument("--mutant", choices=sorted(MUTANTS))
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--budget", type=int, default=BUDGET, help="replays to shrink with")
     parser.add_argument("--verbose", action="store_true", help="the whole story of a single seed")
     return parser
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from devnet.sim import lockstep
@@ -175,25 +175,30 @@ def play(batch: Batch) -> Tally:
     tally = Tally(n=batch.n)
     with mutated(batch.mutant):
         for seed in batch.seeds:
-            tally.add(_PLAYS[batch.generator](seed, batch.n))
+            tally.add(_outcome(batch.generator, seed, batch.n))
             if tally.failures and batch.stop_at_failure:
                 break
     return tally
+
+
+def _outcome(generator: str, seed: int, n: int) -> Outcome:
+    """What a run must not raise is a finding, too, and has a seed."""
+    try:
+        return _PLAYS[generator](seed, n)
+    except Exception as error:
+        return _nothing_but(seed, n, f"{type(error).__name__}: {error}")
 
 
 def _lockstep(seed: int, n: int) -> Outcome:
     schedule = lockstep.Schedule(seed, n)
     failure = "; ".join(f"{each.checker}: {each.summary}" for each in schedule.play())
     decided = sum(actor.decided is not None for actor in schedule.stage.actors.values())
+    return replace(_nothing_but(seed, n, failure), counts={"decided": decided})
+
+
+def _nothing_but(seed: int, n: int, failure: str) -> Outcome:
     return Outcome(
-        seed=seed,
-        n=n,
-        failure=failure,
-        heights=0,
-        virtual_us=0,
-        recovery_us=None,
-        trace=0,
-        counts={"decided": decided},
+        seed=seed, n=n, failure=failure, heights=0, virtual_us=0, recovery_us=None, trace=0
     )
 
 

@@ -75,8 +75,11 @@ def _chaos(tape: Tape, book: Book, seed: int | None, story: Story | None) -> Pla
 def _lockstep(tape: Tape, book: Book, seed: int | None, story: Story | None) -> Played:
     sources = (None, None) if seed is None else lockstep.seeded(seed, tape.n)
     draws = Choices(book, sources[0]), Choices(book, sources[1], "links")
-    schedule = lockstep.Schedule(seed or 0, tape.n, draws=draws, story=story)
-    failure = "; ".join(f"{each.checker}: {each.summary}" for each in schedule.play())
+    try:
+        schedule = lockstep.Schedule(seed or 0, tape.n, draws=draws, story=story)
+        failure = "; ".join(f"{each.checker}: {each.summary}" for each in schedule.play())
+    except Exception as error:
+        failure = f"{type(error).__name__}: {error}"
     return Played(tape=tape, failure=failure)
 
 

@@ -120,6 +120,8 @@ def test_the_command_prints_how_to_repeat_a_failure() -> None:
             "partials-not-resent",
             "--jobs",
             "1",
+            "--budget",
+            "5",
         ],
         cwd=ROOT,
         capture_output=True,
