@@ -5,5 +5,7 @@ operator's life on a machine that may die anywhere; `loop`, `network`, `disk`, `
 `l1`, `ideal` are that machine; `liars` change what an operator says, also after the heal; `haste`
 bounds round changes; `recovery` measures what faults cost; `lockstep` explores one height of the
 pure core phase by phase, `formal` in a model; `two_signatures` replays one known attack; `mutants`
-breaks cores and shells on purpose; `campaign` runs many. Nothing imports this package.
+breaks cores and shells on purpose. `campaign` runs many, `long` very many, on `machines`; `tape`
+is a run as data, which `replay` plays, `shrink` makes short and `story` tells; `findings` does all
+three for a seed that failed. Nothing imports this package.
 """

@@ -4,6 +4,7 @@ Dask is an extra, so that neither a node nor a test of one needs it. On each mac
 of the same commit: `dask worker tcp://HOST:8786 --nworkers auto --nthreads 1`.
 """
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -69,12 +70,14 @@ def _require_ours(client: Any, threads: dict[str, int]) -> None:
         raise NoWorkers(f"workers need one thread each (--nthreads 1): {', '.join(crowded)}")
     codes: dict[str, str] = client.run(code)
     if others := sorted(each for each, found in codes.items() if found != code()):
-        raise NoWorkers(f"workers run other code than this checkout: {', '.join(others)}")
+        raise NoWorkers(
+            f"workers run other code than this checkout, or another Python: {', '.join(others)}"
+        )
 
 
 def code() -> str:
-    """A checksum of all that a run executes of ours."""
-    found = blake2b(digest_size=16)
+    """A checksum of what a run depends on: all of ours, and which Python."""
+    found = blake2b(repr(sys.version_info[:2]).encode(), digest_size=16)
     for package in (dst, devnet):
         root = Path(package.__path__[0])
         for file in sorted(root.rglob("*.py")):

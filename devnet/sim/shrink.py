@@ -17,6 +17,8 @@ from devnet.sim.replay import play
 from devnet.sim.tape import Tape
 from dst.spec.errors import InvalidInput
 
+FIRST_PLACES: Final = 32
+"""More than an operator draws of one kind in a height."""
 BUDGET: Final = 600
 """Replays of one shrinking; half a minute to a minute of them."""
 
@@ -46,6 +48,7 @@ class Shrinking:
                 self._without_groups(group)
             self._calmer()
             self._without_halves()
+            self._sooner()
         return self.tape
 
     def _try(self, candidate: Tape) -> bool:
@@ -87,6 +90,18 @@ class Shrinking:
                 if not self._without(places[at : at + size]):
                     at += size
             size //= 2
+
+    def _sooner(self) -> None:
+        """What befalls somebody in the ninth height would mostly do in the first: a choice that is
+        alone in its stream, at one of the first places."""
+        for stream, choices in sorted(self.tape.choices.items()):
+            if len(choices) > 1:
+                continue
+            [(place, choice)] = choices.items()
+            for sooner in range(min(place, FIRST_PLACES)):
+                moved = {**self.tape.choices, stream: {sooner: choice}}
+                if self._try(msgspec.structs.replace(self.tape, choices=moved)):
+                    break
 
     def _calmer(self) -> None:
         """Fewer liars, benign parameters, a shorter time of trouble."""
