@@ -191,7 +191,7 @@ def _outcome(generator: str, seed: int, n: int) -> Outcome:
 
 def _lockstep(seed: int, n: int) -> Outcome:
     schedule = lockstep.Schedule(seed, n)
-    failure = "; ".join(f"{each.checker}: {each.summary}" for each in schedule.play())
+    failure = lockstep.told(schedule.play())
     decided = sum(actor.decided is not None for actor in schedule.stage.actors.values())
     return replace(_nothing_but(seed, n, failure), counts={"decided": decided})
 

@@ -675,6 +675,11 @@ def _lock_round(claim: RoundChangeMessage) -> int:
     return -1 if prepared is None else prepared
 
 
+def told(violations: Sequence[Violation]) -> str:
+    """Each once; empty for none."""
+    return "; ".join(dict.fromkeys(f"{each.checker}: {each.summary}" for each in violations))
+
+
 def explore(seeds: Sequence[int], n: int = 4) -> tuple[int, list[Violation]] | None:
     """The first seed whose schedule breaks an invariant, with what broke; None when none does."""
     for seed in seeds:

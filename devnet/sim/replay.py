@@ -77,7 +77,7 @@ def _lockstep(tape: Tape, book: Book, seed: int | None, story: Story | None) -> 
     draws = Choices(book, sources[0]), Choices(book, sources[1], "links")
     try:
         schedule = lockstep.Schedule(seed or 0, tape.n, draws=draws, story=story)
-        failure = "; ".join(f"{each.checker}: {each.summary}" for each in schedule.play())
+        failure = lockstep.told(schedule.play())
     except Exception as error:
         failure = f"{type(error).__name__}: {error}"
     return Played(tape=tape, failure=failure)
