@@ -445,13 +445,13 @@ class World:
             self._count(f"{kind} in a later round")
         if height is None or kind is SeenKind.SIGNED:
             return  # a signature is told when it leaves the validator
+        if self._story is not None and (text := told(kind, height, round_, root, extra)):
+            self._story.tell_of(self._when(), text, node.name)
         if kind is SeenKind.DECIDED:
             self._decided(node, height)
             self._haste.decided(node.index, height)
         elif kind is SeenKind.ROUND_CHANGE:
             self._entered_round(node, height, round_ or Round(0), extra.get("cause"))
-        if self._story is not None and (text := told(kind, height, round_, root, extra)):
-            self._story.tell_of(self._when(), text, node.name)
         if node in self.honest:
             self._record(self._event(node, EventKind(kind), height, round_, root))
 
