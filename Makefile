@@ -4,8 +4,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup tools fmt lint types contracts platforms geth unit sim sim-recovery judges conformance e2e \
-	e2e-docker test check devnet down chaos scenarios bench bench-execution bench-lag bench-ports docs clean distclean lock
+.PHONY: help setup tools fmt lint types contracts platforms geth unit sim sim-long sim-model sim-recovery judges \
+	conformance e2e e2e-docker test check devnet down chaos scenarios bench bench-execution bench-lag bench-ports docs \
+	clean distclean lock
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -25,6 +26,13 @@ RUNS ?= 1
 SEED ?=
 N ?= 4
 SEEDS ?= 120
+TAPE ?=
+HEIGHTS ?= 1000000
+SCHEDULES ?= 1000000
+WORKERS ?=
+# Seeds of swarm chaos, n = 4, on two cores: `make sim` in three minutes in all, the gate in six.
+SIM_SEEDS ?= 1500
+GATE_SEEDS ?= 3000
 PYTEST_ARGS ?=
 EEST ?=
 ETHEREUM_TESTS ?=
@@ -37,7 +45,8 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  words: OPERATORS=4 SLOT=1 (seconds) BACKEND=docker|process DIR=.devnet OFFSET=0 (ports, to 11000) DETACH=1"
-	@echo "         NAME=leader-kill RUNS=1 SEED=7 (chaos)   SEED=7 N=4 (sim)   PYTEST_ARGS='-x -k words'"
+	@echo "         NAME=leader-kill RUNS=1 SEED=7 (chaos)   SEED=7 N=4 TAPE=FILE (sim)   PYTEST_ARGS='-x -k words'"
+	@echo "         HEIGHTS=1000000 SCHEDULES=1000000 N=4 SEED=0 (the first) WORKERS=tcp://HOST:8786 (sim-long; a Dask scheduler)"
 	@echo "         EEST=DIR ETHEREUM_TESTS=DIR GETH=FILE MINUTES=5 (conformance: published fixtures, a geth)"
 	@echo "         WRITE=1 (conformance: the table as docs/conformance.md)"
 
@@ -90,8 +99,17 @@ contracts: $(STAMP) ## import-linter: who may import whom
 unit: $(STAMP) ## unit and property tests
 	@$(BIN)/pytest tests/unit -n 2 --dist loadgroup $(PYTEST_ARGS)
 
-sim: $(STAMP) ## simulation; one schedule again: make sim SEED=7 N=4
-	@$(if $(SEED),$(BIN)/python -m devnet.sim --seeds $(SEED):$(shell echo $$(( $(SEED) + 1 ))) --n $(N) --verbose,$(BIN)/pytest tests/simulation $(PYTEST_ARGS))
+sim: $(STAMP) ## simulation, about three minutes; one run again: make sim SEED=7 N=4, make sim TAPE=FILE
+	@$(if $(TAPE),$(BIN)/python -m devnet.sim --tape $(TAPE),$(if $(SEED),\
+		$(BIN)/python -m devnet.sim --seeds $(SEED):$(shell echo $$(( $(SEED) + 1 ))) --n $(N) --verbose,\
+		SIM_SEEDS_N4=$(SIM_SEEDS) SIM_JOBS=1 $(BIN)/pytest tests/simulation -n 2 $(PYTEST_ARGS)))
+
+sim-long: $(STAMP) ## the long campaign: make sim-long HEIGHTS=1000000 SCHEDULES=1000000 WORKERS=tcp://HOST:8786
+	@$(BIN)/python -m devnet.sim.long --heights $(HEIGHTS) --schedules $(SCHEDULES) --n $(N) \
+		$(if $(WORKERS),--workers $(WORKERS)) $(if $(SEED),--first-seed $(SEED))
+
+sim-model: $(STAMP) ## the Quint model of one height alone, and that the code follows it
+	@$(BIN)/pytest tests/simulation/test_model.py $(PYTEST_ARGS)
 
 sim-recovery: $(STAMP) ## how long one fault stalls four operators, in virtual time: make sim-recovery SEEDS=120
 	@$(BIN)/python -m devnet.sim.recovery --seeds $(SEEDS)
@@ -121,7 +139,7 @@ e2e-docker: setup ## end to end on containers (needs a Docker Engine)
 
 test: setup ## unit, simulation, outside judges and end to end on processes
 	@$(BIN)/pytest tests/unit -n 2 --dist loadgroup $(PYTEST_ARGS)
-	@$(BIN)/pytest tests/simulation $(PYTEST_ARGS)
+	@SIM_SEEDS_N4=$(GATE_SEEDS) SIM_JOBS=1 $(BIN)/pytest tests/simulation -n 2 $(PYTEST_ARGS)
 	@$(BIN)/pytest tests/conformance $(PYTEST_ARGS)
 	@$(BIN)/pytest tests/e2e -m "not docker" $(PYTEST_ARGS)
 

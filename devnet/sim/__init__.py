@@ -6,6 +6,7 @@ operator's life on a machine that may die anywhere; `loop`, `network`, `disk`, `
 bounds round changes; `recovery` measures what faults cost; `lockstep` explores one height of the
 pure core phase by phase, `formal` in a model; `two_signatures` replays one known attack; `mutants`
 breaks cores and shells on purpose (`core_mutants`, `shell_mutants`), and `core_scenes` and
-`shell_scenes` are the settings in which that shows; `campaign` runs many. Nothing imports this
-package.
+`shell_scenes` are the settings in which that shows. `campaign` runs many seeds, `long` very many,
+on `machines`; `tape` is a run as data, which `replay` plays, `shrink` makes short and `story`
+tells; `findings` does all three for a seed that failed. Nothing imports this package.
 """

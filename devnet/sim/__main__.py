@@ -1,41 +1,87 @@
-"""`python -m devnet.sim --seeds A:B --n 4 [--mutant NAME] [--jobs 2] [--verbose]`.
+"""`python -m devnet.sim --seeds A:B --n 4 [--generator lockstep] [--mutant NAME] [--jobs 2]`, or
+`--tape FILE` to play a tape again.
 
-Exit codes: 0 no failure, 1 a seed failed (with a mutant: it was killed), 2 wrong arguments.
+A seed that fails is shrunk to a short tape and told as sentences; `--verbose` tells all of a single
+seed. Exit codes: 0 no failure, 1 a seed failed (with a mutant: it was killed), 2 wrong arguments.
 """
 
 import argparse
 import sys
+from pathlib import Path
 
 from devnet.checkers.base import counted
-from devnet.sim.campaign import SIZES, reproduction, run_campaign
+from devnet.sim.campaign import BATCH, SIZES, reproduction, run_campaign
+from devnet.sim.findings import explain, retold, show_shrinking
 from devnet.sim.mutants import MUTANTS, mutated
+from devnet.sim.progress import progress
+from devnet.sim.shrink import BUDGET
+from devnet.sim.tape import Tape
 from devnet.sim.world import Outcome, run_seed
+from dst.spec.errors import InvalidInput
 
 
 def main() -> int:
-    arguments = _parser().parse_args()
-    seeds: range = arguments.seeds
-    if arguments.verbose and len(seeds) == 1:
-        with mutated(arguments.mutant):
-            outcome = run_seed(seeds[0], arguments.n, verbose=True)
-        print(one_line(outcome))
-        return 1 if outcome.failure else 0
-    tally = run_campaign(
-        seeds,
+    parser = _parser()
+    arguments = parser.parse_args()
+    if arguments.tape is not None:
+        try:
+            played, text = retold(Tape.read(arguments.tape.read_bytes()))
+        except (OSError, InvalidInput) as error:
+            parser.error(str(error))
+        print(text)
+        return 1 if played.failure else 0
+    if arguments.seeds is None:
+        parser.error("which --seeds, or which --tape?")
+    if arguments.verbose and len(arguments.seeds) == 1 and arguments.generator == "chaos":
+        return _whole_story(arguments)
+    return _campaign(arguments)
+
+
+def _whole_story(arguments: argparse.Namespace) -> int:
+    seed = arguments.seeds[0]
+    with mutated(arguments.mutant):
+        outcome = run_seed(seed, arguments.n, verbose=True)
+    print(one_line(outcome))
+    if not outcome.failure:
+        return 0
+    print(_explained(arguments, seed))
+    return 1
+
+
+def _explained(arguments: argparse.Namespace, seed: int) -> str:
+    return explain(
+        arguments.generator,
+        seed,
         arguments.n,
-        jobs=arguments.jobs,
-        mutant=arguments.mutant,
-        stop_at_failure=arguments.mutant is not None,
-        progress=sys.stderr.isatty() or arguments.verbose,
+        arguments.mutant,
+        budget=arguments.budget,
+        shown=show_shrinking,
     )
+
+
+def _campaign(arguments: argparse.Namespace) -> int:
+    seeds: range = arguments.seeds
+    with progress(arguments.generator, "seeds", len(seeds)) as advance:
+        tally = run_campaign(
+            seeds,
+            arguments.n,
+            generator=arguments.generator,
+            jobs=arguments.jobs,
+            mutant=arguments.mutant,
+            stop_at_failure=arguments.mutant is not None,
+            shown=lambda tally: advance(tally.seeds, len(tally.failures)),
+        )
     for failure in tally.failures:
         print(f"seed {failure.seed}: {failure.failure}")
-        print(f"  again: {reproduction(failure, arguments.mutant)}")
+        print(f"  again: {reproduction(failure, arguments.mutant, arguments.generator)}")
     print(tally.summary())
     print(" ".join(f"{name}={count}" for name, count in sorted(tally.counts.items())))
     if missing := tally.never_reached():
         print(f"never reached: {', '.join(missing)}")
-    return 1 if tally.failures else 0
+    if not tally.failures:
+        return 0
+    print(_explained(arguments, tally.failures[0].seed))
+    return 1
 
 
 def one_line(outcome: Outcome) -> str:
@@ -48,10 +94,13 @@ def one_line(outcome: Outcome) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="devnet.sim", description="Simulate seeds A to B-1.")
-    parser.add_argument("--seeds", type=_seeds, required=True, metavar="A:B")
+    parser.add_argument("--seeds", type=_seeds, metavar="A:B")
+    parser.add_argument("--tape", type=Path, metavar="FILE", help="play this again")
+    parser.add_argument("--generator", default="chaos", choices=sorted(BATCH))
     parser.add_argument("--n", type=int, default=4, choices=SIZES)
     parser.add_argument("--mutant", choices=sorted(MUTANTS))
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--budget", type=int, default=BUDGET, help="replays to shrink with")
     parser.add_argument("--verbose", action="store_true", help="the whole story of a single seed")
     return parser
 

@@ -1,20 +1,28 @@
-"""Many seeds over a few worker processes: progress, rate, one line that repeats each failure."""
+"""Many seeds, here or on other machines; one line that repeats each failure.
+
+Seeds go out in batches of a fixed size and are counted in their order, so that a campaign comes to
+the same tally wherever it runs, also when it ends at a number of heights.
+"""
 
 import multiprocessing
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from devnet.sim import sometimes
+from devnet.sim import lockstep, sometimes
 from devnet.sim.mutants import mutated
 from devnet.sim.world import Outcome, run_seed
 
-SIZES = (1, 2, 3, 4, 5, 6, 7, 10)
+SIZES: Final = (1, 2, 3, 4, 5, 6, 7, 10)
 """Clusters that are simulated. Two and three tolerate no fault: no liar, and nobody is silent."""
-CHUNK = 4
-"""Seeds handed to a worker at once: enough to hide the pipe, few enough to end together."""
+BATCH: Final = {"chaos": 8, "lockstep": 200}
+"""Generator -> seeds that go to a worker at once: half a second of work."""
+AHEAD: Final = 3
+"""Batches for each worker that are out at the same time: none waits, and little is thrown away."""
 
 
 @dataclass
@@ -25,7 +33,7 @@ class Tally:
     seeds: int = 0
     heights: int = 0
     virtual_us: int = 0
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
     failures: list[Outcome] = field(default_factory=list)
     recoveries_us: list[int] = field(default_factory=list)
     slowest: Outcome | None = None
@@ -39,9 +47,27 @@ class Tally:
             self.failures.append(outcome)
         if outcome.recovery_us is not None:
             self.recoveries_us.append(outcome.recovery_us)
-            if outcome.recovery_us >= max(self.recoveries_us):
-                self.slowest = outcome
-        for name, count in outcome.counts.items():
+            self._may_be_slowest(outcome)
+        self._count(outcome.counts)
+
+    def merge(self, later: "Tally") -> None:
+        """That of the seeds that follow."""
+        self.seeds += later.seeds
+        self.heights += later.heights
+        self.virtual_us += later.virtual_us
+        self.failures += later.failures
+        self.recoveries_us += later.recoveries_us
+        if later.slowest is not None:
+            self._may_be_slowest(later.slowest)
+        self._count(later.counts)
+
+    def _may_be_slowest(self, outcome: Outcome) -> None:
+        slowest = -1 if self.slowest is None else self.slowest.recovery_us or 0
+        if (outcome.recovery_us or 0) > slowest:
+            self.slowest = outcome
+
+    def _count(self, counts: dict[str, int]) -> None:
+        for name, count in counts.items():
             self.counts[name] = self.counts.get(name, 0) + count
 
     def recovery_at(self, share: float) -> float:
@@ -52,12 +78,15 @@ class Tally:
     def never_reached(self) -> list[str]:
         return sometimes.never_reached(self.counts)
 
+    def rate(self, count: int) -> float:
+        """Of so many, a second."""
+        return count / max(self.seconds, 1e-9)
+
     def summary(self) -> str:
-        rate = self.seeds / self.seconds if self.seconds else 0.0
         return (
             f"n={self.n}: {self.seeds} seeds, {self.heights} heights, "
             f"{self.virtual_us / 1e6:.0f} virtual s in {self.seconds:.1f} s "
-            f"({rate:.0f} seeds/s, {self.heights / max(self.seconds, 1e-9):.0f} heights/s); "
+            f"({self.rate(self.seeds):.0f} seeds/s, {self.rate(self.heights):.0f} heights/s); "
             f"heal to next height p50 {self.recovery_at(0.5):.2f} s "
             f"p99 {self.recovery_at(0.99):.2f} s max {self.recovery_at(1.0):.2f} s "
             f"(seed {self.slowest.seed if self.slowest else '-'}); "
@@ -65,56 +94,120 @@ class Tally:
         )
 
 
-def reproduction(outcome: Outcome, mutant: str | None) -> str:
+def reproduction(outcome: Outcome, mutant: str | None, generator: str = "chaos") -> str:
     """One line that plays a failure again."""
-    if mutant is not None:
-        seeds = f"{outcome.seed}:{outcome.seed + 1}"
-        return f"python -m devnet.sim --seeds {seeds} --n {outcome.n} --mutant {mutant} --verbose"
-    return f"make sim SEED={outcome.seed} N={outcome.n}"
+    if mutant is None and generator == "chaos":
+        return f"make sim SEED={outcome.seed} N={outcome.n}"
+    seeds = f"--seeds {outcome.seed}:{outcome.seed + 1} --n {outcome.n}"
+    how = f" --generator {generator}" if generator != "chaos" else ""
+    how += f" --mutant {mutant}" if mutant else ""
+    return f"python -m devnet.sim {seeds}{how} --verbose"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Seeds for one worker."""
+
+    generator: str
+    n: int
+    seeds: Sequence[int]
+    mutant: str | None
+    stop_at_failure: bool
 
 
 def run_campaign(
     seeds: Sequence[int],
     n: int,
     *,
+    generator: str = "chaos",
     jobs: int = 2,
     mutant: str | None = None,
     stop_at_failure: bool = False,
-    progress: bool = False,
+    heights: int | None = None,
+    executor: Executor | None = None,
+    shown: Callable[[Tally], None] = lambda tally: None,
 ) -> Tally:
-    """Play `seeds`; with `stop_at_failure` end with the first one that fails, in order of seeds."""
+    """Play `seeds`, in processes of this machine or by another `executor` with `jobs` workers.
+
+    stop_at_failure: end with the first seed that fails, in order. heights: end with the batch that
+    completes so many. shown: is called now and then.
+    """
     tally = Tally(n=n)
     begun = time.monotonic()
-    for outcome in _outcomes(seeds, n, jobs, mutant):
-        tally.add(outcome)
-        tally.seconds = time.monotonic() - begun
-        if progress:
-            _show_progress(tally, len(seeds))
-        if outcome.failure and stop_at_failure:
-            break
-    if progress:
-        print(file=sys.stderr)
+    size = BATCH[generator]
+    batches = (
+        Batch(
+            generator=generator,
+            n=n,
+            seeds=seeds[first : first + size],
+            mutant=mutant,
+            stop_at_failure=stop_at_failure,
+        )
+        for first in range(0, len(seeds), size)
+    )
+    with ExitStack() as stack:
+        if executor is None and jobs > 1:
+            executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+            stack.callback(executor.shutdown, cancel_futures=True)
+        for part in map(play, batches) if executor is None else _ahead(executor, batches, jobs):
+            tally.merge(part)
+            tally.seconds = time.monotonic() - begun
+            shown(tally)
+            if stop_at_failure and tally.failures:
+                break
+            if heights is not None and tally.heights >= heights:
+                break
     return tally
 
 
-def _outcomes(seeds: Sequence[int], n: int, jobs: int, mutant: str | None) -> Iterator[Outcome]:
-    play = partial(_play, n=n, mutant=mutant)
-    if jobs == 1:
-        yield from map(play, seeds)
-        return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(jobs) as pool:
-        yield from pool.imap(play, seeds, chunksize=CHUNK)
+def _ahead(executor: Executor, batches: Iterator[Batch], workers: int) -> Iterator[Tally]:
+    """Results in order of the batches, a bounded number of which are out."""
+    out: deque[Future[Tally]] = deque()
+    try:
+        for batch in batches:
+            out.append(executor.submit(play, batch))
+            if len(out) > AHEAD * workers:
+                yield out.popleft().result()
+        while out:
+            yield out.popleft().result()
+    finally:
+        for future in out:
+            future.cancel()
 
 
-def _play(seed: int, *, n: int, mutant: str | None) -> Outcome:
-    with mutated(mutant):
-        return run_seed(seed, n)
+def play(batch: Batch) -> Tally:
+    """What a worker does."""
+    tally = Tally(n=batch.n)
+    with mutated(batch.mutant):
+        for seed in batch.seeds:
+            tally.add(_outcome(batch.generator, seed, batch.n))
+            if tally.failures and batch.stop_at_failure:
+                break
+    return tally
 
 
-def _show_progress(tally: Tally, wanted: int) -> None:
-    if tally.seeds % 20 and tally.seeds != wanted:
-        return
-    rate = tally.seeds / tally.seconds if tally.seconds else 0.0
-    line = f"\r{tally.seeds}/{wanted} seeds, {rate:.0f}/s, {len(tally.failures)} failures"
-    print(line, end="", file=sys.stderr, flush=True)
+def _outcome(generator: str, seed: int, n: int) -> Outcome:
+    """What a run must not raise is a finding, too, and has a seed."""
+    try:
+        return _PLAYS[generator](seed, n)
+    except Exception as error:
+        return _nothing_but(seed, n, f"{type(error).__name__}: {error}")
+
+
+def _lockstep(seed: int, n: int) -> Outcome:
+    schedule = lockstep.Schedule(seed, n)
+    failure = lockstep.told(schedule.play())
+    decided = sum(actor.decided is not None for actor in schedule.stage.actors.values())
+    return replace(_nothing_but(seed, n, failure), counts={"decided": decided})
+
+
+def _nothing_but(seed: int, n: int, failure: str) -> Outcome:
+    return Outcome(
+        seed=seed, n=n, failure=failure, heights=0, virtual_us=0, recovery_us=None, trace=0
+    )
+
+
+_PLAYS: Final[dict[str, Callable[[int, int], Outcome]]] = {
+    "chaos": run_seed,
+    "lockstep": _lockstep,
+}

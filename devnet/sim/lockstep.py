@@ -26,6 +26,7 @@ from devnet.model.verdict import Violation
 from devnet.sim import blocks, ideal
 from devnet.sim.chain import CHAIN, TERM, qbft_config, sealing_config
 from devnet.sim.disk import Disk
+from devnet.sim.story import Story, short, worded
 from dst.qbft import effects, inputs
 from dst.qbft.messages import (
     Certificate,
@@ -247,6 +248,7 @@ class Stage:
     share_at_prepared: bool = False
     withholding: bool = False
     blocks: dict[Root, bytes] = field(default_factory=dict)
+    story: Story | None = None
     violations: list[Violation] = field(default_factory=list)
     moment: int = 0
 
@@ -281,8 +283,23 @@ class Stage:
 
     # ------------------------------------------------------------ observation
 
+    def tell(self, text: str) -> None:
+        """For a reader."""
+        if self.story is not None:
+            self.story.tell(self._when(), text)
+
+    def tell_of(self, index: int, text: str) -> None:
+        """`@` in the text stands for the operator."""
+        if self.story is not None:
+            self.story.tell_of(self._when(), text, f"op{index + 1}")
+
+    def _when(self) -> str:
+        return f"{self.moment:4}"
+
     def voted(self, actor: Actor, message: Message) -> None:
         payload = message.signed.payload
+        if self.story is not None:
+            self.tell_of(actor.index, f"@ said {worded(message)}")
         if isinstance(payload, RoundChange) or message.signed.sender != actor.index:
             return
         self._record(
@@ -304,6 +321,7 @@ class Stage:
     def decided(self, actor: Actor, effect: effects.Decided) -> None:
         root = effect.certificate.root
         self._record(self._event(actor, EventKind.DECIDED, root))
+        self.tell(f"op{actor.index + 1} decided block {short(root)}")
         if not self.share_at_prepared:
             actor.seal(root)
 
@@ -358,17 +376,29 @@ class Stage:
                 yield index, target, message
 
 
-class Schedule:
-    """Draws and plays one schedule. `seed` alone decides it."""
+def seeded(seed: int, n: int) -> tuple[Random, Random]:
+    """What the schedule of a seed draws from; what links do apart."""
+    return Random(f"lockstep {seed} {n}"), Random(f"links {seed} {n}")
 
-    def __init__(self, seed: int, n: int = 4, rounds: int = ROUNDS) -> None:
-        self.rng = Random(f"lockstep {seed} {n}")
+
+class Schedule:
+    """Draws and plays one schedule. `seed` alone decides it, or other `draws` than the seed's."""
+
+    def __init__(
+        self,
+        seed: int,
+        n: int = 4,
+        rounds: int = ROUNDS,
+        *,
+        draws: tuple[Random, Random] | None = None,
+        story: Story | None = None,
+    ) -> None:
+        self.rng, self.links = draws or seeded(seed, n)
         self.rounds = rounds
         byzantine = sorted(self.rng.sample(range(n), faults_tolerated(n)))
-        self.stage = Stage(n, tuple(byzantine))
+        self.stage = Stage(n, tuple(byzantine), story=story)
         self.honest = sorted(self.stage.actors)
         self.restart_rate = self.rng.choice((0.0, 0.0, 0.2))
-        self.links = Random(f"links {seed} {n}")
         self.loss_rate = self.links.choice((0.0, 0.0, 0.3))
         self._late: list[tuple[int, int, Message]] = []
         self._proposed: list[Root] = []
@@ -459,6 +489,7 @@ class Schedule:
         for index in self.honest:
             actor = self.stage.actors[index]
             if actor.decided is None and self.rng.random() < self.restart_rate:
+                self.stage.tell(f"op{index + 1} restarts")
                 actor.restart()
 
     def _maybe_lose_links(self) -> None:
@@ -469,6 +500,7 @@ class Schedule:
                 leader = leader_of(HEIGHT, actor.state.round, self.stage.n)
                 if leader != index:
                     what = self.links.choice((inputs.PeerLost, inputs.PeerHeard))
+                    self.stage.tell(f"op{index + 1} is told {what.__name__} of op{leader + 1}")
                     actor.feed(what(peer=leader))
 
     # ---------------------------------------------------------------- delivery
@@ -505,6 +537,9 @@ class Schedule:
         if isinstance(message, PrepareMessage) and isinstance(payload, Prepare):
             votes = self._votes.setdefault((payload.round, payload.root), {})
             votes[message.signed.sender] = message.signed
+        if self.stage.story is not None:
+            who = f"op{source + 1}" + (", a liar" if source in self.stage.byzantine else "")
+            self.stage.tell_of(index, f"@ heard {worded(message)} from {who}")
         self.stage.actors[index].hear(source, message)
 
     # ------------------------------------------------------------------ puppet
@@ -653,6 +688,11 @@ class Schedule:
 def _lock_round(claim: RoundChangeMessage) -> int:
     prepared = claim.signed.payload.prepared_round
     return -1 if prepared is None else prepared
+
+
+def told(violations: Sequence[Violation]) -> str:
+    """Each once; empty for none."""
+    return "; ".join(dict.fromkeys(f"{each.checker}: {each.summary}" for each in violations))
 
 
 def explore(seeds: Sequence[int], n: int = 4) -> tuple[int, list[Violation]] | None:

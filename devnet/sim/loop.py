@@ -4,23 +4,34 @@ timer. Same calls, same order, whatever the machine does; no sockets, no threads
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+
+MOST_TURNS: Final = 5_000_000
+"""Of one loop, hundreds of times what a run of a seed takes: beyond it something spins."""
 
 
 class NothingLeft(Exception):
     """No timer and nothing ready: whoever is waited for will never answer."""
 
 
+class Endless(Exception):
+    """MOST_TURNS were not enough."""
+
+
 class _Jump:
     """Stands where a selector waits for sockets."""
 
     def __init__(self, loop: "VirtualLoop") -> None:
-        self._loop = loop
+        self._loop, self._left = loop, MOST_TURNS
 
     def select(self, timeout: float | None) -> list[Any]:
+        self._left -= 1
+        if not self._left:
+            raise Endless(f"{MOST_TURNS} turns, {self._loop.seconds} virtual s")
         if timeout is None:
             raise NothingLeft("nothing is left to happen")
         self._loop.seconds += timeout

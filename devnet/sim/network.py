@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from devnet.sim.loop import VirtualLoop
 from devnet.sim.params import CutMode, Params
+from devnet.sim.tape import chance, stream
 from dst.p2p.link import GIVE_UP_S
 
 LinkEnds: TypeAlias = tuple[int, int]
@@ -21,6 +22,8 @@ LinkEnds: TypeAlias = tuple[int, int]
 RECONNECT_US: Final = (25_000, 500_000)
 """First delay and cap of the reconnect back-off."""
 GIVE_UP_US: Final = round(GIVE_UP_S * 1e6)
+LATE_US: Final = 50_000
+"""What takes longer is worth telling."""
 
 
 class Ends(Protocol):
@@ -34,21 +37,25 @@ class Ends(Protocol):
     def closed(self, source: int, target: int) -> None:
         """Also: could not be opened."""
 
+    def mishap(self, source: int, target: int, message: Any, what: str) -> None:
+        """Something befell a message."""
+
 
 class Network:
     def __init__(self, loop: VirtualLoop, rng: Random, params: Params, ends: Ends) -> None:
-        self._loop, self._rng, self._params, self._ends = loop, rng, params, ends
+        self._loop, self._params, self._ends = loop, params, ends
         self._cut: dict[LinkEnds, CutMode] = {}
         self._held: dict[LinkEnds, list[Any]] = {}
         self._last: dict[LinkEnds, int] = {}
         self._open: set[LinkEnds] = set()
         self._connection: dict[LinkEnds, int] = {}
         """How many connections the link has lost with what was under way on them."""
+        links = [(source, target) for source in range(params.n) for target in range(params.n)]
+        self._draws = {link: stream(rng, f"op{link[0] + 1}>op{link[1] + 1}") for link in links}
         self._slow = frozenset(
-            (source, target)
-            for source in range(params.n)
-            for target in range(params.n)
-            if params.slow_links and rng.random() < params.slow_links
+            link
+            for link in links
+            if params.slow_links and chance(self._draws[link], params.slow_links)
         )
         self.calm = False
 
@@ -62,11 +69,19 @@ class Network:
         if mode is not None:
             return
         if not self.calm:
-            if self._params.loss_rate and self._rng.random() < self._params.loss_rate:
+            if self._params.loss_rate and self._is_lost(link):
+                self._ends.mishap(source, target, message, "is lost")
                 return
-            if self._params.duplicate_rate and self._rng.random() < self._params.duplicate_rate:
+            if self._params.duplicate_rate and self._is_doubled(link):
+                self._ends.mishap(source, target, message, "is sent twice")
                 self._post(link, message)
         self._post(link, message)
+
+    def _is_lost(self, link: LinkEnds) -> bool:
+        return chance(self._draws[link], self._params.loss_rate)
+
+    def _is_doubled(self, link: LinkEnds) -> bool:
+        return chance(self._draws[link], self._params.duplicate_rate)
 
     def is_open(self, source: int, target: int) -> bool:
         return (source, target) in self._open
@@ -76,9 +91,12 @@ class Network:
         return (source, target) in self._open and (source, target) not in self._cut
 
     def _post(self, link: LinkEnds, message: Any) -> None:
-        at = self._loop.now_us() + self._draw_delay()
+        delay = self._draw_delay(link)
         if link in self._slow and not self.calm:
-            at += self._params.slow_us
+            delay += self._params.slow_us
+        if delay > LATE_US:
+            self._ends.mishap(*link, message, f"takes {delay / 1e6:.2f} s")
+        at = self._loop.now_us() + delay
         if self._params.ordered or self.calm:
             at = max(at, self._last.get(link, 0) + 1)  # equal times have no order
             self._last[link] = at
@@ -89,9 +107,9 @@ class Network:
         if connection == self._connection.get(link, 0):
             self._ends.deliver(*link, message)
 
-    def _draw_delay(self) -> int:
+    def _draw_delay(self, link: LinkEnds) -> int:
         least, most = (200, 20_000) if self.calm else self._params.latency_us
-        return self._rng.randrange(least, most)
+        return self._draws[link].randrange(least, most)
 
     # ---------------------------------------------------------------------------- faults
 
@@ -131,7 +149,7 @@ class Network:
     def reconnect(self, links: Iterable[LinkEnds]) -> None:
         """Within the back-off cap."""
         for link in links:
-            self._loop.after(self._rng.randrange(*RECONNECT_US), self._dial, link)
+            self._loop.after(self._draws[link].randrange(*RECONNECT_US), self._dial, link)
 
     def _dial(self, link: LinkEnds) -> None:
         source, target = link

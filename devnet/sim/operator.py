@@ -21,6 +21,7 @@ from devnet.sim.network import Network
 from devnet.sim.params import SLOT_US, Loss, Params
 from devnet.sim.rollup import SimRollup
 from devnet.sim.store import SimStore
+from devnet.sim.tape import chance, stream
 from dst.apis.dst_v1 import EventKind, Scalar
 from dst.middleware.store import Record, Rejoin
 from dst.middleware.wire import Shells, Surroundings
@@ -58,6 +59,14 @@ class Observer(Protocol):
     def signed(self, operator: "Operator", height: Height, root: Root) -> None: ...
     def sealed(self, operator: "Operator", message: GroupSignature) -> None: ...
     def struck(self, index: int) -> None: ...
+    def lied(
+        self,
+        operator: "Operator",
+        target: int,
+        instead_of: WireMessage | None,
+        words: tuple[WireMessage, ...],
+    ) -> None: ...
+    def tell(self, text: str) -> None: ...
     def pings(self, source: int, target: int) -> bool: ...
     def skew_us(self, index: int) -> int | None:
         """How far ahead an operator's clock is told to be; None: by nobody."""
@@ -85,20 +94,21 @@ class Operator:
         make_liar: Callable[[Hands], Liar] | None = None,
     ) -> None:
         self.index, self.name = OperatorIndex(index), name
-        self.params, self.loop, self.network, self.rng = params, loop, network, rng
+        self.params, self.loop, self.network = params, loop, network
+        self.rng = stream(rng, name)
         self.observer = observer
         self.liar = None if make_liar is None else make_liar(self)
         self.disk = Disk()
         self.life: Life | None = None
         self.calm = False
         self.frozen_until = self.full_until = 0
-        self.skew_us = rng.randrange(-params.skew_us, params.skew_us + 1)
-        self._lag_us = rng.randrange(params.l1_lag_us + 1)
+        self.skew_us = self.rng.randrange(-params.skew_us, params.skew_us + 1)
+        self._lag_us = self.rng.randrange(params.l1_lag_us + 1)
         config = chain.qbft_config(params.n, index)
         self.rollup = SimRollup(
             name=name,
             l1=l1,
-            rng=rng,
+            rng=self.rng,
             trouble=self,
             is_certified=lambda certificate: is_valid_certificate(certificate, config),
         )
@@ -128,6 +138,9 @@ class Operator:
     def now(self) -> float:
         return self.loop.time()
 
+    def _frozen_s(self) -> float:
+        return (self.frozen_until - self.loop.now_us()) / 1e6
+
     def strike(self, index: int) -> None:
         self.observer.struck(index)
 
@@ -139,7 +152,7 @@ class Operator:
             self.crash()
 
     def drawn(self, rate: float) -> bool:
-        return bool(rate) and self.rng.random() < rate
+        return bool(rate) and chance(self.rng, rate)
 
     def lose_disk(self, loss: Loss) -> None:
         """Everything is gone, the validator's memory too; the next start is told so, or not."""
@@ -152,6 +165,7 @@ class Operator:
         if self.life is not None:
             if self.drawn(0.0 if self.calm else self.params.freeze_rate):
                 self.frozen_until = self.loop.now_us() + self.rng.randrange(2_000_000)
+                self.observer.tell(f"{self.name} stands still for {self._frozen_s():.2f} s")
             if self.liar is not None:
                 self._tell_liar(self.liar, body)
             self.life.when_awake(self.life.shells.router.received, OperatorIndex(source), body)
@@ -164,6 +178,7 @@ class Operator:
 
     def tell(self, target: int, message: WireMessage) -> None:
         """Past the shells: for liars."""
+        self.observer.lied(self, target, None, (message,))
         self.network.send(self.index, target, encode_message(message))
 
     def ours_is(self, peer: int, up: bool) -> None:
@@ -388,7 +403,10 @@ class Life:
             if self.dead:
                 return
             liar = operator.liar
-            for said in (message,) if liar is None else liar.say(target, message):
+            words = (message,) if liar is None else liar.say(target, message)
+            if words != (message,):
+                operator.observer.lied(operator, target, message, words)
+            for said in words:
                 if isinstance(said, VOTES):
                     operator.observer.voted(operator, said.signed)
                 if operator.observer.reaches(target, said):

@@ -3,7 +3,7 @@
 Uniform "a bit of everything" finds less: a fault that hides another is then always there.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 from typing import Final
@@ -57,7 +57,7 @@ class CutMode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Params:
-    """Times in microseconds, `*_rate` as probabilities.
+    """Times in microseconds, `*_rate` as probabilities. The defaults are the benign values.
 
     chaos_us: length of the troubled part; everything is healed then.
     latency_us: (least, most) one-way delay, drawn per message. ordered: links keep their order.
@@ -78,35 +78,35 @@ class Params:
     """
 
     n: int
-    byzantine: dict[int, Behaviour]
-    chaos_us: int
-    latency_us: tuple[int, int]
-    ordered: bool
-    loss_rate: float
-    duplicate_rate: float
-    cut_every_us: int
-    cut_for_us: int
-    cut_mode: CutMode
-    one_way: bool
-    crash_rate: float
-    crash_every_us: int
-    down_us: int
-    freeze_rate: float
-    validate_us: int
-    engine_fails: float
-    signing_us: int
-    l1_lag_us: int
-    l1_reorgs: int
-    skew_us: int
-    full_every_us: int
-    full_for_us: int
-    clock_steps_us: int
-    rollup_loss_us: int
-    l1_fork_us: int
-    slow_links: float
-    slow_us: int
-    loss: Loss | None
-    flap_every_us: int
+    byzantine: dict[int, Behaviour] = field(default_factory=dict)
+    chaos_us: int = 1_000_000
+    latency_us: tuple[int, int] = (200, 2_000)
+    ordered: bool = True
+    loss_rate: float = 0.0
+    duplicate_rate: float = 0.0
+    cut_every_us: int = 0
+    cut_for_us: int = 200_000
+    cut_mode: CutMode = CutMode.HOLD
+    one_way: bool = False
+    crash_rate: float = 0.0
+    crash_every_us: int = 0
+    down_us: int = 50_000
+    freeze_rate: float = 0.0
+    validate_us: int = 1_000
+    engine_fails: float = 0.0
+    signing_us: int = 1_000
+    l1_lag_us: int = 0
+    l1_reorgs: int = 0
+    skew_us: int = 0
+    full_every_us: int = 0
+    full_for_us: int = 300_000
+    clock_steps_us: int = 0
+    rollup_loss_us: int = 0
+    l1_fork_us: int = 0
+    slow_links: float = 0.0
+    slow_us: int = 100_000
+    loss: Loss | None = None
+    flap_every_us: int = 0
     watches: bool = True
     phases: bool = False
 

@@ -37,6 +37,8 @@ from devnet.sim.params import SLOT_US, Behaviour, Params, draw_params
 from devnet.sim.phases import Phases
 from devnet.sim.rollup import SimRollup
 from devnet.sim.sometimes import watching
+from devnet.sim.story import Story, described, lie, told
+from devnet.sim.tape import longest, moments, step, stream
 from dst.apis.dst_v1 import EventKind as SeenKind
 from dst.apis.dst_v1 import Scalar
 from dst.middleware.wire_messages import WireMessage
@@ -92,9 +94,12 @@ class World:
         *,
         verbose: bool = False,
         params: Params | None = None,
+        rng: Random | None = None,
+        story: Story | None = None,
     ) -> None:
-        self.seed, self.n, self.verbose = seed, n, verbose
-        self.rng = Random(f"{seed} {n}")
+        """`params` and `rng`: other ones than the seed's."""
+        self.seed, self.n, self.verbose, self._story = seed, n, verbose, story
+        self.rng = rng or seeded(seed, n)
         self.params = params or draw_params(self.rng, n)
         self.loop = loop
         self.l1: L1 = draw_l1(
@@ -149,7 +154,8 @@ class World:
 
     def _liar(self, index: int) -> Callable[[Hands], Liar] | None:
         make = LIARS.get(self.params.byzantine.get(index, Behaviour.SILENT))
-        return None if make is None else partial(make, index, self.n, self.rng)
+        rng = stream(self.rng, _name(index))
+        return None if make is None else partial(make, index, self.n, rng)
 
     def struck(self, index: int) -> None:
         """What a liar wishes for; not while he speaks, and not after the heal."""
@@ -260,6 +266,7 @@ class World:
                 self._boot(node)
         self.network.mend()
         self._say("heal")
+        self.tell("all is healed; liars stay what they are")
 
     # --------------------------------------------------------------- trouble
 
@@ -273,15 +280,19 @@ class World:
             (self.params.l1_fork_us, self._fork_an_l1),
             (self.params.flap_every_us, self._flap),
         ):
-            at = 0
-            while every and (at := at + self.rng.randrange(1, 2 * every)) < self.params.chaos_us:
-                self.loop.after(at, trouble)
+            name = trouble.__name__.strip("_")
+            for number, at in moments(self.rng, name, every, self.params.chaos_us):
+                self.loop.after(at, self._trouble, trouble, f"{name} {number}")
         if self.params.loss is not None:
             at = self.rng.randrange(self.params.chaos_us)
             self.loop.after(at, self._lose_a_disk, self.rng.choice(self.honest))
         for operator in self._all():
             if self.params.byzantine.get(operator.index) is Behaviour.ROLLED_BACK:
                 self._roll_back_now_and_then(operator)
+
+    def _trouble(self, trouble: Callable[[], None], name: str) -> None:
+        with step(self.rng, name):
+            trouble()
 
     def _partition(self) -> None:
         if self.healed:
@@ -294,6 +305,8 @@ class World:
         length = self.rng.randrange(1, self.params.cut_for_us)
         self.loop.after(length, self.network.mend, links)
         self._count("partition")
+        if links:
+            self.tell(f"{_links(links)} cut ({self.params.cut_mode}) for {length / 1e6:.2f} s")
 
     def _crash_someone(self) -> None:
         if not self.healed:
@@ -306,34 +319,43 @@ class World:
         links = [(a, b) for a in range(self.n) for b in range(self.n) if a != b]
         whose = self.rng.randrange(self.n)
         of_one = [link for link in links if whose in link]
-        self.network.flap(self.rng.choice(([self.rng.choice(links)], of_one, of_one, links)))
+        flapping = self.rng.choice(([self.rng.choice(links)], of_one, of_one, links))
+        self.network.flap(flapping)
         self._count("flap")
+        self.tell(f"{_links(flapping)} end and are dialled anew")
 
     def _fill_a_disk(self) -> None:
         if not self.healed:
             until = self.loop.now_us() + self.rng.randrange(1, self.params.full_for_us)
-            self.rng.choice(self._all()).full_until = until
+            node = self.rng.choice(self._all())
+            node.full_until = until
             self._count("disk full")
+            self.tell(f"the disk of {node.name} is full until {until / 1e6:.2f} s")
 
     def _step_a_clock(self) -> None:
         if not self.healed:
             node = self.rng.choice(self._all())
             node.skew_us = self.rng.randrange(-self.params.skew_us, self.params.skew_us + 1)
             self._count("clock step")
+            self.tell(f"the clock of {node.name} steps to {node.skew_us / 1e6:+.2f} s")
 
     def _lose_rollup_blocks(self) -> None:
         if not self.healed:
-            rollup = self.rng.choice(self._all()).rollup
-            rollup.lose(self.rng.randrange(len(rollup.chain) + 1))
+            node = self.rng.choice(self._all())
+            kept = self.rng.randrange(len(node.rollup.chain) + 1)
+            node.rollup.lose(kept)
             self._count("rollup loss")
+            self.tell(f"the rollup node of {node.name} loses what it had above height {kept}")
 
     def _fork_an_l1(self) -> None:
         if not self.healed:
-            rollup = self.rng.choice(self._all()).rollup
+            node = self.rng.choice(self._all())
+            rollup = node.rollup
             first = Height(self.rng.randrange(1, len(rollup.chain) + 2))
             rollup.reset = ResetRequired(first, "its own L1 is on a fork")
             self.loop.after(self.rng.randrange(4_000_000), self._mend_l1, rollup)
             self._count("l1 fork")
+            self.tell(f"the L1 node of {node.name} is on a fork: origins are gone from {first} on")
 
     def _mend_l1(self, rollup: SimRollup) -> None:
         rollup.reset = None
@@ -350,25 +372,28 @@ class World:
         self._evidence.guilty.add(_name(node.index))
         node.lose_disk(self.params.loss)
         self._count(f"disk lost: {self.params.loss}")
+        self.tell(f"{node.name} loses its disk and will start with --{self.params.loss}")
 
     def _roll_back_now_and_then(self, node: Operator) -> None:
         """Snapshot now, and back to it later."""
         if self.healed:
             return
         snapshot = copy.deepcopy(node.disk)
-        self.loop.after(self.rng.randrange(1, 3_000_000), self._roll_back, node, snapshot)
+        self.loop.after(longest(self.rng, 1, 3_000_000), self._roll_back, node, snapshot)
 
     def _roll_back(self, node: Operator, snapshot: Disk) -> None:
         if not self.healed:
             node.crash()
             node.disk = snapshot
             self._count("rolled back")
+            self.tell(f"{node.name} restarts from an old copy of its disk")
             self._roll_back_now_and_then(node)
 
     def _boot(self, node: Operator) -> None:
         if node.up:
             return
         node.boot()
+        self.tell(f"{node.name} starts")
         others = [index for index in range(self.n) if index != node.index]
         self.network.reconnect([(node.index, other) for other in others])
         self.network.reconnect([(other, node.index) for other in others])
@@ -451,6 +476,8 @@ class World:
             self._count(f"{kind} in a later round")
         if height is None or kind is SeenKind.SIGNED:
             return  # a signature is told when it leaves the validator
+        if self._story is not None and (text := told(kind, height, round_, root, extra)):
+            self._story.tell_of(self._when(), text, node.name)
         if kind is SeenKind.DECIDED:
             self._decided(node, height)
             self._haste.decided(node.index, height)
@@ -512,6 +539,7 @@ class World:
 
     def crashed(self, node: Operator) -> None:
         self._count("crash")
+        self.tell(f"the machine of {node.name} dies")
         if not self.is_there(node.index):
             self.network.process_ended(node.index)
         self._say(f"crash {node.name}")
@@ -571,6 +599,30 @@ class World:
             self._breach = Breach(violations)
         self._progressed.set()
 
+    def tell(self, text: str) -> None:
+        """For a reader: no part of the trace."""
+        if self._story is not None:
+            self._story.tell(self._when(), text)
+
+    def _when(self) -> str:
+        return f"{self.loop.time():8.3f} s"
+
+    def mishap(self, source: int, target: int, message: bytes, what: str) -> None:
+        if self._story is not None:
+            text = f"{described(message)} of {_name(source)} to @ {what}"
+            self._story.tell_of(self._when(), text, _name(target))
+
+    def lied(
+        self,
+        node: Operator,
+        target: int,
+        instead_of: WireMessage | None,
+        words: tuple[WireMessage, ...],
+    ) -> None:
+        if self._story is not None:
+            text = lie(node.name, instead_of, words)
+            self._story.tell_of(self._when(), text, _name(target))
+
     def _say(self, what: Record | str) -> None:
         self.trace = zlib.crc32(repr((self.loop.now_us(), what)).encode(), self.trace)
         if self.verbose:
@@ -581,11 +633,25 @@ class World:
         self.counts[name] = self.counts.get(name, 0) + 1
 
 
-def run_seed(seed: int, n: int, *, verbose: bool = False) -> Outcome:
+def seeded(seed: int, n: int) -> Random:
+    """What the run of a seed draws from, its parameters first."""
+    return Random(f"{seed} {n}")
+
+
+def run_seed(
+    seed: int,
+    n: int,
+    *,
+    verbose: bool = False,
+    params: Params | None = None,
+    rng: Random | None = None,
+    story: Story | None = None,
+) -> Outcome:
     """Play one seed; its outcome never depends on anything but its arguments."""
 
     async def run(loop: VirtualLoop) -> Outcome:
-        return await World(loop, seed, n, verbose=verbose).run()
+        world = World(loop, seed, n, verbose=verbose, params=params, rng=rng, story=story)
+        return await world.run()
 
     logging.disable(logging.CRITICAL)
     try:
@@ -600,6 +666,10 @@ def _place_of(node: Operator) -> tuple[int, int] | None:
         return None
     consensus = node.life.shells.consensus
     return consensus.height, consensus.round
+
+
+def _links(links: Sequence[tuple[int, int]]) -> str:
+    return "links " + ", ".join(f"{_name(a)}>{_name(b)}" for a, b in links)
 
 
 def _innermost(error: BaseException) -> BaseException:

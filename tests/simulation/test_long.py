@@ -1,0 +1,121 @@
+"""The long campaign: the same tally here and on other machines; what stands in its way is said."""
+
+import sys
+from concurrent.futures import Executor
+from typing import Any
+
+import pytest
+
+from devnet.sim import long, machines
+from devnet.sim.campaign import Tally, run_campaign
+from devnet.sim.machines import HOW_TO_INSTALL, NoWorkers, code, connected
+
+HEIGHTS, SCHEDULES = 250, 500
+
+
+def small_campaigns(executor: Executor | None, jobs: int) -> list[Tally]:
+    """Some that find nothing, and one that finds and must find the same."""
+    found = long.campaigns(
+        4, heights=HEIGHTS, schedules=SCHEDULES, first=7, jobs=jobs, executor=executor
+    )
+    killed = run_campaign(
+        range(3000), 4, generator="lockstep", mutant="quorum-2f", jobs=jobs, executor=executor,
+        stop_at_failure=True,
+    )  # fmt: skip
+    return [found["chaos"], found["lockstep"], killed]
+
+
+def test_machines_come_to_the_same_tally_as_this_one() -> None:
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        connected(cluster.scheduler_address) as there,
+    ):
+        assert there.workers == 2
+        spread = small_campaigns(there.executor, there.workers)
+    chaos, lockstep, killed = here = small_campaigns(None, 1)
+    assert spread == here
+    assert HEIGHTS <= chaos.heights < HEIGHTS + 300, "it ends with the batch that gets there"
+    assert lockstep.seeds == SCHEDULES
+    assert not chaos.failures
+    assert not lockstep.failures
+    assert [failure.n for failure in killed.failures] == [4]
+
+
+def test_processes_come_to_the_same_tally_too() -> None:
+    assert small_campaigns(None, 2) == small_campaigns(None, 1)
+
+
+def test_without_dask_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.setattr(sys, "argv", ["long", "--workers", "tcp://127.0.0.1:1"])
+    assert long.main() == 2
+    assert capsys.readouterr().err == f"error: {HOW_TO_INSTALL}\n"
+    assert "pip install" in HOW_TO_INSTALL
+    assert "machines" in HOW_TO_INSTALL
+
+
+def test_no_scheduler_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machines, "CONNECT_S", 0.5)
+    with (
+        pytest.raises(NoWorkers, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"),
+        connected("tcp://127.0.0.1:1"),
+    ):
+        pass
+
+
+class Cluster:
+    """A client of workers that run some code."""
+
+    def __init__(self, codes: dict[str, str]) -> None:
+        self.codes = codes
+
+    def run(self, _: Any) -> dict[str, str]:
+        return self.codes
+
+
+@pytest.mark.parametrize(
+    ("threads", "codes", "said"),
+    [
+        ({}, {}, "no workers"),
+        ({"a": 1, "b": 4}, {"a": code(), "b": code()}, r"one thread each .*: b$"),
+        ({"a": 1, "b": 1}, {"a": code(), "b": "older"}, r"other code .*: b$"),
+    ],
+)
+def test_workers_that_would_come_to_something_else_are_refused(
+    threads: dict[str, int], codes: dict[str, str], said: str
+) -> None:
+    with pytest.raises(NoWorkers, match=said):
+        machines._require_ours(Cluster(codes), threads)
+
+
+def test_workers_of_this_code_are_taken() -> None:
+    machines._require_ours(Cluster({"a": code()}), {"a": 1})
+
+
+def test_a_failure_is_told_with_the_command_that_repeats_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    monkeypatch.setattr("devnet.sim.findings.CORPUS", tmp_path)
+    monkeypatch.setattr("dst.qbft.justification.quorum_size", lambda n: 2)
+    words = "long --heights 0 --schedules 200 --jobs 1"
+    monkeypatch.setattr(sys, "argv", words.split())
+    assert long.main() == 1
+    said = capsys.readouterr().out
+    assert "again: python -m devnet.sim --seeds" in said
+    assert "again: python -m devnet.sim --tape" in said
+    assert "decided block" in said
+
+
+def test_a_run_that_raises_is_a_failure_with_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Any) -> None:
+        raise KeyError("spam")
+
+    monkeypatch.setattr("devnet.sim.lockstep.Schedule._maybe_restart", broken)
+    tally = run_campaign(range(3), 4, generator="lockstep", jobs=1)
+    assert [(each.seed, each.failure) for each in tally.failures] == [
+        (seed, "KeyError: 'spam'") for seed in range(3)
+    ]

@@ -1,0 +1,228 @@
+"""Tapes: recording changes no story; a failure shrinks to what it needs, and plays again."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from devnet.sim.findings import CORPUS, explain, retold
+from devnet.sim.lockstep import Schedule
+from devnet.sim.params import Behaviour, draw_params
+from devnet.sim.replay import invariant, play, record
+from devnet.sim.shrink import shrink
+from devnet.sim.tape import Tape
+from devnet.sim.world import run_seed, seeded
+from dst.spec.errors import InvalidInput
+
+ROOT = Path(__file__).parents[2]
+KEPT = sorted(CORPUS.glob("*.json"))
+
+
+# ------------------------------------------------------------------------- recording and replay
+
+
+@pytest.mark.parametrize(("seed", "n"), [(1, 4), (5, 4), (8, 4), (3, 7), (0, 1)])
+def test_recording_and_replaying_tell_the_story_of_the_seed(seed: int, n: int) -> None:
+    """5: a fuzzer, flaps, steps of clocks and losses."""
+    trace = run_seed(seed, n).trace
+    recorded = record("chaos", seed, n)
+    again = play(recorded.tape)
+    assert recorded.trace == again.trace == trace
+    assert again.tape == recorded.tape, "every choice of the tape was met"
+
+
+def test_a_recorded_schedule_is_the_one_of_its_seed() -> None:
+    for seed in range(20):
+        recorded = record("lockstep", seed, 4, "quorum-2f")
+        assert play(recorded.tape) == recorded
+        assert recorded.tape.choices != record("lockstep", seed + 1, 4).tape.choices
+    plain = Schedule(7)
+    plain.play()
+    choices = plain.stage.byzantine
+    assert record("lockstep", 7, 4).tape.choices["Schedule.__init__ below"].get(0, 0) == choices[0]
+
+
+def test_the_empty_tape_is_a_calm_run() -> None:
+    calm = Tape(generator="chaos", n=4)
+    played, text = retold(calm)
+    assert not played.failure
+    assert played.tape == calm, "nothing is drawn that is not benign"
+    assert "dies" not in text
+    assert "asked for another round" not in text
+    assert "op1, op2, op3, op4 decided block" in text
+
+
+def test_a_tape_survives_its_file() -> None:
+    tape = record("chaos", 5, 4).tape
+    assert tape.params
+    assert Tape.read(tape.written()) == tape
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"nonsense",
+        b'{"generator": "chaos"}',
+        b'{"generator": "chaos", "n": 4, "speed": 3}',
+        b'{"generator": "chaos", "n": 4, "params": {"speed": 3}}',
+        b'{"generator": "chaos", "n": 4, "params": {"byzantine": {"0": "saint"}}}',
+        b'{"generator": "dice", "n": 4}',
+        b'{"generator": "chaos", "n": 4, "mutant": "x-man"}',
+    ],
+)
+def test_what_is_no_tape_of_ours_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidInput):
+        play(Tape.read(data))
+
+
+# ----------------------------------------------------------------------------------- shrinking
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """From the first seed that kills the mutant to a tape of at most `most` choices, whose story
+    tells these."""
+
+    generator: str
+    most: int
+    tells: tuple[str, ...]
+    liar: Behaviour | None = None
+
+    def seeds(self) -> Iterator[int]:
+        return (each for each in count() if self.liar is None or self.liar in _liars(each))
+
+
+def _liars(seed: int) -> list[Behaviour]:
+    return list(draw_params(seeded(seed, 4), 4).byzantine.values())
+
+
+SHRUNK = {
+    "prepared-block-lost": Shrunk(
+        "chaos",
+        3,
+        ("instead of BlockReply", "with a lock on block", "the machine of op"),
+        Behaviour.HOARDER,
+    ),
+    "send-before-persist": Shrunk("chaos", 6, ("the machine of op", "starts")),
+    "quorum-2f": Shrunk("lockstep", 15, ("said COMMIT of block", "a liar", "decided block")),
+}
+SEEDS_TRIED = 100
+
+
+@pytest.mark.parametrize("mutant", SHRUNK)
+def test_a_failing_seed_shrinks_to_what_its_failure_needs(mutant: str) -> None:
+    wanted = SHRUNK[mutant]
+    tried = (record(wanted.generator, each, 4, mutant) for each in wanted.seeds())
+    found = next(each for each in islice(tried, SEEDS_TRIED) if each.failure)
+    short = shrink(found.tape, budget=200)
+    assert len(short) <= wanted.most < len(found.tape) / 5
+    played, text = retold(short)
+    assert invariant(played.failure) == invariant(found.failure) == short.failure
+    for sentence in wanted.tells:
+        assert sentence in text
+    assert not play(msgspec.structs.replace(short, mutant=None)).failure
+
+
+def test_shrinking_needs_no_more_replays_than_it_is_given() -> None:
+    tape = record("lockstep", _first_failing("quorum-2f"), 4, "quorum-2f").tape
+    replays = []
+    shrink(tape, budget=7, shown=lambda shrinking: replays.append(shrinking.replays))
+    assert len(replays) <= 7
+    assert shrink(tape, budget=0) == tape
+
+
+def test_a_tape_that_fails_otherwise_is_not_shorter_but_other() -> None:
+    """A quorum of 2f breaks S1 in one schedule, S12 in none: what shrinks keeps its invariant."""
+    tape = record("lockstep", _first_failing("quorum-2f"), 4, "quorum-2f").tape
+    wrong = msgspec.structs.replace(tape, failure="S99 never broken")
+    assert shrink(wrong, budget=20) == wrong
+
+
+def _first_failing(mutant: str) -> int:
+    return next(seed for seed in range(SEEDS_TRIED) if record("lockstep", seed, 4, mutant).failure)
+
+
+# -------------------------------------------------------------------------------------- corpus
+
+
+@pytest.mark.parametrize("file", KEPT, ids=lambda file: file.stem)
+def test_corpus(file: Path) -> None:
+    """What was mended stays mended, and a tape of a mutant still bites: a tape that the simulator
+    outgrew (a function renamed, another order of draws) says so, and is recorded anew."""
+    tape = Tape.read(file.read_bytes())
+    assert tape.why, "say what it found"
+    if tape.mutant:
+        played = play(tape)
+        assert played.tape.failure == tape.failure, "record it anew, or mend the mutant"
+        assert played.tape.choices == tape.choices, "choices that are never met"
+    sound = play(msgspec.structs.replace(tape, mutant=None))
+    assert not sound.failure, sound.failure
+
+
+def test_the_corpus_has_a_tape_of_each_generator() -> None:
+    assert {Tape.read(file.read_bytes()).generator for file in KEPT} >= {"chaos", "lockstep"}
+
+
+# ------------------------------------------------------------------------------------- command
+
+
+def test_a_failing_seed_prints_its_steps_and_the_command_that_replays_them(tmp_path: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    seeds = f"--generator lockstep --seeds 0:{SEEDS_TRIED} --mutant quorum-2f --jobs 1"
+    found = run("-m", "devnet.sim", *seeds.split())
+    assert found.returncode == 1, found
+    assert "decided block" in found.stdout
+    again = found.stdout.rstrip().splitlines()[-1]
+    assert again.startswith("again: python -m devnet.sim --tape runs/tapes/lockstep-n4-")
+    replayed = run(*again.split()[2:])
+    assert replayed.returncode == 1, replayed
+    assert replayed.stdout in found.stdout, "the same story"
+    assert run("-m", "devnet.sim", "--tape", "nowhere.json").returncode == 2
+
+
+def test_a_failure_of_the_real_code_goes_into_the_corpus(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("devnet.sim.findings.CORPUS", tmp_path)
+    monkeypatch.setattr("dst.qbft.justification.quorum_size", lambda n: 2)
+    seed = next(each for each in range(SEEDS_TRIED) if Schedule(each).play())
+    assert "decided block" in explain("lockstep", seed, 4, budget=100)
+    [file] = tmp_path.iterdir()
+    tape = Tape.read(file.read_bytes())
+    assert tape.failure
+    assert play(tape).failure
+
+
+def test_choices_of_one_stream_do_not_shift_another() -> None:
+    """A loss taken off one link leaves what befell the others."""
+    tape = next(
+        found
+        for seed in range(SEEDS_TRIED)
+        if draw_params(seeded(seed, 4), 4).loss_rate
+        and len(_lossy(found := record("chaos", seed, 4).tape)) > 1
+    )
+    first, second = _lossy(tape)[:2]
+    without = {name: places for name, places in tape.choices.items() if name != first}
+    played = play(msgspec.structs.replace(tape, choices=without))
+    assert first not in played.tape.choices
+    early = min(tape.choices[second])
+    assert early in played.tape.choices[second]
+
+
+def _lossy(tape: Tape) -> list[str]:
+    return [name for name in tape.choices if "Network._is_lost" in name]
