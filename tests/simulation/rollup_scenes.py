@@ -3,6 +3,7 @@ Each returns what broke, None when nothing did.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,9 @@ import dst.rollup.main
 from devnet.checkers.recovery import NAME as RECOVERY
 from dst.apis.beacon import BeaconClient, BlockId, ProduceRequest, WireBlock
 from dst.runtime.browsers import BrowserPolicy
+from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
+from dst.runtime.waiting import Waiting
 from dst.spec.errors import DstError
 from dst.spec.primitives import Slot
 from tests.unit.rollup import test_follower as followers
@@ -47,7 +50,8 @@ async def _a_stranger_asks(folder: Path) -> str | None:
         at.engine.slow[block_hash] = asyncio.Event()
         settings = SimpleNamespace(policy=BrowserPolicy())
         common = cast(Any, SimpleNamespace(metrics=Metrics(), settings=settings))
-        app = dst.rollup.main._app(common, at.node(lambda: at.clock[0]))
+        waiting = Waiting((), log=Logger("scene"), monotonic=time.monotonic)
+        app = dst.rollup.main._app(common, at.node(lambda: at.clock[0]), waiting)
         async with served(app) as url, asyncio.TaskGroup() as group:
             judging = group.create_task(operators.validate(at, block))
             await until_true(lambda: block_hash in at.engine.started)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from dst.apis.dst_v1 import ValidateResult, Verdict
 from dst.middleware import refusals, refusals_page
 from dst.middleware.inbox import MAX_PER_PEER
 from dst.middleware.wire import root_of
@@ -28,6 +27,7 @@ from dst.sealing import effects as sealing
 from dst.sealing.messages import GroupSignature, PartialSignature
 from dst.spec.cluster import lock_proposer_domain
 from dst.spec.domains import signing_root
+from dst.spec.judgement import Judgement, Verdict
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round, Term
 from tests.unit.middleware.says import H1, SOME, T0, Says
 
@@ -121,7 +121,7 @@ async def test_what_consensus_refuses(
 ) -> None:
     shell, metrics = victim.middleware.shells.consensus, victim.middleware.metrics
     impossible = cluster.block(1, mark=1)
-    victim.rollup.verdict = lambda block: ValidateResult(
+    victim.rollup.verdict = lambda block: Judgement(
         Verdict.INVALID if block == impossible else Verdict.VALID
     )
     cases = wrong_things(Says(cluster))

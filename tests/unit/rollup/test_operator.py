@@ -186,7 +186,7 @@ async def test_rule_51_with_nothing_to_include_a_leader_owes_its_block_all_the_s
         assert data is not None
         block = ssz.decode(BeaconBlock, data)
         assert block.body.execution_payload.transactions == ()
-        assert await validate(at, block) == ValidateResult(Verdict.VALID)
+        assert await validate(at, block) == Judgement(Verdict.VALID)
 
 
 async def test_an_l1_outage_does_not_stop_production(tmp_path: Path) -> None:

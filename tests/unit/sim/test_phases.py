@@ -60,4 +60,4 @@ def test_rounds_and_kinds_differ() -> None:
 
 def test_the_rest_arrives() -> None:
     phases = Phases(4, Random(1))
-    assert all(phases.reaches(1, Status(Height(each))) for each in range(50))
+    assert all(phases.reaches(1, Status(Height(each), votes=True)) for each in range(50))
