@@ -23,7 +23,7 @@ from tests.unit.execution.worlds import World, call, make_world
 LONGEST_STEP_S = 0.020
 WATCHED_S = 0.1
 """CPU time after which a loop has shown what it does."""
-TRIES = 3
+TRIES = 8
 """A step counts when it is long each time: the machine may take a core away within one."""
 
 
