@@ -32,6 +32,8 @@ from dst.spec.errors import InvalidInput
 from dst.spec.primitives import OperatorIndex, Root, Round, faults_tolerated, leader_of, quorum
 
 NAME: Final = "L13 rounds after the heal"
+LONGEST_TALK: Final = 100
+"""Exchanges in one round: a handful, with all that liars put in between."""
 MEDDLE_RATE: Final = 0.3
 """Of what is said, how often a liar gets a word in before it is heard."""
 
@@ -61,15 +63,15 @@ class Synchrony:
         self._heal()
         if self.rng.random() < 0.5:
             self._time_out_some()
-        while not self.stage.violations:
+        for _ in range(self.stage.n * (rounds_owed(self.stage.n) + 2)):  # one timer at a time
             self._speak_again()
-            self._settle()
-            if all(self._actor(each).decided for each in self.honest):
-                break
+            is_quiet = self._settle()
+            if self.stage.violations or all(self._actor(each).decided for each in self.honest):
+                return self.stage.violations
             self.rounds = max(self._actor(each).state.round for each in self.honest) - self.highest
-            if self.rounds > rounds_owed(self.stage.n) or not self._time_out_some():
-                return [*self.stage.violations, self._stuck()]
-        return self.stage.violations
+            if self.rounds > rounds_owed(self.stage.n) or not is_quiet or not self._time_out_some():
+                break
+        return [*self.stage.violations, self._stuck()]
 
     def _heal(self) -> None:
         """What was under way is lost, and said again. Now and then the power was cut, too."""
@@ -87,9 +89,10 @@ class Synchrony:
         for actor in self.stage.actors.values():
             actor.feed(inputs.RetransmitDue(height=HEIGHT, round=actor.state.round))
 
-    def _settle(self) -> None:
-        """Until nothing new is said. Who has decided shows the certificate to who has not."""
-        while True:
+    def _settle(self) -> bool:
+        """Until nothing new is said (False: they never stop). Who has decided shows the certificate
+        to who has not."""
+        for _ in range(LONGEST_TALK):
             self.meddle()
             said = list(self.stage.collect())
             self.rng.shuffle(said)
@@ -99,9 +102,9 @@ class Synchrony:
                 for key, actor in self.stage.actors.items():
                     if key != source and target in (None, actor.index):
                         actor.hear(self._actor(source).index, message)
-            if not said:
-                if not self._share_decisions():
-                    return
+            if not said and not self._share_decisions():
+                return True
+        return False
 
     def _share_decisions(self) -> bool:
         holders = [self._actor(each) for each in self.honest if self._actor(each).decided]
