@@ -32,6 +32,8 @@ def example(kind: inspect.Type, salt: int) -> Any:
     match kind:
         case inspect.IntType():
             return max(kind.ge or 0, 1) + salt
+        case inspect.BoolType():
+            return bool(salt % 2)
         case inspect.BytesType(min_length=None):
             return blocks.encode(blocks.Block(1, 1, bytes(32), 0, 0, bytes([salt])))
         case inspect.BytesType():
