@@ -22,6 +22,7 @@ from devnet.sim.loop import VirtualLoop, play
 from dst.apis.beacon import BeaconClient, BeaconEvent, BlockId, HeaderView, WireBlock
 from dst.apis.dst_v1 import EventKind
 from dst.apis.engine_client import EngineClient
+from dst.apis.jsonrpc.client import JsonRpcClient
 from dst.l1.source import L1Source
 from dst.rollup.chain import Chain
 from dst.rollup.events import BeaconBus, EventRing
@@ -90,20 +91,26 @@ def verify_seal(root: Root, signature: BLSSignature) -> bool:
     return root in own and signature == seal_of(root)
 
 
-class Direct(EngineClient):
+class Direct(JsonRpcClient):
     """The engine without a network; it is slow, and now and then away."""
 
     def __init__(self, stub: EngineStub, rng: Random) -> None:
-        super().__init__("direct://", bytes(32))
+        super().__init__("direct://")
         self._stub, self._rng = stub, rng
 
-    async def _post(self, body: bytes, timeout: float | None) -> bytes:
+    async def post(self, body: bytes, *, timeout_s: float | None) -> bytes:
         await asyncio.sleep(self._rng.uniform(0.001, 0.05))
         if self._rng.random() < 0.03:
             raise Unavailable("the engine is away")
         request = msgspec.json.decode(body)
         answer = await getattr(self._stub, request["method"])(*request["params"])
         return msgspec.json.encode({"jsonrpc": "2.0", "id": request["id"], "result": answer})
+
+
+def engine(stub: EngineStub, rng: Random) -> EngineClient:
+    client = EngineClient("direct://", bytes(32))
+    client._rpc = Direct(stub, rng)
+    return client
 
 
 @dataclass
@@ -249,7 +256,7 @@ async def follow(loop: VirtualLoop, seed: int, folder: Path, verify: VerifySeal)
     importer = Importer(
         lock=lock,
         chain=chain,
-        execution=Execution(Direct(EngineStub(lock), rng), chain, log, metrics),
+        execution=Execution(engine(EngineStub(lock), rng), chain, log, metrics),
         l1=l1,
         ring=ring,
         bus=bus,
