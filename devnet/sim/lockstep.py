@@ -359,12 +359,15 @@ class Stage:
 
 
 class Schedule:
-    """Draws and plays one schedule. `seed` alone decides it."""
+    """Draws and plays one schedule. `seed` alone decides it. liars: f, unless as a control."""
 
-    def __init__(self, seed: int, n: int = 4, rounds: int = ROUNDS) -> None:
+    def __init__(
+        self, seed: int, n: int = 4, rounds: int = ROUNDS, *, liars: int | None = None
+    ) -> None:
         self.rng = Random(f"lockstep {seed} {n}")
         self.rounds = rounds
-        byzantine = sorted(self.rng.sample(range(n), faults_tolerated(n)))
+        count = faults_tolerated(n) if liars is None else liars
+        byzantine = sorted(self.rng.sample(range(n), count))
         self.stage = Stage(n, tuple(byzantine))
         self.honest = sorted(self.stage.actors)
         self.restart_rate = self.rng.choice((0.0, 0.0, 0.2))
