@@ -382,7 +382,8 @@ def seeded(seed: int, n: int) -> tuple[Random, Random]:
 
 
 class Schedule:
-    """Draws and plays one schedule. `seed` alone decides it, or other `draws` than the seed's."""
+    """Draws and plays one schedule. `seed` alone decides it, or other `draws` than the seed's.
+    liars: f, unless as a control."""
 
     def __init__(
         self,
@@ -390,12 +391,14 @@ class Schedule:
         n: int = 4,
         rounds: int = ROUNDS,
         *,
+        liars: int | None = None,
         draws: tuple[Random, Random] | None = None,
         story: Story | None = None,
     ) -> None:
         self.rng, self.links = draws or seeded(seed, n)
         self.rounds = rounds
-        byzantine = sorted(self.rng.sample(range(n), faults_tolerated(n)))
+        count = faults_tolerated(n) if liars is None else liars
+        byzantine = sorted(self.rng.sample(range(n), count))
         self.stage = Stage(n, tuple(byzantine), story=story)
         self.honest = sorted(self.stage.actors)
         self.restart_rate = self.rng.choice((0.0, 0.0, 0.2))

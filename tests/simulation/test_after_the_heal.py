@@ -18,7 +18,7 @@ import dst.qbft.proposing
 import dst.qbft.rounds
 from devnet.model.verdict import Violation
 from devnet.sim import synchrony, twins
-from devnet.sim.lockstep import Actor, Stage
+from devnet.sim.lockstep import Actor, Schedule, Stage
 from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.minority import Minority, draw_minority, run_minority
 from devnet.sim.mutants import mutated
@@ -87,6 +87,12 @@ def _from_memory(stage: Stage, effect: effects.FetchBlock) -> bytes | None:
     asked: list[Actor] = [stage.actors[each] for each in effect.holders if each in stage.actors]
     known = (each.state.blocks.get(effect.root) for each in asked)
     return next((block for block in known if block is not None), None)
+
+
+def test_one_liar_too_many_forks_the_chain_and_is_noticed() -> None:
+    """A control: with f + 1 of them nothing protects agreement, and the checkers must say so."""
+    found = next(filter(None, (Schedule(seed, 4, liars=2).play() for seed in range(500))), [])
+    assert [breach.checker for breach in found][:1] == ["S1 agreement"]
 
 
 def test_whoever_repeats_nothing_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
