@@ -92,7 +92,7 @@ class Bench:
     def decided_range(self, first: int, count: int, max_bytes: int) -> tuple[()]:
         return ()
 
-    def peer_claims(self, peer: int, height: int) -> None:
+    def peer_claims(self, peer: int, height: int, *, votes: bool | None = None) -> None:
         self.claims[peer] = height
 
     def unproven(self) -> dict[int, int]:
