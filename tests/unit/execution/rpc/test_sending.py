@@ -76,7 +76,7 @@ async def test_refusals_are_geths_words_with_a_reason(
     assert error["data"] == {"reason": reason}
 
 
-async def send_batch(rpc: Rpc, *params: list[object]) -> list[dict[str, Any]]:
+async def send_batch(rpc: Rpc, *params: Sequence[object]) -> list[dict[str, Any]]:
     requests = [
         {"jsonrpc": "2.0", "id": at, "method": "eth_sendRawTransaction", "params": each}
         for at, each in enumerate(params)
