@@ -102,7 +102,7 @@ unit: $(STAMP) ## unit and property tests
 sim: $(STAMP) ## simulation, about three minutes; one run again: make sim SEED=7 N=4, make sim TAPE=FILE
 	@$(if $(TAPE),$(BIN)/python -m devnet.sim --tape $(TAPE),$(if $(SEED),\
 		$(BIN)/python -m devnet.sim --seeds $(SEED):$(shell echo $$(( $(SEED) + 1 ))) --n $(N) --verbose,\
-		SIM_SEEDS_N4=$(SIM_SEEDS) SIM_JOBS=1 $(BIN)/pytest tests/simulation -n 2 $(PYTEST_ARGS)))
+		SIM_SEEDS_N4=$(SIM_SEEDS) SIM_JOBS=1 $(BIN)/pytest tests/simulation -n 2 --dist loadfile $(PYTEST_ARGS)))
 
 sim-long: $(STAMP) ## the long campaign: make sim-long HEIGHTS=1000000 SCHEDULES=1000000 WORKERS=tcp://HOST:8786
 	@$(BIN)/python -m devnet.sim.long --heights $(HEIGHTS) --schedules $(SCHEDULES) --n $(N) \
@@ -139,7 +139,7 @@ e2e-docker: setup ## end to end on containers (needs a Docker Engine)
 
 test: setup ## unit, simulation, outside judges and end to end on processes
 	@$(BIN)/pytest tests/unit -n 2 --dist loadgroup $(PYTEST_ARGS)
-	@SIM_SEEDS_N4=$(GATE_SEEDS) SIM_JOBS=1 $(BIN)/pytest tests/simulation -n 2 $(PYTEST_ARGS)
+	@SIM_SEEDS_N4=$(GATE_SEEDS) SIM_JOBS=1 $(BIN)/pytest tests/simulation -n 2 --dist loadfile $(PYTEST_ARGS)
 	@$(BIN)/pytest tests/conformance $(PYTEST_ARGS)
 	@$(BIN)/pytest tests/e2e -m "not docker" $(PYTEST_ARGS)
 

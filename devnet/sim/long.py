@@ -84,10 +84,13 @@ def campaigns(
 
 
 def told(generator: str, tally: Tally, workers: int) -> str:
-    each = f"{tally.rate(tally.seeds) / workers:.1f} seeds/s"
+    """One line: what was played, and how fast a worker is."""
+    each = f"for each of {workers} workers: {tally.rate(tally.seeds) / workers:.1f} seeds/s"
     if tally.heights:
         each += f", {tally.rate(tally.heights) / workers:.0f} heights/s"
-    return f"{generator} {tally.summary()}; for each of {workers} workers: {each}"
+        return f"{generator} {tally.summary()}; {each}"
+    played = f"{generator} n={tally.n}: {tally.seeds} schedules in {tally.seconds:.1f} s"
+    return f"{played}; {len(tally.failures)} failures; {each}"
 
 
 def _parser() -> argparse.ArgumentParser:

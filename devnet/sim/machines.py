@@ -1,7 +1,7 @@
 """Workers on other machines: a Dask scheduler, whose workers run this code.
 
 Dask is an extra, so that neither a node nor a test of one needs it. On each machine, in a checkout
-of the same commit: `dask worker tcp://HOST:8786 --nworkers auto --nthreads 1`.
+of the same commit: `dask worker tcp://HOST:8786 --nworkers N --nthreads 1`.
 """
 
 import sys

@@ -10,7 +10,7 @@ from devnet.sim import long, machines
 from devnet.sim.campaign import Tally, run_campaign
 from devnet.sim.machines import HOW_TO_INSTALL, NoWorkers, code, connected
 
-HEIGHTS, SCHEDULES = 250, 500
+HEIGHTS, SCHEDULES = 150, 500
 
 
 def small_campaigns(executor: Executor | None, jobs: int) -> list[Tally]:
@@ -25,7 +25,12 @@ def small_campaigns(executor: Executor | None, jobs: int) -> list[Tally]:
     return [found["chaos"], found["lockstep"], killed]
 
 
-def test_machines_come_to_the_same_tally_as_this_one() -> None:
+@pytest.fixture(scope="module")
+def here() -> list[Tally]:
+    return small_campaigns(None, 1)
+
+
+def test_machines_come_to_the_same_tally_as_this_one(here: list[Tally]) -> None:
     from distributed import LocalCluster
 
     with (
@@ -34,8 +39,8 @@ def test_machines_come_to_the_same_tally_as_this_one() -> None:
     ):
         assert there.workers == 2
         spread = small_campaigns(there.executor, there.workers)
-    chaos, lockstep, killed = here = small_campaigns(None, 1)
     assert spread == here
+    chaos, lockstep, killed = here
     assert HEIGHTS <= chaos.heights < HEIGHTS + 300, "it ends with the batch that gets there"
     assert lockstep.seeds == SCHEDULES
     assert not chaos.failures
@@ -43,8 +48,8 @@ def test_machines_come_to_the_same_tally_as_this_one() -> None:
     assert [failure.n for failure in killed.failures] == [4]
 
 
-def test_processes_come_to_the_same_tally_too() -> None:
-    assert small_campaigns(None, 2) == small_campaigns(None, 1)
+def test_processes_come_to_the_same_tally_too(here: list[Tally]) -> None:
+    assert small_campaigns(None, 2) == here
 
 
 def test_without_dask_it_says_what_to_install(
