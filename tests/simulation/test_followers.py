@@ -8,7 +8,7 @@ time, nobody is accused, nothing halts, and after the heal it keeps up with the 
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -97,13 +97,15 @@ class Direct(EngineClient):
         super().__init__("direct://", bytes(32))
         self._stub, self._rng = stub, rng
 
-    async def _post(self, body: bytes, timeout: float | None) -> bytes:
+    async def call(
+        self, method: str, params: Sequence[Any], kind: Any, *, timeout: float | None
+    ) -> Any:
         await asyncio.sleep(self._rng.uniform(0.001, 0.05))
         if self._rng.random() < 0.03:
             raise Unavailable("the engine is away")
-        request = msgspec.json.decode(body)
-        answer = await getattr(self._stub, request["method"])(*request["params"])
-        return msgspec.json.encode({"jsonrpc": "2.0", "id": request["id"], "result": answer})
+        wire = msgspec.to_builtins(params)
+        answer = await getattr(self._stub, method)(*wire)
+        return msgspec.json.decode(msgspec.json.encode(answer), type=kind)
 
 
 @dataclass
