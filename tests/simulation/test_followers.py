@@ -8,7 +8,7 @@ time, nobody is accused, nothing halts, and after the heal it keeps up with the 
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,6 @@ from devnet.sim.loop import VirtualLoop, play
 from dst.apis.beacon import BeaconClient, BeaconEvent, BlockId, HeaderView, WireBlock
 from dst.apis.dst_v1 import EventKind
 from dst.apis.engine_client import EngineClient
-from dst.apis.jsonrpc.client import JsonRpcClient
 from dst.l1.source import L1Source
 from dst.rollup.chain import Chain
 from dst.rollup.events import BeaconBus, EventRing
@@ -91,26 +90,22 @@ def verify_seal(root: Root, signature: BLSSignature) -> bool:
     return root in own and signature == seal_of(root)
 
 
-class Direct(JsonRpcClient):
+class Direct(EngineClient):
     """The engine without a network; it is slow, and now and then away."""
 
     def __init__(self, stub: EngineStub, rng: Random) -> None:
-        super().__init__("direct://")
+        super().__init__("direct://", bytes(32))
         self._stub, self._rng = stub, rng
 
-    async def post(self, body: bytes, *, timeout_s: float | None) -> bytes:
+    async def call(
+        self, method: str, params: Sequence[Any], kind: Any, *, timeout: float | None
+    ) -> Any:
         await asyncio.sleep(self._rng.uniform(0.001, 0.05))
         if self._rng.random() < 0.03:
             raise Unavailable("the engine is away")
-        request = msgspec.json.decode(body)
-        answer = await getattr(self._stub, request["method"])(*request["params"])
-        return msgspec.json.encode({"jsonrpc": "2.0", "id": request["id"], "result": answer})
-
-
-def engine(stub: EngineStub, rng: Random) -> EngineClient:
-    client = EngineClient("direct://", bytes(32))
-    client._rpc = Direct(stub, rng)
-    return client
+        wire = msgspec.to_builtins(params)
+        answer = await getattr(self._stub, method)(*wire)
+        return msgspec.json.decode(msgspec.json.encode(answer), type=kind)
 
 
 @dataclass
@@ -256,7 +251,7 @@ async def follow(loop: VirtualLoop, seed: int, folder: Path, verify: VerifySeal)
     importer = Importer(
         lock=lock,
         chain=chain,
-        execution=Execution(engine(EngineStub(lock), rng), chain, log, metrics),
+        execution=Execution(Direct(EngineStub(lock), rng), chain, log, metrics),
         l1=l1,
         ring=ring,
         bus=bus,
