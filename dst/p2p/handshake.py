@@ -22,6 +22,10 @@ from dst.spec.primitives import Height, OperatorIndex, Term
 PROTOCOL_VERSION: Final = 2
 """Raised when a message changes its meaning; two versions do not talk."""
 
+MAX_HELLO_BYTES: Final = 1024
+"""Of a dialler's first frame: ten times what ours takes, for versions to come. Checked when four
+bytes are here, so that nobody fills memory before it is known to fit."""
+
 MAX_TEXT: Final = 200
 """Characters of a refusal's texts: enough for a hash and a sentence, too few to flood a log."""
 
