@@ -5,7 +5,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
-from dst.runtime.log import Logger
+from dst.runtime.log import Logger, Ration
 
 LINES_AT_ONCE: Final = 20
 LINE_EVERY_S: Final = 10.0
@@ -38,8 +38,7 @@ class RefusalLog:
     def __init__(self, log: Logger, now: Callable[[], float] = time.monotonic) -> None:
         self._log, self._now = log, now
         self._last: dict[tuple[str, str], str] = {}
-        self._lines: dict[str, tuple[float, float]] = {}
-        """Peer -> lines left to it, at what time."""
+        self._rations: dict[str, Ration] = {}
 
     def refused(self, peer: str, side: str, detail: str) -> None:
         if self._last.get((peer, side)) != detail and self._may_say(peer):
@@ -54,8 +53,6 @@ class RefusalLog:
         say("link_garbled", peer=peer, detail=detail)
 
     def _may_say(self, peer: str) -> bool:
-        now = self._now()
-        left, then = self._lines.get(peer, (float(LINES_AT_ONCE), now))
-        left = min(left + (now - then) / LINE_EVERY_S, LINES_AT_ONCE)
-        self._lines[peer] = (left - 1 if left >= 1 else left, now)
-        return left >= 1
+        if peer not in self._rations:
+            self._rations[peer] = Ration(LINES_AT_ONCE, LINE_EVERY_S, self._now)
+        return self._rations[peer].take()

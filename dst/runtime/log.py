@@ -7,6 +7,8 @@ Bytes print as hex. Never pass a secret: nothing here can tell one.
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -45,6 +47,27 @@ class Logger:
 
     def _log(self, level: int, event: str, fields: dict[str, object]) -> None:
         self._logger.log(level, "%s", _line(event, {**self._bound, **fields}))
+
+
+class Ration:
+    """Lines that others can cause at will: `at_once` of them, after that one in `every_s`."""
+
+    def __init__(
+        self, at_once: int, every_s: float, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._at_once, self._every_s, self._now = at_once, every_s, now
+        self._left, self._then = float(at_once), now()
+
+    def take(self) -> bool:
+        """Whether one more may be written."""
+        now = self._now()
+        passed_s = max(0.0, now - self._then)  # a wall clock may be set back
+        self._left = min(self._left + passed_s / self._every_s, self._at_once)
+        self._then = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 def _line(event: str, fields: dict[str, object]) -> str:
