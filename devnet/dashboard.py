@@ -6,7 +6,7 @@ holds.
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from devnet.conditions import faults_of, is_cut_off, state_of
-from devnet.liveness import PoolSeen, blocked_text
+from devnet.liveness import PoolSeen, blocked_text, waits_text
 from devnet.model.descriptor import Descriptor
 from devnet.model.history import Event, EventKind
 from dst.spec.primitives import Height, Round, leader_of
@@ -77,6 +77,8 @@ class Board:
     """Operator -> `3/3`."""
     pools: Mapping[str, PoolSeen] = field(default_factory=dict, init=False)
     """Node -> its transaction pool, of those that tell."""
+    waits: Mapping[str, Sequence[str]] = field(default_factory=dict, init=False)
+    """`op1.rollup` -> what it says that it waits for; those that wait for nothing are absent."""
     cluster: str = field(default="", init=False)
     """What keeps the operators together from deciding; empty when nothing does."""
     newest_decided: Event | None = field(default=None, init=False)
@@ -232,9 +234,11 @@ def _nodes_of(board: Board) -> Table:
 
 
 def _waiting(board: Board) -> list[Text]:
-    """What stops all operators, and who waits for a transaction; no line when nothing does."""
+    """What stops all operators, what a program waits for, and who waits for a transaction; no line
+    when nothing does."""
     lines = [Text(board.cluster, style="bold red")] if board.cluster else []
-    return lines + [Text(line, style="yellow") for line in blocked_text(board.pools)]
+    waits = [*waits_text(board.waits), *blocked_text(board.pools)]
+    return lines + [Text(line, style="yellow") for line in waits]
 
 
 def _last_block(board: Board, now: float) -> Text:

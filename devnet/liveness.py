@@ -127,6 +127,11 @@ def peers_text(links: Mapping[str, Mapping[str, bool] | None]) -> dict[str, str]
     }
 
 
+def waits_text(waits: Mapping[str, Sequence[str]]) -> list[str]:
+    """`op3.middleware waits for height 9, ...`; a line for each wait of each program."""
+    return [f"{name} waits for {text}" for name, texts in waits.items() for text in texts]
+
+
 def blocked_text(pools: Mapping[str, PoolSeen]) -> list[str]:
     """`0xabc… waits for nonce 5 (2 transactions behind it)`, each account once, the first few."""
     found: dict[str, Blocked] = {}

@@ -11,9 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 from devnet.backends.base import BackendError
-from devnet.liveness import PoolSeen, blocked_text, cluster_of, newest_decided_at, peers_text
+from devnet.liveness import (
+    PoolSeen,
+    blocked_text,
+    cluster_of,
+    newest_decided_at,
+    peers_text,
+    waits_text,
+)
+from devnet.model.topology import Role
 from devnet.network import Network, attached, read_status
-from devnet.probes.health import links_up, read_metrics
+from devnet.probes.health import clock_ahead, links_up, read_metrics, read_waits
 from devnet.probes.pools import POOL_SECONDS, read_pool
 from devnet.probes.rpc import Rpc
 from dst.spec.primitives import Height, Round, leader_of
@@ -37,13 +45,32 @@ def show_status(directory: Path, *, as_json: bool) -> int:
 
 async def links_of(network: Network) -> dict[str, Mapping[str, bool] | None]:
     """Operator -> peer -> whether the link that it dials is up; None while it does not answer."""
+    return _links_in(await _metrics_of(network))
+
+
+async def _metrics_of(network: Network) -> dict[str, str | None]:
+    """Of the middlewares; None while one does not answer."""
     names = network.topology.operator_names
     urls = [f"{network.probe_url(name, 'middleware')}/metrics" for name in names]
     texts = await asyncio.gather(*(read_metrics(network.session, url) for url in urls))
-    return {
-        name: None if text is None else links_up(text)
-        for name, text in zip(names, texts, strict=True)
+    return dict(zip(names, texts, strict=True))
+
+
+def _links_in(metrics: Mapping[str, str | None]) -> dict[str, Mapping[str, bool] | None]:
+    return {name: None if text is None else links_up(text) for name, text in metrics.items()}
+
+
+async def waits_of(network: Network) -> dict[str, tuple[str, ...]]:
+    """`op1.middleware` -> what it says that it waits for; programs that wait for nothing are
+    absent. A validator has no listener: it says so in its log alone."""
+    asked = {
+        f"{name}.{role}": f"{network.probe_url(name, link)}/healthz"
+        for name in network.nodes
+        for role, link in ((Role.MIDDLEWARE, "middleware"), (Role.ROLLUP, "beacon"))
+        if role is Role.ROLLUP or name in network.topology.operator_names
     }
+    told = await asyncio.gather(*(read_waits(network.session, url) for url in asked.values()))
+    return {name: texts for name, texts in zip(asked, told, strict=True) if texts}
 
 
 async def pools_of(network: Network) -> dict[str, PoolSeen]:
@@ -56,8 +83,10 @@ async def pools_of(network: Network) -> dict[str, PoolSeen]:
 async def _collect(directory: Path) -> dict[str, Any]:
     async with attached(directory) as network:
         answers = asyncio.gather(*(_node(network, name) for name in network.nodes))
-        seen, links, pools = await asyncio.gather(answers, links_of(network), pools_of(network))
-        nodes = with_lag(seen)
+        seen, metrics, pools, waits = await asyncio.gather(
+            answers, _metrics_of(network), pools_of(network), waits_of(network)
+        )
+        nodes, links = with_lag(seen), _links_in(metrics)
         peers = peers_text(links)
         return {
             "id": network.descriptor.id,
@@ -67,10 +96,12 @@ async def _collect(directory: Path) -> dict[str, Any]:
             "next": next_duty(nodes, network.topology.operator_names),
             "cluster": _cluster(network, nodes, links),
             "blocked": blocked_text(pools),
+            "waits_for": waits,
             "nodes": [
                 {
                     **node,
                     **({"peers": peers[node["name"]]} if node["name"] in peers else {}),
+                    **_clock_facts(metrics.get(node["name"])),
                     **_pool_facts(pools.get(node["name"])),
                 }
                 for node in nodes
@@ -101,6 +132,11 @@ def _cluster(
         "advances": seen.advances,
         "trouble": seen.trouble,
     }
+
+
+def _clock_facts(metrics: str | None) -> dict[str, float]:
+    ahead_s = None if metrics is None else clock_ahead(metrics)
+    return {} if ahead_s is None else {"clock_ahead_seconds": ahead_s}
 
 
 def _pool_facts(pool: PoolSeen | None) -> dict[str, int]:
@@ -153,7 +189,7 @@ def _print(facts: dict[str, Any]) -> None:
         print(line)
     if facts["cluster"]["trouble"]:
         print(facts["cluster"]["trouble"])
-    for line in facts["blocked"]:
+    for line in (*waits_text(facts["waits_for"]), *facts["blocked"]):
         print(line)
     if facts["next"] is not None:
         print("next: height {height}, leader of round {round} is {leader}".format(**facts["next"]))
@@ -169,7 +205,7 @@ def _table(nodes: Sequence[dict[str, Any]]) -> Table:
     columns = (
         "name", "decided_height", "sealed_height", "behind", "safe", "l1_head", "reset_height",
     )  # fmt: skip
-    for column in (*columns, "peers", *POOL_COLUMNS):
+    for column in (*columns, "peers", "clock", *POOL_COLUMNS):
         table.add_column(column.replace("_height", "").replace("_", " "))
     for node in nodes:
         row = (
@@ -177,9 +213,15 @@ def _table(nodes: Sequence[dict[str, Any]]) -> Table:
             if node["answers"]
             else [node["name"], "no answer", *[""] * (len(columns) - 2)]
         )
-        more = (node.get(column) for column in ("peers", *POOL_COLUMNS))
+        pools = (node.get(column) for column in POOL_COLUMNS)
+        more = (node.get("peers"), _clock(node.get("clock_ahead_seconds")), *pools)
         table.add_row(*row, *map(_shown, more))
     return table
+
+
+def _clock(ahead_s: float | None) -> str | None:
+    """Against the other operators' clocks."""
+    return None if ahead_s is None else f"{ahead_s:+.2f} s"
 
 
 def lines_of(table: Table) -> list[str]:

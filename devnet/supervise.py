@@ -8,7 +8,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +23,11 @@ from devnet.claim import what_stays
 from devnet.cli import DEFAULT_DIR
 from devnet.control import serve_control
 from devnet.dashboard import Board, endpoints_of, line_of, suggestion, table_of
-from devnet.liveness import cluster_of, peers_text
+from devnet.liveness import cluster_of, peers_text, waits_text
 from devnet.model.history import Event, Record, Setup
 from devnet.network import Network, NetworkOptions, running
 from devnet.probes.events import EventTail
-from devnet.status import links_of, pools_of
+from devnet.status import links_of, pools_of, waits_of
 from dst.runtime.service import until
 from dst.spec.errors import DstError
 
@@ -96,8 +96,11 @@ class Watch:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look_at_cluster(self) -> None:
-        links, pools = await asyncio.gather(links_of(self.network), pools_of(self.network))
+        links, pools, waits = await asyncio.gather(
+            links_of(self.network), pools_of(self.network), waits_of(self.network)
+        )
         self.board.peers, self.board.pools = peers_text(links), pools
+        self._note_waits(waits)
         newest = self.board.newest_decided
         seen = cluster_of(
             links,
@@ -113,6 +116,14 @@ class Watch:
         self.board.cluster = trouble
         if self.live is None and kind != before:
             print(trouble or "the cluster decides again", file=sys.stderr, flush=True)
+
+    def _note_waits(self, waits: Mapping[str, Sequence[str]]) -> None:
+        """Without a terminal, once for each program that begins to wait."""
+        new = {name: texts for name, texts in waits.items() if name not in self.board.waits}
+        self.board.waits = waits
+        if self.live is None:
+            for line in waits_text(new):
+                print(line, file=sys.stderr, flush=True)
 
     async def _look_at_programs(self) -> None:
         try:

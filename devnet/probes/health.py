@@ -1,5 +1,5 @@
-"""Does a node serve, and are its links up: read from its own `/livez` and `/metrics` over probe
-links."""
+"""Does a node serve, are its links up, what does it wait for: read from its own `/livez`,
+`/metrics` and `/healthz` over probe links."""
 
 import asyncio
 import re
@@ -7,11 +7,24 @@ from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
+import msgspec
 
 ANSWER_SECONDS: Final = 0.5
 """A healthy node answers in milliseconds, also on two busy cores; a frozen one never does."""
 MAX_METRICS_BYTES: Final = 1 << 20
 
+MAX_HEALTH_BYTES: Final = 1 << 16
+SHOWN_WAITS: Final = 6
+
+
+class _Health(msgspec.Struct, frozen=True):
+    """The part of a `/healthz` that is read."""
+
+    waits_for: tuple[str, ...] = ()
+
+
+_HEALTH: Final = msgspec.json.Decoder(_Health)
+_CLOCK: Final = re.compile(r"^dst_clock_offset_seconds ([0-9.eE+-]+)$", re.MULTILINE)
 _LINK_UP: Final = re.compile(r'dst_p2p_link_up\{[^}]*peer="([^"]+)"[^}]*\}\s+([0-9.]+)')
 _SAMPLE: Final = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{[^}]*\})?\s+([0-9.eE+-]+)")
 
@@ -40,9 +53,27 @@ async def read_metrics(
         return None
 
 
+async def read_waits(
+    session: aiohttp.ClientSession, url: str, seconds: float = ANSWER_SECONDS
+) -> tuple[str, ...]:
+    """What `GET url` (a `/healthz`) says that it waits for; empty without an answer in time."""
+    try:
+        async with asyncio.timeout(seconds), session.get(url) as response:
+            told = _HEALTH.decode(await response.content.read(MAX_HEALTH_BYTES))
+    except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
+        return ()
+    return told.waits_for[:SHOWN_WAITS]
+
+
 def links_up(metrics: str) -> Mapping[str, bool]:
     """Peer name -> whether the link this operator dials to it is up (after HELLO)."""
     return {peer: float(value) > 0 for peer, value in _LINK_UP.findall(metrics)}
+
+
+def clock_ahead(metrics: str) -> float | None:
+    """Seconds that an operator's clock is ahead of the others', by its own measure."""
+    found = _CLOCK.search(metrics)
+    return None if found is None else float(found[1])
 
 
 def sum_of(metrics: str, name: str) -> float:

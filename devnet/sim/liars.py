@@ -133,7 +133,7 @@ class FalseAnswers(Honest):
                 return (replace(message, items=tuple(map(self._forged, message.items))),)
             case Status():
                 height = self.rng.choice((0, message.decided_height + 1, FAR))
-                return (Status(Height(height)),)
+                return (Status(Height(height), votes=message.votes),)
             case PartialSignature() if self.rng.random() < 0.3:
                 seal = GroupSignature(message.term, message.height, message.root, message.signature)
                 return (message, seal)

@@ -25,7 +25,7 @@ from dst.middleware.store import Record, Rejoin
 from dst.middleware.wire import Shells, Surroundings
 from dst.middleware.wire_messages import WireMessage, decode_message, encode_message
 from dst.p2p.handshake import PROTOCOL_VERSION, Hello
-from dst.p2p.link import ping_interval_s
+from dst.p2p.link import ANSWER_EVERY_S, ping_interval_s
 from dst.p2p.watch import PeerWatch
 from dst.qbft import messages as qbft
 from dst.qbft.justification import is_valid_certificate
@@ -58,6 +58,9 @@ class Observer(Protocol):
     def sealed(self, operator: "Operator", message: GroupSignature) -> None: ...
     def struck(self, index: int) -> None: ...
     def pings(self, source: int, target: int) -> bool: ...
+    def skew_us(self, index: int) -> int | None:
+        """How far ahead an operator's clock is told to be; None: by nobody."""
+
     def lost(self, operator: "Operator", peer: OperatorIndex) -> None: ...
     def crashed(self, operator: "Operator") -> None: ...
     def failed(self, operator: "Operator", error: BaseException) -> None: ...
@@ -253,7 +256,7 @@ class Life:
     # ------------------------------------------------- what the transport would tell
 
     async def _hear_pings(self) -> None:
-        operator = self._operator
+        operator, answers_at = self._operator, self._loop.time()
         while True:
             await asyncio.sleep(ping_interval_s(len(self._peers)))
             if operator.is_frozen:
@@ -262,6 +265,25 @@ class Life:
             for peer in self._peers:
                 if operator.observer.pings(peer, operator.index):
                     self.watch.pinged(peer)
+            if self._loop.time() >= answers_at:
+                answers_at = self._loop.time() + ANSWER_EVERY_S
+                self._hear_clocks()
+
+    def _hear_clocks(self) -> None:
+        """As pongs tell them, by the least equal path there is: their way back took all the time.
+        Liars are an hour ahead."""
+        operator = self._operator
+        took_us = 2 * operator.params.latency_us[1]
+        for peer in self._peers:
+            there_and_back = operator.network.carries(operator.index, peer)
+            skew_us = operator.observer.skew_us(peer)
+            if (
+                skew_us is not None
+                and there_and_back
+                and operator.observer.pings(peer, operator.index)
+            ):
+                clock_us = self._loop.now_us() + skew_us - took_us
+                self.shells.router.clock_told(peer, clock_us / 1e6, took_us / 1e6)
 
     def peer_lost(self, peer: OperatorIndex) -> None:
         self._operator.observer.lost(self._operator, peer)
@@ -287,12 +309,16 @@ class Life:
 
     # ------------------------------------------------------------- `Machine`
 
+    @property
+    def is_full(self) -> bool:
+        return self._operator.full_until > self._loop.now_us()
+
     async def reach_disk(self) -> None:
         operator = self._operator
         operator.may_die()
         least, most = WRITE_US
         await self.pause(operator.rng.randrange(least, most))
-        while operator.full_until > self._loop.now_us():
+        while self.is_full:
             await self.pause(FULL_RETRY_US)
         operator.may_die()
         await self._stop_if_dead()

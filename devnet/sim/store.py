@@ -19,6 +19,10 @@ from dst.spec.primitives import BLSSignature, Height, Root, Slot
 class Machine(Protocol):
     """What a write depends on."""
 
+    @property
+    def is_full(self) -> bool:
+        """Of the disk: what is written waits."""
+
     async def reach_disk(self) -> None:
         """Returns when the disk takes the write; never, when the machine dies first."""
 
@@ -145,6 +149,9 @@ class SimStore:
 
     def is_new(self) -> bool:
         return self._disk.is_new
+
+    def waits_for(self) -> str | None:
+        return "room on the disk" if self._machine.is_full else None
 
     def close(self) -> None:
         """A disk needs no closing."""

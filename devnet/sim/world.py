@@ -45,6 +45,7 @@ from dst.spec.primitives import Height, OperatorIndex, Root, Round, quorum
 LOSS_ABOVE: Final = 3
 HEIGHTS_AFTER_HEAL: Final = 3
 """New heights that every honest operator must reach."""
+LIARS_CLOCK_US: Final = 3_600_000_000
 HEAL_BOUND_US: Final = 30_000_000
 """Virtual time for them; generous against slow leaders, yet no livelock fits in."""
 
@@ -222,8 +223,13 @@ class World:
         }
         late = HEAL_BOUND_US / 1e6
         summary = f"height {target} not decided and sealed everywhere {late:.0f} s after the heal: "
-        summary += f"heads {heads}, (height, round) {rounds}, unsealed {unsealed}"
+        summary += f"heads {heads}, (height, round) {rounds}, unsealed {unsealed}, "
+        summary += f"waiting for {self._waits()}"
         return Violation(checker="L4 recovery after heal", summary=summary, height=target)
+
+    def _waits(self) -> dict[str, tuple[str, ...]]:
+        lives = {node.name: node.life for node in self.honest}
+        return {name: life.shells.waits_for() for name, life in lives.items() if life is not None}
 
     def _heal(self) -> None:
         self.healed = True
@@ -365,6 +371,11 @@ class World:
             node.up and not node.is_frozen for node in self._nodes[source]
         )
         return awake and self.network.carries(source, target)
+
+    def skew_us(self, index: int) -> int | None:
+        for node in self._nodes[index]:
+            return node.skew_us if node.liar is None else LIARS_CLOCK_US
+        return None
 
     def deliver(self, source: int, target: int, message: bytes) -> None:
         for node in self._nodes[target]:

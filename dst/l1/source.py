@@ -42,6 +42,7 @@ class L1Source:
         """Called with whether blocks stopped being canonical."""
         self._known: OrderedDict[Hash32, L1BlockRef] = OrderedDict()
         self._reachable = True
+        self._failure = "no answer yet"
         self._checked_chain = False
         self._metrics = metrics
         metrics.function("l1_head", lambda: self.head_number or 0)
@@ -49,6 +50,10 @@ class L1Source:
     @property
     def head_number(self) -> int | None:
         return None if self.chain is None else self.chain.head.number
+
+    def waits_for(self) -> str | None:
+        """For a person; None while L1 answers."""
+        return f"L1: {self._failure}" if self.chain is None or not self._reachable else None
 
     async def run(self) -> None:
         """Poll until cancelled. Raises: BadConfig when L1 is not the chain of the lock."""
@@ -151,6 +156,7 @@ class L1Source:
 
     def _note_outage(self, error: Exception) -> None:
         self._metrics.inc("l1_poll_failures_total")
+        self._failure = str(error)
         if self._reachable:
             self._reachable = False
             self._log.warning("l1_unreachable", error=str(error))

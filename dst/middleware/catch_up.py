@@ -183,7 +183,7 @@ class CatchUp:
         while True:
             if loop.time() - said >= STATUS_INTERVAL_S:
                 said = loop.time()
-                self._peers.broadcast(Status(decided_height=self._store.decided_height()))
+                self._peers.broadcast(self._status())
             await self._progress.look(self._now())
             # By turns: a peer answers one request of a kind at a time.
             if asks_for_proofs:
@@ -192,6 +192,9 @@ class CatchUp:
                 self.ask_somebody()
             asks_for_proofs = not asks_for_proofs
             await asyncio.sleep(GATHER_POLL_S if self._progress.is_gathering else POLL_S)
+
+    def _status(self) -> Status:
+        return Status(decided_height=self._store.decided_height(), votes=self._progress.takes_part)
 
     def ask_somebody(self) -> None:
         """Ask the next of the peers that claim to be further."""
@@ -223,8 +226,9 @@ class CatchUp:
                 self._take_range(peer, message, size_bytes)
             case BlockReply():
                 self._take_block(peer, message)
-            case Status(decided_height=height):
+            case Status(decided_height=height, votes=votes):
                 self._progress.peer_claims(peer, height)
+                self._progress.peer_votes(peer, votes)
 
     def _send_range(self, peer: OperatorIndex, first: Height, count: int, max_bytes: int) -> None:
         head = self._store.decided_height()

@@ -28,11 +28,15 @@ from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.cluster import ChainConfig
 from dst.spec.errors import InvalidInput, ResetRequired
-from dst.spec.primitives import Height, OperatorIndex, Root, Round, Slot
+from dst.spec.primitives import Height, OperatorIndex, Root, Round, Slot, quorum
 from dst.spec.rules import timestamp_at
 
 CLOCK_CHECK_S: Final = 0.5
 """A slot's start is waited for in steps: a wall clock that is set must not cost a whole wait."""
+
+LATE_SLOTS: Final = 3
+"""A height open for longer is told to be: a missed slot is a round change, and two in a row
+happen."""
 
 WAIT_LINE_S: Final = 10.0
 """A node that does not take part says why at least this often."""
@@ -44,6 +48,7 @@ QUIET_REASONS: Final = frozenset({fx.Reason.STALE, fx.Reason.TOO_FAR_AHEAD, fx.R
 class Network(Protocol):
     def send(self, to: OperatorIndex, message: Message) -> None: ...
     def broadcast(self, message: Message) -> None: ...
+    def up(self) -> tuple[OperatorIndex, ...]: ...
 
 
 class Observe(Protocol):
@@ -97,6 +102,8 @@ class Consensus:
         self._judged: dict[Root, fx.ValidateBlock] = {}
         """Justified proposals being executed, with the latest round that asked."""
         self._due: asyncio.Task[None] | None = None
+        self._due_since: tuple[Height, float] | None = None
+        self._fetching: fx.FetchBlock | None = None
         self._group: asyncio.TaskGroup | None = None
         self._started = False
         self._lost: set[OperatorIndex] = set()
@@ -139,6 +146,35 @@ class Consensus:
     @property
     def round(self) -> Round:
         return self._state.round
+
+    def waits_for(self) -> str | None:
+        """What the open height lacks, for a person, once it is late."""
+        due = self._due_since
+        if not self._started or due is None or due[0] != self._state.height:
+            return None
+        if self._monotonic() - due[1] < LATE_SLOTS * self._chain.seconds_per_slot:
+            return None
+        place = f"height {self._state.height}, round {self._state.round}"
+        own = self._lacks_quorum() or self._lacks_block() or self._proposals.waits_for()
+        return f"{place}: {own or 'votes'}"
+
+    def _lacks_quorum(self) -> str | None:
+        n, reached = self._config.n, set(self._network.up()) - self._lost
+        abstain = self._progress.abstain() & reached
+        votes = 1 + len(reached - abstain)
+        if votes >= quorum(n):
+            return None
+        peers = (OperatorIndex(index) for index in range(n) if index != self._config.self_index)
+        away = [f"op{peer + 1} is not reached" for peer in peers if peer not in reached]
+        silent = [f"op{peer + 1} does not vote" for peer in sorted(abstain)]
+        return f"a quorum, {votes} of {n} vote and {quorum(n)} must: {', '.join(away + silent)}"
+
+    def _lacks_block(self) -> str | None:
+        fetch = self._fetching
+        if fetch is None:
+            return None
+        holders = ", ".join(f"op{peer + 1}" for peer in fetch.holders)
+        return f"block 0x{fetch.root.hex()[:16]}… that was prepared, asked for at {holders}"
 
     # ----------------------------------------------------------------------------- loop
 
@@ -308,6 +344,7 @@ class Consensus:
             await asyncio.sleep(min(wait_s, CLOCK_CHECK_S))
         while self._progress.is_behind:
             await self._progress.changed()
+        self._due_since = (height, self._monotonic())
         self._pace.due(height, self._monotonic())
         within_ms = self._pace.proposal_within_ms
         self._inbox.put(inputs.HeightDue(height=height, proposal_within_ms=within_ms))
@@ -393,8 +430,10 @@ class Consensus:
             self._begin(name, effect.height, None, self._fetch(effect))
 
     async def _fetch(self, effect: fx.FetchBlock) -> None:
+        self._fetching = effect
         block = await self._catch_up.fetch_block(effect.height, effect.root, effect.holders)
         if block is not None:
+            self._fetching = None
             self._inbox.put(
                 inputs.BlockFetched(height=effect.height, root=effect.root, block=block)
             )
@@ -419,6 +458,7 @@ class Consensus:
         self._outcomes.put(HeightDecided(certificate=certificate))
         self._progress.decided(slot)
         self._judged.clear()
+        self._fetching = None
         self._wait_for_slot()
         if self._progress.is_syncing and not self._inbox:
             self._catch_up.ask_somebody()

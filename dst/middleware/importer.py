@@ -85,6 +85,11 @@ class Importer:
         self._newest_published: Height | None = None
         """None until the node was looked at once: what it holds from before is not known."""
         self._head: Height | None = None
+        self._lacks: str | None = None
+
+    def waits_for(self) -> str | None:
+        """Why the rollup node is not brought up to date, for a person."""
+        return self._lacks
 
     @property
     def head(self) -> Height | None:
@@ -102,8 +107,10 @@ class Importer:
             try:
                 await self._bring_up_to_date()
                 backoff.reset()
+                self._lacks = None
                 await self._wait(CHECK_EVERY_S)
             except Unavailable as error:
+                self._lacks = f"its rollup node: {error}"
                 self._lost(str(error))
                 await asyncio.sleep(backoff.next_delay())
             except ResetRequired as error:
@@ -111,6 +118,7 @@ class Importer:
                 self._outcomes.put(ResetSeen(error=error))
                 await asyncio.sleep(REFUSED_DELAY_S)
             except InvalidInput as error:
+                self._lacks = f"its rollup node, which refuses a decided block: {error}"
                 log.error("rollup_node_refuses", reason=str(error), height=self._head)
                 await asyncio.sleep(REFUSED_DELAY_S)
 

@@ -17,7 +17,7 @@ from dst.rejoin import Phase, core
 from dst.rejoin import state as rejoining
 from dst.runtime.log import Logger
 from dst.spec.errors import ResetRequired
-from dst.spec.primitives import Height, OperatorIndex, Slot, Term
+from dst.spec.primitives import Height, OperatorIndex, Slot, Term, quorum
 
 
 class Progress:
@@ -26,6 +26,7 @@ class Progress:
     def __init__(self, store: Store, *, n: int, term: Term, log: Logger) -> None:
         self._store, self._term, self._log = store, term, log
         self._changed = asyncio.Event()
+        self._abstain: set[OperatorIndex] = set()
         found = store.rejoin()
         self._state = dst.rejoin.begin(
             n,
@@ -98,9 +99,28 @@ class Progress:
                 needed = core.reports_needed(n)
                 return f"certificates from {needed} operators, votes may be lost; heard: {heard}"
             case Phase.WAITING:
-                return f"height {above}, votes may be lost below; at {self._store.decided_height()}"
+                at = self._store.decided_height()
+                return f"height {above}, votes may be lost below; at {at}{self._who_else(n)}"
             case Phase.VOTING:
                 return None
+
+    def _who_else(self, n: int) -> str:
+        """When those that vote are too few to bring that height."""
+        if n - 1 - len(self._abstain) >= quorum(n):
+            return ""
+        others = ", ".join(map(_name, sorted(self._abstain)))
+        return f"; no quorum of {quorum(n)} can decide it, for {others} do not vote either"
+
+    def lags(self) -> str | None:
+        """What it lacks of what others have, for a person."""
+        if not self.is_behind:
+            return None
+        first, last = self._store.decided_height() + 1, self.claimed_height()
+        return f"certificates of heights {first} to {last}, which others have decided"
+
+    def abstain(self) -> frozenset[OperatorIndex]:
+        """Peers that say that they do not vote. Nothing but texts follows from it."""
+        return frozenset(self._abstain)
 
     @property
     def is_behind(self) -> bool:
@@ -120,6 +140,13 @@ class Progress:
         self._state = dst.rejoin.step(self._state, event).state
         if self.is_syncing != was_syncing:
             self._announce()
+
+    def peer_votes(self, peer: OperatorIndex, votes: bool) -> None:
+        """`peer` says whether it takes part."""
+        if votes:
+            self._abstain.discard(peer)
+        else:
+            self._abstain.add(peer)
 
     def unproven(self) -> Mapping[OperatorIndex, Height]:
         """Claims whose certificate has to be asked for."""
@@ -217,4 +244,8 @@ class Progress:
 
 
 def _names(peers: Mapping[OperatorIndex, Height]) -> str:
-    return ", ".join(f"op{peer + 1}" for peer in sorted(peers)) or "nobody"
+    return ", ".join(map(_name, sorted(peers))) or "nobody"
+
+
+def _name(peer: OperatorIndex) -> str:
+    return f"op{peer + 1}"

@@ -67,6 +67,11 @@ class Proposals:
         self._builder, self._validator = builder, validator
         self._unsealed, self._imported = unsealed, imported
         self._log, self._metrics, self._now, self._rng = log, metrics, now, rng
+        self._lacks: str | None = None
+
+    def waits_for(self) -> str | None:
+        """Why the own rollup node's last answer was no block and no verdict, for a person."""
+        return self._lacks
 
     async def build(self, height: Height) -> bytes:
         """A fresh block on the decided parent; asks until there is one.
@@ -88,7 +93,9 @@ class Proposals:
                 if not complained:
                     self._log.warning("cannot_build", height=height, reason=str(error))
                 complained, block = True, None
+                self._lacks = f"a block to propose: {error}"
             if block is not None and self._extends_head(block):
+                self._lacks = None
                 self._metrics.observe("build", asyncio.get_running_loop().time() - started)
                 return block
             await asyncio.sleep(backoff.next_delay())
@@ -124,6 +131,8 @@ class Proposals:
                 result = ValidateResult(Verdict.INVALID, str(error))
             except (Unavailable, TimeoutError) as error:
                 result = ValidateResult(Verdict.HOLD, str(error) or "no answer")
+            held = f"a verdict on the proposal: {result.reason}"
+            self._lacks = held if result.status is Verdict.HOLD else None
             match result.status:
                 case Verdict.VALID:
                     self._metrics.observe("validate", loop.time() - started)

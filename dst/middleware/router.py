@@ -5,6 +5,7 @@ from typing import Protocol
 
 from dst.middleware.accusations import Accusations
 from dst.middleware.catch_up import CatchUp
+from dst.middleware.clocks import Clocks
 from dst.middleware.progress import Progress
 from dst.middleware.wire_messages import (
     BlockReply,
@@ -89,12 +90,14 @@ class Router:
         sealing: SealingInputs,
         catch_up: CatchUp,
         progress: Progress,
+        clocks: Clocks,
         log: Logger,
         metrics: Metrics,
         monotonic: Callable[[], float],
     ) -> None:
         self._consensus, self._sealing, self._catch_up = consensus, sealing, catch_up
-        self._progress, self._log, self._metrics = progress, log, metrics
+        self._progress, self._clocks = progress, clocks
+        self._log, self._metrics = log, metrics
         self._accusations = Accusations(monotonic)
 
     def link_up(self, peer: OperatorIndex, hello: Hello) -> None:
@@ -104,6 +107,10 @@ class Router:
 
     def link_down(self, peer: OperatorIndex) -> None:
         """What we say does not arrive; it is said again when the link comes up."""
+        self._clocks.forget(peer)
+
+    def clock_told(self, peer: OperatorIndex, clock_s: float, round_trip_s: float) -> None:
+        self._clocks.told(peer, clock_s, round_trip_s)
 
     def peer_lost(self, peer: OperatorIndex) -> None:
         """What it says does not arrive: it is not waited for where it leads."""

@@ -130,6 +130,7 @@ class Store(Protocol):
     def rejoin(self) -> Rejoin | None: ...
     def sign_above(self) -> Slot: ...
     def is_new(self) -> bool: ...
+    def waits_for(self) -> str | None: ...
     def close(self) -> None: ...
 
 
@@ -181,6 +182,8 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._waiting = 0
+        """Writes that a full disk keeps waiting."""
         self._writer = open_database(path, durable=True)
         self._writer.executescript(_SCHEMA)
         self._reader = open_database(path, durable=True)
@@ -253,21 +256,35 @@ class SqliteStore:
 
     async def _durably(self, write: "_Write") -> None:
         loop = asyncio.get_running_loop()
-        complained = False
-        while True:
-            try:
-                await loop.run_in_executor(self._thread, write)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorname != "SQLITE_FULL":
-                    raise
-                if not complained:
-                    log.error("disk_full_not_voting", store=str(self._path), do="free some space")
-                complained = True
+        has_waited = False
+        try:
+            while True:
+                try:
+                    return await loop.run_in_executor(self._thread, write)
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorname != "SQLITE_FULL":
+                        raise
+                if not has_waited:
+                    self._begin_to_wait()
+                has_waited = True
                 await asyncio.sleep(FULL_RETRY_S)
-                continue
-            if complained:
-                log.info("disk_takes_writes_again", store=str(self._path))
-            return
+        finally:
+            if has_waited:
+                self._end_to_wait()
+
+    def _begin_to_wait(self) -> None:
+        if not self._waiting:
+            log.error("disk_full_not_voting", store=str(self._path), do="free some space")
+        self._waiting += 1
+
+    def _end_to_wait(self) -> None:
+        self._waiting -= 1
+        if not self._waiting:
+            log.info("disk_takes_writes_again", store=str(self._path))
+
+    def waits_for(self) -> str | None:
+        """For a person; None while the disk takes writes."""
+        return f"room on the disk of {self._path}" if self._waiting else None
 
     def _write(self, records: Sequence[Record]) -> None:
         with self._writer:

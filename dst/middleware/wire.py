@@ -23,6 +23,7 @@ from dst.apis.beacon import BeaconNode, beacon_routes
 from dst.crypto import secp256k1
 from dst.middleware import importer as importing
 from dst.middleware.catch_up import CatchUp
+from dst.middleware.clocks import Clocks
 from dst.middleware.config import Settings
 from dst.middleware.consensus import Consensus, Observe
 from dst.middleware.events import EventPusher, EventSink
@@ -39,6 +40,7 @@ from dst.qbft.justification import is_valid_certificate
 from dst.runtime.http import make_app
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
+from dst.runtime.waiting import Waiting
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock
 from dst.spec.cluster import ChainConfig, ClusterLock, genesis_validators_root
@@ -94,6 +96,13 @@ class Shells:
         log, qbft = Logger("middleware"), on.functions.qbft
         outcomes, links = OutcomeQueue(), PeerLinks(on.links, log)
         self.progress = Progress(on.store, n=qbft.n, term=qbft.term, log=log)
+        self.clocks = Clocks(
+            n=qbft.n,
+            slot_s=on.chain.seconds_per_slot,
+            now=on.now,
+            log=log,
+            metrics=on.metrics,
+        )
         self.importer = importing.Importer(on.store, on.rollup, on.beacon, outcomes, on.rng)
         self.catch_up = CatchUp(
             store=on.store,
@@ -151,8 +160,20 @@ class Shells:
             sealing=self.sealing,
             catch_up=self.catch_up,
             progress=self.progress,
+            clocks=self.clocks,
             log=log,
             metrics=on.metrics,
+            monotonic=on.monotonic,
+        )
+        self._waiting = Waiting(
+            (
+                on.store.waits_for,
+                self.clocks.waits_for,
+                self.consensus.waits_for,
+                self.progress.lags,
+                self.importer.waits_for,
+            ),
+            log=log,
             monotonic=on.monotonic,
         )
         self._workflow = Workflow(
@@ -165,9 +186,15 @@ class Shells:
             observe=on.observe,
         )
 
+    def waits_for(self) -> tuple[str, ...]:
+        """What this operator waits for, for a person: first, why it does not vote."""
+        reason = self.progress.waits_for()
+        return (() if reason is None else (reason,)) + self._waiting.told()
+
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             for loop in (
+                self._waiting.run(),
                 self._workflow.run(),
                 self.consensus.run(),
                 self.sealing.run(),
@@ -200,6 +227,7 @@ class Middleware:
             peers=settings.peers,
             metrics=self.metrics,
             log=Logger("p2p"),
+            now=now,
         )
         self.shells = Shells(
             Surroundings(
@@ -229,7 +257,8 @@ class Middleware:
             self.metrics,
             beacon_routes(self.api),
             policy=self._policy,
-            health=self.shells.progress.waits_for,
+            health=lambda: "; ".join(self.shells.waits_for()) or None,
+            waits_for=self.shells.waits_for,
         )
 
     async def start(self) -> None:

@@ -75,9 +75,10 @@ class Status(
     msgspec.Struct, frozen=True, array_like=True, tag="status", forbid_unknown_fields=True
 ):
     """How far the sender has decided; said once a second, so that whoever fell behind in a quiet
-    moment notices."""
+    moment notices. votes: does it take part? For people alone: who stands still knows whom for."""
 
     decided_height: _Height
+    votes: bool
 
 
 CatchUpMessage: TypeAlias = GetDecided | DecidedBlocks | GetBlock | BlockReply | Status

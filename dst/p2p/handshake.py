@@ -19,7 +19,7 @@ from dst.p2p.framing import FrameError
 from dst.spec.errors import UNREADABLE
 from dst.spec.primitives import Height, OperatorIndex, Term
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 """Raised when a message changes its meaning; two versions do not talk."""
 
 MAX_TEXT: Final = 200
@@ -73,9 +73,11 @@ class Ping(msgspec.Struct, frozen=True, array_like=True, tag="ping", forbid_unkn
 
 
 class Pong(msgspec.Struct, frozen=True, array_like=True, tag="pong", forbid_unknown_fields=True):
-    """The listener hears the dialler. number: of the last ping that it saw, 0 before the first."""
+    """The listener hears the dialler. number: of the last ping that it saw, 0 before the first;
+    clock_ms: its wall clock now, Unix milliseconds."""
 
     number: _Natural
+    clock_ms: _Natural
 
 
 class Data(msgspec.Struct, frozen=True, array_like=True, tag="data", forbid_unknown_fields=True):

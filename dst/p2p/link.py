@@ -61,6 +61,9 @@ be dropped."""
 
 READ_BYTES: Final = 64 << 10
 
+PINGS_REMEMBERED: Final = 64
+"""When each of the latest was sent: twice what is under way before the connection is given up."""
+
 
 def ping_interval_s(peers: int) -> float:
     return max(PING_INTERVAL_S, peers / MOST_PINGS_PER_S)
@@ -78,6 +81,9 @@ class LinkEvents(WatchEvents, Protocol):
     def link_down(self, peer: OperatorIndex) -> None: ...
 
     def received(self, peer: OperatorIndex, body: bytes) -> None: ...
+
+    def clock_told(self, peer: OperatorIndex, clock_s: float, round_trip_s: float) -> None:
+        """Its wall clock showed `clock_s` (Unix seconds) within the last `round_trip_s`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +109,8 @@ class LinkContext:
     events: LinkEvents
     watch: PeerWatch
     ping_interval_s: float
+    now: Callable[[], float]
+    """The own wall clock, Unix seconds: told to peers, used for nothing."""
     metrics: Metrics
     log: Logger
 
@@ -143,6 +151,7 @@ class OutboundLink:
         self._writer: asyncio.StreamWriter | None = None
         self._refusals = RefusalLog(context.log)
         self._unanswered = 0
+        self._pinged_at: dict[int, float] = {}
         self._down_reason: str | None = None
 
     @property
@@ -226,6 +235,7 @@ class OutboundLink:
     def _established(self, writer: asyncio.StreamWriter, hello: Hello) -> None:
         self._writer = writer
         self._unanswered = 0
+        self._pinged_at.clear()
         self._down_reason = None
         self._backoff.reset()
         self._refusals.accepted(self.peer.name, "dialler")
@@ -271,18 +281,28 @@ class OutboundLink:
         match frame:
             case Pong():
                 self._unanswered = 0  # also those sent since: the path works
+                self._tell_clock(frame)
             case HelloRefused():
                 raise HandshakeRefused(clip_refusal(frame).for_log())
             case _:
                 raise LinkLost(f"peer sent {type(frame).__name__} on a link that is ours to send")
 
+    def _tell_clock(self, pong: Pong) -> None:
+        pinged_at = self._pinged_at.pop(pong.number, None)
+        if pinged_at is not None:
+            round_trip_s = asyncio.get_running_loop().time() - pinged_at
+            self._context.events.clock_told(self.peer.index, pong.clock_ms / 1000, round_trip_s)
+
     async def _ping(self, writer: asyncio.StreamWriter) -> None:
         number, interval_s = 0, self._context.ping_interval_s
+        loop = asyncio.get_running_loop()
         while True:
             if self._unanswered * interval_s >= GIVE_UP_S:
                 raise LinkLost(f"{self._unanswered} pings unanswered")
             number += 1
             self._unanswered += 1
+            self._pinged_at[number] = loop.time()
+            self._pinged_at.pop(number - PINGS_REMEMBERED, None)
             writer.write(encode_frame(encode_link_frame(Ping(number))))
             await asyncio.sleep(interval_s)
 

@@ -150,7 +150,7 @@ class Listener:
                 pinged = self._on_frame(peer, decode_link_frame(body)) or pinged
             if loop.time() >= answers_at:
                 answers_at = loop.time() + ANSWER_EVERY_S
-                answer(writer, pinged)
+                answer(writer, pinged, self._context.now())
             async with asyncio.timeout(SILENCE_S):
                 data = await reader.read(READ_BYTES)
             if not data:
@@ -175,11 +175,11 @@ class Listener:
                 raise FrameError(f"{type(frame).__name__} after the handshake")
 
 
-def answer(writer: asyncio.StreamWriter, number: int) -> None:
-    """Raises: LinkLost when the dialler does not read its answers."""
+def answer(writer: asyncio.StreamWriter, number: int, now: float) -> None:
+    """`now`: Unix seconds. Raises: LinkLost when the dialler does not read its answers."""
     if writer.transport.get_write_buffer_size() > WRITE_BUFFER_BYTES:
         raise LinkLost("pings without reading the answers")
-    writer.write(encode_frame(encode_link_frame(Pong(number))))
+    writer.write(encode_frame(encode_link_frame(Pong(number, clock_ms=max(0, round(now * 1000))))))
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

@@ -35,10 +35,11 @@ class Transport:
         peers: Sequence[Peer],
         metrics: Metrics,
         log: Logger,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._identity, self._hello = identity, hello
         self._host, self._port, self._peers = host, port, peers
-        self._metrics, self._log = metrics, log
+        self._metrics, self._log, self._now = metrics, log, now
         self._listener: Listener | None = None
         self._watch: PeerWatch | None = None
         self._links: dict[OperatorIndex, OutboundLink] = {}
@@ -81,6 +82,7 @@ class Transport:
             events=events,
             watch=self._watch,
             ping_interval_s=ping_interval_s(len(self._peers)),
+            now=self._now,
             metrics=self._metrics,
             log=self._log,
         )

@@ -8,9 +8,9 @@ until it is answered: a link that swallowed it must not hold the chain after it 
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from dst.apis.engine import (
     BlockRef,
@@ -45,6 +45,8 @@ REFILL_FORKCHOICE_EVERY: Final = 64
 MAX_EXECUTED_KNOWN: Final = 256
 """Hashes known VALID in this engine, to skip a call for a block that was validated a moment ago."""
 
+T = TypeVar("T")
+
 
 class InvalidPayload(InvalidInput):
     """The engine found a block INVALID."""
@@ -72,12 +74,17 @@ class Execution:
         self._running: _Running | None = None
         self._valid: dict[Hash32, None] = {}
         self._announced: ForkchoiceState | None = None
+        self._failure: str | None = None
+
+    def waits_for(self) -> str | None:
+        """For a person; None while the engine answers."""
+        return None if self._failure is None else f"its execution layer: {self._failure}"
 
     async def keep_announced(self) -> None:
         """Repeat what an engine that was away did not hear; until cancelled. Raises: BadConfig."""
         while True:
             await asyncio.sleep(KEEP_ANNOUNCED_S)
-            if self._heads() == self._announced:
+            if self._heads() == self._announced and self._failure is None:
                 continue
             try:
                 await self.announce()
@@ -243,6 +250,15 @@ class Execution:
 
     # --- single calls, asked again until answered; all of them may be repeated ---
 
+    async def _ask(self, ask: Callable[[], Coroutine[Any, Any, T]], *, limit: float) -> T:
+        try:
+            answer = await ask_until_answered(ask, limit=limit)
+        except Unavailable as error:
+            self._failure = str(error)
+            raise
+        self._failure = None
+        return answer
+
     async def _send(self, block: BeaconBlock) -> PayloadStatus:
         payload = block.body.execution_payload
         requests = encode_requests(block.body.execution_requests)
@@ -255,24 +271,24 @@ class Execution:
                 timeout=EXECUTE_TIMEOUT_S,
             )
 
-        return await ask_until_answered(ask, limit=EXECUTE_TIMEOUT_S)
+        return await self._ask(ask, limit=EXECUTE_TIMEOUT_S)
 
     async def _point(
         self, heads: ForkchoiceState, attributes: PayloadAttributes | None = None
     ) -> ForkchoiceUpdated:
-        return await ask_until_answered(
+        return await self._ask(
             lambda: self._client.forkchoice_updated_v3(heads, attributes, timeout=CALL_TIMEOUT_S),
             limit=CALL_TIMEOUT_S,
         )
 
     async def _built(self, payload_id: bytes) -> BuiltPayload:
-        return await ask_until_answered(
+        return await self._ask(
             lambda: self._client.get_payload_v4(payload_id, timeout=CALL_TIMEOUT_S),
             limit=CALL_TIMEOUT_S,
         )
 
     async def _block(self, number_or_tag: int | str) -> BlockRef | None:
-        return await ask_until_answered(
+        return await self._ask(
             lambda: self._client.block(number_or_tag, timeout=CALL_TIMEOUT_S), limit=CALL_TIMEOUT_S
         )
 

@@ -34,6 +34,17 @@ class Halting:
     def is_halted(self) -> bool:
         return self.alarm is not None or self.reset_height is not None
 
+    def waits_for(self) -> str | None:
+        """For a person; None while the chain may move."""
+        if self.alarm is not None:
+            return f"a person: {self.alarm}"
+        if self.reset_height is not None:
+            return (
+                "the next term, or an L1 that shows the origins of our blocks again, from height "
+                f"{self.reset_height} on"
+            )
+        return None
+
     def require_moving(self) -> None:
         """Raises: ResetRequired after an L1 reset, Unavailable after a double signature."""
         if self.reset_height is not None:

@@ -1,6 +1,7 @@
 """Role entry and composition root of the rollup node."""
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ from dst.runtime.http import make_app, serving
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.runtime.service import run_role, until
+from dst.runtime.waiting import Waiting
 from dst.spec.beacon import BeaconBlock
 from dst.spec.cluster import ClusterLock, genesis_validators_root
 from dst.spec.errors import BadConfig, InvalidInput, Unavailable
@@ -169,6 +171,7 @@ class _Common:
     halting: Halting
     execution: Execution
     verify_seal: GroupVerifier
+    waiting: Waiting
 
     def scanner(self, on_batch: OnBatch) -> InboxScanner:
         return InboxScanner(
@@ -205,17 +208,22 @@ def _assemble(
 ) -> _Parts:
     metrics = Metrics()
     ring = EventRing(settings.name, Term(settings.lock.chain.term))
+    l1 = L1Source(l1_client, settings.lock.chain, log, metrics)
+    halting = Halting(settings.data_dir, chain.store, ring, log)
+    execution = Execution(engine, chain, log, metrics)
+    parts = (halting.waits_for, chain.store.waits_for, execution.waits_for, l1.waits_for)
     common = _Common(
         settings=settings,
         metrics=metrics,
         chain=chain,
         l1_client=l1_client,
-        l1=L1Source(l1_client, settings.lock.chain, log, metrics),
+        l1=l1,
         ring=ring,
         bus=BeaconBus(),
-        halting=Halting(settings.data_dir, chain.store, ring, log),
-        execution=Execution(engine, chain, log, metrics),
+        halting=halting,
+        execution=execution,
         verify_seal=GroupVerifier(settings.lock),
+        waiting=Waiting(parts, log=log, monotonic=time.monotonic),
     )
     _watch_heights(metrics, chain)
     if settings.operator is None:
@@ -256,6 +264,7 @@ def _assemble_operator(common: _Common) -> _Parts:
 
     common.l1.on_change = on_l1
     loops = [
+        common.waiting.run(),
         common.l1.run(),
         scanner.run(),
         watch.run(),
@@ -311,6 +320,7 @@ def _assemble_follower(common: _Common, sources: list[BeaconClient]) -> _Parts:
     scanner = common.scanner(importer.import_run)
     common.l1.on_change = lambda _reorged: scanner.wake()
     loops = (
+        common.waiting.run(),
         common.l1.run(),
         scanner.run(),
         follower.run(),
@@ -327,6 +337,7 @@ def _app(common: _Common, node: RollupNode) -> web.Application:
         [*reading_routes(node), *telling_routes(node)],
         policy=common.settings.policy,
         health=node.complaint,
+        waits_for=common.waiting.told,
     )
 
 
@@ -339,4 +350,5 @@ def _own_app(common: _Common, node: RollupNode) -> web.Application:
         for_holders_of(secret, [*beacon_routes(node), *dst_v1_routes(node)]),
         policy=BrowserPolicy(hosts=common.settings.policy.hosts),
         health=node.complaint,
+        waits_for=common.waiting.told,
     )

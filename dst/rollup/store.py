@@ -87,6 +87,10 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
+    def waits_for(self) -> str | None:
+        """For a person; None while the disk takes writes."""
+        return f"room on the disk of {self._path}" if self._is_full else None
+
     # --- blocks ---
 
     def put_block(self, block: StoredBlock) -> None:

@@ -4,7 +4,7 @@ invited (`dst.runtime.browsers`)."""
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 
@@ -34,6 +34,8 @@ log = Logger("http")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Health: TypeAlias = Callable[[], str | None]
 """Why this node should not be used, None when it is well."""
+Waits: TypeAlias = Callable[[], Sequence[str]]
+"""What it waits for, each for a person; it may still serve."""
 
 
 def json_response(
@@ -77,12 +79,13 @@ def make_app(
     *,
     policy: BrowserPolicy = DEFAULT_POLICY,
     health: Health | None = None,
+    waits_for: Waits | None = None,
     **options: Any,
 ) -> web.Application:
     """An application with our error mapping and `/metrics`.
 
     `/livez` is 200 while the process answers; `/healthz` is 503 with a reason while the node should
-    not be used.
+    not be used, and lists what it waits for.
     """
     app = web.Application(
         middlewares=[guard(policy), _errors_to_answers],
@@ -97,9 +100,11 @@ def make_app(
 
     async def show_health(_: web.Request) -> web.StreamResponse:
         reason = None if health is None else health()
+        waits = () if waits_for is None else waits_for()
+        told = {"waits_for": waits} if waits else {}
         if reason is None:
-            return json_response({"ok": True})
-        return json_response({"ok": False, "reason": reason}, status=503)
+            return json_response({"ok": True, **told})
+        return json_response({"ok": False, "reason": reason, **told}, status=503)
 
     async def show_metrics(_: web.Request) -> web.StreamResponse:
         return web.Response(text=metrics.render())

@@ -84,6 +84,16 @@ def test_a_cluster_without_a_quorum_and_a_missing_nonce_are_told() -> None:
     assert "3+2" in text
 
 
+def test_what_a_program_waits_for_is_shown_while_it_waits() -> None:
+    seen = board()
+    seen.take(event(EventKind.SEALED, "op1", 1, 1.0))
+    assert "waits for" not in shown(seen, 1.0)
+    seen.waits = {"op3.middleware": ("height 9, votes may be lost below",), "f1.rollup": ("L1: x",)}
+    text = shown(seen, 1.0)
+    assert "op3.middleware waits for height 9, votes may be lost below" in text
+    assert "f1.rollup waits for L1: x" in text
+
+
 def test_the_newest_decided_height_keeps_its_first_news() -> None:
     seen = board()
     seen.take(event(EventKind.DECIDED, "op1", 5, 10.0))

@@ -1,8 +1,14 @@
 """One look: who leads next, and a table that a pipe can read."""
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
-from devnet.status import _table, lines_of, next_duty, with_lag
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from devnet.status import _table, lines_of, next_duty, waits_of, with_lag
 
 OPERATORS = ("op1", "op2", "op3", "op4")
 
@@ -28,6 +34,48 @@ def test_a_node_that_lags_shows_by_how_much() -> None:
     ]
     assert [node.get("behind") for node in with_lag(nodes)] == [0, 25, None]
     assert any("25" in line for line in lines_of(_table(with_lag(nodes))))
+
+
+def test_an_operator_whose_clock_is_off_shows_by_how_much() -> None:
+    nodes: list[dict[str, Any]] = [
+        {"name": "op1", "answers": True, "clock_ahead_seconds": 0.0},
+        {"name": "op2", "answers": True, "clock_ahead_seconds": -20.004},
+        {"name": "f1", "answers": True},
+    ]
+    _, _, _, first, second, third, _ = lines_of(_table(nodes))
+    assert "+0.00 s" in first
+    assert "-20.00 s" in second
+    assert " s " not in third
+
+
+async def test_status_asks_every_program_with_a_listener_what_it_waits_for() -> None:
+    """op2 is frozen, f1 answers what no health is: neither holds up what the others say."""
+    told = {
+        "/op1.middleware/healthz": (503, {"ok": False, "reason": "x", "waits_for": ["a quorum"]}),
+        "/op1.beacon/healthz": (200, {"ok": True, "waits_for": ["L1: away", "room"]}),
+        "/f1.beacon/healthz": (200, []),
+    }
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        if request.path.startswith("/op2"):
+            await asyncio.Event().wait()
+        status, body = told[request.path]
+        return web.json_response(body, status=status)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        network: Any = SimpleNamespace(
+            nodes=("op1", "op2", "f1"),
+            topology=SimpleNamespace(operator_names=("op1", "op2")),
+            session=session,
+            probe_url=lambda node, link="beacon": str(server.make_url(f"/{node}.{link}")),
+        )
+        waits = await waits_of(network)
+    assert waits == {"op1.middleware": ("a quorum",), "op1.rollup": ("L1: away", "room")}
+    assert len(asked) == 5
 
 
 def test_the_piped_table_has_no_trailing_spaces_and_one_line_a_node() -> None:

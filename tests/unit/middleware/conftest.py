@@ -425,6 +425,8 @@ class Puppet:
 
     def peer_heard(self, peer: OperatorIndex) -> None: ...
 
+    def clock_told(self, peer: OperatorIndex, clock_s: float, round_trip_s: float) -> None: ...
+
     def received(self, peer: OperatorIndex, body: bytes) -> None:
         self.heard.append((peer, decode_message(body)))
 

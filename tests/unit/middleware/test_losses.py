@@ -39,11 +39,13 @@ def test_the_router_tells_consensus_alone() -> None:
     )
     nobody: Any = SimpleNamespace()
     metrics = Metrics()
+    clocks: Any = SimpleNamespace(forget=lambda peer: told.append(("forgotten clock", peer)))
     router = Router(
         consensus=consensus,
         sealing=nobody,
         catch_up=nobody,
         progress=nobody,
+        clocks=clocks,
         log=Logger("test"),
         metrics=metrics,
         monotonic=lambda: 0.0,
@@ -51,5 +53,5 @@ def test_the_router_tells_consensus_alone() -> None:
     router.peer_lost(OperatorIndex(2))
     router.peer_heard(OperatorIndex(2))
     router.link_down(OperatorIndex(2))
-    assert told == [("lost", 2), ("heard", 2)]
+    assert told == [("lost", 2), ("heard", 2), ("forgotten clock", 2)]
     assert metrics.get("peer_lost_total", peer="op3") == 1

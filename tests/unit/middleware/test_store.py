@@ -243,8 +243,10 @@ async def test_full_disk_holds_the_vote_back_until_there_is_room(
             await asyncio.sleep(0.01)
     assert not waiting.done()
     assert store.decided_height() == 0
+    assert store.waits_for() == f"room on the disk of {store._path}"
     store._writer.execute("PRAGMA max_page_count = 1000000")
     await asyncio.wait_for(waiting, 5)
+    assert store.waits_for() is None
     assert store.decided_height() == 1
     assert caplog.text.count("disk_full_not_voting") == 1
 

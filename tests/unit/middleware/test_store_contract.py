@@ -153,6 +153,8 @@ class SimulatedMachine:
     def restored(self) -> Restored:
         return found_in(SimStore(self._disk, self))
 
+    is_full = False
+
     async def reach_disk(self) -> None:
         """Reading needs no disk that takes writes."""
 

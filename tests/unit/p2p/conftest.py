@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ class Heard:
     downs: list[OperatorIndex] = field(default_factory=list)
     lost: list[OperatorIndex] = field(default_factory=list)
     bodies: list[tuple[OperatorIndex, bytes]] = field(default_factory=list)
+    clocks: list[tuple[OperatorIndex, float, float]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def link_up(self, peer: OperatorIndex, hello: Hello) -> None:
@@ -77,6 +79,10 @@ class Heard:
 
     def peer_heard(self, peer: OperatorIndex) -> None:
         self.lost.remove(peer)
+        self.changed.set()
+
+    def clock_told(self, peer: OperatorIndex, clock_s: float, round_trip_s: float) -> None:
+        self.clocks.append((peer, clock_s, round_trip_s))
         self.changed.set()
 
     def received(self, peer: OperatorIndex, body: bytes) -> None:
@@ -185,6 +191,7 @@ async def running_node(
 ) -> AsyncIterator[Node]:
     others = tuple(name for name in ("op1", "op2", "op3") if name != f"op{index + 1}")
     heard, metrics = Heard(), Metrics()
+    now = changes.pop("now", time.time)
     transport = Transport(
         identity=identity or keys.identity(f"op{index + 1}", others),
         hello=lambda: hello_of(**{"index": index, **changes}),  # type: ignore[arg-type]
@@ -196,6 +203,7 @@ async def running_node(
             Peer(index=OperatorIndex(peer), host="127.0.0.1", port=peer_port)
             for peer, peer_port in peers.items()
         ],
+        now=now,  # type: ignore[arg-type]
     )
     await transport.start(heard)
     async with asyncio.TaskGroup() as group:

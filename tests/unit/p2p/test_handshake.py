@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dst.p2p.framing import FrameError
 from dst.p2p.handshake import (
     MAX_TEXT,
+    PROTOCOL_VERSION,
     Data,
     Hello,
     HelloRefused,
@@ -29,7 +30,7 @@ MakeHello = Callable[..., Hello]
     "frame",
     [
         Ping(1),
-        Pong(0),
+        Pong(0, 0),
         HelloRefused("chain_id", "1", "2"),
         Hello(1, 2, b"3", 4, 5, 6, OperatorIndex(0), Term(0), Height(9)),
     ],
@@ -108,7 +109,8 @@ def test_claiming_another_operators_index_is_refused(make_hello: MakeHello) -> N
 
 def test_other_protocol_version_is_named_even_with_unknown_fields(make_hello: MakeHello) -> None:
     body = msgspec.msgpack.encode(["hello", 99, {"entirely": "different"}])
-    assert decode_first_frame(body, make_hello(0)) == HelloRefused("protocol_version", "1", "99")
+    ours = str(PROTOCOL_VERSION)
+    assert decode_first_frame(body, make_hello(0)) == HelloRefused("protocol_version", ours, "99")
 
 
 def test_first_frame_must_be_hello(make_hello: MakeHello) -> None:

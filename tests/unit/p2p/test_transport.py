@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
@@ -68,6 +69,18 @@ async def test_message_reaches_the_peer_and_names_its_sender(start_node: Start) 
     sender.transport.broadcast(BODY, height=None)
     await receiver.heard.until(lambda heard: len(heard.bodies) == 2)
     assert receiver.heard.bodies == [(OperatorIndex(0), BODY)] * 2
+
+
+async def test_pongs_tell_the_peers_clock(start_node: Start) -> None:
+    receiver = await start_node(1, {}, now=lambda: time.time() - 20)
+    sender = await start_node(0, {1: receiver.transport.port})
+    await sender.heard.until(lambda heard: len(heard.clocks) >= 2)
+    for peer, clock_s, round_trip_s in sender.heard.clocks:
+        assert peer == OperatorIndex(1)
+        age_s = time.time() - 20 - clock_s
+        assert 0 <= age_s + 0.001, "rounded to milliseconds"
+        assert 0 < round_trip_s < 5
+    assert receiver.heard.clocks == [], "who answers learns nothing"
 
 
 async def test_order_is_kept_under_congestion(start_node: Start) -> None:
@@ -213,7 +226,7 @@ async def test_a_silent_peer_is_lost_and_heard_again_over_the_same_connections(
         ("lock_hash", b"\x22" * 32),
         ("chain_id", 8),
         ("round_timeout_ms", 501),
-        ("protocol_version", 2),
+        ("protocol_version", 1),
     ],
 )
 async def test_differing_hello_is_refused_and_named_on_both_sides_once(
@@ -400,7 +413,7 @@ def test_pings_without_reading_the_answers_end_the_link() -> None:
 
     def flood() -> None:
         for _ in range(link.WRITE_BUFFER_BYTES):
-            answer(writer, 2**53)
+            answer(writer, 2**53, 1.8e9)
 
     with pytest.raises(link.LinkLost):
         flood()

@@ -1,0 +1,107 @@
+"""A clock that is off is found out by its operator and by nobody's lie, and stops nobody. The
+shipped shells, virtual time."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from devnet.sim.loop import VirtualLoop, play
+from devnet.sim.operator import Operator
+from devnet.sim.params import Behaviour
+from devnet.sim.recovery import CALM, Drill
+from dst.middleware.clocks import Clocks
+from dst.runtime.waiting import PATIENCE_S
+from dst.spec.primitives import Height
+
+SECOND_US = 1_000_000
+OFF_US = 20 * SECOND_US
+LIAR = 3
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def clocks_of(node: Operator) -> Clocks:
+    assert node.life is not None
+    return node.life.shells.clocks
+
+
+def said(world: Drill) -> dict[str, tuple[str, ...]]:
+    return {name: texts for name, texts in world._waits().items() if texts}
+
+
+async def later(world: Drill, seconds: float) -> None:
+    await world._until(lambda: False, round(seconds * SECOND_US))
+
+
+@pytest.mark.parametrize(
+    ("off_us", "liars"),
+    [(-OFF_US, {}), (OFF_US, {}), (-OFF_US, {LIAR: Behaviour.FALSE_ANSWERS})],
+)
+def test_a_step_is_told_by_whom_it_befell_and_halts_nobody(
+    off_us: int, liars: dict[int, Behaviour]
+) -> None:
+    async def scenario(loop: VirtualLoop) -> None:
+        world = Drill(loop, 7, replace(CALM, byzantine=liars))
+        await world.warm_up()
+        assert said(world) == {}
+        victim, before = world.honest[1], world.top
+        victim.skew_us += off_us
+        await later(world, PATIENCE_S + 2)
+        way = "ahead of" if off_us > 0 else "behind"
+        (text, *_) = said(world)[victim.name]
+        assert text.startswith("its own clock to be set: it is 20.")
+        assert way in text
+        assert list(said(world)) == [victim.name], "nobody else's clock is off"
+        assert clocks_of(world.honest[0])._peers_off == {victim.index, *liars}
+        assert world.top >= before + 2, "three of four go on"
+        victim.skew_us -= off_us
+        await later(world, PATIENCE_S + 1)
+        assert said(world) == {}
+        here = Height(world.top + 4)
+        assert await world._until(lambda: world._recovered(here), 30 * SECOND_US)
+
+    play(scenario)
+
+
+def test_drift_is_told_before_it_costs_a_round() -> None:
+    """20 ms a second: found above a quarter of a slot, while half a slot is what progress bears."""
+
+    async def scenario(loop: VirtualLoop) -> None:
+        world = Drill(loop, 8, replace(CALM, skew_us=1, latency_us=(500, 1_000)))
+        await world.warm_up()
+        victim = world.honest[2]
+
+        def drift() -> None:
+            victim.skew_us -= SECOND_US // 50
+            loop.after(SECOND_US, drift)
+
+        drift()
+        off: Callable[[], bool] = lambda: clocks_of(victim).waits_for() is not None  # noqa: E731
+        assert await world._until(off, 30 * SECOND_US)
+        assert -0.35 * SECOND_US < victim.skew_us < -0.25 * SECOND_US
+        assert world.counts.get("round_change", 0) == 0
+
+    play(scenario)
+
+
+def test_no_path_is_taken_for_a_wrong_clock() -> None:
+    """Pongs that take 0.8 s, all of it on the way back, from clocks that are equal."""
+
+    async def scenario(loop: VirtualLoop) -> None:
+        world = Drill(loop, 9, replace(CALM, skew_us=1, latency_us=(399_000, 400_000)))
+        for operator in world._all():
+            world._boot(operator)
+        await later(world, 20)
+        for node in world.honest:
+            assert clocks_of(node).waits_for() is None
+            assert clocks_of(node)._peers_off == set()
+            assert clocks_of(node).offsets(), "they were told"
+
+    play(scenario)
