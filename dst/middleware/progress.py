@@ -109,7 +109,7 @@ class Progress:
         if n - 1 - len(self._abstain) >= quorum(n):
             return ""
         others = ", ".join(map(_name, sorted(self._abstain)))
-        return f"; no quorum of {quorum(n)} can decide it, for {others} do not vote either"
+        return f"; that takes {quorum(n)} that vote, and these do not either: {others}"
 
     def lags(self) -> str | None:
         """What it lacks of what others have, for a person."""

@@ -41,7 +41,7 @@ async def test_two_of_four_that_rejoin_and_the_two_that_vote_say_what_they_wait_
         for operator, other in zip(lost, ("op4", "op3"), strict=True):
             await eventually(
                 lambda o=operator, p=other: (
-                    f"no quorum of 3 can decide it, for {p} do not vote either" in said_by(o)
+                    f"that takes 3 that vote, and these do not either: {p}" in said_by(o)
                 )
             )
             assert "votes may be lost below" in said_by(operator)

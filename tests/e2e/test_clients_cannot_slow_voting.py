@@ -1,0 +1,125 @@
+"""Whoever reaches an operator's public ports can neither stop nor slow its voting.
+
+One of four operators is down, so every block needs the vote of the one that is asked 500 times a
+second, at all of its public endpoints by turns. Judged against a calm window of the same run: no
+round ends by its timer, and blocks come as regularly.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from dst.apis.beacon import reading_routes
+from dst.apis.dst_v1 import telling_routes
+from tests.e2e.by_hand import Hands
+from tests.e2e.clients import flooding
+from tests.e2e.conftest import REPOSITORY, NetworkFactory, RunningNetwork
+
+pytestmark = pytest.mark.xdist_group("flooded-network")
+
+OFFSET = "3000"
+RATE = 500
+WINDOW_S = 10.0
+ROUND_0_S = 0.5
+"""Half a slot: what a round that ends by its timer costs."""
+POLL_S = 0.01
+
+
+@pytest.fixture(scope="module")
+def network(network_factory: NetworkFactory) -> Iterator[RunningNetwork]:
+    made = network_factory("--backend", "process", "--port-offset", OFFSET, "--slot-seconds", "1")
+    hands = Hands(made)
+    hands.end("op4.middleware")
+    yield made
+    hands.close()
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+def timers_run_out(network: RunningNetwork) -> int:
+    """Rounds that a timer ended, at anybody: the leader was there, and something came too late."""
+    logs = (network.directory / "logs").glob("op*.middleware.log")
+    lines = [line for log in logs for line in log.read_text().splitlines()]
+    return sum(" round_change " in line and "cause=timer" in line for line in lines)
+
+
+def gaps(network: RunningNetwork, seconds: float) -> list[float]:
+    """Between newly sealed heights at op3, which nobody floods, for so long."""
+    url = network.descriptor["operators"][2]["beacon"] + "/dst/v1/status"
+    seen: list[float] = []
+    height, end = get(url)["sealed_height"], time.monotonic() + seconds
+    while time.monotonic() < end:
+        now_at = get(url)["sealed_height"]
+        if now_at > height:
+            seen += [time.monotonic()] * (now_at - height)
+            height = now_at
+        time.sleep(POLL_S)
+    return [after - before for before, after in pairwise(seen)]
+
+
+def test_every_public_endpoint_is_asked() -> None:
+    nobody: Any = None
+    served = {(r.method, r.path) for r in (*reading_routes(nobody), *telling_routes(nobody))}
+    asked = {
+        *(("GET", path.partition("?")[0]) for path in (*flooding.READ, *flooding.STREAMED)),
+        *(("POST", path) for path in flooding.POSTED),
+    }
+    missed = {
+        (method, path)
+        for method, path in served
+        if not any(method == m and _fits(path, p) for m, p in asked)
+    }
+    assert missed == set()
+
+
+def _fits(pattern: str, path: str) -> bool:
+    parts, wanted = path.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(
+        want.startswith("{") or part == want for part, want in zip(parts, wanted, strict=True)
+    )
+
+
+def test_five_hundred_requests_a_second_cost_no_round(network: RunningNetwork) -> None:
+    gaps(network, 3.0)  # the one that ended has been passed over
+    before = timers_run_out(network)
+    calm = gaps(network, WINDOW_S)
+    between = timers_run_out(network)
+    op1 = network.descriptor["operators"][0]
+    words = [op1["beacon"], op1["rpc"], str(RATE), str(WINDOW_S + 2)]
+    with subprocess.Popen(
+        [sys.executable, "-m", flooding.__name__, *words],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        # Its own work is to take no processor from those it asks.
+        preexec_fn=lambda: os.nice(19),
+    ) as flood:
+        time.sleep(1.0)
+        loaded = gaps(network, WINDOW_S)
+        out, _ = flood.communicate(timeout=60)
+    after = timers_run_out(network)
+    told = json.loads(out)
+    answered = sum(n for outcome, n in told["counts"].items() if outcome.isdecimal())
+    report = (
+        f"calm: {len(calm)} gaps, longest {max(calm):.2f} s, {between - before} timers; "
+        f"loaded: {len(loaded)} gaps, longest {max(loaded):.2f} s, {after - between} timers; "
+        f"{answered / (WINDOW_S + 2):.0f} answers a second; {told}"
+    )
+    print(report)
+    assert answered >= 0.8 * RATE * WINDOW_S, report
+    assert after - between <= between - before, report
+    assert max(loaded) <= max(calm) + ROUND_0_S / 2, report
+    assert len(loaded) >= len(calm) - 1, report
+    for name, outcomes in told["by_name"].items():
+        is_public = name not in {f"{m} {path[1:]}" for m, path in flooding.NOT_FOR_STRANGERS}
+        assert not is_public or "200" in outcomes or "206" in outcomes, (name, outcomes)
