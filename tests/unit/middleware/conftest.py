@@ -118,14 +118,19 @@ class Cluster:
         )
 
 
-def _deal(folder: Path, operators: int) -> Cluster:
-    lock = create_cluster(
+def deal(folder: Path, operators: int) -> Cluster:
+    create_cluster(
         folder,
         operators=operators,
         chain={"seconds_per_slot": 1, "genesis_time": GENESIS_TIME, "round_timeout_ms": 500},
     )
+    return load_cluster(folder)
+
+
+def load_cluster(folder: Path) -> Cluster:
+    lock = load_lock(folder / "cluster-lock.json")
     shares, identities = [], []
-    for index in range(1, operators + 1):
+    for index in range(1, lock.n + 1):
         secrets = folder / "operators" / f"op{index}"
         password = (secrets / "keystore.password").read_text()
         shares.append(keystore.decrypt((secrets / "keystore.json").read_bytes(), password))
@@ -135,12 +140,12 @@ def _deal(folder: Path, operators: int) -> Cluster:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
-    return _deal(tmp_path_factory.mktemp("cluster"), 4)
+    return deal(tmp_path_factory.mktemp("cluster"), 4)
 
 
 @pytest.fixture(scope="session")
 def single(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
-    return _deal(tmp_path_factory.mktemp("single"), 1)
+    return deal(tmp_path_factory.mktemp("single"), 1)
 
 
 class FakeRollup:
