@@ -1,5 +1,7 @@
 """The poller against an L1 of values."""
 
+import asyncio
+
 import pytest
 
 from dst.l1.source import L1Source
@@ -46,6 +48,27 @@ async def test_an_outage_keeps_the_view() -> None:
     assert known.number == 7
     with pytest.raises(Unavailable):
         await source.ref_by_hash(l1_hash(99))
+
+
+async def test_it_says_that_it_waits_for_l1_until_that_answers() -> None:
+    l1 = FakeL1()
+    l1.mine(10)
+    source = make_source(l1)
+    assert source.waits_for() == "L1: no answer yet"
+
+    async def until(is_waiting: bool) -> None:
+        async with asyncio.timeout(10):
+            while (source.waits_for() is not None) is not is_waiting:
+                await asyncio.sleep(0.01)
+
+    polling = asyncio.get_running_loop().create_task(source.run())
+    await until(False)
+    l1.is_down = True
+    await until(True)
+    assert (source.waits_for() or "").startswith("L1: ")
+    l1.is_down = False
+    await until(False)
+    polling.cancel()
 
 
 async def test_it_reads_no_further_back_than_the_genesis_origin() -> None:

@@ -361,8 +361,10 @@ async def test_a_full_disk_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptu
             with pytest.raises(Unavailable, match="disk full"):
                 await at.operator.decided(certify(at.lock, block))
         assert at.chain.head.height == 1
+        assert (at.chain.store.waits_for() or "").startswith("room on the disk of ")
         db.execute("PRAGMA max_page_count = 1000000")
         assert await at.operator.decided(certify(at.lock, block)) == 2
+        assert at.chain.store.waits_for() is None
         await at.operator.publish(sealed(at.lock, block))
         said = [each.getMessage() for each in caplog.records]
         assert sum("disk_full" in each for each in said) == 1
@@ -402,8 +404,10 @@ async def test_an_engine_outage_is_a_retry_not_a_loss(tmp_path: Path) -> None:
         at.engine.is_down = True
         with pytest.raises(Unavailable):
             await at.operator.decided(certify(at.lock, block))
+        assert (at.execution.waits_for() or "").startswith("its execution layer: ")
         at.engine.is_down = False
         assert await at.operator.decided(certify(at.lock, block)) == 1
+        assert at.execution.waits_for() is None
 
 
 async def test_a_healed_engine_link_is_used_at_once(

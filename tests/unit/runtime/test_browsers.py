@@ -201,6 +201,24 @@ async def test_preflight(url: str) -> None:
     assert headers["Access-Control-Allow-Private-Network"] == "true"
 
 
+async def test_health_lists_what_is_waited_for_also_where_the_node_may_be_used() -> None:
+    waits: list[str] = []
+    reasons: list[str | None] = [None]
+    app = make_app(Metrics(), [], health=lambda: reasons[0], waits_for=lambda: waits)
+    async with listening(app) as address, aiohttp.ClientSession() as session:
+
+        async def told() -> tuple[int, object]:
+            async with session.get(f"http://{address}/healthz") as response:
+                return response.status, await response.json()
+
+        assert await told() == (200, {"ok": True})
+        waits.append("L1: away")
+        assert await told() == (200, {"ok": True, "waits_for": ["L1: away"]})
+        reasons[0] = "it lags"
+        lags = {"ok": False, "reason": "it lags", "waits_for": ["L1: away"]}
+        assert await told() == (503, lags)
+
+
 async def test_health_says_why() -> None:
     reasons: list[str | None] = ["too old"]
     app = make_app(Metrics(), [], health=lambda: reasons[0])
