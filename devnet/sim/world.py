@@ -228,8 +228,14 @@ class World:
         return Violation(checker="L4 recovery after heal", summary=summary, height=target)
 
     def _waits(self) -> dict[str, tuple[str, ...]]:
-        lives = {node.name: node.life for node in self.honest}
-        return {name: life.shells.waits_for() for name, life in lives.items() if life is not None}
+        """What honest operators lack, by their own words."""
+        found = {}
+        for node in self.honest:
+            if node.life is not None:
+                shells = node.life.shells
+                reason = shells.progress.waits_for()
+                found[node.name] = (*([] if reason is None else [reason]), *shells.waiting.lacks())
+        return found
 
     def _heal(self) -> None:
         self.healed = True

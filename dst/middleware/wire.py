@@ -165,7 +165,7 @@ class Shells:
             metrics=on.metrics,
             monotonic=on.monotonic,
         )
-        self._waiting = Waiting(
+        self.waiting = Waiting(
             (
                 on.store.waits_for,
                 self.clocks.waits_for,
@@ -189,12 +189,11 @@ class Shells:
     def waits_for(self) -> tuple[str, ...]:
         """What this operator waits for, for a person: first, why it does not vote."""
         reason = self.progress.waits_for()
-        return (() if reason is None else (reason,)) + self._waiting.told()
+        return (() if reason is None else (reason,)) + self.waiting.told()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             for loop in (
-                self._waiting.run(),
                 self._workflow.run(),
                 self.consensus.run(),
                 self.sealing.run(),
@@ -267,7 +266,12 @@ class Middleware:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for loop in (self.transport.run(), self.shells.run(), self.events.run()):
+            for loop in (
+                self.transport.run(),
+                self.shells.run(),
+                self.shells.waiting.run(),
+                self.events.run(),
+            ):
                 group.create_task(loop)
 
 

@@ -5,7 +5,7 @@ believed once it has said so for a while: every block waits a moment for somethi
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
 from dst.runtime.log import Logger
@@ -34,7 +34,11 @@ class Waiting:
         """In the order of the parts."""
         told_from = self._monotonic() - PATIENCE_S
         lasting = [each for each, since in sorted(self._since.items()) if since <= told_from]
-        return tuple(text for each in lasting if (text := self._parts[each]()) is not None)
+        return _said_by(self._parts[each] for each in lasting)
+
+    def lacks(self) -> tuple[str, ...]:
+        """Now, for however short a while."""
+        return _said_by(self._parts)
 
     async def run(self) -> None:
         """Look and log, until cancelled."""
@@ -60,3 +64,7 @@ class Waiting:
         elif self._said_at is None or now - self._said_at >= SAY_AGAIN_S:
             self._log.warning("waiting", waits_for="; ".join(told))
             self._said_at = now
+
+
+def _said_by(parts: Iterable[WaitsFor]) -> tuple[str, ...]:
+    return tuple(text for part in parts if (text := part()) is not None)
