@@ -27,6 +27,9 @@ WARN_SLOTS: Final = 0.25
 """An offset above so much of a slot is told: half of what progress can bear."""
 CALM_SLOTS: Final = WARN_SLOTS / 2
 """Below it, all is well again."""
+TO_NAME_A_PEER: Final = 4
+"""Exchanges in a row. Where the own clock was set, it shows with the first of one peer and the next
+of the others: by then it is known whose fault it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ class Clocks:
         self._log, self._metrics = log, metrics
         self._samples: dict[OperatorIndex, deque[Offset]] = {}
         self._is_off = False
-        self._peers_off: set[OperatorIndex] = set()
+        self._peers_off: dict[OperatorIndex, int] = {}
+        """Exchanges in a row that showed it."""
 
     # ------------------------------------------------------------------- what the links tell
 
@@ -82,7 +86,7 @@ class Clocks:
     def forget(self, peer: OperatorIndex) -> None:
         """The link to it is down: what it told grows old."""
         self._samples.pop(peer, None)
-        self._peers_off.discard(peer)
+        self._peers_off.pop(peer, None)
         self._judge_own()
 
     # ----------------------------------------------------------------------- what follows
@@ -110,12 +114,17 @@ class Clocks:
         offset = _quickest(self._samples[peer])
         name = f"op{peer + 1}"
         self._metrics.set("peer_clock_offset_seconds", offset.offset_s, peer=name)
-        was_off = peer in self._peers_off
-        if self._is_off or not self._exceeds(offset.certain_s, was_off=was_off):
-            self._peers_off.discard(peer)
-        elif not was_off:
-            self._peers_off.add(peer)
+        shown = self._peers_off.get(peer, 0)
+        if self._is_off or not self._exceeds(offset.certain_s, was_off=bool(shown)):
+            self._peers_off.pop(peer, None)
+            return
+        self._peers_off[peer] = shown + 1
+        if shown + 1 == TO_NAME_A_PEER:
             self._log.warning("peer_clock_off", peer=name, offset_s=offset.offset_s)
+
+    def peers_off(self) -> frozenset[OperatorIndex]:
+        """Whose clocks are off, while the own one is right."""
+        return frozenset(p for p, shown in self._peers_off.items() if shown >= TO_NAME_A_PEER)
 
     def _judge_own(self) -> None:
         ahead_s = self.ahead_s

@@ -59,7 +59,7 @@ def test_a_step_is_told_by_whom_it_befell_and_halts_nobody(
         (text,) = (each for each in told[victim.name] if "clock" in each)
         assert text.startswith("its own clock to be set: it is 20.")
         assert way in text
-        assert clocks_of(world.honest[0])._peers_off == {victim.index, *liars}
+        assert clocks_of(world.honest[0]).peers_off() == {victim.index, *liars}
         assert world.top >= before + 2, "three of four go on"
         victim.skew_us -= off_us
         await later(world, 1)
@@ -101,7 +101,7 @@ def test_no_path_is_taken_for_a_wrong_clock() -> None:
         await later(world, 20)
         for node in world.honest:
             assert clocks_of(node).waits_for() is None
-            assert clocks_of(node)._peers_off == set()
+            assert clocks_of(node).peers_off() == set()
             assert clocks_of(node).offsets(), "they were told"
 
     play(scenario)
