@@ -7,6 +7,7 @@ peer that restarted or lost its path has forgotten anyway.
 
 import asyncio
 import errno
+from typing import Final
 
 from dst.p2p.framing import FrameError, FrameReader, encode_frame
 from dst.p2p.handshake import (
@@ -38,6 +39,10 @@ from dst.p2p.link import (
 )
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import OperatorIndex
+
+FRAMES_A_TURN: Final = 64
+"""Of one peer, before the loop's other tasks run: a read of the smallest ones holds ten thousand,
+and all of them at once would hold up timers and votes for tens of milliseconds."""
 
 
 class Listener:
@@ -146,8 +151,10 @@ class Listener:
         loop = asyncio.get_running_loop()
         answers_at, pinged = loop.time(), 0
         while True:
-            for body in bodies:
+            for number, body in enumerate(bodies, start=1):
                 pinged = self._on_frame(peer, decode_link_frame(body)) or pinged
+                if number % FRAMES_A_TURN == 0:
+                    await self._let_others_run(peer, writer)
             if loop.time() >= answers_at:
                 answers_at = loop.time() + ANSWER_EVERY_S
                 answer(writer, pinged, self._context.now())
@@ -159,6 +166,15 @@ class Listener:
             self._context.metrics.inc("p2p_received_bytes_total", len(data), peer=name)
             self._context.watch.heard(peer)
             bodies = frames.feed(data)
+
+    async def _let_others_run(self, peer: OperatorIndex, writer: asyncio.StreamWriter) -> None:
+        """Reading alone does not: it returns at once as long as anything has arrived.
+
+        Raises: LinkLost when the peer has dialled anew meanwhile.
+        """
+        await asyncio.sleep(0)
+        if self._current.get(peer) is not writer:
+            raise LinkLost("replaced by a newer connection")
 
     def _on_frame(self, peer: OperatorIndex, frame: LinkFrame) -> int | None:
         """The number of a ping."""

@@ -23,7 +23,7 @@ from dst.p2p.handshake import (
     decode_link_frame,
     encode_link_frame,
 )
-from dst.p2p.listener import answer
+from dst.p2p.listener import FRAMES_A_TURN, answer
 from dst.p2p.tls import TlsIdentity, load_identity
 from dst.runtime.metrics import Metrics
 from dst.spec.errors import BadConfig
@@ -89,6 +89,31 @@ async def test_order_is_kept_under_congestion(start_node: Start) -> None:
         sender.transport.send(OperatorIndex(1), body, height=Height(1))
     await receiver.heard.until(lambda heard: len(heard.bodies) == len(sent))
     assert [body for _, body in receiver.heard.bodies] == sent
+
+
+async def test_a_flood_of_small_frames_leaves_every_other_task_its_turn(
+    start_node: Start, keys: Any, make_hello: MakeHello
+) -> None:
+    node = await start_node(1, {})
+    turns, seen = 0, []
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    node.heard.received = lambda peer, body: seen.append(turns)
+    reader, writer = await dial(node.transport.port, keys.identity("op1", ("op2",)))
+    writer.write(encode_frame(encode_link_frame(make_hello(0))))
+    await reader.read(65536)
+    task = asyncio.get_running_loop().create_task(others())
+    count = 20 * FRAMES_A_TURN
+    writer.write(encode_frame(encode_link_frame(Data(msgspec.Raw(BODY)))) * count)
+    await poll_until(lambda: len(seen) == count)
+    task.cancel()
+    writer.transport.abort()
+    assert max(seen.count(turn) for turn in set(seen)) <= FRAMES_A_TURN
 
 
 async def test_message_larger_than_a_frame_is_the_callers_error(start_node: Start) -> None:
