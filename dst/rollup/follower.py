@@ -55,6 +55,15 @@ class Follower:
         self._sources, self._importer, self._chain = sources, importer, chain
         self._verify_seal, self._halting = verify_seal, halting
         self._poll_seconds, self._log, self._metrics = poll_seconds, log, metrics
+        self._failing: dict[str, str] = {}
+        """Source -> why it brought nothing when it was looked at last."""
+
+    def waits_for(self) -> str | None:
+        """For a person; None while any source brings what it has."""
+        if not self._sources or len(self._failing) < len(self._sources):
+            return None
+        reasons = ", ".join(f"{url} ({why})" for url, why in self._failing.items())
+        return f"one of its sources: {reasons}"
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -84,17 +93,20 @@ class Follower:
             except Lying as error:
                 self._metrics.inc("source_lies_total", source=source.url)
                 self._log.warning("source_refused", source=source.url, reason=str(error))
+                self._failing[source.url] = str(error)
                 await asyncio.sleep(DISTRUST_SECONDS)
                 continue
             except DstError as error:
                 if is_well:
                     self._log.warning("source_failing", source=source.url, error=str(error))
                 is_well = False
+                self._failing[source.url] = str(error)
                 await asyncio.sleep(backoff.next_delay())
                 continue
             if not is_well:
                 self._log.info("source_back", source=source.url)
             is_well = True
+            self._failing.pop(source.url, None)
             backoff.reset()
             await self._wait(news)
 

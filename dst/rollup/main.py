@@ -41,7 +41,7 @@ from dst.runtime.http import make_app, serving
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.runtime.service import run_role, until
-from dst.runtime.waiting import Waiting
+from dst.runtime.waiting import Waiting, WaitsFor
 from dst.spec.beacon import BeaconBlock
 from dst.spec.cluster import ClusterLock, genesis_validators_root
 from dst.spec.errors import BadConfig, InvalidInput, Unavailable
@@ -171,7 +171,17 @@ class _Common:
     halting: Halting
     execution: Execution
     verify_seal: GroupVerifier
-    waiting: Waiting
+
+    def waiting(self, *more: WaitsFor) -> Waiting:
+        """For what every rollup node may lack, and for what this one may lack besides."""
+        parts = (
+            self.halting.waits_for,
+            self.chain.store.waits_for,
+            self.execution.waits_for,
+            self.l1.waits_for,
+            *more,
+        )
+        return Waiting(parts, log=log, monotonic=time.monotonic)
 
     def scanner(self, on_batch: OnBatch) -> InboxScanner:
         return InboxScanner(
@@ -208,22 +218,17 @@ def _assemble(
 ) -> _Parts:
     metrics = Metrics()
     ring = EventRing(settings.name, Term(settings.lock.chain.term))
-    l1 = L1Source(l1_client, settings.lock.chain, log, metrics)
-    halting = Halting(settings.data_dir, chain.store, ring, log)
-    execution = Execution(engine, chain, log, metrics)
-    parts = (halting.waits_for, chain.store.waits_for, execution.waits_for, l1.waits_for)
     common = _Common(
         settings=settings,
         metrics=metrics,
         chain=chain,
         l1_client=l1_client,
-        l1=l1,
+        l1=L1Source(l1_client, settings.lock.chain, log, metrics),
         ring=ring,
         bus=BeaconBus(),
-        halting=halting,
-        execution=execution,
+        halting=Halting(settings.data_dir, chain.store, ring, log),
+        execution=Execution(engine, chain, log, metrics),
         verify_seal=GroupVerifier(settings.lock),
-        waiting=Waiting(parts, log=log, monotonic=time.monotonic),
     )
     _watch_heights(metrics, chain)
     if settings.operator is None:
@@ -263,8 +268,9 @@ def _assemble_operator(common: _Common) -> _Parts:
         watch.l1_moved(reorged=reorged)
 
     common.l1.on_change = on_l1
+    waiting = common.waiting()
     loops = [
-        common.waiting.run(),
+        waiting.run(),
         common.l1.run(),
         scanner.run(),
         watch.run(),
@@ -276,7 +282,10 @@ def _assemble_operator(common: _Common) -> _Parts:
         loops.append(batcher.run())
     node = common.node(operator)
     return _Parts(
-        app=_app(common, node), own_app=_own_app(common, node), chain=chain, loops=tuple(loops)
+        app=_app(common, node, waiting),
+        own_app=_own_app(common, node, waiting),
+        chain=chain,
+        loops=tuple(loops),
     )
 
 
@@ -319,29 +328,30 @@ def _assemble_follower(common: _Common, sources: list[BeaconClient]) -> _Parts:
     )
     scanner = common.scanner(importer.import_run)
     common.l1.on_change = lambda _reorged: scanner.wake()
+    waiting = common.waiting(follower.waits_for)
     loops = (
-        common.waiting.run(),
+        waiting.run(),
         common.l1.run(),
         scanner.run(),
         follower.run(),
         common.execution.keep_announced(),
     )
-    app = _app(common, common.node(None))
+    app = _app(common, common.node(None), waiting)
     return _Parts(app=app, own_app=None, chain=common.chain, loops=loops)
 
 
-def _app(common: _Common, node: RollupNode) -> web.Application:
+def _app(common: _Common, node: RollupNode, waiting: Waiting) -> web.Application:
     """What clients and followers reach: nothing here can stop or slow a vote."""
     return make_app(
         common.metrics,
         [*reading_routes(node), *telling_routes(node)],
         policy=common.settings.policy,
         health=node.complaint,
-        waits_for=common.waiting.told,
+        waits_for=waiting.told,
     )
 
 
-def _own_app(common: _Common, node: RollupNode) -> web.Application:
+def _own_app(common: _Common, node: RollupNode, waiting: Waiting) -> web.Application:
     """All of both interfaces, for whoever holds the secret."""
     secret = common.settings.own_secret
     assert secret is not None, "an operator has one"
@@ -350,5 +360,5 @@ def _own_app(common: _Common, node: RollupNode) -> web.Application:
         for_holders_of(secret, [*beacon_routes(node), *dst_v1_routes(node)]),
         policy=BrowserPolicy(hosts=common.settings.policy.hosts),
         health=node.complaint,
-        waits_for=common.waiting.told,
+        waits_for=waiting.told,
     )

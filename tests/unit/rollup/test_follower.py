@@ -307,6 +307,19 @@ async def test_a_lying_and_a_dead_source_are_skipped_for_the_good_one(tmp_path: 
         following.cancel()
 
 
+async def test_it_says_that_it_waits_for_a_source_while_none_brings_anything(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path) as at:
+        at.a.is_down = at.b.is_down = True
+        following = asyncio.get_running_loop().create_task(at.follower.run())
+        expected = "one of its sources: fake://a (down), fake://b (down)"
+        await until_true(lambda: at.follower.waits_for() == expected)
+        at.b.is_down = False
+        await until_true(lambda: at.follower.waits_for() is None)
+        following.cancel()
+
+
 @pytest.mark.parametrize(
     ("status", "body", "events"),
     [
