@@ -42,18 +42,14 @@ class L1Source:
         """Called with whether blocks stopped being canonical."""
         self._known: OrderedDict[Hash32, L1BlockRef] = OrderedDict()
         self._reachable = True
-        self._failure = "no answer yet"
         self._checked_chain = False
         self._metrics = metrics
         metrics.function("l1_head", lambda: self.head_number or 0)
+        self._failure = "no answer yet"
 
     @property
     def head_number(self) -> int | None:
         return None if self.chain is None else self.chain.head.number
-
-    def waits_for(self) -> str | None:
-        """For a person; None while L1 answers."""
-        return f"L1: {self._failure}" if self.chain is None or not self._reachable else None
 
     async def run(self) -> None:
         """Poll until cancelled. Raises: BadConfig when L1 is not the chain of the lock."""
@@ -84,6 +80,10 @@ class L1Source:
         finalized = await self._client.head("finalized")
         if finalized is not None:
             self.finalized_number = max(self.finalized_number, finalized.number)
+
+    def waits_for(self) -> str | None:
+        """For a person; None while L1 answers."""
+        return f"L1: {self._failure}" if self.chain is None or not self._reachable else None
 
     async def ref_by_hash(self, block_hash: Hash32) -> L1BlockRef | None:
         """An L1 block by hash, canonical or not; None when L1 does not know it. Raises:

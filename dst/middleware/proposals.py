@@ -131,17 +131,18 @@ class Proposals:
                 result = ValidateResult(Verdict.INVALID, str(error))
             except (Unavailable, TimeoutError) as error:
                 result = ValidateResult(Verdict.HOLD, str(error) or "no answer")
-            held = f"a verdict on the proposal: {result.reason}"
-            self._lacks = held if result.status is Verdict.HOLD else None
             match result.status:
                 case Verdict.VALID:
+                    self._lacks = None
                     self._metrics.observe("validate", loop.time() - started)
                     return True
                 case Verdict.INVALID:
+                    self._lacks = None
                     self._log.warning("proposal_invalid", round=round_, reason=result.reason)
                     return False
                 case Verdict.HOLD:
                     self._log.debug("proposal_held", round=round_, reason=result.reason)
+                    self._lacks = f"a verdict on the proposal: {result.reason}"
             await asyncio.sleep(backoff.next_delay())
 
     async def _wait_for_import(self, height: Height) -> None:

@@ -167,15 +167,6 @@ class Listener:
             self._context.watch.heard(peer)
             bodies = frames.feed(data)
 
-    async def _let_others_run(self, peer: OperatorIndex, writer: asyncio.StreamWriter) -> None:
-        """Reading alone does not: it returns at once as long as anything has arrived.
-
-        Raises: LinkLost when the peer has dialled anew meanwhile.
-        """
-        await asyncio.sleep(0)
-        if self._current.get(peer) is not writer:
-            raise LinkLost("replaced by a newer connection")
-
     def _on_frame(self, peer: OperatorIndex, frame: LinkFrame) -> int | None:
         """The number of a ping."""
         match frame:
@@ -189,6 +180,15 @@ class Listener:
                 raise HandshakeRefused(clip_refusal(frame).for_log())
             case _:
                 raise FrameError(f"{type(frame).__name__} after the handshake")
+
+    async def _let_others_run(self, peer: OperatorIndex, writer: asyncio.StreamWriter) -> None:
+        """Reading alone does not: it returns at once as long as anything has arrived.
+
+        Raises: LinkLost when the peer has dialled anew meanwhile.
+        """
+        await asyncio.sleep(0)
+        if self._current.get(peer) is not writer:
+            raise LinkLost("replaced by a newer connection")
 
 
 def answer(writer: asyncio.StreamWriter, number: int, now: float) -> None:

@@ -270,11 +270,11 @@ def _assemble_operator(common: _Common) -> _Parts:
     common.l1.on_change = on_l1
     waiting = common.waiting()
     loops = [
-        waiting.run(),
         common.l1.run(),
         scanner.run(),
         watch.run(),
         common.execution.keep_announced(),
+        waiting.run(),
     ]
     batcher = _batcher(common, scanner)
     if batcher is not None:
@@ -330,11 +330,11 @@ def _assemble_follower(common: _Common, sources: list[BeaconClient]) -> _Parts:
     common.l1.on_change = lambda _reorged: scanner.wake()
     waiting = common.waiting(follower.waits_for)
     loops = (
-        waiting.run(),
         common.l1.run(),
         scanner.run(),
         follower.run(),
         common.execution.keep_announced(),
+        waiting.run(),
     )
     app = _app(common, common.node(None), waiting)
     return _Parts(app=app, own_app=None, chain=common.chain, loops=loops)
