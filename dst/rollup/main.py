@@ -244,7 +244,7 @@ def _watch_heights(metrics: Metrics, chain: Chain) -> None:
 
 
 def _assemble_operator(common: _Common) -> _Parts:
-    settings, chain = common.settings, common.chain
+    settings, chain, waiting = common.settings, common.chain, common.waiting()
     depth = settings.lock.chain.l1_confirmations
     watch = ResetWatch(chain, common.l1, common.halting, depth)
     operator = Operator(
@@ -268,7 +268,6 @@ def _assemble_operator(common: _Common) -> _Parts:
         watch.l1_moved(reorged=reorged)
 
     common.l1.on_change = on_l1
-    waiting = common.waiting()
     loops = [
         common.l1.run(),
         scanner.run(),
@@ -326,9 +325,9 @@ def _assemble_follower(common: _Common, sources: list[BeaconClient]) -> _Parts:
         log=log,
         metrics=common.metrics,
     )
+    waiting = common.waiting(follower.waits_for)
     scanner = common.scanner(importer.import_run)
     common.l1.on_change = lambda _reorged: scanner.wake()
-    waiting = common.waiting(follower.waits_for)
     loops = (
         common.l1.run(),
         scanner.run(),
