@@ -40,7 +40,7 @@ from dst.p2p.link import (
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import OperatorIndex
 
-FRAMES_A_TURN: Final = 64
+FRAMES_A_TURN: Final = 16
 """Of one peer, before the loop's other tasks run: a read of the smallest ones holds ten thousand,
 and all of them at once would hold up timers and votes for tens of milliseconds."""
 

@@ -29,7 +29,7 @@ from tests.unit.middleware.conftest import Cluster, Network, Puppet, deal, free_
 VICTIM: Final = OperatorIndex(0)
 HOSTILE: Final = 3
 READY_S: Final = 30.0
-CALM_S: Final = 5.0
+CALM_S: Final = 8.0
 TARGET_P99_S: Final = 0.05
 
 

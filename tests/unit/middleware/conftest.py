@@ -420,6 +420,7 @@ class Puppet:
             host=self.settings.p2p_host,
             port=self.settings.p2p_port,
             peers=self.settings.peers,
+            now=network.now,
         )
 
     def link_up(self, peer: OperatorIndex, hello: Hello) -> None: ...

@@ -1,5 +1,6 @@
 """Who is behind, who may vote: claims of peers against what is certified here."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dst.middleware.inbox import MAX_BYTES_PER_PEER, MAX_PER_PEER, Inbox
+from dst.middleware.inbox import IN_LINE_PER_PEER, MAX_BYTES_PER_PEER, MAX_PER_PEER, Inbox
 from dst.middleware.progress import Progress
 from dst.middleware.store import SqliteStore, open_store
 from dst.qbft.messages import Certificate
@@ -157,6 +158,47 @@ async def test_a_peer_cannot_use_up_anothers_share_of_the_inbox() -> None:
     for _ in range(MAX_PER_PEER):
         await inbox.get()
     assert inbox.put_from(OperatorIndex(1), "again", 10)
+
+
+async def test_a_vote_does_not_wait_behind_all_that_a_peer_floods() -> None:
+    inbox: Inbox[str] = Inbox("test", Metrics())
+    for _ in range(MAX_PER_PEER):
+        inbox.put_from(OperatorIndex(1), "flood", 10)
+    inbox.put_from(OperatorIndex(2), "vote", 10)
+    inbox.put("timer")
+    for _ in range(2 * MAX_PER_PEER):  # it goes on, as fast as it is served
+        served = [await inbox.get() for _ in range(IN_LINE_PER_PEER + 2)]
+        assert served == ["flood"] * IN_LINE_PER_PEER + ["vote", "timer"]
+        for _ in range(IN_LINE_PER_PEER):
+            assert inbox.put_from(OperatorIndex(1), "flood", 10)
+        inbox.put_from(OperatorIndex(2), "vote", 10)
+        inbox.put("timer")
+    assert len(inbox) == MAX_PER_PEER + 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=300))
+def test_each_peers_own_order_is_kept_and_nothing_is_lost(steps: list[tuple[int, bool]]) -> None:
+    """Peers say their next number, or the core takes an input; at the end it takes all."""
+
+    async def scenario() -> None:
+        inbox: Inbox[tuple[int, int]] = Inbox("test", Metrics())
+        said, heard = [0] * 4, [0] * 4
+
+        async def take() -> None:
+            peer, number = await inbox.get()
+            assert number == heard[peer]
+            heard[peer] += 1
+
+        for peer, takes in steps:
+            if takes and len(inbox):
+                await take()
+            elif inbox.put_from(OperatorIndex(peer), (peer, said[peer]), 1):
+                said[peer] += 1
+        while len(inbox):
+            await take()
+        assert heard == said
+
+    asyncio.run(scenario())
 
 
 @given(st.lists(st.integers(1, MAX_BYTES_PER_PEER // 2), max_size=20))
