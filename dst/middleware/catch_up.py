@@ -177,12 +177,13 @@ class CatchUp:
 
     async def poll(self) -> None:
         """For ever: say how far we are; while others are further, ask one of them after another."""
-        said = -STATUS_INTERVAL_S
+        said, voted = -STATUS_INTERVAL_S, False
         loop = asyncio.get_running_loop()
         asks_for_proofs = True
         while True:
-            if loop.time() - said >= STATUS_INTERVAL_S:
-                said = loop.time()
+            votes = self._progress.votes
+            if votes is not voted or loop.time() - said >= STATUS_INTERVAL_S:
+                said, voted = loop.time(), votes
                 self._peers.broadcast(self._status())
             await self._progress.look(self._now())
             # By turns: a peer answers one request of a kind at a time.
@@ -194,7 +195,12 @@ class CatchUp:
             await asyncio.sleep(GATHER_POLL_S if self._progress.is_gathering else POLL_S)
 
     def _status(self) -> Status:
-        return Status(decided_height=self._store.decided_height(), votes=self._progress.takes_part)
+        return Status(decided_height=self._store.decided_height(), votes=self._progress.votes)
+
+    def introduce(self, peer: OperatorIndex) -> None:
+        """The link to `peer` is up: it may wait for our word to begin."""
+        if self._progress.is_gathering:
+            self._peers.send(peer, self._status())
 
     def ask_somebody(self) -> None:
         """Ask the next of the peers that claim to be further."""
@@ -227,8 +233,7 @@ class CatchUp:
             case BlockReply():
                 self._take_block(peer, message)
             case Status(decided_height=height, votes=votes):
-                self._progress.peer_claims(peer, height)
-                self._progress.peer_votes(peer, votes)
+                self._progress.peer_claims(peer, height, votes=votes)
 
     def _send_range(self, peer: OperatorIndex, first: Height, count: int, max_bytes: int) -> None:
         head = self._store.decided_height()

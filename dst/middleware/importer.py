@@ -86,6 +86,8 @@ class Importer:
         """None until the node was looked at once: what it holds from before is not known."""
         self._head: Height | None = None
         self._lacks: str | None = None
+        self.has_answered = False
+        """The rollup node, at least once since this start."""
 
     def waits_for(self) -> str | None:
         """Why the rollup node is not brought up to date, for a person."""
@@ -147,6 +149,7 @@ class Importer:
         status = await _within_a_try(self._rollup.status())
         if status.reset_height is not None:
             raise ResetRequired(status.reset_height, "reported by the rollup node")
+        self.has_answered = True
         self._outcomes.put(NoResetSeen())
         self._head = Height(status.decided_height)
         known = self._newest_published

@@ -5,7 +5,7 @@ others have decided more); taking part.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -23,8 +23,17 @@ from dst.spec.primitives import Height, OperatorIndex, Slot, Term, quorum
 class Progress:
     """`DecidedView` for the validator API; the shells ask it whether to act."""
 
-    def __init__(self, store: Store, *, n: int, term: Term, log: Logger) -> None:
-        self._store, self._term, self._log = store, term, log
+    def __init__(
+        self,
+        store: Store,
+        *,
+        n: int,
+        term: Term,
+        log: Logger,
+        ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`ready`: the own rollup node has answered once, so that this operator could vote."""
+        self._store, self._term, self._log, self._ready = store, term, log, ready
         self._changed = asyncio.Event()
         self._abstain: set[OperatorIndex] = set()
         found = store.rejoin()
@@ -92,8 +101,10 @@ class Progress:
         n, above = self._state.n, self._state.vote_above
         match self._state.phase:
             case Phase.GATHERING:
-                heard = _names(self._state.claims)
-                return f"a first word from {core.peers_to_begin(n)} operators; heard: {heard}"
+                if not self._ready():
+                    return "a first word from its rollup node, to begin"
+                needed, heard = core.peers_to_begin(n), _names(self._state.ready)
+                return f"{needed} other operators that are ready, to begin; so far: {heard}"
             case Phase.ASKING:
                 heard = _names(core.reports(self._state))
                 needed = core.reports_needed(n)
@@ -134,19 +145,22 @@ class Progress:
     def claimed_height(self) -> Height:
         return core.claimed_height(self._state)
 
-    def peer_claims(self, peer: OperatorIndex, height: Height) -> None:
+    @property
+    def votes(self) -> bool:
+        """It does, or will as soon as it begins: what peers are told."""
+        return self.takes_part or (self.is_gathering and not self.is_halted and self._ready())
+
+    def peer_claims(
+        self, peer: OperatorIndex, height: Height, *, votes: bool | None = None
+    ) -> None:
+        """`votes` None: it did not say."""
+        if votes is not None:
+            (self._abstain.discard if votes else self._abstain.add)(peer)
         was_syncing = self.is_syncing
-        event = rejoining.PeerClaims(peer=peer, height=height)
+        event = rejoining.PeerClaims(peer=peer, height=height, ready=votes)
         self._state = dst.rejoin.step(self._state, event).state
         if self.is_syncing != was_syncing:
             self._announce()
-
-    def peer_votes(self, peer: OperatorIndex, votes: bool) -> None:
-        """`peer` says whether it takes part."""
-        if votes:
-            self._abstain.discard(peer)
-        else:
-            self._abstain.add(peer)
 
     def unproven(self) -> Mapping[OperatorIndex, Height]:
         """Claims whose certificate has to be asked for."""
@@ -199,7 +213,8 @@ class Progress:
 
     async def look(self, now: float) -> None:
         """Now and then. now: monotonic seconds."""
-        await self._feed(rejoining.Tick(now=now, decided=self._store.decided_height()))
+        decided = self._store.decided_height()
+        await self._feed(rejoining.Tick(now=now, decided=decided, ready=self._ready()))
 
     async def _feed(self, event: rejoining.Input) -> None:
         """On disk first, where it forbids a vote; where it allows one, too."""
@@ -211,7 +226,10 @@ class Progress:
             await self._perform(effect)
         if transition.state.phase is Phase.VOTING:
             self._state = replace(
-                transition.state, claims=self._state.claims, proven=self._state.proven
+                transition.state,
+                claims=self._state.claims,
+                proven=self._state.proven,
+                ready=self._state.ready,
             )
         if self._state.phase is not before:
             self._announce()
@@ -243,7 +261,7 @@ class Progress:
         self._changed = asyncio.Event()
 
 
-def _names(peers: Mapping[OperatorIndex, Height]) -> str:
+def _names(peers: Iterable[OperatorIndex]) -> str:
     return ", ".join(map(_name, sorted(peers))) or "nobody"
 
 

@@ -102,6 +102,7 @@ class Router:
 
     def link_up(self, peer: OperatorIndex, hello: Hello) -> None:
         self._progress.peer_claims(peer, hello.decided_height)
+        self._catch_up.introduce(peer)
         self._consensus.peer_connected(peer)
         self._sealing.peer_connected(peer)
 

@@ -95,7 +95,13 @@ class Shells:
     def __init__(self, on: Surroundings) -> None:
         log, qbft = Logger("middleware"), on.functions.qbft
         outcomes, links = OutcomeQueue(), PeerLinks(on.links, log)
-        self.progress = Progress(on.store, n=qbft.n, term=qbft.term, log=log)
+        self.progress = Progress(
+            on.store,
+            n=qbft.n,
+            term=qbft.term,
+            log=log,
+            ready=lambda: self.importer.has_answered,
+        )
         self.clocks = Clocks(
             n=qbft.n,
             slot_s=on.chain.seconds_per_slot,

@@ -5,7 +5,7 @@ voted at heights that it no longer knows of, so it asks how far the others are a
 what it can have voted at. `--new` says that there was nothing to lose; whoever says it of an old
 cluster is found out before his first vote, or by his first decision.
 
-    GATHERING ─ a quorum heard, nobody shows a decision ─▶ VOTING
+    GATHERING ─ a quorum is ready, nobody shows a decision ─▶ VOTING
         │ somebody shows one                                 │ first decision without own votes
         ▼                                                    ▼ (new store)
      ASKING ◀────────────────────────────────────────────────┘
@@ -72,7 +72,11 @@ def step(state: State, event: Input) -> Transition:
 
 def _with_claim(state: State, event: PeerClaims) -> State:
     known = state.claims.get(event.peer, Height(0))
-    return replace(state, claims={**state.claims, event.peer: max(event.height, known)})
+    ready = state.ready
+    if event.ready is not None:
+        ready = ready | {event.peer} if event.ready else ready - {event.peer}
+    claims = {**state.claims, event.peer: max(event.height, known)}
+    return replace(state, claims=claims, ready=ready)
 
 
 def upon_decided(state: State, event: Decided) -> Transition:
@@ -88,7 +92,7 @@ def upon_decided(state: State, event: Decided) -> Transition:
 def upon_tick(state: State, event: Tick) -> Transition:
     match state.phase:
         case Phase.GATHERING:
-            return _gather(state, event.now)
+            return _gather(state, event)
         case Phase.ASKING:
             return _fix_bound(state)
         case Phase.WAITING:
@@ -101,14 +105,15 @@ def upon_tick(state: State, event: Tick) -> Transition:
             return Transition(state=state)
 
 
-def _gather(state: State, now: float) -> Transition:
-    """So operators begin together, and nobody votes where he may have voted before."""
+def _gather(state: State, tick: Tick) -> Transition:
+    """So operators begin together, when a quorum of them can build and judge, and nobody votes
+    where he may have voted before."""
     if state.proven:
         return _ask(state)
-    if len(state.claims) < peers_to_begin(state.n):
+    if not tick.ready or len(state.ready) < peers_to_begin(state.n):
         return Transition(state=state)
-    since = now if state.heard_enough_at is None else state.heard_enough_at
-    if unproven(state) and now - since < GATHER_S:
+    since = tick.now if state.heard_enough_at is None else state.heard_enough_at
+    if unproven(state) and tick.now - since < GATHER_S:
         return Transition(state=replace(state, heard_enough_at=since))
     return Transition(state=replace(state, phase=Phase.VOTING))
 

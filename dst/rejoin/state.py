@@ -25,6 +25,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     is_new: created by `--new`, and no decision has shown yet that this was right.
     claims: the highest decided height that each peer reports of itself.
     proven: claims whose certificate the peer has shown since the start.
+    ready: peers that vote, or will as soon as they begin.
     heard_enough_at: monotonic seconds at which a gathering store had heard a quorum.
     vote_above: set while WAITING.
     """
@@ -34,15 +35,18 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     is_new: bool = False
     claims: Mapping[OperatorIndex, Height] = {}
     proven: Mapping[OperatorIndex, Height] = {}
+    ready: frozenset[OperatorIndex] = frozenset()
     heard_enough_at: float | None = None
     vote_above: Height | None = None
 
 
 class PeerClaims(msgspec.Struct, frozen=True, kw_only=True):
-    """A peer says how far it has decided. Claims never fall."""
+    """A peer says how far it has decided. Claims never fall. ready: whether it votes, or will as
+    soon as it begins; None: it did not say."""
 
     peer: OperatorIndex
     height: Height
+    ready: bool | None = None
 
 
 class PeerProves(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,10 +67,12 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
-    """Looked at now and then. now: monotonic seconds; decided: the highest height held here."""
+    """Looked at now and then. now: monotonic seconds; decided: the highest height held here; ready:
+    whether this operator could vote, if it began."""
 
     now: float
     decided: Height
+    ready: bool = True
 
 
 Input: TypeAlias = PeerClaims | PeerProves | Decided | Tick

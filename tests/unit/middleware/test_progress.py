@@ -240,9 +240,9 @@ async def test_a_new_store_that_is_shown_a_decision_rejoins_durably(opened: Open
 
 async def test_who_does_not_vote_says_what_he_waits_for(opened: Open) -> None:
     _, progress = opened()
-    progress.peer_claims(P1, Height(0))
-    assert progress.waits_for() == "a first word from 2 operators; heard: op2"
-    progress.peer_claims(P2, Height(0))
+    progress.peer_claims(P1, Height(0), votes=True)
+    assert progress.waits_for() == "2 other operators that are ready, to begin; so far: op2"
+    progress.peer_claims(P2, Height(0), votes=True)
     await progress.look(0.0)
     assert progress.waits_for() is None
     await progress.halt(ResetRequired(9, "deep reorg"))

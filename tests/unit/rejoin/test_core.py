@@ -32,7 +32,7 @@ class Dialogue:
         return transition.effects
 
     def claims(self, peer: int, height: int) -> None:
-        self.feed(PeerClaims(peer=OperatorIndex(peer), height=Height(height)))
+        self.feed(PeerClaims(peer=OperatorIndex(peer), height=Height(height), ready=True))
 
     def proves(self, peer: int, height: int) -> None:
         self.feed(PeerProves(peer=OperatorIndex(peer), height=Height(height)))
@@ -58,6 +58,26 @@ def test_a_new_store_begins_when_a_quorum_was_heard(n: int, peers: int) -> None:
         assert not new.votes
         new.claims(peer, 0)
     assert not new.tick()
+    assert new.votes
+
+
+def test_a_new_store_begins_when_a_quorum_could_vote_itself_included() -> None:
+    """So height 1 needs no round change, however long rollup nodes take to start."""
+    new = Dialogue(is_new=True)
+    for peer in (1, 2, 3):
+        new.feed(PeerClaims(peer=OperatorIndex(peer), height=Height(0)))
+    new.tick()
+    assert not new.votes, "they are there, and no more"
+    new.claims(1, 0)
+    new.claims(2, 0)
+    new.feed(PeerClaims(peer=OperatorIndex(2), height=Height(0), ready=False))
+    new.tick()
+    assert not new.votes, "op3 took it back"
+    new.feed(PeerClaims(peer=OperatorIndex(2), height=Height(0)))
+    new.claims(3, 0)
+    new.feed(Tick(now=0.0, decided=Height(0), ready=False))
+    assert not new.votes, "its own rollup node is still to come"
+    new.tick()
     assert new.votes
 
 
