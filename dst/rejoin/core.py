@@ -43,6 +43,10 @@ GATHER_S: Final = 2.0
 """A new store that has heard a quorum gives those who claim a decision this long to prove it: a
 liar must not keep it from beginning."""
 
+STRAGGLERS_S: Final = 1.0
+"""Once a quorum is ready the rest has this long to be, too: whoever begins after the first decision
+finds a cluster that is older than its store, and has to rejoin."""
+
 
 def begin(n: int, *, is_new: bool, rejoin: Rejoin | None) -> State:
     """What the store says at a start."""
@@ -113,7 +117,9 @@ def _gather(state: State, tick: Tick) -> Transition:
     if not tick.ready or len(state.ready) < peers_to_begin(state.n):
         return Transition(state=state)
     since = tick.now if state.heard_enough_at is None else state.heard_enough_at
-    if unproven(state) and tick.now - since < GATHER_S:
+    is_complete = len(state.ready) == state.n - 1
+    patience_s = GATHER_S if unproven(state) else 0.0 if is_complete else STRAGGLERS_S
+    if tick.now - since < patience_s:
         return Transition(state=replace(state, heard_enough_at=since))
     return Transition(state=replace(state, phase=Phase.VOTING))
 

@@ -72,7 +72,10 @@ class Store:
 
     def __init__(self, path: Path, chain_identity: bytes) -> None:
         """Raises: BadConfig when the file is damaged or belongs to another chain."""
-        self._path, self._is_full = path, False
+        self._path = path
+        self._no_room_for: set[str] = set()
+        """What a full disk did not take when it was tried last: a small record may fit where a block
+        does not, and that is no news."""
         self._db = open_database(path, durable=False)
         self._db.executescript(_SCHEMA)
         known = self._meta("chain")
@@ -89,7 +92,7 @@ class Store:
 
     def waits_for(self) -> str | None:
         """For a person; None while the disk takes writes."""
-        return f"room on the disk of {self._path}" if self._is_full else None
+        return f"room on the disk of {self._path}" if self._no_room_for else None
 
     # --- blocks ---
 
@@ -104,7 +107,7 @@ class Store:
             block.certificate,
             block.signature,
         )
-        with self._writing() as db:
+        with self._writing("block") as db:
             db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def put_signature(self, height: Height, signature: BLSSignature) -> None:
@@ -218,7 +221,7 @@ class Store:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self, what: str = "record") -> Iterator[sqlite3.Connection]:
         """All or nothing. Raises: Unavailable while the disk is full: whoever wanted it kept asks
         again, and this node goes on when there is room. Said once, and once when it is over."""
         try:
@@ -228,13 +231,14 @@ class Store:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname != "SQLITE_FULL":
                 raise
-            if not self._is_full:
-                self._is_full = True
+            if not self._no_room_for:
                 log.error("disk_full", store=str(self._path), do="free some space")
+            self._no_room_for.add(what)
             raise Unavailable("disk full: this node keeps nothing until there is room") from None
-        if self._is_full:
-            self._is_full = False
-            log.info("disk_takes_writes_again", store=str(self._path))
+        if what in self._no_room_for:
+            self._no_room_for.discard(what)
+            if not self._no_room_for:
+                log.info("disk_takes_writes_again", store=str(self._path))
 
 
 def _block_of(row: sqlite3.Row | tuple[object, ...]) -> StoredBlock:

@@ -242,7 +242,8 @@ async def test_who_does_not_vote_says_what_he_waits_for(opened: Open) -> None:
     _, progress = opened()
     progress.peer_claims(P1, Height(0), votes=True)
     assert progress.waits_for() == "2 other operators that are ready, to begin; so far: op2"
-    progress.peer_claims(P2, Height(0), votes=True)
+    for peer in (P2, OperatorIndex(3)):
+        progress.peer_claims(peer, Height(0), votes=True)
     await progress.look(0.0)
     assert progress.waits_for() is None
     await progress.halt(ResetRequired(9, "deep reorg"))

@@ -80,7 +80,12 @@ async def test_a_height_that_cannot_be_built_or_judged_says_why(
     running: Any, eventually: Any
 ) -> None:
     operators = [await running(index) for index in range(4)]
-    await eventually(lambda: operators[0].store.decided_height() >= 2)
+    await eventually(
+        lambda: all(
+            each.middleware.shells.progress.takes_part and each.store.decided_height() >= 2
+            for each in operators
+        )
+    )
     for operator in operators:
         operator.rollup.down = True
     await eventually(

@@ -57,7 +57,9 @@ def test_a_new_store_begins_when_a_quorum_was_heard(n: int, peers: int) -> None:
         new.tick()
         assert not new.votes
         new.claims(peer, 0)
-    assert not new.tick()
+    assert not new.tick(50.0)
+    assert new.votes == (peers == n - 1), "stragglers have a moment"
+    assert not new.tick(50.0 + core.STRAGGLERS_S)
     assert new.votes
 
 
@@ -75,10 +77,13 @@ def test_a_new_store_begins_when_a_quorum_could_vote_itself_included() -> None:
     assert not new.votes, "op3 took it back"
     new.feed(PeerClaims(peer=OperatorIndex(2), height=Height(0)))
     new.claims(3, 0)
-    new.feed(Tick(now=0.0, decided=Height(0), ready=False))
+    new.feed(Tick(now=9.0, decided=Height(0), ready=False))
     assert not new.votes, "its own rollup node is still to come"
-    new.tick()
-    assert new.votes
+    new.tick(9.0)
+    assert not new.votes, "op3 may still come"
+    new.claims(2, 0)
+    new.tick(9.0)
+    assert new.votes, "all are ready"
 
 
 def test_a_claim_without_proof_delays_a_new_store_and_no_more() -> None:
