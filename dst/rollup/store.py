@@ -74,8 +74,8 @@ class Store:
         """Raises: BadConfig when the file is damaged or belongs to another chain."""
         self._path = path
         self._no_room_for: set[str] = set()
-        """What a full disk did not take when it was tried last: a small record may fit where a block
-        does not, and that is no news."""
+        """What a full disk did not take when it was tried last. A small record may fit where a
+        block does not, and that is no news."""
         self._db = open_database(path, durable=False)
         self._db.executescript(_SCHEMA)
         known = self._meta("chain")

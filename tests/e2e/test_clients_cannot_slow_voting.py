@@ -1,8 +1,8 @@
 """Whoever reaches an operator's public ports can neither stop nor slow its voting.
 
-One of four operators is down, so every block needs the vote of the one that is asked 500 times a
-second, at all of its public endpoints by turns. Judged against a calm window of the same run: no
-round ends by its timer, and blocks come as regularly.
+One of four operators is down, so every block needs the vote of the one that is asked: 500 times a
+second at each of its two public ports, all endpoints by turns. Judged against a calm window of the
+same run: no round ends by its timer, and blocks come as regularly.
 """
 
 import json
@@ -26,7 +26,10 @@ from tests.e2e.conftest import REPOSITORY, NetworkFactory, RunningNetwork
 pytestmark = pytest.mark.xdist_group("flooded-network")
 
 OFFSET = "3000"
-RATE = 500
+RATE = 1000
+"""Half of it to each port."""
+LEAST_ANSWERED = 0.5
+"""Of it: a slow machine may hold some back, but then it is no flood."""
 WINDOW_S = 10.0
 ROUND_0_S = 0.5
 """Half a slot: what a round that ends by its timer costs."""
@@ -73,7 +76,7 @@ def test_every_public_endpoint_is_asked() -> None:
     served = {(r.method, r.path) for r in (*reading_routes(nobody), *telling_routes(nobody))}
     asked = {
         *(("GET", path.partition("?")[0]) for path in (*flooding.READ, *flooding.STREAMED)),
-        *(("POST", path) for path in flooding.POSTED),
+        *(("POST", path) for path, _ in flooding.POSTED),
     }
     missed = {
         (method, path)
@@ -90,7 +93,7 @@ def _fits(pattern: str, path: str) -> bool:
     )
 
 
-def test_five_hundred_requests_a_second_cost_no_round(network: RunningNetwork) -> None:
+def test_five_hundred_requests_a_second_at_each_port_cost_no_round(network: RunningNetwork) -> None:
     gaps(network, 3.0)  # the one that ended has been passed over
     before = timers_run_out(network)
     calm = gaps(network, WINDOW_S)
@@ -116,7 +119,7 @@ def test_five_hundred_requests_a_second_cost_no_round(network: RunningNetwork) -
         f"{answered / (WINDOW_S + 2):.0f} answers a second; {told}"
     )
     print(report)
-    assert answered >= 0.8 * RATE * WINDOW_S, report
+    assert answered >= LEAST_ANSWERED * RATE * WINDOW_S, report
     assert after - between <= between - before, report
     assert max(loaded) <= max(calm) + ROUND_0_S / 2, report
     assert len(loaded) >= len(calm) - 1, report

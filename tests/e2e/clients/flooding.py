@@ -42,14 +42,14 @@ READ: Final = (
     "/dst/v1/decided/1",
     "/dst/v1/status",
 )
-POSTED: Final = (
-    "/eth/v1/beacon/states/head/validators",
-    "/eth/v1/validator/duties/attester/0",
-    "/eth/v1/validator/duties/sync/0",
-    "/eth/v1/validator/prepare_beacon_proposer",
-    "/eth/v1/validator/register_validator",
-    "/eth/v1/validator/beacon_committee_subscriptions",
-    "/eth/v1/validator/sync_committee_subscriptions",
+POSTED: Final[tuple[tuple[str, Any], ...]] = (
+    ("/eth/v1/beacon/states/head/validators", {"ids": ["0"]}),
+    ("/eth/v1/validator/duties/attester/0", ["0"]),
+    ("/eth/v1/validator/duties/sync/0", ["0"]),
+    ("/eth/v1/validator/prepare_beacon_proposer", []),
+    ("/eth/v1/validator/register_validator", []),
+    ("/eth/v1/validator/beacon_committee_subscriptions", []),
+    ("/eth/v1/validator/sync_committee_subscriptions", []),
 )
 STREAMED: Final = ("/eth/v1/events?topics=head,block", "/dst/v1/events")
 NOT_FOR_STRANGERS: Final = (
@@ -91,7 +91,7 @@ def questions(beacon: str, rpc: str) -> list[Question]:
     """Half of them to each listener."""
     to_beacon = [
         *(Question("GET", beacon + path) for path in READ),
-        *(Question("POST", beacon + path, []) for path in POSTED),
+        *(Question("POST", beacon + path, body) for path, body in POSTED),
         *(Question("GET", beacon + path, streams=True) for path in STREAMED),
         *(Question(method, beacon + path, []) for method, path in NOT_FOR_STRANGERS),
     ]
