@@ -86,5 +86,7 @@ def test_a_cluster_without_a_quorum_says_so(network: RunningNetwork) -> None:
     assert facts["cluster"]["connected"] == 2
     assert facts["cluster"]["trouble"].startswith("NO QUORUM: 2 of 4 operators")
     until(network, lambda facts: not facts["cluster"]["advances"])
+    expected = "a quorum, 2 of 4 vote and 3 must: op3 is not reached, op4 is not reached"
+    until(network, lambda facts: expected in str(facts["waits_for"].get("op1.middleware")))
     done = run_devnet(["status", "--dir", str(network.directory)], network.directory)
     assert "NO QUORUM: 2 of 4 operators are up and connected, 3 must be" in done.out
