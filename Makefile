@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup tools fmt lint types contracts platforms geth unit sim sim-recovery judges conformance e2e \
-	e2e-docker test check devnet down chaos scenarios bench bench-execution bench-lag bench-ports docs clean distclean lock
+	e2e-docker test check devnet down chaos scenarios bench bench-execution bench-ports docs clean distclean lock
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
@@ -133,6 +133,7 @@ bench: setup ## the benchmarks; writes docs/benchmarks.md
 bench-execution: $(STAMP) ## worst blocks, import beside stock py-evm; writes docs/benchmarks-execution.md
 	@$(BIN)/python -m tests.benchmarks.execution --write
 
+.PHONY: bench-lag
 bench-lag: $(STAMP) ## what a member that floods its link costs an operator's event loop
 	@$(BIN)/python -m tests.benchmarks.lag
 

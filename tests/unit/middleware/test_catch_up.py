@@ -84,7 +84,7 @@ class Bench:
     def decided_by_root(self, root: Root) -> None:
         return None
 
-    def peer_claims(self, peer: int, height: int, *, votes: bool | None = None) -> None:
+    def peer_claims(self, peer: int, height: int) -> None:
         self.claims[peer] = height
 
     def unproven(self) -> dict[int, int]:
