@@ -409,6 +409,11 @@ class World:
             return True
         return any(node.up for node in self._nodes[index])
 
+    def skew_us(self, index: int) -> int | None:
+        for node in self._nodes[index]:
+            return node.skew_us if node.liar is None else LIARS_CLOCK_US
+        return None
+
     def pings(self, source: int, target: int) -> bool:
         awake = self._nodes[source] == [] or any(
             node.up and not node.is_frozen for node in self._nodes[source]
