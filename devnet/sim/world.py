@@ -420,11 +420,6 @@ class World:
         )
         return awake and self.network.carries(source, target)
 
-    def skew_us(self, index: int) -> int | None:
-        for node in self._nodes[index]:
-            return node.skew_us if node.liar is None else LIARS_CLOCK_US
-        return None
-
     def reaches(self, target: int, message: WireMessage) -> bool:
         return self._phases is None or self._phases.reaches(target, message)
 
