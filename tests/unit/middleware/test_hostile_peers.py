@@ -234,4 +234,4 @@ async def test_a_decided_block_once_more_at_the_next_height(
         liar.says(CommitMessage(SignedCommit(commit, liar.index, liar.sign(commit))))
 
     liar.received = received
-    await eventually(lambda: said >= 6 and min(len(each.rollup.chain) for each in operators) > 12)
+    await eventually(lambda: said >= 2 and min(len(each.rollup.chain) for each in operators) > 5)
