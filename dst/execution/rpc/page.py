@@ -52,6 +52,7 @@ the same methods to whoever holds its secret.
 | what | bound | beyond it |
 |---|---|---|
 | body, message | {MAX_BODY_BYTES >> 20} MiB | 413; a WebSocket is closed (1009) |
+| a compressed body (`Content-Encoding`) | none | 415 |
 | nesting of the JSON | {MAX_DEPTH} levels | -32600 |
 | values in the JSON | {MAX_VALUES} | -32600 |
 | batch | {MAX_BATCH} requests, {MAX_BATCH_ANSWER_BYTES >> 20} MiB of answers | -32600; -32000 for \

@@ -2,6 +2,7 @@
 them, with real sockets. All come from loopback, so no address tells friend from stranger."""
 
 import asyncio
+import gzip
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,15 +35,17 @@ async def _endless(_: web.Request) -> web.StreamResponse:
     raise AssertionError
 
 
+ROUTES = [web.get("/", _hello), web.post("/", _echo), web.get("/endless", _endless)]
+
+
 @asynccontextmanager
-async def listening(metrics: Metrics | None = None) -> AsyncIterator[int]:
+async def listening(
+    metrics: Metrics | None = None, app: web.Application | None = None
+) -> AsyncIterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    app = make_app(
-        metrics or Metrics(),
-        [web.get("/", _hello), web.post("/", _echo), web.get("/endless", _endless)],
-    )
+    app = app or make_app(metrics or Metrics(), ROUTES)
     async with serving(
         app,
         f"127.0.0.1:{port}",
@@ -64,11 +67,19 @@ async def opened(port: int, sent: bytes = b"") -> socket.socket:
 
 async def ask(port: int, *headers: bytes) -> bytes:
     """The status line, empty when the connection was ended instead."""
-    client = await opened(port, b"GET / " + HEAD + b"".join(headers) + b"\r\n")
+    answer = await answer_to(port, b"GET / " + HEAD + b"".join(headers) + b"\r\n")
+    return answer.partition(b"\r\n")[0]
+
+
+async def answer_to(port: int, *sent: bytes) -> bytes:
+    """Its beginning. `sent`: each by itself."""
+    client = await opened(port)
     try:
         async with asyncio.timeout(SERVED_WITHIN_S):
+            for each in sent:
+                await asyncio.get_running_loop().sock_sendall(client, each)
             answer: bytes = await asyncio.get_running_loop().sock_recv(client, 4096)
-            return answer.partition(b"\r\n")[0]
+            return answer
     except ConnectionError:
         return b""
     finally:
@@ -178,3 +189,30 @@ async def test_a_stranger_that_finds_a_full_house_is_told(monkeypatch: pytest.Mo
         assert b"200" in await ask(port, b"Authorization: " + SECRET.encode() + b"\r\n")
         for each in clients:
             each.close()
+
+
+def coded(coding: str, body: bytes) -> bytes:
+    head = f"Content-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return b"POST / " + HEAD + head.encode() + body
+
+
+@pytest.mark.parametrize("coding", ["gzip", "DEFLATE", "br", "zstd", "identity, gzip", "nonsense"])
+async def test_a_compressed_body_is_refused(coding: str) -> None:
+    async with listening() as port:
+        answer = await answer_to(port, coded(coding, gzip.compress(bytes(100))))
+        assert answer.startswith(b"HTTP/1.1 415")
+        assert b"Accept-Encoding: identity" in answer
+
+
+async def test_a_body_that_says_it_is_plain_is_taken() -> None:
+    async with listening() as port:
+        assert (await answer_to(port, coded("identity", b"plain"))).endswith(b"plain")
+
+
+async def test_nothing_is_unpacked_even_where_nobody_refuses() -> None:
+    """The refusal comes when the head has been read, and the first of the body with it."""
+    app = web.Application()
+    app.add_routes(ROUTES)
+    packed = gzip.compress(bytes(100))
+    async with listening(app=app) as port:
+        assert (await answer_to(port, coded("gzip", packed))).endswith(packed)
