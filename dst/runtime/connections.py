@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
 from aiohttp import StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
-from dst.runtime.log import Logger
+from dst.runtime.log import Logger, Ration
 from dst.runtime.places import Place, PlaceLimits, Places, State, address_key
 
 SILENT_S: Final = 10.0
@@ -59,6 +60,7 @@ class Connections:
         self._unread: set[_Connection] = set()
         self._places = Places(limits or PlaceLimits())
         self._holders: dict[Place, _Connection] = {}
+        self.failures = Ration()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -192,6 +194,14 @@ class _Connection(RequestHandler):
         if self._place is not None:
             self._all.leave(self._place)
             super().connection_lost(exc)
+
+    def log_exception(self, *told: object, **options: object) -> None:
+        """aiohttp's word on what it could not read, or what was raised around a request."""
+        error = options.get("exc_info")
+        if isinstance(error, HttpProcessingError):
+            log.debug("request_unreadable", error=error)  # the client was told
+        elif self._all.failures.may_say():
+            super().log_exception(*told, **options)
 
     def _work_when_whole(self) -> None:
         assert self._payload is not None, "a request is being handled"

@@ -3,6 +3,7 @@ them, with real sockets. All come from loopback, so no address tells friend from
 
 import asyncio
 import gzip
+import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from dst.runtime import places
 from dst.runtime.http import make_app, serving
+from dst.runtime.log import LINES_AT_ONCE
 from dst.runtime.metrics import Metrics
 
 CROWD = places.MAX_CONNECTIONS + 30
@@ -30,12 +32,21 @@ async def _echo(request: web.Request) -> web.StreamResponse:
     return web.Response(body=await request.read())
 
 
+async def _failing(_: web.Request) -> web.StreamResponse:
+    raise ZeroDivisionError
+
+
 async def _endless(_: web.Request) -> web.StreamResponse:
     await asyncio.Event().wait()
     raise AssertionError
 
 
-ROUTES = [web.get("/", _hello), web.post("/", _echo), web.get("/endless", _endless)]
+ROUTES = [
+    web.get("/", _hello),
+    web.post("/", _echo),
+    web.get("/endless", _endless),
+    web.get("/failing", _failing),
+]
 
 
 @asynccontextmanager
@@ -71,13 +82,11 @@ async def ask(port: int, *headers: bytes) -> bytes:
     return answer.partition(b"\r\n")[0]
 
 
-async def answer_to(port: int, *sent: bytes) -> bytes:
-    """Its beginning. `sent`: each by itself."""
-    client = await opened(port)
+async def answer_to(port: int, sent: bytes) -> bytes:
+    """Its beginning."""
+    client = await opened(port, sent)
     try:
         async with asyncio.timeout(SERVED_WITHIN_S):
-            for each in sent:
-                await asyncio.get_running_loop().sock_sendall(client, each)
             answer: bytes = await asyncio.get_running_loop().sock_recv(client, 4096)
             return answer
     except ConnectionError:
@@ -216,3 +225,39 @@ async def test_nothing_is_unpacked_even_where_nobody_refuses() -> None:
     packed = gzip.compress(bytes(100))
     async with listening(app=app) as port:
         assert (await answer_to(port, coded("gzip", packed))).endswith(packed)
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+        b"GET http://[::1/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / " + HEAD + b"X: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"POST / " + HEAD + b"Content-Length: abc\r\n\r\n",
+        b"POST / " + HEAD + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
+    ],
+    ids=["HTTP/2", "TLS", "URL", "long", "length", "chunk"],
+)
+async def test_what_cannot_be_read_is_told_to_who_sent_it_and_not_to_the_log(
+    unreadable: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listening() as port:
+        assert (await answer_to(port, unreadable)).split()[1] == b"400"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("app", [None, web.Application], ids=["ours", "bare"])
+async def test_a_failure_that_anybody_can_cause_fills_no_log(
+    app: type[web.Application] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    bare = None
+    if app is not None:
+        bare = app()
+        bare.add_routes(ROUTES)
+    async with listening(app=bare) as port:
+        for _ in range(LINES_AT_ONCE + 10):
+            assert b"500" in await answer_to(port, b"GET /failing " + HEAD + b"\r\n")
+    told = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert len(told) == LINES_AT_ONCE
+    assert all(each.exc_info for each in told)
