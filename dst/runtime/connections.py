@@ -2,8 +2,9 @@
 more: neither silence nor an unread answer holds a place or memory for long.
 
 On every listener and for plain answers, event streams and WebSockets alike: how many connections
-and whose (`dst.runtime.places`), how long one may say nothing or take for one request, and how much
-of answers may wait to be read, by each for how long and by all together.
+and whose (`dst.runtime.places`), how long one may say nothing or take for one request, how much
+of answers may wait to be read, by each for how long and by all together, and how much of bodies all
+together may have sent for requests that have no answer yet.
 """
 
 import asyncio
@@ -27,6 +28,9 @@ UNREAD_S: Final = 60.0
 """An answer that fills the kernel's buffers and is not read by then ends its connection."""
 MAX_UNREAD_BYTES: Final = 128 * 2**20
 """Of one listener. Beyond it the connection with the most unread bytes is ended."""
+MAX_BODIES_BYTES: Final = 64 * 2**20
+"""Of one listener, of requests without an answer. Beyond it the connection that has sent the most
+is ended, one that is vouched for last: whoever holds much does not shut out who asks little."""
 
 log = Logger("http")
 
@@ -49,6 +53,7 @@ class Connections:
         body_s: float = BODY_S,
         unread_s: float = UNREAD_S,
         max_unread_bytes: int = MAX_UNREAD_BYTES,
+        max_bodies_bytes: int = MAX_BODIES_BYTES,
     ) -> None:
         """on_end: told why a connection was ended from here."""
         server = runner.server
@@ -58,6 +63,8 @@ class Connections:
         self.vouches, self.on_end = vouches, on_end
         self._max_unread_bytes = max_unread_bytes
         self._unread: set[_Connection] = set()
+        self._max_bodies_bytes, self._bodies_bytes = max_bodies_bytes, 0
+        self._bodies: dict[_Connection, int] = {}
         self._places = Places(limits or PlaceLimits())
         self._holders: dict[Place, _Connection] = {}
         self.failures = Ration()
@@ -111,6 +118,18 @@ class Connections:
     def goes_on(self, connection: "_Connection") -> None:
         self._unread.discard(connection)
 
+    # bodies
+
+    def holds(self, connection: "_Connection", body_bytes: int) -> None:
+        """So much of it waits for answers now."""
+        self._bodies_bytes += body_bytes - self._bodies.pop(connection, 0)
+        if body_bytes:
+            self._bodies[connection] = body_bytes
+        if self._bodies_bytes > self._max_bodies_bytes:
+            most = max(self._bodies, key=lambda each: (not each.is_vouched, self._bodies[each]))
+            self.holds(most, 0)
+            most.end("too much of bodies")
+
 
 class _Connection(RequestHandler):
     __slots__ = ("_all", "_deadline", "_payload", "_place")
@@ -127,6 +146,10 @@ class _Connection(RequestHandler):
     def unread_bytes(self) -> int:
         transport = self.transport
         return transport.get_write_buffer_size() if isinstance(transport, asyncio.Transport) else 0
+
+    @property
+    def is_vouched(self) -> bool:
+        return self._place is not None and self._place.is_vouched
 
     def end(self, why: str) -> None:
         if self.transport is not None:
@@ -153,6 +176,7 @@ class _Connection(RequestHandler):
         if self._place is None:
             return
         super().data_received(data)
+        self._count_bodies()
         if self._place.state is not State.SILENT:
             return  # what comes now does not excuse an answer that is not read
         if self._current_request is not None:
@@ -169,6 +193,7 @@ class _Connection(RequestHandler):
         if not self._all.settle(place, request.headers, self._loop.time()):
             request_handler = _no_place
         self._payload = request.content
+        self._count_bodies()
         self._turn(State.SILENT)
         self._end_in(self._all.body_s, "its request does not end")
         self._work_when_whole()
@@ -176,6 +201,8 @@ class _Connection(RequestHandler):
             return await super()._handle_request(request, start_time, request_handler)
         finally:
             self._stop_timer()
+            self._payload = None
+            self._count_bodies()
             self._turn(State.IDLE)
 
     def pause_writing(self) -> None:
@@ -194,6 +221,7 @@ class _Connection(RequestHandler):
         if self._place is not None:
             self._all.leave(self._place)
             super().connection_lost(exc)
+            self._count_bodies()
 
     def log_exception(self, *told: object, **options: object) -> None:
         """aiohttp's word on what it could not read, or what was raised around a request."""
@@ -208,6 +236,12 @@ class _Connection(RequestHandler):
         if self._payload.is_eof():
             self._stop_timer()
             self._turn(State.WORKING)
+
+    def _count_bodies(self) -> None:
+        """Of the request that is being handled and of those that wait behind it."""
+        waiting = sum(payload.total_bytes for _, payload in self._messages)
+        handled = self._payload.total_bytes if self._payload is not None else 0
+        self._all.holds(self, waiting + handled if self.transport is not None else 0)
 
     def _turn(self, state: State) -> None:
         if self._place is not None:
