@@ -4,11 +4,12 @@ more: neither silence nor an unread answer holds a place or memory for long.
 On every listener and for plain answers, event streams and WebSockets alike: how many connections
 and whose (`dst.runtime.places`), how long one may say nothing or take for one request, how much
 of answers may wait to be read, by each for how long and by all together, and how much of bodies all
-together may have sent for requests that have no answer yet.
+together may have sent for requests that have no answer yet, with what there is of such answers.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, TypeAlias
 
 from aiohttp import StreamReader, web
@@ -28,14 +29,17 @@ UNREAD_S: Final = 60.0
 """An answer that fills the kernel's buffers and is not read by then ends its connection."""
 MAX_UNREAD_BYTES: Final = 128 * 2**20
 """Of one listener. Beyond it the connection with the most unread bytes is ended."""
-MAX_BODIES_BYTES: Final = 64 * 2**20
-"""Of one listener, of requests without an answer. Beyond it the connection that has sent the most
-is ended, one that is vouched for last: whoever holds much does not shut out who asks little."""
+MAX_HELD_BYTES: Final = 128 * 2**20
+"""Of one listener: bodies of requests without an answer, and what there is of their answers. Beyond
+it the connection that holds the most is ended, one that is vouched for last: whoever holds much
+does not shut out who asks little."""
 
 log = Logger("http")
 
 Vouches: TypeAlias = Callable[[Mapping[str, str]], bool]
 """Whether the headers of a request show that it comes from somebody known."""
+Grows: TypeAlias = Callable[[int], None]
+"""Told of so many bytes more."""
 _Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -53,7 +57,7 @@ class Connections:
         body_s: float = BODY_S,
         unread_s: float = UNREAD_S,
         max_unread_bytes: int = MAX_UNREAD_BYTES,
-        max_bodies_bytes: int = MAX_BODIES_BYTES,
+        max_held_bytes: int = MAX_HELD_BYTES,
     ) -> None:
         """on_end: told why a connection was ended from here."""
         server = runner.server
@@ -63,8 +67,8 @@ class Connections:
         self.vouches, self.on_end = vouches, on_end
         self._max_unread_bytes = max_unread_bytes
         self._unread: set[_Connection] = set()
-        self._max_bodies_bytes, self._bodies_bytes = max_bodies_bytes, 0
-        self._bodies: dict[_Connection, int] = {}
+        self._max_held_bytes, self._held_bytes = max_held_bytes, 0
+        self._held: dict[_Connection, int] = {}
         self._places = Places(limits or PlaceLimits())
         self._holders: dict[Place, _Connection] = {}
         self.failures = Ration()
@@ -118,21 +122,21 @@ class Connections:
     def goes_on(self, connection: "_Connection") -> None:
         self._unread.discard(connection)
 
-    # bodies
+    # requests without an answer
 
-    def holds(self, connection: "_Connection", body_bytes: int) -> None:
-        """So much of it waits for answers now."""
-        self._bodies_bytes += body_bytes - self._bodies.pop(connection, 0)
-        if body_bytes:
-            self._bodies[connection] = body_bytes
-        if self._bodies_bytes > self._max_bodies_bytes:
-            most = max(self._bodies, key=lambda each: (not each.is_vouched, self._bodies[each]))
+    def holds(self, connection: "_Connection", count: int) -> None:
+        """So many bytes are kept for it now."""
+        self._held_bytes += count - self._held.pop(connection, 0)
+        if count:
+            self._held[connection] = count
+        if self._held_bytes > self._max_held_bytes:
+            most = max(self._held, key=lambda each: (not each.is_vouched, self._held[each]))
             self.holds(most, 0)
-            most.end("too much of bodies")
+            most.end("too much is held for it")
 
 
 class _Connection(RequestHandler):
-    __slots__ = ("_all", "_deadline", "_payload", "_place")
+    __slots__ = ("_all", "_built_bytes", "_deadline", "_payload", "_place")
 
     def __init__(self, connections: Connections, *args: object, **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
@@ -141,6 +145,8 @@ class _Connection(RequestHandler):
         self._place: Place | None = None
         self._payload: StreamReader | None = None
         """Body of the request that is being handled."""
+        self._built_bytes = 0
+        """Of answers that are not complete."""
 
     @property
     def unread_bytes(self) -> int:
@@ -162,6 +168,11 @@ class _Connection(RequestHandler):
         """It is a stream now: it keeps its place until it ends."""
         self._turn(State.STREAMING)
 
+    def builds(self, count: int) -> None:
+        """Bytes more of an answer, or less."""
+        self._built_bytes += count
+        self._count_held()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
         self._place = self._all.enter(self, peer, self._loop.time())
@@ -176,7 +187,7 @@ class _Connection(RequestHandler):
         if self._place is None:
             return
         super().data_received(data)
-        self._count_bodies()
+        self._count_held()
         if self._place.state is not State.SILENT:
             return  # what comes now does not excuse an answer that is not read
         if self._current_request is not None:
@@ -193,7 +204,7 @@ class _Connection(RequestHandler):
         if not self._all.settle(place, request.headers, self._loop.time()):
             request_handler = _no_place
         self._payload = request.content
-        self._count_bodies()
+        self._count_held()
         self._turn(State.SILENT)
         self._end_in(self._all.body_s, "its request does not end")
         self._work_when_whole()
@@ -202,7 +213,7 @@ class _Connection(RequestHandler):
         finally:
             self._stop_timer()
             self._payload = None
-            self._count_bodies()
+            self._count_held()
             self._turn(State.IDLE)
 
     def pause_writing(self) -> None:
@@ -221,7 +232,7 @@ class _Connection(RequestHandler):
         if self._place is not None:
             self._all.leave(self._place)
             super().connection_lost(exc)
-            self._count_bodies()
+            self._count_held()
 
     def log_exception(self, *told: object, **options: object) -> None:
         """aiohttp's word on what it could not read, or what was raised around a request."""
@@ -237,11 +248,12 @@ class _Connection(RequestHandler):
             self._stop_timer()
             self._turn(State.WORKING)
 
-    def _count_bodies(self) -> None:
-        """Of the request that is being handled and of those that wait behind it."""
-        waiting = sum(payload.total_bytes for _, payload in self._messages)
-        handled = self._payload.total_bytes if self._payload is not None else 0
-        self._all.holds(self, waiting + handled if self.transport is not None else 0)
+    def _count_held(self) -> None:
+        """For the request that is being handled and those that wait behind it."""
+        bodies = sum(payload.total_bytes for _, payload in self._messages)
+        if self._payload is not None:
+            bodies += self._payload.total_bytes
+        self._all.holds(self, bodies + self._built_bytes if self.transport is not None else 0)
 
     def _turn(self, state: State) -> None:
         if self._place is not None:
@@ -268,3 +280,21 @@ def lasts(request: web.Request) -> None:
     """The answer to this request is a stream, bounded by whoever serves it."""
     if isinstance(request.protocol, _Connection):
         request.protocol.lasts()
+
+
+@contextmanager
+def building(request: web.Request) -> Iterator[Grows]:
+    """What an answer to this request grows by is held for its connection until the block ends."""
+    connection = request.protocol
+    built = 0
+
+    def grows(count: int) -> None:
+        nonlocal built
+        if isinstance(connection, _Connection):
+            built += count
+            connection.builds(count)
+
+    try:
+        yield grows
+    finally:
+        grows(-built)

@@ -28,7 +28,7 @@ from dst.execution.slots import STALE_SECONDS, STALE_SLOTS
 from dst.runtime.connections import (
     BODY_S,
     IDLE_S,
-    MAX_BODIES_BYTES,
+    MAX_HELD_BYTES,
     MAX_UNREAD_BYTES,
     SILENT_S,
     UNREAD_S,
@@ -68,8 +68,8 @@ the rest |
 [one makes room](operation.md#connections), or 503 |
 | silence before a whole request head | {SILENT_S:g} s | the connection ends |
 | the rest of a request | {BODY_S:g} s | the connection ends |
-| bodies of requests without an answer | {MAX_BODIES_BYTES >> 20} MiB of all together | the \
-connection with the most ends |
+| bodies without an answer, unfinished answers | {MAX_HELD_BYTES >> 20} MiB of all together | \
+the connection with the most ends |
 | silence between two requests | {IDLE_S:g} s | the connection ends |
 | an answer that is not read | {UNREAD_S:g} s; {MAX_UNREAD_BYTES >> 20} MiB of all \
 together | the connection ends; the one with the most unread |

@@ -133,7 +133,7 @@ def upload(size: int, sent: int, *headers: str) -> bytes:
 
 async def test_all_unfinished_bodies_together_are_bounded() -> None:
     """Who has sent the most goes; who sends little is served."""
-    async with serving(max_bodies_bytes=1000 * KB) as (port, _):
+    async with serving(max_held_bytes=1000 * KB) as (port, _):
         loop = asyncio.get_running_loop()
         sizes = [400 * KB, 300 * KB, 200 * KB]
         large, middle, small = clients = [connect(port) for _ in sizes]
@@ -151,7 +151,7 @@ async def test_all_unfinished_bodies_together_are_bounded() -> None:
 
 async def test_who_is_vouched_for_may_send_the_most() -> None:
     vouches = {"vouches": lambda headers: "Secret" in headers}
-    async with serving(max_bodies_bytes=1000 * KB, **vouches) as (port, _):
+    async with serving(max_held_bytes=1000 * KB, **vouches) as (port, _):
         loop = asyncio.get_running_loop()
         known, stranger = connect(port), connect(port)
         await loop.sock_sendall(known, upload(900 * KB, 900 * KB - 1, "Secret: 1"))
@@ -165,7 +165,7 @@ async def test_who_is_vouched_for_may_send_the_most() -> None:
 
 async def test_a_body_counts_until_its_answer_and_no_longer() -> None:
     """Whether its connection stays open or another request waits behind it."""
-    async with serving(max_bodies_bytes=1000 * KB) as (port, _):
+    async with serving(max_held_bytes=1000 * KB) as (port, _):
         clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
         for reader, writer in clients * 2:
             writer.write(upload(300 * KB, 300 * KB) * 2)
@@ -177,7 +177,7 @@ async def test_a_body_counts_until_its_answer_and_no_longer() -> None:
 
 
 async def test_bodies_behind_a_request_that_is_at_work_are_bounded() -> None:
-    async with serving(max_bodies_bytes=100 * KB, unread_s=60) as (port, _):
+    async with serving(max_held_bytes=100 * KB, unread_s=60) as (port, _):
         client = connect(port, buffer=4096)
         behind = upload(60 * KB, 60 * KB) * 2
         await asyncio.get_running_loop().sock_sendall(client, QUESTION + behind)
