@@ -3,8 +3,8 @@ more: neither silence nor an unread answer holds a place or memory for long.
 
 On every listener and for plain answers, event streams and WebSockets alike: how many connections
 and whose (`dst.runtime.places`), how long one may say nothing or take for one request, how much
-of answers may wait to be read, by each for how long and by all together, and how much of bodies all
-together may have sent for requests that have no answer yet, with what there is of such answers.
+of answers may wait to be read, by each for how long and by all together, and how much the
+requests under way may take all together, bodies and answers.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ UNREAD_S: Final = 60.0
 MAX_UNREAD_BYTES: Final = 128 * 2**20
 """Of one listener. Beyond it the connection with the most unread bytes is ended."""
 MAX_HELD_BYTES: Final = 128 * 2**20
-"""Of one listener: bodies of requests without an answer, and what there is of their answers. Beyond
+"""Of one listener: bodies of requests under way, and what there is of their answers. Beyond
 it the connection that holds the most is ended, one that is vouched for last: whoever holds much
 does not shut out who asks little."""
 
@@ -122,7 +122,7 @@ class Connections:
     def goes_on(self, connection: "_Connection") -> None:
         self._unread.discard(connection)
 
-    # requests without an answer
+    # requests under way
 
     def holds(self, connection: "_Connection", count: int) -> None:
         """So many bytes are kept for it now."""
@@ -146,7 +146,7 @@ class _Connection(RequestHandler):
         self._payload: StreamReader | None = None
         """Body of the request that is being handled."""
         self._built_bytes = 0
-        """Of answers that are not complete."""
+        """Of answers that are not sent."""
 
     @property
     def unread_bytes(self) -> int:
@@ -212,7 +212,7 @@ class _Connection(RequestHandler):
             return await super()._handle_request(request, start_time, request_handler)
         finally:
             self._stop_timer()
-            self._payload = None
+            self._payload, self._built_bytes = None, 0
             self._count_held()
             self._turn(State.IDLE)
 
@@ -282,17 +282,21 @@ def lasts(request: web.Request) -> None:
         request.protocol.lasts()
 
 
+def growing(request: web.Request) -> Grows:
+    """What the answer to this request grows by is held for its connection until it is sent."""
+    connection = request.protocol
+    return connection.builds if isinstance(connection, _Connection) else lambda _: None
+
+
 @contextmanager
 def building(request: web.Request) -> Iterator[Grows]:
-    """What an answer to this request grows by is held for its connection until the block ends."""
-    connection = request.protocol
+    """The same for one answer of several on a WebSocket: until the block ends."""
     built = 0
 
     def grows(count: int) -> None:
         nonlocal built
-        if isinstance(connection, _Connection):
-            built += count
-            connection.builds(count)
+        built += count
+        growing(request)(count)
 
     try:
         yield grows

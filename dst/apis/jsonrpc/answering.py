@@ -154,9 +154,9 @@ async def _answer_batch(
         at += len(replies)
         for reply in replies:
             if reply is not None:
-                answers.append(reply)
+                answers += (b",", reply)
                 size += len(reply)
-    return b"[" + b",".join(answers) + b"]" if answers else None
+    return b"".join((b"[", *answers[1:], b"]")) if answers else None
 
 
 async def _answer_some(

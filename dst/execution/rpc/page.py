@@ -68,7 +68,7 @@ the rest |
 [one makes room](operation.md#connections), or 503 |
 | silence before a whole request head | {SILENT_S:g} s | the connection ends |
 | the rest of a request | {BODY_S:g} s | the connection ends |
-| bodies without an answer, unfinished answers | {MAX_HELD_BYTES >> 20} MiB of all together | \
+| requests under way: their bodies and answers | {MAX_HELD_BYTES >> 20} MiB of all together | \
 the connection with the most ends |
 | silence between two requests | {IDLE_S:g} s | the connection ends |
 | an answer that is not read | {UNREAD_S:g} s; {MAX_UNREAD_BYTES >> 20} MiB of all \
