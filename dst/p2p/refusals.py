@@ -3,14 +3,8 @@
 import time
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Final
 
-from dst.runtime.log import Logger
-
-LINES_AT_ONCE: Final = 20
-LINE_EVERY_S: Final = 10.0
-"""How much of the log a peer can fill with refusals: so many lines, after that one in this time. A
-member may connect a hundred times a second and be wrong in another way each time."""
+from dst.runtime.log import Logger, Ration
 
 
 class Reason(StrEnum):
@@ -33,13 +27,13 @@ class Reason(StrEnum):
 
 class RefusalLog:
     """Says each refusal once, and again only when it changes or after the link was up; and not more
-    of one peer than is good for the disk."""
+    of one peer than its ration: a member may connect a hundred times a second and be wrong in
+    another way each time."""
 
     def __init__(self, log: Logger, now: Callable[[], float] = time.monotonic) -> None:
         self._log, self._now = log, now
         self._last: dict[tuple[str, str], str] = {}
-        self._lines: dict[str, tuple[float, float]] = {}
-        """Peer -> lines left to it, at what time."""
+        self._rations: dict[str, Ration] = {}
 
     def refused(self, peer: str, side: str, detail: str) -> None:
         if self._last.get((peer, side)) != detail and self._may_say(peer):
@@ -54,8 +48,4 @@ class RefusalLog:
         say("link_garbled", peer=peer, detail=detail)
 
     def _may_say(self, peer: str) -> bool:
-        now = self._now()
-        left, then = self._lines.get(peer, (float(LINES_AT_ONCE), now))
-        left = min(left + (now - then) / LINE_EVERY_S, LINES_AT_ONCE)
-        self._lines[peer] = (left - 1 if left >= 1 else left, now)
-        return left >= 1
+        return self._rations.setdefault(peer, Ration(self._now)).may_say()

@@ -7,12 +7,37 @@ Bytes print as hex. Never pass a secret: nothing here can tell one.
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 _MAX_VALUE: Final = 400
 """Longest printed field value, in characters: a peer's text must not flood a log."""
+
+LINES_AT_ONCE: Final = 20
+LINE_EVERY_S: Final = 10.0
+"""How much of the log others can fill with what they do wrong: so many lines, after that one in
+this time."""
+
+
+class Ration:
+    """Lines of one kind or about one peer, so that nobody outside fills a disk."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._left, self._then = float(LINES_AT_ONCE), now()
+
+    def may_say(self) -> bool:
+        """One more line, which is then spent."""
+        now = self._now()
+        self._left = min(self._left + (now - self._then) / LINE_EVERY_S, LINES_AT_ONCE)
+        self._then = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class Logger:
