@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import copysign
 from typing import Final
 
-from dst.runtime.log import Logger
+from dst.runtime.log import Logger, Ration
 from dst.runtime.metrics import Metrics
 from dst.spec.primitives import OperatorIndex, faults_tolerated
 
@@ -30,6 +30,8 @@ CALM_SLOTS: Final = WARN_SLOTS / 2
 TO_NAME_A_PEER: Final = 4
 """Exchanges in a row. Where the own clock was set, it shows with the first of one peer and the next
 of the others: by then it is known whose fault it is."""
+LINE_EVERY_S: Final = 10.0
+"""Of one peer: a liar tells another time with each pong, and can be right now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Clocks:
         self._is_off = False
         self._peers_off: dict[OperatorIndex, int] = {}
         """Exchanges in a row that showed it."""
+        self._named: set[OperatorIndex] = set()
+        self._rations: dict[OperatorIndex, Ration] = {}
 
     # ------------------------------------------------------------------- what the links tell
 
@@ -86,7 +90,7 @@ class Clocks:
     def forget(self, peer: OperatorIndex) -> None:
         """The link to it is down: what it told grows old."""
         self._samples.pop(peer, None)
-        self._peers_off.pop(peer, None)
+        self._calm(peer)
         self._judge_own()
 
     # ----------------------------------------------------------------------- what follows
@@ -116,11 +120,22 @@ class Clocks:
         self._metrics.set("peer_clock_offset_seconds", offset.offset_s, peer=name)
         shown = self._peers_off.get(peer, 0)
         if self._is_off or not self._exceeds(offset.certain_s, was_off=bool(shown)):
-            self._peers_off.pop(peer, None)
+            self._calm(peer)
             return
         self._peers_off[peer] = shown + 1
-        if shown + 1 == TO_NAME_A_PEER:
+        if shown + 1 >= TO_NAME_A_PEER and self._may_name(peer):
+            self._named.add(peer)
             self._log.warning("peer_clock_off", peer=name, offset_s=offset.offset_s)
+
+    def _calm(self, peer: OperatorIndex) -> None:
+        self._peers_off.pop(peer, None)
+        self._named.discard(peer)
+
+    def _may_name(self, peer: OperatorIndex) -> bool:
+        """Once until it is calm again."""
+        if peer not in self._rations:
+            self._rations[peer] = Ration(self._now, at_once=1)
+        return peer not in self._named and self._rations[peer].may_say()
 
     def peers_off(self) -> frozenset[OperatorIndex]:
         """Whose clocks are off, while the own one is right."""

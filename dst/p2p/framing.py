@@ -37,12 +37,13 @@ def encode_frame(body: bytes) -> bytes:
 
 class FrameReader:
     """Cuts a stream that arrives in arbitrary pieces into frames; holds at most one incomplete
-    frame."""
+    frame. `first_limit`: bytes of the first one, from a peer that has not said who it is."""
 
-    __slots__ = ("_broken", "_buffer")
+    __slots__ = ("_broken", "_buffer", "_limit")
 
-    def __init__(self) -> None:
+    def __init__(self, first_limit: int = MAX_FRAME_BYTES) -> None:
         self._buffer = bytearray()
+        self._limit = first_limit
         self._broken: str | None = None
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -57,7 +58,7 @@ class FrameReader:
         position = 0
         while (end := self._frame_end(position)) is not None:
             bodies.append(bytes(self._buffer[position + LENGTH_BYTES : end]))
-            position = end
+            position, self._limit = end, MAX_FRAME_BYTES
         del self._buffer[:position]
         return bodies
 
@@ -77,9 +78,9 @@ class FrameReader:
         if len(self._buffer) - position < LENGTH_BYTES:
             return None
         length = int.from_bytes(self._buffer[position : position + LENGTH_BYTES], "big")
-        if not 0 < length <= MAX_FRAME_BYTES:
+        if not 0 < length <= self._limit:
             self._broken = (
-                f"peer announced a frame of {length} bytes (1 to {MAX_FRAME_BYTES} are allowed)"
+                f"peer announced a frame of {length} bytes (1 to {self._limit} are allowed)"
             )
             raise FrameError(self._broken)
         end = position + LENGTH_BYTES + length

@@ -22,6 +22,10 @@ from dst.spec.primitives import Height, OperatorIndex, Term
 PROTOCOL_VERSION: Final = 2
 """Raised when a message changes its meaning; two versions do not talk."""
 
+MAX_HELLO_BYTES: Final = 1024
+"""Of a dialler's first frame: ten times what ours takes, for versions to come. Checked when four
+bytes are here, so that nobody fills memory before it is known to fit."""
+
 MAX_TEXT: Final = 200
 """Characters of a refusal's texts: enough for a hash and a sentence, too few to flood a log."""
 
@@ -38,8 +42,8 @@ _Height = Annotated[Height, msgspec.Meta(ge=0, le=2**53)]
 class Hello(
     msgspec.Struct, frozen=True, array_like=True, tag=_HELLO_TAG, forbid_unknown_fields=True
 ):
-    """Who speaks and in which cluster. Everything but index, term and decided height must be equal
-    on both sides."""
+    """Who speaks and in which cluster. Everything but index, term and decided height is compared
+    (`MUST_MATCH`)."""
 
     protocol_version: _Natural
     chain_id: _Natural
@@ -96,9 +100,9 @@ MUST_MATCH: Final = (
     "round_timeout_cap_ms",
     "seconds_per_slot",
 )
-"""Compared in this order; the first difference is the one named. The term is told, not compared:
-messages of another term are refused one by one, and an operator left behind by an L1 reset must
-still be able to catch up."""
+"""Compared in this order; the first difference is the one named. The term needs no place here: the
+lock holds it, so operators of two terms differ in `lock_hash` and do not link. Who was left behind
+by an L1 reset takes the new lock first."""
 
 _frame_decoder: msgspec.msgpack.Decoder[LinkFrame] = msgspec.msgpack.Decoder(LinkFrame)
 _encoder = msgspec.msgpack.Encoder()

@@ -30,7 +30,7 @@ from dst.p2p.send_queue import Entry, SendQueue
 from dst.p2p.tls import TlsIdentity
 from dst.p2p.watch import PeerWatch, WatchEvents
 from dst.runtime.backoff import Backoff
-from dst.runtime.log import Logger
+from dst.runtime.log import Logger, Ration
 from dst.runtime.metrics import Metrics
 from dst.spec.primitives import Height, OperatorIndex
 
@@ -55,6 +55,13 @@ SILENCE_S: Final = 4.0
 ANSWER_EVERY_S: Final = 0.5
 """While anything arrives, also a large frame whose sender's pings wait behind it. Not each ping:
 answers tell no more than that the connection lives."""
+
+STEADY_S: Final = 3.0
+FREE_FLAPS: Final = 2
+"""Links in a row that ended sooner than that and were dialled anew at once, as any is that has
+stood: a process that starts, ends, and starts again. From then on the next dial waits as after a
+failure, since each link that comes up has the owner say everything again, and a peer may say HELLO
+and hang up as often as it is dialled."""
 
 WRITE_BUFFER_BYTES: Final = 64 << 10
 """Above this the link counts as congested and frames wait in the queue, where they can still
@@ -141,7 +148,10 @@ class OutboundLink:
         self._refusals = RefusalLog(context.log)
         self._unanswered = 0
         self._pinged_at: dict[int, float] = {}
-        self._down_reason: str | None = None
+        self._flaps = 0
+        self._told_up: bool | None = None
+        """What the log says last."""
+        self._ration = Ration()
 
     @property
     def is_up(self) -> bool:
@@ -169,13 +179,14 @@ class OutboundLink:
             try:
                 await self._connect_and_serve()
             except (OSError, TimeoutError, LinkLost) as error:
-                self._note_failure(str(error) or type(error).__name__)
+                self._tell(up=False, reason=str(error) or type(error).__name__)
             except FrameError as error:
                 self._count("p2p_refused_total", reason=Reason.GARBLED)
-                self._note_failure(str(error))
+                self._tell(up=False, reason=str(error))
             except HandshakeRefused as error:
                 self._count("p2p_refused_total", reason=error.reason)
                 self._refusals.refused(self.peer.name, "dialler", str(error))
+                self._told_up = None
             self._context.watch.ours_is(self.peer.index, up=False)
             await asyncio.sleep(self._backoff.next_delay())
 
@@ -231,11 +242,12 @@ class OutboundLink:
         self._writer = writer
         self._unanswered = 0
         self._pinged_at.clear()
-        self._down_reason = None
-        self._backoff.reset()
+        self._flaps += 1
+        if self._flaps <= FREE_FLAPS:
+            self._backoff.reset()
         self._refusals.accepted(self.peer.name, "dialler")
         self._context.metrics.set("p2p_link_up", 1, peer=self.peer.name)
-        self._context.log.info("link_up", peer=self.peer.name, decided=hello.decided_height)
+        self._tell(up=True, decided=hello.decided_height)
         self._context.watch.ours_is(self.peer.index, up=True)
         self._context.events.link_up(self.peer.index, hello)
 
@@ -291,7 +303,10 @@ class OutboundLink:
     async def _ping(self, writer: asyncio.StreamWriter) -> None:
         number, interval_s = 0, self._context.ping_interval_s
         loop = asyncio.get_running_loop()
+        steady_at = loop.time() + STEADY_S
         while True:
+            if loop.time() >= steady_at:
+                self._note_steady()
             if self._unanswered * interval_s >= GIVE_UP_S:
                 raise LinkLost(f"{self._unanswered} pings unanswered")
             number += 1
@@ -333,10 +348,17 @@ class OutboundLink:
     def _count(self, name: str, amount: float = 1, **labels: str) -> None:
         self._context.metrics.inc(name, amount, peer=self.peer.name, **labels)
 
-    def _note_failure(self, reason: str) -> None:
-        if self._down_reason is None:
-            self._context.log.info("link_down", peer=self.peer.name, reason=reason)
-        self._down_reason = reason
+    def _note_steady(self) -> None:
+        self._flaps = 0
+        self._backoff.reset()
+        self._tell(up=True)
+
+    def _tell(self, *, up: bool, **details: object) -> None:
+        """Each change once; of many only some, but the log catches up."""
+        if self._told_up is not up and self._ration.may_say():
+            event = "link_up" if up else "link_down"
+            self._context.log.info(event, peer=self.peer.name, **details)
+            self._told_up = up
 
 
 async def run_until_first_ends(*coroutines: Coroutine[object, object, None]) -> None:

@@ -7,10 +7,14 @@ peer that restarted or lost its path has forgotten anyway.
 
 import asyncio
 import errno
+import ssl
+from collections.abc import Callable
 from typing import Final
 
+from dst.p2p.arrivals import PLACES, Arrivals
 from dst.p2p.framing import FrameError, FrameReader, encode_frame
 from dst.p2p.handshake import (
+    MAX_HELLO_BYTES,
     Data,
     Hello,
     HelloRefused,
@@ -37,6 +41,7 @@ from dst.p2p.link import (
     set_no_delay,
 )
 from dst.p2p.refusals import Reason, RefusalLog
+from dst.runtime.places import Place
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import OperatorIndex
 
@@ -50,7 +55,9 @@ class Listener:
         self._context = context
         self._host, self._port = host, port
         self._refusals = RefusalLog(context.log)
+        self._arrivals = Arrivals(PLACES)
         self._current: dict[OperatorIndex, asyncio.StreamWriter] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps none alive
         self._server: asyncio.Server | None = None
 
     @property
@@ -62,12 +69,8 @@ class Listener:
     async def start(self) -> None:
         """Bind and accept. Raises: BadConfig when the address cannot be had."""
         try:
-            self._server = await asyncio.start_server(
-                self._on_connection,
-                self._host,
-                self._port,
-                ssl=self._context.identity.server,
-                ssl_handshake_timeout=ESTABLISH_TIMEOUT_S,
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: _Caller(self._on_arrival), self._host, self._port
             )
         except OSError as error:
             why = "is taken by another program" if error.errno == errno.EADDRINUSE else "fails"
@@ -79,21 +82,44 @@ class Listener:
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
+        self._arrivals.end_all()
         for writer in self._current.values():
             writer.transport.abort()
         self._current.clear()
 
-    async def _on_connection(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def _on_arrival(self, tcp: asyncio.Transport) -> None:
+        loop = asyncio.get_running_loop()
+        place = self._arrivals.enter(tcp, loop.time())
+        if place is not None:
+            task = loop.create_task(self._on_connection(tcp, place))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _on_connection(self, tcp: asyncio.Transport, place: Place) -> None:
         """One connection's whole life; nothing it does may raise into the event loop."""
+        try:
+            reader, writer = await _start_tls(tcp, self._context.identity.server)
+            await self._on_tls(place, reader, writer)
+        except OSError as error:
+            tcp.abort()
+            self._context.log.debug("inbound_lost", peer="stranger", reason=str(error))
+        finally:
+            self._arrivals.leave(place)
+
+    async def _on_tls(
+        self, place: Place, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         peer = certified_peer(self._context.identity, writer)
         name = "stranger" if peer is None else f"op{peer + 1}"
         try:
             if peer is None:
                 detail = "certificate: not pinned to any operator of this cluster"
                 raise HandshakeRefused(Reason.CERTIFICATE, detail)
-            await self._welcome_and_serve(peer, name, reader, writer)
+            self._arrivals.certify(place, peer)
+            frames = FrameReader(MAX_HELLO_BYTES)
+            bodies = await self._welcome(peer, name, reader, writer, frames)
+            self._arrivals.leave(place)
+            await self._serve(peer, name, reader, writer, frames, bodies)
         except HandshakeRefused as error:
             self._count(name, error.reason)
             self._refusals.refused(name, "listener", str(error))
@@ -108,15 +134,19 @@ class Listener:
                 self._context.watch.theirs_is(peer, up=False)
             await _close(writer)
 
-    async def _welcome_and_serve(
+    async def _welcome(
         self,
         peer: OperatorIndex,
         name: str,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-    ) -> None:
+        frames: FrameReader,
+    ) -> list[bytes]:
+        """HELLO both ways; returns the frames that came right behind it.
+
+        Raises: HandshakeRefused, FrameError, LinkLost, OSError, TimeoutError.
+        """
         set_no_delay(writer)
-        frames = FrameReader()
         async with asyncio.timeout(ESTABLISH_TIMEOUT_S):
             bodies = await read_frames(reader, frames)
         self._answer_hello(peer, bodies[0], writer)
@@ -126,7 +156,7 @@ class Listener:
             older.transport.abort()
         self._current[peer] = writer
         self._context.watch.theirs_is(peer, up=True)
-        await self._serve(peer, name, reader, writer, frames, bodies[1:])
+        return bodies[1:]
 
     def _answer_hello(self, peer: OperatorIndex, body: bytes, writer: asyncio.StreamWriter) -> None:
         """Answer with our HELLO, or name the difference and refuse.
@@ -201,6 +231,36 @@ def answer(writer: asyncio.StreamWriter, number: int, now: float) -> None:
     if writer.transport.get_write_buffer_size() > WRITE_BUFFER_BYTES:
         raise LinkLost("pings without reading the answers")
     writer.write(encode_frame(encode_link_frame(Pong(number, clock_ms=max(0, round(now * 1000))))))
+
+
+class _Caller(asyncio.Protocol):
+    """A TCP connection of which nothing is read before TLS is to read it."""
+
+    def __init__(self, on_arrival: Callable[[asyncio.Transport], None]) -> None:
+        self._on_arrival = on_arrival
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+        self._on_arrival(transport)
+
+
+async def _start_tls(
+    tcp: asyncio.Transport, context: ssl.SSLContext
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Raises: OSError when the other side is a stranger, silent, or gone."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    transport: asyncio.Transport | None = None
+    if not tcp.is_closing():
+        transport = await loop.start_tls(
+            tcp, protocol, context, server_side=True, ssl_handshake_timeout=ESTABLISH_TIMEOUT_S
+        )
+    if transport is None:  # also when it was aborted during the handshake
+        raise ConnectionAbortedError("gone before TLS")
+    protocol.connection_made(transport)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

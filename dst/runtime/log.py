@@ -23,16 +23,23 @@ this time."""
 
 
 class Ration:
-    """Lines of one kind or about one peer, so that nobody outside fills a disk."""
+    """Lines that others can cause at will: `at_once` of them, after that one in `every_s`."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._left, self._then = float(LINES_AT_ONCE), now()
+    def __init__(
+        self,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        at_once: int = LINES_AT_ONCE,
+        every_s: float = LINE_EVERY_S,
+    ) -> None:
+        self._at_once, self._every_s, self._now = at_once, every_s, now
+        self._left, self._then = float(at_once), now()
 
     def may_say(self) -> bool:
         """One more line, which is then spent."""
         now = self._now()
-        self._left = min(self._left + (now - self._then) / LINE_EVERY_S, LINES_AT_ONCE)
+        passed_s = max(0.0, now - self._then)  # a wall clock may be set back
+        self._left = min(self._left + passed_s / self._every_s, self._at_once)
         self._then = now
         if self._left < 1:
             return False

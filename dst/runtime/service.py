@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from dst.runtime.descriptors import complain_now_and_then, raise_limit
 from dst.runtime.log import Logger
 from dst.spec.errors import BadConfig
 
@@ -23,8 +24,9 @@ def run_role(main: Callable[[asyncio.Event], Awaitable[None]], log: Logger) -> i
     BadConfig prints one line and exits 2; anything else that escapes is a crash: logged in full,
     exit 1.
     """
+    raise_limit()
     try:
-        asyncio.run(_until_stopped(main))
+        asyncio.run(_until_stopped(main, log))
     except BaseExceptionGroup as group:
         config_errors, others = group.split(BadConfig)
         if others is None and config_errors is not None:
@@ -42,9 +44,10 @@ def run_role(main: Callable[[asyncio.Event], Awaitable[None]], log: Logger) -> i
     return EXIT_STOPPED
 
 
-async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]], log: Logger) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(complain_now_and_then(log))
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     await main(stop)

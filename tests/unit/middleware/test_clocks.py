@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dst.middleware.clocks import SAMPLES, TO_NAME_A_PEER, WARN_SLOTS, Clocks, believed
+from dst.middleware.clocks import (
+    LINE_EVERY_S,
+    SAMPLES,
+    TO_NAME_A_PEER,
+    WARN_SLOTS,
+    Clocks,
+    believed,
+)
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.primitives import OperatorIndex
@@ -67,6 +74,28 @@ def test_a_peer_whose_clock_is_off_is_named_once(caplog: pytest.LogCaptureFixtur
     assert bench.clocks.waits_for() is None
     bench.shown(0.0, 0.0, 0.0)
     assert bench.clocks.peers_off() == set()
+
+
+def test_a_peer_whose_clock_is_off_now_and_then_fills_no_disk(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench()
+
+    def lines_in(seconds: float) -> int:
+        caplog.clear()
+        for number in range(int(seconds / 0.1)):
+            bench.now += 0.1
+            bench.shown(0.0, 0.0 if number % (TO_NAME_A_PEER + 1) == 0 else 20.0, 0.0)
+        return len(caplog.records)
+
+    assert 9 <= lines_in(10 * LINE_EVERY_S) <= 11
+    bench.now -= 3_600
+    assert 1 <= lines_in(2 * LINE_EVERY_S) <= 3, "it is named, though our own clock was set"
+    caplog.clear()
+    for _ in range(int(2 * LINE_EVERY_S / 0.1)):
+        bench.now += 0.1
+        bench.shown(0.0, 20.0, 0.0)
+    assert len(caplog.records) == 1, "and now it stays off"
 
 
 def test_what_was_measured_before_a_step_does_not_hide_it() -> None:
