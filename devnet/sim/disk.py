@@ -4,6 +4,7 @@ Records are kept encoded, so that a restart reads what a new release would have 
 consensus log is cut when a decision is filed; decisions and seals are kept and served.
 """
 
+import sqlite3
 from typing import Final
 
 import msgspec
@@ -98,10 +99,13 @@ class Disk:
     def file_decision(self, record: DecisionRecord) -> None:
         """Into the store; the log keeps only what concerns later heights."""
         height, root = record.certificate.height, record.certificate.root
+        slot = slot_of(record.block)
+        if {self.height_of.get(root, height), self.height_at_slot.get(slot, height)} != {height}:
+            raise sqlite3.IntegrityError(f"root or slot of height {height} is decided already")
         known = self.decisions.setdefault(height, record)
         assert known.certificate.root == root, f"two decisions at height {height}"
         self.height_of[root] = height
-        self.height_at_slot[slot_of(record.block)] = height
+        self.height_at_slot[slot] = height
         self.log = [line for line in self.log if _instance_of(_QBFT.decode(line))[0] > height]
         self.promised = {root: each for root, each in self.promised.items() if each[0] > height}
         self._synced = len(self.log)

@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from devnet.sim import ideal
+from devnet.sim import blocks, ideal
 from devnet.sim.chain import CHAIN, TERM
 from devnet.sim.mutation import Memory, Mutator, Resign
 from devnet.sim.params import Behaviour
@@ -34,6 +34,7 @@ from dst.qbft.messages import (
     Payload,
     Prepare,
     PrepareMessage,
+    Proposal,
     ProposalMessage,
     RoundChange,
     RoundChangeMessage,
@@ -45,7 +46,15 @@ from dst.qbft.messages import (
     signing_digest,
 )
 from dst.sealing.messages import GroupSignature, PartialRequest, PartialSignature
-from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round, quorum
+from dst.spec.primitives import (
+    BLSSignature,
+    Height,
+    OperatorIndex,
+    Root,
+    Round,
+    leader_of,
+    quorum,
+)
 
 SAY_AGAIN_S: Final = 0.02
 LIE_RATE: Final = 0.3
@@ -105,6 +114,9 @@ class Honest:
         return replace(
             message, signed=replace(message.signed, payload=payload, signature=signature)
         )
+
+    def _vote(self, payload: V) -> tuple[V, OperatorIndex, bytes]:
+        return payload, self.index, ideal.signer(self.index)(signing_digest(CHAIN, payload))
 
 
 class BadPartials(Honest):
@@ -267,6 +279,55 @@ class Hoarder(Honest):
         return replace(claimed, prepares=proof)
 
 
+class Repeater(Honest):
+    """As soon as a block is as good as decided, he leads the next height with it once more, or with
+    a sibling of it, while the others' rollup nodes still import it and stand below.
+
+    One such liar had a block decided at two heights, where a rollup node was not told for which
+    height it judges: SQLite refuses the second, and with it every start.
+    """
+
+    def __init__(self, index: int, n: int, rng: Random, hands: Hands) -> None:
+        super().__init__(index, n, rng, hands)
+        self._proposals: dict[Root, ProposalMessage] = {}
+        self._lies: dict[Height, tuple[WireMessage, ...]] = {}
+
+    def hears(self, message: WireMessage) -> None:
+        if isinstance(message, ProposalMessage):
+            self._proposals[message.signed.payload.root] = message
+
+    def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
+        self.hears(message)
+        if not isinstance(
+            message, ProposalMessage | PrepareMessage | CommitMessage | RoundChangeMessage
+        ):
+            return (message,)
+        place = message.signed.payload
+        if place.round == 0 and place.height in self._lies:
+            return ()
+        if not isinstance(message, CommitMessage):
+            return (message,)
+        return (message, *self._again(Height(place.height + 1), message.signed.payload.root))
+
+    def _again(self, height: Height, root: Root) -> tuple[WireMessage, ...]:
+        if leader_of(height, Round(0), self.n) != self.index or root not in self._proposals:
+            return ()
+        if height not in self._lies:
+            self._lies[height] = self._words(height, self._proposals[root].block)
+        return self._lies[height]
+
+    def _words(self, height: Height, block: bytes) -> tuple[WireMessage, ...]:
+        if self.rng.random() < 0.5:
+            below = blocks.decode(block)
+            block = blocks.encode(replace(below, slot=below.slot + 1, salt=b"sibling"))
+        place = TERM, height, Round(0), blocks.root_of(block)
+        return (
+            ProposalMessage(SignedProposal(*self._vote(Proposal(*place))), block, (), ()),
+            PrepareMessage(SignedPrepare(*self._vote(Prepare(*place)))),
+            CommitMessage(SignedCommit(*self._vote(Commit(*place)))),
+        )
+
+
 class Fuzzer(Honest):
     """Changes one thing in a message, as its schema allows, and signs it with its own keys.
 
@@ -416,9 +477,6 @@ class Flooder(Honest):
             case _:
                 return self.rng.choice(self._heard)
 
-    def _vote(self, payload: V) -> tuple[V, OperatorIndex, bytes]:
-        return payload, self.index, ideal.signer(self.index)(signing_digest(CHAIN, payload))
-
 
 def _place_of(message: WireMessage) -> tuple[int, int] | None:
     """Height and round, as far as it has them."""
@@ -445,4 +503,5 @@ LIARS: Final[dict[Behaviour, Callable[[int, int, Random, Hands], Honest]]] = {
     Behaviour.FUZZER: Fuzzer,
     Behaviour.CLOSER: Closer,
     Behaviour.FLOODER: Flooder,
+    Behaviour.REPEATER: Repeater,
 }

@@ -35,9 +35,12 @@ class Behaviour(StrEnum):
     """Described in `liars`."""
     FLOODER = "flooder"
     """Described in `liars`; never drawn, as he costs as much as twenty others."""
+    REPEATER = "repeater"
+    """Described in `liars`; never drawn, as his lie needs a rollup node that is slow."""
 
 
-DRAWN: Final = tuple(each for each in Behaviour if each is not Behaviour.FLOODER)
+_NEVER_DRAWN: Final = (Behaviour.FLOODER, Behaviour.REPEATER)
+DRAWN: Final = tuple(each for each in Behaviour if each not in _NEVER_DRAWN)
 
 
 class Loss(StrEnum):

@@ -28,6 +28,11 @@ class Trouble(Protocol):
     def l1_moment_us(self) -> int: ...
 
 
+def is_of_height(block: blocks.Block, height: Height) -> bool:
+    """A rule of its own, so that a mutant can take it away."""
+    return block.height == height
+
+
 class SimRollup:
     """reset: set while this operator's own L1 node is on a fork that lacks an origin of ours."""
 
@@ -95,7 +100,13 @@ class SimRollup:
         return height
 
     async def validate(
-        self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
+        self,
+        block: bytes,
+        *,
+        height: Height,
+        round_: Round,
+        justified: bool,
+        deadline_ms: int | None,
     ) -> Judgement:
         self._require_moving()
         decoded = blocks.decode(block)
@@ -104,6 +115,10 @@ class SimRollup:
                 await self._call()
         except TimeoutError:
             return Judgement(Verdict.HOLD, "execution not finished before the deadline")
+        if not is_of_height(decoded, height):
+            return Judgement(
+                Verdict.INVALID, f"block {decoded.height} is proposed at height {height}"
+            )
         if decoded.height <= len(self.chain):
             return Judgement(Verdict.INVALID, f"height {decoded.height} is decided already")
         if decoded.height > len(self.chain) + 1:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, Final
 
+import devnet.sim.rollup
 import dst.qbft
 import dst.qbft.proposing
 import dst.rollup.halting
@@ -150,6 +151,10 @@ SHELL_MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
     "proposals-not-persisted": ((Disk, "append", _forget_proposals),),
     "not-synced": ((Disk, "sync", _no_sync),),
     "send-before-persist": ((dst.qbft, "step", _said_first),),
+    "any-height-will-do": (
+        (Proposals, "_extends_head", anything_goes),
+        (devnet.sim.rollup, "is_of_height", anything_goes),
+    ),
     "hold-for-ever": ((Proposals, "validate", _held_for_ever),),
     "timer-not-cancelled": ((Consensus, "_set_timer", _left_running),),
     "no-resend-on-reconnect": (

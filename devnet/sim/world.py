@@ -19,12 +19,13 @@ import msgspec
 
 from devnet.checkers.agreement import LiveAgreement
 from devnet.checkers.base import LiveChecker
+from devnet.checkers.linked_chain import NAME as LINKED
 from devnet.checkers.one_group_signature import LiveOneGroupSignature
 from devnet.checkers.sign_once import LiveSignOnce
 from devnet.checkers.true_evidence import LiveTrueEvidence
 from devnet.model.history import Event, EventKind, GroupSignatureSeen, Record, VoteSeen
 from devnet.model.verdict import Violation
-from devnet.sim import ideal
+from devnet.sim import blocks, ideal
 from devnet.sim.chain import TERM
 from devnet.sim.disk import Disk
 from devnet.sim.haste import Haste
@@ -409,16 +410,16 @@ class World:
             return True
         return any(node.up for node in self._nodes[index])
 
+    def skew_us(self, index: int) -> int | None:
+        for node in self._nodes[index]:
+            return node.skew_us if node.liar is None else LIARS_CLOCK_US
+        return None
+
     def pings(self, source: int, target: int) -> bool:
         awake = self._nodes[source] == [] or any(
             node.up and not node.is_frozen for node in self._nodes[source]
         )
         return awake and self.network.carries(source, target)
-
-    def skew_us(self, index: int) -> int | None:
-        for node in self._nodes[index]:
-            return node.skew_us if node.liar is None else LIARS_CLOCK_US
-        return None
 
     def reaches(self, target: int, message: WireMessage) -> bool:
         return self._phases is None or self._phases.reaches(target, message)
@@ -496,11 +497,22 @@ class World:
             )
 
     def _decided(self, node: Operator, height: Height) -> None:
+        if node in self.honest:
+            self._is_linked(node, height)
         if height > self.top and node in self.honest:
             self.top = height
             self._progressed.set()
             if self.healed and self._first_after_heal is None:
                 self._first_after_heal = self.loop.now_us() - self.params.chaos_us
+
+    def _is_linked(self, node: Operator, height: Height) -> None:
+        """A root is sealed with its height in no signed word but the block's own number."""
+        block = blocks.decode(node.disk.decisions[height].block)
+        below = node.disk.decisions.get(Height(height - 1))
+        parent = blocks.GENESIS_BYTES if below is None else below.block
+        if block.height != height or block.parent != blocks.root_of(parent):
+            text = f"{node.name} decided block {block.height} at height {height}"
+            self._break([Violation(checker=LINKED, summary=text, height=height)])
 
     def signed(self, node: Operator, height: Height, root: Root) -> None:
         self._record(self._event(node, EventKind.SIGNED, height, None, root))

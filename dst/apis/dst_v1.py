@@ -277,9 +277,16 @@ class DstNode(Protocol):
     (409), Unavailable."""
 
     async def validate(
-        self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
+        self,
+        block: bytes,
+        *,
+        height: Height,
+        round_: Round,
+        justified: bool,
+        deadline_ms: int | None,
     ) -> Judgement:
-        """Cancelled when the client disconnects: a fresh block's execution is then aborted."""
+        """Whether the block may be decided at this height and no other. Cancelled when the client
+        disconnects: a fresh block's execution is then aborted."""
 
     async def decided(self, decided: DecidedBlock) -> Height:
         """Verify, execute, store; the new head height. A block already known is answered with the
@@ -339,6 +346,7 @@ class _Server:
         deadline_ms = int_query(request, "deadline_ms", 0)
         result = await self._node.validate(
             await request.read(),
+            height=Height(int_query(request, "height", 0)),
             round_=Round(int_query(request, "round", 0)),
             justified=request.query.get("justified") == "1",
             deadline_ms=deadline_ms or None,
@@ -395,10 +403,20 @@ class DstClient(RestClient):
     """Asks a rollup node's `/dst/v1/`. Errors as `RestClient` says."""
 
     async def validate(
-        self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
+        self,
+        block: bytes,
+        *,
+        height: Height,
+        round_: Round,
+        justified: bool,
+        deadline_ms: int | None,
     ) -> Judgement:
         """Cancel the call to abort a fresh block's execution. deadline_ms None: to the end."""
-        params = {"round": str(round_), "justified": "1" if justified else "0"}
+        params = {
+            "height": str(height),
+            "round": str(round_),
+            "justified": "1" if justified else "0",
+        }
         timeout = JUSTIFIED_TIMEOUT_SECONDS
         if deadline_ms is not None:
             params["deadline_ms"] = str(deadline_ms)

@@ -283,7 +283,12 @@ class RestClient:
     def session(self) -> aiohttp.ClientSession:
         """The session, opened on first use (inside the running loop)."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64))
+            # Answers are taken as they are: a megabyte would unpack to a gigabyte.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=64),
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity"},
+            )
         return self._session
 
     def _headers(self, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:

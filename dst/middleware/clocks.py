@@ -134,8 +134,8 @@ class Clocks:
     def _may_name(self, peer: OperatorIndex) -> bool:
         """Once until it is calm again."""
         if peer not in self._rations:
-            self._rations[peer] = Ration(1, LINE_EVERY_S, self._now)
-        return peer not in self._named and self._rations[peer].take()
+            self._rations[peer] = Ration(self._now, at_once=1)
+        return peer not in self._named and self._rations[peer].may_say()
 
     def peers_off(self) -> frozenset[OperatorIndex]:
         """Whose clocks are off, while the own one is right."""

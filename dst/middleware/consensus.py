@@ -409,6 +409,7 @@ class Consensus:
         async def work() -> None:
             valid = await self._proposals.validate(
                 effect.block,
+                height=effect.height,
                 round_=effect.round,
                 justified=effect.justified,
                 deadline_s=None if effect.justified else round_ends,

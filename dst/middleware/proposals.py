@@ -43,7 +43,13 @@ class Validator(Protocol):
     """`DstClient` satisfies it. Raises InvalidInput, Unavailable, ResetRequired."""
 
     async def validate(
-        self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
+        self,
+        block: bytes,
+        *,
+        height: Height,
+        round_: Round,
+        justified: bool,
+        deadline_ms: int | None,
     ) -> Judgement: ...
 
 
@@ -104,17 +110,22 @@ class Proposals:
         self,
         block: bytes,
         *,
+        height: Height,
         round_: Round,
         justified: bool,
         deadline_s: Callable[[], float] | None,
     ) -> bool:
-        """The rollup node's verdict; held proposals are asked about again.
+        """The rollup node's verdict on a block that extends the decided one below; held proposals
+        are asked about again.
 
         deadline_s: loop time at which the round ends as far as known now (while its timer does not
             run it moves on, so that a slow clock holds a proposal instead of dropping it); None:
             executed to the end.
         Raises: ResetRequired. Returns False also when the deadline passes while held.
         """
+        if not self._extends_head(block):
+            self._log.warning("proposal_invalid", round=round_, reason="not on the decided head")
+            return False
         loop = asyncio.get_running_loop()
         started = loop.time()
         backoff = Backoff(first_s=HOLD_RETRY_S, cap_s=HOLD_RETRY_CAP_S, rng=self._rng)
@@ -125,7 +136,11 @@ class Proposals:
             try:
                 async with asyncio.timeout(JUSTIFIED_TRY_S if left_ms is None else None):
                     result = await self._validator.validate(
-                        block, round_=round_, justified=justified, deadline_ms=left_ms
+                        block,
+                        height=height,
+                        round_=round_,
+                        justified=justified,
+                        deadline_ms=left_ms,
                     )
             except InvalidInput as error:
                 result = Judgement(Verdict.INVALID, str(error))

@@ -78,7 +78,7 @@ class Status(
     moment notices. votes: does it take part? For people alone: who stands still knows whom for."""
 
     decided_height: _Height
-    votes: bool
+    votes: bool = True
 
 
 CatchUpMessage: TypeAlias = GetDecided | DecidedBlocks | GetBlock | BlockReply | Status

@@ -25,7 +25,7 @@ from dst.p2p.handshake import (
     encode_link_frame,
     judge_hello,
 )
-from dst.p2p.refusals import LINE_EVERY_S, LINES_AT_ONCE, Reason, RefusalLog
+from dst.p2p.refusals import Reason, RefusalLog
 from dst.p2p.send_queue import Entry, SendQueue
 from dst.p2p.tls import TlsIdentity
 from dst.p2p.watch import PeerWatch, WatchEvents
@@ -151,7 +151,7 @@ class OutboundLink:
         self._flaps = 0
         self._told_up: bool | None = None
         """What the log says last."""
-        self._ration = Ration(LINES_AT_ONCE, LINE_EVERY_S)
+        self._ration = Ration()
 
     @property
     def is_up(self) -> bool:
@@ -355,7 +355,7 @@ class OutboundLink:
 
     def _tell(self, *, up: bool, **details: object) -> None:
         """Each change once; of many only some, but the log catches up."""
-        if self._told_up is not up and self._ration.take():
+        if self._told_up is not up and self._ration.may_say():
             event = "link_up" if up else "link_down"
             self._context.log.info(event, peer=self.peer.name, **details)
             self._told_up = up

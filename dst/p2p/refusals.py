@@ -3,14 +3,8 @@
 import time
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Final
 
 from dst.runtime.log import Logger, Ration
-
-LINES_AT_ONCE: Final = 20
-LINE_EVERY_S: Final = 10.0
-"""How much of the log a peer can fill with refusals: so many lines, after that one in this time. A
-member may connect a hundred times a second and be wrong in another way each time."""
 
 
 class Reason(StrEnum):
@@ -33,7 +27,8 @@ class Reason(StrEnum):
 
 class RefusalLog:
     """Says each refusal once, and again only when it changes or after the link was up; and not more
-    of one peer than is good for the disk."""
+    of one peer than its ration: a member may connect a hundred times a second and be wrong in
+    another way each time."""
 
     def __init__(self, log: Logger, now: Callable[[], float] = time.monotonic) -> None:
         self._log, self._now = log, now
@@ -53,6 +48,4 @@ class RefusalLog:
         say("link_garbled", peer=peer, detail=detail)
 
     def _may_say(self, peer: str) -> bool:
-        if peer not in self._rations:
-            self._rations[peer] = Ration(LINES_AT_ONCE, LINE_EVERY_S, self._now)
-        return self._rations[peer].take()
+        return self._rations.setdefault(peer, Ration(self._now)).may_say()

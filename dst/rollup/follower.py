@@ -17,7 +17,7 @@ from dst.rollup.importer import Candidate, Importer
 from dst.rollup.trust import VerifySeal
 from dst.rollup.wrapping import decode_bounded
 from dst.runtime.backoff import Backoff
-from dst.runtime.log import Logger
+from dst.runtime.log import Logger, Ration
 from dst.runtime.metrics import Metrics
 from dst.spec import ssz
 from dst.spec.errors import DstError, InvalidInput
@@ -30,6 +30,11 @@ MAX_WALK_BACK: Final = 256
 """Blocks followed down a conflicting branch to find where it leaves ours."""
 DISTRUST_SECONDS: Final = 5.0
 """A source that served something wrong is left alone this long."""
+LOOKS_AT_ONCE: Final = 4
+LOOK_EVERY_S: Final = 0.1
+"""Looks at one source: so many with nothing between, after that one in this time. The head event
+and the poll of a slot (1 s at least) are followed at once even when they come together; a source
+that floods us with events buys no more looks."""
 
 
 class Lying(InvalidInput):
@@ -86,26 +91,33 @@ class Follower:
             await asyncio.sleep(backoff.next_delay())
 
     async def _follow(self, source: BeaconClient, news: asyncio.Event) -> None:
-        backoff, is_well = Backoff(), True
+        loop = asyncio.get_running_loop()
+        backoff, ration, is_told = Backoff(), Ration(loop.time), False
+        may_look_at = loop.time() - LOOKS_AT_ONCE * LOOK_EVERY_S
         while True:
+            await asyncio.sleep(may_look_at - loop.time())
+            saved_up = loop.time() - (LOOKS_AT_ONCE - 1) * LOOK_EVERY_S
+            may_look_at = max(may_look_at, saved_up) + LOOK_EVERY_S
+            news.clear()
             try:
                 await self.catch_up(source)
             except Lying as error:
                 self._metrics.inc("source_lies_total", source=source.url)
-                self._log.warning("source_refused", source=source.url, reason=str(error))
+                if ration.may_say():
+                    self._log.warning("source_refused", source=source.url, reason=str(error))
                 self._failing[source.url] = str(error)
                 await asyncio.sleep(DISTRUST_SECONDS)
                 continue
             except DstError as error:
-                if is_well:
+                if not is_told and ration.may_say():
                     self._log.warning("source_failing", source=source.url, error=str(error))
-                is_well = False
+                    is_told = True
                 self._failing[source.url] = str(error)
                 await asyncio.sleep(backoff.next_delay())
                 continue
-            if not is_well:
+            if is_told:
                 self._log.info("source_back", source=source.url)
-            is_well = True
+                is_told = False
             self._failing.pop(source.url, None)
             backoff.reset()
             await self._wait(news)
@@ -116,7 +128,6 @@ class Follower:
                 await news.wait()
         except TimeoutError:
             pass
-        news.clear()
 
     # --- one look at one source ---
 

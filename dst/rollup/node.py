@@ -135,10 +135,16 @@ class RollupNode:
     # --- /dst/v1 ---
 
     async def validate(
-        self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
+        self,
+        block: bytes,
+        *,
+        height: Height,
+        round_: Round,
+        justified: bool,
+        deadline_ms: int | None,
     ) -> Judgement:
         return await self._operator("validates").validate(
-            block, round_=round_, justified=justified, deadline_ms=deadline_ms
+            block, height=height, round_=round_, justified=justified, deadline_ms=deadline_ms
         )
 
     async def decided(self, decided: DecidedBlock) -> Height:

@@ -114,7 +114,13 @@ class Operator:
     # --- validate ---
 
     async def validate(
-        self, data: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
+        self,
+        data: bytes,
+        *,
+        height: Height,
+        round_: Round,
+        justified: bool,
+        deadline_ms: int | None,
     ) -> Judgement:
         """Judge a proposal. HOLD: not yet, ask again; a deadline that passes is a HOLD too."""
         self._halting.require_moving()
@@ -123,7 +129,7 @@ class Operator:
             if not justified:
                 self._watch.require_looked()
             async with asyncio.timeout(None if deadline_ms is None else deadline_ms / 1000):
-                result = await self._judge(block, justified=justified)
+                result = await self._judge(block, height, justified=justified)
         except (TimeoutError, Aborted):
             result = Judgement(Verdict.HOLD, "execution not finished before the deadline")
         except Unavailable as error:
@@ -132,7 +138,7 @@ class Operator:
             self._metrics.inc("proposals_refused_total")
             self._ring.emit(
                 EventKind.REFUSED,
-                height=Height(block.body.execution_payload.block_number),
+                height=height,
                 round_=round_,
                 root=root,
                 slot=block.slot,
@@ -140,9 +146,13 @@ class Operator:
             )
         return result
 
-    async def _judge(self, block: BeaconBlock, *, justified: bool) -> Judgement:
+    async def _judge(self, block: BeaconBlock, height: Height, *, justified: bool) -> Judgement:
+        """Against our head once that is what the cluster decided below `height`. While it is being
+        imported, its own block and every sibling of it look like the next one here."""
         head = self._chain.head
-        height = block.body.execution_payload.block_number
+        number = block.body.execution_payload.block_number
+        if number != height:
+            return Judgement(Verdict.INVALID, f"block {number} is proposed at height {height}")
         if height <= head.height:
             return Judgement(Verdict.INVALID, f"height {height} is decided already")
         if height > head.height + 1:

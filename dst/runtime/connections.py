@@ -2,18 +2,21 @@
 more: neither silence nor an unread answer holds a place or memory for long.
 
 On every listener and for plain answers, event streams and WebSockets alike: how many connections
-and whose (`dst.runtime.places`), how long one may say nothing or take for one request, and how much
-of answers may wait to be read, by each for how long and by all together.
+and whose (`dst.runtime.places`), how long one may say nothing or take for one request, how much
+of answers may wait to be read, by each for how long and by all together, and how much the
+requests under way may take all together, bodies and answers.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, TypeAlias
 
 from aiohttp import StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
-from dst.runtime.log import Logger
+from dst.runtime.log import Logger, Ration
 from dst.runtime.places import Place, PlaceLimits, Places, State, address_key
 
 SILENT_S: Final = 10.0
@@ -26,11 +29,17 @@ UNREAD_S: Final = 60.0
 """An answer that fills the kernel's buffers and is not read by then ends its connection."""
 MAX_UNREAD_BYTES: Final = 128 * 2**20
 """Of one listener. Beyond it the connection with the most unread bytes is ended."""
+MAX_HELD_BYTES: Final = 128 * 2**20
+"""Of one listener: bodies of requests under way, and what there is of their answers. Beyond
+it the connection that holds the most is ended, one that is vouched for last: whoever holds much
+does not shut out who asks little."""
 
 log = Logger("http")
 
 Vouches: TypeAlias = Callable[[Mapping[str, str]], bool]
 """Whether the headers of a request show that it comes from somebody known."""
+Grows: TypeAlias = Callable[[int], None]
+"""Told of so many bytes more."""
 _Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -48,6 +57,7 @@ class Connections:
         body_s: float = BODY_S,
         unread_s: float = UNREAD_S,
         max_unread_bytes: int = MAX_UNREAD_BYTES,
+        max_held_bytes: int = MAX_HELD_BYTES,
     ) -> None:
         """on_end: told why a connection was ended from here."""
         server = runner.server
@@ -57,8 +67,11 @@ class Connections:
         self.vouches, self.on_end = vouches, on_end
         self._max_unread_bytes = max_unread_bytes
         self._unread: set[_Connection] = set()
+        self._max_held_bytes, self._held_bytes = max_held_bytes, 0
+        self._held: dict[_Connection, int] = {}
         self._places = Places(limits or PlaceLimits())
         self._holders: dict[Place, _Connection] = {}
+        self.failures = Ration()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -109,9 +122,21 @@ class Connections:
     def goes_on(self, connection: "_Connection") -> None:
         self._unread.discard(connection)
 
+    # requests under way
+
+    def holds(self, connection: "_Connection", count: int) -> None:
+        """So many bytes are kept for it now."""
+        self._held_bytes += count - self._held.pop(connection, 0)
+        if count:
+            self._held[connection] = count
+        if self._held_bytes > self._max_held_bytes:
+            most = max(self._held, key=lambda each: (not each.is_vouched, self._held[each]))
+            self.holds(most, 0)
+            most.end("too much is held for it")
+
 
 class _Connection(RequestHandler):
-    __slots__ = ("_all", "_deadline", "_payload", "_place")
+    __slots__ = ("_all", "_built_bytes", "_deadline", "_payload", "_place")
 
     def __init__(self, connections: Connections, *args: object, **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
@@ -120,11 +145,17 @@ class _Connection(RequestHandler):
         self._place: Place | None = None
         self._payload: StreamReader | None = None
         """Body of the request that is being handled."""
+        self._built_bytes = 0
+        """Of answers that are not sent."""
 
     @property
     def unread_bytes(self) -> int:
         transport = self.transport
         return transport.get_write_buffer_size() if isinstance(transport, asyncio.Transport) else 0
+
+    @property
+    def is_vouched(self) -> bool:
+        return self._place is not None and self._place.is_vouched
 
     def end(self, why: str) -> None:
         if self.transport is not None:
@@ -136,6 +167,11 @@ class _Connection(RequestHandler):
     def lasts(self) -> None:
         """It is a stream now: it keeps its place until it ends."""
         self._turn(State.STREAMING)
+
+    def builds(self, count: int) -> None:
+        """Bytes more of an answer, or less."""
+        self._built_bytes += count
+        self._count_held()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
@@ -151,6 +187,7 @@ class _Connection(RequestHandler):
         if self._place is None:
             return
         super().data_received(data)
+        self._count_held()
         if self._place.state is not State.SILENT:
             return  # what comes now does not excuse an answer that is not read
         if self._current_request is not None:
@@ -167,6 +204,7 @@ class _Connection(RequestHandler):
         if not self._all.settle(place, request.headers, self._loop.time()):
             request_handler = _no_place
         self._payload = request.content
+        self._count_held()
         self._turn(State.SILENT)
         self._end_in(self._all.body_s, "its request does not end")
         self._work_when_whole()
@@ -174,6 +212,8 @@ class _Connection(RequestHandler):
             return await super()._handle_request(request, start_time, request_handler)
         finally:
             self._stop_timer()
+            self._payload, self._built_bytes = None, 0
+            self._count_held()
             self._turn(State.IDLE)
 
     def pause_writing(self) -> None:
@@ -192,12 +232,28 @@ class _Connection(RequestHandler):
         if self._place is not None:
             self._all.leave(self._place)
             super().connection_lost(exc)
+            self._count_held()
+
+    def log_exception(self, *told: object, **options: object) -> None:
+        """aiohttp's word on what it could not read, or what was raised around a request."""
+        error = options.get("exc_info")
+        if isinstance(error, HttpProcessingError):
+            log.debug("request_unreadable", error=error)  # the client was told
+        elif self._all.failures.may_say():
+            super().log_exception(*told, **options)
 
     def _work_when_whole(self) -> None:
         assert self._payload is not None, "a request is being handled"
         if self._payload.is_eof():
             self._stop_timer()
             self._turn(State.WORKING)
+
+    def _count_held(self) -> None:
+        """For the request that is being handled and those that wait behind it."""
+        bodies = sum(payload.total_bytes for _, payload in self._messages)
+        if self._payload is not None:
+            bodies += self._payload.total_bytes
+        self._all.holds(self, bodies + self._built_bytes if self.transport is not None else 0)
 
     def _turn(self, state: State) -> None:
         if self._place is not None:
@@ -224,3 +280,25 @@ def lasts(request: web.Request) -> None:
     """The answer to this request is a stream, bounded by whoever serves it."""
     if isinstance(request.protocol, _Connection):
         request.protocol.lasts()
+
+
+def growing(request: web.Request) -> Grows:
+    """What the answer to this request grows by is held for its connection until it is sent."""
+    connection = request.protocol
+    return connection.builds if isinstance(connection, _Connection) else lambda _: None
+
+
+@contextmanager
+def building(request: web.Request) -> Iterator[Grows]:
+    """The same for one answer of several on a WebSocket: until the block ends."""
+    built = 0
+
+    def grows(count: int) -> None:
+        nonlocal built
+        built += count
+        growing(request)(count)
+
+    try:
+        yield grows
+    finally:
+        grows(-built)

@@ -34,13 +34,13 @@ def raise_limit() -> None:
 def complain_now_and_then(log: Logger) -> _Handler:
     """Handles exceptions of a loop: connections that cannot be accepted, of which a crowd can make
     a hundred tracebacks a second, with one line in `LINE_EVERY_S`; all others as usual."""
-    ration = Ration(1, LINE_EVERY_S)
+    ration = Ration(at_once=1)
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if "socket" not in context or getattr(error, "errno", None) not in _USED_UP:
             loop.default_exception_handler(context)
-        elif ration.take():
+        elif ration.may_say():
             log.error("cannot_accept", reason=str(error), do="raise the limit of open files")
 
     return handle

@@ -10,12 +10,13 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from dst.runtime.browsers import DEFAULT_POLICY, BrowserPolicy, guard, naming_origins
 from dst.runtime.config import split_address
 from dst.runtime.connections import IDLE_S, Connections, Vouches
 from dst.runtime.http_errors import detail_of, status_of
-from dst.runtime.log import Logger
+from dst.runtime.log import Logger, Ration
 from dst.runtime.metrics import Metrics
 from dst.runtime.places import PlaceLimits
 from dst.runtime.streams import Streams
@@ -56,19 +57,37 @@ def error_response(status: int, message: str, **extra: object) -> web.Response:
 
 
 @web.middleware
-async def _errors_to_answers(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        return error_response(error.status, error.text or error.reason)
-    except (asyncio.CancelledError, ConnectionError):
-        raise
-    except Exception as error:
-        status = status_of(error)
-        if status is not None:
-            return error_response(status, str(error), **detail_of(error))
-        log.exception("request_failed", path=request.path)
-        return error_response(500, "internal error; the log of this node has the details")
+async def _only_plain_bodies(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """A compressed body costs its unpacking before anybody knows whether it is of use, up to a
+    thousand times what it cost to send. No client of ours compresses."""
+    codings = ",".join(request.headers.getall("Content-Encoding", ())).split(",")
+    if any(each.strip().lower() not in ("", "identity") for each in codings):
+        answer = error_response(415, "compressed bodies are not taken")
+        answer.headers["Accept-Encoding"] = "identity"
+        return answer
+    return await handler(request)
+
+
+def _errors_to_answers() -> Middleware:
+    ration = Ration()
+
+    @web.middleware
+    async def answered(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            return error_response(error.status, error.text or error.reason)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:
+            status = status_of(error)
+            if status is not None:
+                return error_response(status, str(error), **detail_of(error))
+            if ration.may_say():
+                log.exception("request_failed", path=request.path)
+            return error_response(500, "internal error; the log of this node has the details")
+
+    return answered
 
 
 def make_app(
@@ -86,7 +105,7 @@ def make_app(
     not be used, and lists what it waits for.
     """
     app = web.Application(
-        middlewares=[guard(policy), _errors_to_answers],
+        middlewares=[guard(policy), _only_plain_bodies, _errors_to_answers()],
         client_max_size=MAX_BODY_BYTES,
         **options,
     )
@@ -140,6 +159,7 @@ async def serving(
         access_log=None,
         shutdown_timeout=0.2,
         keepalive_timeout=IDLE_S,
+        auto_decompress=False,
     )
     await runner.setup()
     connections = Connections(

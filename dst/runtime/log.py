@@ -16,6 +16,36 @@ LEVELS: Final = ("debug", "info", "warning", "error")
 _MAX_VALUE: Final = 400
 """Longest printed field value, in characters: a peer's text must not flood a log."""
 
+LINES_AT_ONCE: Final = 20
+LINE_EVERY_S: Final = 10.0
+"""How much of the log others can fill with what they do wrong: so many lines, after that one in
+this time."""
+
+
+class Ration:
+    """Lines that others can cause at will: `at_once` of them, after that one in `every_s`."""
+
+    def __init__(
+        self,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        at_once: int = LINES_AT_ONCE,
+        every_s: float = LINE_EVERY_S,
+    ) -> None:
+        self._at_once, self._every_s, self._now = at_once, every_s, now
+        self._left, self._then = float(at_once), now()
+
+    def may_say(self) -> bool:
+        """One more line, which is then spent."""
+        now = self._now()
+        passed_s = max(0.0, now - self._then)  # a wall clock may be set back
+        self._left = min(self._left + passed_s / self._every_s, self._at_once)
+        self._then = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
 
 class Logger:
     """A named logger with fields; `bind` adds fields that every later line carries."""
@@ -47,27 +77,6 @@ class Logger:
 
     def _log(self, level: int, event: str, fields: dict[str, object]) -> None:
         self._logger.log(level, "%s", _line(event, {**self._bound, **fields}))
-
-
-class Ration:
-    """Lines that others can cause at will: `at_once` of them, after that one in `every_s`."""
-
-    def __init__(
-        self, at_once: int, every_s: float, now: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._at_once, self._every_s, self._now = at_once, every_s, now
-        self._left, self._then = float(at_once), now()
-
-    def take(self) -> bool:
-        """Whether one more may be written."""
-        now = self._now()
-        passed_s = max(0.0, now - self._then)  # a wall clock may be set back
-        self._left = min(self._left + passed_s / self._every_s, self._at_once)
-        self._then = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 def _line(event: str, fields: dict[str, object]) -> str:

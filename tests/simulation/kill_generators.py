@@ -10,9 +10,10 @@ from unittest.mock import patch
 
 import dst.qbft
 from devnet.sim import core_scenes, shell_scenes
+from devnet.sim.loop import play
 from devnet.sim.mutants import mutated
-from devnet.sim.params import Behaviour, draw_params
-from devnet.sim.world import run_seed
+from devnet.sim.params import Behaviour, Params, draw_params
+from devnet.sim.world import World, run_seed
 from dst.middleware.catch_up import CatchUp
 from dst.middleware.consensus import Consensus
 from dst.qbft import effects as fx
@@ -39,6 +40,16 @@ def _hoarder(seed: int) -> str | None:
     return _chaos(seed) if _has_hoarder(seed) else None
 
 
+def _repeater(seed: int) -> str | None:
+    params = Params(
+        n=4,
+        byzantine={3: Behaviour.REPEATER},
+        chaos_us=12_000_000,
+        validate_us=250_000 if seed % 2 else 1_000,
+    )
+    return play(lambda loop: World(loop, seed, 4, params=params).run()).failure or None
+
+
 def _has_hoarder(seed: int) -> bool:
     return Behaviour.HOARDER in draw_params(Random(f"{seed} 4"), 4).byzantine.values()
 
@@ -54,6 +65,12 @@ HOARDER: Final = Generator(
     what="the seeds of chaos that draw that liar; others are passed over",
     play=_hoarder,
     walk=400,
+)
+REPEATER: Final = Generator(
+    name="chaos, repeater",
+    what="chaos with slow rollup nodes and that liar, who is drawn for nothing else",
+    play=_repeater,
+    walk=12,
 )
 LOCKSTEP: Final = Generator(
     name="lock-step",

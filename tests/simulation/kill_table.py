@@ -34,6 +34,7 @@ from tests.simulation.kill_generators import (
     LOCKSTEP,
     OUT_OF_STEP,
     PROPOSAL_MISSED,
+    REPEATER,
     SPLIT,
     STRANGER,
     STREAM,
@@ -179,6 +180,7 @@ FATES: Final[dict[str, Fate]] = {
     "no-help-for-laggards": Equivalent(
         "certificates for who repeats what is decided", laggards_are_helped_otherwise
     ),
+    "any-height-will-do": Kill("the height that a block is judged for", REPEATER, "S10, S17"),
     "hold-for-ever": Kill("asking again about a held proposal", CHAOS, "L4"),
     # Sealing.
     "partial-with-commit": Kill(

@@ -22,10 +22,11 @@ from devnet.sim.lockstep import Actor, Schedule, Stage
 from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.minority import Minority, draw_minority, run_minority
 from devnet.sim.mutants import mutated
-from devnet.sim.params import DRAWN, Behaviour
+from devnet.sim.params import DRAWN, Behaviour, Params
 from devnet.sim.sometimes import TOO_RARE, watching
 from devnet.sim.synchrony import HealedSchedule, rounds_owed
 from devnet.sim.twins import Twins, draw_scenario, scenarios
+from devnet.sim.world import World
 from dst.qbft import effects
 from dst.spec.primitives import faults_tolerated
 
@@ -201,6 +202,21 @@ def test_a_flood_fills_the_liars_share_and_nobody_elses(seed: int, n: int) -> No
     assert dropped["liar"] > 0, "the flood is too small to fill anything"
     assert dropped["honest"] == 0
     assert largest <= STATE_BYTES
+
+
+@pytest.mark.parametrize("seed", range(4 * LONG))
+def test_nothing_is_decided_twice_while_rollup_nodes_are_slow(seed: int) -> None:
+    """`any-height-will-do` in the kill table shows that the lie is told."""
+    validate_us = (1_000, 250_000, 2_000_000)[seed % 3]
+    params = Params(
+        n=4,
+        byzantine={3: Behaviour.REPEATER},
+        chaos_us=12_000_000,
+        validate_us=validate_us,
+    )
+    outcome = play(lambda loop: World(loop, seed, 4, params=params).run())
+    assert outcome.failure == ""
+    assert outcome.heights >= 3
 
 
 def test_a_liar_who_holds_the_height_would_be_noticed() -> None:

@@ -20,6 +20,7 @@ from dst.apis.jsonrpc.errors import (
     REFUSED,
     RpcError,
 )
+from dst.runtime.connections import Grows
 from dst.runtime.log import Logger
 from dst.spec.errors import UNREADABLE, InvalidInput, Unavailable
 
@@ -82,8 +83,13 @@ class Joint(Generic[J]):
         return outcome
 
 
-async def answer_body(body: bytes, methods: Mapping[str, Method]) -> bytes | None:
-    """The answer to one body; None when it held notifications alone."""
+async def answer_body(
+    body: bytes, methods: Mapping[str, Method], grows: Grows = lambda _: None
+) -> bytes | None:
+    """The answer to one body; None when it held notifications alone.
+
+    grows: told of each piece as soon as it is there.
+    """
     if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
         return _encode(_error(None, INVALID_REQUEST, f"more than {MAX_VALUES} values"))
     try:
@@ -93,14 +99,16 @@ async def answer_body(body: bytes, methods: Mapping[str, Method]) -> bytes | Non
     if _is_too_deep(body, decoded):
         return _encode(_error(None, INVALID_REQUEST, f"nested deeper than {MAX_DEPTH} levels"))
     if not isinstance(decoded, list):
-        return await _answer_one(decoded, methods)
+        reply = await _answer_one(decoded, methods)
+        grows(len(reply or b""))
+        return reply
     if not decoded:
         return _encode(_error(None, INVALID_REQUEST, "empty batch"))
     if len(decoded) > MAX_BATCH:
         return _encode(
             _error(None, INVALID_REQUEST, f"batch too large: at most {MAX_BATCH} requests")
         )
-    return await _answer_batch(decoded, methods)
+    return await _answer_batch(decoded, methods, grows)
 
 
 def _is_too_deep(body: bytes, decoded: object) -> bool:
@@ -128,7 +136,9 @@ async def _answer_one(item: object, methods: Mapping[str, Method]) -> bytes | No
     return _reply(item, await _call(request, methods))
 
 
-async def _answer_batch(items: Sequence[object], methods: Mapping[str, Method]) -> bytes | None:
+async def _answer_batch(
+    items: Sequence[object], methods: Mapping[str, Method], grows: Grows
+) -> bytes | None:
     """One after another, neighbours of one runner together: a batch is one client, and gets one
     client's share."""
     answers: list[bytes] = []
@@ -139,13 +149,14 @@ async def _answer_batch(items: Sequence[object], methods: Mapping[str, Method]) 
             replies: list[bytes | None] = [_encode(refusal)]
         else:
             replies = await _answer_some(items[at : at + MAX_TOGETHER], methods)
+            grows(sum(len(reply) for reply in replies if reply is not None))
             await asyncio.sleep(0)  # methods of the event loop need not have paused
         at += len(replies)
         for reply in replies:
             if reply is not None:
-                answers.append(reply)
+                answers += (b",", reply)
                 size += len(reply)
-    return b"[" + b",".join(answers) + b"]" if answers else None
+    return b"".join((b"[", *answers[1:], b"]")) if answers else None
 
 
 async def _answer_some(

@@ -9,6 +9,7 @@ from aiohttp import web
 from dst.apis.caller import CALLER, caller_key
 from dst.apis.jsonrpc.answering import Method, answer_body
 from dst.apis.jsonrpc.ws import WebSockets, peer_of
+from dst.runtime.connections import growing
 
 CONTENT_TYPES: Final = ("application/json", "application/json-rpc", "application/jsonrequest")
 """What geth takes. A web page cannot send any of them to a foreign host without asking first."""
@@ -38,7 +39,7 @@ def rpc_routes(
             )
         body = await request.read()
         CALLER.set(caller_key(peer_of(request)))
-        reply = await answer_body(body, methods(request))
+        reply = await answer_body(body, methods(request), growing(request))
         if reply is None:
             return web.Response(status=204)
         told = warning()

@@ -10,9 +10,10 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -22,7 +23,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from dst.apis.caller import CALLER, caller_key
 from dst.apis.jsonrpc.answering import Method, answer_body
 from dst.apis.jsonrpc.errors import REFUSED, RpcError
-from dst.runtime.connections import lasts
+from dst.runtime.connections import Grows, building, lasts
 from dst.runtime.http import MAX_BODY_BYTES
 from dst.runtime.log import Logger
 from dst.runtime.places import address_key
@@ -241,7 +242,8 @@ class WebSockets:
         )
         try:
             await socket.prepare(request)
-            await _Connection(socket, session, methods, self._limits).run()
+            held = partial(building, request)
+            await _Connection(socket, session, methods, self._limits, held).run()
         finally:
             session.finish()
         return socket
@@ -256,9 +258,10 @@ class _Connection:
         session: Session,
         methods: Mapping[str, Method],
         limits: WebSocketLimits,
+        held: Callable[[], AbstractContextManager[Grows]],
     ) -> None:
         self._socket, self._session, self._methods = socket, session, methods
-        self._limits = limits
+        self._limits, self._held = limits, held
         self._slots = asyncio.Semaphore(limits.running)
 
     async def run(self) -> None:
@@ -289,8 +292,9 @@ class _Connection:
 
     async def _answer(self, body: bytes) -> None:
         try:
-            with self._session.answering():
-                reply = await answer_body(body, self._methods)
+            with self._session.answering(), self._held() as grows:
+                grows(len(body))
+                reply = await answer_body(body, self._methods, grows)
                 if reply is not None:
                     await self._session.answer(reply)
         finally:

@@ -25,7 +25,14 @@ from dst.execution.rpc.dispatch import Entry, Where, entries
 from dst.execution.rpc.families import FAMILIES
 from dst.execution.rpc.parameters import Kind, kind_of
 from dst.execution.slots import STALE_SECONDS, STALE_SLOTS
-from dst.runtime.connections import BODY_S, IDLE_S, MAX_UNREAD_BYTES, SILENT_S, UNREAD_S
+from dst.runtime.connections import (
+    BODY_S,
+    IDLE_S,
+    MAX_HELD_BYTES,
+    MAX_UNREAD_BYTES,
+    SILENT_S,
+    UNREAD_S,
+)
 from dst.runtime.http import MAX_BODY_BYTES
 from dst.runtime.places import CONNECTIONS_PER_ADDRESS, MAX_CONNECTIONS
 from dst.runtime.streams import UNUSED_S
@@ -52,6 +59,7 @@ the same methods to whoever holds its secret.
 | what | bound | beyond it |
 |---|---|---|
 | body, message | {MAX_BODY_BYTES >> 20} MiB | 413; a WebSocket is closed (1009) |
+| a compressed body (`Content-Encoding`) | none | 415 |
 | nesting of the JSON | {MAX_DEPTH} levels | -32600 |
 | values in the JSON | {MAX_VALUES} | -32600 |
 | batch | {MAX_BATCH} requests, {MAX_BATCH_ANSWER_BYTES >> 20} MiB of answers | -32600; -32000 for \
@@ -60,6 +68,8 @@ the rest |
 [one makes room](operation.md#connections), or 503 |
 | silence before a whole request head | {SILENT_S:g} s | the connection ends |
 | the rest of a request | {BODY_S:g} s | the connection ends |
+| requests under way: their bodies and answers | {MAX_HELD_BYTES >> 20} MiB of all together | \
+the connection with the most ends |
 | silence between two requests | {IDLE_S:g} s | the connection ends |
 | an answer that is not read | {UNREAD_S:g} s; {MAX_UNREAD_BYTES >> 20} MiB of all \
 together | the connection ends; the one with the most unread |

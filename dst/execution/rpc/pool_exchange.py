@@ -4,6 +4,8 @@ take, each transaction once."""
 
 from typing import Final
 
+import msgspec
+
 from dst.apis.eth import parse_hash
 from dst.apis.jsonrpc import RpcError
 from dst.apis.quantity import parse_quantity
@@ -12,6 +14,7 @@ from dst.execution.pool.announcements import (
     MAX_WAITING,
     MAX_WAITING_OF_ONE,
     Announcements,
+    Changes,
     TooManyWaits,
 )
 from dst.execution.pool.service import Source, TransactionPool
@@ -38,6 +41,8 @@ MAX_WAIT_S: Final = 20.0
 class PoolExchangeMethods:
     def __init__(self, pool: TransactionPool, announcements: Announcements) -> None:
         self._pool, self._announcements = pool, announcements
+        self._everything: tuple[int, msgspec.Raw] | None = None
+        """The hashes of all that waits, as JSON, at which cursor."""
 
     @rpc(
         "dst_forwardTransactions",
@@ -90,9 +95,15 @@ class PoolExchangeMethods:
             "epoch": changes.epoch,
             "cursor": hex(changes.cursor),
             "whole": changes.is_whole,
-            "added": [to_hex(each) for each in changes.added],
+            "added": self._encode_once(changes) if changes.is_whole else _hashes(changes),
             "departed": [_show(*each) for each in changes.departed],
         }
+
+    def _encode_once(self, changes: Changes) -> msgspec.Raw:
+        """For all who ask before the pool changes: anybody may, and of thousands of hashes."""
+        if self._everything is None or self._everything[0] != changes.cursor:
+            self._everything = changes.cursor, msgspec.Raw(msgspec.json.encode(_hashes(changes)))
+        return self._everything[1]
 
     @rpc(
         "dst_pooledTransactions",
@@ -115,6 +126,10 @@ def _list(value: object) -> list[object]:
     if not isinstance(value, list) or len(value) > MAX_TRANSACTIONS:
         raise InvalidInput(f"expected a list of at most {MAX_TRANSACTIONS}")
     return value
+
+
+def _hashes(changes: Changes) -> list[str]:
+    return [to_hex(each) for each in changes.added]
 
 
 def _show(transaction_hash: Hash32, departure: Departure) -> dict[str, object]:

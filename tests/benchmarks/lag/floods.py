@@ -96,7 +96,7 @@ def bad_signatures(puppet: Puppet, _: Cluster, height: Height) -> list[bytes]:
     for number in range(MANY):
         vote = Prepare(T0, height, Round(number % 8), Root(rng.randbytes(32)))
         sender = OperatorIndex(number % 4)
-        found.append(framed(PrepareMessage(SignedPrepare(vote, sender, rng.randbytes(65)))))
+        found.append(framed(PrepareMessage(SignedPrepare(vote, sender, rng.randbytes(64)))))
     return found
 
 

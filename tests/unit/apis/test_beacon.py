@@ -1,12 +1,14 @@
 """The Beacon API over real HTTP: our client against our server, and raw requests as others send
 them."""
 
+import gzip
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -160,6 +162,25 @@ async def test_a_dead_node_is_unavailable() -> None:
     async with BeaconClient("http://127.0.0.1:1") as client:
         with pytest.raises(Unavailable):
             await client.genesis()
+
+
+async def test_what_a_node_has_packed_is_not_unpacked() -> None:
+    """A few megabytes would unpack to gigabytes, and keep the event loop meanwhile."""
+    asked: list[str | None] = []
+
+    async def pack(request: web.Request) -> web.StreamResponse:
+        asked.append(request.headers.get("Accept-Encoding"))
+        return web.Response(
+            body=gzip.compress(b'{"data":{}}'),
+            headers={"Content-Encoding": "gzip", "Content-Type": JSON},
+        )
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", pack)
+    async with served(app) as url, BeaconClient(url) as client:
+        with pytest.raises(InvalidInput, match="not JSON"):
+            await client.genesis()
+    assert asked == ["identity"]
 
 
 async def test_json_bodies_and_answers_for_those_who_want_them() -> None:

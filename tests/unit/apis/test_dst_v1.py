@@ -42,15 +42,21 @@ class Node:
     def __init__(self) -> None:
         self.ring = EventRing("op1", Term(0))
         self.failure: Exception | None = None
-        self.asked: list[tuple[bytes, Round, bool, int | None]] = []
+        self.asked: list[tuple[bytes, Height, Round, bool, int | None]] = []
         self.forever = False
         self.cancelled = 0
         self.taken: list[DecidedBlock] = []
 
     async def validate(
-        self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
+        self,
+        block: bytes,
+        *,
+        height: Height,
+        round_: Round,
+        justified: bool,
+        deadline_ms: int | None,
     ) -> Judgement:
-        self.asked.append((block, round_, justified, deadline_ms))
+        self.asked.append((block, height, round_, justified, deadline_ms))
         if self.forever:
             try:
                 await asyncio.Event().wait()
@@ -102,9 +108,11 @@ async def running() -> AsyncIterator[tuple[Node, DstClient]]:
 
 async def test_calls_and_answers() -> None:
     async with running() as (node, client):
-        result = await client.validate(b"ssz", round_=Round(2), justified=True, deadline_ms=50)
+        result = await client.validate(
+            b"ssz", height=Height(7), round_=Round(2), justified=True, deadline_ms=50
+        )
         assert result == Judgement(Verdict.INVALID, "because")
-        assert node.asked == [(b"ssz", 2, True, 50)]
+        assert node.asked == [(b"ssz", 7, 2, True, 50)]
         assert await client.decided(DECIDED) == 1
         assert node.taken == [DECIDED]
         assert await client.get_decided(Height(1)) == DECIDED
@@ -116,7 +124,9 @@ async def test_a_client_that_leaves_cancels_the_validation() -> None:
     async with running() as (node, client):
         node.forever = True
         with pytest.raises(Unavailable):
-            await client.validate(b"ssz", round_=Round(0), justified=False, deadline_ms=1)
+            await client.validate(
+                b"ssz", height=Height(1), round_=Round(0), justified=False, deadline_ms=1
+            )
         await until_true(lambda: node.cancelled == 1)
 
 

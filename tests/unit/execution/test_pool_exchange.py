@@ -371,6 +371,25 @@ def world(tmp_path: Path) -> Any:
     world.store.close()
 
 
+async def test_all_hashes_are_encoded_once_for_all_who_ask(world: World) -> None:
+    """Anybody may ask, again and again; until the pool changes it costs us next to nothing."""
+    pool = TransactionPool(world.chain, Metrics())
+    family = PoolExchangeMethods(pool, Announcements(pool))
+
+    async def everything() -> object:
+        return (await family.pool_changes("", "0x0", "0x0"))["added"]
+
+    hashes: list[str] = []
+    for transaction in (signed(), signed(KEYS[1])):
+        await pool.submit(transaction.raw, Source.CLIENT)
+        hashes.append(to_hex(transaction.hash))
+        told = await everything()
+        assert sorted(msgspec.json.decode(msgspec.json.encode(told))) == sorted(hashes)
+        assert await everything() is told
+    pool.believe(transaction.hash, Departure(fate=Fate.EVICTED, detail="pool_full", message="full"))
+    assert msgspec.json.decode(msgspec.json.encode(await everything())) == hashes[:1]
+
+
 async def test_changes_are_told_once_and_a_lost_listener_is_told_all(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -214,14 +214,22 @@ class FakeRollup:
         return Height(len(self.chain))
 
     async def validate(
-        self, block: bytes, *, round_: Round, justified: bool, deadline_ms: int | None
+        self,
+        block: bytes,
+        *,
+        height: Height,
+        round_: Round,
+        justified: bool,
+        deadline_ms: int | None,
     ) -> Judgement:
         self._gate()
         self.validations += 1
         if self.verdict is not None:
             return self.verdict(block)
         decoded = ssz.decode(BeaconBlock, block)
-        if decoded.body.execution_payload.block_number > len(self.chain) + 1:
+        if decoded.body.execution_payload.block_number != height:
+            return Judgement(Verdict.INVALID, "of another height")
+        if height > len(self.chain) + 1:
             return Judgement(Verdict.HOLD, "parent not here yet")
         if decoded.parent_root != self.head_root:
             return Judgement(Verdict.INVALID, "wrong parent")

@@ -12,6 +12,7 @@ from dst.p2p.framing import MAX_FRAME_BYTES
 from dst.qbft.messages import (
     Certificate,
     Commit,
+    CommitMessage,
     Prepare,
     PrepareMessage,
     Proposal,
@@ -26,7 +27,7 @@ from dst.qbft.messages import (
 from dst.sealing.messages import PartialSignature
 from dst.spec.cluster import lock_proposer_domain
 from dst.spec.domains import signing_root
-from dst.spec.primitives import Height, OperatorIndex, Root, Round, Term
+from dst.spec.primitives import Height, OperatorIndex, Root, Round, Term, leader_of
 
 T0, H1, R0 = Term(0), Height(1), Round(0)
 
@@ -204,3 +205,33 @@ async def test_answers_are_bounded_and_rate_limited(
     answers = [m for _, m in asker.heard if isinstance(m, DecidedBlocks) and len(m.items) > 1]
     assert len(answers) <= 6
     assert answers[0].items[0].certificate.height == 1
+
+
+async def test_a_decided_block_once_more_at_the_next_height(
+    network: Any, running: Any, puppet: Any, eventually: Any
+) -> None:
+    """op4 leads each height after one that has just been decided, with the same block, while the
+    others still import it: decided twice, it would end every operator at its next write."""
+    operators = [await running(index) for index in range(3)]
+    liar = await puppet(3, 3)
+    receive, said = liar.received, 0
+
+    def received(peer: Any, body: bytes) -> None:
+        nonlocal said
+        receive(peer, body)
+        message = liar.heard[-1][1]
+        if not isinstance(message, ProposalMessage):
+            return
+        height = Height(message.signed.payload.height + 1)
+        if leader_of(height, R0, network.cluster.lock.n) != liar.index:
+            return
+        said += 1
+        place = T0, height, R0, message.signed.payload.root
+        proposal, prepare, commit = Proposal(*place), Prepare(*place), Commit(*place)
+        signed = SignedProposal(proposal, liar.index, liar.sign(proposal))
+        liar.says(ProposalMessage(signed, message.block, (), ()))
+        liar.says(PrepareMessage(SignedPrepare(prepare, liar.index, liar.sign(prepare))))
+        liar.says(CommitMessage(SignedCommit(commit, liar.index, liar.sign(commit))))
+
+    liar.received = received
+    await eventually(lambda: said >= 2 and min(len(each.rollup.chain) for each in operators) > 5)

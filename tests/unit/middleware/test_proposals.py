@@ -1,6 +1,7 @@
 """How long a verdict is waited for."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from dst.middleware.proposals import Proposals
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.judgement import Judgement, Verdict
-from dst.spec.primitives import Round
+from dst.spec.primitives import Height, Round
 
 
 class Judge:
@@ -27,11 +28,16 @@ class Judge:
         return Judgement(answer)
 
 
-def asking(judge: Judge) -> Proposals:
+class AtGenesis:
+    def head_entry(self) -> None:
+        return None
+
+
+def asking(judge: Judge, store: Any = AtGenesis()) -> Proposals:  # noqa: B008
     anything: Any = None
     return Proposals(
         chain=anything,
-        store=anything,
+        store=store,
         builder=anything,
         validator=judge,
         unsealed=lambda: 0,
@@ -48,7 +54,9 @@ async def test_a_swallowed_question_about_a_justified_proposal_is_repeated(
     monkeypatch.setattr(module, "JUSTIFIED_TRY_S", 0.05)
     judge = Judge(None, Verdict.VALID)
     async with asyncio.timeout(10):
-        assert await asking(judge).validate(b"", round_=Round(1), justified=True, deadline_s=None)
+        assert await asking(judge).validate(
+            b"", height=Height(1), round_=Round(1), justified=True, deadline_s=None
+        )
 
 
 async def test_a_held_proposal_is_kept_while_its_round_has_not_begun() -> None:
@@ -56,7 +64,11 @@ async def test_a_held_proposal_is_kept_while_its_round_has_not_begun() -> None:
     loop = asyncio.get_running_loop()
     judge = Judge(*[Verdict.HOLD] * 3, Verdict.VALID)
     valid = await asking(judge).validate(
-        b"", round_=Round(0), justified=False, deadline_s=lambda: loop.time() + 0.01
+        b"",
+        height=Height(1),
+        round_=Round(0),
+        justified=False,
+        deadline_s=lambda: loop.time() + 0.01,
     )
     assert valid
 
@@ -65,5 +77,24 @@ async def test_a_held_proposal_is_given_up_when_its_round_ends() -> None:
     ends = asyncio.get_running_loop().time() + 0.05
     judge = Judge(*[Verdict.HOLD] * 100)
     assert not await asking(judge).validate(
-        b"", round_=Round(0), justified=False, deadline_s=lambda: ends
+        b"", height=Height(1), round_=Round(0), justified=False, deadline_s=lambda: ends
     )
+
+
+@pytest.mark.parametrize(
+    ("parent", "slot", "asked"),
+    [(b"p" * 32, 8, True), (b"q" * 32, 8, False), (b"p" * 32, 7, False)],
+)
+@pytest.mark.parametrize("justified", [False, True])
+async def test_only_a_block_on_the_decided_one_below_is_asked_about(
+    parent: bytes, slot: int, asked: bool, justified: bool
+) -> None:
+    """The rollup node may not have imported that one yet, and stand where its siblings fit."""
+    judge, entry = Judge(Verdict.VALID), SimpleNamespace(root=b"p" * 32, slot=7)
+    store = SimpleNamespace(head_entry=lambda: entry)
+    block = slot.to_bytes(8, "little") + bytes(8) + parent
+    valid = await asking(judge, store).validate(
+        block, height=Height(4), round_=Round(0), justified=justified, deadline_s=None
+    )
+    assert valid is asked
+    assert len(judge.answers) == (not asked)

@@ -11,8 +11,7 @@ import pytest
 from dst.p2p import link
 from dst.p2p.framing import encode_frame
 from dst.p2p.handshake import Hello, encode_link_frame
-from dst.p2p.refusals import LINES_AT_ONCE
-from dst.runtime.log import Logger
+from dst.runtime.log import LINES_AT_ONCE, Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.primitives import OperatorIndex
 

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from dst.p2p.refusals import LINE_EVERY_S, LINES_AT_ONCE, RefusalLog
-from dst.runtime.log import Logger
+from dst.p2p.refusals import RefusalLog
+from dst.runtime.log import LINE_EVERY_S, LINES_AT_ONCE, Logger
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import logging
 import threading
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,13 +21,14 @@ from dst.l1.source import L1Source
 from dst.rollup.chain import Chain
 from dst.rollup.events import BeaconBus, EventRing
 from dst.rollup.execution import Execution, InvalidPayload
-from dst.rollup.follower import Follower, Lying
+from dst.rollup.follower import LOOK_EVERY_S, LOOKS_AT_ONCE, Follower, Lying
 from dst.rollup.halting import Halting
 from dst.rollup.importer import Importer
 from dst.rollup.scanner import InboxScanner
 from dst.rollup.store import Store
 from dst.rollup.trust import GroupVerifier
-from dst.runtime.log import Logger
+from dst.runtime.backoff import Backoff
+from dst.runtime.log import LINES_AT_ONCE, Logger
 from dst.runtime.metrics import Metrics
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock, header_of
@@ -304,6 +307,68 @@ async def test_a_lying_and_a_dead_source_are_skipped_for_the_good_one(tmp_path: 
         longer = [*blocks, make_block(at.lock, blocks[-1])]
         at.b.serve(at.lock, longer, [8])
         await until_true(lambda: at.chain.head.height == 9)
+        following.cancel()
+
+
+class Flooding(Source):
+    """One head event after the other; every second look at it fails."""
+
+    looks: int = 0
+
+    async def header(self, block_id: BlockId) -> HeaderView | None:
+        self.looks += 1
+        if self.looks % 2:
+            raise Unavailable("down")
+        return await super().header(block_id)
+
+    async def events(self, topics: frozenset[str]) -> AsyncGenerator[BeaconEvent, None]:
+        while True:
+            await asyncio.sleep(0)
+            yield BeaconEvent(topic="head", data={})
+
+
+async def test_a_source_that_floods_us_with_heads_and_flaps_buys_few_looks_and_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "dst")
+    loop = asyncio.get_running_loop()
+    async with bench(tmp_path) as at:
+        at.follower._sources = [flooding := Flooding()]
+        began = loop.time()
+        following = loop.create_task(at.follower.run())
+        await until_true(lambda: flooding.looks > LOOKS_AT_ONCE + 2)
+        assert flooding.looks <= LOOKS_AT_ONCE + (loop.time() - began) / LOOK_EVERY_S
+        monkeypatch.setattr("dst.rollup.follower.LOOK_EVERY_S", 0.0)
+        monkeypatch.setattr(Backoff, "next_delay", lambda _: 0.0)
+        await until_true(lambda: flooding.looks > 3 * LINES_AT_ONCE)
+        following.cancel()
+    told = Counter(each.message.split()[0] for each in caplog.records)
+    assert told == {"source_failing": LINES_AT_ONCE, "source_back": LINES_AT_ONCE}
+
+
+async def test_a_head_event_is_followed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although a look at its source is only a moment ago, as when a poll came before."""
+    monkeypatch.setattr("dst.rollup.follower.LOOK_EVERY_S", 60.0)
+    heads: asyncio.Queue[None] = asyncio.Queue()
+
+    class Telling(Source):
+        async def events(self, topics: frozenset[str]) -> AsyncGenerator[BeaconEvent, None]:
+            while True:
+                await heads.get()
+                yield BeaconEvent(topic="head", data={})
+
+    loop = asyncio.get_running_loop()
+    async with bench(tmp_path) as at:
+        at.follower._poll_seconds = 60.0
+        at.follower._sources = [telling := Telling()]
+        following = loop.create_task(at.follower.run())
+        blocks = make_chain(at.lock, LOOKS_AT_ONCE - 1)
+        for height in range(1, LOOKS_AT_ONCE):
+            telling.serve(at.lock, blocks[:height], [height - 1])
+            heads.put_nowait(None)
+            await until_true(lambda height=height: at.chain.head.height == height)
         following.cancel()
 
 

@@ -32,7 +32,7 @@ from dst.spec.beacon import BeaconBlock
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
 from dst.spec.judgement import Judgement, Verdict
-from dst.spec.primitives import BLSSignature, Round, Slot, Term
+from dst.spec.primitives import BLSSignature, Height, Round, Slot, Term
 from tests.unit.rollup.rollup_bench import (
     GENESIS_TIME,
     STRANGER,
@@ -141,7 +141,11 @@ async def validate(
     at: Bench, block: BeaconBlock, *, justified: bool = False, deadline_ms: int | None = None
 ) -> Judgement:
     return await at.operator.validate(
-        ssz.encode(block), round_=Round(0), justified=justified, deadline_ms=deadline_ms
+        ssz.encode(block),
+        height=Height(block.body.execution_payload.block_number),
+        round_=Round(0),
+        justified=justified,
+        deadline_ms=deadline_ms,
     )
 
 

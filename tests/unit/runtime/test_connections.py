@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from aiohttp import web
 
@@ -14,7 +15,7 @@ QUESTION = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @asynccontextmanager
-async def serving(**limits: float) -> AsyncIterator[tuple[int, web.Server]]:
+async def serving(**limits: Any) -> AsyncIterator[tuple[int, web.Server]]:
     """Port and server of a listener that answers 32 MB to everybody."""
 
     async def answer(_: web.Request) -> web.Response:
@@ -27,7 +28,7 @@ async def serving(**limits: float) -> AsyncIterator[tuple[int, web.Server]]:
     app.add_routes([web.get("/", answer), web.post("/", read)])
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    connections = Connections(runner, **limits)  # type: ignore[arg-type]
+    connections = Connections(runner, **limits)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(connections.protocol, "127.0.0.1", 0)
     try:
@@ -119,3 +120,65 @@ async def test_a_body_that_does_not_end_ends_its_connection() -> None:
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(client, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n")
         assert await end_of(client) == 0
+
+
+KB = 1000
+
+
+def upload(size: int, sent: int, *headers: str) -> bytes:
+    """A request with `sent` bytes of a body of `size`."""
+    lines = ["POST / HTTP/1.1", "Host: a", f"Content-Length: {size}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + bytes(sent)
+
+
+async def test_all_unfinished_bodies_together_are_bounded() -> None:
+    """Who has sent the most goes; who sends little is served."""
+    async with serving(max_held_bytes=1000 * KB) as (port, _):
+        loop = asyncio.get_running_loop()
+        sizes = [400 * KB, 300 * KB, 200 * KB]
+        large, middle, small = clients = [connect(port) for _ in sizes]
+        for client, size in zip(clients, sizes, strict=True):
+            await loop.sock_sendall(client, upload(500 * KB, size))
+        fourth = connect(port)
+        await loop.sock_sendall(fourth, upload(150 * KB, 150 * KB - 1))
+        assert await end_of(large) == 0
+        for client, missing in [(middle, 200 * KB), (small, 300 * KB), (fourth, 1)]:
+            await loop.sock_sendall(client, bytes(missing))
+            async with asyncio.timeout(10):
+                assert b"200 OK" in await loop.sock_recv(client, 2**16)
+            client.close()
+
+
+async def test_who_is_vouched_for_may_send_the_most() -> None:
+    vouches = {"vouches": lambda headers: "Secret" in headers}
+    async with serving(max_held_bytes=1000 * KB, **vouches) as (port, _):
+        loop = asyncio.get_running_loop()
+        known, stranger = connect(port), connect(port)
+        await loop.sock_sendall(known, upload(900 * KB, 900 * KB - 1, "Secret: 1"))
+        await loop.sock_sendall(stranger, upload(200 * KB, 200 * KB - 1))
+        assert await end_of(stranger) == 0
+        await loop.sock_sendall(known, b".")
+        async with asyncio.timeout(10):
+            assert b"200 OK" in await loop.sock_recv(known, 2**16)
+        known.close()
+
+
+async def test_a_body_counts_until_its_answer_and_no_longer() -> None:
+    """Whether its connection stays open or another request waits behind it."""
+    async with serving(max_held_bytes=1000 * KB) as (port, _):
+        clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+        for reader, writer in clients * 2:
+            writer.write(upload(300 * KB, 300 * KB) * 2)
+            for _ in range(2):
+                assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(300 * KB)
+        for _, writer in clients:
+            writer.close()
+
+
+async def test_bodies_behind_a_request_that_is_at_work_are_bounded() -> None:
+    async with serving(max_held_bytes=100 * KB, unread_s=60) as (port, _):
+        client = connect(port, buffer=4096)
+        behind = upload(60 * KB, 60 * KB) * 2
+        await asyncio.get_running_loop().sock_sendall(client, QUESTION + behind)
+        assert await end_of(client) < BIG

@@ -2,6 +2,8 @@
 them, with real sockets. All come from loopback, so no address tells friend from stranger."""
 
 import asyncio
+import gzip
+import logging
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,6 +14,7 @@ from aiohttp import web
 
 from dst.runtime import places
 from dst.runtime.http import make_app, serving
+from dst.runtime.log import LINES_AT_ONCE
 from dst.runtime.metrics import Metrics
 
 CROWD = places.MAX_CONNECTIONS + 30
@@ -29,20 +32,31 @@ async def _echo(request: web.Request) -> web.StreamResponse:
     return web.Response(body=await request.read())
 
 
+async def _failing(_: web.Request) -> web.StreamResponse:
+    raise ZeroDivisionError
+
+
 async def _endless(_: web.Request) -> web.StreamResponse:
     await asyncio.Event().wait()
     raise AssertionError
 
 
+ROUTES = [
+    web.get("/", _hello),
+    web.post("/", _echo),
+    web.get("/endless", _endless),
+    web.get("/failing", _failing),
+]
+
+
 @asynccontextmanager
-async def listening(metrics: Metrics | None = None) -> AsyncIterator[int]:
+async def listening(
+    metrics: Metrics | None = None, app: web.Application | None = None
+) -> AsyncIterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    app = make_app(
-        metrics or Metrics(),
-        [web.get("/", _hello), web.post("/", _echo), web.get("/endless", _endless)],
-    )
+    app = app or make_app(metrics or Metrics(), ROUTES)
     async with serving(
         app,
         f"127.0.0.1:{port}",
@@ -64,11 +78,17 @@ async def opened(port: int, sent: bytes = b"") -> socket.socket:
 
 async def ask(port: int, *headers: bytes) -> bytes:
     """The status line, empty when the connection was ended instead."""
-    client = await opened(port, b"GET / " + HEAD + b"".join(headers) + b"\r\n")
+    answer = await answer_to(port, b"GET / " + HEAD + b"".join(headers) + b"\r\n")
+    return answer.partition(b"\r\n")[0]
+
+
+async def answer_to(port: int, sent: bytes) -> bytes:
+    """Its beginning."""
+    client = await opened(port, sent)
     try:
         async with asyncio.timeout(SERVED_WITHIN_S):
             answer: bytes = await asyncio.get_running_loop().sock_recv(client, 4096)
-            return answer.partition(b"\r\n")[0]
+            return answer
     except ConnectionError:
         return b""
     finally:
@@ -178,3 +198,66 @@ async def test_a_stranger_that_finds_a_full_house_is_told(monkeypatch: pytest.Mo
         assert b"200" in await ask(port, b"Authorization: " + SECRET.encode() + b"\r\n")
         for each in clients:
             each.close()
+
+
+def coded(coding: str, body: bytes) -> bytes:
+    head = f"Content-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return b"POST / " + HEAD + head.encode() + body
+
+
+@pytest.mark.parametrize("coding", ["gzip", "DEFLATE", "br", "zstd", "identity, gzip", "nonsense"])
+async def test_a_compressed_body_is_refused(coding: str) -> None:
+    async with listening() as port:
+        answer = await answer_to(port, coded(coding, gzip.compress(bytes(100))))
+        assert answer.startswith(b"HTTP/1.1 415")
+        assert b"Accept-Encoding: identity" in answer
+
+
+async def test_a_body_that_says_it_is_plain_is_taken() -> None:
+    async with listening() as port:
+        assert (await answer_to(port, coded("identity", b"plain"))).endswith(b"plain")
+
+
+async def test_nothing_is_unpacked_even_where_nobody_refuses() -> None:
+    """The refusal comes when the head has been read, and the first of the body with it."""
+    app = web.Application()
+    app.add_routes(ROUTES)
+    packed = gzip.compress(bytes(100))
+    async with listening(app=app) as port:
+        assert (await answer_to(port, coded("gzip", packed))).endswith(packed)
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+        b"GET http://[::1/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / " + HEAD + b"X: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"POST / " + HEAD + b"Content-Length: abc\r\n\r\n",
+        b"POST / " + HEAD + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
+    ],
+    ids=["HTTP/2", "TLS", "URL", "long", "length", "chunk"],
+)
+async def test_what_cannot_be_read_is_told_to_who_sent_it_and_not_to_the_log(
+    unreadable: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listening() as port:
+        assert (await answer_to(port, unreadable)).split()[1] == b"400"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("app", [None, web.Application], ids=["ours", "bare"])
+async def test_a_failure_that_anybody_can_cause_fills_no_log(
+    app: type[web.Application] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    bare = None
+    if app is not None:
+        bare = app()
+        bare.add_routes(ROUTES)
+    async with listening(app=bare) as port:
+        for _ in range(LINES_AT_ONCE + 10):
+            assert b"500" in await answer_to(port, b"GET /failing " + HEAD + b"\r\n")
+    told = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert len(told) == LINES_AT_ONCE
+    assert all(each.exc_info for each in told)

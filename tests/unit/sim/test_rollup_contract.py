@@ -125,8 +125,10 @@ async def opened(kind: str, tmp_path: Path) -> AsyncIterator[Bench]:
 pytestmark = pytest.mark.parametrize("kind", ["simulated", "real"])
 
 
-async def judged(at: Bench, block: bytes, *, justified: bool = False) -> Verdict:
-    answer = await at.node.validate(block, round_=Round(0), justified=justified, deadline_ms=5000)
+async def judged(at: Bench, block: bytes, height: int = 1, *, justified: bool = False) -> Verdict:
+    answer = await at.node.validate(
+        block, height=Height(height), round_=Round(0), justified=justified, deadline_ms=5000
+    )
     verdict: Verdict = answer.status
     return verdict
 
@@ -162,10 +164,22 @@ async def test_a_proposal_is_judged_against_the_decided_head(kind: str, tmp_path
         first = at.child(None)
         second = at.child(first)
         assert await judged(at, first) is Verdict.VALID
-        assert await judged(at, second) is Verdict.HOLD, "its parent is not decided here yet"
+        assert await judged(at, second, 2) is Verdict.HOLD, "its parent is not decided here yet"
         await at.node.decided(at.certified(1, first))
         assert await judged(at, first) is Verdict.INVALID, "decided already"
-        assert await judged(at, at.child(at.child(None, mark=1))) is Verdict.INVALID, "a stranger's"
+        strange = at.child(at.child(None, mark=1))
+        assert await judged(at, strange, 2) is Verdict.INVALID, "a stranger's"
+
+
+@pytest.mark.parametrize("justified", [False, True])
+async def test_a_block_is_judged_for_the_height_that_it_has(
+    kind: str, tmp_path: Path, justified: bool
+) -> None:
+    """The node may stand below what is decided: there the decided block fits once more."""
+    async with opened(kind, tmp_path) as at:
+        first = at.child(None)
+        assert await judged(at, first, 1, justified=justified) is Verdict.VALID
+        assert await judged(at, first, 2, justified=justified) is Verdict.INVALID
 
 
 async def test_only_a_fresh_proposal_is_judged_by_the_clock(kind: str, tmp_path: Path) -> None:
@@ -213,7 +227,9 @@ async def test_a_reset_stops_what_moves_the_chain_and_no_reading(kind: str, tmp_
         at.reset(1)
         for call in (
             at.node.produce_block(ProduceRequest(slot=Slot(2))),
-            at.node.validate(second, round_=Round(0), justified=False, deadline_ms=None),
+            at.node.validate(
+                second, height=Height(2), round_=Round(0), justified=False, deadline_ms=None
+            ),
             at.node.decided(at.certified(2, second)),
             at.node.publish_block(at.sealed(first)),
         ):
