@@ -30,8 +30,6 @@ CALM_SLOTS: Final = WARN_SLOTS / 2
 TO_NAME_A_PEER: Final = 4
 """Exchanges in a row. Where the own clock was set, it shows with the first of one peer and the next
 of the others: by then it is known whose fault it is."""
-LINE_EVERY_S: Final = 10.0
-"""Of one peer: a liar tells another time with each pong, and can be right now and then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from dst.runtime.log import Logger, Ration
 
 ENOUGH: Final = 65_536
 """Far above all bounds together; an unlimited table would let a leak grow unseen."""
-LINE_EVERY_S: Final = 10.0
 
 _USED_UP: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _Handler: TypeAlias = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]
@@ -33,7 +32,7 @@ def raise_limit() -> None:
 
 def complain_now_and_then(log: Logger) -> _Handler:
     """Handles exceptions of a loop: connections that cannot be accepted, of which a crowd can make
-    a hundred tracebacks a second, with one line in `LINE_EVERY_S`; all others as usual."""
+    a hundred tracebacks a second, with one line in `log.LINE_EVERY_S`; all others as usual."""
     ration = Ration(at_once=1)
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -8,14 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dst.middleware.clocks import (
-    LINE_EVERY_S,
     SAMPLES,
     TO_NAME_A_PEER,
     WARN_SLOTS,
     Clocks,
     believed,
 )
-from dst.runtime.log import Logger
+from dst.runtime.log import LINE_EVERY_S, Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.primitives import OperatorIndex
 

@@ -94,7 +94,7 @@ def test_the_log_catches_up_with_a_link_that_stands(caplog: pytest.LogCaptureFix
     caplog.set_level(logging.INFO, "dst")
     context: Any = SimpleNamespace(log=Logger("test"), metrics=Metrics())
     outbound = link.OutboundLink(link.Peer(index=OperatorIndex(1), host="", port=1), context)
-    ration: Any = SimpleNamespace(take=lambda: False)
+    ration: Any = SimpleNamespace(may_say=lambda: False)
     outbound._tell(up=False)
     outbound._ration, kept = ration, outbound._ration
     outbound._tell(up=True)
