@@ -32,7 +32,7 @@ def raise_limit() -> None:
 
 def complain_now_and_then(log: Logger) -> _Handler:
     """Handles exceptions of a loop: connections that cannot be accepted, of which a crowd can make
-    a hundred tracebacks a second, with a ration of lines; all others as usual."""
+    a hundred tracebacks a second, with one line in `log.LINE_EVERY_S`; all others as usual."""
     ration = Ration(at_once=1)
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
