@@ -34,7 +34,7 @@ def test_machines_come_to_the_same_tally_as_this_one(here: list[Tally]) -> None:
     from distributed import LocalCluster
 
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,  # type: ignore[no-untyped-call]
         connected(cluster.scheduler_address) as there,
     ):
         assert there.workers == 2
