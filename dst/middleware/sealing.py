@@ -5,6 +5,7 @@ Combination and its one verification run inline: about 3 ms for n = 4, less than
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -46,6 +47,10 @@ FOUND_AHEAD = MAX_RANGE
 and height, until those are imported. Lost ones are asked for again."""
 
 
+TOLD_WITHIN_S = 1.0
+"""Between a decision in the store and in this shell lie milliseconds, unless the operator halts."""
+
+
 class Network(Protocol):
     def send(self, to: OperatorIndex, message: Message) -> None: ...
     def broadcast(self, message: Message) -> None: ...
@@ -83,6 +88,7 @@ class Sealing:
         self._inbox: Inbox[_Tracked] = Inbox("sealing", metrics)
         self._timer: asyncio.TimerHandle | None = None
         self._state = self._restore()
+        self._told, self._moved = self._state.head, asyncio.Event()
         self._found: dict[Height, dict[OperatorIndex, GroupSignature]] = {}
 
     @property
@@ -99,16 +105,32 @@ class Sealing:
     def decided(self, certificate: Certificate) -> None:
         root = self._to_sign(certificate.root)
         self._put(inputs.BlockDecided(height=certificate.height, root=root))
+        self._is_told(certificate.height)
         for peer, message in self._found.pop(certificate.height, {}).items():
             self._put(inputs.GroupSignatureReceived(link_peer=peer, message=message))
 
     async def own_partial(self, height: Height, root: Root, signature: BLSSignature) -> None:
         """Our validator's verified signature; returns once it is durable and on its way."""
+        await self._until_told(height)
         done = asyncio.get_running_loop().create_future()
         event = inputs.OwnPartial(height=height, root=self._to_sign(root), signature=signature)
         self._inbox.put(_Tracked(event, done))
         await done
         self._observe(EventKind.SIGNED, height=height, root=root)
+
+    async def _until_told(self, height: Height) -> None:
+        """Whoever reads the store knows of a decision a moment before this shell does; what it was
+        given for a height that it does not know would be lost."""
+        if self._told < height <= self._store.decided_height():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TOLD_WITHIN_S):
+                    while self._told < height:
+                        await self._moved.wait()
+
+    def _is_told(self, height: Height) -> None:
+        self._told = height
+        self._moved.set()
+        self._moved = asyncio.Event()
 
     def message_received(self, peer: OperatorIndex, message: Message, size_bytes: int) -> None:
         event: inputs.Input
@@ -150,6 +172,7 @@ class Sealing:
         """After a halt, in which every input was dropped: as after a restart."""
         self._state = self._restore()
         self._put(inputs.Start())
+        self._is_told(self._state.head)
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -1,7 +1,9 @@
 """The sealing shell's own decisions; the protocol is tested in `tests/unit/sealing`."""
 
+import asyncio
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -86,3 +88,29 @@ async def test_rule_46_a_signature_is_good_whatever_round_decided(
         partial = PartialSignature(Term(0), Height(1), root, OperatorIndex(sender), signature)
         shells.router.received(OperatorIndex(sender), encode_message(partial))
     await eventually(lambda: operator.store.seal(Height(1)) is not None)
+
+
+async def test_an_own_partial_waits_for_a_decision_that_is_in_the_store_already(
+    tmp_path: Path, cluster: Any
+) -> None:
+    """The validator reads the decided block there, and may be the faster."""
+    store = await filled(tmp_path, 0, set())
+    sealing, sent = shell(store, cluster), list[PartialSignature]()
+    sealing._network = SimpleNamespace(broadcast=sent.append)
+    height, block = Height(1), (1).to_bytes(8, "little")
+    certificate = Certificate(Term(0), height, Round(0), root_at(1), ())
+    await store.append((DecisionRecord(certificate, block),))
+    try:
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            running = group.create_task(sealing.run())
+            signature = cluster.sign_share(0, certificate.root)
+            signing = group.create_task(sealing.own_partial(height, certificate.root, signature))
+            await asyncio.sleep(0.05)
+            assert not signing.done()
+            sealing.decided(certificate)
+            await signing
+            running.cancel()
+        assert [each.height for each in sent] == [1]
+        assert len(store.own_partials()) == 1
+    finally:
+        store.close()
