@@ -359,7 +359,8 @@ def test_a_differing_hello_is_refused_by_name(
         (struct.pack(">I", (1 << 20) + 1), "announced a frame of 1048577 bytes"),
         (b"\xff" * 4, "announced a frame of 4294967295 bytes"),
         (_frame(b"\xc1\xff"), "undecodable frame of 2 bytes"),
-        (_frame(b"\x91" * 900_000), "undecodable frame of 900000 bytes"),
+        (_frame(b"\x91" * 900_000), "announced a frame of 900000 bytes"),
+        (_frame(b"\x91" * 1_000), "undecodable frame of 1000 bytes"),
         (_frame(encode_link_frame(Ping(1))), "expected HELLO"),
     ],
 )
