@@ -506,7 +506,7 @@ class World:
                 self._first_after_heal = self.loop.now_us() - self.params.chaos_us
 
     def _is_linked(self, node: Operator, height: Height) -> None:
-        """A root is sealed with its height in no signed word but the block's own number."""
+        """The decided block is the one of this height, on the one decided below."""
         block = blocks.decode(node.disk.decisions[height].block)
         below = node.disk.decisions.get(Height(height - 1))
         parent = blocks.GENESIS_BYTES if below is None else below.block

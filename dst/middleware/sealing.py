@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 import msgspec
 
@@ -46,8 +46,7 @@ FOUND_AHEAD = MAX_RANGE
 """Group signatures found beside certificates are kept this far above the decided head, one a peer
 and height, until those are imported. Lost ones are asked for again."""
 
-
-TOLD_WITHIN_S = 1.0
+TOLD_WITHIN_S: Final = 1.0
 """Between a decision in the store and in this shell lie milliseconds, unless the operator halts."""
 
 
@@ -88,7 +87,7 @@ class Sealing:
         self._inbox: Inbox[_Tracked] = Inbox("sealing", metrics)
         self._timer: asyncio.TimerHandle | None = None
         self._state = self._restore()
-        self._told, self._moved = self._state.head, asyncio.Event()
+        self._stepped = asyncio.Event()
         self._found: dict[Height, dict[OperatorIndex, GroupSignature]] = {}
 
     @property
@@ -105,7 +104,6 @@ class Sealing:
     def decided(self, certificate: Certificate) -> None:
         root = self._to_sign(certificate.root)
         self._put(inputs.BlockDecided(height=certificate.height, root=root))
-        self._is_told(certificate.height)
         for peer, message in self._found.pop(certificate.height, {}).items():
             self._put(inputs.GroupSignatureReceived(link_peer=peer, message=message))
 
@@ -121,16 +119,11 @@ class Sealing:
     async def _until_told(self, height: Height) -> None:
         """Whoever reads the store knows of a decision a moment before this shell does; what it was
         given for a height that it does not know would be lost."""
-        if self._told < height <= self._store.decided_height():
+        if self._state.head < height <= self._store.decided_height():
             with suppress(TimeoutError):
                 async with asyncio.timeout(TOLD_WITHIN_S):
-                    while self._told < height:
-                        await self._moved.wait()
-
-    def _is_told(self, height: Height) -> None:
-        self._told = height
-        self._moved.set()
-        self._moved = asyncio.Event()
+                    while self._state.head < height:
+                        await self._stepped.wait()
 
     def message_received(self, peer: OperatorIndex, message: Message, size_bytes: int) -> None:
         event: inputs.Input
@@ -172,7 +165,6 @@ class Sealing:
         """After a halt, in which every input was dropped: as after a restart."""
         self._state = self._restore()
         self._put(inputs.Start())
-        self._is_told(self._state.head)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -197,6 +189,8 @@ class Sealing:
     async def _handle(self, event: inputs.Input) -> None:
         transition = dst.sealing.step(self._state, event, self._config)
         self._state = transition.state
+        self._stepped.set()
+        self._stepped = asyncio.Event()
         self._metrics.set("unsealed_blocks", len(self._state.open))
         for effect in transition.effects:
             await self._perform(effect)

@@ -6,8 +6,8 @@ store), on an EVM worker (calls and traces, bounded by time) or on a search work
 (logs, bounded alike). Positional parameters are matched
 to its signature; each is the decoded JSON value, checked by the method itself.
 
-In a batch, neighbours that read the store share a hop to the reading thread, and a method may name
-another that answers several of its requests together: a hop costs more than most answers.
+In a batch, neighbours that read the store share a hop to the reading thread, and a method marked
+`together` answers several requests at once: a hop costs more than most answers.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 from dst.apis.jsonrpc import Job, Joint, Method, Outcome, Runner
 from dst.spec.errors import InvalidInput
@@ -29,8 +29,6 @@ HOLD_S: Final = 0.004
 _SPEC: Final = "__rpc_spec__"
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-Together: TypeAlias = Callable[[Sequence[list[Any]]], Awaitable[Sequence[Outcome]]]
-"""Several requests' parameters in, their outcomes out."""
 
 
 class Where(StrEnum):
@@ -49,8 +47,9 @@ class MethodSpec:
     errors: tuple[str, ...] = ()
     """Each as "code: when"."""
     limits: tuple[str, ...] = ()
-    together: str = ""
-    """Of the event loop: name of the family's coroutine that answers neighbours in a batch."""
+    together: bool = False
+    """Of the event loop: answers neighbours in a batch at once. It takes, for each parameter, what
+    the requests say in their order, and returns their outcomes; one alone is a batch of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +81,6 @@ class Threads:
 class Entry:
     spec: MethodSpec
     run: Callable[..., Any]
-    together: Together | None
     family: type
 
     @property
@@ -101,7 +99,7 @@ def rpc(
     where: Where = Where.READ,
     errors: Iterable[str] = (),
     limits: Iterable[str] = (),
-    together: str = "",
+    together: bool = False,
 ) -> Callable[[F], F]:
     """Mark a method of a family as the JSON-RPC method `name`; marks stack (aliases)."""
 
@@ -125,8 +123,7 @@ def entries(families: Iterable[object]) -> dict[str, Entry]:
         for _, function in inspect.getmembers(family, callable):
             for spec in getattr(function, _SPEC, ()):
                 assert spec.name not in table, f"two families serve {spec.name}"
-                together = getattr(family, spec.together) if spec.together else None
-                table[spec.name] = Entry(spec=spec, run=function, together=together, family=of)
+                table[spec.name] = Entry(spec=spec, run=function, family=of)
     return dict(sorted(table.items()))
 
 
@@ -136,10 +133,10 @@ def bind(table: Mapping[str, Entry], threads: Threads) -> dict[str, Method]:
     return {name: _bind(entry, threads, reading) for name, entry in table.items()}
 
 
-def _together(answer: Together) -> Runner[list[Any]]:
+def _together(run: Callable[..., Awaitable[Sequence[Outcome]]]) -> Runner[list[Any]]:
     async def run_some(jobs: Sequence[list[Any]]) -> Sequence[Outcome]:
         try:
-            return await answer(jobs)
+            return await run(*zip(*jobs, strict=True))
         except Exception as error:
             return [error] * len(jobs)
 
@@ -187,8 +184,9 @@ def _bind(entry: Entry, threads: Threads, reading: Runner[Job]) -> Method:
 
     if entry.spec.where is Where.READ:
         return Joint(reading, job)
-    if entry.together is not None:
-        return Joint(_together(entry.together), spread)
+    if entry.spec.together:
+        assert required == len(parameters), "what may be left out is no column"
+        return Joint(_together(run), spread)
     if entry.spec.where is Where.LOOP:
 
         async def on_loop(params: Sequence[Any]) -> object:

@@ -141,8 +141,10 @@ MillisecondsParam: TypeAlias = Annotated[object, MILLISECONDS]
 
 
 def kind_of(parameter: inspect.Parameter) -> Kind | None:
-    """The kind in an annotation, None for a parameter that names none."""
-    found = [each for each in get_args(parameter.annotation) if isinstance(each, Kind)]
+    """The kind in an annotation, or in that of its elements; None for a parameter that names
+    none."""
+    named = get_args(parameter.annotation)
+    found = [each for part in named for each in (part, *get_args(part)) if isinstance(each, Kind)]
     return found[0] if found else None
 
 

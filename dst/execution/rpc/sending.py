@@ -4,7 +4,7 @@ receipt."""
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from dst.apis.jsonrpc import INVALID_PARAMS, REFUSED, Outcome, RpcError
 from dst.apis.quantity import parse_count
@@ -71,14 +71,11 @@ class Sending:
         self._events, self._clock = events, clock
         self._waiting = 0
 
-    @rpc("eth_sendRawTransaction", where=Where.LOOP, errors=REFUSALS, together="send_raws")
-    async def send_raw(self, raw: DataParam) -> str:
+    @rpc("eth_sendRawTransaction", where=Where.LOOP, errors=REFUSALS, together=True)
+    async def send_raw(self, raw: Sequence[DataParam]) -> list[Outcome]:
         """Give a signed transaction to the pool; answers its hash."""
-        return to_hex(await self._submitter.submit(_parse_raw(raw)))
-
-    async def send_raws(self, requests: Sequence[Sequence[Any]]) -> list[Outcome]:
-        """Several of one batch, at the price of one visit to the pool."""
-        raws = [_raw_or_error(raw) for (raw,) in requests]
+        # One visit to the pool for all of a batch: a task and a lock each cost more than the rest.
+        raws = [_raw_or_error(each) for each in raw]
         outcomes = iter(
             await self._submitter.submit_all([each for each in raws if isinstance(each, bytes)])
         )
