@@ -181,14 +181,8 @@ def _lock_alice(director: Director) -> None:
 
 def _let_carol_decide(director: Director) -> None:
     """The Byzantine leader leaves Alice's lock out."""
-    round_ = Round(1)
-    claims = [
-        director.claim(DAVE, round_),
-        director.puppet.round_change(round_),
-        director.claim(CAROL, round_),
-    ]
-    root, block = director.stage.fresh_block("byzantine")
-    proposal = director.puppet.proposal(round_, root, block, claims, ())
+    round_, proposal = Round(1), director.without_the_lock(Round(1))
+    root = root_of(proposal)
     director.whisper(proposal, ALICE, CAROL, DAVE)
     director.tell(qbft.PrepareMessage, ALICE, round_, CAROL, DAVE)
     director.tell(qbft.PrepareMessage, CAROL, round_, DAVE)

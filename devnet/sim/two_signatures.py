@@ -17,7 +17,6 @@ from dst.qbft.messages import (
     PrepareMessage,
     ProposalMessage,
     RoundChangeMessage,
-    SignedPrepare,
 )
 from dst.spec.primitives import OperatorIndex, Root, Round
 
@@ -72,6 +71,16 @@ class Director:
         assert isinstance(message, RoundChangeMessage), "asked for that kind"
         return message
 
+    def without_the_lock(self, round_: Round) -> ProposalMessage:
+        """The puppet's, of a new block: justified by Carol and Dave, who hold no lock."""
+        claims = [
+            self.claim(DAVE, round_),
+            self.puppet.round_change(round_),
+            self.claim(CAROL, round_),
+        ]
+        root, block = self.stage.fresh_block("byzantine")
+        return self.puppet.proposal(round_, root, block, claims, ())
+
     def time_out(self, round_: Round) -> None:
         """Every honest operator gives up `round_`."""
         for actor in self.stage.actors.values():
@@ -107,15 +116,8 @@ def _round_0(director: Director) -> Root:
 
 def _round_1(director: Director) -> None:
     """The Byzantine leader leaves Alice's lock out and proposes B; Dave alone sees the quorum."""
-    round_ = Round(1)
-    claims = [
-        director.claim(DAVE, round_),
-        director.puppet.round_change(round_),
-        director.claim(CAROL, round_),
-    ]
-    root, block = director.stage.fresh_block("byzantine")
-    no_proof: tuple[SignedPrepare, ...] = ()
-    proposal = director.puppet.proposal(round_, root, block, claims, no_proof)
+    round_, proposal = Round(1), director.without_the_lock(Round(1))
+    root = root_of(proposal)
     director.whisper(proposal, ALICE, DAVE)
     director.tell(PrepareMessage, ALICE, round_, DAVE)
     director.whisper(director.puppet.prepare(round_, root), DAVE)
