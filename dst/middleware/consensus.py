@@ -249,7 +249,7 @@ class Consensus:
     async def _judge_new_store(self, decided: fx.Decided) -> None:
         """By our own votes, or without them on a store that should hold them?"""
         await self._progress.decision_reached(
-            took_part=decided.took_part, imported=decided.imported
+            decided.certificate.height, took_part=decided.took_part, imported=decided.imported
         )
         if self._started and self._progress.is_rejoining:
             self._pause()

@@ -207,9 +207,10 @@ class Progress:
 
     # ---------------------------------------------------------------------- rejoin
 
-    async def decision_reached(self, *, took_part: bool, imported: bool) -> None:
+    async def decision_reached(self, height: Height, *, took_part: bool, imported: bool) -> None:
         """Before anything is done about a decision of ours."""
-        await self._feed(rejoining.Decided(took_part=took_part, imported=imported))
+        event = rejoining.Decided(height=height, took_part=took_part, imported=imported)
+        await self._feed(event)
 
     async def look(self, now: float) -> None:
         """Now and then. now: monotonic seconds."""

@@ -7,7 +7,7 @@ cluster is found out before his first vote, or by his first decision.
 
     GATHERING ─ a quorum is ready, nobody shows a decision ─▶ VOTING
         │ somebody shows one                                 │ first decision without own votes
-        ▼                                                    ▼ (new store)
+        ▼                                                    ▼ (new store, shown a certificate)
      ASKING ◀────────────────────────────────────────────────┘
         │ enough reports: the bound is fixed
         ▼
@@ -84,13 +84,19 @@ def _with_claim(state: State, event: PeerClaims) -> State:
 
 
 def upon_decided(state: State, event: Decided) -> Transition:
-    """A new store's first decision: by its own votes, or without them where it should hold them?"""
-    if not state.is_new or not (event.took_part or event.imported):
+    """A new store's first decision: by its own votes, or without them where it should hold them?
+
+    Heard and not voted for (its own round was lost) proves as much, where nobody is further than
+    this height: the cluster decides its first heights now. In an old cluster a liar can tell a
+    wiped store the votes of long ago, but the honest say how far they are.
+    """
+    if not state.is_new:
         return Transition(state=state)
-    if event.took_part:
+    is_first_of_all = not event.imported and max(state.claims.values(), default=0) <= event.height
+    if event.took_part or (is_first_of_all and state.phase is Phase.VOTING):
         voting = replace(state, phase=Phase.VOTING, is_new=False)
         return Transition(state=voting, effects=(Proven(),))
-    return _ask(state)
+    return _ask(state) if event.imported else Transition(state=state)
 
 
 def upon_tick(state: State, event: Tick) -> Transition:

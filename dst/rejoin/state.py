@@ -62,6 +62,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     took_part: its log holds votes of it. imported: a certificate said so, not votes it heard.
     """
 
+    height: Height
     took_part: bool
     imported: bool
 

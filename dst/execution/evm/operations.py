@@ -40,6 +40,8 @@ REFUND_CLEAR: Final = 4_800
 
 BIG_BYTES: Final = 2**18
 """From here on an operation on bytes takes 0.1 to 1 ms."""
+HASHED_UNASKED_BYTES: Final = 2**12
+"""Hashing so much takes 10 to 20 us, much longer than asking the interrupt."""
 _ADDRESS_MASK: Final = 2**160 - 1
 
 
@@ -92,7 +94,7 @@ def expand(computation: Computation, end: int, gas: int) -> int:
 
 def keccak(computation: Computation, at: int, size: int, gas: int) -> tuple[int, int]:
     """Digest, and gas left. Hashed in pieces: 5 MB, which 50 Mgas buy, take longer than a step
-    may."""
+    may; and so do a hundred of a few KB each, in code without a jump."""
     gas -= GAS_KECCAK_WORD * ((size + 31) >> 5)
     if gas < 0:
         raise OutOfGas("KECCAK256")
@@ -101,6 +103,8 @@ def keccak(computation: Computation, at: int, size: int, gas: int) -> tuple[int,
     if end > len(memory):
         gas = expand(computation, end, gas)
     if size <= BIG_BYTES:
+        if size > HASHED_UNASKED_BYTES:
+            computation.state.interrupt()
         return int.from_bytes(keccak256(bytes(memory[at:end])), "big"), gas
     pieces = hasher()
     for start in range(at, end, BIG_BYTES):

@@ -210,8 +210,8 @@ def test_inbox_is_bounded_in_bytes(sizes: list[int]) -> None:
 
 async def test_a_new_store_that_helped_to_decide_is_no_mistake(opened: Open) -> None:
     _, progress = opened()
-    await progress.decision_reached(took_part=True, imported=False)
-    await progress.decision_reached(took_part=False, imported=True)
+    await progress.decision_reached(Height(1), took_part=True, imported=False)
+    await progress.decision_reached(Height(1), took_part=False, imported=True)
     assert progress.takes_part
     store, again = opened()
     assert not store.is_new()
@@ -221,7 +221,7 @@ async def test_a_new_store_that_helped_to_decide_is_no_mistake(opened: Open) -> 
 async def test_a_new_store_in_an_old_cluster_rejoins(opened: Open) -> None:
     store, progress = opened()
     assert store.is_new()
-    await progress.decision_reached(took_part=False, imported=True)
+    await progress.decision_reached(Height(1), took_part=False, imported=True)
     assert progress.is_rejoining
     _, again = opened()
     assert again.is_rejoining

@@ -37,6 +37,11 @@ class Dialogue:
     def proves(self, peer: int, height: int) -> None:
         self.feed(PeerProves(peer=OperatorIndex(peer), height=Height(height)))
 
+    def decides(
+        self, height: int, *, took_part: bool = False, imported: bool = False
+    ) -> tuple[Effect, ...]:
+        return self.feed(Decided(height=Height(height), took_part=took_part, imported=imported))
+
     def tick(self, now: float = 0.0, decided: int = 0) -> tuple[Effect, ...]:
         return self.feed(Tick(now=now, decided=Height(decided)))
 
@@ -109,16 +114,44 @@ def test_a_new_store_that_is_shown_a_decision_asks() -> None:
 
 def test_a_new_store_that_helped_to_decide_was_right() -> None:
     new = Dialogue(is_new=True)
-    assert new.feed(Decided(took_part=True, imported=False)) == (Proven(),)
-    assert not new.feed(Decided(took_part=False, imported=True))
+    assert new.decides(1, took_part=True) == (Proven(),)
+    assert not new.decides(2, imported=True)
     assert new.votes
 
 
 def test_a_new_store_that_did_not_help_was_wrong() -> None:
     new = Dialogue(is_new=True)
-    assert not new.feed(Decided(took_part=False, imported=False)), "heard, too late to vote"
-    assert new.feed(Decided(took_part=False, imported=True)) == (Rejoin(vote_above=None),)
+    assert not new.decides(1), "heard, too late to vote, before it began"
+    assert new.decides(2, imported=True) == (Rejoin(vote_above=None),)
     assert not new.votes
+
+
+def test_a_new_store_whose_first_round_was_lost_was_right_all_the_same() -> None:
+    """It heard how the first height was decided, and nobody is further: cut off from the second on
+    it has no votes to miss."""
+    new = Dialogue(is_new=True)
+    for peer in (1, 2, 3):
+        new.claims(peer, 0)
+    new.tick()
+    new.claims(1, 1)
+    assert new.votes
+    assert new.decides(1) == (Proven(),)
+    assert not new.decides(2, imported=True)
+    assert new.votes
+
+
+def test_votes_of_long_ago_prove_nothing_where_a_peer_is_further() -> None:
+    """The store of an old cluster's operator was wiped and called new, the one honest peer is slow
+    to show its certificate, and the liar tells how the first height was decided."""
+    wiped = Dialogue(is_new=True)
+    wiped.claims(1, 500)
+    wiped.claims(2, 0)
+    wiped.tick(0.0)
+    wiped.tick(core.GATHER_S)
+    assert wiped.votes
+    assert not wiped.decides(1)
+    assert wiped.decides(2, imported=True) == (Rejoin(vote_above=None),)
+    assert not wiped.votes
 
 
 def test_the_bound_is_above_every_height_voted_at_and_has_to_be_certified_here() -> None:

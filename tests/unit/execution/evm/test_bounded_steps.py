@@ -5,6 +5,7 @@ and precompile runs the loops of `loops`; the time between two checks is the thr
 """
 
 import gc
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from tests.unit.execution.evm.loops import ALL_SUBJECTS, GAS, LOOPS, SUBJECTS, L
 from tests.unit.execution.worlds import World, call, make_world
 
 LONGEST_STEP_S = 0.020
+"""Of a machine that runs the yardstick in `YARDSTICK_S`; a slower one has as much longer."""
+YARDSTICK_S = 0.004
 WATCHED_S = 0.1
 """CPU time after which a loop has shown what it does."""
 TRIES = 8
@@ -81,16 +84,27 @@ def longest_step(world: World, loop: Loop) -> float:
     return watch.stop()
 
 
+def yardstick() -> float:
+    """CPU time of work that has nothing to do with the EVM, half of it in Python and half in C."""
+    began = time.thread_time()
+    number = 1
+    for _ in range(50_000):
+        number = number * 3 % 1_000_003
+    hashlib.sha256(bytes(2**22)).digest()
+    return time.thread_time() - began
+
+
 @pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.name)
 def test_steps_are_short(
     world: World, on_evm_thread: Callable[[Callable[[], float]], float], loop: Loop
 ) -> None:
-    longest = on_evm_thread(lambda: longest_step(world, loop))
+    longest, pace = on_evm_thread(lambda: longest_step(world, loop)), 1.0
     for _ in range(TRIES - 1):
-        if longest <= LONGEST_STEP_S:
+        if longest <= LONGEST_STEP_S * pace:
             break
         longest = min(longest, on_evm_thread(lambda: longest_step(world, loop)))
-    assert longest <= LONGEST_STEP_S, f"{1000 * longest:.0f} ms without a check"
+        pace = max(pace, on_evm_thread(yardstick) / YARDSTICK_S)
+    assert longest <= LONGEST_STEP_S * pace, f"{1000 * longest:.0f} ms without a check"
 
 
 def test_nothing_is_left_out() -> None:
