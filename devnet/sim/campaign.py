@@ -5,6 +5,7 @@ the same tally wherever it runs, also when it ends at a number of heights.
 """
 
 import multiprocessing
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,8 @@ class Tally:
     recoveries_us: list[int] = field(default_factory=list)
     slowest: Outcome | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    interrupted: bool = False
+    """By Ctrl-C: the seeds up to here are counted whole."""
 
     def add(self, outcome: Outcome) -> None:
         self.seeds += 1
@@ -130,7 +133,7 @@ def run_campaign(
     """Play `seeds`, in processes of this machine or by another `executor` with `jobs` workers.
 
     stop_at_failure: end with the first seed that fails, in order. heights: end with the batch that
-    completes so many. shown: is called now and then.
+    completes so many. shown: is called now and then. Ctrl-C ends it with what is counted by then.
     """
     tally = Tally(n=n)
     begun = time.monotonic()
@@ -147,17 +150,27 @@ def run_campaign(
     )
     with ExitStack() as stack:
         if executor is None and jobs > 1:
-            executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+            spawn = multiprocessing.get_context("spawn")
+            executor = ProcessPoolExecutor(jobs, spawn, initializer=_leave_interrupts)
             stack.callback(executor.shutdown, cancel_futures=True)
-        for part in map(play, batches) if executor is None else _ahead(executor, batches, jobs):
-            tally.merge(part)
-            tally.seconds = time.monotonic() - begun
-            shown(tally)
-            if stop_at_failure and tally.failures:
-                break
-            if heights is not None and tally.heights >= heights:
-                break
+        parts = map(play, batches) if executor is None else _ahead(executor, batches, jobs)
+        try:
+            for part in parts:
+                tally.merge(part)
+                tally.seconds = time.monotonic() - begun
+                shown(tally)
+                if stop_at_failure and tally.failures:
+                    break
+                if heights is not None and tally.heights >= heights:
+                    break
+        except KeyboardInterrupt:
+            tally.interrupted = True
     return tally
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches the whole group; who counts decides what it means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _ahead(executor: Executor, batches: Iterator[Batch], workers: int) -> Iterator[Tally]:

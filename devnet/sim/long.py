@@ -2,12 +2,14 @@
 [--workers tcp://HOST:8786] [--first-seed 0]`: the long campaign, on this machine or many.
 
 Swarm chaos until so many heights are decided, and so many lock-step schedules. Exit codes: 0 no
-failure, 1 a failure (shrunk and told), 2 no workers or wrong arguments.
+failure, 1 a failure (shrunk and told), 2 no workers or wrong arguments, 130 interrupted (the tally
+of what was played is printed all the same, with the command that goes on from there).
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from typing import Final
@@ -19,6 +21,7 @@ from devnet.sim.progress import progress
 
 UNBOUNDED: Final = 10**12
 """Seeds: more than any number of heights takes."""
+INTERRUPTED: Final = 130
 REPORTED: Final = 20
 """Failures that are listed; all are counted, the first is shrunk."""
 
@@ -49,7 +52,12 @@ def main() -> int:
             print(f"  again: {reproduction(failure, None, generator)}")
         if tally.failures:
             print(explain(generator, tally.failures[0].seed, tally.n, shown=show_shrinking))
-    return 1 if any(tally.failures for tally in tallies.values()) else 0
+    if any(tally.failures for tally in tallies.values()):
+        return 1
+    if any(tally.interrupted for tally in tallies.values()):
+        print(f"interrupted; go on: {rest(tallies, arguments)}")
+        return INTERRUPTED
+    return 0
 
 
 def campaigns(
@@ -61,7 +69,8 @@ def campaigns(
     jobs: int = 2,
     executor: Executor | None = None,
 ) -> dict[str, Tally]:
-    """Both generators, one after the other; the same tallies with any executor."""
+    """Both generators, one after the other; the same tallies with any executor. An interrupted
+    one is the last."""
     with progress("chaos", "heights", heights) as advance:
         chaos = run_campaign(
             range(first, first + UNBOUNDED if heights else first),
@@ -71,6 +80,8 @@ def campaigns(
             executor=executor,
             shown=lambda tally: advance(tally.heights, len(tally.failures)),
         )
+    if chaos.interrupted:
+        return {"chaos": chaos}
     with progress("lockstep", "schedules", schedules) as advance:
         lockstep = run_campaign(
             range(first, first + schedules),
@@ -81,6 +92,17 @@ def campaigns(
             shown=lambda tally: advance(tally.seeds, len(tally.failures)),
         )
     return {"chaos": chaos, "lockstep": lockstep}
+
+
+def rest(tallies: Mapping[str, Tally], arguments: argparse.Namespace) -> str:
+    """The command that plays what an interrupt left out."""
+    heights = max(0, arguments.heights - tallies["chaos"].heights)
+    lockstep = tallies.get("lockstep")
+    schedules = arguments.schedules - (lockstep.seeds if lockstep else 0)
+    played = (lockstep or tallies["chaos"]).seeds
+    command = f"make sim-long N={arguments.n} HEIGHTS={heights} SCHEDULES={schedules}"
+    workers = f" WORKERS={arguments.workers}" if arguments.workers else ""
+    return f"{command} SEED={arguments.first_seed + played}{workers}"
 
 
 def told(generator: str, tally: Tally, workers: int) -> str:

@@ -1,5 +1,6 @@
 """The long campaign: the same tally here and on other machines; what stands in its way is said."""
 
+import argparse
 import sys
 from concurrent.futures import Executor
 from typing import Any
@@ -124,3 +125,20 @@ def test_a_run_that_raises_is_a_failure_with_a_seed(monkeypatch: pytest.MonkeyPa
     assert [(each.seed, each.failure) for each in tally.failures] == [
         (seed, "KeyError: 'spam'") for seed in range(3)
     ]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interrupt_leaves_the_tally_and_the_command_that_goes_on(jobs: int) -> None:
+    def interrupt(tally: Tally) -> None:
+        if tally.seeds >= 400:
+            raise KeyboardInterrupt
+
+    tally = run_campaign(range(10**6), 4, generator="lockstep", jobs=jobs, shown=interrupt)
+    assert tally.interrupted
+    assert tally.seeds == 400
+    tallies = {"chaos": Tally(n=4, seeds=5, heights=99), "lockstep": tally}
+    arguments = argparse.Namespace(n=4, heights=99, schedules=1000, first_seed=7, workers="")
+    assert long.rest(tallies, arguments) == "make sim-long N=4 HEIGHTS=0 SCHEDULES=600 SEED=407"
+    del tallies["lockstep"]
+    arguments.heights = 200
+    assert long.rest(tallies, arguments) == "make sim-long N=4 HEIGHTS=101 SCHEDULES=1000 SEED=12"
