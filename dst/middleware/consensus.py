@@ -219,7 +219,7 @@ class Consensus:
         self._drop_outdated_jobs()
         for effect in transition.effects:
             if isinstance(effect, fx.Decided):
-                await self._judge_new_store(effect)
+                await self._judge_store(effect)
         for effect in transition.effects:
             await self._perform(effect, event)
 
@@ -246,11 +246,9 @@ class Consensus:
         self._wait_for_slot()
         return True
 
-    async def _judge_new_store(self, decided: fx.Decided) -> None:
-        """By our own votes, or without them on a store that should hold them?"""
-        await self._progress.decision_reached(
-            decided.certificate.height, took_part=decided.took_part, imported=decided.imported
-        )
+    async def _judge_store(self, decided: fx.Decided) -> None:
+        """Does it show that votes are missing here?"""
+        await self._progress.decision_reached(decided)
         if self._started and self._progress.is_rejoining:
             self._pause()
 

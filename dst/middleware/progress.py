@@ -13,6 +13,7 @@ from msgspec.structs import replace
 import dst.rejoin
 from dst.middleware.store import Halt, Rejoin, Store
 from dst.middleware.validator_api import DecidedSlot
+from dst.qbft import effects as fx
 from dst.rejoin import Phase, core
 from dst.rejoin import state as rejoining
 from dst.runtime.log import Logger
@@ -207,9 +208,14 @@ class Progress:
 
     # ---------------------------------------------------------------------- rejoin
 
-    async def decision_reached(self, height: Height, *, took_part: bool, imported: bool) -> None:
+    async def decision_reached(self, decided: fx.Decided) -> None:
         """Before anything is done about a decision of ours."""
-        event = rejoining.Decided(height=height, took_part=took_part, imported=imported)
+        event = rejoining.Decided(
+            height=decided.certificate.height,
+            took_part=decided.took_part,
+            imported=decided.imported,
+            signed=decided.signed,
+        )
         await self._feed(event)
 
     async def look(self, now: float) -> None:
@@ -243,8 +249,8 @@ class Progress:
                 await self._store.set_rejoin(Rejoin(vote_above=None))
                 self._log.warning(
                     "store_younger_than_cluster",
-                    do="nothing now: it rejoins first. After a lost disk start with --rejoin,"
-                    " not --new",
+                    do="nothing now: it rejoins first. A store that was lost or comes from a backup"
+                    " starts with --rejoin",
                 )
             case rejoining.Rejoin(vote_above=bound):
                 await self._store.set_rejoin(Rejoin(vote_above=bound))

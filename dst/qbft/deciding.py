@@ -122,7 +122,7 @@ def proof_of(proposing: Proposing) -> tuple[SignedPrepare, ...]:
 
 def decide(draft: Draft, certificate: Certificate, block: bytes, *, imported: bool = False) -> None:
     """Final. The next height starts clean: no timer or message of this one matches any more."""
-    state = draft.state
+    state, me = draft.state, draft.config.self_index
     draft.emit(Persist(record=DecisionRecord(certificate=certificate, block=block)))
     draft.emit(
         Decided(
@@ -130,6 +130,7 @@ def decide(draft: Draft, certificate: Certificate, block: bytes, *, imported: bo
             block=block,
             took_part=state.lock is not None,
             imported=imported,
+            signed=any(commit.sender == me for commit in certificate.commits),
         )
     )
     draft.state = State(

@@ -118,12 +118,14 @@ class Decided:
     Its DecisionRecord was persisted before this effect.
     took_part: this node was locked at the height: its log holds votes of it.
     imported: a certificate said so, not votes that were heard.
+    signed: the certificate holds a COMMIT of this node.
     """
 
     certificate: Certificate
     block: bytes
     took_part: bool = False
     imported: bool = False
+    signed: bool = False
 
 
 class Reason(StrEnum):

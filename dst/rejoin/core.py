@@ -6,8 +6,8 @@ what it can have voted at. `--new` says that there was nothing to lose; whoever 
 cluster is found out before his first vote, or by his first decision.
 
     GATHERING ─ a quorum is ready, nobody shows a decision ─▶ VOTING
-        │ somebody shows one                                 │ first decision without own votes
-        ▼                                                    ▼ (new store, shown a certificate)
+        │ somebody shows one                                 │ shown a vote that it forgot, or
+        ▼                                                    ▼ (new) its first certificate
      ASKING ◀────────────────────────────────────────────────┘
         │ enough reports: the bound is fixed
         ▼
@@ -84,12 +84,17 @@ def _with_claim(state: State, event: PeerClaims) -> State:
 
 
 def upon_decided(state: State, event: Decided) -> Transition:
-    """A new store's first decision: by its own votes, or without them where it should hold them?
+    """Does it show that votes are missing here, or that a new store was right?
 
+    A COMMIT of ours that our log does not hold was cast before an older copy of it came back.
+
+    A new store's first decision: by its own votes, or without them where it should hold them?
     Heard and not voted for (its own round was lost) proves as much, where nobody is further than
     this height: the cluster decides its first heights now. In an old cluster a liar can tell a
     wiped store the votes of long ago, but the honest say how far they are.
     """
+    if event.signed and not event.took_part and state.phase in (Phase.GATHERING, Phase.VOTING):
+        return _ask(state)
     if not state.is_new:
         return Transition(state=state)
     is_first_of_all = not event.imported and max(state.claims.values(), default=0) <= event.height

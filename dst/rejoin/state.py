@@ -60,11 +60,13 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     """This operator holds one more decision.
 
     took_part: its log holds votes of it. imported: a certificate said so, not votes it heard.
+    signed: among its votes is one of this operator.
     """
 
     height: Height
     took_part: bool
     imported: bool
+    signed: bool
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):

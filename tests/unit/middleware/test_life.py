@@ -2,6 +2,7 @@
 
 from asyncio import Event, sleep, timeout
 from contextlib import AsyncExitStack
+from shutil import copytree, rmtree
 from typing import Any
 
 import pytest
@@ -51,6 +52,35 @@ async def test_new_store_after_a_lost_disk_rejoins_by_itself(network: Any, event
             assert victim.middleware.shells.progress.is_rejoining
             await eventually(lambda: not victim.middleware.shells.progress.is_rejoining)
             assert victim.store.decided_height() >= at_loss + 2
+            here = victim.store.decided_height()
+            await eventually(lambda: victim.sealed_height() > here + 4)
+
+
+async def test_an_old_copy_of_a_store_finds_its_own_vote_in_a_certificate_and_rejoins(
+    network: Any, eventually: Any
+) -> None:
+    """Three of four decide meanwhile, so that every certificate holds a COMMIT of each of them."""
+    store, backup = network.folder / "op4" / "data", network.folder / "backup"
+    async with AsyncExitStack() as stack:
+        others = [await stack.enter_async_context(network.operator(index)) for index in (0, 1)]
+        async with network.operator(2) as third, network.operator(3) as victim:
+            for each in (third, victim):
+                await eventually(lambda: each.middleware.shells.progress.takes_part)  # noqa: B023
+                await eventually(lambda: each.store.decided_height() >= 1)  # noqa: B023
+        copytree(store, backup)
+        async with network.operator(3) as victim:
+            at_copy = victim.store.decided_height()
+            await eventually(lambda: victim.store.decided_height() > at_copy + 2)
+        last_vote = max(each.store.decided_height() for each in others) + 1
+        rmtree(store)
+        copytree(backup, store)
+        others.append(await stack.enter_async_context(network.operator(2)))
+        await eventually(lambda: others[0].store.decided_height() > last_vote)
+        async with network.operator(3) as victim:
+            own = victim.middleware.shells
+            await eventually(lambda: own.progress.is_rejoining)
+            await eventually(lambda: own.progress.takes_part)
+            assert victim.store.decided_height() > last_vote
             here = victim.store.decided_height()
             await eventually(lambda: victim.sealed_height() > here + 4)
 

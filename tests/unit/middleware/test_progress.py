@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dst.middleware.inbox import IN_LINE_PER_PEER, MAX_BYTES_PER_PEER, MAX_PER_PEER, Inbox
 from dst.middleware.progress import Progress
 from dst.middleware.store import SqliteStore, open_store
+from dst.qbft import effects as fx
 from dst.qbft.messages import Certificate
 from dst.qbft.records import DecisionRecord
 from dst.rejoin.core import OPEN_AHEAD
@@ -39,6 +40,13 @@ def opened(tmp_path: Path) -> Iterator[Open]:
     yield build
     for store in stores:
         store.close()
+
+
+def decided(height: int, *, took_part: bool = False, imported: bool = False) -> fx.Decided:
+    record = decision(height)
+    return fx.Decided(
+        certificate=record.certificate, block=record.block, took_part=took_part, imported=imported
+    )
 
 
 def decision(height: int) -> DecisionRecord:
@@ -210,8 +218,8 @@ def test_inbox_is_bounded_in_bytes(sizes: list[int]) -> None:
 
 async def test_a_new_store_that_helped_to_decide_is_no_mistake(opened: Open) -> None:
     _, progress = opened()
-    await progress.decision_reached(Height(1), took_part=True, imported=False)
-    await progress.decision_reached(Height(1), took_part=False, imported=True)
+    await progress.decision_reached(decided(1, took_part=True))
+    await progress.decision_reached(decided(2, imported=True))
     assert progress.takes_part
     store, again = opened()
     assert not store.is_new()
@@ -221,7 +229,7 @@ async def test_a_new_store_that_helped_to_decide_is_no_mistake(opened: Open) -> 
 async def test_a_new_store_in_an_old_cluster_rejoins(opened: Open) -> None:
     store, progress = opened()
     assert store.is_new()
-    await progress.decision_reached(Height(1), took_part=False, imported=True)
+    await progress.decision_reached(decided(1, imported=True))
     assert progress.is_rejoining
     _, again = opened()
     assert again.is_rejoining

@@ -38,9 +38,17 @@ class Dialogue:
         self.feed(PeerProves(peer=OperatorIndex(peer), height=Height(height)))
 
     def decides(
-        self, height: int, *, took_part: bool = False, imported: bool = False
+        self,
+        height: int,
+        *,
+        took_part: bool = False,
+        imported: bool = False,
+        signed: bool = False,
     ) -> tuple[Effect, ...]:
-        return self.feed(Decided(height=Height(height), took_part=took_part, imported=imported))
+        event = Decided(
+            height=Height(height), took_part=took_part, imported=imported, signed=signed
+        )
+        return self.feed(event)
 
     def tick(self, now: float = 0.0, decided: int = 0) -> tuple[Effect, ...]:
         return self.feed(Tick(now=now, decided=Height(decided)))
@@ -152,6 +160,16 @@ def test_votes_of_long_ago_prove_nothing_where_a_peer_is_further() -> None:
     assert not wiped.decides(1)
     assert wiped.decides(2, imported=True) == (Rejoin(vote_above=None),)
     assert not wiped.votes
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_vote_of_its_own_that_it_does_not_hold_shows_an_old_copy(is_new: bool) -> None:
+    back = Dialogue(is_new=is_new)
+    assert not back.decides(4, took_part=True, imported=True, signed=True) or is_new
+    assert not back.decides(5, imported=True)
+    assert back.decides(6, imported=True, signed=True) == (Rejoin(vote_above=None),)
+    assert not back.votes
+    assert not back.decides(7, imported=True, signed=True), "it rejoins already"
 
 
 def test_the_bound_is_above_every_height_voted_at_and_has_to_be_certified_here() -> None:
