@@ -157,9 +157,10 @@ bench-lag: $(STAMP) ## what a member that floods its link costs an operator's ev
 bench-ports: $(STAMP) ## what crowded ports and hostile log searches cost others
 	@$(BIN)/python -m tests.benchmarks.ports
 
-docs: $(STAMP) ## pages written from the code: docs/json-rpc.md, docs/refusals.md, docs/mutants.md
+docs: $(STAMP) ## pages written from the code: docs/{json-rpc,refusals,faults,mutants}.md
 	@$(BIN)/python -m dst.execution.rpc.page
 	@$(BIN)/python -m dst.middleware.refusals_page
+	@$(BIN)/python -m devnet.scenarios.schema
 	@$(BIN)/python -m tests.simulation.kill_table --write
 
 lock: $(STAMP) ## renew requirements.lock

@@ -14,7 +14,6 @@ from typing import IO, Final
 
 from devnet.checkers import live_checkers
 from devnet.checkers.base import LiveChecker
-from devnet.checkers.expectations import is_sealed_there
 from devnet.clock import now
 from devnet.model.history import (
     Event,
@@ -26,6 +25,7 @@ from devnet.model.history import (
     encode_record,
     history_of,
 )
+from devnet.model.timeline import is_sealed_there
 from devnet.model.verdict import Violation
 
 MAX_RECORDS: Final = 2_000_000

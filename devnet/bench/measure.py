@@ -15,7 +15,7 @@ from devnet.bench.resources import cpu_by_role, wire_bytes
 from devnet.bench.throughput import Throughput, measure_throughput
 from devnet.journal import Journal
 from devnet.model.history import Setup
-from devnet.model.scenario import Duration, Scenario, Until
+from devnet.model.terms import Duration, Until
 from devnet.network import Network, NetworkOptions, choose_backend, running
 from devnet.probes.events import EventTail
 from devnet.report.summary import RunSummary, percentile
@@ -23,6 +23,7 @@ from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, run_campaign
 from devnet.runner.stages import background
 from devnet.scenarios import catalogue
+from devnet.scenarios.scenario import Scenario
 from dst.spec.errors import DstError
 
 BLOCK_TIMEOUT: Final = 120.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from devnet.injector.targets import leader_name
+from devnet.faults.targets import leader_name
 from devnet.model.history import Event, EventKind
 from dst.spec.primitives import quorum
 

@@ -1,9 +1,10 @@
 """Checkers: pure functions `History -> Verdict`, a file per invariant, for sim and live runs alike.
 
 agreement S1, one_group_signature S2, stable_receipts S4/S5, exactly_once S6, equal_states S8,
-linked_chain S10, sign_once S12, no_quorum_no_progress S14, true_evidence S15, recovery L2/L4,
-inclusion L6, no_round_change L10, known_fate L11; faults_happened judges the experiment. Their
-forged histories, which each must fail, are in tests/unit/checkers.
+linked_chain S10, sign_once S12, no_quorum_no_progress S14, true_evidence S15, no_crash S17, gap L2,
+recovery L4, rejoin L5, inclusion L6, progress_under_fault L9, no_round_change L10, known_fate L11;
+faults_happened and standstill judge the experiment. `expectations` says which of them a scenario
+asks for. Their forged histories, which each must fail, are in tests/unit/checkers.
 """
 
 from typing import Final
@@ -15,8 +16,10 @@ from devnet.checkers import (
     faults_happened,
     inclusion,
     linked_chain,
+    no_crash,
     no_quorum_no_progress,
     one_group_signature,
+    readable,
     recovery,
     sign_once,
     stable_receipts,
@@ -55,10 +58,11 @@ SAFETY: Final[tuple[Checker, ...]] = (
     sign_once.check,
     no_quorum_no_progress.check,
     true_evidence.check,
+    no_crash.check,
 )
 """Run on every history; those that find nothing to look at answer vacuous, which is no blame."""
 
-LIVENESS: Final[tuple[Checker, ...]] = (recovery.check, inclusion.check)
+LIVENESS: Final[tuple[Checker, ...]] = (recovery.check, inclusion.check, readable.check)
 
 
 def live_checkers() -> list[LiveChecker]:

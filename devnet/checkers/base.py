@@ -41,6 +41,10 @@ def amount(value: float, unit: str) -> str:
     return f"{value:g} {unit.removesuffix('s') if value == 1 else unit}"
 
 
+def inconclusive(checker: str, note: str) -> Verdict:
+    return Verdict(checker=checker, outcome=Outcome.INCONCLUSIVE, note=note)
+
+
 def judge(checker: str, violations: Iterable[Violation], *, looked_at: int, what: str) -> Verdict:
     """Fail on any violation, else pass; vacuous when nothing was looked at. `what` as for
     `counted`."""

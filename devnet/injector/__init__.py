@@ -1,6 +1,5 @@
-"""From a planned fault to calls on a backend or a link, with a receipt; it translates and proves,
-and decides nothing.
+"""From a planned fault to calls on the network, with a receipt: it carries out, proves and goes on
+looking, and decides nothing. What a kind of fault is, is its own affair (`devnet.faults`).
 
-`surface` what it needs of the network, `targets` roles to names, `hit` where a fault landed,
-`injector` apply and revert.
+`planned` what is to be done, `injector` apply, watch and revert, `hit` where a fault landed.
 """

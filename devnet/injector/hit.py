@@ -2,10 +2,24 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
-from devnet.model.fault import Phase
 from devnet.model.history import Event, EventKind
+
+
+class Phase(StrEnum):
+    """How far a height had come when a fault hit: the last thing any event stream said of it by
+    then."""
+
+    IDLE = "idle"
+    """Nothing yet: the slot had not begun, or the leader was still building."""
+    PROPOSAL = "proposal"
+    PREPARED = "prepared"
+    DECIDED = "decided"
+    """Decided, its group signature still owed."""
+    ROUND_CHANGE = "round_change"
+
 
 _STEPS: Final = {
     EventKind.PROPOSAL: Phase.PROPOSAL,

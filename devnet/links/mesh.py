@@ -8,13 +8,13 @@ from typing import Final
 
 from devnet.links.toxiproxy import (
     STREAMS,
-    CutMode,
     Proxy,
     Stream,
     ToxiproxyClient,
     ToxiproxyError,
     ToxiproxyUnreachable,
 )
+from devnet.model.cut import CutMode
 from devnet.model.topology import Link, LinkClass, Topology
 
 START_TIMEOUT_S: Final = 15.0

@@ -12,13 +12,13 @@ processes first, then touch toxics.
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final, Literal, Self
 from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
+from devnet.model.cut import CutMode
 from dst.spec.errors import DstError, InvalidInput
 
 CALL_TIMEOUT_S: Final = 2.0
@@ -31,19 +31,6 @@ MAX_RATE_KBPS: Final = 1_000_000_000
 Stream = Literal["upstream", "downstream"]
 """`upstream` flows from the dialling side to the service."""
 STREAMS: Final[tuple[Stream, Stream]] = ("upstream", "downstream")
-
-
-class CutMode(StrEnum):
-    """How a link is cut, by what its ends see."""
-
-    HOLD = "hold"
-    """Silence; everything sent is delivered, in order, at the heal."""
-    DROP = "drop"
-    """Established connections end, new ones are accepted and end at once."""
-    REFUSE = "refuse"
-    """Established connections end, new ones are refused."""
-    BLACKHOLE = "blackhole"
-    """Silence; what is sent is lost for ever, and the connection survives the heal with a hole."""
 
 
 class ToxiproxyError(DstError):

@@ -182,9 +182,13 @@ class FaultReceipt(
 
     id: str
     kind: str
-    """`kill`, `freeze`, `isolate`, `partition`, `latency`, ..."""
+    """`kill`, `freeze`, `partition`, `latency`, ...: a name of `devnet.faults`."""
+    where: str = ""
+    """What was hit, in words: `op3`, `op1+op2 | op3+op4`."""
     targets: tuple[str, ...]
     """Operators or followers it disturbs; these no longer count as having stayed up."""
+    silenced: tuple[str, ...] = ()
+    """Of these, who could take no part, and has something to catch up with afterwards."""
     requested: float
     applied: float | None = None
     verified: float | None = None
@@ -203,8 +207,34 @@ class FaultReceipt(
     round: int | None = None
     phase: str = ""
     """Where consensus stood when it was applied: `idle`, `proposal`, `prepared`, `decided`."""
+    looks: int = 0
+    """How often it was seen to stand, after the look that verified it."""
+    lapsed: float | None = None
+    """When it was first seen not to stand any more, although nobody had taken it back."""
     error: str = ""
-    """Why it could not be applied, verified or reverted."""
+    """Why it could not be applied, verified or reverted, or what was seen when it had lapsed."""
+
+
+class ProgramEnded(
+    msgspec.Struct, frozen=True, kw_only=True, tag="ended", forbid_unknown_fields=True
+):
+    """A program that ended although nobody asked for it."""
+
+    program: str
+    detail: str
+    """Exit code or signal, as far as known."""
+    monotonic: float
+    """When it was seen, not when it happened."""
+
+
+class NodeUnread(
+    msgspec.Struct, frozen=True, kw_only=True, tag="unread", forbid_unknown_fields=True
+):
+    """A node that did not serve its end state."""
+
+    node: str
+    why: str
+    monotonic: float
 
 
 Record: TypeAlias = (
@@ -217,6 +247,8 @@ Record: TypeAlias = (
     | HostileFate
     | ReceiptSeen
     | FaultReceipt
+    | ProgramEnded
+    | NodeUnread
 )
 
 
@@ -232,6 +264,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     hostile: tuple[HostileFate, ...] = ()
     receipts: tuple[ReceiptSeen, ...] = ()
     faults: tuple[FaultReceipt, ...] = ()
+    ended: tuple[ProgramEnded, ...] = ()
+    unread: tuple[NodeUnread, ...] = ()
 
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -260,7 +294,7 @@ def record_time(record: Record) -> float:
         case HostileFate():
             return record.settled
         case FaultReceipt():
-            known = (record.requested, record.applied, record.verified)
+            known = (record.requested, record.applied, record.verified, record.lapsed)
             later = (record.revert_requested, record.reverted, record.healed)
             return max(moment for moment in (*known, *later) if moment is not None)
         case _:
@@ -281,6 +315,8 @@ def history_of(setup: Setup, records: list[Record]) -> History:
         hostile=tuple(item for item in ordered if isinstance(item, HostileFate)),
         receipts=tuple(item for item in ordered if isinstance(item, ReceiptSeen)),
         faults=tuple(latest.values()),
+        ended=tuple(item for item in ordered if isinstance(item, ProgramEnded)),
+        unread=tuple(item for item in ordered if isinstance(item, NodeUnread)),
     )
 
 
@@ -295,5 +331,7 @@ def records_of(history: History) -> list[Record]:
         history.hostile,
         history.receipts,
         history.faults,
+        history.ended,
+        history.unread,
     )
     return [history.setup, *sorted((item for group in groups for item in group), key=record_time)]

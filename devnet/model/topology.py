@@ -200,6 +200,11 @@ class Topology:
             )
         )
 
+    @property
+    def consensus_links(self) -> tuple[Link, ...]:
+        """Between operators, a link in either direction for each pair."""
+        return tuple(link for link in self.links if link.kind is LinkClass.CONSENSUS)
+
     def host_port(self, link_name: str) -> int:
         """Port on the host's 127.0.0.1 of a client or probe link."""
         link = self.link(link_name)

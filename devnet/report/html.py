@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import Final
 
 from devnet.checkers.base import amount, counted
-from devnet.checkers.expectations import first_sealed, is_sealed_there
 from devnet.model.history import (
     EventKind,
     FaultReceipt,
@@ -22,6 +21,7 @@ from devnet.model.history import (
     Record,
     encode_record,
 )
+from devnet.model.timeline import first_sealed, is_sealed_there
 from devnet.model.verdict import Outcome, Verdict, Violation
 from devnet.report.summary import RunSummary, aimed_of, hit_of, target_of
 from devnet.report.table import seconds_text

@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from devnet.checkers.base import counted
-from devnet.checkers.expectations import first_sealed, worst_gap
 from devnet.model.history import Answer, Fate, FaultReceipt, History
+from devnet.model.timeline import first_sealed, worst_gap
 from devnet.model.verdict import Outcome, Verdict, worst
 
 SCHEMA_VERSION: Final = 1
@@ -89,10 +89,8 @@ def aimed_of(fault: FaultReceipt) -> str:
 
 
 def target_of(fault: FaultReceipt) -> str:
-    """Nodes hit, or how the cluster was divided."""
-    if fault.kind == "partition":
-        return "|".join("+".join(group) for group in fault.components)
-    return ",".join(fault.targets) or "links"
+    """What was hit, short enough for a column."""
+    return fault.where.replace(", ", ",").replace(" | ", "|") or "-"
 
 
 def _hostile_of(history: History | None) -> str:

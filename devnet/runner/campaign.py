@@ -13,8 +13,9 @@ from devnet.clock import now
 from devnet.journal import Journal
 from devnet.model.descriptor import Descriptor, read_descriptor
 from devnet.model.history import History, Setup
-from devnet.model.scenario import Scenario
+from devnet.model.topology import compute_topology
 from devnet.model.verdict import Violation
+from devnet.network import choose_backend
 from devnet.report.summary import CampaignSummary, RunSummary, summarise, summarise_campaign
 from devnet.runner.attach import Wanted, network_for, require_same, surroundings_of
 from devnet.runner.folder import RunFolder
@@ -22,6 +23,7 @@ from devnet.runner.plan import require_fits
 from devnet.runner.stages import HarnessError, Run, Runner
 from devnet.runner.surroundings import LiveNetwork
 from devnet.scenarios import catalogue
+from devnet.scenarios.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ async def run_campaign(campaign: Campaign) -> CampaignSummary:
             say=campaign.say,
         ) as network:
             descriptor = network.descriptor
-            require_fits(scenario, len(descriptor.operators), len(descriptor.followers))
+            require_fits(scenario, network.topology, descriptor.backend)
             async with surroundings_of(network) as surroundings:
                 for index in range(campaign.runs):
                     seed = campaign.seed + index
@@ -91,10 +93,13 @@ def require_possible(campaign: Campaign) -> bool:
     if is_claimed(wanted.directory):
         found = read_descriptor(wanted.directory)
         require_same(wanted, found)
-        require_fits(scenario, len(found.operators), len(found.followers))
+        operators, followers = len(found.operators), len(found.followers)
+        topology = compute_topology(operators=operators, followers=followers)
+        require_fits(scenario, topology, found.backend)
         return True
     operators = scenario.operators if wanted.operators is None else wanted.operators
-    require_fits(scenario, operators, scenario.followers)
+    topology = compute_topology(operators=operators, followers=scenario.followers)
+    require_fits(scenario, topology, choose_backend(wanted.backend))
     return False
 
 
@@ -106,6 +111,7 @@ def replay_command(campaign: Campaign, seed: int, descriptor: Descriptor) -> str
     return (
         f"devnet chaos run {shlex.quote(source)} --seed {seed} --backend {descriptor.backend} "
         f"--operators {len(descriptor.operators)} --slot-seconds {descriptor.slot_seconds}"
+        f"{f' --port-offset {descriptor.port_offset}' if descriptor.port_offset else ''}"
     )
 
 
@@ -121,8 +127,8 @@ async def _one_run(
 ) -> RunSummary:
     folder = RunFolder.create(campaign.root, campaign.scenario.name, seed)
     setup = Setup(
-        operators=network.operators,
-        followers=network.followers,
+        operators=network.topology.operator_names,
+        followers=network.topology.follower_names,
         slot_seconds=float(descriptor.slot_seconds),
         chain_id=descriptor.chain_id,
         scenario=campaign.scenario.name,

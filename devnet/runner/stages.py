@@ -14,16 +14,18 @@ from typing import Any, Final, Protocol
 
 from devnet.checkers import check_all
 from devnet.checkers.base import counted
-from devnet.checkers.expectations import checkers_for, judge_crashes, judge_readable, rejoined_at
+from devnet.checkers.expectations import checkers_for
 from devnet.clock import now
-from devnet.injector.injector import Injector, PlannedFault
-from devnet.injector.surface import Links, Nodes
+from devnet.faults.surface import World
+from devnet.injector.injector import Injector
+from devnet.injector.planned import Planned
 from devnet.journal import Journal
-from devnet.model.fault import FaultKind
-from devnet.model.history import FaultReceipt, History
-from devnet.model.scenario import Fault, Role, Scenario, Trigger
+from devnet.model.history import FaultReceipt, History, NodeUnread, ProgramEnded
+from devnet.model.terms import Aim, Trigger
+from devnet.model.timeline import rejoined_at
 from devnet.model.verdict import Outcome, Verdict, worst
 from devnet.runner.plan import draw_delay, plan_fault, rng_for
+from devnet.scenarios.scenario import Scenario, Scheduled
 
 START_TIMEOUT: Final = 60.0
 """Seconds until the heights before the first fault are sealed everywhere."""
@@ -37,17 +39,8 @@ class HarnessError(Exception):
     """The run could not be carried out (exit code 3); the message is for a person."""
 
 
-class Surroundings(Protocol):
+class Surroundings(World, Protocol):
     """The network as a run sees it."""
-
-    @property
-    def operators(self) -> tuple[str, ...]: ...
-    @property
-    def followers(self) -> tuple[str, ...]: ...
-    @property
-    def nodes(self) -> Nodes: ...
-    @property
-    def links(self) -> Links: ...
 
     def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
         """One event tail per node, to be run until cancelled."""
@@ -60,8 +53,8 @@ class Surroundings(Protocol):
     ) -> Coroutine[Any, Any, None]:
         """The hostile transactions of the scenario, one after another, to the last one's fate."""
 
-    async def crashed(self) -> list[str]:
-        """Programs that ended on their own, with what is known about it."""
+    async def crashed(self) -> dict[str, str]:
+        """Programs that ended on their own -> what is known about it."""
 
     async def read_end_state(self, journal: Journal, first: int, last: int) -> dict[str, str]:
         """Blocks, group signatures and receipts of heights first..last into the journal; node ->
@@ -74,7 +67,7 @@ class Run:
 
     scenario: Scenario
     seed: int
-    planned: list[PlannedFault] = field(default_factory=list)
+    planned: list[Planned] = field(default_factory=list)
     verdicts: tuple[Verdict, ...] = ()
     history: History | None = None
     error: str = ""
@@ -105,16 +98,12 @@ class Runner:
         self._journal = journal
         self._say = progress
         self._slot = journal.setup.slot_seconds
-        self._n = len(surroundings.operators)
+        topology = surroundings.topology
+        self._n = len(topology.operator_names)
+        self._everywhere = (*topology.operator_names, *topology.follower_names)
         self._run = Run(scenario=scenario, seed=seed)
         self._reverted: dict[str, asyncio.Event] = {f.id: asyncio.Event() for f in scenario.faults}
-        self._injector = Injector(
-            nodes=surroundings.nodes,
-            links=surroundings.links,
-            operators=surroundings.operators,
-            events=journal.events,
-            record=journal.record,
-        )
+        self._injector = Injector(world=surroundings, events=journal.events, record=journal.record)
 
     async def run(self) -> Run:
         """Raises: HarnessError when the network does not get as far as the first fault, or cannot
@@ -132,12 +121,11 @@ class Runner:
     async def _start(self) -> int:
         """The first height of this run: everything from there on is judged."""
         self._say("start: waiting for a sealed block on every node")
-        everywhere = (*self._net.operators, *self._net.followers)
         heights = self._journal.heights
         if not await self._journal.until(
-            lambda: all(name in heights.sealed for name in everywhere), START_TIMEOUT
+            lambda: all(name in heights.sealed for name in self._everywhere), START_TIMEOUT
         ):
-            silent = ", ".join(name for name in everywhere if name not in heights.sealed)
+            silent = ", ".join(name for name in self._everywhere if name not in heights.sealed)
             raise HarnessError(f"no sealed block at {silent} within {START_TIMEOUT:.0f} s")
         return min(heights.sealed.values())
 
@@ -145,11 +133,10 @@ class Runner:
         """`count` more heights on every node. Raises: HarnessError when they do not come."""
         heights = self._journal.heights
         goal = heights.newest_sealed + count
-        everywhere = (*self._net.operators, *self._net.followers)
         if not await self._journal.until(
-            lambda: all(heights.sealed.get(name, 0) >= goal for name in everywhere), timeout
+            lambda: all(heights.sealed.get(name, 0) >= goal for name in self._everywhere), timeout
         ):
-            behind = {name: heights.sealed.get(name, 0) for name in everywhere}
+            behind = {name: heights.sealed.get(name, 0) for name in self._everywhere}
             raise HarnessError(
                 f"height {goal} not sealed everywhere within {timeout:.0f} s: {behind}"
             )
@@ -172,7 +159,7 @@ class Runner:
         finally:
             await self._injector.restore()
 
-    async def _one_fault(self, fault: Fault) -> None:
+    async def _one_fault(self, fault: Scheduled) -> None:
         planned = await self._fire(fault)
         self._run.planned.append(planned)
         self._say(f"inject: {describe(planned, fault)}")
@@ -181,12 +168,12 @@ class Runner:
             self._say(f"inject: {fault.id} failed: {receipt.error}")
         else:
             self._say(f"inject: fault verified{where(receipt)}; {self._holding(fault)}")
-            await self._hold(fault, receipt)
+            await self._stand(fault, planned, receipt)
         receipt = await self._injector.revert(planned)
         self._say(f"heal: {fault.id} {receipt.error or 'taken back, heal verified'}")
         self._reverted[fault.id].set()
 
-    async def _fire(self, fault: Fault) -> PlannedFault:
+    async def _fire(self, fault: Scheduled) -> Planned:
         """Wait for the trigger, aim, wait the drawn delay."""
         if fault.at.after is not None:
             await self._reverted[fault.at.after].wait()
@@ -200,23 +187,32 @@ class Runner:
         planned = plan_fault(
             fault,
             seed=self._seed,
-            operators=self._net.operators,
-            followers=self._net.followers,
-            links=self._net.links,
+            topology=self._net.topology,
             next_height=next_height,
             delay_seconds=delay,
         )
         await asyncio.sleep(delay)
         return planned
 
-    def _holding(self, fault: Fault) -> str:
+    async def _stand(self, fault: Scheduled, planned: Planned, receipt: FaultReceipt) -> None:
+        """To its end, looked at all the while; one that lapsed is not waited for."""
+        async with asyncio.TaskGroup() as tasks:
+            hold = tasks.create_task(self._hold(fault, receipt), name=f"hold-{fault.id}")
+            watch = tasks.create_task(self._injector.watch(planned), name=f"watch-{fault.id}")
+            await asyncio.wait((hold, watch), return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                self._say(f"inject: {fault.id}: {watch.result().error}")
+            for task in (hold, watch):
+                task.cancel()
+
+    def _holding(self, fault: Scheduled) -> str:
         wanted = fault.until.heights.for_operators(self._n)
         hold = fault.until.hold.in_seconds(self._slot)
         parts = [counted(wanted, "height{s}")] if wanted else []
         parts += [f"{hold:g} s"] if hold else []
         return f"holding for {' and at least '.join(parts)}"
 
-    async def _hold(self, fault: Fault, receipt: FaultReceipt) -> None:
+    async def _hold(self, fault: Scheduled, receipt: FaultReceipt) -> None:
         """Until enough heights are decided from the hit on, and the hold is over."""
         wanted = fault.until.heights.for_operators(self._n)
         hold = fault.until.hold.in_seconds(self._slot)
@@ -252,21 +248,24 @@ class Runner:
         return all(
             rejoined_at(history, fault, node) is not None
             for fault in history.faults
-            if fault.healed is not None and fault.kind != FaultKind.LATENCY
-            for node in fault.targets
+            if fault.healed is not None
+            for node in fault.silenced
         )
 
     async def _check(self, first: int) -> None:
         self._say("check: reading the end state of every node")
         heights = self._journal.heights
-        everywhere = (*self._net.operators, *self._net.followers)
-        last = min(heights.sealed.get(name, 0) for name in everywhere)
+        last = min(heights.sealed.get(name, 0) for name in self._everywhere)
         unread = await self._net.read_end_state(self._journal, first, max(first, last))
+        for node, why in unread.items():
+            self._journal.record(NodeUnread(node=node, why=why, monotonic=now()))
+        for program, detail in (await self._net.crashed()).items():
+            self._journal.record(ProgramEnded(program=program, detail=detail, monotonic=now()))
         history = self._journal.history()
         self._run.history = history
-        said = check_all(history, checkers_for(self._scenario, self._n))
-        crashes = judge_crashes(await self._net.crashed())
-        self._run.verdicts = (*said, crashes, judge_readable(unread, len(everywhere)))
+        scenario = self._scenario
+        own = checkers_for(scenario.expect, self._n, hostile=scenario.hostile is not None)
+        self._run.verdicts = check_all(history, own)
 
 
 @asynccontextmanager
@@ -282,16 +281,13 @@ async def background(work: Sequence[Coroutine[Any, Any, None]]) -> AsyncIterator
                 task.cancel()
 
 
-def describe(fault: PlannedFault, asked: Fault) -> str:
-    """`kill op3, the leader of height 17 (after 0.42 s)`: what was aimed at."""
-    what = ", ".join(fault.targets) or " | ".join("+".join(group) for group in fault.groups)
-    if fault.kind is FaultKind.LATENCY:
-        what = f"{fault.one_way_ms} ms each way on {len(fault.links)} links {what}".strip()
-    if asked.target is Role.LEADER:
+def describe(fault: Planned, asked: Scheduled) -> str:
+    """`kill op3 (aimed at the leader of height 17, after 0.42 s)`: what was aimed at."""
+    if getattr(asked.do, "target", None) is Aim.LEADER:
         aim = f"aimed at the leader of height {fault.aimed_height}"
     else:
         aim = f"with height {fault.aimed_height} to come"
-    return f"{fault.kind} {what} ({aim}, after {fault.delay_seconds:.2f} s)"
+    return f"{fault.told()} ({aim}, after {fault.delay_seconds:.2f} s)"
 
 
 def where(receipt: FaultReceipt) -> str:

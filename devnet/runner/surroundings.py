@@ -9,51 +9,30 @@ from typing import Any, Final
 import aiohttp
 
 from devnet.backends.base import Backend, BackendError, RunState
-from devnet.clock import now
-from devnet.injector.surface import CannotInject
+from devnet.faults.surface import CannotInject
 from devnet.journal import Journal
 from devnet.links.mesh import Mesh
-from devnet.links.toxiproxy import CutMode as ProxyCut
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
-from devnet.model.fault import CutMode
+from devnet.model.cut import CutMode
 from devnet.model.history import HostileFate, TransactionSubmitted
-from devnet.model.scenario import Scenario
-from devnet.model.topology import Link, LinkClass, Topology, resolve_programs
+from devnet.model.topology import Link, Topology, resolve_programs
 from devnet.probes.chain import read_end_state
 from devnet.probes.events import EventTail
 from devnet.probes.health import answers, links_up, read_metrics
 from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Verifier
 from devnet.runner.stages import HarnessError
+from devnet.scenarios.scenario import Scenario
 from devnet.workload.hostile.client import HostileClient
 from devnet.workload.load import NodeRpc, run_load
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import InvalidInput
 
-DOWN_TIMEOUT: Final = 5.0
-"""Seconds for a killed or frozen node to stop answering: it is immediate, or something is wrong."""
-UP_TIMEOUT: Final = 60.0
-"""Seconds for restarted programs to serve; sixteen Python processes at once need about ten on two
-cores."""
-CUT_TIMEOUT: Final = 10.0
-"""Silent cuts (hold, blackhole) show only after three missed pings of one second each."""
-WHOLE_TIMEOUT: Final = 15.0
-POLL: Final = 0.05
 READ_TIMEOUT: Final = 10.0
 
 
 def host_url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
-
-
-async def _until(check: Callable[[], Awaitable[str]], timeout: float, what: str) -> None:
-    """Repeat `check` until it has nothing to complain about. Raises: CannotInject with its last
-    complaint."""
-    deadline = now() + timeout
-    while complaint := await check():
-        if now() > deadline:
-            raise CannotInject(f"{what}: {complaint} after {timeout:.0f} s")
-        await asyncio.sleep(POLL)
 
 
 class LiveNodes:
@@ -77,14 +56,6 @@ class LiveNodes:
 
     async def thaw(self, nodes: Sequence[str]) -> None:
         await self._call(self._backend.resume, nodes)
-
-    async def probe_down(self, nodes: Sequence[str]) -> str:
-        await _until(lambda: self._complain_down(nodes), DOWN_TIMEOUT, "not down")
-        return f"{', '.join(nodes)}: every program stopped, nothing answers"
-
-    async def probe_up(self, nodes: Sequence[str]) -> str:
-        await _until(lambda: self._complain_up(nodes), UP_TIMEOUT, "not up")
-        return f"{', '.join(nodes)}: every program runs and serves"
 
     def _programs(self, nodes: Sequence[str]) -> list[str]:
         return [name for node in nodes for name in resolve_programs(self._topology, node)]
@@ -110,7 +81,7 @@ class LiveNodes:
             links.append(f"probe>{node}.middleware")
         return [f"{host_url(self._topology.host_port(link))}/livez" for link in links]
 
-    async def _complain_down(self, nodes: Sequence[str]) -> str:
+    async def not_down(self, nodes: Sequence[str]) -> str:
         states = await self._states(nodes)
         alive = [name for name, state in states.items() if state is RunState.RUNNING]
         if alive:
@@ -120,7 +91,7 @@ class LiveNodes:
                 return f"{node} still answers"
         return ""
 
-    async def _complain_up(self, nodes: Sequence[str]) -> str:
+    async def not_up(self, nodes: Sequence[str]) -> str:
         states = await self._states(nodes)
         down = [name for name, state in states.items() if state is not RunState.RUNNING]
         if down:
@@ -139,37 +110,20 @@ class LiveLinks:
         self._topology = topology
         self._session = session
 
-    def consensus_between(self, groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
-        place = {name: index for index, group in enumerate(groups) for name in group}
-        return tuple(
-            link.name
-            for link in self._topology.links
-            if link.kind is LinkClass.CONSENSUS and place.get(link.source) != place.get(link.target)
-        )
-
-    def engine_of(self, node: str) -> tuple[str, ...]:
-        return (f"{node}.rollup>{node}.engine",)
-
     async def cut(self, links: Sequence[str], mode: CutMode) -> None:
-        await self._call(self._mesh.cut(self._links(links), ProxyCut(mode.value)))
+        await self._call(self._mesh.cut(self._links(links), mode))
 
     async def heal(self, links: Sequence[str], mode: CutMode) -> None:
-        await self._call(self._mesh.heal(self._links(links), ProxyCut(mode.value)))
+        await self._call(self._mesh.heal(self._links(links), mode))
 
     async def delay(self, links: Sequence[str], one_way_ms: int) -> None:
         await self._call(self._mesh.set_latency(self._links(links), one_way_ms))
 
-    async def probe_cut(self, links: Sequence[str]) -> str:
-        await _until(lambda: self._complain_links(links, up=False), CUT_TIMEOUT, "not cut")
-        return f"{len(links)} links reported down by the ends that dial them"
+    async def not_cut(self, links: Sequence[str]) -> str:
+        return await self._not(links, up=False)
 
-    async def probe_whole(self, links: Sequence[str]) -> str:
-        await _until(lambda: self._complain_links(links, up=True), WHOLE_TIMEOUT, "not healed")
-        return f"{len(links)} links up again"
-
-    async def probe_delay(self, links: Sequence[str], one_way_ms: int) -> str:
-        await _until(lambda: self._complain_delay(links, one_way_ms), DOWN_TIMEOUT, "no delay")
-        return f"{len(links)} links delayed by {one_way_ms} ms each way"
+    async def not_whole(self, links: Sequence[str]) -> str:
+        return await self._not(links, up=True)
 
     def _links(self, names: Sequence[str]) -> list[Link]:
         return [self._topology.link(name) for name in names]
@@ -180,7 +134,7 @@ class LiveLinks:
         except (ToxiproxyError, ToxiproxyUnreachable, InvalidInput) as error:
             raise CannotInject(str(error)) from error
 
-    async def _complain_links(self, names: Sequence[str], *, up: bool) -> str:
+    async def _not(self, names: Sequence[str], *, up: bool) -> str:
         """A partition cuts both directions of each pair, so the dialling ends together are both
         ends."""
         wanted = self._links(names)
@@ -196,7 +150,7 @@ class LiveLinks:
         text = await read_metrics(self._session, url)
         return {} if text is None else dict(links_up(text))
 
-    async def _complain_delay(self, names: Sequence[str], one_way_ms: int) -> str:
+    async def not_delayed(self, names: Sequence[str], one_way_ms: int) -> str:
         try:
             known = await self._mesh.faults()
         except (ToxiproxyError, ToxiproxyUnreachable) as error:
@@ -230,23 +184,25 @@ class LiveNetwork:
         credentials: Credentials,
         session: aiohttp.ClientSession,
     ) -> None:
-        self.operators = topology.operator_names
-        self.followers = topology.follower_names
+        self.topology = topology
         self._backend = backend
         self.nodes = LiveNodes(backend, topology, session)
         self.links = LiveLinks(mesh, topology, session)
-        self._topology = topology
         self._credentials = credentials
         self._session = session
         self._verifier = Verifier(lock)
 
+    @property
+    def _nodes(self) -> tuple[str, ...]:
+        return (*self.topology.operator_names, *self.topology.follower_names)
+
     def _url(self, link: str) -> str:
-        return host_url(self._topology.host_port(link))
+        return host_url(self.topology.host_port(link))
 
     def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
         return [
             EventTail(name, self._url(f"probe>{name}.beacon"), journal.record).run()
-            for name in (*self.operators, *self.followers)
+            for name in self._nodes
         ]
 
     def load(self, journal: Journal, scenario: Scenario, seed: int) -> Coroutine[Any, Any, None]:
@@ -255,21 +211,20 @@ class LiveNetwork:
 
     def _clients(self) -> list[NodeRpc]:
         """Every operator's JSON-RPC as its users reach it."""
-        return [
-            NodeRpc(name, self._url(f"client>{name}.rpc"), self._session) for name in self.operators
-        ]
+        names = self.topology.operator_names
+        return [NodeRpc(name, self._url(f"client>{name}.rpc"), self._session) for name in names]
+
+    def _readers(self, names: Sequence[str]) -> list[NodeRpc]:
+        """JSON-RPC as only the harness reaches it."""
+        return [_ProbeRpc(name, self._url(f"probe>{name}.rpc"), self._session) for name in names]
 
     def hostile(
         self, journal: Journal, scenario: Scenario, say: Callable[[str], None]
     ) -> Coroutine[Any, Any, None]:
         assert scenario.hostile is not None, "asked by scenarios that have some"
         client = HostileClient(
-            senders=[
-                NodeRpc(n, self._url(f"client>{n}.rpc"), self._session) for n in self.operators
-            ],
-            readers=[
-                _ProbeRpc(n, self._url(f"probe>{n}.rpc"), self._session) for n in self.operators
-            ],
+            senders=self._clients(),
+            readers=self._readers(self.topology.operator_names),
             keys=self._credentials.private_keys[scenario.load.senders :],
             chain_id=self._credentials.chain_id,
             record=journal.record,
@@ -277,22 +232,18 @@ class LiveNetwork:
         )
         return client.run(scenario.hostile, float(journal.setup.slot_seconds))
 
-    async def crashed(self) -> list[str]:
+    async def crashed(self) -> dict[str, str]:
         try:
             status = await self._backend.status()
         except BackendError as error:
             raise HarnessError(str(error)) from error
-        return [
-            f"{item.name} {item.detail}".strip()
-            for item in status.values()
-            if item.state is RunState.CRASHED
-        ]
+        return {
+            item.name: item.detail for item in status.values() if item.state is RunState.CRASHED
+        }
 
     async def read_end_state(self, journal: Journal, first: int, last: int) -> dict[str, str]:
-        names = (*self.operators, *self.followers)
-        endpoints = [
-            _ProbeRpc(name, self._url(f"probe>{name}.rpc"), self._session) for name in names
-        ]
+        names = self._nodes
+        endpoints = self._readers(names)
         readers = [
             BeaconSeals(name, self._url(f"probe>{name}.beacon"), self._verifier, journal.events)
             for name in names

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from devnet.model.scenario import Scenario
 from devnet.scenarios.parse import parse_text
+from devnet.scenarios.scenario import Scenario
 from dst.spec.errors import BadConfig
 
 FOLDER: Final = Path(__file__).parent

@@ -8,9 +8,9 @@ from functools import partial
 from random import Random
 from typing import Final
 
-from devnet.checkers.expectations import REJOIN
 from devnet.checkers.no_round_change import NAME as NO_ROUND_CHANGE
 from devnet.checkers.recovery import NAME as RECOVERY
+from devnet.checkers.rejoin import NAME as REJOIN
 from devnet.sim.liars import FAR, Hands, Honest, Liar
 from devnet.sim.loop import play
 from devnet.sim.operator import Operator

@@ -13,7 +13,7 @@ import aiohttp
 
 from devnet.clock import now
 from devnet.model.history import Answer, Record, TransactionSubmitted
-from devnet.model.scenario import Load
+from devnet.model.work import Load
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
 from devnet.workload.sender import (
     Endpoint,

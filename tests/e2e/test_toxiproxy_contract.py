@@ -18,13 +18,13 @@ import pytest
 
 from devnet.links.toxiproxy import (
     STREAMS,
-    CutMode,
     Proxy,
     Toxic,
     ToxiproxyClient,
     ToxiproxyError,
     ToxiproxyUnreachable,
 )
+from devnet.model.cut import CutMode
 from devnet.tools import REPOSITORY, TOXIPROXY, ensure_all
 from dst.spec.errors import InvalidInput
 

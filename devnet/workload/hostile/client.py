@@ -15,7 +15,7 @@ from eth_account import Account
 
 from devnet.clock import now
 from devnet.model.history import Fate, HostileFate, Record
-from devnet.model.scenario import Hostile
+from devnet.model.work import Hostile
 from devnet.probes.rpc import RpcRefused, RpcUnknown
 from devnet.workload.hostile.catalogue import CATALOGUE
 from devnet.workload.hostile.signing import GWEI, sign

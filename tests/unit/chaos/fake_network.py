@@ -11,10 +11,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from devnet.clock import now
-from devnet.injector.surface import CannotInject
-from devnet.injector.targets import leader_name
+from devnet.faults.surface import CannotInject
+from devnet.faults.targets import leader_name
 from devnet.journal import Journal
-from devnet.model.fault import CutMode
+from devnet.model.cut import CutMode
 from devnet.model.history import (
     Answer,
     BlockRead,
@@ -26,7 +26,8 @@ from devnet.model.history import (
     Setup,
     TransactionSubmitted,
 )
-from devnet.model.scenario import Scenario
+from devnet.model.topology import compute_topology
+from devnet.scenarios.scenario import Scenario
 from devnet.workload.hostile.catalogue import CATALOGUE
 from dst.spec.primitives import quorum
 
@@ -78,24 +79,19 @@ class FakeNodes:
         self.calls.append(("thaw", tuple(nodes)))
         self._network.away -= set(nodes)
 
-    async def probe_down(self, nodes: Sequence[str]) -> str:
-        return "down"
+    async def not_down(self, nodes: Sequence[str]) -> str:
+        return ", ".join(node for node in nodes if node not in self._network.away)
 
-    async def probe_up(self, nodes: Sequence[str]) -> str:
-        return "up"
+    async def not_up(self, nodes: Sequence[str]) -> str:
+        if "never-back" in self._network.bugs:
+            return ""  # its programs run, and it does nothing
+        return ", ".join(node for node in nodes if node in self._network.away)
 
 
 class FakeLinks:
     def __init__(self, network: "FakeNetwork") -> None:
         self._network = network
         self.calls: list[tuple[str, tuple[str, ...]]] = []
-
-    def consensus_between(self, groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
-        place = {name: index for index, group in enumerate(groups) for name in group}
-        return tuple(f"{a}>{b}.consensus" for a in place for b in place if place[a] != place[b])
-
-    def engine_of(self, node: str) -> tuple[str, ...]:
-        return (f"{node}.rollup>{node}.engine",)
 
     async def cut(self, links: Sequence[str], mode: CutMode) -> None:
         self.calls.append((f"cut {mode}", tuple(links)))
@@ -109,26 +105,30 @@ class FakeLinks:
 
     async def delay(self, links: Sequence[str], one_way_ms: int) -> None:
         self.calls.append((f"delay {one_way_ms}", tuple(links)))
+        self._network.delays |= dict.fromkeys(links, one_way_ms)
 
-    async def probe_cut(self, links: Sequence[str]) -> str:
-        return "cut"
+    async def not_cut(self, links: Sequence[str]) -> str:
+        return ", ".join(link for link in links if link not in self._network.cut)
 
-    async def probe_whole(self, links: Sequence[str]) -> str:
-        return "whole"
+    async def not_whole(self, links: Sequence[str]) -> str:
+        return ", ".join(link for link in links if link in self._network.cut)
 
-    async def probe_delay(self, links: Sequence[str], one_way_ms: int) -> str:
-        return "delayed"
+    async def not_delayed(self, links: Sequence[str], one_way_ms: int) -> str:
+        known = self._network.delays
+        return ", ".join(link for link in links if known.get(link, 0) != one_way_ms)
 
 
 class FakeNetwork:
     """`Surroundings` of nodes that do not exist."""
 
     def __init__(self, operators: int = 4, bugs: frozenset[str] = frozenset()) -> None:
-        self.operators = tuple(f"op{i + 1}" for i in range(operators))
-        self.followers = ("f1",)
+        self.topology = compute_topology(operators=operators, followers=1)
+        self.operators = self.topology.operator_names
+        self.followers = self.topology.follower_names
         self.bugs = bugs
         self.away: set[str] = set()
         self.cut: set[str] = set()
+        self.delays: dict[str, int] = {}
         self.nodes = FakeNodes(self)
         self.links = FakeLinks(self)
         self.height = 0
@@ -186,8 +186,8 @@ class FakeNetwork:
                 )
             )
 
-    async def crashed(self) -> list[str]:
-        return ["op3.validator exit code 1"] if "crashes" in self.bugs else []
+    async def crashed(self) -> dict[str, str]:
+        return {"op3.validator": "exit code 1"} if "crashes" in self.bugs else {}
 
     async def read_end_state(self, journal: Journal, first: int, last: int) -> dict[str, str]:
         for node in (*self.operators, *self.followers):

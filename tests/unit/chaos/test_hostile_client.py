@@ -9,7 +9,8 @@ import pytest
 
 from devnet.model.accounts import ACCOUNTS
 from devnet.model.history import Fate, HostileFate, Record
-from devnet.model.scenario import Duration, Hostile
+from devnet.model.terms import Duration
+from devnet.model.work import Hostile
 from devnet.probes.rpc import RpcRefused, RpcUnknown
 from devnet.workload.hostile.client import HostileClient, told
 from tests.unit.chaos.fake_network import in_virtual_time

@@ -1,16 +1,24 @@
 """Receipts, targets and the place of a hit."""
 
+import asyncio
 import random
 from typing import Any
 
 import pytest
 
-from devnet.injector.hit import Hit, hit_at
-from devnet.injector.injector import Injector, PlannedFault, components_of, disturbed_by
-from devnet.injector.targets import draw_groups, isolate, resolve_target
-from devnet.model.fault import FaultKind, Phase
+from devnet.faults import KINDS
+from devnet.faults.base import Fault, Site
+from devnet.faults.freeze import Freeze
+from devnet.faults.kill import Kill
+from devnet.faults.latency import Latency
+from devnet.faults.partition import Partition
+from devnet.faults.targets import draw_groups, isolate, resolve_target
+from devnet.injector.hit import Hit, Phase, hit_at
+from devnet.injector.injector import Injector
+from devnet.injector.planned import Planned
 from devnet.model.history import Event, EventKind, FaultReceipt, Record
-from devnet.model.scenario import Role
+from devnet.model.terms import Aim, Duration
+from devnet.model.topology import compute_topology
 from dst.spec.errors import BadConfig
 from tests.unit.chaos.fake_network import FakeNetwork, in_virtual_time
 
@@ -57,27 +65,26 @@ def test_a_hit_is_placed_by_what_was_known_at_its_moment(events: list[Event], wa
 def resolve(target: Any, next_height: int = 6, seed: int = 1) -> tuple[str, ...]:
     return resolve_target(
         target,
-        operators=OPERATORS,
-        followers=("f1",),
+        compute_topology(operators=4, followers=1),
         next_height=next_height,
         rng=random.Random(seed),
     )
 
 
 def test_the_leader_is_that_of_round_0_of_the_next_height() -> None:
-    assert resolve(Role.LEADER, 6) == ("op3",)
-    assert resolve(Role.LEADER, 7) == ("op4",)
-    assert resolve(Role.LEADER, 8) == ("op1",)
+    assert resolve(Aim.LEADER, 6) == ("op3",)
+    assert resolve(Aim.LEADER, 7) == ("op4",)
+    assert resolve(Aim.LEADER, 8) == ("op1",)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_not_leader_leads_neither_of_the_next_two_heights(seed: int) -> None:
-    assert resolve(Role.NOT_LEADER, 6, seed)[0] in ("op1", "op2")
+    assert resolve(Aim.NOT_LEADER, 6, seed)[0] in ("op1", "op2")
 
 
 def test_the_other_roles_and_names() -> None:
-    assert resolve(Role.ALL_OPERATORS) == OPERATORS
-    assert resolve(Role.FOLLOWER) == ("f1",)
+    assert resolve(Aim.ALL_OPERATORS) == OPERATORS
+    assert resolve(Aim.FOLLOWER) == ("f1",)
     assert resolve("op2") == ("op2",)
     with pytest.raises(BadConfig, match=r"target op9: this network has op1, op2, op3, op4, f1"):
         resolve("op9")
@@ -86,9 +93,8 @@ def test_the_other_roles_and_names() -> None:
 def test_a_network_without_followers_cannot_lose_one() -> None:
     with pytest.raises(BadConfig, match="no such node"):
         resolve_target(
-            Role.FOLLOWER,
-            operators=OPERATORS,
-            followers=(),
+            Aim.FOLLOWER,
+            compute_topology(operators=4, followers=0),
             next_height=1,
             rng=random.Random(1),
         )
@@ -106,67 +112,132 @@ def test_sizes_must_add_up() -> None:
         draw_groups([3, 2], OPERATORS, random.Random(1))
 
 
-def fault(kind: FaultKind, **more: Any) -> PlannedFault:
-    return PlannedFault(id="x", kind=kind, aimed_height=6, **more)
+HALVES = (("op1", "op2"), ("op3", "op4"))
+KILL, FREEZE = Kill(target="op3"), Freeze(target="op1")
+SPLIT, SLOW = Partition(split=(2, 2)), Latency(one_way=Duration(seconds=0.05))
 
 
 def test_components_say_who_can_reach_whom() -> None:
-    assert components_of(fault(FaultKind.KILL, targets=("op3",)), OPERATORS) == (
-        ("op1", "op2", "op4"),
-    )
-    assert components_of(fault(FaultKind.KILL, targets=OPERATORS), OPERATORS) == ((),)
-    assert components_of(fault(FaultKind.KILL, targets=("f1",)), OPERATORS) == ()
-    assert components_of(fault(FaultKind.LATENCY), OPERATORS) == ()
+    assert KILL.components(Site(targets=("op3",)), OPERATORS) == (("op1", "op2", "op4"),)
+    assert KILL.components(Site(targets=OPERATORS), OPERATORS) == ((),)
+    assert KILL.components(Site(targets=("f1",)), OPERATORS) == ()
+    assert SLOW.components(Site(), OPERATORS) == ()
     groups = isolate(("op3",), OPERATORS)
-    assert components_of(fault(FaultKind.PARTITION, groups=groups), OPERATORS) == groups
+    assert SPLIT.components(Site(groups=groups), OPERATORS) == groups
 
 
 def test_only_groups_without_a_quorum_count_as_disturbed() -> None:
-    three_one = fault(FaultKind.PARTITION, groups=(("op1", "op2", "op3"), ("op4",)))
-    halves = fault(FaultKind.PARTITION, groups=(("op1", "op2"), ("op3", "op4")))
-    assert disturbed_by(three_one, OPERATORS) == ("op4",)
-    assert disturbed_by(halves, OPERATORS) == OPERATORS
+    three_one = Site(groups=(("op1", "op2", "op3"), ("op4",)))
+    assert SPLIT.disturbs(three_one, OPERATORS) == ("op4",)
+    assert SPLIT.disturbs(Site(groups=HALVES), OPERATORS) == OPERATORS
 
 
-def run_faults(*faults: PlannedFault) -> tuple[FakeNetwork, list[Record]]:
-    network = FakeNetwork()
-    records: list[Record] = []
+def test_who_is_slow_is_disturbed_and_takes_part() -> None:
+    slow = Site(targets=("op2",), links=("op2.rollup>op2.engine",))
+    assert SLOW.disturbs(slow, OPERATORS) == ("op2",)
+    assert SLOW.silences(slow, OPERATORS) == ()
 
-    async def work() -> None:
-        injector = Injector(
-            nodes=network.nodes,
-            links=network.links,
-            operators=OPERATORS,
-            events=list,
-            record=records.append,
-        )
-        for item in faults:
-            await injector.apply(item)
-        await injector.restore()
 
-    in_virtual_time(work)
-    return network, records
+def test_every_kind_is_found_by_its_file() -> None:
+    assert {"kill", "freeze", "partition", "latency"} <= set(KINDS)
+    for name, kind in KINDS.items():
+        assert kind.name == name
+        assert kind.__doc__, f"{name} has no line for the documentation"
+        assert kind.proof
+
+
+class Bench:
+    """An injector on a fake network, and what it recorded."""
+
+    def __init__(self) -> None:
+        self.network = FakeNetwork()
+        self.records: list[Record] = []
+        self.injector = Injector(world=self.network, events=list, record=self.records.append)
+
+    @property
+    def receipts(self) -> list[FaultReceipt]:
+        return [record for record in self.records if isinstance(record, FaultReceipt)]
+
+
+def planned(do: Fault, id: str = "x", **site: Any) -> Planned:
+    return Planned(id=id, do=do, site=Site(**site), aimed_height=6)
 
 
 def test_a_receipt_grows_moment_by_moment_and_names_the_hit() -> None:
-    _, records = run_faults(fault(FaultKind.KILL, targets=("op3",)))
-    receipts = [record for record in records if isinstance(record, FaultReceipt)]
-    last = receipts[-1]
-    assert [r.verified is not None for r in receipts] == [False] * 2 + [True] * 5
+    bench = Bench()
+
+    async def work() -> None:
+        await bench.injector.apply(planned(KILL, targets=("op3",)))
+        await bench.injector.restore()
+
+    in_virtual_time(work)
+    last = bench.receipts[-1]
+    assert [r.verified is not None for r in bench.receipts] == [False] * 2 + [True] * 5
     assert last.hits_leader
+    assert (last.kind, last.where, last.silenced) == ("kill", "op3", ("op3",))
     assert (last.height, last.round, last.phase) == (1, 0, "idle")
     assert last.healed is not None
 
 
 def test_restore_lets_processes_run_before_it_touches_links() -> None:
-    links = ("op1>op2.consensus",)
-    groups = (("op1", "op2"), ("op3", "op4"))
-    network, records = run_faults(
-        PlannedFault(
-            id="cut", kind=FaultKind.PARTITION, groups=groups, links=links, aimed_height=1
-        ),
-        PlannedFault(id="ice", kind=FaultKind.FREEZE, targets=("op1",), aimed_height=1),
-    )
-    assert network.nodes.calls[-1] == ("thaw", ("op1",))
-    healed = [r.id for r in records if isinstance(r, FaultReceipt) and r.healed is not None]
-    assert healed == ["ice", "cut"]
+    bench = Bench()
+
+    async def work() -> None:
+        links = ("op1>op2.consensus",)
+        await bench.injector.apply(planned(SPLIT, "cut", groups=HALVES, links=links))
+        await bench.injector.apply(planned(FREEZE, "ice", targets=("op1",)))
+        await bench.injector.restore()
+
+    in_virtual_time(work)
+    assert bench.network.nodes.calls[-1] == ("thaw", ("op1",))
+    assert [r.id for r in bench.receipts if r.healed is not None] == ["ice", "cut"]
+
+
+def test_a_fault_is_looked_at_as_long_as_it_stands() -> None:
+    bench = Bench()
+    fault = planned(KILL, targets=("op3",))
+
+    async def work() -> None:
+        await bench.injector.apply(fault)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5.5):
+                await bench.injector.watch(fault)
+        await bench.injector.revert(fault)
+
+    in_virtual_time(work)
+    assert bench.receipts[-1].looks == 5
+    assert bench.receipts[-1].lapsed is None
+
+
+def test_a_fault_that_somebody_else_took_back_has_lapsed_and_says_when() -> None:
+    bench = Bench()
+    fault = planned(KILL, targets=("op3",))
+
+    async def work() -> None:
+        receipt = await bench.injector.apply(fault)
+        verified = receipt.verified
+        assert verified is not None
+        asyncio.get_running_loop().call_later(2.5, bench.network.away.clear)
+        receipt = await bench.injector.watch(fault)
+        assert receipt.looks == 2
+        assert receipt.lapsed == pytest.approx(verified + 3.0, abs=0.5)
+        assert receipt.error == "it did not stand to its end: op3"
+
+    in_virtual_time(work)
+
+
+def test_one_look_that_fails_is_no_lapse() -> None:
+    bench = Bench()
+    fault = planned(KILL, targets=("op3",))
+
+    async def work() -> None:
+        await bench.injector.apply(fault)
+        loop, away = asyncio.get_running_loop(), bench.network.away
+        loop.call_later(0.5, away.clear)
+        loop.call_later(1.5, away.add, "op3")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(6.0):
+                await bench.injector.watch(fault)
+
+    in_virtual_time(work)
+    assert bench.receipts[-1].lapsed is None

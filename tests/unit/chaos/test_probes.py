@@ -11,14 +11,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from devnet.backends.base import BackendError, ProgramStatus, RunState
-from devnet.injector.surface import CannotInject
+from devnet.faults.surface import CannotInject
+from devnet.faults.targets import links_between
 from devnet.model.history import Event, EventKind, Record
 from devnet.model.topology import compute_topology
 from devnet.probes.chain import block_of, read_receipt
 from devnet.probes.events import EventTail, record_of
 from devnet.probes.health import links_up, sum_of
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
-from devnet.runner.surroundings import LiveLinks, LiveNodes
+from devnet.runner.surroundings import LiveNodes
 from dst.apis.dst_v1 import Event as WireEvent
 from dst.apis.dst_v1 import EventKind as WireKind
 from dst.apis.dst_v1 import Hello, NumberedEvent, dst_v1_routes
@@ -214,14 +215,14 @@ async def test_an_operator_fault_hits_all_roles_and_never_its_toxiproxy() -> Non
         await nodes.kill(["op2"])
         roles = ("execution", "rollup", "middleware", "validator")
         assert backend.killed == [f"op2.{role}" for role in roles]
-        assert "nothing answers" in await nodes.probe_down(["op2"])
+        assert await nodes.not_down(["op2"]) == ""
+        assert "op2.execution" in await nodes.not_up(["op2"])
 
 
-async def test_a_node_that_runs_on_is_not_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devnet.runner.surroundings.DOWN_TIMEOUT", 0.0)
+async def test_a_node_that_runs_on_is_not_down() -> None:
     async with aiohttp.ClientSession() as session:
-        with pytest.raises(CannotInject, match=r"not down: op1\.execution, .* still running"):
-            await live_nodes(FakeBackend(RunState.RUNNING), session).probe_down(["op1"])
+        nodes = live_nodes(FakeBackend(RunState.RUNNING), session)
+        assert (await nodes.not_down(["op1"])).endswith("still running")
 
 
 async def test_what_the_backend_refuses_is_the_receipts_error() -> None:
@@ -231,8 +232,7 @@ async def test_what_the_backend_refuses_is_the_receipts_error() -> None:
 
 
 def consensus(groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    links = LiveLinks(None, compute_topology(operators=4), None)  # type: ignore[arg-type]
-    return links.consensus_between(groups)
+    return links_between(compute_topology(operators=4), groups)
 
 
 def test_a_split_cuts_both_directions_of_every_pair_across_it() -> None:

@@ -182,7 +182,7 @@ def campaign_of(finished: Run, *verdicts: Verdict) -> CampaignSummary:
 def test_the_table_has_verdict_target_hit_gap_recovery_and_transactions(finished: Run) -> None:
     text = render_campaign(campaign_of(finished))
     row = text.splitlines()[2]
-    assert finished.planned[0].targets[0] in row
+    assert finished.planned[0].site.targets[0] in row
     assert "pass" in row
     assert " h" in row
     assert "1 of 1 passed" in text
@@ -230,9 +230,10 @@ def test_a_harness_error_is_inconclusive_and_keeps_its_words() -> None:
 
 def test_a_fault_without_targets_is_shown_as_links() -> None:
     setup = Setup(operators=("op1",), slot_seconds=1.0)
-    receipt = FaultReceipt(id="wan", kind="latency", targets=(), requested=1.0)
+    where = "50 ms each way on 12 links"
+    receipt = FaultReceipt(id="wan", kind="latency", where=where, targets=(), requested=1.0)
     history = History(setup=setup, faults=(receipt,))
-    assert summarise(history, (), scenario="x", seed=1).target == "links"
+    assert summarise(history, (), scenario="x", seed=1).target == where
 
 
 def told(kind: EventKind, node: str, moment: float) -> Event:

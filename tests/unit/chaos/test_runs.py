@@ -11,7 +11,7 @@ import pytest
 
 from devnet.journal import Journal
 from devnet.model.history import FaultReceipt, History
-from devnet.model.scenario import Scenario
+from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, replay_command, run_campaign, told_when_stopped
@@ -19,9 +19,12 @@ from devnet.runner.plan import require_fits
 from devnet.runner.stages import HarnessError, Run, Runner
 from devnet.scenarios import catalogue
 from devnet.scenarios.parse import parse_scenario
+from devnet.scenarios.scenario import Scenario
 from devnet.workload.hostile.catalogue import CATALOGUE
 from dst.spec.errors import BadConfig
 from tests.unit.chaos.fake_network import FakeNetwork, in_virtual_time
+
+FOUR = compute_topology(operators=4, followers=1)
 
 
 def run(name: str, *, seed: int = 7, bugs: frozenset[str] = frozenset()) -> tuple[Run, FakeNetwork]:
@@ -66,10 +69,10 @@ def test_a_hostile_transaction_that_delays_a_block_fails() -> None:
 def test_hostile_transactions_that_nobody_knows_are_refused_before_anything_starts() -> None:
     document = {"scenario": 1, "name": "mine", "about": "x", "hostile": {"kinds": ["no-such"]}}
     with pytest.raises(BadConfig, match="no no-such; known: blake2f-one-call, "):
-        require_fits(parse_scenario(document), 4, 1)
+        require_fits(parse_scenario(document), FOUR, "process")
     crowded = {**document, "hostile": {}, "load": {"senders": 10}}
     with pytest.raises(BadConfig, match="at most 8 beside them"):
-        require_fits(parse_scenario(crowded), 4, 1)
+        require_fits(parse_scenario(crowded), FOUR, "process")
 
 
 def test_the_same_seed_gives_the_same_plan() -> None:
@@ -128,7 +131,7 @@ def test_the_leader_fault_hits_the_leader_and_stays_until_its_turn() -> None:
     assert result.history is not None
     receipt = result.history.faults[0]
     assert receipt.hits_leader
-    assert fault.targets == (network.operators[fault.aimed_height % 4],)
+    assert fault.site.targets == (network.operators[fault.aimed_height % 4],)
     assert 0 <= fault.delay_seconds < 1.0
     assert [call for call, _ in network.nodes.calls] == ["kill", "start"]
     assert receipt.height is not None
@@ -191,13 +194,13 @@ def kill_of(target: str | None, **changes: object) -> Scenario:
 )
 def test_what_hits_nothing_is_refused_in_one_line(scenario: Scenario, words: str) -> None:
     with pytest.raises(BadConfig, match=words) as caught:
-        require_fits(scenario, operators=4, followers=1)
+        require_fits(scenario, FOUR, "process")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("target", ["op4", "f1", "leader", "not-leader", "all-operators"])
 def test_what_the_network_has_is_accepted(target: str) -> None:
-    require_fits(kill_of(target), operators=4, followers=1)
+    require_fits(kill_of(target), FOUR, "process")
 
 
 def campaign_of(source: str, scenario: Scenario, folder: Path) -> Campaign:
@@ -214,12 +217,18 @@ def test_a_wrong_target_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_the_replay_command_finds_a_file_from_anywhere(tmp_path: Path) -> None:
-    descriptor = SimpleNamespace(backend="process", operators=[1, 2, 3, 4], slot_seconds=1)
+    descriptor = SimpleNamespace(
+        backend="process", operators=[1, 2, 3, 4], slot_seconds=1, port_offset=0
+    )
     path = str(tmp_path / "my own.yaml")
     line = replay_command(campaign_of(path, kill_of("op1"), tmp_path), 5, descriptor)  # type: ignore[arg-type]
     assert shlex.split(line)[3] == path
     named = replay_command(campaign_of("leader-kill", kill_of("op1"), tmp_path), 5, descriptor)  # type: ignore[arg-type]
     assert named.startswith("devnet chaos run leader-kill --seed 5 ")
+    assert "--port-offset" not in named
+    descriptor.port_offset = 300
+    beside = replay_command(campaign_of("leader-kill", kill_of("op1"), tmp_path), 5, descriptor)  # type: ignore[arg-type]
+    assert beside.endswith(" --port-offset 300")
 
 
 def test_a_run_says_where_the_fault_fell_and_how_long_it_is_held() -> None:

@@ -10,18 +10,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devnet.model.fault import FaultKind
-from devnet.model.scenario import Count, Duration, Role
+from devnet.faults.kill import Kill
+from devnet.model.reading import read_count, read_duration
+from devnet.model.terms import Aim, Count, Duration
 from devnet.scenarios import catalogue
-from devnet.scenarios.parse import (
-    EXPECT_KEYS,
-    FAULT_KEYS,
-    SCENARIO_KEYS,
-    parse_count,
-    parse_duration,
-    parse_scenario,
-    parse_text,
-)
+from devnet.scenarios.parse import EXPECT_KEYS, SCENARIO_KEYS, parse_scenario, parse_text
+from devnet.scenarios.schema import PAGE, page, schema
 from dst.spec.errors import BadConfig
 
 SCHEMA = json.loads((catalogue.FOLDER / "scenario.schema.json").read_text())
@@ -70,11 +64,21 @@ def test_every_file_satisfies_the_published_schema(name: str) -> None:
     jsonschema.validate(document, SCHEMA)
 
 
-def test_schema_and_reader_know_the_same_keys() -> None:
+def test_the_published_schema_is_the_readers() -> None:
+    """`make docs` writes it."""
+    assert schema() == SCHEMA
     assert set(SCHEMA["properties"]) == set(SCENARIO_KEYS)
     assert set(SCHEMA["properties"]["expect"]["properties"]) == set(EXPECT_KEYS)
-    fault = set(SCHEMA["$defs"]["fault"]["properties"])
-    assert fault == {key for keys in FAULT_KEYS.values() for key in keys}
+
+
+def test_the_page_of_faults_is_current() -> None:
+    assert PAGE.read_text() == page()
+
+
+@pytest.mark.parametrize("changes", [{"mode": "drop"}, {"target": None}, {"do": "explode"}])
+def test_the_schema_refuses_what_the_reader_refuses(changes: dict[str, object]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(with_fault(**changes), SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -86,15 +90,15 @@ def test_schema_and_reader_know_the_same_keys() -> None:
         (with_fault(until={"hieghts": 3}), ["faults[0] (kill).until", "'hieghts'", "heights"]),
         (with_fault(until={}), ["a fault needs an end"]),
         (with_fault(target="chef"), ["expected leader, not-leader", "'chef'"]),
-        (with_fault(target=None), ["needs a target"]),
-        (with_fault(do="explode"), ["expected one of kill, freeze, partition, latency"]),
+        (with_fault(target=None), ["faults[0] (kill)", "the key 'target' is missing"]),
+        (with_fault(do="explode"), ["expected one of freeze, kill, latency, partition"]),
         (with_fault(at={"delay": 3}), ["expected a duration such as 300ms"]),
         (with_fault(at={"event": "decided", "after": "b"}), ["either event or after"]),
         (with_fault(at={"after": "b"}), ["names no fault above it: 'b'"]),
         (with_fault(do="partition", split=[2, 2]), ["either target (isolated alone) or split"]),
         (with_fault(do="partition", target=None, split=[4]), ["one group is no partition"]),
-        (with_fault(do="partition", target=None, split=[4, 4]), ["8 operators"]),
-        (with_fault(do="latency", target=None), ["needs one_way"]),
+        (with_fault(do="latency", target=None, one_way="1 slot"), ["at least 1 ms"]),
+        (with_fault(do="latency", target=None), ["the key 'one_way' is missing"]),
         (
             with_fault(do="latency", target=None, links="engine", one_way="5ms"),
             ["engine links need a target"],
@@ -128,8 +132,7 @@ def test_a_file_of_the_users_is_found_by_its_path(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(minimal()))
     scenario = catalogue.load(str(path))
     assert scenario.name == "mine"
-    assert scenario.faults[0].kind is FaultKind.KILL
-    assert scenario.faults[0].target is Role.LEADER
+    assert scenario.faults[0].do == Kill(target=Aim.LEADER)
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
@@ -149,18 +152,18 @@ def test_text_that_is_no_scenario_is_refused_with_the_files_name(text: str) -> N
 
 
 def test_durations_and_counts() -> None:
-    assert parse_duration("2 slots + 4s", "x") == Duration(seconds=4, slots=2)
-    assert parse_duration("1 slot", "x").in_seconds(2.0) == 2.0
-    assert parse_duration("50ms", "x") == Duration(seconds=0.05)
-    assert parse_count("n", "x").for_operators(7) == 7
-    assert parse_count("n + 3", "x") == Count(plain=3, operators=1)
-    assert parse_count(5, "x") == Count(plain=5)
+    assert read_duration("2 slots + 4s", "x") == Duration(seconds=4, slots=2)
+    assert read_duration("1 slot", "x").in_seconds(2.0) == 2.0
+    assert read_duration("50ms", "x") == Duration(seconds=0.05)
+    assert read_count("n", "x").for_operators(7) == 7
+    assert read_count("n + 3", "x") == Count(plain=3, operators=1)
+    assert read_count(5, "x") == Count(plain=5)
 
 
 @given(st.one_of(st.text(max_size=30), st.integers(max_value=-1), st.floats(), st.none()))
 def test_no_other_text_is_a_count_or_crashes_the_reader(value: object) -> None:
     try:
-        parse_count(value, "x")
+        read_count(value, "x")
         assert isinstance(value, str)
     except BadConfig:
         pass

@@ -12,19 +12,21 @@ from devnet.checkers import (
     equal_states,
     exactly_once,
     faults_happened,
+    gap,
     inclusion,
     known_fate,
     linked_chain,
+    no_crash,
     no_quorum_no_progress,
     no_round_change,
     one_group_signature,
+    readable,
     recovery,
     sign_once,
     stable_receipts,
     true_evidence,
 )
 from devnet.checkers.base import Checker
-from devnet.checkers.expectations import check_gap, worst_gap
 from devnet.model.history import (
     Answer,
     BlockRead,
@@ -35,6 +37,8 @@ from devnet.model.history import (
     GroupSignatureSeen,
     History,
     HostileFate,
+    NodeUnread,
+    ProgramEnded,
     ReceiptSeen,
     Record,
     Setup,
@@ -45,7 +49,8 @@ from devnet.model.history import (
     history_of,
     records_of,
 )
-from devnet.model.scenario import Duration
+from devnet.model.terms import Duration
+from devnet.model.timeline import worst_gap
 from devnet.model.verdict import Outcome, Verdict, exit_code, worst
 
 SETUP = Setup(operators=("op1", "op2", "op3", "op4"), followers=("f1",), slot_seconds=1.0)
@@ -175,6 +180,8 @@ CHECKERS: dict[str, Checker] = {
     "no_round_change": no_round_change.check,
     "faults_happened": faults_happened.check,
     "true_evidence": true_evidence.check,
+    "no_crash": no_crash.check,
+    "readable": readable.check,
 }
 
 
@@ -264,6 +271,14 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
         "true_evidence",
         [event(EventKind.EVIDENCE, 4, 4.5, root=None, detail={"culprit": 2, "reason": "x"})],
     ),
+    "a program ended on its own": (
+        "no_crash",
+        [ProgramEnded(program="op3.validator", detail="exit code 1", monotonic=4.5)],
+    ),
+    "a node does not serve at the end": (
+        "readable",
+        [NodeUnread(node="op3", why="no answer", monotonic=20.0)],
+    ),
     "round changed late": (
         "no_round_change",
         [event(EventKind.ROUND_CHANGE, 5, 5.05, root=None, round=1)],
@@ -337,7 +352,9 @@ def test_a_leader_fault_without_a_round_change_is_vacuous() -> None:
     assert "no round changed" in verdict.note
 
 
-@pytest.mark.parametrize("changes", [{"verified": None}, {"error": "probe timed out"}])
+@pytest.mark.parametrize(
+    "changes", [{"verified": None}, {"error": "probe timed out"}, {"lapsed": 3.5}]
+)
 def test_an_unproven_fault_is_inconclusive(changes: dict[str, object]) -> None:
     assert faults_happened.check(with_fault(**changes)).outcome is Outcome.INCONCLUSIVE
 
@@ -444,7 +461,7 @@ def test_a_chain_that_stands_still_to_the_end_has_a_gap() -> None:
     found = worst_gap(history)
     assert found is not None
     assert found.seconds == pytest.approx(28.0)
-    verdict = check_gap(history, Duration(slots=2))
+    verdict = gap.check(history, Duration(slots=2))
     assert verdict.outcome is Outcome.FAIL
     assert "time after height 2, the last sealed: 28.00 s" in verdict.violations[0].summary
 

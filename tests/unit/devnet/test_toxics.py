@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from devnet.links.mesh import describe_fault
 from devnet.links.toxiproxy import (
-    CutMode,
     Proxy,
     Toxic,
     ToxiproxyClient,
@@ -16,6 +15,7 @@ from devnet.links.toxiproxy import (
     check_attributes,
     guard_toxics,
 )
+from devnet.model.cut import CutMode
 from dst.spec.errors import InvalidInput
 
 

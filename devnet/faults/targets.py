@@ -1,10 +1,11 @@
-"""From roles to names, and from sizes to groups: pure, all chance from the random generator that is
+"""From aims to names, and from sizes to groups: pure, all chance from the random generator that is
 passed in."""
 
 import random
 from collections.abc import Sequence
 
-from devnet.model.scenario import Role, Target
+from devnet.model.terms import Aim, Target
+from devnet.model.topology import Topology
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import Height, Round, leader_of
 
@@ -15,12 +16,7 @@ def leader_name(operators: Sequence[str], height: int, round_: int = 0) -> str:
 
 
 def resolve_target(
-    target: Target,
-    *,
-    operators: Sequence[str],
-    followers: Sequence[str],
-    next_height: int,
-    rng: random.Random,
+    target: Target, topology: Topology, *, next_height: int, rng: random.Random
 ) -> tuple[str, ...]:
     """Names of the nodes that `target` means now.
 
@@ -28,23 +24,44 @@ def resolve_target(
         next_height: the height after the newest decided one; its round-0 leader is `leader`.
     Raises: BadConfig when the network has no such node.
     """
+    operators, followers = topology.operator_names, topology.follower_names
     match target:
-        case Role.LEADER:
+        case Aim.LEADER:
             return (leader_name(operators, next_height),)
-        case Role.NOT_LEADER:
+        case Aim.NOT_LEADER:
             soon = {leader_name(operators, next_height + ahead) for ahead in (0, 1)}
             return (_one_of([name for name in operators if name not in soon], target, rng),)
-        case Role.RANDOM:
+        case Aim.RANDOM:
             return (_one_of(operators, target, rng),)
-        case Role.FOLLOWER:
+        case Aim.FOLLOWER:
             return (_one_of(followers, target, rng),)
-        case Role.ALL_OPERATORS:
-            return tuple(operators)
+        case Aim.ALL_OPERATORS:
+            return operators
         case _:
             if target not in (*operators, *followers):
                 known = ", ".join((*operators, *followers))
                 raise BadConfig(f"target {target}: this network has {known}")
             return (str(target),)
+
+
+def misfit_of(target: Target | None, topology: Topology) -> str:
+    """Why this network has no such target; empty when it has."""
+    operators, followers = topology.operator_names, topology.follower_names
+    match target:
+        case None | Aim.LEADER | Aim.RANDOM | Aim.ALL_OPERATORS:
+            return ""
+        case Aim.FOLLOWER:
+            return "" if followers else "its target is a follower, the network has none"
+        case Aim.NOT_LEADER if len(operators) < 3:
+            return f"target not-leader needs at least 3 operators, the network has {len(operators)}"
+        case Aim.NOT_LEADER:
+            return ""
+    known = (*operators, *followers)
+    return "" if target in known else f"target {target}: the network has {', '.join(known)}"
+
+
+def is_follower(target: Target | None, topology: Topology) -> bool:
+    return target is Aim.FOLLOWER or target in topology.follower_names
 
 
 def _one_of(candidates: Sequence[str], target: Target, rng: random.Random) -> str:
@@ -77,3 +94,13 @@ def isolate(nodes: Sequence[str], operators: Sequence[str]) -> tuple[tuple[str, 
     """Two groups: these nodes, and the rest of the operators."""
     rest = tuple(name for name in operators if name not in nodes)
     return (tuple(nodes), rest)
+
+
+def links_between(topology: Topology, groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Consensus links that join two different groups, both directions."""
+    place = {name: index for index, group in enumerate(groups) for name in group}
+    return tuple(
+        link.name
+        for link in topology.consensus_links
+        if place.get(link.source) != place.get(link.target)
+    )

@@ -1,10 +1,14 @@
 """What a fault needs of the network under test; the runner builds these over a backend and the
-Toxiproxies."""
+Toxiproxies.
+
+`not_...` are looks: each says what is wrong in words, or nothing when all is as it should be.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from devnet.model.fault import CutMode
+from devnet.model.cut import CutMode
+from devnet.model.topology import Topology
 
 
 class CannotInject(Exception):
@@ -23,32 +27,37 @@ class Nodes(Protocol):
     async def freeze(self, nodes: Sequence[str]) -> None: ...
     async def thaw(self, nodes: Sequence[str]) -> None: ...
 
-    async def probe_down(self, nodes: Sequence[str]) -> str:
-        """Look until none of the nodes answers; says in words what was seen."""
+    async def not_down(self, nodes: Sequence[str]) -> str:
+        """Programs that run, nodes that answer."""
 
-    async def probe_up(self, nodes: Sequence[str]) -> str:
-        """Look until every node serves again."""
+    async def not_up(self, nodes: Sequence[str]) -> str:
+        """Programs that do not run, nodes that do not serve."""
 
 
 class Links(Protocol):
     """Links by proxy name (`op1>op2.consensus`). Raises (all): CannotInject."""
-
-    def consensus_between(self, groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
-        """Every consensus link that joins two different groups, both directions."""
-
-    def engine_of(self, node: str) -> tuple[str, ...]:
-        """The link between the node's rollup node and its execution layer."""
 
     async def cut(self, links: Sequence[str], mode: CutMode) -> None: ...
     async def heal(self, links: Sequence[str], mode: CutMode) -> None: ...
     async def delay(self, links: Sequence[str], one_way_ms: int) -> None:
         """On both streams of each link; 0 takes the delay back."""
 
-    async def probe_cut(self, links: Sequence[str]) -> str:
-        """Look until both ends of every link report it down; says in words what was seen."""
+    async def not_cut(self, links: Sequence[str]) -> str:
+        """Consensus links that the ends that dial them do not report down."""
 
-    async def probe_whole(self, links: Sequence[str]) -> str:
-        """Look until both ends of every link report it up."""
+    async def not_whole(self, links: Sequence[str]) -> str:
+        """Consensus links that the ends that dial them do not report up."""
 
-    async def probe_delay(self, links: Sequence[str], one_way_ms: int) -> str:
-        """Read the delay back."""
+    async def not_delayed(self, links: Sequence[str], one_way_ms: int) -> str:
+        """Links of which the Toxiproxies list another delay; with 0, any."""
+
+
+class World(Protocol):
+    """All of it."""
+
+    @property
+    def topology(self) -> Topology: ...
+    @property
+    def nodes(self) -> Nodes: ...
+    @property
+    def links(self) -> Links: ...

@@ -1,0 +1,127 @@
+"""What every kind of fault is.
+
+A kind is a frozen value whose fields are the keys of its YAML form, and whose methods are all that
+is known about it: whom it can hit, how it is done, proven, taken back. Between proof and heal the
+same look that proved it is taken again and again: a fault that ends early has not happened.
+"""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from devnet.faults.surface import World
+from devnet.faults.targets import leader_name
+from devnet.model.topology import Topology
+
+BOTH_BACKENDS: Final = ("process", "docker")
+
+
+class Plane(StrEnum):
+    """Where a fault takes hold. In the order in which they are taken back: a call on a link whose
+    end is frozen can hang."""
+
+    PROCESSES = "processes"
+    LINKS = "links"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What is known when a fault is aimed."""
+
+    topology: Topology
+    next_height: int
+    """The one after the newest decided."""
+    rng: random.Random
+    """Of this fault alone."""
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        return self.topology.operator_names
+
+    @property
+    def leader(self) -> str:
+        """Of round 0 of the next height."""
+        return leader_name(self.operators, self.next_height)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where a fault falls: names for every aim and draw."""
+
+    targets: tuple[str, ...] = ()
+    """Nodes; those that it disturbs, if it is aimed at any."""
+    groups: tuple[tuple[str, ...], ...] = ()
+    """Operators that still reach each other, where it parts them."""
+    links: tuple[str, ...] = ()
+
+
+class Fault(ABC):
+    """One kind. A subclass is a frozen dataclass in a file of its own; its docstring is its line in
+    the documentation."""
+
+    name: ClassVar[str]
+    """`do:` of the scenario."""
+    plane: ClassVar[Plane]
+    backends: ClassVar[tuple[str, ...]] = BOTH_BACKENDS
+    proof: ClassVar[str]
+    """What is looked at, in a few words."""
+    seen_within_s: ClassVar[float] = 5.0
+    """It shows by then, or did not take hold."""
+    healed_within_s: ClassVar[float] = 15.0
+
+    def nonsense(self) -> str:
+        """What no single key can get wrong alone; empty when all is well."""
+        return ""
+
+    def misfit(self, topology: Topology) -> str:
+        """Why this network has nothing to hit; empty when it has."""
+        return ""
+
+    @abstractmethod
+    def aim(self, sight: Sight) -> Site:
+        """Names for aims and draws, at the moment it fires.
+
+        Raises: BadConfig when the network has no such node.
+        """
+
+    @abstractmethod
+    async def inject(self, site: Site, world: World) -> None:
+        """Raises: CannotInject."""
+
+    @abstractmethod
+    async def take_back(self, site: Site, world: World) -> None:
+        """Raises: CannotInject."""
+
+    @abstractmethod
+    async def missing(self, site: Site, world: World) -> str:
+        """A look: what of the fault is not there; empty when it stands. Raises: CannotInject."""
+
+    @abstractmethod
+    async def remaining(self, site: Site, world: World) -> str:
+        """A look: what of the fault is still there; empty when all is whole. Raises:
+        CannotInject."""
+
+    # What follows while it stands, for those who judge.
+
+    def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
+        """Nodes that can take no part, and have something to catch up with afterwards."""
+        return ()
+
+    def disturbs(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
+        """Nodes that do not count as having stayed up."""
+        return self.silences(site, operators) or site.targets
+
+    def components(self, site: Site, operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        """Live operators by connected component; empty when connectivity is untouched."""
+        silent = set(self.silences(site, operators))
+        alive = tuple(name for name in operators if name not in silent)
+        return () if len(alive) == len(operators) else (alive,)
+
+    # What a person reads.
+
+    def told(self, site: Site) -> str:
+        """`op3`, `op1+op2 | op3+op4`: what is hit."""
+        return ", ".join(site.targets) or " | ".join("+".join(group) for group in site.groups)

@@ -1,0 +1,20 @@
+from dataclasses import dataclass
+from typing import ClassVar
+
+from devnet.faults.base import Site
+from devnet.faults.stopped import Stopped
+from devnet.faults.surface import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freeze(Stopped):
+    """Every role of the node stopped as by SIGSTOP: the kernel goes on accepting connections.
+    Taken back by letting them run on."""
+
+    name: ClassVar = "freeze"
+
+    async def inject(self, site: Site, world: World) -> None:
+        await world.nodes.freeze(site.targets)
+
+    async def take_back(self, site: Site, world: World) -> None:
+        await world.nodes.thaw(site.targets)

@@ -1,0 +1,174 @@
+"""From what YAML gave to values, or one precise error.
+
+Every error names the place (`faults[0].until`) and what would be right there: a key that is
+silently ignored would be a fault that silently does not happen.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+from devnet.model.terms import Aim, At, Count, Delay, Duration, Target, Trigger, Until
+from dst.spec.errors import BadConfig
+
+MAX_SECONDS: Final = 3600.0
+MAX_HEIGHTS: Final = 10_000
+
+NAME_PATTERN: Final = "[a-z0-9][a-z0-9-]{0,63}"
+NODE_PATTERN: Final = "(op|f)[1-9][0-9]?"
+_NAME: Final = re.compile(NAME_PATTERN)
+_NODE: Final = re.compile(NODE_PATTERN)
+_TERM: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|slots?)")
+_COUNT: Final = re.compile(r"(?:(n)(?:\s*\+\s*([0-9]+))?|([0-9]+))")
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+class Fields:
+    """One mapping of the file: hands out its keys once each and complains about what is left."""
+
+    def __init__(self, value: Any, where: str, allowed: Sequence[str]) -> None:
+        """Raises: BadConfig when it is no mapping, or has a key that is not allowed."""
+        if not isinstance(value, Mapping):
+            raise BadConfig(f"{where}: expected a mapping with {', '.join(allowed)}")
+        self._values: dict[str, Any] = {str(key): item for key, item in value.items()}
+        self.where = where
+        for key in self._values:
+            if key not in allowed:
+                raise BadConfig(f"{where}: unknown key {key!r}; allowed: {', '.join(allowed)}")
+
+    def has(self, key: str) -> bool:
+        return key in self._values
+
+    def at(self, key: str) -> str:
+        return f"{self.where}.{key}" if self.where else key
+
+    def required(self, key: str) -> Any:
+        """Raises: BadConfig when it is missing."""
+        if key not in self._values:
+            raise BadConfig(f"{self.where}: the key {key!r} is missing")
+        return self._values[key]
+
+    def get(self, key: str, default: Any) -> Any:
+        return self._values.get(key, default)
+
+    # What may be left out, with what it is then. Raises (all): BadConfig.
+
+    def integer(self, key: str, default: int, low: int, high: int) -> int:
+        return read_integer(self.get(key, default), self.at(key), low, high)
+
+    def duration(self, key: str, default: Duration) -> Duration:
+        return read_duration(self.required(key), self.at(key)) if self.has(key) else default
+
+    def count(self, key: str, default: Count) -> Count:
+        return read_count(self.required(key), self.at(key)) if self.has(key) else default
+
+    def choice(self, key: str, kind: type[_Choice], default: _Choice) -> _Choice:
+        return read_choice(self.get(key, default), self.at(key), kind)
+
+
+def read_integer(value: object, where: str, low: int, high: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise BadConfig(f"{where}: expected a whole number from {low} to {high}, got {value!r}")
+    return value
+
+
+def read_text(value: object, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise BadConfig(f"{where}: expected text, got {value!r}")
+    return value.strip()
+
+
+def read_name(value: object, where: str) -> str:
+    if not isinstance(value, str) or _NAME.fullmatch(value) is None:
+        raise BadConfig(f"{where}: expected a name of a-z, 0-9 and - (at most 64), got {value!r}")
+    return value
+
+
+def read_choice(value: object, where: str, kind: type[_Choice]) -> _Choice:
+    try:
+        return kind(value)  # type: ignore[arg-type]  # whatever is no value of it is refused
+    except ValueError:
+        allowed = ", ".join(kind)
+        raise BadConfig(f"{where}: expected one of {allowed}; got {value!r}") from None
+
+
+def read_duration(value: object, where: str) -> Duration:
+    """`300ms`, `5s`, `1 slot`, `2 slots + 4s`. A bare number has no unit and is refused."""
+    seconds = slots = 0.0
+    parts = value.split("+") if isinstance(value, str) else [""]
+    for part in parts:
+        match = _TERM.fullmatch(part.strip())
+        if match is None:
+            raise BadConfig(
+                f"{where}: expected a duration such as 300ms, 5s, 1 slot or 2 slots + 4s, "
+                f"got {value!r}"
+            )
+        amount, unit = float(match[1]), match[2]
+        if unit.startswith("slot"):
+            slots += amount
+        else:
+            seconds += amount / 1000 if unit == "ms" else amount
+    if seconds > MAX_SECONDS or slots > MAX_SECONDS:
+        raise BadConfig(f"{where}: {value!r} is longer than {MAX_SECONDS:.0f} s or slots")
+    return Duration(seconds=seconds, slots=slots)
+
+
+def read_count(value: object, where: str) -> Count:
+    """`3`, `n` (the number of operators) or `n + 2`."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    match = _COUNT.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        raise BadConfig(f"{where}: expected a number of heights, n, or n + 2, got {value!r}")
+    plain = int(match[2] or match[3] or 0)
+    if plain > MAX_HEIGHTS:
+        raise BadConfig(f"{where}: at most {MAX_HEIGHTS} heights, got {value!r}")
+    return Count(plain=plain, operators=1 if match[1] else 0)
+
+
+def read_delay(value: object, where: str) -> Delay:
+    """A duration, or `{upto: 1 slot}` for a seeded draw."""
+    if not isinstance(value, Mapping):
+        return Delay(fixed=read_duration(value, where))
+    fields = Fields(value, where, ("upto",))
+    return Delay(upto=read_duration(fields.required("upto"), fields.at("upto")))
+
+
+def read_at(value: object, where: str) -> At:
+    fields = Fields(value, where, ("event", "after", "delay"))
+    if fields.has("event") and fields.has("after"):
+        raise BadConfig(f"{where}: give either event or after, not both")
+    return At(
+        trigger=fields.choice("event", Trigger, Trigger.START),
+        after=read_name(fields.required("after"), fields.at("after"))
+        if fields.has("after")
+        else None,
+        delay=read_delay(fields.required("delay"), fields.at("delay"))
+        if fields.has("delay")
+        else Delay(),
+    )
+
+
+def read_until(value: object, where: str) -> Until:
+    fields = Fields(value, where, ("heights", "hold", "timeout"))
+    until = Until(
+        heights=fields.count("heights", Count()),
+        hold=fields.duration("hold", Duration()),
+        timeout=fields.duration("timeout", Until().timeout),
+    )
+    if until.heights == Count() and until.hold == Duration():
+        raise BadConfig(f"{where}: a fault needs an end: give heights or hold")
+    return until
+
+
+def read_target(value: object, where: str) -> Target:
+    """An aim or a node's name."""
+    if isinstance(value, str) and _NODE.fullmatch(value):
+        return value
+    try:
+        return Aim(value)  # type: ignore[arg-type]  # whatever is not one of its values is refused
+    except ValueError:
+        raise BadConfig(
+            f"{where}: expected {', '.join(Aim)} or a node such as op2 or f1; got {value!r}"
+        ) from None

@@ -1,0 +1,96 @@
+"""What a history says about time: when heights were sealed, when faults stood, who was back when.
+
+Spans come from the fault receipts (verified to revert requested, and to healed), never from a plan.
+Pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from devnet.model.history import Event, EventKind, Fate, FaultReceipt, History
+
+VOTES: Final = frozenset({EventKind.PREPARED, EventKind.SIGNED})
+"""What only an operator that votes again reports."""
+
+Span = tuple[float, float]
+
+
+def disturbed_span(history: History) -> Span | None:
+    """From the first request to the last proven heal (or revert), and from the first hostile
+    transaction to the fate of the last: where gaps are the scenario's doing. None when nothing was
+    done, or it was not proven."""
+    if any(fault.verified is None for fault in history.faults):
+        return None
+    sent = [item for item in history.hostile if item.fate is not Fate.UNSENT]
+    starts = [fault.requested for fault in history.faults] + [item.sent for item in sent]
+    ends = [fault.healed or fault.reverted for fault in history.faults]
+    known = [end for end in ends if end is not None] + [item.settled for item in sent]
+    return (min(starts), max(known)) if starts and known else None
+
+
+def is_sealed_there(event: Event, operators: Sequence[str]) -> bool:
+    """Whether this event says that its node has the block with its group signature.
+
+    An operator imports what is decided and seals it later; a follower imports only what is sealed.
+    """
+    if event.kind is EventKind.SEALED:
+        return True
+    return event.kind is EventKind.IMPORTED and event.node not in operators
+
+
+def first_sealed(history: History) -> list[Event]:
+    """The first report of each sealed height, in order of time: when the chain as a whole moved
+    on."""
+    first: dict[int, Event] = {}
+    for event in history.events:
+        if event.kind is EventKind.SEALED:
+            first.setdefault(event.height, event)
+    return sorted(first.values(), key=lambda event: event.monotonic)
+
+
+def sealed_heights(history: History, span: Span) -> set[int]:
+    """Heights first sealed within the span."""
+    return {e.height for e in first_sealed(history) if span[0] <= e.monotonic <= span[1]}
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time without a newly sealed block. `where` names it by the block after it, or, when the
+    chain stood still to the end, by the last one."""
+
+    seconds: float
+    block: Event
+    where: str
+
+
+def worst_gap(history: History) -> Gap | None:
+    """The longest one that touches the disturbed span."""
+    span = disturbed_span(history)
+    sealed = first_sealed(history)
+    if span is None or len(sealed) < 2:
+        return None
+    gaps = [
+        Gap(after.monotonic - before.monotonic, after, f"before height {after.height} was sealed")
+        for before, after in pairwise(sealed)
+        if after.monotonic >= span[0] and before.monotonic <= span[1]
+    ]
+    last = sealed[-1]
+    gaps.append(Gap(span[1] - last.monotonic, last, f"after height {last.height}, the last sealed"))
+    return max(gaps, key=lambda gap: gap.seconds)
+
+
+def rejoined_at(history: History, fault: FaultReceipt, node: str) -> float | None:
+    """When `node` had caught up with what was decided at the heal and, if an operator, voted above
+    it."""
+    assert fault.healed is not None, "asked about healed faults only"
+    healed = fault.healed
+    head = max((e.height for e in history.events if e.monotonic <= healed), default=0)
+    mine = [e for e in history.events if e.node == node and e.monotonic >= healed]
+    seals = (EventKind.SEALED, EventKind.IMPORTED)
+    caught_up = next((e.monotonic for e in mine if e.kind in seals and e.height >= head), None)
+    if node not in history.setup.operators:
+        return caught_up
+    voted = next((e.monotonic for e in mine if e.kind in VOTES and e.height > head), None)
+    return None if caught_up is None or voted is None else max(caught_up, voted)

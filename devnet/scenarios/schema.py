@@ -1,0 +1,141 @@
+"""`python -m devnet.scenarios.schema`: writes what the kinds of fault say of themselves into
+`scenario.schema.json` (for editors; the rest of that file is written by hand) and `docs/faults.md`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field
+from pathlib import Path
+from typing import Any, Final
+
+from devnet.faults import KINDS
+from devnet.faults.base import BOTH_BACKENDS, Fault, Plane
+from devnet.faults.keys import Key, keys_of
+from devnet.model.reading import NODE_PATTERN
+from devnet.model.terms import Aim
+from devnet.scenarios.write import written
+
+FILE: Final = Path(__file__).parent / "scenario.schema.json"
+PAGE: Final = Path(__file__).parents[2] / "docs" / "faults.md"
+
+_COMMON: Final[Mapping[str, Any]] = {
+    "id": {"$ref": "#/$defs/name"},
+    "at": {"$ref": "#/$defs/at"},
+    "until": {"$ref": "#/$defs/until"},
+}
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of a scenario."""
+    found: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    found["$defs"]["fault"] = {"oneOf": [_fault(kind) for kind in KINDS.values()]}
+    found["$defs"]["target"] = {
+        "oneOf": [
+            {"enum": [str(aim) for aim in Aim]},
+            {"type": "string", "pattern": _whole(NODE_PATTERN)},
+        ]
+    }
+    return found
+
+
+def _whole(pattern: str) -> str:
+    return f"^{pattern}$"
+
+
+def _fault(kind: type[Fault]) -> dict[str, Any]:
+    own = keys_of(kind)
+    required = [name for name, (_, field) in own.items() if field.default is MISSING]
+    return {
+        "type": "object",
+        "title": kind.name,
+        "description": line_of(kind),
+        "additionalProperties": False,
+        "required": ["id", "do", "until", *required],
+        "properties": {
+            "do": {"const": kind.name},
+            **_COMMON,
+            **{name: _property(key, field) for name, (key, field) in own.items()},
+        },
+    }
+
+
+def _property(key: Key, field: Field[Any]) -> dict[str, Any]:
+    found = {**key.schema, "description": key.means}
+    if field.default not in (MISSING, None, ()):
+        found["default"] = written(field.default)
+    return found
+
+
+def line_of(kind: type[Fault]) -> str:
+    """Its docstring on one line."""
+    return " ".join((kind.__doc__ or "").split())
+
+
+def page() -> str:
+    """`docs/faults.md`."""
+    return "\n".join([_HEAD, *_planes(), _FOOT])
+
+
+def _planes() -> Iterator[str]:
+    for plane in Plane:
+        kinds = [kind for kind in KINDS.values() if kind.plane is plane]
+        if not kinds:
+            continue
+        yield f"## {plane.capitalize()}\n"
+        for kind in kinds:
+            yield from _section(kind)
+
+
+def _section(kind: type[Fault]) -> Iterator[str]:
+    yield f"### `{kind.name}`\n"
+    yield f"{line_of(kind)}\n"
+    yield f"*Proven by:* {kind.proof}."
+    if kind.backends != BOTH_BACKENDS:
+        yield f"*Backend:* {', '.join(kind.backends)} only."
+    yield ""
+    yield "| key | default | meaning |"
+    yield "|---|---|---|"
+    for name, (key, field) in keys_of(kind).items():
+        yield f"| `{name}` | {_usual(field)} | {key.means} |"
+    yield ""
+
+
+def _usual(field: Field[Any]) -> str:
+    if field.default is MISSING:
+        return "required"
+    return "-" if field.default in (None, ()) else f"`{written(field.default)}`"
+
+
+_HEAD: Final = """\
+# Faults
+
+Written by `make docs` from `devnet/faults`, where each kind is one file: what it hits, how it is
+injected, proven and taken back. How to use them is in [scenarios.md](scenarios.md); every fault has
+the keys `id`, `do`, `at` and `until` too.
+
+The look that proves a fault is taken again each second while it stands. A fault that two looks in a
+row do not find has *lapsed*: it ended early, or somebody else took it back; the run is
+*inconclusive*, and the report names the moment. After the heal the network must look whole again,
+or the run is inconclusive too.
+"""
+
+_FOOT: Final = """\
+## A new kind of fault
+
+One file in `devnet/faults` and its tests; nothing else names it. The class is a frozen dataclass
+below `Fault` (`devnet/faults/base.py`): its fields are the keys of the YAML form
+(`devnet/faults/keys.py`), its docstring is its line on this page, and its methods say whom it hits
+(`misfit`, `aim`), how it is done (`inject`, `take_back`), how it is seen (`missing`, `remaining`)
+and what follows for those who judge (`silences`, `components`). What it needs of the network is in
+`devnet/faults/surface.py`; a method there that does not exist yet belongs into
+`devnet/runner/surroundings.py` too, and into the fake of the tests. Then `make docs`.
+"""
+
+
+def main() -> None:
+    FILE.write_text(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
