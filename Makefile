@@ -60,8 +60,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m compileall -q -j 0 dst devnet || true
 	@touch $@
 
-$(TOOLS_STAMP): $(STAMP) devnet/tools.py
-	@$(BIN)/python -m devnet.tools
+$(TOOLS_STAMP): $(STAMP) devnet/toolchain/tools.py
+	@$(BIN)/python -m devnet.toolchain.tools
 	@touch $@
 
 setup: $(TOOLS_STAMP) ## packages into .venv, anvil and toxiproxy-server into .tools

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from devnet.model.command import DEFAULT_DIR, Exit
 from devnet.model.verdict import Outcome, exit_code
 from devnet.report.summary import CampaignSummary, worst_outcome
 from devnet.report.table import render_campaign
@@ -25,9 +26,7 @@ from devnet.runner.stages import HarnessError
 from devnet.scenarios import catalogue
 from dst.spec.errors import BadConfig, DstError
 
-EXIT_HARNESS: Final = 3
 MAX_RUNS: Final = 1000
-DEFAULT_DIR: Final = ".devnet"
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -101,10 +100,10 @@ def _guarded(arguments: argparse.Namespace, names: Sequence[str]) -> int:
         return _print(arguments, asyncio.run(_run_each(campaigns)))
     except (BadConfig, HarnessError, DstError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return EXIT_HARNESS
+        return Exit.HARNESS
     except asyncio.CancelledError:
         # The campaign has told what became of the fault and of the network.
-        return EXIT_HARNESS
+        return Exit.HARNESS
 
 
 def _campaign(arguments: argparse.Namespace, name: str) -> Campaign:

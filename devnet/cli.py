@@ -1,8 +1,7 @@
 """The `devnet` command: flags in, exit code out. Everything heavy is imported by the command that
 needs it.
 
-Exit codes: 0 done or asked to stop, 1 a checker fired, 2 a wrong flag, 3 could not start or no
-network.
+Exit codes: `devnet.model.command.Exit`.
 """
 
 import argparse
@@ -12,10 +11,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from devnet import VERSION
+from devnet.model.command import DEFAULT_DIR, Exit
 from dst.spec.errors import DstError
-
-EXIT_FAILED: Final = 3
-DEFAULT_DIR: Final = ".devnet"
 
 _ABOUT: Final = (
     "A local network of a distributed sequencer: an L1, n operators and a follower, every link "
@@ -25,7 +22,7 @@ _ABOUT: Final = (
 
 def _refuse(error: BaseException) -> int:
     print(f"error: {error}", file=sys.stderr)
-    return EXIT_FAILED
+    return Exit.HARNESS
 
 
 def _leaf(error: BaseException) -> BaseException:
@@ -42,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser(words).parse_args(words)
     except SystemExit as left:
         # argparse ends with 2, which says "inconclusive" here.
-        return EXIT_FAILED if left.code else 0
+        return Exit.HARNESS if left.code else 0
     try:
         code: int = arguments.call(arguments)
         return code
@@ -202,7 +199,7 @@ def _add_verify(commands: _Commands) -> None:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    from devnet.network import NetworkOptions
+    from devnet.network.bring_up import NetworkOptions
 
     options = NetworkOptions(
         directory=arguments.dir.resolve(),
@@ -217,10 +214,10 @@ def _up(arguments: argparse.Namespace) -> int:
         **({} if arguments.chain_id is None else {"chain_id": arguments.chain_id}),
     )
     if arguments.detach:
-        from devnet.detached import start_detached
+        from devnet.supervisor.detached import start_detached
 
         return start_detached(options.directory, _supervisor_words(arguments, options.directory))
-    from devnet.supervise import supervise
+    from devnet.supervisor.supervise import supervise
 
     return supervise(options, detached=arguments.supervise)
 
@@ -240,19 +237,19 @@ def _supervisor_words(arguments: argparse.Namespace, directory: Path) -> list[st
 
 
 def _down(arguments: argparse.Namespace) -> int:
-    from devnet.detached import take_down
+    from devnet.supervisor.detached import take_down
 
     return take_down(arguments.dir.resolve())
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from devnet.status import show_status
+    from devnet.views.status import show_status
 
     return show_status(arguments.dir.resolve(), as_json=arguments.json)
 
 
 def _logs(arguments: argparse.Namespace) -> int:
-    from devnet.logs import show_logs
+    from devnet.views.logs import show_logs
 
     return show_logs(arguments.dir.resolve(), arguments.node, follow=arguments.follow)
 
@@ -260,7 +257,7 @@ def _logs(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     import asyncio
 
-    from devnet.network import attached
+    from devnet.network.bring_up import attached
 
     async def prove() -> None:
         async with attached(arguments.dir.resolve()) as network:

@@ -10,7 +10,7 @@ from pathlib import Path
 from devnet.bench.measure import Plan, measure_all
 from devnet.bench.page import machine, render_terminal, write_page
 from devnet.runner.stages import HarnessError
-from devnet.tools import REPOSITORY
+from devnet.toolchain.tools import REPOSITORY
 from dst.spec.errors import DstError
 
 

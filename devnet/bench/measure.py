@@ -13,14 +13,14 @@ import aiohttp
 from devnet.bench.phases import PHASES, BlockTimes, all_times
 from devnet.bench.resources import cpu_by_role, wire_bytes
 from devnet.bench.throughput import Throughput, measure_throughput
-from devnet.journal import Journal
 from devnet.model.history import Setup
 from devnet.model.terms import Duration, Until
-from devnet.network import Network, NetworkOptions, choose_backend, running
+from devnet.network.bring_up import Network, NetworkOptions, choose_backend, running
 from devnet.probes.events import EventTail
 from devnet.report.summary import RunSummary, percentile
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, run_campaign
+from devnet.runner.journal import Journal
 from devnet.runner.stages import background
 from devnet.scenarios import catalogue
 from devnet.scenarios.scenario import Scenario

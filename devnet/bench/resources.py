@@ -10,7 +10,7 @@ from typing import Final
 
 import aiohttp
 
-from devnet.network import Network
+from devnet.network.bring_up import Network
 from devnet.probes.health import read_metrics, sum_of
 
 TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")

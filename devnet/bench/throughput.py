@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from devnet.clock import now
+from devnet.model.clock import now
 from devnet.model.descriptor import Descriptor
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
 from devnet.report.summary import percentile

@@ -11,12 +11,12 @@ from typing import Final
 
 import msgspec
 
-from devnet.clock import now
 from devnet.faults.base import Plane
 from devnet.faults.surface import CannotInject, World
 from devnet.faults.targets import leader_name
 from devnet.injector.hit import hit_at
 from devnet.injector.planned import Planned
+from devnet.model.clock import now
 from devnet.model.history import Event, FaultReceipt, Record
 
 EVENT_LAG_SECONDS: Final = 0.25

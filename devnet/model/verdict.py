@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
+from devnet.model.command import Exit
 from devnet.model.history import Record
 
 
@@ -55,6 +56,5 @@ def worst(verdicts: Iterable[Verdict]) -> Outcome:
     return Outcome.VACUOUS
 
 
-def exit_code(outcome: Outcome) -> int:
-    """0 pass, 1 fail, 2 neither; 3 is the harness's own error."""
-    return {Outcome.PASS: 0, Outcome.FAIL: 1}.get(outcome, 2)
+def exit_code(outcome: Outcome) -> Exit:
+    return {Outcome.PASS: Exit.OK, Outcome.FAIL: Exit.FAILED}.get(outcome, Exit.NOTHING_SHOWN)

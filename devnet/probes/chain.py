@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
-from devnet.clock import now
+from devnet.model.clock import now
 from devnet.model.history import BlockRead, GroupSignatureSeen, ReceiptSeen, Record
 from devnet.probes.rpc import RpcRefused, RpcUnknown
 from dst.spec.errors import DstError

@@ -1,12 +1,41 @@
 """How many transactions a node holds, and which accounts wait behind a missing nonce."""
 
+from dataclasses import dataclass
 from typing import Any, Final
 
-from devnet.liveness import SHOWN_SENDERS, Blocked, PoolSeen
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
 
 POOL_SECONDS: Final = 0.5
 """A healthy node answers in milliseconds; a status must not wait for a frozen one."""
+
+
+SHOWN_SENDERS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """An account whose transactions wait behind one that nobody has."""
+
+    address: str
+    missing: int
+    """The nonce that is missing."""
+    waiting: int
+    """How many wait behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSeen:
+    """A node's transaction pool, as it tells."""
+
+    pending: int
+    """Could be in the next block."""
+    queued: int
+    """Behind a missing nonce."""
+    blocked: tuple[Blocked, ...] = ()
+    """Some of the accounts, when the node can name them."""
+
+    def __str__(self) -> str:
+        return f"{self.pending}+{self.queued}" if self.queued else str(self.pending)
 
 
 async def read_pool(rpc: Rpc) -> PoolSeen | None:

@@ -8,7 +8,7 @@ both looked up.
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from devnet.clock import now
+from devnet.model.clock import now
 from devnet.model.history import Event, GroupSignatureSeen
 from dst.apis.beacon import BeaconClient
 from dst.crypto.bls import verify

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import aiohttp
 
-from devnet.claim import is_claimed
 from devnet.model.descriptor import Descriptor
-from devnet.network import Network, NetworkOptions, running
-from devnet.network import attached as attached_network
+from devnet.network.bring_up import Network, NetworkOptions, running
+from devnet.network.bring_up import attached as attached_network
+from devnet.network.claim import is_claimed
 from devnet.runner.surroundings import Credentials, LiveNetwork
 from dst.spec.errors import BadConfig
 

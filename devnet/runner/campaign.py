@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devnet.checkers.base import counted
-from devnet.claim import is_claimed
-from devnet.clock import now
-from devnet.journal import Journal
+from devnet.model.clock import now
 from devnet.model.descriptor import Descriptor, read_descriptor
 from devnet.model.history import History, Setup
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Violation
-from devnet.network import choose_backend
+from devnet.network.bring_up import choose_backend
+from devnet.network.claim import is_claimed
 from devnet.report.summary import CampaignSummary, RunSummary, summarise, summarise_campaign
 from devnet.runner.attach import Wanted, network_for, require_same, surroundings_of
 from devnet.runner.folder import RunFolder
+from devnet.runner.journal import Journal
 from devnet.runner.plan import require_fits
 from devnet.runner.stages import HarnessError, Run, Runner
 from devnet.runner.surroundings import LiveNetwork

@@ -15,15 +15,15 @@ from typing import Any, Final, Protocol
 from devnet.checkers import check_all
 from devnet.checkers.base import counted
 from devnet.checkers.expectations import checkers_for
-from devnet.clock import now
 from devnet.faults.surface import World
 from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
-from devnet.journal import Journal
+from devnet.model.clock import now
 from devnet.model.history import FaultReceipt, History, NodeUnread, ProgramEnded
 from devnet.model.terms import Aim, Trigger
 from devnet.model.timeline import rejoined_at
 from devnet.model.verdict import Outcome, Verdict, worst
+from devnet.runner.journal import Journal
 from devnet.runner.plan import draw_delay, plan_fault, rng_for
 from devnet.scenarios.scenario import Scenario, Scheduled
 

@@ -10,7 +10,6 @@ import aiohttp
 
 from devnet.backends.base import Backend, BackendError, RunState
 from devnet.faults.surface import CannotInject
-from devnet.journal import Journal
 from devnet.links.mesh import Mesh
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
 from devnet.model.cut import CutMode
@@ -21,6 +20,7 @@ from devnet.probes.events import EventTail
 from devnet.probes.health import answers, links_up, read_metrics
 from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Verifier
+from devnet.runner.journal import Journal
 from devnet.runner.stages import HarnessError
 from devnet.scenarios.scenario import Scenario
 from devnet.workload.hostile.client import HostileClient

@@ -1,4 +1,4 @@
-// Pins the whole dependency tree of toxiproxy-server: go.sum is checked before anything is compiled (devnet/tools.py).
+// Pins the whole dependency tree of toxiproxy-server: go.sum is checked before anything is compiled (devnet/toolchain/tools.py).
 module toxiproxy-server-build
 
 go 1.23.0

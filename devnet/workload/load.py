@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from devnet.clock import now
+from devnet.model.clock import now
 from devnet.model.history import Answer, Record, TransactionSubmitted
 from devnet.model.work import Load
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown

@@ -25,7 +25,7 @@ from devnet.links.toxiproxy import (
     ToxiproxyUnreachable,
 )
 from devnet.model.cut import CutMode
-from devnet.tools import REPOSITORY, TOXIPROXY, ensure_all
+from devnet.toolchain.tools import REPOSITORY, TOXIPROXY, ensure_all
 from dst.spec.errors import InvalidInput
 
 NAME = "op1>op2.consensus"

@@ -1,7 +1,7 @@
 """Run the model: Quint's simulator in its TypeScript edition, which needs nothing but Node.
 
-The packages come from the lock file beside this module (`devnet.npm_project`). antlr4ts is pinned
-there, because the newer ones that Quint's own range admits do not start.
+The packages come from the lock file beside this module (`devnet.toolchain.npm_project`). antlr4ts
+is pinned there, because the newer ones that Quint's own range admits do not start.
 """
 
 import re
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from devnet.npm_project import ensure_npm_project
 from devnet.sim.formal.values import Trace, read_trace
+from devnet.toolchain.npm_project import ensure_npm_project
 from dst.spec.errors import DstError
 
 HERE: Final = Path(__file__).parent

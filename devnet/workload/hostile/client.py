@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from eth_account import Account
 
-from devnet.clock import now
+from devnet.model.clock import now
 from devnet.model.history import Fate, HostileFate, Record
 from devnet.model.work import Hostile
 from devnet.probes.rpc import RpcRefused, RpcUnknown

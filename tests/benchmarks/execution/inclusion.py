@@ -28,7 +28,7 @@ from typing import Any, Final, Protocol
 import aiohttp
 import msgspec
 
-from devnet.tools import ANVIL, ensure
+from devnet.toolchain.tools import ANVIL, ensure
 from dst.apis.engine import ForkchoiceState, PayloadAttributes
 from dst.apis.engine_client import EngineClient
 from dst.apis.jwt import load_jwt_secret

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from devnet.model.accounts import ACCOUNTS
-from devnet.tools import ANVIL, ensure
+from devnet.toolchain.tools import ANVIL, ensure
 from dst.cli.cluster import create_cluster
 from dst.cli.dev_contracts import contract_alloc
 from tests.e2e.test_execution_rpc import Node, free_port, make_block

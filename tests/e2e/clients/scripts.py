@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from devnet.model.accounts import ACCOUNTS
-from devnet.npm_project import NpmProject, ensure_npm_project
-from devnet.tools import CAST, FORGE, ensure
+from devnet.toolchain.npm_project import NpmProject, ensure_npm_project
+from devnet.toolchain.tools import CAST, FORGE, ensure
 from tests.e2e.clients.networks import Chain
 
 HERE: Final = Path(__file__).parent

@@ -10,10 +10,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from devnet.clock import now
 from devnet.faults.surface import CannotInject
 from devnet.faults.targets import leader_name
-from devnet.journal import Journal
+from devnet.model.clock import now
 from devnet.model.cut import CutMode
 from devnet.model.history import (
     Answer,
@@ -27,6 +26,7 @@ from devnet.model.history import (
     TransactionSubmitted,
 )
 from devnet.model.topology import compute_topology
+from devnet.runner.journal import Journal
 from devnet.scenarios.scenario import Scenario
 from devnet.workload.hostile.catalogue import CATALOGUE
 from dst.spec.primitives import quorum

@@ -10,7 +10,6 @@ from devnet.bench.measure import Figure
 from devnet.bench.page import NOTES_MARK, render_page, render_terminal
 from devnet.bench.phases import times_of
 from devnet.checkers.base import amount, counted, judge_within
-from devnet.journal import Journal
 from devnet.model.history import Event, EventKind, FaultReceipt, History, Setup
 from devnet.model.verdict import Outcome, Verdict, Violation
 from devnet.report.html import FAULT_COLOUR, line_style, render_html, round_ticks
@@ -22,6 +21,7 @@ from devnet.report.summary import (
     summarise_campaign,
 )
 from devnet.report.table import render_campaign
+from devnet.runner.journal import Journal
 from devnet.runner.stages import Run, Runner
 from devnet.scenarios import catalogue
 from tests.unit.chaos.fake_network import FakeNetwork, in_virtual_time

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from devnet.journal import Journal
 from devnet.model.history import FaultReceipt, History
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, replay_command, run_campaign, told_when_stopped
+from devnet.runner.journal import Journal
 from devnet.runner.plan import require_fits
 from devnet.runner.stages import HarnessError, Run, Runner
 from devnet.scenarios import catalogue

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from devnet.backends.processes import ProcessId, write_pid_file
-from devnet.claim import MARK, claim, is_claimed, read_mark, remove_files, remove_leftovers
+from devnet.network.claim import MARK, claim, is_claimed, read_mark, remove_files, remove_leftovers
 from dst.spec.errors import BadConfig
 
 

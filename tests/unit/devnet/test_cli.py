@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from devnet import cli
+from devnet.model.command import Exit
 from dst.spec.errors import BadConfig
 
 
@@ -25,7 +26,7 @@ def test_an_expected_error_inside_task_groups_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = ExceptionGroup("outer", [ExceptionGroup("inner", [BadConfig("no operator op9")])])
-    assert _run(monkeypatch, error) == cli.EXIT_FAILED
+    assert _run(monkeypatch, error) == Exit.HARNESS
     assert capsys.readouterr().err == "error: no operator op9\n"
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from devnet.conditions import faults_of, is_cut_off, state_of
 from devnet.model.topology import FOLLOWER_ROLES, OPERATOR_ROLES
+from devnet.views.conditions import faults_of, is_cut_off, state_of
 
 OPERATORS = ("op1", "op2", "op3", "op4")
 

@@ -6,10 +6,10 @@ from typing import Literal
 
 from rich.console import Console
 
-from devnet.dashboard import LEGEND, REMEMBERED_HEIGHTS, Board, line_of, suggestion, table_of
-from devnet.liveness import Blocked, PoolSeen
 from devnet.model.history import Event, EventKind
 from devnet.model.topology import OPERATOR_ROLES
+from devnet.probes.pools import Blocked, PoolSeen
+from devnet.views.dashboard import LEGEND, REMEMBERED_HEIGHTS, Board, line_of, suggestion, table_of
 
 
 def event(kind: EventKind, node: str, height: int, at: float, round_: int | None = 0) -> Event:

@@ -6,18 +6,16 @@ from typing import Any
 
 import pytest
 
-from devnet.liveness import (
-    Blocked,
+from devnet.probes.pools import Blocked, PoolSeen, read_pool
+from devnet.probes.rpc import RpcRefused, RpcUnknown
+from devnet.views.liveness import (
     Cluster,
-    PoolSeen,
     blocked_text,
     cluster_of,
     largest_group,
     newest_decided_at,
     peers_text,
 )
-from devnet.probes.pools import read_pool
-from devnet.probes.rpc import RpcRefused, RpcUnknown
 
 NAMES = ("op1", "op2", "op3", "op4")
 Links = dict[str, Mapping[str, bool] | None]

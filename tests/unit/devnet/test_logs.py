@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from devnet.logs import show_logs
+from devnet.views.logs import show_logs
 from dst.spec.errors import BadConfig
 
 

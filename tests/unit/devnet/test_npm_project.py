@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from devnet import npm_project, tools
-from devnet.npm_project import ensure_npm_project
-from devnet.tools import ToolMissing
+from devnet.toolchain import npm_project, tools
+from devnet.toolchain.npm_project import ensure_npm_project
+from devnet.toolchain.tools import ToolMissing
 
 CLIENTS = Path(__file__).parents[2] / "e2e" / "clients" / "js"
 

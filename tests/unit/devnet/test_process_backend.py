@@ -15,7 +15,7 @@ import pytest
 from devnet.backends.base import BackendError, Program, RunState
 from devnet.backends.process import ProcessBackend
 from devnet.backends.processes import ProcessId, read_pid_file, state_of
-from devnet.control import RemoteBackend, serve_control
+from devnet.network.control import RemoteBackend, serve_control
 
 FOREVER = "import signal; print('ready', flush=True); signal.pause()"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"

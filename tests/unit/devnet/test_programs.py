@@ -8,7 +8,7 @@ import pytest
 
 from devnet.model.accounts import ACCOUNTS, BATCHER_ACCOUNTS
 from devnet.model.topology import LinkClass, Topology, compute_topology
-from devnet.programs import Plan, write_configs
+from devnet.network.programs import Plan, write_configs
 from dst.cli.genesis import DEV_ACCOUNTS
 from dst.runtime.browsers import DEFAULT_POLICY
 

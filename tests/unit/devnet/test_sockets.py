@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from devnet import sockets
-from devnet.sockets import ESTABLISHED, Row, parse_row
+from devnet.network import sockets
+from devnet.network.sockets import ESTABLISHED, Row, parse_row
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc/net/tcp is Linux's")
 

@@ -8,7 +8,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from devnet.status import _table, lines_of, next_duty, waits_of, with_lag
+from devnet.views.status import _table, lines_of, next_duty, waits_of, with_lag
 
 OPERATORS = ("op1", "op2", "op3", "op4")
 

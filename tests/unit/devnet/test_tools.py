@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from devnet import tools
-from devnet.tools import ANVIL, CAST, FORGE, TOXIPROXY, Tool, ToolMissing
+from devnet.toolchain import tools
+from devnet.toolchain.tools import ANVIL, CAST, FORGE, TOXIPROXY, Tool, ToolMissing
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from devnet.npm_project import NpmProject
 from devnet.sim.formal import quint
 from devnet.sim.formal.quint import HERE, ModelBroken, Search, explore
+from devnet.toolchain.npm_project import NpmProject
 
 
 @pytest.fixture

@@ -22,15 +22,15 @@ import aiohttp
 
 from devnet.backends.base import Backend, OnCrash
 from devnet.backends.process import ProcessBackend, python_executable
-from devnet.claim import claim, is_claimed, read_mark, remove_files
-from devnet.control import RemoteBackend
 from devnet.links.mesh import Mesh
 from devnet.model.descriptor import Descriptor, build_descriptor, read_descriptor, write_descriptor
 from devnet.model.topology import Topology, compute_topology
+from devnet.network.claim import claim, is_claimed, read_mark, remove_files
+from devnet.network.control import RemoteBackend
+from devnet.network.programs import L1_CHAIN_ID, L2_CHAIN_ID, Plan, write_configs
+from devnet.network.proof import Proof
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
-from devnet.programs import L1_CHAIN_ID, L2_CHAIN_ID, Plan, write_configs
-from devnet.proof import Proof
-from devnet.tools import REPOSITORY, ensure_all
+from devnet.toolchain.tools import REPOSITORY, ensure_all
 from dst.crypto.locks import load_lock
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import BadConfig, DstError

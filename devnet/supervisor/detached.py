@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from devnet.claim import (
+from devnet.network.claim import (
     SUPERVISOR_LOG,
     Mark,
     is_claimed,
@@ -24,7 +24,7 @@ from dst.spec.errors import BadConfig
 POLL_S: Final = 0.05
 STOP_TIMEOUT_S: Final = 45.0
 """Removing 25 containers takes a few seconds; a busy machine gets ten times that."""
-_SOURCE: Final = Path(__file__).parents[1]
+_SOURCE: Final = Path(__file__).parents[2]
 
 
 def start_detached(directory: Path, words: list[str]) -> int:
@@ -90,8 +90,8 @@ def _wait_until_up(directory: Path, supervisor: "subprocess.Popen[bytes]", log_p
 def _say_endpoints(directory: Path) -> None:
     """On stderr: the descriptor's path stays all that a script reads."""
     # Imported late: they cost the other commands of this module a tenth of a second.
-    from devnet.dashboard import endpoints_of
     from devnet.model.descriptor import read_descriptor
+    from devnet.views.dashboard import endpoints_of
 
     print(f"==> {endpoints_of(read_descriptor(directory))}", file=sys.stderr)
 

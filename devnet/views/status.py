@@ -11,19 +11,18 @@ from rich.console import Console
 from rich.table import Table
 
 from devnet.backends.base import BackendError
-from devnet.liveness import (
-    PoolSeen,
+from devnet.model.topology import Role
+from devnet.network.bring_up import Network, attached, read_status
+from devnet.probes.health import clock_ahead, links_up, read_metrics, read_waits
+from devnet.probes.pools import POOL_SECONDS, PoolSeen, read_pool
+from devnet.probes.rpc import Rpc
+from devnet.views.liveness import (
     blocked_text,
     cluster_of,
     newest_decided_at,
     peers_text,
     waits_text,
 )
-from devnet.model.topology import Role
-from devnet.network import Network, attached, read_status
-from devnet.probes.health import clock_ahead, links_up, read_metrics, read_waits
-from devnet.probes.pools import POOL_SECONDS, read_pool
-from devnet.probes.rpc import Rpc
 from dst.spec.primitives import Height, Round, leader_of
 
 POOL_COLUMNS: Final = ("pending", "queued")

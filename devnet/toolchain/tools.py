@@ -5,8 +5,8 @@ Order: PATH (if it is the pinned version), the cache (`.tools/` in the repositor
 `DEVNET_TOOLS_DIR`), then an installation into the cache through npm or Go; where those are absent,
 through Python wheels of Node and Go, which are removed afterwards. `devnet/toolchain/` pins what is
 installed: the npm integrity of Foundry's platform packages, a go.sum with every module of
-toxiproxy-server, the hashes of the wheels. `python -m devnet.tools` installs and lists what a
-devnet needs.
+toxiproxy-server, the hashes of the wheels. `python -m devnet.toolchain.tools` installs and lists
+what a devnet needs.
 """
 
 import fcntl
@@ -28,8 +28,8 @@ from typing import Final
 
 from dst.spec.errors import DstError
 
-PINS: Final = Path(__file__).parent / "toolchain"
-REPOSITORY: Final = Path(__file__).parents[1]
+PINS: Final = Path(__file__).parent
+REPOSITORY: Final = Path(__file__).parents[2]
 INSTALL_TIMEOUT_S: Final = 600
 """A cold Go build takes 35 s on two cores; slow mirrors get ten minutes."""
 OLDEST_GO: Final = (1, 23)

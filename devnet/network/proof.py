@@ -16,12 +16,12 @@ from typing import Any, Final
 
 import aiohttp
 
-from devnet import sockets
 from devnet.backends.base import BackendError
 from devnet.backends.processes import read_pid_file
 from devnet.links.mesh import Mesh
 from devnet.model.cut import CutMode
 from devnet.model.topology import Link, LinkClass, Pod, Role, Topology
+from devnet.network import sockets
 from devnet.probes.health import links_up, read_metrics
 from dst.spec.errors import DstError
 

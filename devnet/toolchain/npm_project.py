@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from devnet.tools import (
+from devnet.toolchain.tools import (
     CAST,
     CannotInstall,
     Say,

@@ -14,7 +14,7 @@ from typing import IO, Final
 
 from devnet.checkers import live_checkers
 from devnet.checkers.base import LiveChecker
-from devnet.clock import now
+from devnet.model.clock import now
 from devnet.model.history import (
     Event,
     EventKind,

@@ -19,21 +19,17 @@ from rich.live import Live
 
 from devnet.backends.base import BackendError, RunState
 from devnet.checkers import LiveChecker, live_checkers
-from devnet.claim import what_stays
-from devnet.cli import DEFAULT_DIR
-from devnet.control import serve_control
-from devnet.dashboard import Board, endpoints_of, line_of, suggestion, table_of
-from devnet.liveness import cluster_of, peers_text, waits_text
+from devnet.model.command import DEFAULT_DIR, Exit
 from devnet.model.history import Event, Record, Setup
-from devnet.network import Network, NetworkOptions, running
+from devnet.network.bring_up import Network, NetworkOptions, running
+from devnet.network.claim import what_stays
+from devnet.network.control import serve_control
 from devnet.probes.events import EventTail
-from devnet.status import links_of, pools_of, waits_of
+from devnet.views.dashboard import Board, endpoints_of, line_of, suggestion, table_of
+from devnet.views.liveness import cluster_of, peers_text, waits_text
+from devnet.views.status import links_of, pools_of, waits_of
 from dst.runtime.service import until
 from dst.spec.errors import DstError
-
-EXIT_STOPPED: Final = 0
-EXIT_CHECKER_FIRED: Final = 1
-EXIT_COULD_NOT_START: Final = 3
 
 LOOK_SECONDS: Final = 1.0
 """Between looks at peers, faults and program states."""
@@ -150,10 +146,10 @@ def supervise(options: NetworkOptions, *, detached: bool) -> int:
         return asyncio.run(_supervise(options, detached))
     except DstError as error:
         _say(f"error: {error}")
-        return EXIT_COULD_NOT_START
+        return Exit.HARNESS
     except _Interrupted:
         _say("==> stopped before the network was up")
-        return EXIT_STOPPED
+        return Exit.OK
 
 
 class _Interrupted(Exception):
@@ -185,7 +181,7 @@ async def _supervise(options: NetworkOptions, detached: bool) -> int:
         _say("==> stopping")
     stays = what_stays(options.directory, network.descriptor.backend)
     _say(f"==> everything is stopped and removed; {stays}")
-    return EXIT_CHECKER_FIRED if watch.violated else EXIT_STOPPED
+    return Exit.FAILED if watch.violated else Exit.OK
 
 
 def _board_of(network: Network) -> Board:

@@ -8,37 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from devnet.probes.pools import SHOWN_SENDERS, Blocked, PoolSeen
 from dst.spec.primitives import quorum
 
 STALL_SLOTS: Final = 3
 """A missed slot is a round change, and two in a row happen; three are a standstill."""
-SHOWN_SENDERS: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """An account whose transactions wait behind one that nobody has."""
-
-    address: str
-    missing: int
-    """The nonce that is missing."""
-    waiting: int
-    """How many wait behind it."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSeen:
-    """A node's transaction pool, as it tells."""
-
-    pending: int
-    """Could be in the next block."""
-    queued: int
-    """Behind a missing nonce."""
-    blocked: tuple[Blocked, ...] = ()
-    """Some of the accounts, when the node can name them."""
-
-    def __str__(self) -> str:
-        return f"{self.pending}+{self.queued}" if self.queued else str(self.pending)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

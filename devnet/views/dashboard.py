@@ -15,10 +15,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from devnet.conditions import faults_of, is_cut_off, state_of
-from devnet.liveness import PoolSeen, blocked_text, waits_text
 from devnet.model.descriptor import Descriptor
 from devnet.model.history import Event, EventKind
+from devnet.probes.pools import PoolSeen
+from devnet.views.conditions import faults_of, is_cut_off, state_of
+from devnet.views.liveness import blocked_text, waits_text
 from dst.spec.primitives import Height, Round, leader_of
 
 REMEMBERED_HEIGHTS: Final = 64
