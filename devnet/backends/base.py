@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from devnet.model.topology import Link
 from dst.spec.errors import DstError
+
+STOP_TIMEOUT_S: Final = 10.0
+"""Roles need milliseconds; containers of a busy machine a second or two."""
 
 
 class BackendError(DstError):
@@ -76,6 +79,10 @@ class Backend(Protocol):
 
     async def kill(self, names: Iterable[str]) -> None:
         """SIGKILL, and wait for the end. Paused programs die too."""
+
+    async def stop(self, names: Iterable[str]) -> None:
+        """SIGTERM, and wait for the end: one that does not come within `STOP_TIMEOUT_S` is an
+        error."""
 
     async def pause(self, names: Iterable[str]) -> None:
         """Freeze; returns once the kernel reports every one stopped. The kernel goes on accepting

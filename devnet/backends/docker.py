@@ -29,6 +29,7 @@ import docker.errors
 
 from devnet.backends import image
 from devnet.backends.base import (
+    STOP_TIMEOUT_S,
     BackendError,
     OnCrash,
     Program,
@@ -53,6 +54,8 @@ ANSWER_TIMEOUT_S: Final = 3
 WORKERS: Final = 8
 """Calls at once: the daemon starts containers in parallel, and more than this it queues itself."""
 PIDS_LIMIT: Final = 512
+KILLED_CODE: Final = 137
+"""Of a container that SIGKILL ended."""
 STOP_GRACE_S: Final = 3
 
 T = TypeVar("T")
@@ -123,6 +126,11 @@ class DockerBackend:
         chosen = [self._program(name) for name in names]
         self._wanted_ends.update(program.name for program in chosen)
         await self._each(chosen, self._kill)
+
+    async def stop(self, names: Iterable[str]) -> None:
+        chosen = [self._program(name) for name in names]
+        self._wanted_ends.update(program.name for program in chosen)
+        await self._each(chosen, self._stop)
 
     async def pause(self, names: Iterable[str]) -> None:
         await self._each([self._program(name) for name in names], self._pause)
@@ -307,6 +315,16 @@ class DockerBackend:
             self._client.api.unpause(name)
             self._client.api.kill(name, "SIGKILL")
         self._client.api.wait(name, timeout=API_TIMEOUT_S)
+
+    def _stop(self, program: Program) -> None:
+        name = self._name(program.name)
+        try:
+            self._client.api.stop(name, timeout=int(STOP_TIMEOUT_S))
+            code = self._client.api.inspect_container(name)["State"]["ExitCode"]
+        except docker.errors.APIError as error:
+            raise BackendError(f"{program.name}: {_short(error)}") from error
+        if code == KILLED_CODE:
+            raise BackendError(f"{program.name} ran on {STOP_TIMEOUT_S:.0f} s after SIGTERM")
 
     def _pause(self, program: Program) -> None:
         self._tolerating("already paused", self._client.api.pause, program)

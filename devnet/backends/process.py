@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from devnet.backends.base import (
+    STOP_TIMEOUT_S,
     BackendError,
     OnCrash,
     Program,
@@ -84,6 +85,19 @@ class ProcessBackend:
             running.wanted_end = True
             signal_group(running.identity, signal.SIGKILL)
         await asyncio.gather(*(running.watcher for running in victims.values()))
+
+    async def stop(self, names: Iterable[str]) -> None:
+        victims = self._chosen(names)
+        for running in victims.values():
+            running.wanted_end = True
+            signal_group(running.identity, signal.SIGTERM)
+        watchers = {running.watcher: name for name, running in victims.items()}
+        if not watchers:
+            return
+        _, late = await asyncio.wait(watchers, timeout=STOP_TIMEOUT_S)
+        if late:
+            names = sorted(watchers[watcher] for watcher in late)
+            raise BackendError(f"{', '.join(names)} runs on {STOP_TIMEOUT_S:.0f} s after SIGTERM")
 
     async def pause(self, names: Iterable[str]) -> None:
         chosen = self._chosen(names)

@@ -34,6 +34,8 @@ def _doubt(fault: FaultReceipt) -> str:
         return f"{fault.id}: {fault.error}"
     if fault.verified is None:
         return f"{fault.id}: not verified"
+    if fault.repeats and not fault.cycles:
+        return f"{fault.id}: it did not repeat"
     if fault.lapsed is not None:
         return f"{fault.id}: it did not stand to its end"
     return ""

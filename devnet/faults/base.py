@@ -5,9 +5,10 @@ is known about it: whom it can hit, how it is done, proven, taken back. Between 
 same look that proved it is taken again and again: a fault that ends early has not happened.
 """
 
+import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Final
@@ -53,9 +54,13 @@ class Site:
 
     targets: tuple[str, ...] = ()
     """Nodes; those that it disturbs, if it is aimed at any."""
+    programs: tuple[str, ...] = ()
+    """Of the targets, where it hits programs."""
     groups: tuple[tuple[str, ...], ...] = ()
     """Operators that still reach each other, where it parts them."""
     links: tuple[str, ...] = ()
+    links_back: tuple[str, ...] = ()
+    """In the order in which they are healed, where it is another."""
 
 
 class Fault(ABC):
@@ -71,6 +76,8 @@ class Fault(ABC):
     seen_within_s: ClassVar[float] = 5.0
     """It shows by then, or did not take hold."""
     healed_within_s: ClassVar[float] = 15.0
+    repeats: ClassVar[bool] = False
+    """Whether `keep_up` has something to do."""
 
     def nonsense(self) -> str:
         """What no single key can get wrong alone; empty when all is well."""
@@ -99,10 +106,19 @@ class Fault(ABC):
     async def missing(self, site: Site, world: World) -> str:
         """A look: what of the fault is not there; empty when it stands. Raises: CannotInject."""
 
+    async def keep_up(self, site: Site, world: World, seen: Callable[[], None]) -> None:
+        """What has to go on while it stands, such as a link that flaps; cancelled at the end.
+        `seen` is called for every time that it was seen to happen. Raises: CannotInject."""
+        await asyncio.Event().wait()
+
     @abstractmethod
     async def remaining(self, site: Site, world: World) -> str:
         """A look: what of the fault is still there; empty when all is whole. Raises:
         CannotInject."""
+
+    def claims(self, site: Site) -> frozenset[str]:
+        """What no other fault may take hold of at the same time."""
+        return frozenset((*site.programs, *(f"{link} (cut)" for link in site.links)))
 
     # What follows while it stands, for those who judge.
 

@@ -8,13 +8,13 @@ from devnet.faults.surface import World
 
 @dataclass(frozen=True, kw_only=True)
 class Freeze(Stopped):
-    """Every role of the node stopped as by SIGSTOP: the kernel goes on accepting connections.
-    Taken back by letting them run on."""
+    """The programs of the node stand still as after SIGSTOP: the kernel goes on accepting
+    connections. Taken back by letting them run on."""
 
     name: ClassVar = "freeze"
 
     async def inject(self, site: Site, world: World) -> None:
-        await world.nodes.freeze(site.targets)
+        await world.programs.freeze(site.programs)
 
     async def take_back(self, site: Site, world: World) -> None:
-        await world.nodes.thaw(site.targets)
+        await world.programs.thaw(site.programs)

@@ -8,13 +8,13 @@ from devnet.faults.surface import World
 
 @dataclass(frozen=True, kw_only=True)
 class Kill(Stopped):
-    """SIGKILL to every role of the node at once; its Toxiproxy, which stands for the host's
-    address, lives on. Taken back by starting the roles again."""
+    """SIGKILL to the programs of the node, all at once; its Toxiproxy, which stands for the host's
+    address, lives on. Taken back by starting them again."""
 
     name: ClassVar = "kill"
 
     async def inject(self, site: Site, world: World) -> None:
-        await world.nodes.kill(site.targets)
+        await world.programs.kill(site.programs)
 
     async def take_back(self, site: Site, world: World) -> None:
-        await world.nodes.start(site.targets)
+        await world.programs.start(site.programs)

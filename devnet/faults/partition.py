@@ -1,10 +1,9 @@
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from devnet.faults import keys
-from devnet.faults.base import Fault, Plane, Sight, Site
-from devnet.faults.surface import World
+from devnet.faults.base import Sight, Site
+from devnet.faults.cut_links import CutLinks
 from devnet.faults.targets import (
     draw_groups,
     is_follower,
@@ -13,12 +12,12 @@ from devnet.faults.targets import (
     misfit_of,
     resolve_target,
 )
-from devnet.model.cut import CutMode
+from devnet.model.reading import read_target
 from devnet.model.terms import Aim, Target
 from devnet.model.topology import Topology
 from dst.spec.errors import BadConfig
-from dst.spec.primitives import quorum
 
+_GROUPS_SHAPE = "expected lists of operators such as [[op1, op2], [op3, op4]]"
 _SPLIT_SHAPE = "expected sizes of the groups such as [2, 2]"
 
 
@@ -30,6 +29,22 @@ def read_split(value: object, where: str) -> tuple[int, ...]:
     return tuple(value)
 
 
+def read_groups(value: object, where: str) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(value, list) or len(value) < 2:
+        raise BadConfig(f"{where}: {_GROUPS_SHAPE}, got {value!r}")
+    groups = []
+    for group in value:
+        if not isinstance(group, list) or not group:
+            raise BadConfig(f"{where}: {_GROUPS_SHAPE}, got {value!r}")
+        groups.append(tuple(str(read_target(name, where)) for name in group))
+    return tuple(groups)
+
+
+_GROUPS: dict[str, Any] = {
+    "type": "array",
+    "minItems": 2,
+    "items": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+}
 _SPLIT: dict[str, Any] = {
     "type": "array",
     "minItems": 2,
@@ -38,27 +53,27 @@ _SPLIT: dict[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Partition(Fault):
+class Partition(CutLinks):
     """Consensus links between groups of operators cut, both directions."""
 
     name: ClassVar = "partition"
-    plane: ClassVar = Plane.LINKS
     proof: ClassVar = (
         "every cut link is reported down by the end that dials it"
         " (each pair has a link in either direction)"
     )
-    seen_within_s: ClassVar = 10.0
-    """Silent cuts (hold, blackhole) end a link only after three seconds of missed pings."""
 
     target: Target | None = keys.target("the operator that is cut off alone", default=None)
     split: tuple[int, ...] = keys.key(
         read_split, _SPLIT, "sizes of the groups, members drawn; instead of `target`", default=()
     )
-    mode: CutMode = keys.choice(CutMode, "how the cut looks, below", default=CutMode.DROP)
+    groups: tuple[tuple[str, ...], ...] = keys.key(
+        read_groups, _GROUPS, "operators by name; instead of `target` or `split`", default=()
+    )
 
     def nonsense(self) -> str:
-        if (self.target is None) == (not self.split):
-            return "needs either target (isolated alone) or split"
+        given = [self.target is not None, bool(self.split), bool(self.groups)]
+        if sum(given) != 1:
+            return "needs either target (isolated alone) or split, or groups"
         return ""
 
     def misfit(self, topology: Topology) -> str:
@@ -66,6 +81,9 @@ class Partition(Fault):
         if self.split and sum(self.split) != operators:
             wanted = f"split {list(self.split)} is for {sum(self.split)} operators"
             return f"{wanted}, the network has {operators}"
+        if self.groups and sorted(sum(self.groups, ())) != sorted(topology.operator_names):
+            names = ", ".join(topology.operator_names)
+            return f"groups must name each operator once; the network has {names}"
         if self.target is Aim.ALL_OPERATORS:
             return "target all-operators leaves nobody to be cut off from; give split, or one node"
         if is_follower(self.target, topology):
@@ -74,7 +92,9 @@ class Partition(Fault):
 
     def aim(self, sight: Sight) -> Site:
         targets: tuple[str, ...] = ()
-        if self.target is None:
+        if self.groups:
+            groups = self.groups
+        elif self.target is None:
             groups = draw_groups(self.split, sight.operators, sight.rng)
         else:
             targets = resolve_target(
@@ -82,23 +102,3 @@ class Partition(Fault):
             )
             groups = isolate(targets, sight.operators)
         return Site(targets=targets, groups=groups, links=links_between(sight.topology, groups))
-
-    async def inject(self, site: Site, world: World) -> None:
-        await world.links.cut(site.links, self.mode)
-
-    async def take_back(self, site: Site, world: World) -> None:
-        await world.links.heal(site.links, self.mode)
-
-    async def missing(self, site: Site, world: World) -> str:
-        return await world.links.not_cut(site.links)
-
-    async def remaining(self, site: Site, world: World) -> str:
-        return await world.links.not_whole(site.links)
-
-    def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
-        """Those left in a group without a quorum."""
-        needed = quorum(len(operators))
-        return tuple(name for group in site.groups if len(group) < needed for name in group)
-
-    def components(self, site: Site, operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-        return site.groups

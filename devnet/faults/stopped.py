@@ -1,40 +1,70 @@
-"""What faults on whole nodes have in common: the node is stopped, and later runs again."""
+"""What faults on programs have in common: they are stopped, and later run again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import ClassVar
 
 from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.surface import World
-from devnet.faults.targets import misfit_of, resolve_target
+from devnet.faults.targets import misfit_of, possible, resolve_target
 from devnet.model.terms import Target
 from devnet.model.topology import Topology
+
+
+class Part(StrEnum):
+    """What of a node."""
+
+    ALL = "all"
+    EXECUTION = "execution"
+    ROLLUP = "rollup"
+    MIDDLEWARE = "middleware"
+    VALIDATOR = "validator"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped(Fault):
     plane: ClassVar = Plane.PROCESSES
-    proof: ClassVar = "the backend reports every program ended or stopped, and the node is silent"
+    proof: ClassVar = "the backend reports every program ended or stopped, and none of them answers"
     healed_within_s: ClassVar = 60.0
     """Sixteen Python programs that start at once need about ten seconds on two cores."""
 
     target: Target = keys.target("the node")
+    role: Part = keys.choice(
+        Part, "`all` of its programs, or one; its Toxiproxy is never one of them", default=Part.ALL
+    )
 
     def misfit(self, topology: Topology) -> str:
-        return misfit_of(self.target, topology)
+        if complaint := misfit_of(self.target, topology):
+            return complaint
+        without = [n for n in possible(self.target, topology) if not self._programs(topology, n)]
+        return f"{', '.join(without)} has no {self.role}" if without else ""
+
+    def _programs(self, topology: Topology, node: str) -> tuple[str, ...]:
+        names = topology.pod(node).programs[1:]
+        return (
+            names
+            if self.role is Part.ALL
+            else tuple(name for name in names if name == f"{node}.{self.role}")
+        )
 
     def aim(self, sight: Sight) -> Site:
         found = resolve_target(
             self.target, sight.topology, next_height=sight.next_height, rng=sight.rng
         )
-        return Site(targets=found)
+        programs = (name for node in found for name in self._programs(sight.topology, node))
+        return Site(targets=found, programs=tuple(programs))
 
     async def missing(self, site: Site, world: World) -> str:
-        return await world.nodes.not_down(site.targets)
+        return await world.programs.not_down(site.programs)
 
     async def remaining(self, site: Site, world: World) -> str:
-        return await world.nodes.not_up(site.targets)
+        return await world.programs.not_up(site.programs)
 
     def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
-        return site.targets
+        """Without its validator alone an operator votes on, and signs nothing."""
+        return () if self.role is Part.VALIDATOR else site.targets
+
+    def told(self, site: Site) -> str:
+        return ", ".join(site.targets if self.role is Part.ALL else site.programs)

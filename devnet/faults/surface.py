@@ -4,7 +4,7 @@ Toxiproxies.
 `not_...` are looks: each says what is wrong in words, or nothing when all is as it should be.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from devnet.model.cut import CutMode
@@ -16,22 +16,25 @@ class CannotInject(Exception):
     error."""
 
 
-class Nodes(Protocol):
-    """Nodes by name (`op2`, `f1`): every role of the node at once, its Toxiproxy never.
+class Programs(Protocol):
+    """Programs by name (`op2.rollup`), never a Toxiproxy.
 
     Every call returns when the effect is there. Raises (all): CannotInject.
     """
 
-    async def kill(self, nodes: Sequence[str]) -> None: ...
-    async def start(self, nodes: Sequence[str]) -> None: ...
-    async def freeze(self, nodes: Sequence[str]) -> None: ...
-    async def thaw(self, nodes: Sequence[str]) -> None: ...
+    async def kill(self, programs: Sequence[str]) -> None: ...
+    async def stop(self, programs: Sequence[str]) -> None:
+        """SIGTERM."""
 
-    async def not_down(self, nodes: Sequence[str]) -> str:
-        """Programs that run, nodes that answer."""
+    async def start(self, programs: Sequence[str]) -> None: ...
+    async def freeze(self, programs: Sequence[str]) -> None: ...
+    async def thaw(self, programs: Sequence[str]) -> None: ...
 
-    async def not_up(self, nodes: Sequence[str]) -> str:
-        """Programs that do not run, nodes that do not serve."""
+    async def not_down(self, programs: Sequence[str]) -> str:
+        """Those that run or answer."""
+
+    async def not_up(self, programs: Sequence[str]) -> str:
+        """Those that do not run or do not serve."""
 
 
 class Links(Protocol):
@@ -39,17 +42,26 @@ class Links(Protocol):
 
     async def cut(self, links: Sequence[str], mode: CutMode) -> None: ...
     async def heal(self, links: Sequence[str], mode: CutMode) -> None: ...
-    async def delay(self, links: Sequence[str], one_way_ms: int) -> None:
-        """On both streams of each link; 0 takes the delay back."""
+    async def shape(
+        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
+    ) -> None:
+        """A toxic on both streams of each link; None takes it away."""
 
-    async def not_cut(self, links: Sequence[str]) -> str:
-        """Consensus links that the ends that dial them do not report down."""
+    async def not_cut(self, links: Sequence[str], mode: CutMode) -> str:
+        """Consensus links that the ends that dial them do not report down; others that are not in
+        the state of the cut."""
+
+    async def not_set(self, links: Sequence[str], mode: CutMode) -> str:
+        """Links of which the Toxiproxies do not report the state of the cut."""
 
     async def not_whole(self, links: Sequence[str]) -> str:
-        """Consensus links that the ends that dial them do not report up."""
+        """Consensus links that the ends that dial them do not report up; others that are still
+        cut."""
 
-    async def not_delayed(self, links: Sequence[str], one_way_ms: int) -> str:
-        """Links of which the Toxiproxies list another delay; with 0, any."""
+    async def not_shaped(
+        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
+    ) -> str:
+        """Links of which the Toxiproxies list that toxic otherwise."""
 
 
 class World(Protocol):
@@ -58,6 +70,6 @@ class World(Protocol):
     @property
     def topology(self) -> Topology: ...
     @property
-    def nodes(self) -> Nodes: ...
+    def programs(self) -> Programs: ...
     @property
     def links(self) -> Links: ...

@@ -60,6 +60,15 @@ def misfit_of(target: Target | None, topology: Topology) -> str:
     return "" if target in known else f"target {target}: the network has {', '.join(known)}"
 
 
+def possible(target: Target | None, topology: Topology) -> tuple[str, ...]:
+    """Nodes that it may turn out to be."""
+    if target is None:
+        return (*topology.operator_names, *topology.follower_names)
+    if target is Aim.FOLLOWER:
+        return topology.follower_names
+    return topology.operator_names if isinstance(target, Aim) else (str(target),)
+
+
 def is_follower(target: Target | None, topology: Topology) -> bool:
     return target is Aim.FOLLOWER or target in topology.follower_names
 
@@ -94,6 +103,15 @@ def isolate(nodes: Sequence[str], operators: Sequence[str]) -> tuple[tuple[str, 
     """Two groups: these nodes, and the rest of the operators."""
     rest = tuple(name for name in operators if name not in nodes)
     return (tuple(nodes), rest)
+
+
+def pair_links(topology: Topology, pairs: frozenset[frozenset[str]]) -> tuple[str, ...]:
+    """Consensus links of these pairs of operators, both directions."""
+    return tuple(
+        link.name
+        for link in topology.consensus_links
+        if frozenset((link.source, link.target)) in pairs
+    )
 
 
 def links_between(topology: Topology, groups: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -49,14 +49,17 @@ class Injector:
         self._operators = world.topology.operator_names
         self._events = events
         self._record = record
-        self._standing: dict[str, tuple[Planned, FaultReceipt]] = {}
+        self._standing: dict[str, Planned] = {}
+        self._receipts: dict[str, FaultReceipt] = {}
 
     async def apply(self, fault: Planned) -> FaultReceipt:
         """Inject and prove. An error is in the receipt, not raised: the run goes on to clean up and
         ends inconclusive."""
         receipt = self._requested(fault)
-        self._standing[fault.id] = (fault, receipt)
         do, site, world = fault.do, fault.site, self._world
+        if taken := self._taken(do.claims(site)):
+            return self._note(fault, error=taken)
+        self._standing[fault.id] = fault
         try:
             await do.inject(site, world)
             receipt = self._note(fault, applied=now())
@@ -78,13 +81,26 @@ class Injector:
             complaint = await self._look(fault)
             if not complaint:
                 complaints = 0
-                self._note(fault, looks=self._standing[fault.id][1].looks + 1)
+                self._note(fault, looks=self._receipts[fault.id].looks + 1)
                 continue
             complaints += 1
             since = looked if complaints == 1 else since
             if complaints >= LOOKS_TO_LAPSE:
                 lapse = f"it did not stand to its end: {complaint}"
                 return self._note(fault, lapsed=since, error=lapse)
+
+    async def keep_up(self, fault: Planned) -> FaultReceipt:
+        """What has to go on while it stands, to the moment at which it fails. Cancelled when it is
+        to end."""
+
+        def seen() -> None:
+            self._note(fault, cycles=self._receipts[fault.id].cycles + 1)
+
+        try:
+            await fault.do.keep_up(fault.site, self._world, seen)
+        except CannotInject as error:
+            return self._note(fault, lapsed=now(), error=f"it could not go on: {error}")
+        raise AssertionError(f"{fault.do.name} has nothing more to do, and does not say so")
 
     async def _look(self, fault: Planned) -> str:
         try:
@@ -94,6 +110,8 @@ class Injector:
 
     async def revert(self, fault: Planned) -> FaultReceipt:
         """Take back and prove that the network is whole again."""
+        if fault.id not in self._standing:  # it was refused
+            return self._receipts[fault.id]
         receipt = self._note(fault, revert_requested=now())
         do, site, world = fault.do, fault.site, self._world
         try:
@@ -108,8 +126,7 @@ class Injector:
 
     async def restore(self) -> list[FaultReceipt]:
         """Revert all that still stands, processes before links."""
-        standing = (fault for fault, _ in self._standing.values())
-        left = sorted(standing, key=lambda fault: _ORDER.index(fault.do.plane))
+        left = sorted(self._standing.values(), key=lambda fault: _ORDER.index(fault.do.plane))
         return [await self.revert(fault) for fault in left]
 
     def _requested(self, fault: Planned) -> FaultReceipt:
@@ -123,13 +140,22 @@ class Injector:
             targets=do.disturbs(site, self._operators),
             silenced=silenced,
             requested=now(),
+            repeats=do.repeats,
             components=do.components(site, self._operators),
             hits_leader=site.targets == (leader,) == silenced,
             aimed_height=fault.aimed_height,
             height=fault.aimed_height,
         )
+        self._receipts[fault.id] = receipt
         self._record(receipt)
         return receipt
+
+    def _taken(self, claims: frozenset[str]) -> str:
+        """Two faults that want the same would undo each other."""
+        for other in self._standing.values():
+            if both := claims & other.do.claims(other.site):
+                return f"{min(both)} is under the fault {other.id} already"
+        return ""
 
     def _locate(self, fault: Planned, receipt: FaultReceipt) -> FaultReceipt:
         assert receipt.applied is not None, "located after it was applied"
@@ -137,9 +163,8 @@ class Injector:
         return self._note(fault, height=hit.height, round=hit.round, phase=str(hit.phase))
 
     def _note(self, fault: Planned, **known: float | int | str) -> FaultReceipt:
-        _, receipt = self._standing[fault.id]
-        changed = msgspec.structs.replace(receipt, **known)
-        self._standing[fault.id] = (fault, changed)
+        changed = msgspec.structs.replace(self._receipts[fault.id], **known)
+        self._receipts[fault.id] = changed
         self._record(changed)
         return changed
 

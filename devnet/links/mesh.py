@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from devnet.links.toxiproxy import (
+    OPEN_RATE_KBPS,
     STREAMS,
     Proxy,
     Stream,
     ToxiproxyClient,
     ToxiproxyError,
     ToxiproxyUnreachable,
+    is_cut,
+    is_shaped,
 )
 from devnet.model.cut import CutMode
 from devnet.model.topology import Link, LinkClass, Topology
@@ -78,24 +81,31 @@ class Mesh:
         chosen = tuple(streams)
         await self._each(links, lambda client, link: client.heal(link.name, mode, chosen))
 
-    async def set_latency(
-        self, links: Iterable[Link], latency_ms: int, streams: Iterable[Stream] = STREAMS
+    async def shape(
+        self, links: Iterable[Link], kind: str, attributes: Mapping[str, int] | None
     ) -> None:
-        """Delay each chosen direction of every link; 0 takes the delay away."""
-        chosen = tuple(streams)
-        await self._each(
-            links, lambda client, link: client.set_latency(link.name, latency_ms, chosen)
-        )
+        """A toxic on both streams of every link; None takes it away."""
+        await self._each(links, lambda client, link: client.shape(link.name, kind, attributes))
 
-    async def verify(
-        self, links: Iterable[Link], mode: CutMode | None, streams: Iterable[Stream] = STREAMS
-    ) -> bool:
-        """Do all servers report the state that the cut, or with None the heal, leaves?"""
-        chosen, wanted = tuple(streams), tuple(links)
-        states = await asyncio.gather(
-            *(self._clients[link.target].verify(link.name, mode, chosen) for link in wanted)
-        )
-        return all(states)
+    async def not_shaped(
+        self, links: Iterable[Link], kind: str, attributes: Mapping[str, int] | None
+    ) -> list[str]:
+        """Those of which the servers list that toxic otherwise."""
+        known = await self._listed(links)
+        return [name for name, proxy in known.items() if not is_shaped(proxy, kind, attributes)]
+
+    async def not_in_state(self, links: Iterable[Link], mode: CutMode | None) -> list[str]:
+        """Those that are not as the cut, or with None the heal, leaves them."""
+        known = await self._listed(links)
+        return [name for name, proxy in known.items() if not is_cut(proxy, mode)]
+
+    async def _listed(self, links: Iterable[Link]) -> dict[str, Proxy]:
+        """One question a server, however many links."""
+        wanted = tuple(links)
+        pods = sorted({link.target for link in wanted})
+        answers = await asyncio.gather(*(self._clients[pod].proxies() for pod in pods))
+        known = {name: proxy for answer in answers for name, proxy in answer.items()}
+        return {link.name: known[link.name] for link in wanted}
 
     async def faults(self) -> Mapping[str, str]:
         """Link name -> what is done to it now, for the board: cut mode or delay. Healthy links are
@@ -137,6 +147,8 @@ def describe_fault(proxy: Proxy) -> str:
             continue
         if toxic.type == "bandwidth" and toxic.attributes.get("rate") == 0:
             words.append("hold")
+        elif toxic.type == "bandwidth" and toxic.attributes.get("rate") != OPEN_RATE_KBPS:
+            words.append(f"{toxic.attributes['rate']} KB/s")
         elif toxic.type == "timeout":
             words.append("blackhole" if toxic.attributes.get("timeout") == 0 else "drop")
         elif toxic.type == "latency" and toxic.attributes.get("latency"):

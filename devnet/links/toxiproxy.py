@@ -129,10 +129,58 @@ def _check_toxicity(toxicity: float) -> None:
 
 _HOLD_RATE: Final = {"rate": 0}
 _OPEN_RATE: Final = {"rate": OPEN_RATE_KBPS}
+_HARMLESS: Final[Mapping[str, Mapping[str, int]]] = {
+    "latency": {"latency": 0},
+    "bandwidth": _OPEN_RATE,
+}
 
 
 def _hold_toxic(stream: Stream) -> str:
     return f"hold_{stream}"
+
+
+def shaping_toxic(kind: str, stream: Stream) -> str:
+    """`bandwidth` is the toxic that holds, at another rate."""
+    return _hold_toxic(stream) if kind == "bandwidth" else f"{kind}_{stream}"
+
+
+def is_shaped(proxy: Proxy, kind: str, attributes: Mapping[str, int] | None) -> bool:
+    """Whether it is as `shape` leaves it, on both streams."""
+    toxics = {toxic.name: toxic for toxic in proxy.toxics}
+    wanted = attributes or _HARMLESS.get(kind)
+    for stream in STREAMS:
+        toxic = toxics.get(shaping_toxic(kind, stream))
+        if toxic is None:
+            if attributes is not None:
+                return False
+        elif (
+            wanted is None
+            or toxic.toxicity != 1.0
+            or not dict(wanted).items() <= dict(toxic.attributes).items()
+        ):
+            return False
+    return True
+
+
+def is_cut(proxy: Proxy, mode: CutMode | None, streams: Iterable[Stream] = STREAMS) -> bool:
+    """Whether it is as a cut of this mode (or, with None, a heal of everything) leaves it."""
+    toxics = {toxic.name: toxic for toxic in proxy.toxics}
+    match mode:
+        case None:
+            return proxy.enabled and not any(_is_cutting(toxic) for toxic in proxy.toxics)
+        case CutMode.REFUSE:
+            return not proxy.enabled
+        case CutMode.HOLD:
+            names = [_hold_toxic(stream) for stream in streams]
+        case CutMode.BLACKHOLE:
+            names = [_blackhole_toxic(stream) for stream in streams]
+        case CutMode.DROP:
+            names = [_drop_toxic(stream) for stream in streams]
+    return proxy.enabled and all(name in toxics and _is_cutting(toxics[name]) for name in names)
+
+
+def _has(toxic: Toxic, wanted: Mapping[str, int]) -> bool:
+    return toxic.toxicity == 1.0 and all(toxic.attributes.get(k) == v for k, v in wanted.items())
 
 
 def _blackhole_toxic(stream: Stream) -> str:
@@ -316,36 +364,26 @@ class ToxiproxyClient:
     ) -> bool:
         """Does the server hold the state that a cut (or, with None, a heal of everything)
         leaves?"""
-        found = await self.proxy(proxy)
-        toxics = {toxic.name: toxic for toxic in found.toxics}
-        chosen = tuple(streams)
-        match mode:
-            case None:
-                return found.enabled and not any(_is_cutting(toxic) for toxic in found.toxics)
-            case CutMode.REFUSE:
-                return not found.enabled
-            case CutMode.HOLD:
-                names = [_hold_toxic(stream) for stream in chosen]
-            case CutMode.BLACKHOLE:
-                names = [_blackhole_toxic(stream) for stream in chosen]
-            case CutMode.DROP:
-                names = [_drop_toxic(stream) for stream in chosen]
-        return found.enabled and all(name in toxics and _is_cutting(toxics[name]) for name in names)
+        return is_cut(await self.proxy(proxy), mode, streams)
 
-    async def set_latency(
-        self, proxy: str, latency_ms: int, streams: Iterable[Stream] = STREAMS
-    ) -> None:
-        """Delay each chosen direction by `latency_ms`; 0 takes the delay away. The toxic stays once
-        it is there."""
+    async def shape(self, proxy: str, kind: str, attributes: Mapping[str, int] | None) -> None:
+        """A toxic of this type on both streams of a guarded link; None: as if there were none.
+
+        A delay of 0 and a rate that nobody feels stay in place, since taking a toxic out of a
+        stream can hang or lose data; types that have no harmless value are removed.
+        """
+        check_attributes(kind, attributes or {}, partial=attributes is None)
         present = {toxic.name for toxic in (await self.proxy(proxy)).toxics}
-        for stream in streams:
-            name, attributes = f"latency_{stream}", {"latency": latency_ms}
-            if name in present:
-                await self.patch_toxic(proxy, name, "latency", attributes)
-            elif latency_ms:
-                await self.add_toxic(
-                    proxy, Toxic(name=name, type="latency", stream=stream, attributes=attributes)
-                )
+        for stream in STREAMS:
+            name = shaping_toxic(kind, stream)
+            wanted = attributes or _HARMLESS.get(kind)
+            if name in present and wanted is not None:
+                await self.patch_toxic(proxy, name, kind, wanted)
+            elif name in present:
+                await self.delete_toxic(proxy, name)
+            elif attributes is not None:
+                toxic = Toxic(name=name, type=kind, stream=stream, attributes=attributes)
+                await self.add_toxic(proxy, toxic)
 
     async def _set_hold(self, proxy: str, stream: Stream, *, held: bool) -> None:
         await self.patch_toxic(

@@ -209,6 +209,10 @@ class FaultReceipt(
     """Where consensus stood when it was applied: `idle`, `proposal`, `prepared`, `decided`."""
     looks: int = 0
     """How often it was seen to stand, after the look that verified it."""
+    repeats: bool = False
+    """Whether it goes on and off while it stands."""
+    cycles: int = 0
+    """Of a fault that goes on and off: how often it was seen to."""
     lapsed: float | None = None
     """When it was first seen not to stand any more, although nobody had taken it back."""
     error: str = ""

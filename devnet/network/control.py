@@ -70,6 +70,7 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
     calls: Mapping[str, Callable[[list[str]], Awaitable[None]]] = {
         "start": backend.start,
         "kill": backend.kill,
+        "stop": backend.stop,
         "pause": backend.pause,
         "resume": backend.resume,
     }
@@ -105,6 +106,9 @@ class RemoteBackend:
 
     async def kill(self, names: Iterable[str]) -> None:
         await self._ask("kill", names)
+
+    async def stop(self, names: Iterable[str]) -> None:
+        await self._ask("stop", names)
 
     async def pause(self, names: Iterable[str]) -> None:
         await self._ask("pause", names)

@@ -387,6 +387,7 @@ def _fault_table(history: History) -> str:
         "requested",
         "applied",
         "verified",
+        "seen to stand",
         "revert",
         "healed",
         "error",
@@ -416,13 +417,25 @@ def _hostile_row(item: HostileFate, start: float) -> tuple[str, ...]:
 
 
 def _fault_row(fault: FaultReceipt, start: float) -> tuple[str, ...]:
-    moments = (fault.requested, fault.applied, fault.verified, fault.revert_requested, fault.healed)
-    told = tuple("-" if moment is None else f"{moment - start:.3f} s" for moment in moments)
+    def told(moment: float | None) -> str:
+        return "-" if moment is None else f"{moment - start:.3f} s"
+
     return (
         escape(fault.id),
         escape(f"{fault.kind} {target_of(fault)}"),
         escape(aimed_of(fault)),
         escape(hit_of(fault)),
-        *told,
+        told(fault.requested),
+        told(fault.applied),
+        told(fault.verified),
+        escape(_looks(fault, told(fault.lapsed))),
+        told(fault.revert_requested),
+        told(fault.healed),
         escape(fault.error),
     )
+
+
+def _looks(fault: FaultReceipt, lapsed: str) -> str:
+    """`12 times`, `30 cycles`, `3 times, not at 7.2 s`."""
+    seen = counted(fault.cycles, "cycle{s}") if fault.repeats else counted(fault.looks, "time{s}")
+    return seen if fault.lapsed is None else f"{seen}, not at {lapsed}"

@@ -199,11 +199,13 @@ class Runner:
         async with asyncio.TaskGroup() as tasks:
             hold = tasks.create_task(self._hold(fault, receipt), name=f"hold-{fault.id}")
             watch = tasks.create_task(self._injector.watch(planned), name=f"watch-{fault.id}")
-            await asyncio.wait((hold, watch), return_when=asyncio.FIRST_COMPLETED)
-            if watch.done():
-                self._say(f"inject: {fault.id}: {watch.result().error}")
-            for task in (hold, watch):
-                task.cancel()
+            going = tasks.create_task(self._injector.keep_up(planned), name=f"keep-up-{fault.id}")
+            await asyncio.wait((hold, watch, going), return_when=asyncio.FIRST_COMPLETED)
+            for looking in (watch, going):
+                if looking.done():
+                    self._say(f"inject: {fault.id}: {looking.result().error}")
+                looking.cancel()
+            hold.cancel()
 
     def _holding(self, fault: Scheduled) -> str:
         wanted = fault.until.heights.for_operators(self._n)

@@ -2,7 +2,7 @@
 injector's two surfaces."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from devnet.links.mesh import Mesh
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
 from devnet.model.cut import CutMode
 from devnet.model.history import HostileFate, TransactionSubmitted
-from devnet.model.topology import Link, Topology, resolve_programs
+from devnet.model.topology import Link, Role, Topology
 from devnet.probes.chain import read_end_state
 from devnet.probes.events import EventTail
 from devnet.probes.health import answers, links_up, read_metrics
@@ -35,8 +35,16 @@ def host_url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-class LiveNodes:
-    """`Nodes` over a backend, proven through probe links."""
+HEALTH_LINK: Final = {
+    Role.EXECUTION: "probe>{}.rpc",
+    Role.ROLLUP: "probe>{}.beacon",
+    Role.MIDDLEWARE: "probe>{}.middleware",
+}
+"""Where a program says that it lives; a validator has no listener, only the backend tells."""
+
+
+class LivePrograms:
+    """`Programs` over a backend, proven through probe links."""
 
     def __init__(
         self, backend: Backend, topology: Topology, session: aiohttp.ClientSession
@@ -45,61 +53,69 @@ class LiveNodes:
         self._topology = topology
         self._session = session
 
-    async def kill(self, nodes: Sequence[str]) -> None:
-        await self._call(self._backend.kill, nodes)
+    async def kill(self, programs: Sequence[str]) -> None:
+        await self._call(self._backend.kill, programs)
 
-    async def start(self, nodes: Sequence[str]) -> None:
-        await self._call(self._backend.start, nodes)
+    async def stop(self, programs: Sequence[str]) -> None:
+        await self._call(self._backend.stop, programs)
 
-    async def freeze(self, nodes: Sequence[str]) -> None:
-        await self._call(self._backend.pause, nodes)
+    async def start(self, programs: Sequence[str]) -> None:
+        await self._call(self._backend.start, programs)
 
-    async def thaw(self, nodes: Sequence[str]) -> None:
-        await self._call(self._backend.resume, nodes)
+    async def freeze(self, programs: Sequence[str]) -> None:
+        await self._call(self._backend.pause, programs)
 
-    def _programs(self, nodes: Sequence[str]) -> list[str]:
-        return [name for node in nodes for name in resolve_programs(self._topology, node)]
+    async def thaw(self, programs: Sequence[str]) -> None:
+        await self._call(self._backend.resume, programs)
+
+    async def not_down(self, programs: Sequence[str]) -> str:
+        states = await self._states(programs)
+        alive = [name for name, state in states.items() if state is RunState.RUNNING]
+        if alive:
+            return f"{', '.join(alive)} still running"
+        answering = await self._answering(programs, seconds=0.25)
+        return f"{', '.join(answering)} still answers" if answering else ""
+
+    async def not_up(self, programs: Sequence[str]) -> str:
+        states = await self._states(programs)
+        down = [name for name, state in states.items() if state is not RunState.RUNNING]
+        if down:
+            return f"{', '.join(down)} not running"
+        answering = await self._answering(programs, seconds=READ_TIMEOUT)
+        silent = [name for name in self._urls(programs) if name not in answering]
+        return f"no answer from {', '.join(silent)}" if silent else ""
 
     async def _call(
-        self, call: Callable[[Sequence[str]], Awaitable[None]], nodes: Sequence[str]
+        self, call: Callable[[Sequence[str]], Awaitable[None]], programs: Sequence[str]
     ) -> None:
         try:
-            await call(self._programs(nodes))
+            await call(programs)
         except BackendError as error:
             raise CannotInject(str(error)) from error
 
-    async def _states(self, nodes: Sequence[str]) -> dict[str, RunState]:
+    async def _states(self, programs: Sequence[str]) -> dict[str, RunState]:
         try:
             status = await self._backend.status()
         except BackendError as error:
             raise CannotInject(str(error)) from error
-        return {name: status[name].state for name in self._programs(nodes)}
+        return {name: status[name].state for name in programs}
 
-    def _health_urls(self, node: str) -> list[str]:
-        links = [f"probe>{node}.beacon", f"probe>{node}.rpc"]
-        if node in self._topology.operator_names:
-            links.append(f"probe>{node}.middleware")
-        return [f"{host_url(self._topology.host_port(link))}/livez" for link in links]
+    async def _answering(self, programs: Sequence[str], seconds: float) -> list[str]:
+        urls = self._urls(programs)
+        served = await asyncio.gather(
+            *(answers(self._session, url, seconds=seconds) for url in urls.values())
+        )
+        return [name for name, ok in zip(urls, served, strict=True) if ok]
 
-    async def not_down(self, nodes: Sequence[str]) -> str:
-        states = await self._states(nodes)
-        alive = [name for name, state in states.items() if state is RunState.RUNNING]
-        if alive:
-            return f"{', '.join(alive)} still running"
-        for node in nodes:
-            if await answers(self._session, self._health_urls(node)[0], seconds=0.25):
-                return f"{node} still answers"
-        return ""
-
-    async def not_up(self, nodes: Sequence[str]) -> str:
-        states = await self._states(nodes)
-        down = [name for name, state in states.items() if state is not RunState.RUNNING]
-        if down:
-            return f"{', '.join(down)} not running"
-        urls = [url for node in nodes for url in self._health_urls(node)]
-        served = await asyncio.gather(*(answers(self._session, url) for url in urls))
-        silent = [url for url, ok in zip(urls, served, strict=True) if not ok]
-        return f"no answer from {', '.join(silent)}" if silent else ""
+    def _urls(self, programs: Sequence[str]) -> dict[str, str]:
+        """Program -> its `/livez`, of those that have one."""
+        found: dict[str, str] = {}
+        for name in programs:
+            node, _, role = name.partition(".")
+            if link := HEALTH_LINK.get(Role(role)):
+                port = self._topology.host_port(link.format(node))
+                found[name] = f"{host_url(port)}/livez"
+        return found
 
 
 class LiveLinks:
@@ -116,14 +132,45 @@ class LiveLinks:
     async def heal(self, links: Sequence[str], mode: CutMode) -> None:
         await self._call(self._mesh.heal(self._links(links), mode))
 
-    async def delay(self, links: Sequence[str], one_way_ms: int) -> None:
-        await self._call(self._mesh.set_latency(self._links(links), one_way_ms))
+    async def shape(
+        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
+    ) -> None:
+        await self._call(self._mesh.shape(self._links(links), toxic, attributes))
 
-    async def not_cut(self, links: Sequence[str]) -> str:
-        return await self._not(links, up=False)
+    async def not_cut(self, links: Sequence[str], mode: CutMode) -> str:
+        dialled, others = self._divided(links)
+        return await self._not_reported(dialled, up=False) or await self.not_set(others, mode)
+
+    async def not_set(self, links: Sequence[str], mode: CutMode) -> str:
+        return await self._not_in_state(self._links(links), mode)
 
     async def not_whole(self, links: Sequence[str]) -> str:
-        return await self._not(links, up=True)
+        dialled, others = self._divided(links)
+        healed = await self._not_in_state(self._links(others), None)
+        return healed or await self._not_reported(dialled, up=True)
+
+    async def not_shaped(
+        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
+    ) -> str:
+        try:
+            wrong = await self._mesh.not_shaped(self._links(links), toxic, attributes)
+        except (ToxiproxyError, ToxiproxyUnreachable) as error:
+            return str(error)
+        state = "still" if attributes is None else "not as asked"
+        return f"{toxic} {state}: {', '.join(wrong)}" if wrong else ""
+
+    def _divided(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Consensus links, whose ends tell how they are, and the others."""
+        consensus = {link.name for link in self._topology.consensus_links}
+        return [n for n in names if n in consensus], [n for n in names if n not in consensus]
+
+    async def _not_in_state(self, links: Sequence[Link], mode: CutMode | None) -> str:
+        try:
+            wrong = await self._mesh.not_in_state(links, mode)
+        except (ToxiproxyError, ToxiproxyUnreachable) as error:
+            return str(error)
+        state = "still cut" if mode is None else f"no {mode}"
+        return f"{state}: {', '.join(wrong)}" if wrong else ""
 
     def _links(self, names: Sequence[str]) -> list[Link]:
         return [self._topology.link(name) for name in names]
@@ -134,33 +181,30 @@ class LiveLinks:
         except (ToxiproxyError, ToxiproxyUnreachable, InvalidInput) as error:
             raise CannotInject(str(error)) from error
 
-    async def _not(self, names: Sequence[str], *, up: bool) -> str:
-        """A partition cuts both directions of each pair, so the dialling ends together are both
-        ends."""
+    async def _not_reported(self, names: Sequence[str], *, up: bool) -> str:
+        """A dialling end that does not answer says nothing of its links: another fault may stand
+        there, and its peers' links tell."""
         wanted = self._links(names)
         dialling = sorted({link.source for link in wanted})
         reports = await asyncio.gather(*(self._report(node) for node in dialling))
-        known = dict(zip(dialling, reports, strict=True))
-        wrong = [link.name for link in wanted if known[link.source].get(link.target) is not up]
+        known = {node: report for node, report in zip(dialling, reports, strict=True) if report}
+        if wanted and not known:
+            return f"{', '.join(dialling)} tell nothing of their links"
+        wrong = [
+            link.name
+            for link in wanted
+            if link.source in known and known[link.source].get(link.target) is not up
+        ]
+        silent = [node for node in dialling if node not in known] if up else []
         state = "not up" if up else "not down"
-        return f"{', '.join(wrong)} {state}" if wrong else ""
+        told = [f"{', '.join(wrong)} {state}"] if wrong else []
+        told += [f"{', '.join(silent)} tell nothing of their links"] if silent else []
+        return "; ".join(told)
 
     async def _report(self, node: str) -> dict[str, bool]:
         url = f"{host_url(self._topology.host_port(f'probe>{node}.middleware'))}/metrics"
         text = await read_metrics(self._session, url)
         return {} if text is None else dict(links_up(text))
-
-    async def not_delayed(self, names: Sequence[str], one_way_ms: int) -> str:
-        try:
-            known = await self._mesh.faults()
-        except (ToxiproxyError, ToxiproxyUnreachable) as error:
-            return str(error)
-        wanted = f"latency {one_way_ms} ms"
-        if one_way_ms:
-            wrong = [name for name in names if wanted not in known.get(name, "")]
-        else:
-            wrong = [name for name in names if "latency" in known.get(name, "")]
-        return f"{', '.join(wrong)}: {'no' if one_way_ms else 'still a'} delay" if wrong else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +230,7 @@ class LiveNetwork:
     ) -> None:
         self.topology = topology
         self._backend = backend
-        self.nodes = LiveNodes(backend, topology, session)
+        self.programs = LivePrograms(backend, topology, session)
         self.links = LiveLinks(mesh, topology, session)
         self._credentials = credentials
         self._session = session

@@ -231,11 +231,11 @@ async def test_latency_is_added_each_way_changed_and_taken_back(
         assert await talk.hear() == b"x"
         return loop.time() - started
 
-    await client.set_latency(NAME, 60)
+    await client.shape(NAME, "latency", {"latency": 60})
     assert await round_trip() >= 0.120
-    await client.set_latency(NAME, 20)
+    await client.shape(NAME, "latency", {"latency": 20})
     assert 0.040 <= await round_trip() < 0.120
-    await client.set_latency(NAME, 0)
+    await client.shape(NAME, "latency", None)
     await round_trip()  # the first chunk after a change may still meet the old delay
     assert await round_trip() < 0.040
     talk.close()

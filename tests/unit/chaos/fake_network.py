@@ -7,7 +7,7 @@ catches up when a node returns. Bugs are switched on by name: `fork`, `decides-w
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from devnet.faults.surface import CannotInject
@@ -57,35 +57,45 @@ def in_virtual_time(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return runner.run(work())
 
 
-class FakeNodes:
+class FakePrograms:
+    """A node is away while its middleware is."""
+
     def __init__(self, network: "FakeNetwork") -> None:
         self._network = network
         self.calls: list[tuple[str, tuple[str, ...]]] = []
+        self.down: set[str] = set()
 
-    async def kill(self, nodes: Sequence[str]) -> None:
-        self.calls.append(("kill", tuple(nodes)))
-        self._network.away |= set(nodes)
+    def _take(self, call: str, programs: Sequence[str]) -> None:
+        self.calls.append((call, tuple(programs)))
+        self.down |= set(programs)
+        self._network.away |= {name.partition(".")[0] for name in programs}
 
-    async def start(self, nodes: Sequence[str]) -> None:
-        self.calls.append(("start", tuple(nodes)))
-        if "never-back" not in self._network.bugs:
-            self._network.away -= set(nodes)
+    async def kill(self, programs: Sequence[str]) -> None:
+        self._take("kill", programs)
 
-    async def freeze(self, nodes: Sequence[str]) -> None:
-        self.calls.append(("freeze", tuple(nodes)))
-        self._network.away |= set(nodes)
+    async def stop(self, programs: Sequence[str]) -> None:
+        self._take("stop", programs)
 
-    async def thaw(self, nodes: Sequence[str]) -> None:
-        self.calls.append(("thaw", tuple(nodes)))
-        self._network.away -= set(nodes)
+    async def freeze(self, programs: Sequence[str]) -> None:
+        self._take("freeze", programs)
 
-    async def not_down(self, nodes: Sequence[str]) -> str:
-        return ", ".join(node for node in nodes if node not in self._network.away)
+    async def start(self, programs: Sequence[str]) -> None:
+        self._give("start", programs)
 
-    async def not_up(self, nodes: Sequence[str]) -> str:
-        if "never-back" in self._network.bugs:
-            return ""  # its programs run, and it does nothing
-        return ", ".join(node for node in nodes if node in self._network.away)
+    async def thaw(self, programs: Sequence[str]) -> None:
+        self._give("thaw", programs)
+
+    def _give(self, call: str, programs: Sequence[str]) -> None:
+        self.calls.append((call, tuple(programs)))
+        self.down -= set(programs)
+        if "never-back" not in self._network.bugs:  # else its programs run, and do nothing
+            self._network.away -= {name.partition(".")[0] for name in programs}
+
+    async def not_down(self, programs: Sequence[str]) -> str:
+        return ", ".join(name for name in programs if name not in self.down)
+
+    async def not_up(self, programs: Sequence[str]) -> str:
+        return ", ".join(name for name in programs if name in self.down)
 
 
 class FakeLinks:
@@ -103,19 +113,29 @@ class FakeLinks:
         self.calls.append((f"heal {mode}", tuple(links)))
         self._network.cut -= set(links)
 
-    async def delay(self, links: Sequence[str], one_way_ms: int) -> None:
-        self.calls.append((f"delay {one_way_ms}", tuple(links)))
-        self._network.delays |= dict.fromkeys(links, one_way_ms)
+    async def shape(
+        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
+    ) -> None:
+        self.calls.append((f"shape {toxic} {attributes}", tuple(links)))
+        for link in links:
+            self._network.toxics.pop((link, toxic), None)
+            if attributes is not None:
+                self._network.toxics[link, toxic] = dict(attributes)
 
-    async def not_cut(self, links: Sequence[str]) -> str:
+    async def not_cut(self, links: Sequence[str], mode: CutMode) -> str:
+        return await self.not_set(links, mode)
+
+    async def not_set(self, links: Sequence[str], mode: CutMode) -> str:
         return ", ".join(link for link in links if link not in self._network.cut)
 
     async def not_whole(self, links: Sequence[str]) -> str:
         return ", ".join(link for link in links if link in self._network.cut)
 
-    async def not_delayed(self, links: Sequence[str], one_way_ms: int) -> str:
-        known = self._network.delays
-        return ", ".join(link for link in links if known.get(link, 0) != one_way_ms)
+    async def not_shaped(
+        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
+    ) -> str:
+        known = self._network.toxics
+        return ", ".join(link for link in links if known.get((link, toxic)) != attributes)
 
 
 class FakeNetwork:
@@ -128,8 +148,8 @@ class FakeNetwork:
         self.bugs = bugs
         self.away: set[str] = set()
         self.cut: set[str] = set()
-        self.delays: dict[str, int] = {}
-        self.nodes = FakeNodes(self)
+        self.toxics: dict[tuple[str, str], dict[str, int]] = {}
+        self.programs = FakePrograms(self)
         self.links = FakeLinks(self)
         self.height = 0
         self.pool: list[str] = []

@@ -19,7 +19,7 @@ from devnet.probes.chain import block_of, read_receipt
 from devnet.probes.events import EventTail, record_of
 from devnet.probes.health import links_up, sum_of
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
-from devnet.runner.surroundings import LiveNodes
+from devnet.runner.surroundings import LivePrograms
 from dst.apis.dst_v1 import Event as WireEvent
 from dst.apis.dst_v1 import EventKind as WireKind
 from dst.apis.dst_v1 import Hello, NumberedEvent, dst_v1_routes
@@ -203,32 +203,43 @@ class FakeBackend:
         return {name: ProgramStatus(name=name, state=self.state) for name in names}
 
 
-def live_nodes(backend: FakeBackend, session: aiohttp.ClientSession) -> LiveNodes:
+def live_programs(backend: FakeBackend, session: aiohttp.ClientSession) -> LivePrograms:
     # Ports of nobody: every health probe is refused, as from a dead node.
-    return LiveNodes(backend, compute_topology(operators=4, port_offset=11_000), session)  # type: ignore[arg-type]
+    return LivePrograms(backend, compute_topology(operators=4, port_offset=11_000), session)  # type: ignore[arg-type]
 
 
-async def test_an_operator_fault_hits_all_roles_and_never_its_toxiproxy() -> None:
+EVERY_ROLE = tuple(f"op2.{role}" for role in ("execution", "rollup", "middleware", "validator"))
+
+
+async def test_what_was_killed_is_down_and_not_up() -> None:
     backend = FakeBackend(RunState.RUNNING)
     async with aiohttp.ClientSession() as session:
-        nodes = live_nodes(backend, session)
-        await nodes.kill(["op2"])
-        roles = ("execution", "rollup", "middleware", "validator")
-        assert backend.killed == [f"op2.{role}" for role in roles]
-        assert await nodes.not_down(["op2"]) == ""
-        assert "op2.execution" in await nodes.not_up(["op2"])
+        programs = live_programs(backend, session)
+        await programs.kill(EVERY_ROLE)
+        assert backend.killed == list(EVERY_ROLE)
+        assert await programs.not_down(EVERY_ROLE) == ""
+        assert "op2.validator" in await programs.not_up(EVERY_ROLE)
 
 
-async def test_a_node_that_runs_on_is_not_down() -> None:
+async def test_a_program_that_runs_on_is_not_down() -> None:
     async with aiohttp.ClientSession() as session:
-        nodes = live_nodes(FakeBackend(RunState.RUNNING), session)
-        assert (await nodes.not_down(["op1"])).endswith("still running")
+        programs = live_programs(FakeBackend(RunState.RUNNING), session)
+        assert await programs.not_down(["op1.rollup"]) == "op1.rollup still running"
+
+
+async def test_a_program_that_runs_and_does_not_serve_is_not_up() -> None:
+    """A validator has no port to ask."""
+    async with aiohttp.ClientSession() as session:
+        programs = live_programs(FakeBackend(RunState.RUNNING), session)
+        silent = await programs.not_up(["op2.rollup", "op2.validator"])
+        assert silent == "no answer from op2.rollup"
 
 
 async def test_what_the_backend_refuses_is_the_receipts_error() -> None:
     async with aiohttp.ClientSession() as session:
+        programs = live_programs(FakeBackend(RunState.RUNNING, broken=True), session)
         with pytest.raises(CannotInject, match="no such container"):
-            await live_nodes(FakeBackend(RunState.RUNNING, broken=True), session).kill(["op1"])
+            await programs.kill(["op1.rollup"])
 
 
 def consensus(groups: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -133,7 +133,7 @@ def test_the_leader_fault_hits_the_leader_and_stays_until_its_turn() -> None:
     assert receipt.hits_leader
     assert fault.site.targets == (network.operators[fault.aimed_height % 4],)
     assert 0 <= fault.delay_seconds < 1.0
-    assert [call for call, _ in network.nodes.calls] == ["kill", "start"]
+    assert [call for call, _ in network.programs.calls] == ["kill", "start"]
     assert receipt.height is not None
     decided_before_restart = max(
         e.height

@@ -1,0 +1,22 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from devnet.faults import keys
+from devnet.faults.on_links import Shaping
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bandwidth(Shaping):
+    """Each stream of the links is held to a rate."""
+
+    name: ClassVar = "bandwidth"
+    toxic: ClassVar = "bandwidth"
+
+    kilobytes: int = keys.integer(1, 1_000_000, "KB/s of each stream")
+
+    def attributes(self) -> Mapping[str, int]:
+        return {"rate": self.kilobytes}
+
+    def shape_told(self) -> str:
+        return f"{self.kilobytes} KB/s"

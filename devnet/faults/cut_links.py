@@ -1,0 +1,42 @@
+"""What faults that cut consensus links between operators have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from devnet.faults import keys
+from devnet.faults.base import Fault, Plane, Site
+from devnet.faults.surface import World
+from devnet.model.cut import CutMode
+from dst.spec.primitives import quorum
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutLinks(Fault):
+    plane: ClassVar = Plane.LINKS
+    proof: ClassVar = "every cut link is reported down by the end that dials it"
+    seen_within_s: ClassVar = 10.0
+    """Silent cuts (hold, blackhole) end a link only after three seconds of missed pings."""
+
+    mode: CutMode = keys.choice(CutMode, "how the cut looks", default=CutMode.DROP)
+
+    async def inject(self, site: Site, world: World) -> None:
+        await world.links.cut(site.links, self.mode)
+
+    async def take_back(self, site: Site, world: World) -> None:
+        await world.links.heal(site.links, self.mode)
+
+    async def missing(self, site: Site, world: World) -> str:
+        return await world.links.not_cut(site.links, self.mode)
+
+    async def remaining(self, site: Site, world: World) -> str:
+        return await world.links.not_whole(site.links)
+
+    def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
+        """Those that are in no group with a quorum."""
+        needed = quorum(len(operators))
+        active = {name for group in site.groups if len(group) >= needed for name in group}
+        return tuple(name for name in operators if name not in active) if site.groups else ()
+
+    def components(self, site: Site, operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        return site.groups

@@ -1,0 +1,75 @@
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from devnet.faults import keys
+from devnet.faults.base import Site
+from devnet.faults.on_links import OnLinks
+from devnet.faults.surface import CannotInject, World
+from devnet.model.cut import CutMode
+from devnet.model.terms import Duration
+
+
+class FlapMode(StrEnum):
+    """Those in which connections end; the silent ones need three seconds to be felt."""
+
+    DROP = "drop"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flap(OnLinks):
+    """Links that go down and come up again, over and over."""
+
+    name: ClassVar = "flap"
+    repeats: ClassVar = True
+    proof: ClassVar = "after each change the Toxiproxies report its state; the receipt counts them"
+
+    mode: FlapMode = keys.choice(FlapMode, "how they go down", default=FlapMode.REFUSE)
+    down: Duration = keys.duration("how long", default=Duration(seconds=0.5))
+    up: Duration = keys.duration("how long", default=Duration(seconds=0.5))
+
+    def nonsense(self) -> str:
+        short = min(self.down.seconds, self.up.seconds) < 0.02
+        return super().nonsense() or ("down and up need 20 ms at least" if short else "")
+
+    @property
+    def _cut(self) -> CutMode:
+        return CutMode(self.mode.value)
+
+    async def inject(self, site: Site, world: World) -> None:
+        await world.links.cut(site.links, self._cut)
+
+    async def missing(self, site: Site, world: World) -> str:
+        """It is seen to go down first; what comes after is `keep_up`'s."""
+        return ""
+
+    async def keep_up(self, site: Site, world: World, seen: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(self.down.seconds)
+            await world.links.heal(site.links, self._cut)
+            await asyncio.sleep(self.up.seconds)
+            await world.links.cut(site.links, self._cut)
+            if complaint := await world.links.not_set(site.links, self._cut):
+                raise CannotInject(complaint)
+            seen()
+
+    async def take_back(self, site: Site, world: World) -> None:
+        await world.links.heal(site.links, self._cut)
+
+    async def remaining(self, site: Site, world: World) -> str:
+        return await world.links.not_whole(site.links)
+
+    def disturbs(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
+        touched = {end for link in site.links for end in operators if end in _ends(link)}
+        return tuple(name for name in operators if name in touched)
+
+    def told(self, site: Site) -> str:
+        return f"{super().told(site)}, {self.down.seconds:g} s down, {self.up.seconds:g} s up"
+
+
+def _ends(link: str) -> set[str]:
+    """Pods of `op1>op2.consensus`, `op1.rollup>op1.engine`."""
+    return {end.partition(".")[0] for end in link.split(">")}

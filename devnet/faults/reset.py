@@ -1,0 +1,29 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from devnet.faults import keys
+from devnet.faults.on_links import Shaping
+from devnet.model.terms import Duration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reset(Shaping):
+    """Connections are reset (RST) as soon as something is sent, or so long after it; those that
+    were open before end as if closed."""
+
+    name: ClassVar = "reset"
+    toxic: ClassVar = "reset_peer"
+
+    after: Duration = keys.duration("how long a connection lives", default=Duration())
+
+    def nonsense(self) -> str:
+        # Toxiproxy cannot take the toxic out before that is over.
+        long = "" if self.after.seconds <= 1.0 else "after: 1 s at most"
+        return super().nonsense() or long
+
+    def attributes(self) -> Mapping[str, int]:
+        return {"timeout": round(self.after.seconds * 1000)}
+
+    def shape_told(self) -> str:
+        return f"resets after {self.after.seconds:g} s"
