@@ -2,11 +2,18 @@
 
 from dataclasses import MISSING
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+import yaml
 
 from devnet.faults.base import Fault
 from devnet.faults.keys import keys_of
-from devnet.model.terms import Count, Duration
+from devnet.model.expect import Expect
+from devnet.model.terms import At, Count, Delay, Duration, Until
+from devnet.model.work import Hostile, Load
+from devnet.scenarios.scenario import SCHEMA_VERSION, Scenario, Scheduled
+
+_USUAL: Final = Scenario(name="x", about="x")
 
 
 def written(value: object) -> Any:
@@ -28,8 +35,8 @@ def written(value: object) -> Any:
 
 def _duration(value: Duration) -> str:
     slots = f"{value.slots:g} slot{'' if value.slots == 1 else 's'}" if value.slots else ""
-    whole = value.seconds >= 1 or not value.seconds
-    seconds = f"{value.seconds:g}s" if whole else f"{value.seconds * 1000:g}ms"
+    whole = value.seconds == int(value.seconds)
+    seconds = f"{int(value.seconds)}s" if whole else f"{value.seconds * 1000:.10g}ms"
     if slots and value.seconds:
         return f"{slots} + {seconds}"
     return slots or seconds
@@ -43,3 +50,58 @@ def keys_written(fault: Fault) -> dict[str, Any]:
         if field.default is MISSING or value != field.default:
             found[name] = written(value)
     return found
+
+
+def scenario_yaml(scenario: Scenario) -> str:
+    """A file that `parse_text` reads back to the same scenario; what is usual is left out."""
+    document = {
+        "scenario": SCHEMA_VERSION,
+        "name": scenario.name,
+        "about": scenario.about,
+        **_unusual(scenario, _USUAL, ("operators", "followers", "min_operators")),
+        "load": _unusual(scenario.load, Load(), ("rate", "senders")),
+        "start": _unusual_as(scenario.start, _USUAL.start, "heights"),
+        "faults": [_scheduled(fault) for fault in scenario.faults],
+        "hostile": None if scenario.hostile is None else _hostile(scenario.hostile),
+        "settle": _unusual_as(scenario.settle, _USUAL.settle, "heights")
+        | _unusual_as(scenario.settle_timeout, _USUAL.settle_timeout, "timeout"),
+        "expect": _unusual(scenario.expect, Expect(), tuple(Expect.__dataclass_fields__)),
+    }
+    kept = {key: value for key, value in document.items() if value not in ({}, [], None)}
+    return yaml.safe_dump(kept, sort_keys=False, width=100, allow_unicode=True)
+
+
+def _scheduled(fault: Scheduled) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": fault.id, "do": fault.do.name, **keys_written(fault.do)}
+    if at := _at(fault.at):
+        entry["at"] = at
+    entry["until"] = _unusual(fault.until, Until(), ("heights", "hold", "timeout"))
+    return entry
+
+
+def _at(at: At) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if at.after is not None:
+        found["after"] = at.after
+    elif at.trigger is not At().trigger:
+        found["event"] = str(at.trigger)
+    if at.delay.upto is not None:
+        found["delay"] = {"upto": written(at.delay.upto)}
+    elif at.delay != Delay():
+        found["delay"] = written(at.delay.fixed)
+    return found
+
+
+def _hostile(hostile: Hostile) -> dict[str, Any]:
+    kinds = list(hostile.kinds) or "all"
+    return {"kinds": kinds, **_unusual(hostile, Hostile(), ("gas", "patience", "timeout"))}
+
+
+def _unusual(value: object, usual: object, names: tuple[str, ...]) -> dict[str, Any]:
+    """Its fields that differ from the usual ones."""
+    found = {name: getattr(value, name) for name in names}
+    return {name: written(item) for name, item in found.items() if item != getattr(usual, name)}
+
+
+def _unusual_as(value: object, usual: object, name: str) -> dict[str, Any]:
+    return {} if value == usual else {name: written(value)}

@@ -213,7 +213,8 @@ def test_engine_and_beacon_are_the_links_within_a_node() -> None:
 
 def consensus(*pairs: str) -> list[str]:
     """`"12"`: op1 and op2 do not hear each other."""
-    return [f"op{a}>op{b}.consensus" for pair in pairs for a, b in (pair, pair[::-1])]
+    both = (*pairs, *(pair[::-1] for pair in pairs))
+    return [f"op{pair[0]}>op{pair[1]}.consensus" for pair in both]
 
 
 def test_components_follow_from_what_is_cut() -> None:
