@@ -16,14 +16,17 @@ from typing import Any, Final
 
 import msgspec
 
+from devnet.checkers.base import counted
 from devnet.model.command import DEFAULT_DIR, Exit
-from devnet.model.verdict import Outcome, exit_code
+from devnet.model.verdict import Outcome, exit_code, worst
 from devnet.report.summary import CampaignSummary, worst_outcome
-from devnet.report.table import render_campaign
+from devnet.report.table import render_campaign, render_verdicts
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, require_possible, run_campaign
+from devnet.runner.judging import judge_folder, said_before
 from devnet.runner.stages import HarnessError
 from devnet.scenarios import catalogue
+from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig, DstError
 
 MAX_RUNS: Final = 1000
@@ -39,6 +42,15 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     run.add_argument("name", metavar="NAME", help="a scenario's name, or the path of a YAML file")
     _add_flags(run)
     run.set_defaults(call=run_named)
+    show = commands.add_parser("show", help="print a scenario as it is read, with all its keys")
+    show.add_argument("name", metavar="NAME")
+    show.set_defaults(call=show_scenario)
+    validate = commands.add_parser("validate", help="read scenario files and say what is wrong")
+    validate.add_argument("files", metavar="FILE", nargs="+", type=Path)
+    validate.set_defaults(call=validate_files)
+    judge = commands.add_parser("judge", help="judge a run again, from its folder alone")
+    judge.add_argument("folder", metavar="RUN", type=Path)
+    judge.set_defaults(call=judge_run)
     every = commands.add_parser("all", help="run every scenario of the catalogue in turn")
     _add_flags(every)
     every.set_defaults(call=run_all)
@@ -83,6 +95,41 @@ def list_scenarios(_arguments: argparse.Namespace) -> int:
     for name in names:
         print(f"{name.ljust(width)}  {catalogue.load(name).about}")
     return 0
+
+
+def show_scenario(arguments: argparse.Namespace) -> int:
+    try:
+        print(scenario_yaml(catalogue.load(arguments.name)), end="")
+    except BadConfig as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.HARNESS
+    return Exit.OK
+
+
+def validate_files(arguments: argparse.Namespace) -> int:
+    """Every file is read, so that one look shows all that is wrong."""
+    code = Exit.OK
+    for path in arguments.files:
+        try:
+            scenario = catalogue.load_file(path)
+            print(f"{path}: {scenario.name}, {counted(len(scenario.faults), 'fault{s}')}")
+        except BadConfig as error:
+            print(f"error: {error}", file=sys.stderr)
+            code = Exit.HARNESS
+    return code
+
+
+def judge_run(arguments: argparse.Namespace) -> int:
+    try:
+        _, _, verdicts = judge_folder(arguments.folder)
+        before = said_before(arguments.folder)
+    except BadConfig as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.HARNESS
+    print(render_verdicts(verdicts))
+    if before and before != verdicts:
+        print("not what the run said: its verdicts.json is of another version of the checkers")
+    return exit_code(worst(verdicts))
 
 
 def run_named(arguments: argparse.Namespace) -> int:

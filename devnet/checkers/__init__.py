@@ -11,6 +11,7 @@ from typing import Final
 
 from devnet.checkers import (
     agreement,
+    carried_out,
     equal_states,
     exactly_once,
     faults_happened,
@@ -77,7 +78,8 @@ def live_checkers() -> list[LiveChecker]:
 
 
 def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdict, ...]:
-    """Every standing checker, then `extra` ones of the scenario, then whether the faults happened.
+    """Every standing checker, then `extra` ones of the scenario, then whether the faults happened
+    and the run came to its end.
 
     A checker without anything to look at is left out of the answer's weight: its verdict is kept as
     `vacuous` only when it is an `extra` one, which the scenario asked for by name.
@@ -85,4 +87,4 @@ def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdic
     standing = [checker(history) for checker in (*SAFETY, *LIVENESS)]
     told = [verdict for verdict in standing if verdict.outcome is not Outcome.VACUOUS]
     named = [checker(history) for checker in extra]
-    return (*told, *named, faults_happened.check(history))
+    return (*told, *named, faults_happened.check(history), carried_out.check(history))

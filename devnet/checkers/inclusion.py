@@ -2,7 +2,7 @@
 
 Counted from the newest height that was already proposed or decided when the answer came: in the n
 heights after it every operator leads once. Not judged (neither way): transactions whose operator
-was disturbed between sending and inclusion, and those whose n heights had not passed at the end.
+was disturbed between sending and inclusion, and those whose n heights were not all read at the end.
 """
 
 from typing import Final
@@ -24,10 +24,11 @@ STARTED: Final = frozenset({EventKind.PROPOSAL, EventKind.DECIDED})
 def check(history: History) -> Verdict:
     bound = len(history.setup.operators)
     where = _included(history)
+    read_to = max((block.height for block in history.blocks), default=0)
     waits = [
         (float(waited), _violation(transaction, waited, where))
         for transaction in history.transactions
-        if (waited := _waited(history, transaction, where)) is not None
+        if (waited := _waited(history, transaction, where, read_to)) is not None
     ]
     worst = max(waits, key=lambda wait: wait[0], default=None)
     note = counted(len(waits), "transaction{s} judged")
@@ -42,7 +43,7 @@ def _included(history: History) -> dict[str, int]:
 
 
 def _waited(
-    history: History, transaction: TransactionSubmitted, where: dict[str, int]
+    history: History, transaction: TransactionSubmitted, where: dict[str, int], read_to: int
 ) -> int | None:
     """Heights from answer to inclusion; above n when the chain went on without it."""
     if transaction.answer is not Answer.OK or transaction.answered is None:
@@ -52,7 +53,11 @@ def _waited(
     base = _started_by(history, transaction.answered)
     n = len(history.setup.operators)
     deadline = _first_decided(history, base + n)
-    if deadline is None or not _stayed_up(history.faults, transaction, deadline):
+    if (
+        deadline is None
+        or base + n > read_to
+        or not _stayed_up(history.faults, transaction, deadline)
+    ):
         return None
     included = where.get(transaction.hash)
     return n + 1 if included is None else max(0, included - base)

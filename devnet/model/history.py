@@ -241,6 +241,15 @@ class NodeUnread(
     monotonic: float
 
 
+class RunBroken(
+    msgspec.Struct, frozen=True, kw_only=True, tag="broken", forbid_unknown_fields=True
+):
+    """The harness could not carry the run out."""
+
+    why: str
+    monotonic: float
+
+
 Record: TypeAlias = (
     Setup
     | Event
@@ -253,6 +262,7 @@ Record: TypeAlias = (
     | FaultReceipt
     | ProgramEnded
     | NodeUnread
+    | RunBroken
 )
 
 
@@ -270,6 +280,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     faults: tuple[FaultReceipt, ...] = ()
     ended: tuple[ProgramEnded, ...] = ()
     unread: tuple[NodeUnread, ...] = ()
+    broken: tuple[RunBroken, ...] = ()
 
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -321,6 +332,7 @@ def history_of(setup: Setup, records: list[Record]) -> History:
         faults=tuple(latest.values()),
         ended=tuple(item for item in ordered if isinstance(item, ProgramEnded)),
         unread=tuple(item for item in ordered if isinstance(item, NodeUnread)),
+        broken=tuple(item for item in ordered if isinstance(item, RunBroken)),
     )
 
 
@@ -337,5 +349,6 @@ def records_of(history: History) -> list[Record]:
         history.faults,
         history.ended,
         history.unread,
+        history.broken,
     )
     return [history.setup, *sorted((item for group in groups for item in group), key=record_time)]

@@ -12,7 +12,7 @@ from html import escape
 from itertools import pairwise
 from typing import Final
 
-from devnet.checkers.base import amount, counted
+from devnet.checkers.base import counted
 from devnet.model.history import (
     EventKind,
     FaultReceipt,
@@ -24,7 +24,7 @@ from devnet.model.history import (
 from devnet.model.timeline import first_sealed, is_sealed_there
 from devnet.model.verdict import Outcome, Verdict, Violation
 from devnet.report.summary import RunSummary, aimed_of, hit_of, target_of
-from devnet.report.table import seconds_text
+from devnet.report.table import figure_of, seconds_text
 
 WIDTH: Final = 960
 LEFT: Final = 56
@@ -345,20 +345,13 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> str:
         (
             escape(verdict.checker),
             _badge(verdict.outcome),
-            _figure(verdict),
+            figure_of(verdict),
             "<br>".join(map(_violation, verdict.violations)) or escape(verdict.note),
         )
         for verdict in ordered
     ]
     head = ("invariant", "verdict", "measured / allowed", "what was looked at, or what broke it")
     return _table(head, rows, [verdict.outcome.value for verdict in ordered])
-
-
-def _figure(verdict: Verdict) -> str:
-    if verdict.bound is None:
-        return ""
-    measured = "-" if verdict.measured is None else amount(verdict.measured, verdict.unit)
-    return f"{measured} / {amount(verdict.bound, verdict.unit)}"
 
 
 def _violation(violation: Violation) -> str:

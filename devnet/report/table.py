@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from devnet.model.verdict import Outcome
+from devnet.checkers.base import amount
+from devnet.model.verdict import Outcome, Verdict
 from devnet.report.summary import CampaignSummary, RunSummary
 
 
@@ -72,3 +73,19 @@ def _percentiles(campaign: CampaignSummary) -> str:
         f"recovery p50 {seconds_text(campaign.recovery_p50)}, "
         f"p99 {seconds_text(campaign.recovery_p99)}"
     )
+
+
+def render_verdicts(verdicts: Sequence[Verdict]) -> str:
+    """Every verdict of one run with what was measured, and below it what broke."""
+    rows = [("invariant", "verdict", "measured / allowed", "what was looked at")]
+    rows += [(v.checker, v.outcome.value, figure_of(v) or "-", v.note) for v in verdicts]
+    broken = [f"{v.checker}: {item.summary}" for v in verdicts for item in v.violations]
+    return "\n".join([render_columns(rows), *(["", *broken] if broken else [])])
+
+
+def figure_of(verdict: Verdict) -> str:
+    """`1.08 s / 6.00 s`; empty where nothing is measured."""
+    if verdict.bound is None:
+        return ""
+    measured = "-" if verdict.measured is None else amount(verdict.measured, verdict.unit)
+    return f"{measured} / {amount(verdict.bound, verdict.unit)}"

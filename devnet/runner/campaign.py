@@ -10,7 +10,7 @@ from pathlib import Path
 from devnet.checkers.base import counted
 from devnet.model.clock import now
 from devnet.model.descriptor import Descriptor, read_descriptor
-from devnet.model.history import History, Setup
+from devnet.model.history import History, RunBroken, Setup
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Violation
 from devnet.network.bring_up import choose_backend
@@ -19,6 +19,7 @@ from devnet.report.summary import CampaignSummary, RunSummary, summarise, summar
 from devnet.runner.attach import Wanted, network_for, require_same, surroundings_of
 from devnet.runner.folder import RunFolder
 from devnet.runner.journal import Journal
+from devnet.runner.judging import verdicts_of
 from devnet.runner.plan import require_fits
 from devnet.runner.stages import HarnessError, Run, Runner
 from devnet.runner.surroundings import LiveNetwork
@@ -125,7 +126,7 @@ def _alarm(campaign: Campaign) -> Callable[[Violation], None]:
 async def _one_run(
     campaign: Campaign, seed: int, descriptor: Descriptor, network: LiveNetwork
 ) -> RunSummary:
-    folder = RunFolder.create(campaign.root, campaign.scenario.name, seed)
+    folder = RunFolder.create(campaign.root, campaign.scenario, seed)
     setup = Setup(
         operators=network.topology.operator_names,
         followers=network.topology.follower_names,
@@ -171,7 +172,9 @@ async def _recorded_run(
         run = await runner.run()
     except* HarnessError as errors:
         run.error = "; ".join(str(error) for error in _leaves(errors))
+        journal.record(RunBroken(why=run.error, monotonic=now()))
         run.history = journal.history()
+        run.verdicts = verdicts_of(campaign.scenario, run.history)
     journal.close()
     return _finish(campaign, run, folder, descriptor, now() - started)
 

@@ -1,7 +1,7 @@
 """`runs/<scenario>/<time>-<seed>/`: what a run leaves for a person, for CI and for the next reader.
 
-Every run leaves its page, verdicts, plan and JUnit file; one that did not pass keeps its history
-and logs too.
+Every run leaves its scenario, its record, page, verdicts, plan and JUnit file; one that did not
+pass keeps its logs too.
 """
 
 import shutil
@@ -17,10 +17,12 @@ from devnet.model.verdict import Outcome
 from devnet.report.html import render_html
 from devnet.report.junit import render_junit
 from devnet.report.summary import RunSummary
+from devnet.runner.judging import HISTORY, SCENARIO, VERDICTS, pack
 from devnet.runner.plan import resolved_yaml
 from devnet.runner.stages import Run
+from devnet.scenarios.scenario import Scenario
+from devnet.scenarios.write import scenario_yaml
 
-HISTORY: Final = "history.ndjson"
 MAX_LOG_BYTES: Final = 64 * 1024 * 1024
 """Of one log file: its end is kept, which is where the failure is."""
 
@@ -30,15 +32,16 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, root: Path, scenario: str, seed: int) -> "RunFolder":
+    def create(cls, root: Path, scenario: Scenario, seed: int) -> "RunFolder":
         """A new folder; a second run of the same second and seed gets a number."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        path = root / scenario / f"{stamp}-{seed}"
+        path = root / scenario.name / f"{stamp}-{seed}"
         number = 1
         while path.exists():
             number += 1
-            path = root / scenario / f"{stamp}-{seed}-{number}"
+            path = root / scenario.name / f"{stamp}-{seed}-{number}"
         path.mkdir(parents=True)
+        (path / SCENARIO).write_text(scenario_yaml(scenario), encoding="utf-8")
         return cls(path=path)
 
     @property
@@ -48,7 +51,7 @@ class RunFolder:
     def write(self, run: Run, summary: RunSummary, descriptor: Descriptor, replay: str) -> None:
         """The reports of a run that came to its end."""
         self._json("manifest.json", manifest_of(run, summary, descriptor, replay))
-        self._json("verdicts.json", run.verdicts)
+        self._json(VERDICTS, run.verdicts)
         self._text("resolved.yaml", resolved_yaml(run.scenario, run.seed, run.planned))
         junit = render_junit(
             run.verdicts,
@@ -62,10 +65,9 @@ class RunFolder:
             self._text("report.html", render_html(run.history, run.verdicts, summary, replay))
 
     def keep_or_trim(self, outcome: Outcome, logs: Path) -> None:
-        """A pass needs no evidence; anything else keeps all of it."""
-        if outcome is Outcome.PASS:
-            self.history.unlink(missing_ok=True)
-        else:
+        """The record stays, packed; what did not pass keeps the logs too."""
+        pack(self.path)
+        if outcome is not Outcome.PASS:
             copy_logs(logs, self.path / "logs")
 
     def _json(self, name: str, value: Any) -> None:

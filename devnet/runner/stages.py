@@ -12,9 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from devnet.checkers import check_all
 from devnet.checkers.base import counted
-from devnet.checkers.expectations import checkers_for
 from devnet.faults.surface import World
 from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
@@ -24,6 +22,7 @@ from devnet.model.terms import Aim, Trigger
 from devnet.model.timeline import rejoined_at
 from devnet.model.verdict import Outcome, Verdict, worst
 from devnet.runner.journal import Journal
+from devnet.runner.judging import verdicts_of
 from devnet.runner.plan import draw_delay, plan_fault, rng_for
 from devnet.scenarios.scenario import Scenario, Scheduled
 
@@ -71,10 +70,11 @@ class Run:
     verdicts: tuple[Verdict, ...] = ()
     history: History | None = None
     error: str = ""
+    """Why it could not be carried out."""
 
     @property
     def outcome(self) -> Outcome:
-        return Outcome.INCONCLUSIVE if self.error else worst(self.verdicts)
+        return worst(self.verdicts)
 
 
 Progress = Callable[[str], None]
@@ -102,6 +102,8 @@ class Runner:
         self._n = len(topology.operator_names)
         self._everywhere = (*topology.operator_names, *topology.follower_names)
         self._run = Run(scenario=scenario, seed=seed)
+        self._goal = 0
+        """The height that every node must have in the end."""
         self._reverted: dict[str, asyncio.Event] = {f.id: asyncio.Event() for f in scenario.faults}
         self._injector = Injector(world=surroundings, events=journal.events, record=journal.record)
 
@@ -132,7 +134,7 @@ class Runner:
     async def _wait_sealed(self, count: int, timeout: float) -> None:
         """`count` more heights on every node. Raises: HarnessError when they do not come."""
         heights = self._journal.heights
-        goal = heights.newest_sealed + count
+        goal = self._goal = heights.newest_sealed + count
         if not await self._journal.until(
             lambda: all(heights.sealed.get(name, 0) >= goal for name in self._everywhere), timeout
         ):
@@ -256,18 +258,18 @@ class Runner:
 
     async def _check(self, first: int) -> None:
         self._say("check: reading the end state of every node")
-        heights = self._journal.heights
-        last = min(heights.sealed.get(name, 0) for name in self._everywhere)
-        unread = await self._net.read_end_state(self._journal, first, max(first, last))
+        sealed, journal = self._journal.heights.sealed, self._journal
+        last = max(first, min(self._goal, max(sealed.values(), default=0)))
+        unread = await self._net.read_end_state(journal, first, last)
+        for node in self._everywhere:
+            if (there := sealed.get(node, 0)) < self._goal:
+                unread.setdefault(node, f"it is at height {there}, {self._goal} was waited for")
         for node, why in unread.items():
-            self._journal.record(NodeUnread(node=node, why=why, monotonic=now()))
+            journal.record(NodeUnread(node=node, why=why, monotonic=now()))
         for program, detail in (await self._net.crashed()).items():
-            self._journal.record(ProgramEnded(program=program, detail=detail, monotonic=now()))
-        history = self._journal.history()
-        self._run.history = history
-        scenario = self._scenario
-        own = checkers_for(scenario.expect, self._n, hostile=scenario.hostile is not None)
-        self._run.verdicts = check_all(history, own)
+            journal.record(ProgramEnded(program=program, detail=detail, monotonic=now()))
+        history = self._run.history = journal.history()
+        self._run.verdicts = verdicts_of(self._scenario, history)
 
 
 @asynccontextmanager

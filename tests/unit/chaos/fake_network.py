@@ -3,7 +3,7 @@ milliseconds.
 
 It seals a block a slot while a quorum is connected, changes round when the leader is away, and
 catches up when a node returns. Bugs are switched on by name: `fork`, `decides-without-quorum`,
-`never-back`, `cannot-cut`, `loses`, `crashes`, `silent`, `vanishes`, `slow-blocks`.
+`never-back`, `cannot-cut`, `loses`, `crashes`, `silent`, `vanishes`, `slow-blocks`, `stuck`.
 """
 
 import asyncio
@@ -268,11 +268,16 @@ class FakeNetwork:
             for kind in (EventKind.PROPOSAL, EventKind.PREPARED, EventKind.DECIDED):
                 self._tell(journal, kind, name, height, round_)
         for name in (*sorted(group), "f1"):
-            if name not in self.away:
+            if name not in self.away and not self._is_stuck(name, height):
                 self.known[name] = height
                 self._tell(journal, EventKind.SEALED, name, height, round_)
 
+    def _is_stuck(self, node: str, height: int) -> bool:
+        return "stuck" in self.bugs and node == "f1" and height > 7
+
     def _catch_up(self, journal: Journal, node: str) -> None:
+        if self._is_stuck(node, self.height):
+            return
         reachable = self._largest_group() | {"f1"}
         if node in self.away or node not in reachable or self.known[node] >= self.height:
             return

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from devnet.model.history import FaultReceipt, History
+from devnet.model.history import FaultReceipt, History, RunBroken
 from devnet.model.topology import compute_topology
-from devnet.model.verdict import Outcome
+from devnet.model.verdict import Outcome, worst
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, replay_command, run_campaign, told_when_stopped
+from devnet.runner.folder import RunFolder
 from devnet.runner.journal import Journal
+from devnet.runner.judging import judge_folder, pack
 from devnet.runner.plan import require_fits
 from devnet.runner.stages import HarnessError, Run, Runner
 from devnet.scenarios import catalogue
@@ -170,6 +172,62 @@ def test_a_program_that_ends_on_its_own_fails_the_run() -> None:
 def test_a_node_that_cannot_be_read_at_the_end_fails_the_run() -> None:
     result, _ = run("leader-kill", bugs=frozenset({"silent"}))
     assert blamed(result) == ["every node serves at the end"]
+
+
+def test_a_bystander_that_stays_behind_fails_the_run_and_lowers_no_bar() -> None:
+    """No fault hit the follower; what the others have is judged to its height all the same."""
+    result, _ = run("leader-kill", bugs=frozenset({"stuck"}))
+    assert blamed(result) == ["every node serves at the end"]
+    assert result.history is not None
+    (unread,) = result.history.unread
+    assert unread.node == "f1"
+    assert unread.why.startswith("it is at height 7, ")
+    assert max(block.height for block in result.history.blocks) > 7
+
+
+@pytest.mark.parametrize(
+    ("name", "bug"),
+    [(name, None) for name in catalogue.names()]
+    + [("leader-kill", "crashes"), ("leader-kill", "silent"), ("split-3-1", "cannot-cut")],
+)
+def test_a_folder_gives_the_verdicts_of_its_run(name: str, bug: str | None, tmp_path: Path) -> None:
+    network = FakeNetwork(bugs=frozenset({bug} if bug else ()))
+    scenario = catalogue.load(name)
+    folder = RunFolder.create(tmp_path, scenario, 3)
+
+    async def work() -> Run:
+        journal = Journal(network.setup(name), folder.history)
+        try:
+            return await Runner(scenario, 3, network, journal, lambda _: None).run()
+        finally:
+            journal.close()
+
+    result: Run = in_virtual_time(work)
+    plain = judge_folder(folder.path)
+    assert plain == (scenario, result.history, result.verdicts)
+    pack(folder.path)
+    assert not folder.history.exists()
+    assert judge_folder(folder.path) == plain
+
+
+def test_a_run_that_could_not_be_carried_out_is_judged_so_from_its_folder(tmp_path: Path) -> None:
+    network = FakeNetwork()
+    folder = RunFolder.create(tmp_path, catalogue.load("leader-kill"), 3)
+    journal = Journal(network.setup(), folder.history)
+    journal.record(RunBroken(why="no sealed block", monotonic=1.0))
+    journal.close()
+    _, _, verdicts = judge_folder(folder.path)
+    assert worst(verdicts) is Outcome.INCONCLUSIVE
+    assert "no sealed block" in [v.note for v in verdicts]
+
+
+@pytest.mark.parametrize("record", [None, b"", b"{}\n", b'{"type":"event"}\n'])
+def test_a_folder_without_a_record_is_refused(record: bytes | None, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, catalogue.load("leader-kill"), 3)
+    if record is not None:
+        folder.history.write_bytes(record)
+    with pytest.raises(BadConfig, match="record"):
+        judge_folder(folder.path)
 
 
 def kill_of(target: str | None, **changes: object) -> Scenario:
