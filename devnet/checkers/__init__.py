@@ -23,6 +23,7 @@ from devnet.checkers import (
     readable,
     recovery,
     sign_once,
+    sound_machine,
     stable_receipts,
     true_evidence,
 )
@@ -87,4 +88,7 @@ def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdic
     standing = [checker(history) for checker in (*SAFETY, *LIVENESS)]
     told = [verdict for verdict in standing if verdict.outcome is not Outcome.VACUOUS]
     named = [checker(history) for checker in extra]
-    return (*told, *named, faults_happened.check(history), carried_out.check(history))
+    experiment = [faults_happened.check(history), carried_out.check(history)]
+    if history.machine:
+        experiment.append(sound_machine.check(history))
+    return (*told, *named, *experiment)

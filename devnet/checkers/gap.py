@@ -3,6 +3,7 @@
 from typing import Final
 
 from devnet.checkers.base import amount, judge_within
+from devnet.checkers.sound_machine import timing
 from devnet.model.history import History
 from devnet.model.terms import Duration
 from devnet.model.timeline import worst_gap
@@ -11,6 +12,7 @@ from devnet.model.verdict import Verdict, Violation
 NAME: Final = "L2 gap between sealed blocks"
 
 
+@timing
 def check(history: History, limit: Duration) -> Verdict:
     bound = limit.in_seconds(history.setup.slot_seconds)
     found = worst_gap(history)

@@ -7,6 +7,7 @@ first height above all that were sealed before the heal, at whichever node repor
 from typing import Final
 
 from devnet.checkers.base import amount, counted, judge_within
+from devnet.checkers.sound_machine import timing
 from devnet.model.history import EventKind, FaultReceipt, History
 from devnet.model.verdict import Outcome, Verdict, Violation
 
@@ -14,6 +15,7 @@ NAME: Final = "L4 recovery after heal"
 MARGIN_SECONDS: Final = 5.0
 
 
+@timing
 def check(history: History) -> Verdict:
     bound = history.setup.slot_seconds + MARGIN_SECONDS
     healed = [fault for fault in history.faults if fault.applied is not None]

@@ -4,6 +4,7 @@ within the limit from the proven heal."""
 from typing import Final
 
 from devnet.checkers.base import amount, counted, inconclusive, judge_within
+from devnet.checkers.sound_machine import timing
 from devnet.model.history import FaultReceipt, History
 from devnet.model.terms import Duration
 from devnet.model.timeline import rejoined_at
@@ -12,6 +13,7 @@ from devnet.model.verdict import Verdict, Violation
 NAME: Final = "L5 caught up and voting again"
 
 
+@timing
 def check(history: History, limit: Duration) -> Verdict:
     bound = limit.in_seconds(history.setup.slot_seconds)
     healed = [fault for fault in history.faults if fault.healed is not None]

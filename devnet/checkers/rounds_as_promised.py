@@ -3,6 +3,7 @@
 from typing import Final
 
 from devnet.checkers.base import counted, inconclusive, judge
+from devnet.checkers.sound_machine import excused, stalls
 from devnet.model.expect import Expect, RoundChanges
 from devnet.model.history import Event, EventKind, History
 from devnet.model.timeline import disturbed_span, sealed_heights
@@ -10,6 +11,8 @@ from devnet.model.verdict import Outcome, Verdict, Violation
 from dst.spec.primitives import Height, Round, leader_of
 
 NAME: Final = "rounds as promised"
+STALL_CAUSES_S: Final = 3.0
+"""A stall may be the cause of a round change that follows within this."""
 
 
 def check(history: History, expect: Expect) -> Verdict:
@@ -30,7 +33,18 @@ def check(history: History, expect: Expect) -> Verdict:
     if expect.round_changes is RoundChanges.FORBIDDEN_FOR_OTHERS:
         judged = [event for event in judged if not _led_by_target(event, history)]
     looked_at = len([height for height in sealed_heights(history, span) if height >= first])
-    return judge(NAME, map(_violation, judged), looked_at=looked_at, what="height{s}")
+    verdict = judge(NAME, map(_violation, judged), looked_at=looked_at, what="height{s}")
+    late = [_lateness_before(event, history) for event in judged]
+    return excused(verdict, sum(late)) if late and all(late) else verdict
+
+
+def _lateness_before(event: Event, history: History) -> float:
+    """Of stalls so shortly before a round change that they may be its cause."""
+    return sum(
+        seen.late
+        for seen in stalls(history)
+        if 0.0 <= event.monotonic - seen.monotonic + seen.late <= STALL_CAUSES_S
+    )
 
 
 def _first_judged(history: History, forgiven: int) -> int:

@@ -241,6 +241,22 @@ class NodeUnread(
     monotonic: float
 
 
+class MachineSeen(
+    msgspec.Struct, frozen=True, kw_only=True, tag="machine", forbid_unknown_fields=True
+):
+    """How the machine under the network was at one moment; None where it cannot be told."""
+
+    monotonic: float
+    late: float
+    """Seconds by which a timer of the harness came late."""
+    steal: float | None
+    """Share of CPU time since the last look that a hypervisor gave to others."""
+    pressure: float | None
+    """Percent of the last ten seconds in which somebody waited for a CPU."""
+    free_bytes: int | None
+    """On the disk that the run writes to."""
+
+
 class RunBroken(
     msgspec.Struct, frozen=True, kw_only=True, tag="broken", forbid_unknown_fields=True
 ):
@@ -263,6 +279,7 @@ Record: TypeAlias = (
     | ProgramEnded
     | NodeUnread
     | RunBroken
+    | MachineSeen
 )
 
 
@@ -281,6 +298,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ended: tuple[ProgramEnded, ...] = ()
     unread: tuple[NodeUnread, ...] = ()
     broken: tuple[RunBroken, ...] = ()
+    machine: tuple[MachineSeen, ...] = ()
 
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -333,6 +351,7 @@ def history_of(setup: Setup, records: list[Record]) -> History:
         ended=tuple(item for item in ordered if isinstance(item, ProgramEnded)),
         unread=tuple(item for item in ordered if isinstance(item, NodeUnread)),
         broken=tuple(item for item in ordered if isinstance(item, RunBroken)),
+        machine=tuple(item for item in ordered if isinstance(item, MachineSeen)),
     )
 
 
@@ -350,5 +369,6 @@ def records_of(history: History) -> list[Record]:
         history.ended,
         history.unread,
         history.broken,
+        history.machine,
     )
     return [history.setup, *sorted((item for group in groups for item in group), key=record_time)]

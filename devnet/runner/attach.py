@@ -97,4 +97,5 @@ async def surroundings_of(network: Network) -> AsyncIterator[LiveNetwork]:
                 private_keys=tuple(a.private_key for a in network.descriptor.accounts),
             ),
             session=session,
+            directory=network.directory,
         )

@@ -42,7 +42,8 @@ class Surroundings(World, Protocol):
     """The network as a run sees it."""
 
     def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
-        """One event tail per node, to be run until cancelled."""
+        """What looks on: one event tail per node, and the machine's own health; to be run until
+        cancelled."""
 
     def load(self, journal: Journal, scenario: Scenario, seed: int) -> Coroutine[Any, Any, None]:
         """The load, to be run until cancelled."""

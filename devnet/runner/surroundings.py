@@ -4,6 +4,7 @@ injector's two surfaces."""
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -18,6 +19,7 @@ from devnet.model.topology import Link, Role, Topology
 from devnet.probes.chain import read_end_state
 from devnet.probes.events import EventTail
 from devnet.probes.health import answers, links_up, read_metrics
+from devnet.probes.machine import watch_machine
 from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Verifier
 from devnet.runner.journal import Journal
@@ -227,8 +229,11 @@ class LiveNetwork:
         lock: ClusterLock,
         credentials: Credentials,
         session: aiohttp.ClientSession,
+        directory: Path,
     ) -> None:
+        """`directory`: of the network."""
         self.topology = topology
+        self._directory = directory
         self._backend = backend
         self.programs = LivePrograms(backend, topology, session)
         self.links = LiveLinks(mesh, topology, session)
@@ -245,8 +250,11 @@ class LiveNetwork:
 
     def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
         return [
-            EventTail(name, self._url(f"probe>{name}.beacon"), journal.record).run()
-            for name in self._nodes
+            watch_machine(self._directory, journal.record),
+            *(
+                EventTail(name, self._url(f"probe>{name}.beacon"), journal.record).run()
+                for name in self._nodes
+            ),
         ]
 
     def load(self, journal: Journal, scenario: Scenario, seed: int) -> Coroutine[Any, Any, None]:

@@ -22,11 +22,14 @@ from devnet.checkers import (
     one_group_signature,
     readable,
     recovery,
+    rounds_as_promised,
     sign_once,
+    sound_machine,
     stable_receipts,
     true_evidence,
 )
 from devnet.checkers.base import Checker
+from devnet.model.expect import Expect, RoundChanges
 from devnet.model.history import (
     Answer,
     BlockRead,
@@ -37,6 +40,7 @@ from devnet.model.history import (
     GroupSignatureSeen,
     History,
     HostileFate,
+    MachineSeen,
     NodeUnread,
     ProgramEnded,
     ReceiptSeen,
@@ -473,3 +477,66 @@ def test_records_survive_the_journal_and_replay_in_order() -> None:
     again = [decode_record(line) for line in lines]
     assert isinstance(again[0], Setup)
     assert history_of(again[0], again[1:]) == history
+
+
+# ------------------------------------------------------- the machine's own health
+
+
+def seen(at: float, late: float, free: int | None = 10**10) -> MachineSeen:
+    return MachineSeen(monotonic=at, late=late, steal=0.0, pressure=1.0, free_bytes=free)
+
+
+LATE_RECOVERY = [
+    msgspec.structs.replace(SPLIT, id="x", healed=16.3),
+    event(EventKind.DECIDED, 11, 24.5),
+]
+
+
+def with_machine(records: list[Record], *looks: MachineSeen) -> History:
+    draft = sound()
+    draft.records += [*records, *looks]
+    return draft.history()
+
+
+def test_a_late_recovery_on_a_machine_that_stood_still_accuses_nobody() -> None:
+    assert recovery.check(with_machine(LATE_RECOVERY, seen(17.0, 0.02))).outcome is Outcome.FAIL
+    verdict = recovery.check(with_machine(LATE_RECOVERY, seen(17.0, 1.4)))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.note.startswith("this machine was short of CPU (1.40 s late in all): after the")
+
+
+def test_a_short_stall_excuses_no_long_wait() -> None:
+    assert recovery.check(with_machine(LATE_RECOVERY, seen(17.0, 0.35))).outcome is Outcome.FAIL
+
+
+def test_a_stall_before_the_first_fault_excuses_nothing() -> None:
+    assert recovery.check(with_machine(LATE_RECOVERY, seen(1.0, 9.0))).outcome is Outcome.FAIL
+
+
+def test_no_stall_excuses_what_broke_safety() -> None:
+    forged = FORGED["another root decided"][1]
+    assert agreement.check(with_machine(forged, seen(4.4, 9.0))).outcome is Outcome.FAIL
+    assert worst(checkers.check_all(with_machine(forged, seen(4.4, 9.0)))) is Outcome.FAIL
+
+
+def test_a_forbidden_round_change_is_excused_by_the_stall_before_it_alone() -> None:
+    promise = Expect(round_changes=RoundChanges.FORBIDDEN)
+    looked = [event(EventKind.ROUND_CHANGE, 5, 5.05, root=None, round=1)]
+
+    def outcome(*looks: MachineSeen) -> Outcome:
+        history = with_machine(looked, *looks)
+        kept = tuple(e for e in history.events if (e.kind, e.height) != ("round_change", 3))
+        return rounds_as_promised.check(
+            msgspec.structs.replace(history, events=kept), promise
+        ).outcome
+
+    assert outcome() is Outcome.FAIL
+    assert outcome(seen(4.5, 0.8)) is Outcome.INCONCLUSIVE
+    assert outcome(seen(9.5, 0.8)) is Outcome.FAIL
+
+
+def test_a_disk_that_was_nearly_full_makes_the_run_inconclusive() -> None:
+    verdict = sound_machine.check(with_machine([], seen(4.0, 0.0, free=2**20)))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "only 1 MiB of disk left" in verdict.note
+    assert sound_machine.check(with_machine([], seen(4.0, 0.1))).outcome is Outcome.PASS
