@@ -24,12 +24,14 @@ from tests.simulation import rollup_scenes
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generator:
     """play: one seed; what broke, None when nothing did. walk: seeds played before a mutant counts
-    as a survivor."""
+    as a survivor. tapes: that one of `devnet.sim.replay` which plays the same seeds, if one does.
+    """
 
     name: str
     what: str
     play: Callable[[int], str | None]
     walk: int
+    tapes: str | None = None
 
 
 def _chaos(seed: int) -> str | None:
@@ -59,12 +61,14 @@ CHAOS: Final = Generator(
     what="the swarm campaign: shells in virtual time, random trouble, then a heal",
     play=_chaos,
     walk=120,
+    tapes="chaos",
 )
 HOARDER: Final = Generator(
     name="chaos, hoarder",
     what="the seeds of chaos that draw that liar; others are passed over",
     play=_hoarder,
     walk=400,
+    tapes="chaos",
 )
 REPEATER: Final = Generator(
     name="chaos, repeater",
@@ -77,6 +81,7 @@ LOCKSTEP: Final = Generator(
     what="one height of the pure core, phase by phase, against a puppet",
     play=core_scenes.lockstep,
     walk=1500,
+    tapes="lockstep",
 )
 HEALED: Final = Generator(
     name="lock-step, healed",
