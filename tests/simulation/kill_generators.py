@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import dst.qbft
 from devnet.sim import core_scenes, shell_scenes
-from devnet.sim.loop import play
+from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.mutants import mutated
 from devnet.sim.params import Behaviour, Params, draw_params
 from devnet.sim.world import World, run_seed
@@ -220,7 +220,9 @@ def timers_tell_nothing_new(name: str) -> None:
 
     def set_timer(shell: Consensus, effect: fx.SetTimer) -> None:
         running = shell._timers.get(effect.kind)
-        if running is not None and running.when() > asyncio.get_running_loop().time():
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        if running is not None and running.when() > loop.seconds:
             left[id(running._args[0])] = running._args[0]
         patched(shell, effect)
 
