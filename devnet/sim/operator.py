@@ -99,6 +99,7 @@ class Operator:
         self.observer = observer
         self.liar = None if make_liar is None else make_liar(self)
         self.disk = Disk()
+        self.disk.is_new = params.genesis
         self.life: Life | None = None
         self.calm = False
         self.frozen_until = self.full_until = 0

@@ -79,6 +79,8 @@ class Params:
     watches: operators are told who is lost; without it timers alone change rounds.
     phases: whole phases of a round are lost to some (`phases`).
     drift_ppm: by how many millionths the clocks of an operator run too fast, also after the heal.
+    genesis: the cluster starts for the first time: stores are new, and operators begin together.
+    late_us: how much later than the others an operator starts.
     """
 
     n: int
@@ -114,11 +116,16 @@ class Params:
     watches: bool = True
     phases: bool = False
     drift_ppm: dict[int, int] = field(default_factory=dict)
+    genesis: bool = False
+    late_us: dict[int, int] = field(default_factory=dict)
 
 
 def draw_params(rng: Random, n: int) -> Params:
     """The configuration of one seed."""
     drift_ppm = _draw_drift(_apart(rng, "clock rates"), n)
+    first = _apart(rng, "genesis")
+    genesis = first.random() < 0.2
+    late_us = _draw_late(first, n) if genesis else {}
     byzantine = _draw_byzantine(rng, n)
     has_spare_fault = len(byzantine) < faults_tolerated(n)
     return Params(
@@ -153,7 +160,16 @@ def draw_params(rng: Random, n: int) -> Params:
         loss=rng.choice((None, None, *Loss)) if has_spare_fault else None,
         flap_every_us=rng.choice((0, 0, 0, 100_000, 600_000)),
         drift_ppm=drift_ppm,
+        genesis=genesis,
+        late_us=late_us,
     )
+
+
+def _draw_late(rng: Random, n: int) -> dict[int, int]:
+    """In half of the runs one operator is late: a moment, or until the others have decided."""
+    if rng.random() < 0.5:
+        return {}
+    return {rng.randrange(n): rng.choice((1_500_000, 6_000_000))}
 
 
 def _apart(rng: Random, name: str) -> Random:

@@ -192,7 +192,8 @@ class World:
         if self.verbose:
             print(self.params)
         for operator in self._all():
-            self.loop.after(self.rng.randrange(SLOT_US), self._boot, operator)
+            late_us = self.params.late_us.get(operator.index, 0)
+            self.loop.after(self.rng.randrange(SLOT_US) + late_us, self._boot, operator)
         self._plan_trouble()
         await self._until(lambda: False, self.params.chaos_us)
         self._heal()
