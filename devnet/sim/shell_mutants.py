@@ -146,6 +146,14 @@ def _origin_must_be_known(
     return judge_deterministic(lock, l1, parent, block)
 
 
+async def _ask_about_a_missed_height(self: Consensus, decided: fx.Decided) -> None:
+    """A new store that was late, or left out, takes itself for one that lost its votes."""
+    if decided.imported and not decided.took_part and decided.certificate.height == 1:
+        await self._progress.vote_forgotten()
+        if self._started:
+            self._pause()
+
+
 SHELL_MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
     "votes-not-persisted": ((Disk, "append", _forget_votes),),
     "proposals-not-persisted": ((Disk, "append", _forget_proposals),),
@@ -180,6 +188,7 @@ SHELL_MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
     "forgotten-origin-holds": (
         (dst.rollup.operator, "judge_deterministic", _origin_must_be_known),
     ),
+    "missed-height-asks": ((Consensus, "_judge_store", _ask_about_a_missed_height),),
     "halt-for-ever": ((Progress, "resume", _never_resumed),),
     "reset-for-ever": ((Halting, "reset_ended", not_done),),
 }

@@ -111,13 +111,13 @@ class _VoteLost(_Scene):
         super().voted(node, signed)
         is_it = isinstance(signed.payload, qbft.Prepare) and signed.payload.height == self.height
         if is_it and node.index == self.voter and not self.lost_at:
-            self.lost_at = self.loop.time()
+            self.lost_at = self.loop.seconds
             self.network.flap([(self.voter, self.leader)])
 
     def opened(self, source: int, target: int) -> None:
         super().opened(source, target)
         if self.height and (source, target) == (self.voter, self.leader):
-            self.redialled_at = self.loop.time()
+            self.redialled_at = self.loop.seconds
             self._progressed.set()
 
     async def play(self) -> str | None:

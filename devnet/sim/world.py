@@ -192,7 +192,8 @@ class World:
         if self.verbose:
             print(self.params)
         for operator in self._all():
-            self.loop.after(self.rng.randrange(SLOT_US), self._boot, operator)
+            late_us = self.params.late_us.get(operator.index, 0)
+            self.loop.after(self.rng.randrange(SLOT_US) + late_us, self._boot, operator)
         self._plan_trouble()
         await self._until(lambda: False, self.params.chaos_us)
         self._heal()
@@ -205,7 +206,7 @@ class World:
 
         Raises: Breach, of what was seen meanwhile.
         """
-        ends = self.loop.time() + bound_us / 1e6
+        ends = self.loop.seconds + bound_us / 1e6
         while not condition():
             try:
                 async with asyncio.timeout_at(ends):
@@ -254,7 +255,7 @@ class World:
 
     def _heal(self) -> None:
         self.healed = True
-        self._haste.healed_at = self.loop.time()
+        self._haste.healed_at = self.loop.seconds
         self.network.calm = True
         self._phases = None
         for node in self._all():
@@ -336,7 +337,7 @@ class World:
     def _step_a_clock(self) -> None:
         if not self.healed:
             node = self.rng.choice(self._all())
-            node.skew_us = self.rng.randrange(-self.params.skew_us, self.params.skew_us + 1)
+            node.set_clock(self.rng.randrange(-self.params.skew_us, self.params.skew_us + 1))
             self._count("clock step")
             self.tell(f"the clock of {node.name} steps to {node.skew_us / 1e6:+.2f} s")
 
@@ -410,9 +411,9 @@ class World:
             return True
         return any(node.up for node in self._nodes[index])
 
-    def skew_us(self, index: int) -> int | None:
+    def ahead_us(self, index: int) -> int | None:
         for node in self._nodes[index]:
-            return node.skew_us if node.liar is None else LIARS_CLOCK_US
+            return node.ahead_us() if node.liar is None else LIARS_CLOCK_US
         return None
 
     def pings(self, source: int, target: int) -> bool:
@@ -459,7 +460,7 @@ class World:
                 height=payload.height,
                 round=payload.round,
                 root=payload.root.hex(),
-                monotonic=self.loop.time(),
+                monotonic=self.loop.seconds,
             )
         )
 
@@ -490,7 +491,7 @@ class World:
     def _entered_round(self, node: Operator, height: Height, round_: Round, cause: Scalar) -> None:
         self._count(f"round change by {cause}")
         by_loss = cause == Cause.LEADER_LOST
-        now, index = self.loop.time(), node.index
+        now, index = self.loop.seconds, node.index
         if node in self.honest:
             self._judge(
                 self._haste.entered(node.life, index, height, round_, by_loss=by_loss, now=now)
@@ -543,7 +544,7 @@ class World:
 
     def lost(self, node: Operator, peer: OperatorIndex) -> None:
         self._count("peer lost")
-        self._judge(self._haste.lost(node.life, node.index, peer, self.loop.time()))
+        self._judge(self._haste.lost(node.life, node.index, peer, self.loop.seconds))
 
     def _judge(self, found: Violation | None) -> None:
         if found is not None:
@@ -573,7 +574,7 @@ class World:
                 signature=signature.hex(),
                 source=source,
                 term=TERM,
-                monotonic=self.loop.time(),
+                monotonic=self.loop.seconds,
             )
         )
 
@@ -593,8 +594,8 @@ class World:
             round=round_,
             term=TERM,
             root=None if root is None else root.hex(),
-            monotonic=self.loop.time(),
-            wall=self.loop.time(),
+            monotonic=self.loop.seconds,
+            wall=self.loop.seconds,
             detail=detail or {},
         )
 
@@ -617,7 +618,7 @@ class World:
             self._story.tell(self._when(), text)
 
     def _when(self) -> str:
-        return f"{self.loop.time():8.3f} s"
+        return f"{self.loop.seconds:8.3f} s"
 
     def mishap(self, source: int, target: int, message: bytes, what: str) -> None:
         if self._story is not None:
@@ -639,7 +640,7 @@ class World:
         self.trace = zlib.crc32(repr((self.loop.now_us(), what)).encode(), self.trace)
         if self.verbose:
             text = what if isinstance(what, str) else msgspec.json.encode(what).decode()
-            print(f"{self.loop.time():10.4f}  {text}")
+            print(f"{self.loop.seconds:10.4f}  {text}")
 
     def _count(self, name: str) -> None:
         self.counts[name] = self.counts.get(name, 0) + 1

@@ -248,7 +248,9 @@ class Consensus:
 
     async def _judge_store(self, decided: fx.Decided) -> None:
         """Does it show that votes are missing here?"""
-        await self._progress.decision_reached(decided)
+        if not decided.signed or decided.took_part:
+            return
+        await self._progress.vote_forgotten()
         if self._started and self._progress.is_rejoining:
             self._pause()
 

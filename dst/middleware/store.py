@@ -111,7 +111,7 @@ class Store(Protocol):
     async def set_halt(self, halt: Halt | None) -> None: ...
     async def set_rejoin(self, rejoin: Rejoin) -> None: ...
     async def finish_rejoin(self, sign_above: Slot) -> None: ...
-    async def set_proven(self) -> None: ...
+    async def set_began(self) -> None: ...
     def promises(self) -> tuple[qbft_records.Record, ...]: ...
     def promised_block(self, root: Root) -> bytes | None: ...
     def own_partials(self) -> tuple[sealing_records.PartialRecord, ...]: ...
@@ -239,8 +239,8 @@ class SqliteStore:
     async def set_rejoin(self, rejoin: Rejoin) -> None:
         await self._durably(lambda: self._put_meta("rejoin", _encode(rejoin)))
 
-    async def set_proven(self) -> None:
-        """This store took part in a decision: `--new` was no mistake."""
+    async def set_began(self) -> None:
+        """The others were ready: from now on it votes at once after a start."""
         await self._durably(lambda: self._put_meta("new", b""))
 
     async def finish_rejoin(self, sign_above: Slot) -> None:
@@ -485,7 +485,7 @@ class SqliteStore:
         return msgspec.msgpack.decode(data, type=Rejoin) if data else None
 
     def is_new(self) -> bool:
-        """Created by `--new`, and nothing has shown yet that this was right."""
+        """Created by `--new`, and it has not begun yet."""
         return bool(self._meta("new"))
 
     def sign_above(self) -> Slot:

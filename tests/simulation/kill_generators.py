@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import dst.qbft
 from devnet.sim import core_scenes, shell_scenes
-from devnet.sim.loop import play
+from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.mutants import mutated
 from devnet.sim.params import Behaviour, Params, draw_params
 from devnet.sim.world import World, run_seed
@@ -24,12 +24,14 @@ from tests.simulation import rollup_scenes
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generator:
     """play: one seed; what broke, None when nothing did. walk: seeds played before a mutant counts
-    as a survivor."""
+    as a survivor. tapes: that one of `devnet.sim.replay` which plays the same seeds, if one does.
+    """
 
     name: str
     what: str
     play: Callable[[int], str | None]
     walk: int
+    tapes: str | None = None
 
 
 def _chaos(seed: int) -> str | None:
@@ -59,12 +61,14 @@ CHAOS: Final = Generator(
     what="the swarm campaign: shells in virtual time, random trouble, then a heal",
     play=_chaos,
     walk=120,
+    tapes="chaos",
 )
 HOARDER: Final = Generator(
     name="chaos, hoarder",
     what="the seeds of chaos that draw that liar; others are passed over",
     play=_hoarder,
     walk=400,
+    tapes="chaos",
 )
 REPEATER: Final = Generator(
     name="chaos, repeater",
@@ -77,6 +81,7 @@ LOCKSTEP: Final = Generator(
     what="one height of the pure core, phase by phase, against a puppet",
     play=core_scenes.lockstep,
     walk=1500,
+    tapes="lockstep",
 )
 HEALED: Final = Generator(
     name="lock-step, healed",
@@ -215,7 +220,9 @@ def timers_tell_nothing_new(name: str) -> None:
 
     def set_timer(shell: Consensus, effect: fx.SetTimer) -> None:
         running = shell._timers.get(effect.kind)
-        if running is not None and running.when() > asyncio.get_running_loop().time():
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        if running is not None and running.when() > loop.seconds:
             left[id(running._args[0])] = running._args[0]
         patched(shell, effect)
 

@@ -169,6 +169,7 @@ FATES: Final[dict[str, Fate]] = {
     "not-synced": Kill("fsync", CHAOS, "S12", seed=7),
     "log-not-read": Kill("own promises after a restart", LOCKSTEP, "S12", seed=16),
     "lost-store-votes": Kill("the wait of an operator that lost its store", CHAOS, "S12", seed=12),
+    "missed-height-asks": Kill("trust in a store that was called new", CHAOS, "L4", seed=13),
     # What is said again, asked for and given.
     "no-resend-on-reconnect": Kill("what a broken link lost, said again", VOTE_LOST, "L4", seed=1),
     "partials-not-resent": Kill("partial signatures, said again", CHAOS, "L4"),

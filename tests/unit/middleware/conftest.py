@@ -369,7 +369,7 @@ class Network:
             rejoin=rejoin,
         )
         if not gathers:
-            await store.set_proven()
+            await store.set_began()
         rollup = self.rollup(index)
         middleware = Middleware(settings, store, rollup, rollup, now=self.now)
         operator = Operator(index, middleware, rollup, store)
