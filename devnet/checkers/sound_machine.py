@@ -54,7 +54,7 @@ def timing(
     that is no longer above its bound than the stalls explain."""
 
     @wraps(check_timing)
-    def careful(history: History, *rest: _P.args, **named: _P.kwargs) -> Verdict:
+    def careful(history: History, /, *rest: _P.args, **named: _P.kwargs) -> Verdict:
         verdict = check_timing(history, *rest, **named)
         if verdict.outcome is not Outcome.FAIL or verdict.measured is None or verdict.bound is None:
             return verdict

@@ -20,7 +20,7 @@ NODE_PATTERN: Final = "(op|f)[1-9][0-9]?"
 _NAME: Final = re.compile(NAME_PATTERN)
 _NODE: Final = re.compile(NODE_PATTERN)
 _TERM: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|slots?)")
-_COUNT: Final = re.compile(r"(?:(n)(?:\s*\+\s*([0-9]+))?|([0-9]+))")
+_COUNT: Final = re.compile(r"(?:([1-9]?n)(?:\s*\+\s*([0-9]+))?|([0-9]+))")
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -116,15 +116,16 @@ def read_duration(value: object, where: str) -> Duration:
 
 
 def read_count(value: object, where: str) -> Count:
-    """`3`, `n` (the number of operators) or `n + 2`."""
+    """`3`, `n` (the number of operators), `2n` or `n + 2`."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     match = _COUNT.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
-        raise BadConfig(f"{where}: expected a number of heights, n, or n + 2, got {value!r}")
+        raise BadConfig(f"{where}: expected a number of heights, n, 2n, or n + 2, got {value!r}")
     plain = int(match[2] or match[3] or 0)
     if plain > MAX_HEIGHTS:
         raise BadConfig(f"{where}: at most {MAX_HEIGHTS} heights, got {value!r}")
-    return Count(plain=plain, operators=1 if match[1] else 0)
+    operators = match[1] and (match[1].removesuffix("n") or 1)
+    return Count(plain=plain, operators=int(operators or 0))
 
 
 def read_delay(value: object, where: str) -> Delay:

@@ -23,8 +23,9 @@ def written(value: object) -> Any:
             return _duration(value)
         case Count(plain=plain, operators=0):
             return plain
-        case Count(plain=plain):
-            return f"n + {plain}" if plain else "n"
+        case Count(plain=plain, operators=times):
+            of_all = "n" if times == 1 else f"{times}n"
+            return f"{of_all} + {plain}" if plain else of_all
         case StrEnum():
             return str(value)
         case tuple():

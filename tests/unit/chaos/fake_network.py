@@ -245,10 +245,13 @@ class FakeNetwork:
             if len(group) >= quorum(len(self.operators)) or "decides-without-quorum" in self.bugs:
                 await self._next_block(journal, group)
 
+    def _hear_each_other(self, one: str, other: str) -> bool:
+        return not {f"{one}>{other}.consensus", f"{other}>{one}.consensus"} & self.cut
+
     def _largest_group(self) -> set[str]:
         alive = [name for name in self.operators if name not in self.away]
         groups = [
-            {name, *(o for o in alive if o != name and f"{name}>{o}.consensus" not in self.cut)}
+            {name, *(o for o in alive if o != name and self._hear_each_other(name, o))}
             for name in alive
         ]
         return max(groups, key=len, default=set())

@@ -34,6 +34,18 @@ WANTED = {
     "wan-50ms",
     "slow-engine",
     "hostile-transactions",
+    "l1-unreachable",
+    "one-way",
+    "overlapping-majorities",
+    "bridge",
+    "flapping-links",
+    "swizzle",
+    "torn-frames",
+    "resets",
+    "world",
+    "execution-killed",
+    "planned-restart",
+    "restart-loop",
 }
 
 
@@ -158,6 +170,8 @@ def test_durations_and_counts() -> None:
     assert read_duration("50ms", "x") == Duration(seconds=0.05)
     assert read_count("n", "x").for_operators(7) == 7
     assert read_count("n + 3", "x") == Count(plain=3, operators=1)
+    assert read_count("2n + 1", "x").for_operators(4) == 9
+    assert written(read_count("2n + 1", "x")) == "2n + 1"
     assert read_count(5, "x") == Count(plain=5)
 
 

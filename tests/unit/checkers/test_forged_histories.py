@@ -1,6 +1,7 @@
 """Every checker passes a sound history and fails the one forged against it: a checker that cannot
 fail proves nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -486,13 +487,13 @@ def seen(at: float, late: float, free: int | None = 10**10) -> MachineSeen:
     return MachineSeen(monotonic=at, late=late, steal=0.0, pressure=1.0, free_bytes=free)
 
 
-LATE_RECOVERY = [
+LATE_RECOVERY: list[Record] = [
     msgspec.structs.replace(SPLIT, id="x", healed=16.3),
     event(EventKind.DECIDED, 11, 24.5),
 ]
 
 
-def with_machine(records: list[Record], *looks: MachineSeen) -> History:
+def with_machine(records: Sequence[Record], *looks: MachineSeen) -> History:
     draft = sound()
     draft.records += [*records, *looks]
     return draft.history()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from devnet.journal import Journal
 from devnet.model.history import Event, EventKind, Setup
+from devnet.runner.journal import Journal
 
 
 def setup(chain_id: int) -> Setup:
