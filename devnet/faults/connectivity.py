@@ -19,23 +19,45 @@ def mute(links: Iterable[str], nodes: Iterable[str]) -> frozenset[str]:
 
 
 def components(links: Iterable[str], operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """Operators that can vote, by connected component: two are joined while each hears the other.
-    Empty when all are."""
-    cut = frozenset(links)
+    """Operators that can decide together: by connected component, two being joined while each hears
+    the other; each alone where no leader can bring a decision about. Empty when all are one."""
+    cut, needed = frozenset(links), quorum(len(operators))
     alive = [name for name in operators if name not in mute(cut, operators)]
     left, found = set(alive), []
     while left:
         group, edge = set[str](), {min(left, key=alive.index)}
         while edge:
             group |= edge
-            edge = {b for a in edge for b in left - group if _hear_each_other(a, b, cut)}
+            edge = {b for a in edge for b in left - group if _joined(a, b, cut)}
         left -= group
         found.append(tuple(name for name in alive if name in group))
+    if any(len(group) >= needed for group in found) and not can_decide(cut, alive, needed):
+        return tuple((name,) for name in alive)
     return () if found == [tuple(operators)] else tuple(found)
 
 
-def _hear_each_other(one: str, other: str, cut: frozenset[str]) -> bool:
-    return not {f"{one}>{other}.consensus", f"{other}>{one}.consensus"} & cut
+def _joined(one: str, other: str, cut: frozenset[str]) -> bool:
+    return _hears(one, other, cut) and _hears(other, one, cut)
+
+
+def can_decide(cut: frozenset[str], alive: Sequence[str], needed: int) -> bool:
+    """Whether some leader's block can be decided. Operators do not pass on what they hear: who did
+    not hear the leader does not prepare, who hears too few of those that do does not commit."""
+    for leader in alive:
+        prepare = {name for name in alive if _hears(name, leader, cut)}
+        commit = {name for name in alive if len(_heard(name, prepare, cut)) >= needed}
+        if any(len(_heard(name, commit, cut)) >= needed for name in alive):
+            return True
+    return False
+
+
+def _heard(name: str, others: set[str], cut: frozenset[str]) -> set[str]:
+    return {other for other in others if _hears(name, other, cut)}
+
+
+def _hears(one: str, other: str, cut: frozenset[str]) -> bool:
+    """An operator dials those that it talks to."""
+    return one == other or f"{other}>{one}.consensus" not in cut
 
 
 def silenced(links: Iterable[str], operators: Sequence[str]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from devnet.faults.base import Sight, Site
+from devnet.faults.connectivity import components, silenced
 from devnet.faults.cut_links import CutLinks
 from devnet.faults.targets import pair_links
 from devnet.model.topology import Topology
@@ -12,7 +13,8 @@ from dst.spec.primitives import faults_tolerated
 @dataclass(frozen=True, kw_only=True)
 class Overlap(CutLinks):
     """Overlapping majorities: every operator still reaches a quorum, and no two the same one.
-    Around a drawn circle each loses the f that are farthest from it."""
+    Around a drawn circle each loses the f that are farthest from it. Operators do not relay votes,
+    so nobody can decide."""
 
     name: ClassVar = "overlap"
 
@@ -25,6 +27,12 @@ class Overlap(CutLinks):
         sight.rng.shuffle(circle)
         pairs = farthest_pairs(circle, faults_tolerated(len(circle)))
         return Site(links=pair_links(sight.topology, pairs))
+
+    def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
+        return silenced(site.links, operators)
+
+    def components(self, site: Site, operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        return components(site.links, operators)
 
     def disturbs(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
         return tuple(operators)

@@ -8,6 +8,7 @@ catches up when a node returns. Bugs are switched on by name: `fork`, `decides-w
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from devnet.faults.surface import CannotInject
@@ -249,12 +250,13 @@ class FakeNetwork:
         return not {f"{one}>{other}.consensus", f"{other}>{one}.consensus"} & self.cut
 
     def _largest_group(self) -> set[str]:
+        """Those that hear each other, all of them."""
         alive = [name for name in self.operators if name not in self.away]
-        groups = [
-            {name, *(o for o in alive if o != name and self._hear_each_other(name, o))}
-            for name in alive
-        ]
-        return max(groups, key=len, default=set())
+        for size in range(len(alive), 0, -1):
+            for group in combinations(alive, size):
+                if all(self._hear_each_other(*pair) for pair in combinations(group, 2)):
+                    return set(group)
+        return set()
 
     async def _next_block(self, journal: Journal, group: set[str]) -> None:
         height, round_ = self.height + 1, 0

@@ -228,6 +228,13 @@ def test_components_follow_from_what_is_cut() -> None:
     assert silenced(alone, OPERATORS) == ("op1",)
 
 
+def test_a_leader_that_hears_and_is_heard_by_a_quorum_is_not_enough() -> None:
+    """op1 is heard by all; whoever else could commit hears too few that prepare."""
+    star = consensus("23", "24", "34")
+    assert components(star, OPERATORS) == (("op1",), ("op2",), ("op3",), ("op4",))
+    assert silenced(star, OPERATORS) == OPERATORS
+
+
 def test_who_is_heard_and_hears_nobody_is_not_joined() -> None:
     deaf = [f"op{i}>op1.consensus" for i in (2, 3, 4)]
     assert silenced(deaf, OPERATORS) == ("op1",)
@@ -248,8 +255,10 @@ def test_in_overlapping_majorities_everybody_reaches_just_a_quorum(n: int) -> No
     }
     assert {len(group) for group in reached.values()} == {quorum(n)}
     assert len(set(reached.values())) > 1
-    site = Overlap().aim(sight(compute_topology(operators=n, followers=0)))
+    topology = compute_topology(operators=n, followers=0)
+    site = Overlap().aim(sight(topology))
     assert len(site.links) == n * faults_tolerated(n)
+    assert Overlap().silences(site, topology.operator_names) == topology.operator_names
 
 
 @pytest.mark.parametrize(("n", "has_quorum"), [(4, True), (7, False), (10, False)])
