@@ -391,6 +391,7 @@ CORE_MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
     "partials-not-resent": ((dst.sealing, "step", _say_partials_once),),
     "bad-partials-kept": ((dst.sealing.core, "_exclude_bad", not_done),),
     "partial-with-commit": ((Stage, "prepared", _share_with_commit),),
+    "suspects-combined": ((dst.sealing.core, "_look_at_suspects", not_done),),
     "bad-seals-verified-again": ((dst.sealing.core, "_suspect", not_done),),
 }
 """name -> what is replaced."""

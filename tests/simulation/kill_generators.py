@@ -158,6 +158,12 @@ BAD_SEALS: Final = Generator(
 BAD_PARTIAL: Final = Generator(
     name="bad partial", what="one of four does not verify", play=core_scenes.bad_partial, walk=3
 )
+BAD_PARTIALS: Final = Generator(
+    name="bad partials",
+    what="32 heights, and at each the first partial signature does not verify",
+    play=core_scenes.bad_partials,
+    walk=3,
+)
 STRANGER: Final = Generator(
     name="stranger",
     what="a rollup node's public listener is asked for a block while it judges one",

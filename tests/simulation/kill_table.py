@@ -20,6 +20,7 @@ from typing import Final, TypeAlias
 from devnet.sim.mutants import MUTANTS, mutated
 from tests.simulation.kill_generators import (
     BAD_PARTIAL,
+    BAD_PARTIALS,
     BAD_SEALS,
     CALM,
     CHAOS,
@@ -191,6 +192,7 @@ FATES: Final[dict[str, Fate]] = {
         relative="the other choice of Celo #1782",
     ),
     "bad-partials-kept": Kill("who sent a bad partial, left out", BAD_PARTIAL, "L4"),
+    "suspects-combined": Kill("the look at a partial of who sent a bad one", BAD_PARTIALS, "S17"),
     "bad-seals-verified-again": Kill(
         "the memory of who sent a bad group signature", BAD_SEALS, "S17", relative="B6"
     ),
