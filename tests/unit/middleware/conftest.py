@@ -89,15 +89,20 @@ class Cluster:
         return bls.sign(self.shares[operator], message)
 
     def certificate(
-        self, height: int, block: bytes | None = None, *, round_: int = 0
+        self,
+        height: int,
+        block: bytes | None = None,
+        *,
+        round_: int = 0,
+        signers: Sequence[int] | None = None,
     ) -> Certificate:
-        """By operators 1 to q, over `block` (by default `block(height)`)."""
+        """By operators 1 to q, or the `signers`, over `block` (by default `block(height)`)."""
         root = root_of(self.block(height) if block is None else block)
         commit = Commit(Term(0), Height(height), Round(round_), root)
         digest = signing_digest(genesis_validators_root(self.lock), commit)
         votes = tuple(
             SignedCommit(commit, OperatorIndex(index), self.identities[index].sign(digest))
-            for index in range(self.lock.threshold)
+            for index in signers or range(self.lock.threshold)
         )
         return Certificate(Term(0), Height(height), Round(round_), root, votes)
 
