@@ -113,7 +113,7 @@ async def test_no_block_is_asked_for_on_a_parent_that_is_not_the_decided_one() -
     entry = SimpleNamespace(root=parent, slot=7)
     proposals = Proposals(
         chain=SimpleNamespace(genesis_time=0, seconds_per_slot=1),  # type: ignore[arg-type]
-        store=SimpleNamespace(head_entry=lambda: entry),  # type: ignore[arg-type]
+        store=SimpleNamespace(head_entry=lambda: entry),
         builder=SimpleNamespace(produce_block=produce_block),
         validator=Judge(),
         unsealed=lambda: 0,
