@@ -110,7 +110,7 @@ class World:
         self._phases = Phases(n, self.rng) if self.params.phases else None
         self.counts: dict[str, int] = {}
         self.trace = 0
-        self.healed = False
+        self.healed = self.has_lost_a_disk = False
         self.top = Height(0)
         self._first_after_heal: int | None = None
         self._breach: Breach | None = None
@@ -227,7 +227,7 @@ class World:
     def _unsealed(self, node: Operator, target: int) -> list[int]:
         """What the heal still owes it. A rejoined operator signs nothing from before its loss, so
         heights at which others had failed too stay without a seal of their own."""
-        if self.params.loss is not None:
+        if self.has_lost_a_disk:
             return [] if max(node.disk.seals, default=0) >= target else [target]
         return [height for height in range(1, target + 1) if height not in node.disk.seals]
 
@@ -373,6 +373,7 @@ class World:
         node.crash()
         self._evidence.guilty.add(_name(node.index))
         node.lose_disk(self.params.loss)
+        self.has_lost_a_disk = True
         self._count(f"disk lost: {self.params.loss}")
         self.tell(f"{node.name} loses its disk and will start with --{self.params.loss}")
 
