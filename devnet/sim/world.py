@@ -233,7 +233,7 @@ class World:
 
     def _stuck(self, target: Height) -> Violation:
         heads = {node.name: node.disk.head() for node in self.honest}
-        rounds = {node.name: _place_of(node) for node in self.honest}
+        rounds = {node.name: place_of(node) for node in self.honest}
         unsealed = {
             node.name: missing for node in self.honest if (missing := self._unsealed(node, target))
         }
@@ -674,7 +674,7 @@ def run_seed(
         logging.disable(logging.NOTSET)
 
 
-def _place_of(node: Operator) -> tuple[int, int] | None:
+def place_of(node: Operator) -> tuple[int, int] | None:
     """The open height and its round; None while it is down."""
     if node.life is None:
         return None
