@@ -33,13 +33,15 @@ class ResetWatch:
         self._l1_confirmations = l1_confirmations
         self._wanted = asyncio.Event()
         self._wanted.set()
-        self._has_looked = False
+        self.has_looked = False
+        """L1 was asked about our origins since the start, and answered."""
         self._lowest_suspect: int | None = max(1, chain.head.height - FIRST_LOOK_DEPTH + 1)
         """Every block from here to the head is looked at, then None."""
 
     def require_looked(self) -> None:
-        """Raises: Unavailable until L1 was asked about our origins since the start."""
-        if not self._has_looked:
+        """Raises: Unavailable until L1 was asked about our origins since the start, unless it is
+        out: then the look is owed, and what was decided by then is its subject, too."""
+        if not self.has_looked and not self._l1.is_out_since_start:
             raise Unavailable("L1 has not confirmed the origins of our blocks since the start")
 
     def l1_moved(self, *, reorged: bool) -> None:
@@ -84,7 +86,7 @@ class ResetWatch:
             self._halting.reset(affected, f"L1 dropped origin {self._origin_at(affected)}")
         elif halted_at is not None and self._is_deep(self._origin_at(looked_up_to)):
             self._halting.reset_ended()
-        self._has_looked = True
+        self.has_looked = True
         if self._chain.head.height == looked_up_to:
             self._lowest_suspect = None
         else:

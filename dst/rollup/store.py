@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from dst.l1.rpc import L1BlockRef
 from dst.runtime.kv import open_database
 from dst.runtime.log import Logger
 from dst.spec.errors import BadConfig, Unavailable
@@ -38,6 +41,8 @@ CREATE TABLE IF NOT EXISTS batches (
 CREATE TABLE IF NOT EXISTS scanned (number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 """
+
+_PUT_META: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +101,8 @@ class Store:
 
     # --- blocks ---
 
-    def put_block(self, block: StoredBlock) -> None:
-        """Add the block of the next height."""
+    def put_block(self, block: StoredBlock, origin: L1BlockRef | None = None) -> None:
+        """Add the block of the next height, with its L1 origin where that is known."""
         values = (
             block.height,
             block.slot,
@@ -109,6 +114,8 @@ class Store:
         )
         with self._writing("block") as db:
             db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            if origin is not None:
+                db.execute(_PUT_META, ("origin", msgspec.msgpack.encode(origin)))
 
     def put_signature(self, height: Height, signature: BLSSignature) -> None:
         with self._writing() as db:
@@ -212,13 +219,18 @@ class Store:
         with self._writing() as db:
             db.execute("DELETE FROM meta WHERE key = 'reset_height'")
 
+    def origin(self) -> L1BlockRef | None:
+        """The newest one kept with a block: of the head, unless L1 was away when that came."""
+        value = self._meta("origin")
+        return None if value is None else msgspec.msgpack.decode(value, type=L1BlockRef)
+
     def _meta(self, key: str) -> bytes | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else bytes(row[0])
 
     def _set_meta(self, key: str, value: bytes) -> None:
         with self._writing() as db:
-            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            db.execute(_PUT_META, (key, value))
 
     @contextmanager
     def _writing(self, what: str = "record") -> Iterator[sqlite3.Connection]:

@@ -99,14 +99,20 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    tmp_path: Path, *, look: bool = True, **chain_constants: object
+    tmp_path: Path, *, look: bool = True, l1_is_out: bool = False, **chain_constants: object
 ) -> AsyncIterator[Bench]:
     lock = make_lock(**chain_constants)
     engine, fake_l1, clock = EngineStub(lock), FakeL1(), [GENESIS_TIME + 1.25]
     fake_l1.mine(20)
     log, metrics = Logger("test"), Metrics()
     l1 = L1Source(fake_l1, lock.chain, log, metrics)
-    await l1.poll()
+    if l1_is_out:
+        fake_l1.is_down = True
+        asking = asyncio.get_running_loop().create_task(l1.run())
+        await until_true(lambda: l1.is_out_since_start)
+        asking.cancel()
+    else:
+        await l1.poll()
     async with engine_client(engine) as client:
         store = Store(tmp_path / "rollup.sqlite", IDENTITY)
         chain = Chain(store, make_genesis(lock))
@@ -129,7 +135,7 @@ async def bench(
             metrics=metrics,
             now=lambda: clock[0],
         )
-        if look:
+        if look and not l1_is_out:
             await watch.look()
         yield Bench(
             lock, engine, fake_l1, l1, chain, ring, halting, operator, execution, watch, clock
@@ -196,7 +202,14 @@ async def test_rule_51_with_nothing_to_include_a_leader_owes_its_block_all_the_s
 async def test_an_l1_outage_does_not_stop_production(tmp_path: Path) -> None:
     async with bench(tmp_path) as at:
         at.fake_l1.is_down = True
-        assert await at.operator.produce(ProduceRequest(slot=Slot(1))) is not None
+        asking = asyncio.get_running_loop().create_task(at.l1.run())
+        await until_true(lambda: at.l1.waits_for() is not None)
+        asking.cancel()
+        data = await at.operator.produce(ProduceRequest(slot=Slot(1)))
+        assert data is not None
+        block = ssz.decode(BeaconBlock, data)
+        assert block.l1_origin.number == 16, "the view that it had stays"
+        assert await validate(at, block) == Judgement(Verdict.VALID)
 
 
 async def test_view_rules_bind_fresh_proposals_only(tmp_path: Path) -> None:
@@ -634,3 +647,99 @@ async def test_what_a_quorum_has_judged_moves_also_while_l1_is_out_since_the_sta
         assert (await validate(at, block)).status is Verdict.HOLD
         assert (await validate(at, block, justified=True)).status is Verdict.VALID
         assert await at.operator.decided(certify(at.lock, block)) == 1
+
+
+async def restarted_in_an_outage(tmp_path: Path) -> None:
+    """What such an operator has on its disk: a decided block of an origin that it saw on L1."""
+    async with bench(tmp_path) as at:
+        await at.operator.decided(certify(at.lock, on_origin(at, 16)))
+
+
+async def test_a_restart_in_an_l1_outage_goes_on_on_the_origin_of_the_decided_parent(
+    tmp_path: Path,
+) -> None:
+    """f+1 honest operators have checked it; else f+1 restarts would stop the cluster."""
+    await restarted_in_an_outage(tmp_path)
+    async with bench(tmp_path, l1_is_out=True) as at:
+        at.at_slot(2)
+        at.engine.transactions = (b"\x02tx",)
+        await at.execution.announce()  # the engine is new: it is brought its head
+        data = await at.operator.produce(ProduceRequest(slot=Slot(2)))
+        assert data is not None
+        block = ssz.decode(BeaconBlock, data)
+        assert block.l1_origin == at.chain.head.block.l1_origin
+        assert block.body.execution_payload.transactions == (b"\x02tx",)
+        assert (await validate(at, block)).status is Verdict.VALID
+        assert (await validate(at, on_origin(at, 15))).status is not Verdict.VALID
+        newer = on_origin(at, 17)
+        assert (await validate(at, newer)).status is Verdict.HOLD
+        at.l1.remember(at.fake_l1.blocks[17].ref)
+        assert (await validate(at, newer)).status is Verdict.HOLD, "seen is not canonical"
+        early = make_block(at.lock, at.chain.head.block, slot=3, origin=(16, block.l1_origin.hash))
+        assert (await validate(at, early)).status is Verdict.HOLD, "the clock's rules hold"
+        assert await at.operator.decided(certify(at.lock, block)) == 2
+        assert (await at.node().status()).ready is False, "to begin a chain is another thing"
+    async with bench(tmp_path, l1_is_out=True) as at:
+        at.at_slot(3)
+        await at.execution.announce()
+        assert await at.operator.produce(ProduceRequest(slot=Slot(3))) is not None, "and again"
+
+
+async def test_the_drift_binds_in_an_l1_outage_over_restarts(tmp_path: Path) -> None:
+    """The time of the origin lies beside the block that names it."""
+    await restarted_in_an_outage(tmp_path)
+    async with bench(tmp_path, l1_is_out=True) as at:
+        drift = at.lock.chain.max_sequencer_drift
+        slot = Slot(drift // at.lock.chain.seconds_per_slot)
+        at.at_slot(slot)
+        at.engine.transactions = (b"\x02tx",)
+        await at.execution.announce()
+        data = await at.operator.produce(ProduceRequest(slot=slot))
+        assert data is not None
+        block = ssz.decode(BeaconBlock, data)
+        assert block.body.execution_payload.transactions == ()
+        assert (await validate(at, block)).status is Verdict.VALID
+        origin = (16, block.l1_origin.hash)
+        full = make_block(
+            at.lock, at.chain.head.block, slot=slot, origin=origin, transactions=[b"\x02tx"]
+        )
+        assert "may not carry mempool transactions" in (await validate(at, full)).reason
+
+
+async def test_a_look_at_l1_is_owed_after_an_outage(tmp_path: Path) -> None:
+    """L1 comes back, and has dropped the origin meanwhile: the decided parent and what was built
+    on it go together."""
+    await restarted_in_an_outage(tmp_path)
+    async with bench(tmp_path, l1_is_out=True) as at:
+        await at.operator.decided(certify(at.lock, on_origin(at, 16)))
+        block = on_origin(at, 16)
+        at.at_slot(block.slot)
+        await at.execution.announce()
+        assert (await validate(at, block)).status is Verdict.VALID
+        at.fake_l1.is_down = False
+        at.fake_l1.reorg(6, "fork", 8)
+        await at.l1.poll()
+        assert (await validate(at, block)).status is Verdict.HOLD, "L1 is there: it is asked first"
+        await at.watch.look()
+        assert at.halting.reset_height == 1
+
+
+async def test_what_stood_on_evidence_goes_on_once_the_folder_is_gone_and_it_is_restarted(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path) as at:
+        await at.grow(1)
+        other = make_block(at.lock, make_genesis(at.lock), transactions=[b"\x02other"])
+        with pytest.raises(InvalidInput, match="two certificates"):
+            await at.operator.decided(certify(at.lock, other))
+        (tmp_path / "evidence").rename(tmp_path / "looked-at")
+        with pytest.raises(Unavailable, match="stopped"):
+            await at.grow(1)
+        told = at.halting.waits_for() or ""
+        assert told.startswith("a person: "), told
+        assert "move the folder away and restart" in told
+    async with bench(tmp_path) as at:
+        assert at.halting.waits_for() is None
+        await at.grow(1)
+        assert at.chain.head.height == 2
+        assert (tmp_path / "looked-at" / "height-1" / "summary.json").exists()
