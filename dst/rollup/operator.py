@@ -19,7 +19,7 @@ from dst.l1.view import select_origin
 from dst.rollup.chain import Chain, Head, wire_of
 from dst.rollup.events import BeaconBus, EventRing, block_event, head_event
 from dst.rollup.evidence import Claim
-from dst.rollup.execution import Aborted, Execution, InvalidPayload
+from dst.rollup.execution import Aborted, Execution, InvalidPayload, describe
 from dst.rollup.halting import Halting
 from dst.rollup.importer import Candidate
 from dst.rollup.origins import judge_deterministic
@@ -208,7 +208,7 @@ class Operator:
                 reason = f"execution: {status.validation_error or 'invalid'}"
                 return Judgement(Verdict.INVALID, reason)
             case _:
-                return Judgement(Verdict.HOLD, f"execution layer is {status.status.value}")
+                return Judgement(Verdict.HOLD, describe(status))
 
     # --- decided ---
 

@@ -15,9 +15,10 @@ from typing import Final
 import msgspec
 
 from dst.l1.rpc import L1BlockRef
+from dst.runtime.disk import Room
 from dst.runtime.kv import open_database
 from dst.runtime.log import Logger
-from dst.spec.errors import BadConfig, Unavailable
+from dst.spec.errors import BadConfig
 from dst.spec.primitives import BLSSignature, Hash32, Height, Root, Slot
 
 log = Logger("rollup-store")
@@ -77,10 +78,7 @@ class Store:
 
     def __init__(self, path: Path, chain_identity: bytes) -> None:
         """Raises: BadConfig when the file is damaged or belongs to another chain."""
-        self._path = path
-        self._no_room_for: set[str] = set()
-        """What a full disk did not take when it was tried last. A small record may fit where a
-        block does not, and that is no news."""
+        self._room = Room(path, log)
         self._db = open_database(path, durable=False)
         self._db.executescript(_SCHEMA)
         known = self._meta("chain")
@@ -97,7 +95,7 @@ class Store:
 
     def waits_for(self) -> str | None:
         """For a person; None while the disk takes writes."""
-        return f"room on the disk of {self._path}" if self._no_room_for else None
+        return self._room.waits_for()
 
     # --- blocks ---
 
@@ -234,23 +232,11 @@ class Store:
 
     @contextmanager
     def _writing(self, what: str = "record") -> Iterator[sqlite3.Connection]:
-        """All or nothing. Raises: Unavailable while the disk is full: whoever wanted it kept asks
-        again, and this node goes on when there is room. Said once, and once when it is over."""
-        try:
-            with self._db:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorname != "SQLITE_FULL":
-                raise
-            if not self._no_room_for:
-                log.error("disk_full", store=str(self._path), do="free some space")
-            self._no_room_for.add(what)
-            raise Unavailable("disk full: this node keeps nothing until there is room") from None
-        if what in self._no_room_for:
-            self._no_room_for.discard(what)
-            if not self._no_room_for:
-                log.info("disk_takes_writes_again", store=str(self._path))
+        """All or nothing. Raises: DiskFull: whoever wanted it kept asks again, and this node goes
+        on when there is room."""
+        with self._room.needed(what), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
 
 
 def _block_of(row: sqlite3.Row | tuple[object, ...]) -> StoredBlock:

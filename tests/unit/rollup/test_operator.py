@@ -392,7 +392,7 @@ async def test_a_full_disk_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptu
         db = at.chain.store._db
         db.execute("PRAGMA max_page_count = 1")  # SQLite's own way to be full
         for _ in range(3):
-            with pytest.raises(Unavailable, match="disk full"):
+            with pytest.raises(Unavailable, match=r"disk is full: .*; waits for room"):
                 await at.operator.decided(certify(at.lock, block))
         assert at.chain.head.height == 1
         assert (at.chain.store.waits_for() or "").startswith("room on the disk of ")
@@ -433,6 +433,19 @@ async def test_a_store_behind_its_engine_recovers(tmp_path: Path) -> None:
         at.engine.head = first.body.execution_payload.block_hash
         await at.operator.decided(certify(at.lock, first))
         assert at.chain.head.height == 1
+
+
+async def test_what_the_execution_layer_lacks_is_told_on(tmp_path: Path) -> None:
+    """With a full disk it answers SYNCING, and it is no use to look for what it syncs."""
+    async with bench(tmp_path) as at:
+        (block,) = make_chain(at.lock, 1)
+        at.engine.lacks = "disk is full: /data; waits for room"
+        told = f"execution layer is SYNCING: {at.engine.lacks}"
+        with pytest.raises(Unavailable, match=told):
+            await at.operator.decided(certify(at.lock, block))
+        assert await validate(at, block) == Judgement(Verdict.HOLD, told)
+        at.engine.lacks = None
+        assert await at.operator.decided(certify(at.lock, block)) == 1
 
 
 async def test_an_engine_outage_is_a_retry_not_a_loss(tmp_path: Path) -> None:
