@@ -8,6 +8,7 @@ as it says so only. A reset ends when our L1 shows every origin again, `l1_confi
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from dst.l1.source import L1Source
@@ -45,8 +46,9 @@ class ResetWatch:
             raise Unavailable("L1 has not confirmed the origins of our blocks since the start")
 
     def l1_moved(self, *, reorged: bool) -> None:
-        """A reorganisation may drop an origin; any new block may show that it is back."""
-        if reorged or self._halting.reset_height is not None:
+        """A reorganisation may drop an origin; any new block may show that it is back, and the
+        first one ends the wait for a look."""
+        if reorged or self._halting.reset_height is not None or not self.has_looked:
             self._wanted.set()
 
     def note_appended(self) -> None:
@@ -67,8 +69,10 @@ class ResetWatch:
             try:
                 await self.look()
             except (Unavailable, InvalidInput):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_SECONDS):
+                        await self._wanted.wait()  # there may be news before
                 self._wanted.set()
-                await asyncio.sleep(RETRY_SECONDS)
 
     async def look(self) -> None:
         """Check the origins of the head and of all suspect blocks, and walk on down to the first

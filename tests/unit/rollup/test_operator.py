@@ -15,7 +15,7 @@ import pytest
 from dst.apis.beacon import ProduceRequest, WireBlock
 from dst.apis.dst_v1 import EventKind, OutOfOrder
 from dst.l1.source import L1Source
-from dst.rollup import asking
+from dst.rollup import asking, reset_watch
 from dst.rollup.chain import Chain
 from dst.rollup.events import BeaconBus, EventRing
 from dst.rollup.execution import Execution
@@ -637,6 +637,22 @@ async def test_a_dropped_origin_below_a_good_one_is_found_after_a_restart(tmp_pa
         await at.l1.poll()
         await at.watch.look()
         assert at.halting.reset_height == 1
+
+
+async def test_the_first_look_comes_with_l1s_first_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new cluster waits for it to begin."""
+    monkeypatch.setattr(reset_watch, "RETRY_SECONDS", 3600.0)
+    async with bench(tmp_path, look=False) as at:
+        at.l1.chain = None
+        watching = asyncio.get_running_loop().create_task(at.watch.run())
+        await until_true(lambda: not at.watch._wanted.is_set())
+        assert not (await at.node().status()).ready
+        await at.l1.poll(lambda reorged: at.watch.l1_moved(reorged=reorged))
+        await until_true(lambda: at.watch.has_looked)
+        assert (await at.node().status()).ready
+        watching.cancel()
 
 
 async def test_nothing_fresh_before_the_first_look_at_l1(tmp_path: Path) -> None:
