@@ -34,7 +34,9 @@ def is_of_height(block: blocks.Block, height: Height) -> bool:
 
 
 class SimRollup:
-    """reset: set while this operator's own L1 node is on a fork that lacks an origin of ours."""
+    """reset: set while this operator's own L1 node is on a fork that lacks an origin of ours.
+    has_seen_l1: False before its first look at L1, since which it may build and judge.
+    """
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class SimRollup:
         self.chain: list[DecidedBlock] = []
         self.sealed: dict[Height, BLSSignature] = {}
         self.reset: ResetRequired | None = None
+        self.has_seen_l1 = True
         self._builds = 0
 
     def lose(self, kept: int) -> None:
@@ -78,6 +81,7 @@ class SimRollup:
             lowest_unsealed_height=next(
                 height for height in range(1, len(self.chain) + 2) if height not in self.sealed
             ),
+            ready=self.has_seen_l1 and self.reset is None,
         )
 
     async def decided(self, decided: DecidedBlock) -> Height:
@@ -115,6 +119,8 @@ class SimRollup:
                 await self._call()
         except TimeoutError:
             return Judgement(Verdict.HOLD, "execution not finished before the deadline")
+        if not justified and not self.has_seen_l1:
+            return Judgement(Verdict.HOLD, "L1 was not seen yet")
         if not is_of_height(decoded, height):
             return Judgement(
                 Verdict.INVALID, f"block {decoded.height} is proposed at height {height}"
@@ -137,6 +143,8 @@ class SimRollup:
     async def produce_block(self, request: ProduceRequest) -> bytes | None:
         await self._call()
         self._require_moving()
+        if not self.has_seen_l1:
+            raise Unavailable("L1 was not seen yet")
         above = blocks.decode(self.head)
         slot_now = self._trouble.slot_now()
         if request.slot <= above.slot:

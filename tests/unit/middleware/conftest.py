@@ -160,7 +160,8 @@ class FakeRollup:
     """`RollupDst` and `BeaconNode`: keeps a decided chain in memory and judges like the real one.
 
     down: every call is Unavailable. reset: every call that moves the chain raises it.
-    verdict: replaces the judgement of `validate`.
+    verdict: replaces the judgement of `validate`. ready: it has seen L1, so that it builds and
+    judges.
     """
 
     def __init__(self, cluster: Cluster, now: Callable[[], float]) -> None:
@@ -169,6 +170,7 @@ class FakeRollup:
         self.sealed: dict[int, BLSSignature] = {}
         self.events_seen: list[Event] = []
         self.down = False
+        self.ready = True
         self.reset: ResetRequired | None = None
         self.verdict: Callable[[bytes], Judgement] | None = None
         self.validations = 0
@@ -206,6 +208,7 @@ class FakeRollup:
             finalized=0,
             l1_head=1,
             reset_height=None if self.reset is None else self.reset.first_affected_height,
+            ready=self.ready,
         )
 
     async def decided(self, decided: DecidedBlock) -> Height:
@@ -231,6 +234,8 @@ class FakeRollup:
         self.validations += 1
         if self.verdict is not None:
             return self.verdict(block)
+        if not justified and not self.ready:
+            return Judgement(Verdict.HOLD, "L1 was not seen yet")
         decoded = ssz.decode(BeaconBlock, block)
         if decoded.body.execution_payload.block_number != height:
             return Judgement(Verdict.INVALID, "of another height")
@@ -248,6 +253,8 @@ class FakeRollup:
 
     async def produce_block(self, request: ProduceRequest) -> bytes | None:
         self._gate()
+        if not self.ready:
+            raise Unavailable("L1 was not seen yet")
         self.built_without_pool += request.no_tx_pool
         return self.cluster.block(len(self.chain) + 1, slot=request.slot, parent=self.head_root)
 

@@ -40,6 +40,9 @@ class Bench(Protocol):
     def reset(self, height: int | None) -> None:
         """L1 as this node sees it drops the origin of `height`, or shows it again."""
 
+    def started_without_l1(self) -> None: ...
+    async def l1_comes(self) -> None: ...
+
 
 class Simulated:
     def __init__(self) -> None:
@@ -89,6 +92,12 @@ class Simulated:
     def reset(self, height: int | None) -> None:
         self.node.reset = None if height is None else ResetRequired(height, "a fork")
 
+    def started_without_l1(self) -> None:
+        self.node.has_seen_l1 = False
+
+    async def l1_comes(self) -> None:
+        self.node.has_seen_l1 = True
+
 
 class Real:
     def __init__(self, at: Any) -> None:
@@ -111,6 +120,13 @@ class Real:
             self._at.halting.reset_ended()
         else:
             self._at.halting.reset(Height(height), "a fork")
+
+    def started_without_l1(self) -> None:
+        self._at.watch.has_looked, self._at.l1.chain = False, None
+
+    async def l1_comes(self) -> None:
+        await self._at.l1.poll()
+        await self._at.watch.look()
 
 
 @asynccontextmanager
@@ -240,6 +256,24 @@ async def test_a_reset_stops_what_moves_the_chain_and_no_reading(kind: str, tmp_
         at.reset(None)
         assert (await at.node.status()).reset_height is None
         assert await at.node.decided(at.certified(2, second)) == 2
+
+
+async def test_it_is_ready_once_it_can_build_and_judge(kind: str, tmp_path: Path) -> None:
+    async with opened(kind, tmp_path) as at:
+        first = at.child(None)
+        assert (await at.node.status()).ready is True
+        at.started_without_l1()
+        assert (await at.node.status()).ready is False
+        assert await judged(at, first) is Verdict.HOLD
+        assert await judged(at, first, justified=True) is Verdict.VALID
+        with pytest.raises(Unavailable):
+            await at.node.produce_block(ProduceRequest(slot=Slot(1)))
+        await at.l1_comes()
+        assert (await at.node.status()).ready is True
+        assert await judged(at, first) is Verdict.VALID
+        assert await at.node.produce_block(ProduceRequest(slot=Slot(1))) is not None
+        at.reset(1)
+        assert (await at.node.status()).ready is False
 
 
 async def test_what_is_no_block_is_refused(kind: str, tmp_path: Path) -> None:
