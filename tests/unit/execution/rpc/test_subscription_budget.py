@@ -133,7 +133,7 @@ class Aborted(Session):
     def __init__(self) -> None:
         super().__init__(DEFAULT_LIMITS, self._finish_soon)
 
-    def _finish_soon(self) -> None:
+    def _finish_soon(self, _: str) -> None:
         asyncio.get_running_loop().call_soon(self.finish)
 
 
