@@ -62,6 +62,8 @@ CONTROL_EVERY_S: Final = 0.1
 a minute to learn that a connection lives; more of it buys nothing, and costs a system call each."""
 FAREWELL_S: Final = 5.0
 """To take leave of a connection that was dismissed."""
+UNREAD_AT_FAREWELL: Final = 1024
+"""Messages on the way when it was dismissed, before its own farewell must come."""
 
 current_session: ContextVar["Session | None"] = ContextVar("current_session", default=None)
 """The connection whose request is being answered; None over HTTP."""
@@ -290,8 +292,17 @@ class _Connection:
         """When nobody reads the socket any more: the reader would swallow the end."""
         with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(FAREWELL_S):
-                await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=reason.encode())
+                code = WSCloseCode.POLICY_VIOLATION.to_bytes(2, "big")
+                await self._socket.send_frame(code + reason.encode(), WSMsgType.CLOSE)
+                await self._until_answered()
         self._session.cut(reason)
+
+    async def _until_answered(self) -> None:
+        """Not by aiohttp, which would read on without a turn for others."""
+        for _ in range(UNREAD_AT_FAREWELL):
+            if (await self._socket.receive()).type in _ENDS:
+                return
+            await asyncio.sleep(0)
 
     async def _read(self, group: asyncio.TaskGroup) -> None:
         async for message in self._socket:
@@ -336,6 +347,9 @@ class _Connection:
                 raise _ClientGone from None
             if written % WRITTEN_AT_A_TIME == 0:
                 await asyncio.sleep(0)
+
+
+_ENDS: Final = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 
 
 class _ClientGone(Exception):

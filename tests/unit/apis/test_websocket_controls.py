@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -11,7 +12,12 @@ from aiohttp import WSMsgType, web
 
 from dst.apis.jsonrpc import ws
 from dst.apis.jsonrpc.server import rpc_routes
-from dst.apis.jsonrpc.ws import CONTROLS_AT_ONCE, WebSockets
+from dst.apis.jsonrpc.ws import (
+    CONTROLS_AT_ONCE,
+    UNREAD_AT_FAREWELL,
+    WebSockets,
+    current_session,
+)
 from dst.runtime.http import make_app
 from dst.runtime.metrics import Metrics
 from tests.unit.execution.rpc.bench import listening
@@ -35,7 +41,13 @@ async def address(metrics: Metrics) -> AsyncIterator[str]:
     async def chain_id(_: object) -> str:
         return "0x385"
 
-    routes = rpc_routes(lambda _: {"eth_chainId": chain_id}, websockets=WebSockets())
+    async def dismissed(_: object) -> None:
+        session = current_session.get()
+        assert session is not None
+        session.dismiss("enough")
+
+    methods = {"eth_chainId": chain_id, "dismissed": dismissed}
+    routes = rpc_routes(lambda _: methods, websockets=WebSockets())
     async with listening(make_app(metrics, routes)) as address:
         yield address
 
@@ -112,3 +124,55 @@ async def test_a_client_that_pings_now_and_then_stays(
             assert (answer.type, bytes(answer.data)) == (WSMsgType.PONG, b"%d" % number)
         await socket.send_str('{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}')
         assert (await socket.receive_json())["result"] == "0x385"
+
+
+DISMISSED = b'{"id":1,"method":"dismissed"}'
+
+
+async def test_who_is_dismissed_hears_why_and_no_more(address: str, metrics: Metrics) -> None:
+    async with (
+        asyncio.timeout(8),
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"ws://{address}/", autoclose=False) as socket,
+    ):
+        await socket.send_bytes(DISMISSED)
+        assert (await socket.receive_json())["id"] == 1, "what was asked is answered"
+        answer = await socket.receive()
+        assert (answer.type, answer.data, answer.extra) == (WSMsgType.CLOSE, 1008, "enough")
+    why = {"listener": "test", "reason": "enough"}
+    async with asyncio.timeout(8):
+        while metrics.get("connections_ended_total", **why) != 1:
+            await asyncio.sleep(0.01)
+
+
+async def test_who_floods_when_dismissed_is_cut(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ws, "FAREWELL_S", 3600.0)
+    turns, heard = 0, Counter[int]()
+    receive = web.WebSocketResponse.receive
+
+    async def watched(self: Any, timeout: float | None = None) -> Any:
+        message = await receive(self, timeout)
+        heard[turns] += 1
+        return message
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(web.WebSocketResponse, "receive", watched)
+    reader, writer = await upgraded(address)
+    task = asyncio.get_running_loop().create_task(others())
+    writer.write(bytes([0x81, 0x80 | len(DISMISSED)]) + MASK + DISMISSED)
+    async with asyncio.timeout(8):
+        assert b"enough" in await reader.readuntil(b"enough")
+        writer.write(FRAMES["ping"] * (2 * UNREAD_AT_FAREWELL))
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+    task.cancel()
+    writer.transport.abort()
+    assert max(heard.values()) <= 2
+    assert sum(heard.values()) <= UNREAD_AT_FAREWELL + 1
