@@ -56,7 +56,7 @@ class WebSocketLimits:
 DEFAULT_LIMITS: Final = WebSocketLimits()
 WRITTEN_AT_A_TIME: Final = 128
 """Messages to one connection before others have their turn on the event loop."""
-CONTROLS_AT_ONCE: Final = 64
+CONTROLS_AT_ONCE: Final = 16
 CONTROL_EVERY_S: Final = 0.1
 """Pings and pongs of one connection: so many, after that one in this time. Clients ping a few times
 a minute to learn that a connection lives; more of it buys nothing, and costs a system call each."""
