@@ -295,6 +295,35 @@ async def test_a_branch_sealed_only_further_on_is_evidence_too(tmp_path: Path) -
         assert at.halting.is_halted
 
 
+async def test_a_block_that_another_source_brings_meanwhile_is_no_branch(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One source has no block in a slot below its head; before it names that block by its root,
+    another one has brought it: what is found is our own chain, and nobody is accused."""
+    caplog.set_level(logging.WARNING, "dst")
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 3)
+
+        class Hiding(Source):
+            async def block(self, block_id: BlockId) -> WireBlock | None:
+                if block_id == blocks[1].slot:
+                    return None
+                if block_id == root_of(blocks[1]):
+                    at.b.serve(at.lock, blocks, [2])
+                    await at.follower.catch_up(at.b)
+                return await super().block(block_id)
+
+        hiding = Hiding(name="hiding")
+        hiding.serve(at.lock, blocks, [2])
+        at.b.serve(at.lock, blocks[:1], [0])
+        await at.follower.catch_up(at.b)
+        await at.follower.catch_up(hiding)
+        assert at.chain.head.height == 3
+        assert not at.halting.is_halted
+        assert EventKind.EVIDENCE not in at.kinds()
+    assert caplog.records == []
+
+
 async def test_a_lying_and_a_dead_source_are_skipped_for_the_good_one(tmp_path: Path) -> None:
     async with bench(tmp_path) as at:
         blocks = make_chain(at.lock, 8)
