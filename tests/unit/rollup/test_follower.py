@@ -19,8 +19,8 @@ from dst.apis.dst_v1 import EventKind
 from dst.derivation.frame import MAX_BLOCK_BYTES, Batch, decode_frame, encode_frame
 from dst.l1.source import L1Source
 from dst.rollup.chain import Chain
+from dst.rollup.engine_controller import EngineController, InvalidPayload
 from dst.rollup.events import BeaconBus, EventRing
-from dst.rollup.execution import Execution, InvalidPayload
 from dst.rollup.follower import LOOK_EVERY_S, LOOKS_AT_ONCE, Follower, Lying
 from dst.rollup.halting import Halting
 from dst.rollup.importer import Importer
@@ -132,7 +132,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         importer = Importer(
             lock=lock,
             chain=chain,
-            execution=Execution(client, chain, log, metrics),
+            execution=EngineController(client, chain, log, metrics),
             l1=l1,
             ring=ring,
             bus=bus,
