@@ -17,9 +17,9 @@ from dst.apis.engine import PayloadStatusKind
 from dst.l1.source import L1Source
 from dst.l1.view import select_origin
 from dst.rollup.chain import Chain, Head, wire_of
+from dst.rollup.engine_controller import Aborted, EngineController, InvalidPayload, describe
 from dst.rollup.events import BeaconBus, EventRing, block_event, head_event
 from dst.rollup.evidence import Claim
-from dst.rollup.execution import Aborted, Execution, InvalidPayload, describe
 from dst.rollup.halting import Halting
 from dst.rollup.importer import Candidate
 from dst.rollup.origins import judge_deterministic
@@ -45,7 +45,7 @@ class Operator:
         *,
         lock: ClusterLock,
         chain: Chain,
-        execution: Execution,
+        execution: EngineController,
         l1: L1Source,
         ring: EventRing,
         bus: BeaconBus,
@@ -270,7 +270,7 @@ class Operator:
         try:
             await self._execution.announce()
         except Unavailable as error:
-            # The block is stored; `Execution.keep_announced` and the next block say it again.
+            # The block is stored; `keep_announced` and the next block say it again.
             self._log.warning("announce_failed", error=str(error))
 
     # --- publish ---

@@ -279,8 +279,8 @@ test keeps it current.
 A mutant is the shipped code with one rule taken out (`devnet/sim/core_mutants.py`,
 `devnet/sim/shell_mutants.py`). Each must die: a generator breaks an invariant with it, and finds
 nothing wrong with the shipped code on the same seed. Whoever survives must be *equivalent*: argued
-in words, and shown by a run in which what it changes happens and nothing differs. `make sim` prints
-what died of what, and fails where one survives.
+in words, and shown by a run in which what it changes happens and nothing differs. `make sim`, the
+gate and `make sim-long` print what died of what, and fail where one survives.
 
 *Relative*: reports of the same mistake in other implementations; B1 to B6 are faults that this one
 had, put back.

@@ -4,7 +4,9 @@ Four operators: one is measured in a process of its own, two share another, and 
 the first over its genuine link, as fast as that takes it, one kind of message after another; then
 it answers badly where the first dials it. Beside
 each stands a calm window of the same run. The target is a lag below 50 ms at p99, flat memory, and
-a height sealed each slot.
+a height sealed each slot. Judged are memory, and as much of the lag as the operator's own thread
+used the processor meanwhile: the rest of the lag by the wall, and heights that are late for it, are
+due to whatever else this machine runs.
 """
 
 import argparse
@@ -172,10 +174,10 @@ def _line(name: str, seconds: float, sent: int, before: int, told: dict[str, Any
 
 async def main(seconds: float, only: str) -> bool:
     print(
-        "| flood | MiB/s | lag, ms: p50 / p99 / longest | of it own processor | resident, MiB "
-        "| heights |\n|---|---|---|---|---|---|"
+        "| flood | MiB/s | lag by the wall, ms: p50 / p99 / longest "
+        "| of it own processor, ms (judged) | resident, MiB | heights |\n|---|---|---|---|---|---|"
     )
-    is_well = True
+    is_well, worst_p99 = True, {"all": 0.0, "own": 0.0}
     with tempfile.TemporaryDirectory() as folder:
         async with running(Path(folder)) as made:
             for name, flood in floods().items():
@@ -189,6 +191,14 @@ async def main(seconds: float, only: str) -> bool:
                 is_well &= told["lag"]["own"][2] < TARGET_LONGEST_S
                 grown = told["resident"] - calm["resident"]
                 is_well &= told["lag"]["own"][1] < TARGET_P99_S and grown < MOST_GROWTH
+                for which, worst in worst_p99.items():
+                    worst_p99[which] = max(worst, told["lag"][which][1])
+    wall, own = (1000 * worst_p99[which] for which in ("all", "own"))
+    verdict = "passed" if is_well else "failed"
+    print(
+        f"\n{verdict}: worst p99 of a flood: {own:.1f} ms of own processor (judged, below "
+        f"{1000 * TARGET_P99_S:.0f} ms), {wall:.1f} ms by the wall"
+    )
     return is_well
 
 

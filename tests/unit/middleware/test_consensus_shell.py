@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from dst.middleware.wire import root_of
 from dst.middleware.wire_messages import decode_message, encode_message
 from dst.p2p.handshake import PROTOCOL_VERSION, Hello
 from dst.qbft.messages import PrepareMessage, ProposalMessage, RoundChangeMessage
 from dst.spec.errors import ResetRequired
-from dst.spec.primitives import Height, OperatorIndex
+from dst.spec.primitives import Height, OperatorIndex, Round
 from tests.unit.middleware.says import H1, T0, Says
 
 
@@ -104,3 +105,43 @@ async def test_a_halt_takes_the_timers_with_it(
     await eventually(lambda: not shells.consensus._started)
     now = asyncio.get_running_loop().time()
     assert all(each.cancelled() or each.when() < now for each in timers), "none is to fire"
+
+
+async def test_a_block_that_a_lock_forces_is_judged_once_for_the_latest_round_that_asks(
+    operator: Any, cluster: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Executing it to the end may last longer than rounds. One that proposes it afresh meanwhile
+    gets a verdict of its own, for its own round, and leaves the other's alone."""
+    shells, rollup, say = operator.middleware.shells, operator.rollup, Says(cluster)
+    block = cluster.block(1)
+    root, proof = root_of(block), [say.signed_prepare(each, root_of(block)) for each in (1, 2, 3)]
+    judged, finish = [], asyncio.Event()
+    validate = rollup.validate
+
+    async def slow_when_forced(block: bytes, **rest: Any) -> Any:
+        judged.append((rest["round_"], rest["justified"]))
+        if rest["justified"]:
+            await finish.wait()
+        return await validate(block, **rest)
+
+    monkeypatch.setattr(rollup, "validate", slow_when_forced)
+
+    def propose(round_: int, *, forced: bool) -> None:
+        locked = say.round_change(1, round_, 0, proof, root) if forced else None
+        asks = [say.round_change(each, round_) for each in (1, 2, 3)]
+        leader, claims = (1 + round_) % 4, [locked or asks[0], *asks[1:]]
+        proposal = say.proposal(leader, block, round_, claims, prepares=proof if forced else ())
+        shells.router.received(OperatorIndex(leader), encode_message(proposal))
+
+    def prepared(round_: int) -> bool:
+        return 0 in shells.consensus._state.prepares.get(Round(round_), {})
+
+    propose(1, forced=True)
+    await eventually(lambda: judged == [(1, True)])
+    propose(2, forced=False)
+    await eventually(lambda: prepared(2))
+    propose(4, forced=True)
+    await eventually(lambda: shells.consensus.round == 4)
+    finish.set()
+    await eventually(lambda: prepared(4))
+    assert judged == [(1, True), (2, False)]

@@ -257,6 +257,7 @@ def test_rule_13_one_accepted_proposal_a_round_also_across_restarts() -> None:
     node.hear(MAKE.proposal(B))
     assert node.refused().reason is Reason.SECOND_PROPOSAL
     assert node.refused().culprit == 1
+    assert node.refused().contradicts == MAKE.proposal(A).signed
     node.validated(ROOT_B)
     assert not node.last, "a verdict on a block that was not accepted means nothing"
     node.validated(ROOT_A)
@@ -1006,7 +1007,9 @@ def test_a_second_vote_or_round_change_of_a_round_is_evidence() -> None:
         node.hear(first)
         assert not node.last
         node.hear(second)
-        assert (node.refused().reason, node.refused().culprit) == (Reason.CONFLICTING_VOTE, 3)
+        refused = node.refused()
+        assert (refused.reason, refused.culprit) == (Reason.CONFLICTING_VOTE, 3)
+        assert (refused.contradicts, refused.offence) == (first.signed, second)
 
 
 def test_one_operator_decides_alone_at_once() -> None:

@@ -17,8 +17,8 @@ from dst.apis.dst_v1 import EventKind, OutOfOrder
 from dst.l1.source import L1Source
 from dst.rollup import asking, reset_watch
 from dst.rollup.chain import Chain
+from dst.rollup.engine_controller import EngineController
 from dst.rollup.events import BeaconBus, EventRing
-from dst.rollup.execution import Execution
 from dst.rollup.halting import Halting
 from dst.rollup.node import RollupNode
 from dst.rollup.operator import Operator
@@ -64,7 +64,7 @@ class Bench:
     ring: EventRing
     halting: Halting
     operator: Operator
-    execution: Execution
+    execution: EngineController
     watch: ResetWatch
     clock: list[float]
 
@@ -118,7 +118,7 @@ async def bench(
         chain = Chain(store, make_genesis(lock))
         ring = EventRing("op1", Term(0))
         halting = Halting(tmp_path, store, ring, log)
-        execution = Execution(client, chain, log, metrics)
+        execution = EngineController(client, chain, log, metrics)
         watch = ResetWatch(chain, l1, halting, lock.chain.l1_confirmations)
         operator = Operator(
             lock=lock,

@@ -145,6 +145,17 @@ def test_a_decided_block_is_sealed_at_the_threshold_and_the_seal_is_on_disk_firs
     assert not node.state.open
 
 
+@pytest.mark.parametrize(("n", "q"), [(4, 3), (5, 4), (6, 5), (7, 5)])
+def test_rule_02_key_shares_need_the_same_quorum(n: int, q: int) -> None:
+    node = Playbook(n)
+    node.decided()
+    for operator in range(1, q):
+        node.hear(partial(operator))
+        assert not node.sealed()
+    node.hear(partial(q))
+    assert node.sealed() == [1]
+
+
 def test_our_own_partial_is_not_needed_when_a_threshold_of_others_signed() -> None:
     node = Playbook()
     node.decided()

@@ -64,7 +64,7 @@ class _Running:
     waiters: int = 0
 
 
-class Execution:
+class EngineController:
     """The one user of the engine. Raises Unavailable from any call while the engine is out of
     reach."""
 
