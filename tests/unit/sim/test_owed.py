@@ -190,9 +190,11 @@ def _stand_still_after_the_heal(world: World) -> None:
         for node in world.honest[:2]:
             node.frozen_until = 10**12
 
-    world.loop.after(600_000, stop)
+    world.loop.after(world.params.chaos_us - 3_400_000, stop)
 
 
 @pytest.mark.usefixtures("quiet")
-def test_a_heal_that_brings_nothing_breaks_a_run() -> None:
-    assert broken(_stand_still_after_the_heal) == "L4 recovery after heal"
+@pytest.mark.parametrize("heal_us", [4_000_000, 5_000_000])
+def test_a_heal_that_brings_nothing_breaks_a_run(heal_us: int) -> None:
+    params = Params(n=4, chaos_us=heal_us)
+    assert broken(_stand_still_after_the_heal, params) == "L4 recovery after heal"
