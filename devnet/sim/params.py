@@ -78,6 +78,7 @@ class Params:
     flap_every_us: mean time between connections that end and are dialled anew (0: none).
     watches: operators are told who is lost; without it timers alone change rounds.
     phases: whole phases of a round are lost to some (`phases`).
+    l1_silence_us: mean time between spells in which somebody's L1 node does not answer.
     """
 
     n: int
@@ -112,10 +113,12 @@ class Params:
     flap_every_us: int = 0
     watches: bool = True
     phases: bool = False
+    l1_silence_us: int = 0
 
 
 def draw_params(rng: Random, n: int) -> Params:
     """The configuration of one seed."""
+    l1_silence_us = apart(rng, "l1 silence").choice((0, 0, 0, 2_000_000))
     byzantine = _draw_byzantine(rng, n)
     has_spare_fault = len(byzantine) < faults_tolerated(n)
     return Params(
@@ -149,7 +152,15 @@ def draw_params(rng: Random, n: int) -> Params:
         slow_us=rng.choice((100_000, 1_500_000)),
         loss=rng.choice((None, None, *Loss)) if has_spare_fault else None,
         flap_every_us=rng.choice((0, 0, 0, 100_000, 600_000)),
+        l1_silence_us=l1_silence_us,
     )
+
+
+def apart(rng: Random, name: str) -> Random:
+    """Randomness of its own that takes nothing from `rng`: what is drawn from it shifts no seed."""
+    copy = Random()
+    copy.setstate(rng.getstate())
+    return Random(f"{name} {copy.random()}")
 
 
 def _draw_byzantine(rng: Random, n: int) -> dict[int, Behaviour]:

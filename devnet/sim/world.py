@@ -48,17 +48,15 @@ from devnet.sim.operator import Operator
 from devnet.sim.owed import BOUND_S, DISK_LOST, Owed
 from devnet.sim.params import SLOT_US, Behaviour, Params, draw_params
 from devnet.sim.phases import Phases
-from devnet.sim.rollup import SimRollup
 from devnet.sim.sometimes import watching
 from devnet.sim.story import Story, described, lie, told
-from devnet.sim.tape import longest, moments, step, stream
+from devnet.sim.tape import drawn_apart, longest, moments, step, stream
 from dst.apis.dst_v1 import EventKind as SeenKind
 from dst.apis.dst_v1 import Scalar
 from dst.middleware.wire_messages import WireMessage
 from dst.qbft import messages as qbft_messages
 from dst.qbft.effects import Cause
 from dst.sealing import messages as sealing_messages
-from dst.spec.errors import ResetRequired
 from dst.spec.primitives import Height, OperatorIndex, Root, Round, quorum
 
 LOSS_ABOVE: Final = 3
@@ -114,6 +112,7 @@ class World:
         self.l1: L1 = draw_l1(
             self.rng, reorg_count=self.params.l1_reorgs, until_us=self.params.chaos_us
         )
+        self._l1_rng = drawn_apart(self.rng, "l1 silence")
         self.network = Network(self.loop, self.rng, self.params, self)
         self._phases = Phases(n, self.rng) if self.params.phases else None
         self.counts: dict[str, int] = {}
@@ -267,7 +266,7 @@ class World:
             node.frozen_until = node.full_until = self.loop.now_us()
             if node.life is not None:
                 node.life.thaw()
-            node.rollup.reset = None
+            self._mend_l1(node)
             if not node.up:
                 self._boot(node)
         self.network.mend()
@@ -291,15 +290,19 @@ class World:
             (self.params.l1_fork_us, self._fork_an_l1),
             (self.params.flap_every_us, self._flap),
         ):
-            name = trouble.__name__.strip("_")
-            for number, at in moments(self.rng, name, every, self.params.chaos_us):
-                self.loop.after(at, self._trouble, trouble, f"{name} {number}")
+            self._plan(self.rng, every, trouble)
+        self._plan(self._l1_rng, self.params.l1_silence_us, self._silence_an_l1)
         if self.params.loss is not None:
             at = self.rng.randrange(self.params.chaos_us)
             self.loop.after(at, self._lose_a_disk, self.rng.choice(self.honest))
         for operator in self._all():
             if self.params.byzantine.get(operator.index) is Behaviour.ROLLED_BACK:
                 self._roll_back_now_and_then(operator)
+
+    def _plan(self, rng: Random, every_us: int, trouble: Callable[[], None]) -> None:
+        name = trouble.__name__.strip("_")
+        for number, at in moments(rng, name, every_us, self.params.chaos_us):
+            self.loop.after(at, self._trouble, trouble, f"{name} {number}")
 
     def _trouble(self, trouble: Callable[[], None], name: str) -> None:
         with step(self.rng, name):
@@ -363,13 +366,26 @@ class World:
             node = self.rng.choice(self._all())
             rollup = node.rollup
             first = Height(self.rng.randrange(1, len(rollup.chain) + 2))
-            rollup.reset = ResetRequired(first, "its own L1 is on a fork")
-            self.loop.after(self.rng.randrange(4_000_000), self._mend_l1, rollup)
+            rollup.leave_l1(first)
+            self.loop.after(self.rng.randrange(4_000_000), rollup.l1.come_back)
             self._count("l1 fork")
             self.tell(f"the L1 node of {node.name} is on a fork: origins are gone from {first} on")
 
-    def _mend_l1(self, rollup: SimRollup) -> None:
-        rollup.reset = None
+    def _silence_an_l1(self) -> None:
+        if not self.healed:
+            node = self._l1_rng.choice(self._all())
+            node.rollup.l1.is_silent = True
+            length = self._l1_rng.randrange(1, 6_000_000)
+            self.loop.after(length, self._hear_l1, node)
+            self._count("l1 silence")
+            self.tell(f"the L1 node of {node.name} is silent for {length / 1e6:.2f} s")
+
+    def _hear_l1(self, node: Operator) -> None:
+        node.rollup.l1.is_silent = False
+
+    def _mend_l1(self, node: Operator) -> None:
+        node.rollup.l1.come_back()
+        self._hear_l1(node)
 
     def _lose_a_disk(self, node: Operator) -> None:
         """Not while its cluster is so young that a new store would be no mistake."""
