@@ -91,6 +91,7 @@ class Journal:
     def record(self, record: Record) -> None:
         if len(self.records) >= MAX_RECORDS:
             raise JournalFull(f"more than {MAX_RECORDS} records in one run")
+        assert not (self.records and isinstance(record, Setup)), "a history is of one chain"
         self.records.append(record)
         if isinstance(record, Event):
             self.heights.take(record)

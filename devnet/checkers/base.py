@@ -4,6 +4,9 @@ A *checker* is a pure function `History -> Verdict`. A *live checker* is fed one
 and answers with the violations that this record completes; fed the same records in the same order
 it says the same. Where an invariant can be watched live, its checker is the live one fed with the
 whole history: one definition of correct for the simulator, the running network and the report.
+
+A history is of one chain, `Setup.chain_id`, and so is what a live checker is fed: where checkers
+say (term, height), the chain is the history's. Whoever watches two chains keeps two journals.
 """
 
 from collections.abc import Callable, Iterable

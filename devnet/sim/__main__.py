@@ -8,16 +8,22 @@ seed. Exit codes: 0 no failure, 1 a seed failed (with a mutant: it was killed), 
 import argparse
 import sys
 from pathlib import Path
+from typing import Final
 
 from devnet.checkers.base import counted
 from devnet.sim.campaign import BATCH, SIZES, reproduction, run_campaign
 from devnet.sim.findings import explain, retold, show_shrinking
+from devnet.sim.minority import run_minority
 from devnet.sim.mutants import MUTANTS, mutated
 from devnet.sim.progress import progress
 from devnet.sim.shrink import BUDGET
 from devnet.sim.tape import Tape
 from devnet.sim.world import Outcome, run_seed
 from dst.spec.errors import InvalidInput
+from dst.spec.primitives import faults_tolerated
+
+IN_TIME: Final = ("chaos", "minority")
+"""They have records to tell; the others' story is that of their tape."""
 
 
 def main() -> int:
@@ -32,7 +38,9 @@ def main() -> int:
         return 1 if played.failure else 0
     if arguments.seeds is None:
         parser.error("which --seeds, or which --tape?")
-    if arguments.verbose and len(arguments.seeds) == 1 and arguments.generator == "chaos":
+    if arguments.generator.startswith("twins") and not faults_tolerated(arguments.n):
+        parser.error(f"a twin is a fault, and {arguments.n} operators bear none")
+    if arguments.verbose and len(arguments.seeds) == 1 and arguments.generator in IN_TIME:
         return _whole_story(arguments)
     return _campaign(arguments)
 
@@ -40,7 +48,10 @@ def main() -> int:
 def _whole_story(arguments: argparse.Namespace) -> int:
     seed = arguments.seeds[0]
     with mutated(arguments.mutant):
-        outcome = run_seed(seed, arguments.n, verbose=True)
+        if arguments.generator == "chaos":
+            outcome = run_seed(seed, arguments.n, verbose=True)
+        else:
+            outcome, _ = run_minority(seed, arguments.n, verbose=True)
     print(one_line(outcome))
     if not outcome.failure:
         return 0
@@ -76,7 +87,7 @@ def _campaign(arguments: argparse.Namespace) -> int:
         print(f"  again: {reproduction(failure, arguments.mutant, arguments.generator)}")
     print(tally.summary())
     print(" ".join(f"{name}={count}" for name, count in sorted(tally.counts.items())))
-    if missing := tally.never_reached():
+    if arguments.generator in IN_TIME and (missing := tally.never_reached()):
         print(f"never reached: {', '.join(missing)}")
     if not tally.failures:
         return 0

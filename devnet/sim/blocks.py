@@ -83,15 +83,16 @@ def check_deterministic(parent: bytes, block: Block) -> Verdict:
     return Verdict.VALID if sound else Verdict.INVALID
 
 
-def check_view(parent: bytes, block: Block, l1: CanonicalChain, slot_now: int) -> Verdict:
-    """Rules that depend on the voter: its clock (current slot +-1), its view of L1."""
+def check_view(parent: bytes, block: Block, l1: CanonicalChain | None, slot_now: int) -> Verdict:
+    """Rules that depend on the voter: its clock (current slot +-1), its view of L1, if L1 has
+    answered at all."""
     if not slot_now - 1 <= block.slot <= slot_now + 1:
         return Verdict.INVALID
     if block.slot > slot_now:
         return Verdict.HOLD
     if block.origin_number == decode(parent).origin_number:
         return Verdict.VALID
-    if block.origin_number > l1.head.number - CONFIRMATIONS:
+    if l1 is None or block.origin_number > l1.head.number - CONFIRMATIONS:
         return Verdict.HOLD
     is_canonical = shows(l1, block)
     return Verdict.VALID if is_canonical else Verdict.INVALID
@@ -103,11 +104,11 @@ def shows(l1: CanonicalChain, block: Block) -> bool:
     return ref is not None and branch_of(ref.hash) == block.origin_fork
 
 
-def build(parent: bytes, l1: CanonicalChain, slot_now: int, salt: bytes) -> bytes:
+def build(parent: bytes, l1: CanonicalChain | None, slot_now: int, salt: bytes) -> bytes:
     """A fresh block on `parent`, by an honest builder with this clock and this view of L1."""
     above = decode(parent)
     number, fork = above.origin_number, above.origin_fork
-    usable = l1.at(l1.head.number - CONFIRMATIONS)
+    usable = None if l1 is None else l1.at(l1.head.number - CONFIRMATIONS)
     if usable is not None and usable.number > number:
         number, fork = usable.number, branch_of(usable.hash)
     slot = max(above.slot + 1, slot_now)

@@ -12,15 +12,25 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
-from devnet.sim import lockstep, sometimes
+from devnet.model.verdict import Violation
+from devnet.sim import lockstep, sometimes, synchrony, twins
+from devnet.sim.minority import run_minority
 from devnet.sim.mutants import mutated
 from devnet.sim.world import Outcome, run_seed
 
 SIZES: Final = (1, 2, 3, 4, 5, 6, 7, 10)
 """Clusters that are simulated. Two and three tolerate no fault: no liar, and nobody is silent."""
-BATCH: Final = {"chaos": 8, "lockstep": 200}
+BATCH: Final = {
+    "chaos": 8,
+    "minority": 4,
+    "lockstep": 200,
+    "synchrony": 150,
+    "twins": 400,
+    "twins-overlapping": 300,
+}
 """Generator -> seeds that go to a worker at once: half a second of work."""
 AHEAD: Final = 3
 """Batches for each worker that are out at the same time: none waits, and little is thrown away."""
@@ -214,6 +224,10 @@ def _lockstep(seed: int, n: int) -> Outcome:
     return replace(_nothing_but(seed, n, failure), counts={"decided": decided})
 
 
+def _on_stage(play: Callable[[int, int], Sequence[Violation]], seed: int, n: int) -> Outcome:
+    return _nothing_but(seed, n, lockstep.told(play(seed, n)))
+
+
 def _nothing_but(seed: int, n: int, failure: str) -> Outcome:
     return Outcome(
         seed=seed, n=n, failure=failure, heights=0, virtual_us=0, recovery_us=None, trace=0
@@ -222,5 +236,11 @@ def _nothing_but(seed: int, n: int, failure: str) -> Outcome:
 
 _PLAYS: Final[dict[str, Callable[[int, int], Outcome]]] = {
     "chaos": run_seed,
+    "minority": lambda seed, n: run_minority(seed, n)[0],
     "lockstep": _lockstep,
+    "synchrony": partial(_on_stage, lambda seed, n: synchrony.HealedSchedule(seed, n).play()),
+    "twins": partial(_on_stage, lambda seed, n: twins.in_partitions(seed, n).play()),
+    "twins-overlapping": partial(
+        _on_stage, lambda seed, n: twins.in_overlapping_sets(seed, n).play()
+    ),
 }

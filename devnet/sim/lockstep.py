@@ -84,6 +84,11 @@ class Actor:
         self.state = dst.qbft.restore(self.config, None, ())
         self.feed(inputs.Start())
 
+    @property
+    def label(self) -> str:
+        """For a reader: `op1`; the other one of twins is `op1'`."""
+        return f"op{self.index + 1}" + ("" if self.name == str(self.index) else "'")
+
     def restart(self) -> None:
         """Lose the memory (not the disk), and say again what the disk remembers."""
         self.disk.crash()
@@ -94,6 +99,7 @@ class Actor:
 
     def hear(self, source: int, message: Message) -> None:
         if self.decided is None:
+            self.stage.heard(self, source, message)
             peer = OperatorIndex(source)
             self.feed(inputs.MessageReceived(link_peer=peer, message=message))
 
@@ -288,10 +294,10 @@ class Stage:
         if self.story is not None:
             self.story.tell(self._when(), text)
 
-    def tell_of(self, index: int, text: str) -> None:
-        """`@` in the text stands for the operator."""
+    def heard(self, actor: Actor, source: int, message: Message) -> None:
         if self.story is not None:
-            self.story.tell_of(self._when(), text, f"op{index + 1}")
+            who = f"op{source + 1}" + (", a liar" if source in self.byzantine else "")
+            self.story.tell_of(self._when(), f"@ heard {worded(message)} from {who}", actor.label)
 
     def _when(self) -> str:
         return f"{self.moment:4}"
@@ -299,7 +305,7 @@ class Stage:
     def voted(self, actor: Actor, message: Message) -> None:
         payload = message.signed.payload
         if self.story is not None:
-            self.tell_of(actor.index, f"@ said {worded(message)}")
+            self.story.tell_of(self._when(), f"@ said {worded(message)}", actor.label)
         if isinstance(payload, RoundChange) or message.signed.sender != actor.index:
             return
         self._record(
@@ -321,7 +327,7 @@ class Stage:
     def decided(self, actor: Actor, effect: effects.Decided) -> None:
         root = effect.certificate.root
         self._record(self._event(actor, EventKind.DECIDED, root))
-        self.tell(f"op{actor.index + 1} decided block {short(root)}")
+        self.tell(f"{actor.label} decided block {short(root)}")
         if not self.share_at_prepared:
             actor.seal(root)
 
@@ -540,9 +546,6 @@ class Schedule:
         if isinstance(message, PrepareMessage) and isinstance(payload, Prepare):
             votes = self._votes.setdefault((payload.round, payload.root), {})
             votes[message.signed.sender] = message.signed
-        if self.stage.story is not None:
-            who = f"op{source + 1}" + (", a liar" if source in self.stage.byzantine else "")
-            self.stage.tell_of(index, f"@ heard {worded(message)} from {who}")
         self.stage.actors[index].hear(source, message)
 
     # ------------------------------------------------------------------ puppet

@@ -16,7 +16,7 @@ from devnet.sim import blocks, chain, ideal
 from devnet.sim.disk import Disk
 from devnet.sim.l1 import L1
 from devnet.sim.liars import Hands, Liar
-from devnet.sim.loop import VirtualLoop
+from devnet.sim.loop import VirtualLoop, at_rate
 from devnet.sim.network import Network
 from devnet.sim.params import SLOT_US, Loss, Params
 from devnet.sim.rollup import SimRollup
@@ -69,7 +69,7 @@ class Observer(Protocol):
     ) -> None: ...
     def tell(self, text: str) -> None: ...
     def pings(self, source: int, target: int) -> bool: ...
-    def skew_us(self, index: int) -> int | None:
+    def ahead_us(self, index: int) -> int | None:
         """How far ahead an operator's clock is told to be; None: by nobody."""
 
     def reaches(self, target: int, message: WireMessage) -> bool: ...
@@ -100,10 +100,13 @@ class Operator:
         self.observer = observer
         self.liar = None if make_liar is None else make_liar(self)
         self.disk = Disk()
+        self.disk.is_new = params.genesis
         self.life: Life | None = None
         self.calm = False
         self.frozen_until = self.full_until = 0
-        self.skew_us = self.rng.randrange(-params.skew_us, params.skew_us + 1)
+        self.drift_ppm = params.drift_ppm.get(index, 0)
+        self.rate = 1 + self.drift_ppm / 1e6
+        self.set_clock(self.rng.randrange(-params.skew_us, params.skew_us + 1))
         self._lag_us = self.rng.randrange(params.l1_lag_us + 1)
         config = chain.qbft_config(params.n, index)
         self.rollup = SimRollup(
@@ -127,7 +130,7 @@ class Operator:
     def boot(self) -> None:
         """Start or restart from the disk."""
         assert self.life is None, f"{self.name} runs already"
-        self.life = Life(self)
+        self.life = at_rate(self.rate, Life, self)
 
     def crash(self) -> None:
         if self.life is not None:
@@ -136,8 +139,27 @@ class Operator:
             self.disk.crash()
             self.observer.crashed(self)
 
+    # ---------------------------------------------------------------- clocks
+
+    def set_clock(self, skew_us: int) -> None:
+        """The time of day, which drifts on from there."""
+        self.skew_us, self._set_at_us = skew_us, self.loop.now_us()
+
+    def ahead_us(self) -> int:
+        """Of the true time: as it was set, and what it has gained since."""
+        return self.skew_us + (self.loop.now_us() - self._set_at_us) * self.drift_ppm // 1_000_000
+
+    def wall_us(self) -> int:
+        return self.loop.now_us() + self.ahead_us()
+
+    def monotonic(self) -> float:
+        return self.loop.seconds * self.rate
+
+    # -------------------------------------------------------- what befalls it
+
     def now(self) -> float:
-        return self.loop.time()
+        """For liars."""
+        return self.loop.seconds
 
     def _frozen_s(self) -> float:
         return (self.frozen_until - self.loop.now_us()) / 1e6
@@ -217,7 +239,7 @@ class Operator:
         return self.drawn(0.0 if self.calm else self.params.engine_fails)
 
     def slot_now(self) -> int:
-        return max(0, (self.loop.now_us() + self.skew_us) // SLOT_US)
+        return max(0, self.wall_us() // SLOT_US)
 
     def l1_moment_us(self) -> int:
         return self.loop.now_us() - (0 if self.calm else self._lag_us)
@@ -242,14 +264,14 @@ class Life:
                 beacon=operator.rollup,
                 observe=self._observe,
                 metrics=self.metrics,
-                now=lambda: (operator.loop.now_us() + operator.skew_us) / 1e6,
-                monotonic=operator.loop.time,
+                now=lambda: operator.wall_us() / 1e6,
+                monotonic=operator.monotonic,
                 rng=operator.rng,
             )
         )
         peers = range(operator.params.n)
         self._peers = tuple(OperatorIndex(each) for each in peers if each != operator.index)
-        self.watch = PeerWatch(self._peers, self, operator.loop.time)
+        self.watch = PeerWatch(self._peers, self, operator.monotonic)
         self._task = operator.loop.create_task(self._run())
 
     async def _run(self) -> None:
@@ -290,7 +312,7 @@ class Life:
         if self.dead:
             return
         if not self._operator.is_frozen and not self._waiting:
-            return call(*arguments)
+            return at_rate(self._operator.rate, call, *arguments)
         self._waiting.append((call, arguments))
         if len(self._waiting) == 1:
             self.thaw()
@@ -303,7 +325,7 @@ class Life:
                 self._loop.after(wait, self.thaw)
                 return
             call, arguments = self._waiting.popleft()
-            call(*arguments)
+            at_rate(self._operator.rate, call, *arguments)
 
     # ------------------------------------------------- what the transport would tell
 
@@ -328,13 +350,13 @@ class Life:
         took_us = 2 * operator.params.latency_us[1]
         for peer in self._peers:
             there_and_back = operator.network.carries(operator.index, peer)
-            skew_us = operator.observer.skew_us(peer)
+            ahead_us = operator.observer.ahead_us(peer)
             if (
-                skew_us is not None
+                ahead_us is not None
                 and there_and_back
                 and operator.observer.pings(peer, operator.index)
             ):
-                clock_us = self._loop.now_us() + skew_us - took_us
+                clock_us = self._loop.now_us() + ahead_us - took_us
                 self.shells.router.clock_told(peer, clock_us / 1e6, took_us / 1e6)
 
     def peer_lost(self, peer: OperatorIndex) -> None:

@@ -78,6 +78,9 @@ class Params:
     flap_every_us: mean time between connections that end and are dialled anew (0: none).
     watches: operators are told who is lost; without it timers alone change rounds.
     phases: whole phases of a round are lost to some (`phases`).
+    drift_ppm: by how many millionths the clocks of an operator run too fast, also after the heal.
+    genesis: the cluster starts for the first time: stores are new, and operators begin together.
+    late_us: how much later than the others an operator starts.
     l1_silence_us: mean time between spells in which somebody's L1 node does not answer.
     """
 
@@ -113,11 +116,18 @@ class Params:
     flap_every_us: int = 0
     watches: bool = True
     phases: bool = False
+    drift_ppm: dict[int, int] = field(default_factory=dict)
+    genesis: bool = False
+    late_us: dict[int, int] = field(default_factory=dict)
     l1_silence_us: int = 0
 
 
 def draw_params(rng: Random, n: int) -> Params:
     """The configuration of one seed."""
+    drift_ppm = _draw_drift(apart(rng, "clock rates"), n)
+    first = apart(rng, "genesis")
+    genesis = first.random() < 0.2
+    late_us = _draw_late(first, n) if genesis else {}
     l1_silence_us = apart(rng, "l1 silence").choice((0, 0, 0, 2_000_000))
     byzantine = _draw_byzantine(rng, n)
     has_spare_fault = len(byzantine) < faults_tolerated(n)
@@ -152,8 +162,18 @@ def draw_params(rng: Random, n: int) -> Params:
         slow_us=rng.choice((100_000, 1_500_000)),
         loss=rng.choice((None, None, *Loss)) if has_spare_fault else None,
         flap_every_us=rng.choice((0, 0, 0, 100_000, 600_000)),
+        drift_ppm=drift_ppm,
+        genesis=genesis,
+        late_us=late_us,
         l1_silence_us=l1_silence_us,
     )
+
+
+def _draw_late(rng: Random, n: int) -> dict[int, int]:
+    """In half of the runs one operator is late: a moment, or until the others have decided."""
+    if rng.random() < 0.5:
+        return {}
+    return {rng.randrange(n): rng.choice((1_500_000, 6_000_000))}
 
 
 def apart(rng: Random, name: str) -> Random:
@@ -161,6 +181,13 @@ def apart(rng: Random, name: str) -> Random:
     copy = Random()
     copy.setstate(rng.getstate())
     return Random(f"{name} {copy.random()}")
+
+
+def _draw_drift(rng: Random, n: int) -> dict[int, int]:
+    """Crystals are off by up to 200 ppm, and a bad one in a virtual machine by 1 %."""
+    most = rng.choice((0,) * 4 + (200,) * 5 + (10_000,))
+    drawn = {index: rng.randint(-most, most) for index in range(n)}
+    return {index: ppm for index, ppm in drawn.items() if ppm}
 
 
 def _draw_byzantine(rng: Random, n: int) -> dict[int, Behaviour]:

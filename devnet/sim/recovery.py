@@ -85,7 +85,7 @@ class Drill(World):
         self.sealed_at: dict[Height, float] = {}
 
     def sealed(self, node: Operator, message: GroupSignature) -> None:
-        self.sealed_at.setdefault(message.height, self.loop.time())
+        self.sealed_at.setdefault(message.height, self.loop.seconds)
         super().sealed(node, message)
 
     async def warm_up(self) -> None:
@@ -119,12 +119,12 @@ class Drill(World):
         await self._until(lambda: False, split_us)
         changes = self.counts.get("round_change", 0)
         self.network.mend()
-        healed_at, target = self.loop.time(), Height(self.top + 1)
+        healed_at, target = self.loop.seconds, Height(self.top + 1)
         done = await self._until(
             lambda: all(node.disk.head() >= target for node in self.honest), BOUND_US
         )
         share = (self.counts.get("round_change", 0) - changes) / len(self.honest)
-        return Cost(seconds=self.loop.time() - healed_at if done else None, round_changes=share)
+        return Cost(seconds=self.loop.seconds - healed_at if done else None, round_changes=share)
 
     # ---------------------------------------------------------------- what may happen
 

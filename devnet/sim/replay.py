@@ -1,21 +1,26 @@
 """Play a tape, or a seed so that its tape remains; the one way for every generator."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import msgspec
 
-from devnet.sim import lockstep, world
+from devnet.model.verdict import Violation
+from devnet.sim import lockstep, synchrony, twins, world
+from devnet.sim.minority import draw_minority, run_minority
 from devnet.sim.mutants import MUTANTS, mutated
-from devnet.sim.params import draw_params
+from devnet.sim.params import Params, draw_params
 from devnet.sim.story import Story
 from devnet.sim.tape import Book, Choices, Tape, params_of, unusual
+from devnet.sim.world import Outcome
 from dst.spec.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """failure: empty when nothing broke. trace: of a chaos run, the checksum of its records."""
+    """failure: empty when nothing broke. trace: of a run of the shells, the checksum of its
+    records."""
 
     tape: Tape
     failure: str
@@ -57,6 +62,9 @@ def _play(tape: Tape, book: Book, seed: int | None, story: Story | None) -> Play
     return Played(tape=found, failure=played.failure, trace=played.trace)
 
 
+# ------------------------------------------------------------------------ the shells
+
+
 def _chaos(tape: Tape, book: Book, seed: int | None, story: Story | None) -> Played:
     if seed is None:
         source, params = None, params_of(tape)
@@ -64,23 +72,84 @@ def _chaos(tape: Tape, book: Book, seed: int | None, story: Story | None) -> Pla
         source = world.seeded(seed, tape.n)
         params = draw_params(source, tape.n)
     rng = Choices(book, source)
+    return _in_time(
+        tape,
+        params,
+        lambda: world.run_seed(seed or 0, tape.n, params=params, rng=rng, story=story),
+    )
+
+
+def _minority(tape: Tape, book: Book, seed: int | None, story: Story | None) -> Played:
+    if seed is None:
+        source, params = None, params_of(tape)
+    else:
+        source, params = world.seeded(seed, tape.n), draw_minority(seed, tape.n)
+    rng = Choices(book, source)
+    return _in_time(
+        tape,
+        params,
+        lambda: run_minority(seed or 0, tape.n, params=params, rng=rng, story=story)[0],
+    )
+
+
+def _in_time(tape: Tape, params: Params, run: Callable[[], Outcome]) -> Played:
     found = msgspec.structs.replace(tape, params=unusual(params))
     try:
-        outcome = world.run_seed(seed or 0, tape.n, params=params, rng=rng, story=story)
+        outcome = run()
     except Exception as error:  # what a run must not raise is a finding, too
         return Played(tape=found, failure=f"{type(error).__name__}: {error}")
     return Played(tape=found, failure=outcome.failure, trace=outcome.trace)
 
 
+# --------------------------------------------------------------------- the pure core
+
+
 def _lockstep(tape: Tape, book: Book, seed: int | None, story: Story | None) -> Played:
     sources = (None, None) if seed is None else lockstep.seeded(seed, tape.n)
     draws = Choices(book, sources[0]), Choices(book, sources[1], "links")
+    return _on_stage(
+        tape, lambda: lockstep.Schedule(seed or 0, tape.n, draws=draws, story=story).play()
+    )
+
+
+def _synchrony(tape: Tape, book: Book, seed: int | None, story: Story | None) -> Played:
+    sources = (None,) * 3 if seed is None else synchrony.seeded(seed, tape.n)
+    draws = (
+        Choices(book, sources[0]),
+        Choices(book, sources[1], "links"),
+        Choices(book, sources[2], "turn"),
+    )
+    return _on_stage(
+        tape, lambda: synchrony.HealedSchedule(seed or 0, tape.n, draws=draws, story=story).play()
+    )
+
+
+def _twins(tape: Tape, book: Book, seed: int | None, story: Story | None) -> Played:
+    sources = (None, None) if seed is None else twins.seeded(seed)
+    draws = Choices(book, sources[0]), Choices(book, sources[1])
+    scenario = twins.in_partitions(seed or 0, tape.n, draws=draws, story=story)
+    return _on_stage(tape, scenario.play)
+
+
+def _overlapping(tape: Tape, book: Book, seed: int | None, story: Story | None) -> Played:
+    rng = Choices(book, None if seed is None else twins.overlapping(seed, tape.n))
+    scenario = twins.in_overlapping_sets(seed or 0, tape.n, rng=rng, story=story)
+    return _on_stage(tape, scenario.play)
+
+
+def _on_stage(tape: Tape, run: Callable[[], Sequence[Violation]]) -> Played:
     try:
-        schedule = lockstep.Schedule(seed or 0, tape.n, draws=draws, story=story)
-        failure = lockstep.told(schedule.play())
+        failure = lockstep.told(run())
     except Exception as error:
         failure = f"{type(error).__name__}: {error}"
     return Played(tape=tape, failure=failure)
 
 
-GENERATORS: Final[dict[str, Generator]] = {"chaos": _chaos, "lockstep": _lockstep}
+GENERATORS: Final[dict[str, Generator]] = {
+    "chaos": _chaos,
+    "minority": _minority,
+    "lockstep": _lockstep,
+    "synchrony": _synchrony,
+    "twins": _twins,
+    "twins-overlapping": _overlapping,
+}

@@ -39,7 +39,8 @@ def is_of_height(block: blocks.Block, height: Height) -> bool:
 
 class SimRollup:
     """l1: the node that it asks, through the shipped source and when it needs to know. reset: while
-    that node is on a fork that lacks an origin of ours.
+    that node is on a fork that lacks an origin of ours. has_seen_l1: False before its first look at
+    L1, since which it may build and judge.
 
     Left out: what L1 at large drops halts a cluster for good, and the run would say nothing more.
     """
@@ -61,6 +62,7 @@ class SimRollup:
         self.chain: list[DecidedBlock] = []
         self.sealed: dict[Height, BLSSignature] = {}
         self.reset: ResetRequired | None = None
+        self.has_seen_l1 = True
         self._builds = 0
 
     def lose(self, kept: int) -> None:
@@ -97,6 +99,7 @@ class SimRollup:
             lowest_unsealed_height=next(
                 height for height in range(1, len(self.chain) + 2) if height not in self.sealed
             ),
+            ready=self.has_seen_l1 and self.reset is None,
         )
 
     async def decided(self, decided: DecidedBlock) -> Height:
@@ -135,6 +138,8 @@ class SimRollup:
                 await self._call()
         except TimeoutError:
             return Judgement(Verdict.HOLD, "execution not finished before the deadline")
+        if not justified and not self.has_seen_l1:
+            return Judgement(Verdict.HOLD, "L1 was not seen yet")
         if not is_of_height(decoded, height):
             return Judgement(
                 Verdict.INVALID, f"block {decoded.height} is proposed at height {height}"
@@ -146,8 +151,6 @@ class SimRollup:
         verdict = blocks.check_deterministic(self.head, decoded)
         if verdict is Verdict.VALID and not justified:
             view = await self._look_at_l1()
-            if view is None:
-                return Judgement(Verdict.HOLD, "L1 has not answered yet")
             verdict = blocks.check_view(self.head, decoded, view, self._trouble.slot_now())
         return Judgement(verdict)
 
@@ -159,14 +162,14 @@ class SimRollup:
     async def produce_block(self, request: ProduceRequest) -> bytes | None:
         await self._call()
         view = await self._require_moving()
+        if not self.has_seen_l1:
+            raise Unavailable("L1 was not seen yet")
         above = blocks.decode(self.head)
         slot_now = self._trouble.slot_now()
         if request.slot <= above.slot:
             return None
         if abs(request.slot - slot_now) > 1:
             raise InvalidInput(f"slot {request.slot} is not the current slot {slot_now}")
-        if view is None:
-            raise Unavailable("L1 has not answered yet: no origin to build on")
         self._builds += 1
         salt = f"{self._name} {self._builds}".encode()
         return blocks.build(self.head, view, request.slot, salt)

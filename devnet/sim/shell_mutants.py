@@ -36,6 +36,7 @@ from dst.spec.primitives import Root
 _append: Final = Disk.append
 _step: Final = dst.qbft.step
 _set_timer: Final = Consensus._set_timer
+_perform: Final = Consensus._perform
 
 
 # ------------------------------------------------------------------------------ what is durable
@@ -146,6 +147,25 @@ def _origin_must_be_known(
     return judge_deterministic(lock, l1, parent, block)
 
 
+async def _ask_about_a_missed_height(self: Consensus, decided: fx.Decided) -> None:
+    """A new store that was late, or left out, takes itself for one that lost its votes."""
+    if decided.imported and not decided.took_part and decided.certificate.height == 1:
+        await self._progress.vote_forgotten()
+        if self._started:
+            self._pause()
+
+
+async def _said_all_the_same(shell: Consensus, effect: fx.Effect, event: Input) -> None:
+    """A halt, or a vote that was forgotten, stops the next step and not what this one says."""
+    match effect:
+        case fx.Broadcast(message=message):
+            shell._network.broadcast(message)
+        case fx.Send(to=to, message=message):
+            shell._network.send(to, message)
+        case _:
+            await _perform(shell, effect, event)
+
+
 SHELL_MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
     "votes-not-persisted": ((Disk, "append", _forget_votes),),
     "proposals-not-persisted": ((Disk, "append", _forget_proposals),),
@@ -180,6 +200,8 @@ SHELL_MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
     "forgotten-origin-holds": (
         (dst.rollup.operator, "judge_deterministic", _origin_must_be_known),
     ),
+    "missed-height-asks": ((Consensus, "_judge_store", _ask_about_a_missed_height),),
+    "sends-while-halted": ((Consensus, "_perform", _said_all_the_same),),
     "halt-for-ever": ((Progress, "resume", _never_resumed),),
     "reset-for-ever": ((Halting, "reset_ended", not_done),),
 }

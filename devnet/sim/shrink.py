@@ -25,6 +25,9 @@ BUDGET: Final = 600
 SELDOM_SPARED: Final = ("byzantine", "chaos_us", "loss")
 """Parameters that many failures need; all the others are first taken away together."""
 
+OF_OPERATORS: Final = ("byzantine", "drift_ppm")
+"""Parameters that say something of each operator."""
+
 Place: TypeAlias = tuple[str, int]
 """(stream, place in it)."""
 
@@ -104,10 +107,11 @@ class Shrinking:
                     break
 
     def _calmer(self) -> None:
-        """Fewer liars, benign parameters, a shorter time of trouble."""
-        for index in sorted(self.tape.params.get("byzantine", {})):
-            liars = self.tape.params["byzantine"].items()
-            self._with(byzantine={each: how for each, how in liars if each != index})
+        """Fewer liars and wrong clocks, benign parameters, a shorter time of trouble."""
+        for name in OF_OPERATORS:
+            for index in sorted(self.tape.params.get(name, {})):
+                others = self.tape.params[name].items()
+                self._with(**{name: {each: how for each, how in others if each != index}})
         few = {each: value for each, value in self.tape.params.items() if each in SELDOM_SPARED}
         self._try(msgspec.structs.replace(self.tape, params=few))
         for name in sorted(self.tape.params):

@@ -45,7 +45,7 @@ CONSENSUS: Final = {
 }
 SEALING: Final = {
     "partial before its decision": "the signer was quicker",
-    "bad partial excluded": "whoever sent it is combined last from then on",
+    "bad partial excluded": "those of whoever sent it are looked at first from then on",
     "sealed by another's signature": "nothing to combine",
     "sealed by a descendant": "a lower height has no seal of its own yet",
     "late partial answered": "by the group signature",

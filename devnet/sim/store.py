@@ -64,7 +64,7 @@ class SimStore:
     async def set_rejoin(self, rejoin: Rejoin) -> None:
         await self._set(lambda: setattr(self._disk, "rejoin", rejoin))
 
-    async def set_proven(self) -> None:
+    async def set_began(self) -> None:
         await self._set(lambda: setattr(self._disk, "is_new", False))
 
     async def finish_rejoin(self, sign_above: Slot) -> None:

@@ -22,9 +22,12 @@ from random import Random
 from typing import Final, cast, get_args
 
 from devnet.model.verdict import Violation
+from devnet.sim import lockstep
 from devnet.sim.liars import looking_right
 from devnet.sim.lockstep import HEIGHT, Actor, Puppet, Schedule, Stage
 from devnet.sim.mutation import Memory, Mutator
+from devnet.sim.story import Story
+from devnet.sim.tape import Digits
 from dst.middleware.wire_messages import decode_message, encode_message
 from dst.qbft import inputs
 from dst.qbft.messages import Message, PrepareMessage, SignedPrepare
@@ -32,6 +35,8 @@ from dst.spec.errors import InvalidInput
 from dst.spec.primitives import OperatorIndex, Root, Round, faults_tolerated, leader_of, quorum
 
 NAME: Final = "L13 rounds after the heal"
+MOST_ROUNDS: Final = 4
+"""Of trouble before the heal."""
 LONGEST_TALK: Final = 100
 """Exchanges in one round: a handful, with all that liars put in between."""
 MEDDLE_RATE: Final = 0.3
@@ -78,6 +83,7 @@ class Synchrony:
         for _ in self.stage.collect():
             pass
         cut = self.rng.random() < 0.5
+        self.stage.tell("everybody hears everybody" + (", and restarts" if cut else ""))
         for actor in self.stage.actors.values():
             if cut and actor.decided is None:
                 actor.restart()
@@ -153,12 +159,27 @@ class Synchrony:
         return Violation(checker=NAME, summary=summary, height=HEIGHT)
 
 
+def seeded(seed: int, n: int) -> tuple[Random, Random, Random]:
+    """As for a schedule; and what says how many rounds of trouble there are, which seeds share out
+    in turn."""
+    return *lockstep.seeded(seed, n), Digits(seed)
+
+
 class HealedSchedule(Schedule):
     """A schedule of trouble that may have left any lock anywhere; then the heal, and the puppet
     plays on with all that it has learnt. What it has prepared it gives to nobody."""
 
-    def __init__(self, seed: int, n: int = 4) -> None:
-        super().__init__(seed, n, rounds=1 + seed % 4)
+    def __init__(
+        self,
+        seed: int,
+        n: int = 4,
+        *,
+        draws: tuple[Random, Random, Random] | None = None,
+        story: Story | None = None,
+    ) -> None:
+        *others, turn = draws or seeded(seed, n)
+        rounds = 1 + turn.randrange(MOST_ROUNDS)
+        super().__init__(seed, n, rounds, draws=(others[0], others[1]), story=story)
         self.stage.withholding = True
         self.hoards = self.rng.random() < 0.5
         self._memory = Memory()

@@ -168,6 +168,18 @@ def _who_draws() -> str:
     return frame.f_code.co_qualname.partition(".<locals>")[0]
 
 
+class Digits(Random):
+    """Draws that are the digits of a number: 0, 1, 2, ... are all that can be drawn, in order."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(0)
+        self._left = number
+
+    def _randbelow(self, n: int) -> int:
+        self._left, digit = divmod(self._left, n)
+        return digit
+
+
 # ------------------------------------------------------- for what draws from either, seed or tape
 
 

@@ -8,25 +8,31 @@ for each round, who hears whom; then the heal (`synchrony`), with the twins play
 Who hears whom is either a *partition* of the instances into one or two parts, all of them
 enumerated, or drawn as *overlapping* sets, where one operator sits in both halves: disjoint ones
 find bugs in quorums and little else. Two scenarios that differ in which of the twins is called the
-first are one.
+first are one. A seed of the enumeration is the number of its scenario.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import product
+from functools import cache
 from random import Random
 from typing import Final, TypeAlias
 
 from devnet.model.verdict import Violation
 from devnet.sim.lockstep import HEIGHT, Actor, Stage
+from devnet.sim.story import Story
 from devnet.sim.synchrony import Synchrony
+from devnet.sim.tape import Digits, chance
 from dst.qbft import inputs
+from dst.spec.errors import InvalidInput
 from dst.spec.primitives import faults_tolerated
 
 ROUNDS: Final = 3
 Sets: TypeAlias = tuple[frozenset[int], ...]
 """Instances that hear each other; 0 to n - 1 are the operators, n is the twin's other instance."""
+Scenario: TypeAlias = tuple[int, tuple[Sets, ...]]
+"""(the twin, its rounds)."""
 
 
+@cache
 def partitions(instances: int) -> tuple[Sets, ...]:
     """Into one part or two: 2^(instances - 1), each once."""
     everybody = frozenset(range(instances))
@@ -37,21 +43,24 @@ def partitions(instances: int) -> tuple[Sets, ...]:
     return tuple(found)
 
 
-def scenarios(n: int = 4, rounds: int = ROUNDS) -> Iterator[tuple[int, tuple[Sets, ...]]]:
-    """(the twin, its rounds): 9,216 for n = 4 and three rounds."""
-    assert faults_tolerated(n) >= 1, "a twin is a fault"
-    for twin in range(n):
-        for drawn in product(partitions(n + 1), repeat=rounds):
-            if _shape(drawn) <= _shape(tuple(_swapped(sets, twin, n) for sets in drawn)):
-                yield twin, drawn
+def scenarios(n: int = 4) -> Iterator[int]:
+    """Their numbers, those that are others' with the twins swapped left out: 9,216 for n = 4."""
+    for number in range(n * len(partitions(n + 1)) ** ROUNDS):
+        twin, rounds = draw_partitions(Digits(number), n)
+        if _shape(rounds) <= _shape(tuple(_swapped(sets, twin, n) for sets in rounds)):
+            yield number
 
 
-def draw_scenario(rng: Random, n: int, rounds: int = ROUNDS) -> tuple[int, tuple[Sets, ...]]:
+def draw_partitions(rng: Random, n: int) -> Scenario:
+    return rng.randrange(n), tuple(rng.choice(partitions(n + 1)) for _ in range(ROUNDS))
+
+
+def draw_overlapping(rng: Random, n: int) -> Scenario:
     """Two or three sets a round, as large as they come."""
     drawn = []
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         count = rng.randint(2, 3)
-        sets = [frozenset(i for i in range(n + 1) if rng.random() < 0.6) for _ in range(count)]
+        sets = [frozenset(i for i in range(n + 1) if not chance(rng, 0.4)) for _ in range(count)]
         drawn.append(tuple(sets))
     return rng.randrange(n), tuple(drawn)
 
@@ -68,8 +77,18 @@ def _shape(rounds: tuple[Sets, ...]) -> list[list[list[int]]]:
 class Twins:
     """One scenario, played."""
 
-    def __init__(self, n: int, twin: int, rounds: Sequence[Sets], rng: Random) -> None:
-        self.stage = Stage(n, (twin,), withholding=True)
+    def __init__(
+        self,
+        n: int,
+        twin: int,
+        rounds: Sequence[Sets],
+        rng: Random,
+        *,
+        story: Story | None = None,
+    ) -> None:
+        if not faults_tolerated(n):
+            raise InvalidInput(f"a twin is a fault, and {n} operators bear none")
+        self.stage = Stage(n, (twin,), withholding=True, story=story)
         self.stage.puppets.clear()
         self.honest = sorted(self.stage.actors)
         self.stage.actors[twin] = Actor(twin, n, self.stage)
@@ -90,6 +109,7 @@ class Twins:
     def _play_round(self, sets: Sets) -> None:
         """All is heard within the sets, nothing beyond; then every timer that runs ends."""
         actors = self.stage.actors
+        self.stage.tell(f"these hear each other: {self._told(sets)}")
         for actor in actors.values():
             actor.feed(inputs.RetransmitDue(height=HEIGHT, round=actor.state.round))
         while said := list(self.stage.collect()):
@@ -101,3 +121,36 @@ class Twins:
                         actors[key].hear(actors[source].index, message)
         for actor in actors.values():
             actor.time_out()
+
+    def _told(self, sets: Sets) -> str:
+        """`op1 op2 op2' | op3 op4`."""
+        actors = self.stage.actors
+        return " | ".join(" ".join(sorted(actors[each].label for each in part)) for part in sets)
+
+
+def seeded(seed: int) -> tuple[Random, Random]:
+    """What draws the scenario of that number, and what its play draws from."""
+    return Digits(seed), Random(f"twins {seed}")
+
+
+def in_partitions(
+    seed: int,
+    n: int = 4,
+    *,
+    draws: tuple[Random, Random] | None = None,
+    story: Story | None = None,
+) -> Twins:
+    numbers, rng = draws or seeded(seed)
+    return Twins(n, *draw_partitions(numbers, n), rng, story=story)
+
+
+def in_overlapping_sets(
+    seed: int, n: int = 4, *, rng: Random | None = None, story: Story | None = None
+) -> Twins:
+    rng = rng or overlapping(seed, n)
+    return Twins(n, *draw_overlapping(rng, n), rng, story=story)
+
+
+def overlapping(seed: int, n: int) -> Random:
+    """What both its scenario and its play draw from."""
+    return Random(f"overlapping {seed} {n}")

@@ -206,13 +206,14 @@ class World:
         if self.verbose:
             print(self.params)
         for operator in self._all():
-            self.loop.after(self.rng.randrange(SLOT_US), self._boot, operator)
+            late_us = self.params.late_us.get(operator.index, 0)
+            self.loop.after(self.rng.randrange(SLOT_US) + late_us, self._boot, operator)
         self._plan_trouble()
         await self._until(lambda: False, self.params.chaos_us)
         self._heal()
         past_due_us = round(BOUND_S * 1e6) + 1  # not to miss by a rounding that all is due
         await self._until(lambda: self._owed.is_paid, past_due_us)
-        if late := self._owed.overdue(self.loop.time()):
+        if late := self._owed.overdue(self.loop.seconds):
             raise Breach([self._told_why(late)])
 
     async def _until(self, condition: Callable[[], bool], bound_us: int) -> bool:
@@ -220,7 +221,7 @@ class World:
 
         Raises: Breach, of what was seen meanwhile.
         """
-        ends = self.loop.time() + bound_us / 1e6
+        ends = self.loop.seconds + bound_us / 1e6
         while not condition():
             try:
                 async with asyncio.timeout_at(ends):
@@ -242,7 +243,7 @@ class World:
 
     def _told_why(self, late: Violation) -> Violation:
         """With where honest operators are, and what they wait for."""
-        rounds = {node.name: _place_of(node) for node in self.honest}
+        rounds = {node.name: place_of(node) for node in self.honest}
         summary = f"{late.summary}, (height, round) {rounds}, waiting for {self._waits()}"
         return msgspec.structs.replace(late, summary=summary)
 
@@ -258,7 +259,7 @@ class World:
 
     def _heal(self) -> None:
         self.healed = True
-        self._haste.healed_at = self.loop.time()
+        self._haste.healed_at = self.loop.seconds
         self.network.calm = True
         self._phases = None
         for node in self._all():
@@ -270,7 +271,7 @@ class World:
             if not node.up:
                 self._boot(node)
         self.network.mend()
-        now = self.loop.time()
+        now = self.loop.seconds
         self._record(
             FaultReceipt(
                 id="chaos", kind="chaos", targets=(), requested=0.0, applied=0.0, healed=now
@@ -349,7 +350,7 @@ class World:
     def _step_a_clock(self) -> None:
         if not self.healed:
             node = self.rng.choice(self._all())
-            node.skew_us = self.rng.randrange(-self.params.skew_us, self.params.skew_us + 1)
+            node.set_clock(self.rng.randrange(-self.params.skew_us, self.params.skew_us + 1))
             self._count("clock step")
             self.tell(f"the clock of {node.name} steps to {node.skew_us / 1e6:+.2f} s")
 
@@ -398,7 +399,7 @@ class World:
         node.crash()
         self._evidence.guilty.add(_name(node.index))
         node.lose_disk(self.params.loss)
-        whose, now = (_name(node.index),), self.loop.time()
+        whose, now = (_name(node.index),), self.loop.seconds
         self._record(
             FaultReceipt(id="loss", kind=DISK_LOST, targets=whose, requested=now, applied=now)
         )
@@ -440,9 +441,9 @@ class World:
             return True
         return any(node.up for node in self._nodes[index])
 
-    def skew_us(self, index: int) -> int | None:
+    def ahead_us(self, index: int) -> int | None:
         for node in self._nodes[index]:
-            return node.skew_us if node.liar is None else LIARS_CLOCK_US
+            return node.ahead_us() if node.liar is None else LIARS_CLOCK_US
         return None
 
     def pings(self, source: int, target: int) -> bool:
@@ -489,7 +490,7 @@ class World:
                 height=payload.height,
                 round=payload.round,
                 root=payload.root.hex(),
-                monotonic=self.loop.time(),
+                monotonic=self.loop.seconds,
             )
         )
 
@@ -520,7 +521,7 @@ class World:
     def _entered_round(self, node: Operator, height: Height, round_: Round, cause: Scalar) -> None:
         self._count(f"round change by {cause}")
         by_loss = cause == Cause.LEADER_LOST
-        now, index = self.loop.time(), node.index
+        now, index = self.loop.seconds, node.index
         if node in self.honest:
             self._judge(
                 self._haste.entered(node.life, index, height, round_, by_loss=by_loss, now=now)
@@ -585,7 +586,7 @@ class World:
 
     def lost(self, node: Operator, peer: OperatorIndex) -> None:
         self._count("peer lost")
-        self._judge(self._haste.lost(node.life, node.index, peer, self.loop.time()))
+        self._judge(self._haste.lost(node.life, node.index, peer, self.loop.seconds))
 
     def _judge(self, found: Violation | None) -> None:
         if found is not None:
@@ -604,7 +605,7 @@ class World:
 
     def failed(self, node: Operator, error: BaseException) -> None:
         """A shell must never raise."""
-        detail, now = repr(_innermost(error)), self.loop.time()
+        detail, now = repr(_innermost(error)), self.loop.seconds
         self._record(ProgramEnded(program=node.name, detail=detail, monotonic=now))
 
     def _signature_seen(self, source: str, height: Height, root: Root, signature: bytes) -> None:
@@ -615,7 +616,7 @@ class World:
                 signature=signature.hex(),
                 source=source,
                 term=TERM,
-                monotonic=self.loop.time(),
+                monotonic=self.loop.seconds,
             )
         )
 
@@ -635,8 +636,8 @@ class World:
             round=round_,
             term=TERM,
             root=None if root is None else root.hex(),
-            monotonic=self.loop.time(),
-            wall=self.loop.time(),
+            monotonic=self.loop.seconds,
+            wall=self.loop.seconds,
             detail=detail or {},
         )
 
@@ -659,7 +660,7 @@ class World:
             self._story.tell(self._when(), text)
 
     def _when(self) -> str:
-        return f"{self.loop.time():8.3f} s"
+        return f"{self.loop.seconds:8.3f} s"
 
     def mishap(self, source: int, target: int, message: bytes, what: str) -> None:
         if self._story is not None:
@@ -681,7 +682,7 @@ class World:
         self.trace = zlib.crc32(repr((self.loop.now_us(), what)).encode(), self.trace)
         if self.verbose:
             text = what if isinstance(what, str) else msgspec.json.encode(what).decode()
-            print(f"{self.loop.time():10.4f}  {text}")
+            print(f"{self.loop.seconds:10.4f}  {text}")
 
     def _count(self, name: str) -> None:
         self.counts[name] = self.counts.get(name, 0) + 1
@@ -714,7 +715,7 @@ def run_seed(
         logging.disable(logging.NOTSET)
 
 
-def _place_of(node: Operator) -> tuple[int, int] | None:
+def place_of(node: Operator) -> tuple[int, int] | None:
     """The open height and its round; None while it is down."""
     if node.life is None:
         return None

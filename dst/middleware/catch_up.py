@@ -129,6 +129,8 @@ class CatchUp:
         self._awaited: set[OperatorIndex] = set()
         """Peers that owe an answer to GetDecided."""
         self._to_prove: dict[OperatorIndex, Height] = {}
+        """Peer -> the claim whose proof it was asked for first: an answer may be older than what it
+        claims by now, and proves that it was that far since we started."""
         self._distrusted_until: dict[OperatorIndex, float] = {}
         self._serve = RateLimit(SERVE_INTERVAL_S, now)
         self._help = RateLimit(HELP_INTERVAL_S, now)
@@ -149,7 +151,7 @@ class CatchUp:
         for peer, claim in self._progress.unproven().items():
             if self._ask.allows("proof", peer):
                 self._awaited.add(peer)
-                self._to_prove[peer] = claim
+                self._to_prove.setdefault(peer, claim)
                 self._peers.send(peer, GetDecided(first=claim, count=1))
 
     async def fetch_block(
@@ -288,9 +290,9 @@ class CatchUp:
     def _take_proof(self, peer: OperatorIndex, answer: DecidedBlocks) -> None:
         claim = self._to_prove.get(peer)
         for item in answer.items[:1]:
-            if item.certificate.height == claim:
+            if claim is not None and item.certificate.height >= claim:
                 self._check_certificate(item.certificate)
-                self._progress.peer_proves(peer, claim)
+                self._progress.peer_proves(peer, item.certificate.height)
                 del self._to_prove[peer]
 
     def _take_items(self, peer: OperatorIndex, answer: DecidedBlocks, share: int) -> None:

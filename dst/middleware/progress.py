@@ -13,7 +13,6 @@ from msgspec.structs import replace
 import dst.rejoin
 from dst.middleware.store import Halt, Rejoin, Store
 from dst.middleware.validator_api import DecidedSlot
-from dst.qbft import effects as fx
 from dst.rejoin import Phase, core
 from dst.rejoin import state as rejoining
 from dst.runtime.log import Logger
@@ -33,9 +32,11 @@ class Progress:
         log: Logger,
         ready: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`ready`: the own rollup node has answered once, so that this operator could vote."""
+        """`ready`: the own rollup node could build and judge a block. Asked to begin, not later:
+        who votes already is not held back when L1 is lost."""
         self._store, self._term, self._log, self._ready = store, term, log, ready
         self._changed = asyncio.Event()
+        self._feeding = asyncio.Lock()
         self._abstain: set[OperatorIndex] = set()
         found = store.rejoin()
         self._state = dst.rejoin.begin(
@@ -103,7 +104,7 @@ class Progress:
         match self._state.phase:
             case Phase.GATHERING:
                 if not self._ready():
-                    return "a first word from its rollup node, to begin"
+                    return "its rollup node, which needs a first look at L1, to begin"
                 needed, heard = core.peers_to_begin(n), _names(self._state.ready)
                 return f"{needed} other operators that are ready, to begin; so far: {heard}"
             case Phase.ASKING:
@@ -208,15 +209,10 @@ class Progress:
 
     # ---------------------------------------------------------------------- rejoin
 
-    async def decision_reached(self, decided: fx.Decided) -> None:
-        """Before anything is done about a decision of ours."""
-        event = rejoining.Decided(
-            height=decided.certificate.height,
-            took_part=decided.took_part,
-            imported=decided.imported,
-            signed=decided.signed,
-        )
-        await self._feed(event)
+    async def vote_forgotten(self) -> None:
+        """A decision was reached with a COMMIT of ours that the log does not hold. Before anything
+        else is done about it."""
+        await self._feed(rejoining.VoteForgotten())
 
     async def look(self, now: float) -> None:
         """Now and then. now: monotonic seconds."""
@@ -224,31 +220,33 @@ class Progress:
         await self._feed(rejoining.Tick(now=now, decided=decided, ready=self._ready()))
 
     async def _feed(self, event: rejoining.Input) -> None:
-        """On disk first, where it forbids a vote; where it allows one, too."""
-        before = self._state.phase
-        transition = dst.rejoin.step(self._state, event)
-        if transition.state.phase is not Phase.VOTING:
-            self._state = transition.state
-        for effect in transition.effects:
-            await self._perform(effect)
-        if transition.state.phase is Phase.VOTING:
-            self._state = replace(
-                transition.state,
-                claims=self._state.claims,
-                proven=self._state.proven,
-                ready=self._state.ready,
-            )
+        """One after another: what is written must be of the state that is held. On disk first,
+        where it forbids a vote; where it allows one, too."""
+        async with self._feeding:
+            before = self._state.phase
+            transition = dst.rejoin.step(self._state, event)
+            if transition.state.phase is not Phase.VOTING:
+                self._state = transition.state
+            for effect in transition.effects:
+                await self._perform(effect)
+            if transition.state.phase is Phase.VOTING:
+                self._state = replace(
+                    transition.state,
+                    claims=self._state.claims,
+                    proven=self._state.proven,
+                    ready=self._state.ready,
+                )
         if self._state.phase is not before:
             self._announce()
 
     async def _perform(self, effect: rejoining.Effect) -> None:
         match effect:
-            case rejoining.Proven():
-                await self._store.set_proven()
+            case rejoining.Began():
+                await self._store.set_began()
             case rejoining.Rejoin(vote_above=None):
                 await self._store.set_rejoin(Rejoin(vote_above=None))
                 self._log.warning(
-                    "store_younger_than_cluster",
+                    "votes_are_missing",
                     do="nothing now: it rejoins first. A store that was lost or comes from a backup"
                     " starts with --rejoin",
                 )

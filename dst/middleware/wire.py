@@ -98,7 +98,7 @@ class Shells:
             n=qbft.n,
             term=qbft.term,
             log=log,
-            ready=lambda: self.importer.has_answered,
+            ready=lambda: self.importer.is_ready,
         )
         self.clocks = Clocks(
             n=qbft.n,

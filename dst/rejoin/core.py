@@ -2,13 +2,15 @@
 
 A store lacks votes when its disk was lost, or an old copy came back. Such an operator may have
 voted at heights that it no longer knows of, so it asks how far the others are and votes only above
-what it can have voted at. `--new` says that there was nothing to lose; whoever says it of an old
-cluster is found out before his first vote, or by his first decision.
+what it can have voted at: `--rejoin`. Whoever does not say so is found out by the first certificate
+that holds a COMMIT of his that his log does not hold. Nothing less is taken for a sign: an operator
+that lacks a height may have been late, or have been left out by a liar, and asking needs so many
+others that one silent liar could keep it from voting for ever.
 
-    GATHERING ─ a quorum is ready, nobody shows a decision ─▶ VOTING
-        │ somebody shows one                                 │ shown a vote that it forgot, or
-        ▼                                                    ▼ (new) its first certificate
-     ASKING ◀────────────────────────────────────────────────┘
+    GATHERING ─ a quorum is ready ─▶ VOTING
+        │ shown a vote that it forgot  │
+        ▼                              ▼
+     ASKING ◀───────────────────────────
         │ enough reports: the bound is fixed
         ▼
      WAITING ─ the bound is certified here ─▶ VOTING
@@ -20,18 +22,18 @@ from typing import Final, assert_never
 from msgspec.structs import replace
 
 from dst.rejoin.state import (
-    Decided,
+    Began,
     Effect,
     Input,
     PeerClaims,
     PeerProves,
     Phase,
-    Proven,
     Rejoin,
     Rejoined,
     State,
     Tick,
     Transition,
+    VoteForgotten,
 )
 from dst.spec.primitives import Height, OperatorIndex, faults_tolerated, quorum
 
@@ -39,13 +41,9 @@ OPEN_AHEAD: Final = 2
 """A peer that reports D decided may have helped to decide D + 1 without knowing it, and then an
 operator that lost its store may have voted at D + 2. Above that it cannot have voted."""
 
-GATHER_S: Final = 2.0
-"""A new store that has heard a quorum gives those who claim a decision this long to prove it: a
-liar must not keep it from beginning."""
-
 STRAGGLERS_S: Final = 1.0
-"""Once a quorum is ready the rest has this long to be, too: whoever begins after the first decision
-finds a cluster that is older than its store, and has to rejoin."""
+"""Once a quorum is ready the rest has this long to be, too: whoever begins with the others misses
+no round."""
 
 
 def begin(n: int, *, is_new: bool, rejoin: Rejoin | None) -> State:
@@ -54,7 +52,7 @@ def begin(n: int, *, is_new: bool, rejoin: Rejoin | None) -> State:
         phase = Phase.ASKING if rejoin.vote_above is None else Phase.WAITING
         return State(n=n, phase=phase, vote_above=rejoin.vote_above)
     phase = Phase.GATHERING if is_new and n > 1 else Phase.VOTING
-    return State(n=n, phase=phase, is_new=is_new)
+    return State(n=n, phase=phase)
 
 
 def step(state: State, event: Input) -> Transition:
@@ -66,8 +64,8 @@ def step(state: State, event: Input) -> Transition:
             known = state.proven.get(peer, Height(0))
             proven = {**state.proven, peer: max(height, known)}
             return Transition(state=replace(state, proven=proven))
-        case Decided():
-            return upon_decided(state, event)
+        case VoteForgotten():
+            return upon_vote_forgotten(state)
         case Tick():
             return upon_tick(state, event)
         case _:
@@ -83,25 +81,11 @@ def _with_claim(state: State, event: PeerClaims) -> State:
     return replace(state, claims=claims, ready=ready)
 
 
-def upon_decided(state: State, event: Decided) -> Transition:
-    """Does it show that votes are missing here, or that a new store was right?
-
-    A COMMIT of ours that our log does not hold was cast before an older copy of it came back.
-
-    A new store's first decision: by its own votes, or without them where it should hold them?
-    Heard and not voted for (its own round was lost) proves as much, where nobody is further than
-    this height: the cluster decides its first heights now. In an old cluster a liar can tell a
-    wiped store the votes of long ago, but the honest say how far they are.
-    """
-    if event.signed and not event.took_part and state.phase in (Phase.GATHERING, Phase.VOTING):
-        return _ask(state)
-    if not state.is_new:
+def upon_vote_forgotten(state: State) -> Transition:
+    if state.phase in (Phase.ASKING, Phase.WAITING):
         return Transition(state=state)
-    is_first_of_all = not event.imported and max(state.claims.values(), default=0) <= event.height
-    if event.took_part or (is_first_of_all and state.phase is Phase.VOTING):
-        voting = replace(state, phase=Phase.VOTING, is_new=False)
-        return Transition(state=voting, effects=(Proven(),))
-    return _ask(state) if event.imported else Transition(state=state)
+    asking = replace(state, phase=Phase.ASKING)
+    return Transition(state=asking, effects=(Rejoin(vote_above=None),))
 
 
 def upon_tick(state: State, event: Tick) -> Transition:
@@ -121,23 +105,14 @@ def upon_tick(state: State, event: Tick) -> Transition:
 
 
 def _gather(state: State, tick: Tick) -> Transition:
-    """So operators begin together, when a quorum of them can build and judge, and nobody votes
-    where he may have voted before."""
-    if state.proven:
-        return _ask(state)
+    """So operators begin together, when a quorum of them can build and judge."""
     if not tick.ready or len(state.ready) < peers_to_begin(state.n):
         return Transition(state=state)
     since = tick.now if state.heard_enough_at is None else state.heard_enough_at
     is_complete = len(state.ready) == state.n - 1
-    patience_s = GATHER_S if unproven(state) else 0.0 if is_complete else STRAGGLERS_S
-    if tick.now - since < patience_s:
+    if not is_complete and tick.now - since < STRAGGLERS_S:
         return Transition(state=replace(state, heard_enough_at=since))
-    return Transition(state=replace(state, phase=Phase.VOTING))
-
-
-def _ask(state: State) -> Transition:
-    asking = replace(state, phase=Phase.ASKING, is_new=False)
-    return Transition(state=asking, effects=(Rejoin(vote_above=None),))
+    return Transition(state=replace(state, phase=Phase.VOTING), effects=(Began(),))
 
 
 def _fix_bound(state: State) -> Transition:
@@ -172,7 +147,7 @@ def reports(state: State) -> Mapping[OperatorIndex, Height]:
 
 def unproven(state: State) -> Mapping[OperatorIndex, Height]:
     """Claims whose certificate is to be asked for."""
-    if state.phase not in (Phase.GATHERING, Phase.ASKING):
+    if state.phase is not Phase.ASKING:
         return {}
     return {
         peer: claim for peer, claim in state.claims.items() if claim and peer not in state.proven

@@ -11,7 +11,7 @@ from dst.spec.primitives import Height, OperatorIndex
 
 class Phase(StrEnum):
     GATHERING = "gathering"
-    """A store that was created just now: is the cluster as new as it is?"""
+    """A store that was created just now: it begins with the others."""
     ASKING = "asking"
     """Votes may be missing here: how far may this operator have voted?"""
     WAITING = "waiting"
@@ -22,7 +22,6 @@ class Phase(StrEnum):
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of the others, and what follows for this operator.
 
-    is_new: created by `--new`, and no decision has shown yet that this was right.
     claims: the highest decided height that each peer reports of itself.
     proven: claims whose certificate the peer has shown since the start.
     ready: peers that vote, or will as soon as they begin.
@@ -32,7 +31,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     n: int
     phase: Phase
-    is_new: bool = False
     claims: Mapping[OperatorIndex, Height] = {}
     proven: Mapping[OperatorIndex, Height] = {}
     ready: frozenset[OperatorIndex] = frozenset()
@@ -56,17 +54,8 @@ class PeerProves(msgspec.Struct, frozen=True, kw_only=True):
     height: Height
 
 
-class Decided(msgspec.Struct, frozen=True, kw_only=True):
-    """This operator holds one more decision.
-
-    took_part: its log holds votes of it. imported: a certificate said so, not votes it heard.
-    signed: among its votes is one of this operator.
-    """
-
-    height: Height
-    took_part: bool
-    imported: bool
-    signed: bool
+class VoteForgotten(msgspec.Struct, frozen=True, kw_only=True):
+    """A certificate holds a COMMIT of this operator that its log does not hold."""
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,11 +67,11 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool = True
 
 
-Input: TypeAlias = PeerClaims | PeerProves | Decided | Tick
+Input: TypeAlias = PeerClaims | PeerProves | VoteForgotten | Tick
 
 
-class Proven(msgspec.Struct, frozen=True, kw_only=True):
-    """Persist: `--new` was no mistake."""
+class Began(msgspec.Struct, frozen=True, kw_only=True):
+    """The store is not new any more: from now on it votes at once after a start."""
 
 
 class Rejoin(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +84,7 @@ class Rejoined(msgspec.Struct, frozen=True, kw_only=True):
     """Persist: votes are given again, and slots up to the head's are never signed."""
 
 
-Effect: TypeAlias = Proven | Rejoin | Rejoined
+Effect: TypeAlias = Began | Rejoin | Rejoined
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):

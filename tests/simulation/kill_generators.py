@@ -1,7 +1,7 @@
 """What plays a seed against a mutant, and what shows that one is equivalent."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import dst.qbft
 from devnet.sim import core_scenes, shell_scenes
-from devnet.sim.loop import play
+from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.mutants import mutated
 from devnet.sim.params import Behaviour, Params, draw_params
 from devnet.sim.world import World, run_seed
@@ -18,18 +18,21 @@ from dst.middleware.catch_up import CatchUp
 from dst.middleware.consensus import Consensus
 from dst.qbft import effects as fx
 from dst.qbft import inputs
+from dst.qbft.records import ProposalRecord, Record
 from tests.simulation import rollup_scenes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generator:
     """play: one seed; what broke, None when nothing did. walk: seeds played before a mutant counts
-    as a survivor."""
+    as a survivor. tapes: that one of `devnet.sim.replay` which plays the same seeds, if one does.
+    """
 
     name: str
     what: str
     play: Callable[[int], str | None]
     walk: int
+    tapes: str | None = None
 
 
 def _chaos(seed: int) -> str | None:
@@ -59,12 +62,14 @@ CHAOS: Final = Generator(
     what="the swarm campaign: shells in virtual time, random trouble, then a heal",
     play=_chaos,
     walk=120,
+    tapes="chaos",
 )
 HOARDER: Final = Generator(
     name="chaos, hoarder",
     what="the seeds of chaos that draw that liar; others are passed over",
     play=_hoarder,
     walk=400,
+    tapes="chaos",
 )
 REPEATER: Final = Generator(
     name="chaos, repeater",
@@ -77,6 +82,7 @@ LOCKSTEP: Final = Generator(
     what="one height of the pure core, phase by phase, against a puppet",
     play=core_scenes.lockstep,
     walk=1500,
+    tapes="lockstep",
 )
 HEALED: Final = Generator(
     name="lock-step, healed",
@@ -109,6 +115,18 @@ HURRIED: Final = Generator(
     name="hurried",
     what="one proposes nothing and asks for rounds that are far away",
     play=shell_scenes.hurried,
+    walk=5,
+)
+FORWARDED: Final = Generator(
+    name="forwarded",
+    what="one passes on what leaders signed, with another body",
+    play=shell_scenes.forwarded,
+    walk=5,
+)
+OLD_COPY: Final = Generator(
+    name="old copy",
+    what="one restarts from a disk that forgot two heights while a round changes; one is silent",
+    play=shell_scenes.old_copy,
     walk=5,
 )
 HALT_ENDS: Final = Generator(
@@ -152,6 +170,12 @@ BAD_SEALS: Final = Generator(
 )
 BAD_PARTIAL: Final = Generator(
     name="bad partial", what="one of four does not verify", play=core_scenes.bad_partial, walk=3
+)
+BAD_PARTIALS: Final = Generator(
+    name="bad partials",
+    what="32 heights, and at each the first partial signature does not verify",
+    play=core_scenes.bad_partials,
+    walk=3,
 )
 STRANGER: Final = Generator(
     name="stranger",
@@ -215,7 +239,9 @@ def timers_tell_nothing_new(name: str) -> None:
 
     def set_timer(shell: Consensus, effect: fx.SetTimer) -> None:
         running = shell._timers.get(effect.kind)
-        if running is not None and running.when() > asyncio.get_running_loop().time():
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        if running is not None and running.when() > loop.seconds:
             left[id(running._args[0])] = running._args[0]
         patched(shell, effect)
 
@@ -239,6 +265,27 @@ def young_locks_change_nothing(name: str) -> None:
                 assert core_scenes.heal(schedule) is None
                 taken += schedule.taken
         assert (taken > 0) == (switched_on is not None)
+
+
+def own_proposals_name_no_new_round(name: str) -> None:
+    """Logs with a proposal of a later round are read with it and without, after crashes at any
+    moment: the states are equal."""
+    restore, read = dst.qbft.restore, 0
+
+    def compared(
+        config: dst.qbft.Config, decided: dst.qbft.DecidedHead | None, records: Iterable[Record]
+    ) -> dst.qbft.State:
+        nonlocal read
+        log = tuple(records)
+        state = restore(config, decided, log)
+        with mutated(name):
+            assert restore(config, decided, log) == state
+        read += any(isinstance(each, ProposalRecord) for each in log) and state.round > 0
+        return state
+
+    with patch.object(dst.qbft, "restore", compared):
+        assert [run_seed(seed, 4).failure for seed in range(40)] == [""] * 40
+    assert read > 100
 
 
 def laggards_are_helped_otherwise(name: str) -> None:

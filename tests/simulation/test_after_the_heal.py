@@ -7,9 +7,10 @@ and ten times the seeds of the rest.
 
 import os
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
-from random import Random
+from typing import TypeAlias
 
 import msgspec
 import pytest
@@ -17,7 +18,8 @@ import pytest
 import dst.qbft.proposing
 import dst.qbft.rounds
 from devnet.model.verdict import Violation
-from devnet.sim import synchrony, twins
+from devnet.sim import synchrony
+from devnet.sim.findings import explain
 from devnet.sim.lockstep import Actor, Schedule, Stage
 from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.minority import Minority, draw_minority, run_minority
@@ -25,7 +27,15 @@ from devnet.sim.mutants import mutated
 from devnet.sim.params import DRAWN, Behaviour, Params
 from devnet.sim.sometimes import TOO_RARE, watching
 from devnet.sim.synchrony import HealedSchedule, rounds_owed
-from devnet.sim.twins import Twins, draw_scenario, scenarios
+from devnet.sim.tape import Digits
+from devnet.sim.twins import (
+    Twins,
+    draw_partitions,
+    in_overlapping_sets,
+    in_partitions,
+    partitions,
+    scenarios,
+)
 from devnet.sim.world import World
 from dst.qbft import effects
 from dst.spec.primitives import faults_tolerated
@@ -46,7 +56,8 @@ STATE_BYTES = 64 << 10
 def test_the_explorer_gets_where_chaos_seldom_does() -> None:
     met: Counter[str] = Counter()
     with watching(lambda name: met.update([name])):
-        assert synchrony.explore(range(5000, 6000)) is None
+        found = synchrony.explore(range(5000, 6000))
+    assert found is None, explain("synchrony", found[0], 4)
     wanted = TOO_RARE | {"claim waited for", "locked block fetched", "lock moved", "f+1 skip"}
     assert not wanted - met.keys()
 
@@ -56,7 +67,7 @@ def test_the_explorer_gets_where_chaos_seldom_does() -> None:
 )
 def test_the_puppet_holds_up_no_more_rounds_than_it_leads(n: int, count: int) -> None:
     found = synchrony.explore(range(count * LONG), n)
-    assert found is None, found
+    assert found is None, explain("synchrony", found[0], n)
 
 
 def test_the_bound_is_reached_and_the_liar_had_a_lock_to_hoard() -> None:
@@ -106,42 +117,46 @@ def test_whoever_repeats_nothing_would_be_noticed(monkeypatch: pytest.MonkeyPatc
 # ---------------------------------------------------------------------------------- Twins
 
 
-def enumerated(every: int) -> list[Violation]:
-    """The first scenario that breaks something."""
-    for number, (twin, rounds) in enumerate(islice(scenarios(), 0, None, every)):
-        if found := Twins(4, twin, rounds, Random(f"twins {number}")).play():
-            return found
-    return []
+Found: TypeAlias = tuple[int, list[Violation]]
+"""The first seed that breaks something, and what."""
 
 
-def drawn(n: int, count: int) -> list[Violation]:
-    for seed in range(count):
-        rng = Random(f"overlapping {seed} {n}")
-        if found := Twins(n, *draw_scenario(rng, n), rng).play():
-            return found
-    return []
+def enumerated(every: int) -> Found | None:
+    return first_of(in_partitions, islice(scenarios(), 0, None, every), 4)
+
+
+def overlapping(count: int, n: int) -> Found | None:
+    return first_of(in_overlapping_sets, range(count), n)
+
+
+def first_of(scenario: Callable[[int, int], Twins], seeds: Iterable[int], n: int) -> Found | None:
+    played = ((seed, scenario(seed, n).play()) for seed in seeds)
+    return next(((seed, found) for seed, found in played if found), None)
 
 
 def test_the_enumeration_is_whole_and_has_nothing_twice() -> None:
-    found = list(scenarios())
+    found = [draw_partitions(Digits(number), 4) for number in scenarios()]
     assert len(found) == len(set(found)) == 9216
     assert {twin for twin, _ in found} == {0, 1, 2, 3}
-    assert len(twins.partitions(5)) == len(set(twins.partitions(5))) == 16
+    assert len(partitions(5)) == len(set(partitions(5))) == 16
 
 
 def test_twins_in_every_partition() -> None:
-    assert enumerated(EVERY) == []
+    found = enumerated(EVERY)
+    assert found is None, explain("twins", found[0], 4)
 
 
 @pytest.mark.parametrize(("n", "count"), [(4, 1000), (7, 250)])
 def test_twins_in_overlapping_sets(n: int, count: int) -> None:
-    assert drawn(n, count * LONG) == []
+    found = overlapping(count * LONG, n)
+    assert found is None, explain("twins-overlapping", found[0], n)
 
 
 def test_twins_equivocate_and_find_a_quorum_that_is_too_small() -> None:
     with mutated("quorum-2f"):
-        assert enumerated(16)[0].checker == "S1 agreement"
-        assert drawn(4, 100)[0].checker == "S1 agreement"
+        for found in (enumerated(16), overlapping(100, 4)):
+            assert found is not None
+            assert found[1][0].checker == "S1 agreement"
 
 
 # ---------------------------------------------------------------------- the shipped shells
@@ -152,8 +167,7 @@ def test_liars_who_never_stop_cost_the_rounds_they_lead(n: int, count: int) -> N
     worst = set()
     for seed in range(count * LONG):
         outcome, round_ = run_minority(seed, n)
-        again = f"python -m devnet.sim.minority --seed {seed} --n {n}"
-        assert not outcome.failure, f"{outcome.failure}\n  again: {again}"
+        assert not outcome.failure, explain("minority", seed, n)
         worst.add(round_)
     assert max(worst) >= 1, "no liar cost a round: they do nothing"
 

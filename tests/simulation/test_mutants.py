@@ -9,6 +9,7 @@ import dst.qbft.justification
 import dst.sealing
 from devnet.sim import lockstep
 from devnet.sim.disk import Disk
+from devnet.sim.findings import explain
 from devnet.sim.mutants import MUTANTS, mutated
 from tests.simulation import kill_table
 from tests.simulation.kill_generators import CONTRARY, HEALED, Generator
@@ -33,6 +34,12 @@ def deaths(request: pytest.FixtureRequest) -> Iterator[dict[str, Death | None]]:
             terminal.write_line(kill_table.line_of(name, death))
 
 
+def told(generator: Generator, seed: int, broken: str | None) -> str:
+    """That the shipped code fails, and how to see it again."""
+    said = f"the shipped code breaks on seed {seed} of {generator.name}: {broken}"
+    return f"{said}\n{explain(generator.tapes, seed, 4)}" if generator.tapes else said
+
+
 def test_every_mutant_has_its_fate() -> None:
     assert FATES.keys() == MUTANTS.keys()
 
@@ -43,7 +50,8 @@ def test_the_mutant_dies(name: str, deaths: dict[str, Death | None]) -> None:
     death = deaths[name] = kill_table.execute(name, kill)
     assert death is not None, f"{name} survives; `--search {name}` may find another seed"
     assert death.invariant in kill.breaks.split(", "), death.failure
-    assert kill.generator.play(death.seed) is None, "the shipped code breaks the same invariant"
+    broken = kill.generator.play(death.seed)
+    assert broken is None, told(kill.generator, death.seed, broken)
 
 
 @pytest.mark.parametrize("name", EQUIVALENT)
@@ -66,7 +74,7 @@ def test_the_page_is_current() -> None:
 def test_the_real_core_survives_the_explorer(n: int) -> None:
     count = 3000 if n == 4 else 300
     found = lockstep.explore(range(count), n)
-    assert found is None, found
+    assert found is None, explain("lockstep", found[0], n)
 
 
 @pytest.mark.parametrize("generator", [HEALED, CONTRARY], ids=lambda each: each.name)

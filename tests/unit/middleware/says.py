@@ -47,9 +47,11 @@ class Says:
         round_: int,
         lock: int | None = None,
         proof: Sequence[qbft.SignedPrepare] = (),
+        *,
+        height: int = 1,
     ) -> qbft.RoundChangeMessage:
         locked = (None, None) if lock is None else (Round(lock), SOME)
-        payload = RoundChange(T0, H1, Round(round_), *locked)
+        payload = RoundChange(T0, Height(height), Round(round_), *locked)
         signed = qbft.SignedRoundChange(payload, OperatorIndex(sender), self.sign(sender, payload))
         return qbft.RoundChangeMessage(signed, tuple(proof))
 

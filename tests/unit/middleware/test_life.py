@@ -41,17 +41,37 @@ async def test_lost_store_rejoins_by_certificates_and_votes_only_above(
             assert all(height > at_loss + 1 for height in partials)
 
 
-async def test_new_store_after_a_lost_disk_rejoins_by_itself(network: Any, eventually: Any) -> None:
-    """Somebody starts with --new what should be started with --rejoin."""
+async def test_who_begins_late_imports_and_votes(network: Any, eventually: Any) -> None:
+    """A true `--new`, long after the others: it has no votes to miss, and asks nobody."""
     async with AsyncExitStack() as stack:
         others = [await stack.enter_async_context(network.operator(index)) for index in (0, 1, 2)]
         await eventually(lambda: others[0].store.decided_height() >= 3)
-        at_loss = max(each.store.decided_height() for each in others)
+        async with network.operator(3) as late:
+            progress = late.middleware.shells.progress
+            await eventually(lambda: progress.takes_part)
+            await eventually(lambda: 3 in voted(others, others[0].store.decided_height()))
+            assert late.store.rejoin() is None
+
+
+async def test_new_store_after_a_lost_disk_rejoins_by_itself(network: Any, eventually: Any) -> None:
+    """Somebody starts with --new what should be started with --rejoin."""
+    async with AsyncExitStack() as stack:
+        others = [await stack.enter_async_context(network.operator(index)) for index in (0, 1)]
+        async with network.operator(2) as third, network.operator(3) as victim:
+            for each in (third, victim):
+                await eventually(lambda: each.store.decided_height() >= 1)  # noqa: B023
         async with network.operator(3) as victim:
-            await eventually(lambda: victim.store.decided_height() > 0)
-            assert victim.middleware.shells.progress.is_rejoining
-            await eventually(lambda: not victim.middleware.shells.progress.is_rejoining)
-            assert victim.store.decided_height() >= at_loss + 2
+            await eventually(lambda: victim.store.decided_height() > 3)
+        for file in (network.folder / "op4" / "data").iterdir():
+            file.unlink()
+        last_vote = max(each.store.decided_height() for each in others) + 1
+        others.append(await stack.enter_async_context(network.operator(2)))
+        await eventually(lambda: others[0].store.decided_height() > last_vote)
+        async with network.operator(3) as victim:
+            progress = victim.middleware.shells.progress
+            await eventually(lambda: progress.is_rejoining)
+            await eventually(lambda: progress.takes_part)
+            assert victim.store.decided_height() > last_vote
             here = victim.store.decided_height()
             await eventually(lambda: victim.sealed_height() > here + 4)
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from dst.middleware.inbox import IN_LINE_PER_PEER, MAX_BYTES_PER_PEER, MAX_PER_PEER, Inbox
 from dst.middleware.progress import Progress
 from dst.middleware.store import SqliteStore, open_store
-from dst.qbft import effects as fx
 from dst.qbft.messages import Certificate
 from dst.qbft.records import DecisionRecord
 from dst.rejoin.core import OPEN_AHEAD
@@ -21,7 +20,7 @@ from dst.spec.errors import ResetRequired
 from dst.spec.primitives import Height, OperatorIndex, Root, Round, Term
 
 LOCK = b"\x11" * 32
-P1, P2 = OperatorIndex(1), OperatorIndex(2)
+P1, P2, P3 = OperatorIndex(1), OperatorIndex(2), OperatorIndex(3)
 Open = Callable[..., tuple[SqliteStore, Progress]]
 
 
@@ -29,24 +28,19 @@ Open = Callable[..., tuple[SqliteStore, Progress]]
 def opened(tmp_path: Path) -> Iterator[Open]:
     stores: list[SqliteStore] = []
 
-    def build(*, rejoin: bool = False, term: int = 0) -> tuple[SqliteStore, Progress]:
+    def build(
+        *, rejoin: bool = False, term: int = 0, ready: Callable[[], bool] = lambda: True
+    ) -> tuple[SqliteStore, Progress]:
         is_first = not stores
         for store in stores:
             store.close()
         store = open_store(tmp_path, LOCK, new=is_first and not rejoin, rejoin=rejoin)
         stores[:] = [store]
-        return store, Progress(store, n=4, term=Term(term), log=Logger("test"))
+        return store, Progress(store, n=4, term=Term(term), log=Logger("test"), ready=ready)
 
     yield build
     for store in stores:
         store.close()
-
-
-def decided(height: int, *, took_part: bool = False, imported: bool = False) -> fx.Decided:
-    record = decision(height)
-    return fx.Decided(
-        certificate=record.certificate, block=record.block, took_part=took_part, imported=imported
-    )
 
 
 def decision(height: int) -> DecisionRecord:
@@ -216,31 +210,52 @@ def test_inbox_is_bounded_in_bytes(sizes: list[int]) -> None:
     assert sum(taken) <= MAX_BYTES_PER_PEER
 
 
-async def test_a_new_store_that_helped_to_decide_is_no_mistake(opened: Open) -> None:
-    _, progress = opened()
-    await progress.decision_reached(decided(1, took_part=True))
-    await progress.decision_reached(decided(2, imported=True))
+async def test_a_new_store_that_began_is_new_no_more(opened: Open) -> None:
+    store, progress = opened()
+    assert store.is_new()
+    assert progress.is_gathering
+    for peer in (P1, P2, P3):
+        progress.peer_claims(peer, Height(0), votes=True)
+    await progress.look(0.0)
     assert progress.takes_part
     store, again = opened()
     assert not store.is_new()
     assert again.takes_part
 
 
-async def test_a_new_store_in_an_old_cluster_rejoins(opened: Open) -> None:
-    store, progress = opened()
-    assert store.is_new()
-    await progress.decision_reached(decided(1, imported=True))
+async def test_a_forgotten_vote_makes_it_rejoin_durably(opened: Open) -> None:
+    _, progress = opened()
+    await progress.vote_forgotten()
     assert progress.is_rejoining
     _, again = opened()
     assert again.is_rejoining
 
 
-async def test_a_new_store_that_is_shown_a_decision_rejoins_durably(opened: Open) -> None:
-    _, progress = opened()
-    assert progress.is_gathering
-    progress.peer_claims(P1, Height(9))
-    progress.peer_proves(P1, Height(9))
-    await progress.look(0.0)
+async def test_what_is_written_is_of_the_state_that_is_held(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that comes while the store is written waits: it saw a state that is gone then, and
+    wrote of votes that are missing into the store of one that votes."""
+    store, progress = opened()
+    for peer in (P1, P2, P3):
+        progress.peer_claims(peer, Height(0), votes=True)
+    writing, written = asyncio.Event(), asyncio.Event()
+    began = store.set_began
+
+    async def slowly() -> None:
+        writing.set()
+        await written.wait()
+        await began()
+
+    monkeypatch.setattr(store, "set_began", slowly)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(progress.look(0.0))
+        await writing.wait()
+        forgotten = tasks.create_task(progress.vote_forgotten())
+        await asyncio.sleep(0)
+        assert store.rejoin() is None
+        written.set()
+        await forgotten
     assert progress.is_rejoining
     _, again = opened()
     assert again.is_rejoining
@@ -256,3 +271,18 @@ async def test_who_does_not_vote_says_what_he_waits_for(opened: Open) -> None:
     assert progress.waits_for() is None
     await progress.halt(ResetRequired(9, "deep reorg"))
     assert "deep reorg" in (progress.waits_for() or "")
+
+
+async def test_who_could_not_judge_yet_neither_begins_nor_says_that_it_votes(opened: Open) -> None:
+    is_ready = False
+    _, progress = opened(ready=lambda: is_ready)
+    for peer in (P1, P2, OperatorIndex(3)):
+        progress.peer_claims(peer, Height(0), votes=True)
+    await progress.look(0.0)
+    assert (progress.takes_part, progress.votes) == (False, False)
+    assert progress.waits_for() == "its rollup node, which needs a first look at L1, to begin"
+    is_ready = True
+    assert progress.votes
+    await progress.look(1.0)
+    is_ready = False
+    assert (progress.takes_part, progress.votes) == (True, True), "asked to begin, and never again"

@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 
 from dst.rejoin import Phase, State, begin, core, step
 from dst.rejoin.state import (
-    Decided,
+    Began,
     Effect,
     Input,
     PeerClaims,
     PeerProves,
-    Proven,
     Rejoin,
     Rejoined,
     Tick,
+    VoteForgotten,
 )
 from dst.spec.primitives import Height, OperatorIndex
 
@@ -37,19 +37,6 @@ class Dialogue:
     def proves(self, peer: int, height: int) -> None:
         self.feed(PeerProves(peer=OperatorIndex(peer), height=Height(height)))
 
-    def decides(
-        self,
-        height: int,
-        *,
-        took_part: bool = False,
-        imported: bool = False,
-        signed: bool = False,
-    ) -> tuple[Effect, ...]:
-        event = Decided(
-            height=Height(height), took_part=took_part, imported=imported, signed=signed
-        )
-        return self.feed(event)
-
     def tick(self, now: float = 0.0, decided: int = 0) -> tuple[Effect, ...]:
         return self.feed(Tick(now=now, decided=Height(decided)))
 
@@ -70,10 +57,11 @@ def test_a_new_store_begins_when_a_quorum_was_heard(n: int, peers: int) -> None:
         new.tick()
         assert not new.votes
         new.claims(peer, 0)
-    assert not new.tick(50.0)
+    begun = new.tick(50.0)
     assert new.votes == (peers == n - 1), "stragglers have a moment"
-    assert not new.tick(50.0 + core.STRAGGLERS_S)
+    begun += new.tick(50.0 + core.STRAGGLERS_S)
     assert new.votes
+    assert begun == (Began(),)
 
 
 def test_a_new_store_begins_when_a_quorum_could_vote_itself_included() -> None:
@@ -99,77 +87,32 @@ def test_a_new_store_begins_when_a_quorum_could_vote_itself_included() -> None:
     assert new.votes, "all are ready"
 
 
-def test_a_claim_without_proof_delays_a_new_store_and_no_more() -> None:
-    new = Dialogue(is_new=True)
-    new.claims(1, 0)
-    new.claims(2, 9)
-    assert core.unproven(new.state) == {2: 9}
-    new.tick(100.0)
-    new.tick(100.0 + core.GATHER_S - 0.1)
-    assert not new.votes
-    new.tick(100.0 + core.GATHER_S)
-    assert new.votes
-
-
-def test_a_new_store_that_is_shown_a_decision_asks() -> None:
-    new = Dialogue(is_new=True)
-    new.claims(1, 0)
-    new.claims(2, 9)
-    new.proves(2, 9)
-    assert new.tick() == (Rejoin(vote_above=None),)
-    assert new.state.phase is Phase.ASKING
-
-
-def test_a_new_store_that_helped_to_decide_was_right() -> None:
-    new = Dialogue(is_new=True)
-    assert new.decides(1, took_part=True) == (Proven(),)
-    assert not new.decides(2, imported=True)
-    assert new.votes
-
-
-def test_a_new_store_that_did_not_help_was_wrong() -> None:
-    new = Dialogue(is_new=True)
-    assert not new.decides(1), "heard, too late to vote, before it began"
-    assert new.decides(2, imported=True) == (Rejoin(vote_above=None),)
-    assert not new.votes
-
-
-def test_a_new_store_whose_first_round_was_lost_was_right_all_the_same() -> None:
-    """It heard how the first height was decided, and nobody is further: cut off from the second on
-    it has no votes to miss."""
-    new = Dialogue(is_new=True)
-    for peer in (1, 2, 3):
-        new.claims(peer, 0)
-    new.tick()
-    new.claims(1, 1)
-    assert new.votes
-    assert new.decides(1) == (Proven(),)
-    assert not new.decides(2, imported=True)
-    assert new.votes
-
-
-def test_votes_of_long_ago_prove_nothing_where_a_peer_is_further() -> None:
-    """The store of an old cluster's operator was wiped and called new, the one honest peer is slow
-    to show its certificate, and the liar tells how the first height was decided."""
-    wiped = Dialogue(is_new=True)
-    wiped.claims(1, 500)
-    wiped.claims(2, 0)
-    wiped.tick(0.0)
-    wiped.tick(core.GATHER_S)
-    assert wiped.votes
-    assert not wiped.decides(1)
-    assert wiped.decides(2, imported=True) == (Rejoin(vote_above=None),)
-    assert not wiped.votes
+@pytest.mark.parametrize("claim", [1, 10**6])
+def test_who_begins_late_begins_all_the_same(claim: int) -> None:
+    """What others have decided is imported before it votes; a claim, true or not, delays nothing
+    and makes it ask nobody: with a silent liar beside it it would ask for ever."""
+    late = Dialogue(is_new=True)
+    late.claims(1, claim)
+    late.claims(2, claim)
+    assert core.unproven(late.state) == {}
+    late.tick(100.0)
+    assert late.tick(100.0 + core.STRAGGLERS_S) == (Began(),)
+    assert late.votes
 
 
 @pytest.mark.parametrize("is_new", [True, False])
-def test_a_vote_of_its_own_that_it_does_not_hold_shows_an_old_copy(is_new: bool) -> None:
+def test_a_vote_that_the_log_does_not_hold_shows_that_votes_are_missing(is_new: bool) -> None:
+    """A lost disk that was called new, or an old copy without `--rejoin`."""
     back = Dialogue(is_new=is_new)
-    assert not back.decides(4, took_part=True, imported=True, signed=True) or is_new
-    assert not back.decides(5, imported=True)
-    assert back.decides(6, imported=True, signed=True) == (Rejoin(vote_above=None),)
-    assert not back.votes
-    assert not back.decides(7, imported=True, signed=True), "it rejoins already"
+    assert back.feed(VoteForgotten()) == (Rejoin(vote_above=None),)
+    assert back.state.phase is Phase.ASKING
+    assert not back.feed(VoteForgotten()), "it rejoins already"
+
+
+def test_a_vote_forgotten_below_the_bound_changes_nothing() -> None:
+    back = Dialogue(rejoin=Rejoin(vote_above=Height(9)))
+    assert not back.feed(VoteForgotten())
+    assert back.state.vote_above == 9
 
 
 def test_the_bound_is_above_every_height_voted_at_and_has_to_be_certified_here() -> None:
@@ -213,7 +156,7 @@ def test_a_bound_that_was_fixed_survives_a_restart() -> None:
 INPUTS: st.SearchStrategy[Input] = st.one_of(
     st.builds(PeerClaims, peer=st.integers(1, 3), height=st.integers(0, 12)),
     st.builds(PeerProves, peer=st.integers(1, 3), height=st.integers(1, 12)),
-    st.builds(Decided, took_part=st.booleans(), imported=st.booleans()),
+    st.builds(VoteForgotten),
     st.builds(Tick, now=st.floats(0, 10), decided=st.integers(0, 14)),
 )
 

@@ -476,6 +476,29 @@ async def test_the_chain_is_rebuilt_from_l1_alone(tmp_path: Path) -> None:
         assert at.chain.finalized_height == 5
 
 
+async def test_a_batch_that_a_full_disk_did_not_keep_is_told_once_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The scanner comes to it again and again until there is room."""
+    async with bench(tmp_path) as at:
+        caplog.set_level("INFO")
+        at.fake_l1.mine(1, data=[frame(at.lock, make_chain(at.lock, 3))])
+        await at.l1.poll()
+
+        def full(*_: object) -> None:
+            raise Unavailable("no room")
+
+        with monkeypatch.context() as disk:
+            disk.setattr(at.chain.store, "put_scanned", full)
+            for _ in range(3):
+                with pytest.raises(Unavailable):
+                    await at.scanner.scan()
+        assert "batch_found" not in caplog.text
+        await at.scanner.scan()
+        assert caplog.text.count("batch_found") == 1
+        assert at.chain.safe_height == 3
+
+
 async def test_a_batch_after_a_gap_waits_for_nobody(tmp_path: Path) -> None:
     async with bench(tmp_path) as at:
         blocks = make_chain(at.lock, 6)

@@ -1,18 +1,19 @@
 """A clock that is off is found out by its operator and by nobody's lie, and stops nobody. The
 shipped shells, virtual time."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
-from devnet.sim.loop import VirtualLoop, play
+from devnet.sim.loop import VirtualLoop, at_rate, play
 from devnet.sim.operator import Operator
-from devnet.sim.params import Behaviour
+from devnet.sim.params import Behaviour, Params
 from devnet.sim.recovery import CALM, Drill
 from dst.middleware.clocks import Clocks
-from dst.spec.primitives import Height
+from dst.spec.primitives import Height, Round, leader_of
 
 SECOND_US = 1_000_000
 OFF_US = 20 * SECOND_US
@@ -105,3 +106,63 @@ def test_no_path_is_taken_for_a_wrong_clock() -> None:
             assert clocks_of(node).offsets(), "they were told"
 
     play(scenario)
+
+
+def test_a_clock_that_runs_fast_is_the_one_that_its_operator_lives_by() -> None:
+    """The time of day drifts from where it was set, timers end early, and the world does not."""
+
+    async def scenario(loop: VirtualLoop) -> None:
+        fast = replace(CALM, skew_us=1, drift_ppm={0: 10_000, 1: -10_000})
+        world = Drill(loop, 10, fast)
+        await world.warm_up()
+        slept: dict[str, float] = {}
+
+        async def sleep(node: Operator) -> None:
+            began = asyncio.get_running_loop().time()
+            await asyncio.sleep(10)
+            assert asyncio.get_running_loop().time() - began == pytest.approx(10)
+            slept[node.name] = loop.seconds
+
+        began = loop.seconds
+        for node in world.honest[:3]:
+            at_rate(node.rate, loop.create_task, sleep(node))
+        await later(world, 11)
+        assert slept == pytest.approx(
+            {"op1": began + 10 / 1.01, "op2": began + 10 / 0.99, "op3": began + 10}
+        )
+        ahead = [node.ahead_us() - node.skew_us for node in world.honest]
+        gained = round(loop.now_us() * 0.01)
+        assert ahead == pytest.approx([gained, -gained, 0, 0], abs=1)
+        world.honest[0].set_clock(5)
+        assert world.honest[0].ahead_us() == 5, "set, it drifts from there"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("silent", [(), (1,)], ids=["slots", "timers"])
+def test_slots_and_rounds_of_the_shells_come_by_the_drifting_clock(silent: tuple[int, ...]) -> None:
+    """All run fast by a tenth: so does the chain, and so does the timer of a silent leader."""
+    led_by_op2 = next(each for each in range(20, 24) if leader_of(Height(each), Round(0), 4) == 1)
+    calm = replace(
+        CALM,
+        byzantine=dict.fromkeys(silent, Behaviour.SILENT),
+        skew_us=0,
+        latency_us=(500, 1_000),
+        validate_us=1_000,
+    )
+
+    def decided_at(params: Params) -> float:
+        async def scenario(loop: VirtualLoop) -> float:
+            world = Drill(loop, 11, params)
+            await world.warm_up()
+            assert await world._until(lambda: world.top >= led_by_op2, 60 * SECOND_US)
+            return loop.seconds
+
+        return play(scenario)
+
+    true, fast = (
+        decided_at(calm),
+        decided_at(replace(calm, drift_ppm=dict.fromkeys(range(4), 100_000))),
+    )
+    assert true % 1 == pytest.approx(0.5 if silent else 0, abs=0.02)
+    assert fast * 1.1 == pytest.approx(true, abs=0.02)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -122,6 +123,7 @@ def test_what_happens_to_a_frozen_process_reaches_it_in_order(thawed_early: bool
 
     class Frozen:
         frozen_until = 10
+        rate = 1.0
 
         @property
         def is_frozen(self) -> bool:
@@ -277,6 +279,24 @@ def test_view_rules_differ_between_voters_and_deterministic_rules_do_not() -> No
 def test_what_is_not_a_block_has_no_root() -> None:
     with pytest.raises(InvalidInput):
         blocks.root_of(b"\xff garbage")
+
+
+def test_what_is_drawn_apart_shifts_no_other_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    rngs = Random(7), Random(7)
+    before = draw_params(rngs[0], 4)
+    monkeypatch.setattr("devnet.sim.params._draw_drift", lambda rng, n: {n: rng.randrange(9)})
+    after = draw_params(rngs[1], 4)
+    assert after.drift_ppm.keys() == {4}
+    assert replace(after, drift_ppm=before.drift_ppm) == before
+    assert rngs[0].getstate() == rngs[1].getstate()
+
+
+def test_clocks_drift_by_a_little_mostly() -> None:
+    drawn = [draw_params(Random(seed), 4).drift_ppm for seed in range(400)]
+    worst = [max(map(abs, each.values()), default=0) for each in drawn]
+    assert 100 < sum(each == 0 for each in worst) < 220
+    assert 10 < sum(each > 200 for each in worst) < 80
+    assert max(worst) <= 10_000
 
 
 @pytest.mark.parametrize("n", SIZES)

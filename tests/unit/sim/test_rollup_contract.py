@@ -44,6 +44,9 @@ class Bench(Protocol):
     async def silence(self, is_silent: bool) -> None:
         """Of the L1 node; `child` knows it as it was before."""
 
+    def started_without_l1(self) -> None: ...
+    async def l1_comes(self) -> None: ...
+
 
 class Simulated:
     def __init__(self) -> None:
@@ -104,6 +107,12 @@ class Simulated:
         self.moment_us += 5 * BLOCK_US
         self.node.l1.is_silent = is_silent
 
+    def started_without_l1(self) -> None:
+        self.node.has_seen_l1 = False
+
+    async def l1_comes(self) -> None:
+        self.node.has_seen_l1 = True
+
 
 class Real:
     def __init__(self, at: Any) -> None:
@@ -142,6 +151,13 @@ class Real:
         l1.is_down = is_silent
         if not is_silent:
             await self._at.l1.poll()
+
+    def started_without_l1(self) -> None:
+        self._at.watch.has_looked, self._at.l1.chain = False, None
+
+    async def l1_comes(self) -> None:
+        await self._at.l1.poll()
+        await self._at.watch.look()
 
 
 @asynccontextmanager
@@ -271,6 +287,25 @@ async def test_a_reset_stops_what_moves_the_chain_and_no_reading(kind: str, tmp_
         await at.reset(None)
         assert (await at.node.status()).reset_height is None
         assert await at.node.decided(at.certified(2, second)) == 2
+
+
+async def test_it_is_ready_once_it_can_build_and_judge(kind: str, tmp_path: Path) -> None:
+    async with opened(kind, tmp_path) as at:
+        first = at.child(None)
+        assert (await at.node.status()).ready is True
+        at.started_without_l1()
+        assert (await at.node.status()).ready is False
+        assert await judged(at, first) is Verdict.HOLD
+        assert await judged(at, first, justified=True) is Verdict.VALID
+        with pytest.raises(Unavailable):
+            await at.node.produce_block(ProduceRequest(slot=Slot(1)))
+        await at.l1_comes()
+        assert (await at.node.status()).ready is True
+        assert await judged(at, first) is Verdict.VALID
+        assert await at.node.produce_block(ProduceRequest(slot=Slot(1))) is not None
+        await at.node.decided(at.certified(1, first))
+        await at.reset(1)
+        assert (await at.node.status()).ready is False
 
 
 async def test_what_is_no_block_is_refused(kind: str, tmp_path: Path) -> None:
