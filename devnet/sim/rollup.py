@@ -85,7 +85,7 @@ class SimRollup:
 
     async def status(self) -> Status:
         await self._call()
-        await self._look_at_l1()
+        view = await self._look_at_l1()
         return Status(
             decided_height=len(self.chain),
             decided_slot=blocks.decode(self.head).slot,
@@ -99,7 +99,7 @@ class SimRollup:
             lowest_unsealed_height=next(
                 height for height in range(1, len(self.chain) + 2) if height not in self.sealed
             ),
-            ready=self.has_seen_l1 and self.reset is None,
+            ready=self.has_seen_l1 and view is not None and self.reset is None,
         )
 
     async def decided(self, decided: DecidedBlock) -> Height:

@@ -46,6 +46,8 @@ class Bench(Protocol):
 
     def started_without_l1(self) -> None: ...
     async def l1_comes(self) -> None: ...
+    def started_in_an_outage(self) -> None:
+        """Of L1, which was asked and did not answer."""
 
 
 class Simulated:
@@ -111,7 +113,10 @@ class Simulated:
         self.node.has_seen_l1 = False
 
     async def l1_comes(self) -> None:
-        self.node.has_seen_l1 = True
+        self.node.has_seen_l1, self.node.l1.is_silent = True, False
+
+    def started_in_an_outage(self) -> None:
+        self.node.l1.is_silent = True
 
 
 class Real:
@@ -155,7 +160,14 @@ class Real:
     def started_without_l1(self) -> None:
         self._at.watch.has_looked, self._at.l1.chain = False, None
 
+    def started_in_an_outage(self) -> None:
+        self.started_without_l1()
+        self._at.fake_l1.is_down, self._at.l1._reachable = True, False
+        self._at.l1._known.clear()
+        self._at.l1.remember(self._at.fake_l1.blocks[0].ref)
+
     async def l1_comes(self) -> None:
+        self._at.fake_l1.is_down = False
         await self._at.l1.poll()
         await self._at.watch.look()
 
@@ -330,3 +342,19 @@ async def test_a_silent_l1_keeps_nobody_from_building_and_newer_origins_wait(
         assert await judged(at, after, justified=True) is Verdict.VALID, "others have seen it"
         await at.silence(False)
         assert await judged(at, after) is Verdict.VALID
+
+
+async def test_a_start_in_an_outage_of_l1_goes_on_upon_the_parents_origin(
+    kind: str, tmp_path: Path
+) -> None:
+    async with opened(kind, tmp_path) as at:
+        newer = at.child(None)
+        at.started_in_an_outage()
+        assert (await at.node.status()).ready is False
+        assert await judged(at, newer) is Verdict.HOLD
+        built = await at.node.produce_block(ProduceRequest(slot=Slot(1)))
+        assert built is not None
+        assert await judged(at, built) is Verdict.VALID
+        await at.l1_comes()
+        assert (await at.node.status()).ready is True
+        assert await judged(at, newer) is Verdict.VALID
