@@ -207,6 +207,18 @@ class FaultReceipt(
     """Why it could not be applied, verified or reverted."""
 
 
+class ProgramEnded(
+    msgspec.Struct, frozen=True, kw_only=True, tag="ended", forbid_unknown_fields=True
+):
+    """A program that ended although nobody asked for it."""
+
+    program: str
+    detail: str
+    """Exit code or signal, as far as known."""
+    monotonic: float
+    """When it was seen, not when it happened."""
+
+
 Record: TypeAlias = (
     Setup
     | Event
@@ -217,6 +229,7 @@ Record: TypeAlias = (
     | HostileFate
     | ReceiptSeen
     | FaultReceipt
+    | ProgramEnded
 )
 
 
@@ -232,6 +245,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     hostile: tuple[HostileFate, ...] = ()
     receipts: tuple[ReceiptSeen, ...] = ()
     faults: tuple[FaultReceipt, ...] = ()
+    ended: tuple[ProgramEnded, ...] = ()
 
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -281,6 +295,7 @@ def history_of(setup: Setup, records: list[Record]) -> History:
         hostile=tuple(item for item in ordered if isinstance(item, HostileFate)),
         receipts=tuple(item for item in ordered if isinstance(item, ReceiptSeen)),
         faults=tuple(latest.values()),
+        ended=tuple(item for item in ordered if isinstance(item, ProgramEnded)),
     )
 
 
@@ -295,5 +310,6 @@ def records_of(history: History) -> list[Record]:
         history.hostile,
         history.receipts,
         history.faults,
+        history.ended,
     )
     return [history.setup, *sorted((item for group in groups for item in group), key=record_time)]

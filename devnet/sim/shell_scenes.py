@@ -24,7 +24,6 @@ from dst.apis.dst_v1 import Scalar
 from dst.middleware.wire_messages import WireMessage, decode_message
 from dst.p2p.framing import LENGTH_BYTES, MAX_FRAME_BYTES, FrameError, FrameReader
 from dst.qbft import messages as qbft
-from dst.spec.errors import ResetRequired
 from dst.spec.primitives import Height, Round, leader_of
 
 HOP_S: Final = 0.02
@@ -281,14 +280,14 @@ def old_copy(seed: int) -> str | None:
 
 
 class _HaltEnds(_Scene):
-    """One rollup node says for some seconds that L1 dropped an origin, and then that it did not."""
+    """The L1 node of one operator is for some seconds on a fork that lacks an origin of ours."""
 
     async def play(self) -> str | None:
         height = await self.warmed_up()
         node = self.rng.choice(self.honest)
-        node.rollup.reset = ResetRequired(height, "its own L1 is on a fork")
+        node.rollup.leave_l1(Height(min(height - 1, len(node.rollup.chain))))
         await self._until(lambda: False, 4_000_000)
-        node.rollup.reset = None
+        node.rollup.l1.come_back()
         target = Height(self.top + 3)
         if await self.decided_by_all(target, MENDED_WITHIN_S):
             return None

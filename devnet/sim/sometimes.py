@@ -70,6 +70,8 @@ WORLD: Final = {
     "rolled back": "a disk of some time ago",
     "rollup loss": "a rollup node lost its newest blocks",
     "clock step": "a clock is set",
+    "l1 fork": "an L1 node leaves for a minority fork",
+    "l1 silence": "an L1 node does not answer",
     "reset": "an operator halts, as L1 dropped an origin",
     "reset_ended": "and goes on, as it was not so",
 }

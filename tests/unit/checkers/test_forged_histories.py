@@ -15,6 +15,7 @@ from devnet.checkers import (
     inclusion,
     known_fate,
     linked_chain,
+    no_crash,
     no_quorum_no_progress,
     no_round_change,
     one_group_signature,
@@ -35,6 +36,7 @@ from devnet.model.history import (
     GroupSignatureSeen,
     History,
     HostileFate,
+    ProgramEnded,
     ReceiptSeen,
     Record,
     Setup,
@@ -175,6 +177,7 @@ CHECKERS: dict[str, Checker] = {
     "no_round_change": no_round_change.check,
     "faults_happened": faults_happened.check,
     "true_evidence": true_evidence.check,
+    "no_crash": no_crash.check,
 }
 
 
@@ -231,6 +234,10 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
         [msgspec.structs.replace(block("op1", 12), parent_hash="0xother")],
     ),
     "hole in the chain": ("linked_chain", [block("op1", 13)]),
+    "a height left out": (
+        "linked_chain",
+        [msgspec.structs.replace(block("op1", 13), parent_hash="0xb11")],
+    ),
     "two partials at a height": (
         "sign_once",
         [event(EventKind.SIGNED, 4, 9.0, "op2", root=root(4, "b"))],
@@ -263,6 +270,10 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
     "an honest operator is accused": (
         "true_evidence",
         [event(EventKind.EVIDENCE, 4, 4.5, root=None, detail={"culprit": 2, "reason": "x"})],
+    ),
+    "a program ended on its own": (
+        "no_crash",
+        [ProgramEnded(program="op3.validator", detail="exit code 1", monotonic=4.5)],
     ),
     "round changed late": (
         "no_round_change",
@@ -305,6 +316,27 @@ def test_live_checkers_fire_on_the_record_that_completes_the_breach(name: str) -
     for record in records_of(draft.history()):
         breaches += [violation for checker in live for violation in checker.feed(record)]
     assert [breach.height for breach in breaches[:1]] == [FORGED[name][1][0].height]  # type: ignore[union-attr]
+
+
+LINKS_FORGED = ("parent hash wrong", "hole in the chain", "a height left out")
+
+
+@pytest.mark.parametrize("name", LINKS_FORGED)
+def test_a_chain_is_watched_as_it_grows(name: str) -> None:
+    """A block that is read again breaks nothing."""
+    live = linked_chain.LiveLinkedChain()
+    chain = [block("op1", height) for height in range(12)]
+    for each in (*chain, *chain[3:]):
+        assert live.feed(each) == []
+    (forgery,) = FORGED[name][1]
+    (breach,) = live.feed(forgery)
+    assert breach.witness[-1] == forgery
+
+
+def test_a_program_that_ends_is_told_at_once() -> None:
+    (ended,) = FORGED["a program ended on its own"][1]
+    (breach,) = no_crash.LiveNoCrash().feed(ended)
+    assert "op3.validator" in breach.summary
 
 
 def test_a_liar_may_be_accused() -> None:

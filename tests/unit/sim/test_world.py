@@ -2,14 +2,11 @@
 
 import pytest
 
-from devnet.sim import ideal
-from devnet.sim.chain import TERM
+from devnet.model.history import EventKind
 from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.params import Loss, Params
 from devnet.sim.world import LOSS_ABOVE, World
-from dst.sealing.messages import GroupSignature
-from dst.sealing.records import SealRecord
-from dst.spec.primitives import BLSSignature, Height, Root
+from dst.spec.primitives import Height, Root
 
 
 @pytest.mark.parametrize("is_lost", [False, True])
@@ -18,17 +15,16 @@ def test_a_missing_seal_is_excused_where_a_disk_was_lost_and_not_where_it_was_dr
 ) -> None:
     """Most seeds that draw a loss lose nothing: their cluster is too young until the heal."""
     top = Height(LOSS_ABOVE)
-    root = ideal.signing_root(Root(bytes(32)))
-    seal = GroupSignature(term=TERM, height=top, root=root, signature=BLSSignature(bytes(96)))
 
-    async def owed(loop: VirtualLoop) -> list[int]:
+    async def owed(loop: VirtualLoop) -> dict[str, str]:
         world = World(loop, 1, 4, params=Params(n=4, loss=Loss.REJOIN))
-        node, other, *_ = world.honest
         world.top = top
         if is_lost:
-            world._lose_a_disk(other)
-        node.disk.append_sealing(SealRecord(message=seal))
-        node.disk.sync()
-        return world._unsealed(node, top)
+            world._lose_a_disk(world.honest[1])
+        for node in world.honest:
+            for kind in (EventKind.DECIDED, EventKind.SEALED):
+                world._record(world._event(node, kind, top, None, Root(bytes(32))))
+        return world._owed.missing(top)
 
-    assert play(owed) == ([] if is_lost else [*range(1, top)])
+    lacks = f"has no seal of {[*range(1, top)]}"
+    assert play(owed) == ({} if is_lost else {f"op{each}": lacks for each in range(1, 5)})
