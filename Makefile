@@ -4,8 +4,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup tools fmt lint types contracts platforms geth unit sim sim-long sim-model sim-recovery judges \
-	conformance e2e e2e-docker test check devnet down chaos scenarios bench bench-execution bench-lag bench-ports docs \
+.PHONY: help setup tools fmt lint types contracts platforms geth unit sim sim-long sim-twins sim-model sim-recovery \
+	judges conformance e2e e2e-docker test check devnet down chaos scenarios bench bench-execution bench-lag bench-ports docs \
 	clean distclean lock
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -40,6 +40,12 @@ GETH ?=
 MINUTES ?= 5
 WRITE ?=
 COUNTS := .venv/.conformance.jsonl
+
+# The campaign first and alone: its bar has the terminal, its workers have both cores. PYTEST_ARGS may select
+# nothing of either half, which is an error to pytest: then it is one run.
+CAMPAIGN := tests/simulation/test_campaign.py
+SIMULATION = $(if $(PYTEST_ARGS),$(BIN)/pytest tests/simulation -n 2 --dist loadfile $(PYTEST_ARGS),\
+	$(BIN)/pytest $(CAMPAIGN) && $(BIN)/pytest tests/simulation --ignore $(CAMPAIGN) -n 2 --dist loadfile)
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,11 +108,15 @@ unit: $(STAMP) ## unit and property tests
 sim: $(STAMP) ## simulation, about three minutes; one run again: make sim SEED=7 N=4, make sim TAPE=FILE
 	@$(if $(TAPE),$(BIN)/python -m devnet.sim --tape $(TAPE),$(if $(SEED),\
 		$(BIN)/python -m devnet.sim --seeds $(SEED):$(shell echo $$(( $(SEED) + 1 ))) --n $(N) --verbose,\
-		SIM_SEEDS_N4=$(SIM_SEEDS) SIM_JOBS=1 $(BIN)/pytest tests/simulation -n 2 --dist loadfile $(PYTEST_ARGS)))
+		export SIM_SEEDS_N4=$(SIM_SEEDS); $(SIMULATION)))
 
-sim-long: $(STAMP) ## the long campaign: make sim-long HEIGHTS=1000000 SCHEDULES=1000000 WORKERS=tcp://HOST:8786
+sim-long: $(STAMP) ## long campaign, then the kill table: HEIGHTS=1000000 SCHEDULES=1000000 WORKERS=tcp://HOST:8786
 	@$(BIN)/python -m devnet.sim.long --heights $(HEIGHTS) --schedules $(SCHEDULES) --n $(N) \
 		$(if $(WORKERS),--workers $(WORKERS)) $(if $(SEED),--first-seed $(SEED))
+	@$(BIN)/pytest tests/simulation/test_mutants.py -n 2
+
+sim-twins: $(STAMP) ## every scenario of Twins, and ten times the gate's seeds of liars who never stop
+	@SIM_LONG=1 $(BIN)/pytest tests/simulation/test_after_the_heal.py -n 2 $(PYTEST_ARGS)
 
 sim-model: $(STAMP) ## the Quint model of one height alone, and that the code follows it
 	@$(BIN)/pytest tests/simulation/test_model.py $(PYTEST_ARGS)
@@ -139,7 +149,7 @@ e2e-docker: setup ## end to end on containers (needs a Docker Engine)
 
 test: setup ## unit, simulation, outside judges and end to end on processes
 	@$(BIN)/pytest tests/unit -n 2 --dist loadgroup $(PYTEST_ARGS)
-	@SIM_SEEDS_N4=$(GATE_SEEDS) SIM_JOBS=1 $(BIN)/pytest tests/simulation -n 2 --dist loadfile $(PYTEST_ARGS)
+	@export SIM_SEEDS_N4=$(GATE_SEEDS); $(SIMULATION)
 	@$(BIN)/pytest tests/conformance $(PYTEST_ARGS)
 	@$(BIN)/pytest tests/e2e -m "not docker" $(PYTEST_ARGS)
 

@@ -2,22 +2,22 @@
 
 from typing import Final
 
-from devnet.checkers.base import judge
-from devnet.model.history import History
+from devnet.checkers.base import judge, replay
+from devnet.model.history import History, ProgramEnded, Record
 from devnet.model.verdict import Verdict, Violation
 
 NAME: Final = "S17 no program ends on its own"
 
 
+class LiveNoCrash:
+    def feed(self, record: Record) -> list[Violation]:
+        if not isinstance(record, ProgramEnded):
+            return []
+        summary = f"{record.program} ended on its own: {record.detail}"
+        moment = record.monotonic
+        return [Violation(checker=NAME, summary=summary, monotonic=moment, witness=(record,))]
+
+
 def check(history: History) -> Verdict:
-    found = [
-        Violation(
-            checker=NAME,
-            summary=f"{ended.program} ended on its own: {ended.detail}",
-            monotonic=ended.monotonic,
-            witness=(ended,),
-        )
-        for ended in history.ended
-    ]
     nodes = {event.node for event in history.events}
-    return judge(NAME, found, looked_at=len(nodes), what="node{s}")
+    return judge(NAME, replay(LiveNoCrash(), history), looked_at=len(nodes), what="node{s}")

@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from devnet.sim.l1 import L1
+from devnet.sim.l1 import CONFIRMATIONS, branch_of
+from dst.l1.view import CanonicalChain
 from dst.spec.errors import InvalidInput
 from dst.spec.judgement import Verdict
 from dst.spec.primitives import Root
@@ -82,26 +83,33 @@ def check_deterministic(parent: bytes, block: Block) -> Verdict:
     return Verdict.VALID if sound else Verdict.INVALID
 
 
-def check_view(parent: bytes, block: Block, l1: L1, slot_now: int, seen_us: int) -> Verdict:
-    """Rules that depend on the voter: its clock (current slot +-1), its view of L1 at `seen_us`."""
+def check_view(parent: bytes, block: Block, l1: CanonicalChain | None, slot_now: int) -> Verdict:
+    """Rules that depend on the voter: its clock (current slot +-1), its view of L1, if L1 has
+    answered at all."""
     if not slot_now - 1 <= block.slot <= slot_now + 1:
         return Verdict.INVALID
     if block.slot > slot_now:
         return Verdict.HOLD
     if block.origin_number == decode(parent).origin_number:
         return Verdict.VALID
-    if block.origin_number > l1.usable(seen_us):
+    if l1 is None or block.origin_number > l1.head.number - CONFIRMATIONS:
         return Verdict.HOLD
-    canonical = block.origin_fork == l1.fork(block.origin_number, seen_us)
-    return Verdict.VALID if canonical else Verdict.INVALID
+    is_canonical = shows(l1, block)
+    return Verdict.VALID if is_canonical else Verdict.INVALID
 
 
-def build(parent: bytes, l1: L1, slot_now: int, seen_us: int, salt: bytes) -> bytes:
+def shows(l1: CanonicalChain, block: Block) -> bool:
+    """Whether that view of L1 has the origin."""
+    ref = l1.at(block.origin_number)
+    return ref is not None and branch_of(ref.hash) == block.origin_fork
+
+
+def build(parent: bytes, l1: CanonicalChain | None, slot_now: int, salt: bytes) -> bytes:
     """A fresh block on `parent`, by an honest builder with this clock and this view of L1."""
     above = decode(parent)
     number, fork = above.origin_number, above.origin_fork
-    if l1.usable(seen_us) > number:
-        number = l1.usable(seen_us)
-        fork = l1.fork(number, seen_us)
+    usable = None if l1 is None else l1.at(l1.head.number - CONFIRMATIONS)
+    if usable is not None and usable.number > number:
+        number, fork = usable.number, branch_of(usable.hash)
     slot = max(above.slot + 1, slot_now)
     return encode(Block(above.height + 1, slot, root_of(parent), number, fork, salt))

@@ -4,7 +4,7 @@ from typing import Final
 
 import dst.qbft
 import dst.sealing
-from devnet.sim import blocks, ideal
+from devnet.sim import blocks, ideal, l1
 from devnet.sim.params import ROUND_TIMEOUT_CAP_MS, ROUND_TIMEOUT_MS
 from dst.middleware.wire import Functions
 from dst.spec.cluster import ChainConfig, L1Genesis
@@ -14,10 +14,11 @@ CHAIN: Final = Root(b"chain of the simulator".ljust(32, b"\0"))
 TERM: Final = Term(0)
 CONFIG: Final = ChainConfig(
     chain_id=1,
-    l1_chain_id=1,
+    l1_chain_id=l1.CHAIN_ID,
     genesis_time=0,
     seconds_per_slot=1,
     l1_genesis=L1Genesis(number=0, hash=Hash32(bytes(32))),
+    l1_confirmations=l1.CONFIRMATIONS,
     fee_recipient=Address(bytes(20)),
     extra_data=b"",
     graffiti=bytes(32),

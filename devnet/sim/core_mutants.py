@@ -39,17 +39,19 @@ from dst.qbft.messages import (
     SignedPrepare,
     SignedRoundChange,
 )
-from dst.qbft.records import Record
+from dst.qbft.records import ProposalRecord, Record
 from dst.qbft.state import Config, Lock, Proposing, State
 from dst.sealing import inputs as sealing_inputs
 from dst.sealing.effects import Broadcast, Send
 from dst.sealing.messages import PartialSignature
 from dst.spec import primitives
-from dst.spec.primitives import Height, OperatorIndex, Root, Round, faults_tolerated
+from dst.spec.primitives import Height, OperatorIndex, Root, Round, Term, faults_tolerated
 
 _seal: Final = dst.sealing.step
 _begin: Final = dst.rejoin.begin
+_instance_of: Final = dst.qbft.restoring._instance_of
 _quorums: Final = proposing.quorums
+_check_proposal: Final = proposing.check_proposal
 _upon_proposal: Final = dst.qbft.upon.upon_proposal
 _upon_prepare: Final = dst.qbft.upon.upon_prepare
 _upon_commit: Final = dst.qbft.upon.upon_commit
@@ -169,6 +171,11 @@ def _once_proposed(rule: Callable[[Draft, Any], None]) -> Callable[[Draft, Any],
             rule(draft, message)
 
     return upon
+
+
+def _leader_blamed(message: ProposalMessage, _: OperatorIndex, config: Config) -> None:
+    """What is attached to a proposal is taken for the leader's, whoever brought it."""
+    _check_proposal(message, message.signed.sender, config)
 
 
 def _judged_again(draft: Draft, peer: OperatorIndex, message: ProposalMessage) -> None:
@@ -313,6 +320,20 @@ def _no_promises(*_: object) -> tuple[Record, ...]:
     return ()
 
 
+def _proposals_name_no_round(record: Record) -> tuple[Term, Height, Round]:
+    """A restart goes on in the highest round that a vote or a ROUND-CHANGE of the log names.
+
+    Equivalent. Whoever proposes in a round above 0 is in it already, and its log says so without
+    the proposal: it came there with a ROUND-CHANGE of its own, whose record is the older of the
+    two. The other way into a round, on the proposal of its leader, is none for that leader, who
+    would have to hear its own. The log cannot hold the younger record without the older: a crash
+    cuts it at its end, and what a new record drops are those of rounds below its own. That a
+    PREPARE names a round does count: it may follow another's proposal without a ROUND-CHANGE.
+    """
+    term, height, round_ = _instance_of(record)
+    return term, height, Round(0) if isinstance(record, ProposalRecord) else round_
+
+
 def _lost_store_votes(n: int, *, is_new: bool, rejoin: object) -> dst.rejoin.State:
     """Whoever lost his votes goes on as if he had never voted."""
     return _begin(n, is_new=False, rejoin=None)
@@ -359,6 +380,7 @@ CORE_MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
         (_upon, "upon_prepare", _once_proposed(_upon_prepare)),
         (_upon, "upon_commit", _once_proposed(_upon_commit)),
     ),
+    "forwarder-blames-leader": ((proposing, "check_proposal", _leader_blamed),),
     "two-prepares-in-a-round": ((_upon, "upon_proposal", _judged_again),),
     "proposal-without-justification": ((_justification, "is_justified_proposal", anything_goes),),
     "round-change-without-proof": ((_justification, "is_proven_claim", anything_goes),),
@@ -387,10 +409,12 @@ CORE_MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
     "stale-timer-counts": ((_upon, "upon_round_expired", _whatever_it_guarded),),
     "timer-before-due": ((deciding, "decide", _decide_and_wait),),
     "log-not-read": ((dst.qbft.restoring, "remembered", _no_promises),),
+    "proposals-name-no-round": ((dst.qbft.restoring, "_instance_of", _proposals_name_no_round),),
     "lost-store-votes": ((dst.rejoin, "begin", _lost_store_votes),),
     "partials-not-resent": ((dst.sealing, "step", _say_partials_once),),
     "bad-partials-kept": ((dst.sealing.core, "_exclude_bad", not_done),),
     "partial-with-commit": ((Stage, "prepared", _share_with_commit),),
+    "suspects-combined": ((dst.sealing.core, "_look_at_suspects", not_done),),
     "bad-seals-verified-again": ((dst.sealing.core, "_suspect", not_done),),
 }
 """name -> what is replaced."""

@@ -4,7 +4,7 @@ takes a seed and returns what broke, None when nothing did.
 Schedules of the explorer with one more trick or with a heal, and plays written word by word.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -235,25 +235,59 @@ def bad_seals(seed: int) -> str | None:
 def bad_partial(seed: int) -> str | None:
     """One of four partial signatures does not verify; the other three seal the block."""
     me, liar = OperatorIndex(3), OperatorIndex(seed % 3)
-
-    def received(peer: OperatorIndex) -> sealing_inputs.PartialReceived:
-        signed = ideal.partial_signer(peer)(SIGNED)
-        message = PartialSignature(
-            term=TERM,
-            height=HEIGHT,
-            root=SIGNED,
-            operator=peer,
-            signature=BLSSignature(signed[:-1] + b"\xff") if peer == liar else signed,
-        )
-        return sealing_inputs.PartialReceived(link_peer=peer, message=message)
-
-    own = ideal.partial_signer(me)(SIGNED)
-    events: list[sealing_inputs.Input] = [received(OperatorIndex(peer)) for peer in range(3)]
-    events.append(sealing_inputs.OwnPartial(height=HEIGHT, root=SIGNED, signature=own))
-    effects = _seal(sealing_config(4, me), events)
+    events: list[sealing_inputs.Input] = [
+        _partial(peer, HEIGHT, spoilt=peer == liar) for peer in range(3)
+    ]
+    effects = _seal(sealing_config(4, me), [*events, _own_partial(me, HEIGHT)])
     if any(isinstance(each, Sealed) for each in effects):
         return None
     return f"{RECOVERY}: a partial signature of op{liar + 1} keeps the block unsealed"
+
+
+def bad_partials(seed: int) -> str | None:
+    """One peer's partial signatures that do not verify spoil one combination, although his are
+    the first at every height."""
+    me, liar, heights, combined = OperatorIndex(0), seed % 3 + 1, range(1, 33), 0
+    config = sealing_config(4, me)
+
+    def combine(partials: Mapping[OperatorIndex, BLSSignature]) -> BLSSignature:
+        nonlocal combined
+        combined += 1
+        return config.combine(partials)
+
+    events: list[sealing_inputs.Input] = []
+    for height in map(Height, heights):
+        others = (_partial(peer, height) for peer in range(1, 4) if peer != liar)
+        events += [
+            sealing_inputs.BlockDecided(height=height, root=SIGNED),
+            _partial(liar, height, spoilt=True),
+            *others,
+            _own_partial(me, height),
+        ]
+    effects = _seal(replace(config, combine=combine), events)
+    if (sealed := sum(isinstance(each, Sealed) for each in effects)) < len(heights):
+        return f"{RECOVERY}: {sealed} of {len(heights)} blocks are sealed beside op{liar + 1}"
+    if (spoilt := combined - sealed) <= 1:
+        return None
+    return f"S17 isolation of harm: {spoilt} combinations that op{liar + 1} spoilt"
+
+
+def _partial(peer: int, height: Height, *, spoilt: bool = False) -> sealing_inputs.PartialReceived:
+    operator = OperatorIndex(peer)
+    signed = ideal.partial_signer(operator)(SIGNED)
+    message = PartialSignature(
+        term=TERM,
+        height=height,
+        root=SIGNED,
+        operator=operator,
+        signature=BLSSignature(signed[:-1] + b"\xff") if spoilt else signed,
+    )
+    return sealing_inputs.PartialReceived(link_peer=operator, message=message)
+
+
+def _own_partial(me: OperatorIndex, height: Height) -> sealing_inputs.OwnPartial:
+    signature = ideal.partial_signer(me)(SIGNED)
+    return sealing_inputs.OwnPartial(height=height, root=SIGNED, signature=signature)
 
 
 SIGNED: Final = ideal.signing_root(Root(bytes(32)))

@@ -37,7 +37,7 @@ class Disk:
         self.seals: dict[Height, bytes] = {}
         self.decisions: dict[Height, DecisionRecord] = {}
         self.promised: dict[Root, tuple[Height, bytes]] = {}
-        self.signed: dict[int, Root] = {}
+        self.signed: dict[Slot, Root] = {}
         self.height_of: dict[Root, Height] = {}
         self.height_at_slot: dict[Slot, Height] = {}
         self.evidence: list[Evidence] = []

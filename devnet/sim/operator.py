@@ -12,7 +12,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final, Protocol
 
-from devnet.sim import chain, ideal
+from devnet.sim import blocks, chain, ideal
 from devnet.sim.disk import Disk
 from devnet.sim.l1 import L1
 from devnet.sim.liars import Hands, Liar
@@ -22,6 +22,7 @@ from devnet.sim.params import SLOT_US, Loss, Params
 from devnet.sim.rollup import SimRollup
 from devnet.sim.store import SimStore
 from devnet.sim.tape import chance, stream
+from devnet.sim.validator import Duties, SimValidator
 from dst.apis.dst_v1 import EventKind, Scalar
 from dst.middleware.store import Record, Rejoin
 from dst.middleware.wire import Shells, Surroundings
@@ -34,7 +35,7 @@ from dst.qbft.justification import is_valid_certificate
 from dst.runtime.metrics import Metrics
 from dst.sealing.messages import GroupSignature
 from dst.sealing.records import SealRecord
-from dst.spec.errors import InvalidInput, ResetRequired
+from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Height, OperatorIndex, Root, Round, Slot
 
 WRITE_US: Final = (50, 2_000)
@@ -279,11 +280,26 @@ class Life:
                 group.create_task(self.shells.run())
                 group.create_task(self.watch.run())
                 group.create_task(self._hear_pings())
-                group.create_task(_validate(self._operator, self))
+                group.create_task(self._validator().run())
         except BaseException as error:
             if not self.dead:
                 self._operator.observer.failed(self._operator, error)
             raise
+
+    def _validator(self) -> SimValidator:
+        index = self._operator.index
+        sign = ideal.partial_signer(index)
+        return SimValidator(
+            beacon=Duties(index, self.shells.progress, self.shells.sealing.own_partial),
+            machine=self,
+            signed=self._operator.disk.signed,
+            sign=lambda root: sign(ideal.signing_root(root)),
+            released=self._released,
+        )
+
+    def _released(self, block: bytes) -> None:
+        operator, height = self._operator, Height(blocks.decode(block).height)
+        operator.observer.signed(operator, height, blocks.root_of(block))
 
     def end(self) -> None:
         self.dead = True
@@ -387,6 +403,14 @@ class Life:
         self._operator.may_die()
         await self._stop_if_dead()
 
+    async def take_time_to_sign(self, slot: Slot) -> None:
+        """None where the height is sealed already: a restart signs all of them again, and one after
+        the other that would take longer than a run."""
+        operator, found = self._operator, self.shells.progress.at_slot(slot)
+        if found is not None and found.height not in operator.disk.seals:
+            most = 20_000 if operator.calm else operator.params.signing_us
+            await self.pause(operator.rng.randrange(100, most + 1))
+
     async def pause(self, delay_us: int) -> None:
         await asyncio.sleep(delay_us / 1e6)
         while self._operator.is_frozen:  # noqa: ASYNC110 - virtual time
@@ -443,33 +467,6 @@ VOTES: Final = (
     qbft.CommitMessage,
     qbft.RoundChangeMessage,
 )
-
-
-async def _validate(operator: Operator, life: Life) -> None:
-    """The validator client: each decided slot in turn; one root per slot, ever, written before the
-    signature leaves it."""
-    progress, sealing = life.shells.progress, life.shells.sealing
-    slot = 0
-    while True:
-        if slot >= progress.head_slot or progress.is_syncing or progress.is_halted:
-            await progress.changed()
-            continue
-        found = progress.at_slot(Slot(slot + 1))
-        if found is not None and _is_owed(operator, found.height, slot + 1, progress.sign_above):
-            most = 20_000 if operator.calm else operator.params.signing_us
-            await life.pause(operator.rng.randrange(100, most + 1))
-            if operator.disk.signed.setdefault(slot + 1, found.root) == found.root:
-                operator.observer.signed(operator, found.height, found.root)
-                partial = ideal.partial_signer(operator.index)(ideal.signing_root(found.root))
-                try:
-                    await sealing.own_partial(found.height, found.root, partial)
-                except ResetRequired:
-                    continue
-        slot += 1
-
-
-def _is_owed(operator: Operator, height: Height, slot: int, sign_above: Slot) -> bool:
-    return slot > sign_above and height not in operator.disk.seals
 
 
 def _forget(task: asyncio.Task[None]) -> None:

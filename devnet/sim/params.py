@@ -81,6 +81,7 @@ class Params:
     drift_ppm: by how many millionths the clocks of an operator run too fast, also after the heal.
     genesis: the cluster starts for the first time: stores are new, and operators begin together.
     late_us: how much later than the others an operator starts.
+    l1_silence_us: mean time between spells in which somebody's L1 node does not answer.
     """
 
     n: int
@@ -118,14 +119,16 @@ class Params:
     drift_ppm: dict[int, int] = field(default_factory=dict)
     genesis: bool = False
     late_us: dict[int, int] = field(default_factory=dict)
+    l1_silence_us: int = 0
 
 
 def draw_params(rng: Random, n: int) -> Params:
     """The configuration of one seed."""
-    drift_ppm = _draw_drift(_apart(rng, "clock rates"), n)
-    first = _apart(rng, "genesis")
+    drift_ppm = _draw_drift(apart(rng, "clock rates"), n)
+    first = apart(rng, "genesis")
     genesis = first.random() < 0.2
     late_us = _draw_late(first, n) if genesis else {}
+    l1_silence_us = apart(rng, "l1 silence").choice((0, 0, 0, 2_000_000))
     byzantine = _draw_byzantine(rng, n)
     has_spare_fault = len(byzantine) < faults_tolerated(n)
     return Params(
@@ -162,6 +165,7 @@ def draw_params(rng: Random, n: int) -> Params:
         drift_ppm=drift_ppm,
         genesis=genesis,
         late_us=late_us,
+        l1_silence_us=l1_silence_us,
     )
 
 
@@ -172,7 +176,7 @@ def _draw_late(rng: Random, n: int) -> dict[int, int]:
     return {rng.randrange(n): rng.choice((1_500_000, 6_000_000))}
 
 
-def _apart(rng: Random, name: str) -> Random:
+def apart(rng: Random, name: str) -> Random:
     """Randomness of its own that takes nothing from `rng`: what is drawn from it shifts no seed."""
     copy = Random()
     copy.setstate(rng.getstate())

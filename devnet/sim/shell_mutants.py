@@ -36,6 +36,7 @@ from dst.spec.primitives import Root
 _append: Final = Disk.append
 _step: Final = dst.qbft.step
 _set_timer: Final = Consensus._set_timer
+_perform: Final = Consensus._perform
 
 
 # ------------------------------------------------------------------------------ what is durable
@@ -154,6 +155,17 @@ async def _ask_about_a_missed_height(self: Consensus, decided: fx.Decided) -> No
             self._pause()
 
 
+async def _said_all_the_same(shell: Consensus, effect: fx.Effect, event: Input) -> None:
+    """A halt, or a vote that was forgotten, stops the next step and not what this one says."""
+    match effect:
+        case fx.Broadcast(message=message):
+            shell._network.broadcast(message)
+        case fx.Send(to=to, message=message):
+            shell._network.send(to, message)
+        case _:
+            await _perform(shell, effect, event)
+
+
 SHELL_MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
     "votes-not-persisted": ((Disk, "append", _forget_votes),),
     "proposals-not-persisted": ((Disk, "append", _forget_proposals),),
@@ -189,6 +201,7 @@ SHELL_MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
         (dst.rollup.operator, "judge_deterministic", _origin_must_be_known),
     ),
     "missed-height-asks": ((Consensus, "_judge_store", _ask_about_a_missed_height),),
+    "sends-while-halted": ((Consensus, "_perform", _said_all_the_same),),
     "halt-for-ever": ((Progress, "resume", _never_resumed),),
     "reset-for-ever": ((Halting, "reset_ended", not_done),),
 }

@@ -3,24 +3,27 @@ single parts fed by a hostile peer. Each takes a seed and returns what broke, No
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Final
 
+from msgspec import structs
+
 from devnet.checkers.no_round_change import NAME as NO_ROUND_CHANGE
 from devnet.checkers.recovery import NAME as RECOVERY
 from devnet.checkers.rejoin import NAME as REJOIN
 from devnet.sim.liars import FAR, Hands, Honest, Liar
-from devnet.sim.loop import play
+from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.operator import Operator
-from devnet.sim.params import Behaviour, CutMode
+from devnet.sim.params import Behaviour, CutMode, Params
 from devnet.sim.recovery import BOUND_US, CALM, Drill, drill_gap, drill_recovery
-from devnet.sim.world import Breach
+from devnet.sim.world import Breach, place_of
+from dst.apis.dst_v1 import Scalar
 from dst.middleware.wire_messages import WireMessage, decode_message
 from dst.p2p.framing import LENGTH_BYTES, MAX_FRAME_BYTES, FrameError, FrameReader
 from dst.qbft import messages as qbft
-from dst.spec.errors import ResetRequired
 from dst.spec.primitives import Height, Round, leader_of
 
 HOP_S: Final = 0.02
@@ -182,10 +185,27 @@ class _Hurrier(Honest):
                 return (message,)
 
 
-class _Hurried(_Scene):
+class _Forwarder(Honest):
+    """Passes on what a leader signed with a body that the leader did not attach, to whoever has not
+    heard the leader yet."""
+
+    def hears(self, message: WireMessage) -> None:
+        if isinstance(message, qbft.ProposalMessage):
+            for target in range(self.n):
+                if target not in (self.index, message.signed.sender):
+                    self.hands.tell(target, structs.replace(message, block=b"another body"))
+
+
+class _BesideALiar(_Scene):
+    """He leads, and each of the others does."""
+
+    def __init__(self, loop: VirtualLoop, seed: int, params: Params, make: type[Honest]) -> None:
+        self._make = make
+        super().__init__(loop, seed, params)
+
     def _liar(self, index: int) -> Callable[[Hands], Liar] | None:
         is_he = index in self.params.byzantine
-        return partial(_Hurrier, index, self.n, self.rng) if is_he else None
+        return partial(self._make, index, self.n, self.rng) if is_he else None
 
     async def play(self) -> str | None:
         try:
@@ -198,19 +218,76 @@ class _Hurried(_Scene):
 
 def hurried(seed: int) -> str | None:
     """Nobody follows him to where he says that he is."""
+    return _beside(_Hurrier, seed)
+
+
+def forwarded(seed: int) -> str | None:
+    """Nobody takes the leader for a liar."""
+    return _beside(_Forwarder, seed)
+
+
+def _beside(make: type[Honest], seed: int) -> str | None:
     params = replace(CALM, byzantine={seed % CALM.n: Behaviour.FUZZER})
-    return play(lambda loop: _Hurried(loop, seed, params).play())
+    return play(lambda loop: _BesideALiar(loop, seed, params, make).play())
+
+
+class _OldCopy(_Scene):
+    """An operator says COMMIT at two heights and asks for round 1 of the second with its lock. Then
+    it restarts from a copy of its disk that knows of neither, and hears that the others are in
+    round 1 before it imports the first height: it must not follow them without the lock."""
+
+    height = Height(0)
+    """The second one, whose COMMITs are lost."""
+
+    def deliver(self, source: int, target: int, message: bytes) -> None:
+        said = decode_message(message)
+        is_lost = isinstance(said, qbft.CommitMessage) and said.signed.payload.height == self.height
+        if not is_lost:
+            super().deliver(source, target, message)
+
+    def _entered_round(self, node: Operator, height: Height, round_: Round, cause: Scalar) -> None:
+        super()._entered_round(node, height, round_, cause)
+        self._progressed.set()
+
+    async def play(self) -> str | None:
+        silent = next(iter(self.params.byzantine))
+        first = await self.warmed_up()
+        while leader_of(Height(first + 1), Round(1), self.n) != silent:
+            first = Height(first + 1)
+        self.height = Height(first + 1)
+        await self.decided_by_all(Height(first - 1), BOUND_US / 1e6)
+        victim = self.rng.choice(self.honest)
+        copy = deepcopy(victim.disk)
+        try:
+            await self._until(self._all_ask_for_round_1, BOUND_US)
+            await self._until(lambda: False, round(2 * HOP_S * 1e6))
+            victim.crash()
+            victim.disk = copy
+            self._boot(victim)
+            await self._until(lambda: False, 500_000)
+        except Breach as breach:
+            return str(breach)
+        return None
+
+    def _all_ask_for_round_1(self) -> bool:
+        there = (self.height, Round(1))
+        return all(place_of(node) == there for node in self.honest)
+
+
+def old_copy(seed: int) -> str | None:
+    params = replace(CALM, byzantine={seed % CALM.n: Behaviour.SILENT})
+    return play(lambda loop: _OldCopy(loop, seed, params).play())
 
 
 class _HaltEnds(_Scene):
-    """One rollup node says for some seconds that L1 dropped an origin, and then that it did not."""
+    """The L1 node of one operator is for some seconds on a fork that lacks an origin of ours."""
 
     async def play(self) -> str | None:
         height = await self.warmed_up()
         node = self.rng.choice(self.honest)
-        node.rollup.reset = ResetRequired(height, "its own L1 is on a fork")
+        node.rollup.leave_l1(Height(min(height - 1, len(node.rollup.chain))))
         await self._until(lambda: False, 4_000_000)
-        node.rollup.reset = None
+        node.rollup.l1.come_back()
         target = Height(self.top + 3)
         if await self.decided_by_all(target, MENDED_WITHIN_S):
             return None

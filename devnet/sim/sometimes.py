@@ -45,7 +45,7 @@ CONSENSUS: Final = {
 }
 SEALING: Final = {
     "partial before its decision": "the signer was quicker",
-    "bad partial excluded": "whoever sent it is combined last from then on",
+    "bad partial excluded": "those of whoever sent it are looked at first from then on",
     "sealed by another's signature": "nothing to combine",
     "sealed by a descendant": "a lower height has no seal of its own yet",
     "late partial answered": "by the group signature",
@@ -70,6 +70,8 @@ WORLD: Final = {
     "rolled back": "a disk of some time ago",
     "rollup loss": "a rollup node lost its newest blocks",
     "clock step": "a clock is set",
+    "l1 fork": "an L1 node leaves for a minority fork",
+    "l1 silence": "an L1 node does not answer",
     "reset": "an operator halts, as L1 dropped an origin",
     "reset_ended": "and goes on, as it was not so",
 }

@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from devnet.sim.params import Params
+from devnet.sim.params import Params, apart
 from dst.spec.errors import InvalidInput
 
 FLOAT_BITS: Final = 53
@@ -115,6 +115,11 @@ class Choices(Random):
     def of(self, whose: str) -> "Choices":
         return Choices(self.book, self._source, whose)
 
+    def apart(self, name: str) -> "Choices":
+        """Its draws take nothing from these."""
+        source = None if self._source is None else apart(self._source, name)
+        return Choices(self.book, source, self._whose)
+
     # ------------------------------------------ what every method of `Random` comes down to
 
     def random(self) -> float:
@@ -181,6 +186,11 @@ class Digits(Random):
 def stream(rng: Random, whose: str) -> Random:
     """The same randomness; on a tape under that name."""
     return rng.of(whose) if isinstance(rng, Choices) else rng
+
+
+def drawn_apart(rng: Random, name: str) -> Random:
+    """Randomness of its own, for a fault that came later than the seeds: it shifts none of them."""
+    return rng.apart(name) if isinstance(rng, Choices) else apart(rng, name)
 
 
 @contextmanager

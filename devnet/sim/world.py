@@ -19,11 +19,22 @@ import msgspec
 
 from devnet.checkers.agreement import LiveAgreement
 from devnet.checkers.base import LiveChecker
-from devnet.checkers.linked_chain import NAME as LINKED
+from devnet.checkers.linked_chain import LiveLinkedChain
+from devnet.checkers.no_crash import LiveNoCrash
 from devnet.checkers.one_group_signature import LiveOneGroupSignature
+from devnet.checkers.recovery import NAME as RECOVERY
 from devnet.checkers.sign_once import LiveSignOnce
 from devnet.checkers.true_evidence import LiveTrueEvidence
-from devnet.model.history import Event, EventKind, GroupSignatureSeen, Record, VoteSeen
+from devnet.model.history import (
+    BlockRead,
+    Event,
+    EventKind,
+    FaultReceipt,
+    GroupSignatureSeen,
+    ProgramEnded,
+    Record,
+    VoteSeen,
+)
 from devnet.model.verdict import Violation
 from devnet.sim import blocks, ideal
 from devnet.sim.chain import TERM
@@ -34,27 +45,22 @@ from devnet.sim.liars import LIARS, Hands, Liar
 from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.network import Network
 from devnet.sim.operator import Operator
+from devnet.sim.owed import BOUND_S, DISK_LOST, Owed
 from devnet.sim.params import SLOT_US, Behaviour, Params, draw_params
 from devnet.sim.phases import Phases
-from devnet.sim.rollup import SimRollup
 from devnet.sim.sometimes import watching
 from devnet.sim.story import Story, described, lie, told
-from devnet.sim.tape import longest, moments, step, stream
+from devnet.sim.tape import drawn_apart, longest, moments, step, stream
 from dst.apis.dst_v1 import EventKind as SeenKind
 from dst.apis.dst_v1 import Scalar
 from dst.middleware.wire_messages import WireMessage
 from dst.qbft import messages as qbft_messages
 from dst.qbft.effects import Cause
 from dst.sealing import messages as sealing_messages
-from dst.spec.errors import ResetRequired
 from dst.spec.primitives import Height, OperatorIndex, Root, Round, quorum
 
 LOSS_ABOVE: Final = 3
-HEIGHTS_AFTER_HEAL: Final = 3
-"""New heights that every honest operator must reach."""
 LIARS_CLOCK_US: Final = 3_600_000_000
-HEAL_BOUND_US: Final = 30_000_000
-"""Virtual time for them; generous against slow leaders, yet no livelock fits in."""
 
 
 class Breach(Exception):
@@ -106,6 +112,7 @@ class World:
         self.l1: L1 = draw_l1(
             self.rng, reorg_count=self.params.l1_reorgs, until_us=self.params.chaos_us
         )
+        self._l1_rng = drawn_apart(self.rng, "l1 silence")
         self.network = Network(self.loop, self.rng, self.params, self)
         self._phases = Phases(n, self.rng) if self.params.phases else None
         self.counts: dict[str, int] = {}
@@ -119,15 +126,22 @@ class World:
         self._nodes: dict[int, list[Operator]] = {index: self._create(index) for index in range(n)}
         byzantine = self.params.byzantine
         self.honest = [self._nodes[i][0] for i in range(n) if i not in byzantine]
+        self._read_up_to: dict[str, Height] = {}
         self._haste = Haste(n, frozenset(byzantine))
         forgiven = frozenset(_name(index) for index in byzantine)
         self._evidence = LiveTrueEvidence(forgiven)
+        self._owed = Owed(node.name for node in self.honest)
         self._live: list[LiveChecker] = [
             LiveAgreement(),
             LiveOneGroupSignature(),
             LiveSignOnce(forgiven),
             self._evidence,
+            LiveLinkedChain(),
+            LiveNoCrash(),
+            self._owed,
         ]
+        for node in self.honest:
+            self._had(node, Height(0), blocks.GENESIS_BYTES)
 
     def _create(self, index: int) -> list[Operator]:
         behaviour = self.params.byzantine.get(index)
@@ -197,9 +211,10 @@ class World:
         self._plan_trouble()
         await self._until(lambda: False, self.params.chaos_us)
         self._heal()
-        target = Height(self.top + HEIGHTS_AFTER_HEAL)
-        if not await self._until(lambda: self._recovered(target), HEAL_BOUND_US):
-            raise Breach([self._stuck(target)])
+        past_due_us = round(BOUND_S * 1e6) + 1  # not to miss by a rounding that all is due
+        await self._until(lambda: self._owed.is_paid, past_due_us)
+        if late := self._owed.overdue(self.loop.seconds):
+            raise Breach([self._told_why(late)])
 
     async def _until(self, condition: Callable[[], bool], bound_us: int) -> bool:
         """Whether `condition` came true within the bound; looked at with each decision and seal.
@@ -219,29 +234,18 @@ class World:
         return True
 
     def _recovered(self, target: Height) -> bool:
-        for node in self.honest:
-            if node.disk.head() < target:
-                return False
-        return not any(self._unsealed(node, target) for node in self.honest)
-
-    def _unsealed(self, node: Operator, target: int) -> list[int]:
-        """What the heal still owes it. A rejoined operator signs nothing from before its loss, so
-        heights at which others had failed too stay without a seal of their own."""
-        if self.params.loss is not None:
-            return [] if max(node.disk.seals, default=0) >= target else [target]
-        return [height for height in range(1, target + 1) if height not in node.disk.seals]
+        """Every honest operator has decided that height, and has the seals up to it."""
+        return not self._owed.missing(target)
 
     def _stuck(self, target: Height) -> Violation:
-        heads = {node.name: node.disk.head() for node in self.honest}
-        rounds = {node.name: _place_of(node) for node in self.honest}
-        unsealed = {
-            node.name: missing for node in self.honest if (missing := self._unsealed(node, target))
-        }
-        late = HEAL_BOUND_US / 1e6
-        summary = f"height {target} not decided and sealed everywhere {late:.0f} s after the heal: "
-        summary += f"heads {heads}, (height, round) {rounds}, unsealed {unsealed}, "
-        summary += f"waiting for {self._waits()}"
-        return Violation(checker="L4 recovery after heal", summary=summary, height=target)
+        summary = f"height {target} not decided and sealed everywhere: {self._owed.missing(target)}"
+        return self._told_why(Violation(checker=RECOVERY, summary=summary, height=target))
+
+    def _told_why(self, late: Violation) -> Violation:
+        """With where honest operators are, and what they wait for."""
+        rounds = {node.name: place_of(node) for node in self.honest}
+        summary = f"{late.summary}, (height, round) {rounds}, waiting for {self._waits()}"
+        return msgspec.structs.replace(late, summary=summary)
 
     def _waits(self) -> dict[str, tuple[str, ...]]:
         """What honest operators lack, by their own words."""
@@ -263,11 +267,16 @@ class World:
             node.frozen_until = node.full_until = self.loop.now_us()
             if node.life is not None:
                 node.life.thaw()
-            node.rollup.reset = None
+            self._mend_l1(node)
             if not node.up:
                 self._boot(node)
         self.network.mend()
-        self._say("heal")
+        now = self.loop.seconds
+        self._record(
+            FaultReceipt(
+                id="chaos", kind="chaos", targets=(), requested=0.0, applied=0.0, healed=now
+            )
+        )
         self.tell("all is healed; liars stay what they are")
 
     # --------------------------------------------------------------- trouble
@@ -282,15 +291,19 @@ class World:
             (self.params.l1_fork_us, self._fork_an_l1),
             (self.params.flap_every_us, self._flap),
         ):
-            name = trouble.__name__.strip("_")
-            for number, at in moments(self.rng, name, every, self.params.chaos_us):
-                self.loop.after(at, self._trouble, trouble, f"{name} {number}")
+            self._plan(self.rng, every, trouble)
+        self._plan(self._l1_rng, self.params.l1_silence_us, self._silence_an_l1)
         if self.params.loss is not None:
             at = self.rng.randrange(self.params.chaos_us)
             self.loop.after(at, self._lose_a_disk, self.rng.choice(self.honest))
         for operator in self._all():
             if self.params.byzantine.get(operator.index) is Behaviour.ROLLED_BACK:
                 self._roll_back_now_and_then(operator)
+
+    def _plan(self, rng: Random, every_us: int, trouble: Callable[[], None]) -> None:
+        name = trouble.__name__.strip("_")
+        for number, at in moments(rng, name, every_us, self.params.chaos_us):
+            self.loop.after(at, self._trouble, trouble, f"{name} {number}")
 
     def _trouble(self, trouble: Callable[[], None], name: str) -> None:
         with step(self.rng, name):
@@ -354,13 +367,26 @@ class World:
             node = self.rng.choice(self._all())
             rollup = node.rollup
             first = Height(self.rng.randrange(1, len(rollup.chain) + 2))
-            rollup.reset = ResetRequired(first, "its own L1 is on a fork")
-            self.loop.after(self.rng.randrange(4_000_000), self._mend_l1, rollup)
+            rollup.leave_l1(first)
+            self.loop.after(self.rng.randrange(4_000_000), rollup.l1.come_back)
             self._count("l1 fork")
             self.tell(f"the L1 node of {node.name} is on a fork: origins are gone from {first} on")
 
-    def _mend_l1(self, rollup: SimRollup) -> None:
-        rollup.reset = None
+    def _silence_an_l1(self) -> None:
+        if not self.healed:
+            node = self._l1_rng.choice(self._all())
+            node.rollup.l1.is_silent = True
+            length = self._l1_rng.randrange(1, 6_000_000)
+            self.loop.after(length, self._hear_l1, node)
+            self._count("l1 silence")
+            self.tell(f"the L1 node of {node.name} is silent for {length / 1e6:.2f} s")
+
+    def _hear_l1(self, node: Operator) -> None:
+        node.rollup.l1.is_silent = False
+
+    def _mend_l1(self, node: Operator) -> None:
+        node.rollup.l1.come_back()
+        self._hear_l1(node)
 
     def _lose_a_disk(self, node: Operator) -> None:
         """Not while its cluster is so young that a new store would be no mistake."""
@@ -373,6 +399,10 @@ class World:
         node.crash()
         self._evidence.guilty.add(_name(node.index))
         node.lose_disk(self.params.loss)
+        whose, now = (_name(node.index),), self.loop.seconds
+        self._record(
+            FaultReceipt(id="loss", kind=DISK_LOST, targets=whose, requested=now, applied=now)
+        )
         self._count(f"disk lost: {self.params.loss}")
         self.tell(f"{node.name} loses its disk and will start with --{self.params.loss}")
 
@@ -499,21 +529,33 @@ class World:
 
     def _decided(self, node: Operator, height: Height) -> None:
         if node in self.honest:
-            self._is_linked(node, height)
+            self._read_chain(node, height)
         if height > self.top and node in self.honest:
             self.top = height
             self._progressed.set()
             if self.healed and self._first_after_heal is None:
                 self._first_after_heal = self.loop.now_us() - self.params.chaos_us
 
-    def _is_linked(self, node: Operator, height: Height) -> None:
-        """The decided block is the one of this height, on the one decided below."""
-        block = blocks.decode(node.disk.decisions[height].block)
-        below = node.disk.decisions.get(Height(height - 1))
-        parent = blocks.GENESIS_BYTES if below is None else below.block
-        if block.height != height or block.parent != blocks.root_of(parent):
-            text = f"{node.name} decided block {block.height} at height {height}"
-            self._break([Violation(checker=LINKED, summary=text, height=height)])
+    def _read_chain(self, node: Operator, height: Height) -> None:
+        """Of what it decided right before its end nobody was told."""
+        for each in range(min(self._read_up_to.get(node.name, 0) + 1, height), height + 1):
+            self._had(node, Height(each), node.disk.decisions[Height(each)].block)
+        self._read_up_to[node.name] = height
+
+    def _had(self, node: Operator, height: Height, encoded: bytes) -> None:
+        """Its block of that height. Blocks go by number and root, as roots say nothing of the
+        number."""
+        block = blocks.decode(encoded)
+        self._record(
+            BlockRead(
+                node=node.name,
+                height=height,
+                block_hash=f"{height} {blocks.root_of(encoded).hex()}",
+                parent_hash=f"{block.height - 1} {block.parent.hex()}",
+                state_root="",
+                transactions=(),
+            )
+        )
 
     def signed(self, node: Operator, height: Height, root: Root) -> None:
         self._record(self._event(node, EventKind.SIGNED, height, None, root))
@@ -563,8 +605,8 @@ class World:
 
     def failed(self, node: Operator, error: BaseException) -> None:
         """A shell must never raise."""
-        text = f"{node.name} raised {_innermost(error)!r}"
-        self._break([Violation(checker="S17 isolation of harm", summary=text)])
+        detail, now = repr(_innermost(error)), self.loop.seconds
+        self._record(ProgramEnded(program=node.name, detail=detail, monotonic=now))
 
     def _signature_seen(self, source: str, height: Height, root: Root, signature: bytes) -> None:
         self._record(
@@ -673,7 +715,7 @@ def run_seed(
         logging.disable(logging.NOTSET)
 
 
-def _place_of(node: Operator) -> tuple[int, int] | None:
+def place_of(node: Operator) -> tuple[int, int] | None:
     """The open height and its round; None while it is down."""
     if node.life is None:
         return None

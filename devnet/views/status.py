@@ -27,6 +27,11 @@ from dst.spec.primitives import Height, Round, leader_of
 
 POOL_COLUMNS: Final = ("pending", "queued")
 """Transactions that could be in the next block, and those behind a missing nonce."""
+_TELLS_WAITS: Final = (
+    (Role.MIDDLEWARE, "middleware"),
+    (Role.ROLLUP, "beacon"),
+    (Role.EXECUTION, "rpc"),
+)
 PIPED_WIDTH: Final = 200
 """Columns when nobody's terminal says otherwise: rows are lines, whatever the reader."""
 
@@ -65,8 +70,8 @@ async def waits_of(network: Network) -> dict[str, tuple[str, ...]]:
     asked = {
         f"{name}.{role}": f"{network.probe_url(name, link)}/healthz"
         for name in network.nodes
-        for role, link in ((Role.MIDDLEWARE, "middleware"), (Role.ROLLUP, "beacon"))
-        if role is Role.ROLLUP or name in network.topology.operator_names
+        for role, link in _TELLS_WAITS
+        if role is not Role.MIDDLEWARE or name in network.topology.operator_names
     }
     told = await asyncio.gather(*(read_waits(network.session, url) for url in asked.values()))
     return {name: texts for name, texts in zip(asked, told, strict=True) if texts}

@@ -79,6 +79,9 @@ class Status(msgspec.Struct, frozen=True):
     lowest_unsealed_height: int | None = None
     """First height whose own group signature this node lacks; the decided head's + 1 when it lacks
     none. Seals arrive newest first, so it may be far below `sealed_height`. None: not told."""
+    ready: bool | None = None
+    """Whether it could build and judge blocks since its start: L1 has confirmed the origins of its
+    own. It stays true when L1 is lost later. None: not told, as a follower does neither."""
 
 
 class EventKind(StrEnum):

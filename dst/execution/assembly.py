@@ -1,6 +1,7 @@
 """The parts of the execution role put together, nothing of it listening yet."""
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,13 @@ from dst.execution.slots import SlotClock
 from dst.execution.store import BlockStore
 from dst.execution.turns import BlockWorker
 from dst.execution.weigher import Weigher
+from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
+from dst.runtime.waiting import Waiting
 from dst.spec.cluster import ClusterLock
 from dst.spec.primitives import faults_tolerated
+
+log = Logger("execution")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +45,13 @@ class Services:
     exchange: PoolExchange
     weigher: Weigher
     metrics: Metrics
+    waiting: Waiting
 
     def complaint(self) -> str | None:
         """Why whoever asks should not rely on this node; None when all is well."""
-        return self.clock.complaint(self.chain.heads.head)
+        lacks = [f"waits for {each}" for each in self.waiting.lacks()]
+        stale = self.clock.complaint(self.chain.heads.head)
+        return "; ".join([*lacks, *([] if stale is None else [stale])]) or None
 
 
 def assemble(
@@ -113,6 +121,7 @@ def assemble(
             lambda: allowance.undiminished_seconds,
         ),
         metrics=metrics,
+        waiting=Waiting((store.waits_for,), log=log, monotonic=time.monotonic),
     )
 
 

@@ -154,7 +154,9 @@ class EngineService:
         started = time.monotonic()
         try:
             status = self._judge(request, flag)
-        except (Unavailable, UnknownParent):  # the disk is full, or the parent's state is pruned
+        except Unavailable as error:  # the disk is full
+            status = _syncing(str(error))
+        except UnknownParent:  # its state is pruned
             status = _syncing()
         self._metrics.observe("engine_new_payload", time.monotonic() - started)
         self._metrics.inc("engine_new_payload_total", status=status.status)
@@ -253,7 +255,9 @@ class EngineService:
         moving.add_done_callback(lambda moved: self._tell(moved, senders))
         try:
             moved = await asyncio.shield(moving)  # a client that goes away stops no head
-        except (Unavailable, UnknownBlock):  # the disk is full, or the head's state is pruned
+        except Unavailable as error:  # the disk is full
+            return _syncing(str(error))
+        except UnknownBlock:  # its state is pruned
             return _syncing()
         return _syncing() if moved is None else _valid(state.head_block_hash)
 
@@ -385,5 +389,6 @@ def invalid_status(ancestor: Hash32 | None, reason: str) -> PayloadStatus:
     )
 
 
-def _syncing() -> PayloadStatus:
-    return PayloadStatus(status=PayloadStatusKind.SYNCING)
+def _syncing(reason: str | None = None) -> PayloadStatus:
+    """reason: what this node lacks besides the parent, for whoever reads more than the status."""
+    return PayloadStatus(status=PayloadStatusKind.SYNCING, validation_error=reason)

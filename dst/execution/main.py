@@ -115,9 +115,16 @@ async def _serve(
         _engine_routes(services, secret),
         policy=BrowserPolicy(hosts=policy.hosts),
         health=health,
+        waits_for=services.waiting.told,
     )
     limits = PlaceLimits(per_address=config.connections_per_address)
-    rpc_app = make_app(services.metrics, _rpc_routes(services), policy=policy, health=health)
+    rpc_app = make_app(
+        services.metrics,
+        _rpc_routes(services),
+        policy=policy,
+        health=health,
+        waits_for=services.waiting.told,
+    )
     async with (
         serving(
             engine_app,
@@ -147,6 +154,7 @@ async def _serve(
             services.exchange.run(),
             services.weigher.run(),
             services.eth.subscriptions.run(),
+            services.waiting.run(),
         )
 
 

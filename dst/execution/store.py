@@ -107,6 +107,10 @@ class BlockStore:
             )
         return self.pointers()
 
+    def waits_for(self) -> str | None:
+        """For a person; None while the disk takes writes."""
+        return self.tables.waits_for()
+
     def close(self) -> None:
         self.tables.close()
 

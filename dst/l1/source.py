@@ -54,6 +54,11 @@ class L1Source:
     def head_number(self) -> int | None:
         return None if self.chain is None else self.chain.head.number
 
+    @property
+    def is_out_since_start(self) -> bool:
+        """L1 was asked, and has not answered once."""
+        return self.chain is None and not self._reachable
+
     async def run(self, told: Told = _nobody) -> None:
         """Poll until cancelled. Raises: BadConfig when L1 is not the chain of the lock."""
         backoff = Backoff()
@@ -91,14 +96,25 @@ class L1Source:
     async def ref_by_hash(self, block_hash: Hash32) -> L1BlockRef | None:
         """An L1 block by hash, canonical or not; None when L1 does not know it. Raises:
         Unavailable."""
-        known = self._known.get(block_hash)
+        known = self.recall(block_hash)
         if known is not None:
             return known
         ref = await self._client.ref_by_hash(block_hash)
         if ref is not None and ref.hash == block_hash:
-            self._remember(ref)
+            self.remember(ref)
             return ref
         return None
+
+    def recall(self, block_hash: Hash32) -> L1BlockRef | None:
+        """As `ref_by_hash`, without asking L1."""
+        return self._known.get(block_hash)
+
+    def remember(self, ref: L1BlockRef) -> None:
+        """One that L1 has shown, now or before the start."""
+        self._known[ref.hash] = ref
+        self._known.move_to_end(ref.hash)
+        while len(self._known) > ORIGIN_CACHE:
+            self._known.popitem(last=False)
 
     async def canonical_hash(self, number: int) -> Hash32 | None:
         """Hash at a number on the canonical chain, None above the head; asks L1 below the
@@ -126,7 +142,7 @@ class L1Source:
         step = advance(self.chain, segment)
         self.chain = step.chain
         for ref in segment:
-            self._remember(ref)
+            self.remember(ref)
         if step.reorged:
             self._metrics.inc("l1_reorgs_total")
             self._log.warning("l1_reorg", head=head.number, hash=head.hash)
@@ -150,12 +166,6 @@ class L1Source:
         if not is_linked(segment):
             raise InvalidInput("L1 answered blocks that do not link")
         return segment
-
-    def _remember(self, ref: L1BlockRef) -> None:
-        self._known[ref.hash] = ref
-        self._known.move_to_end(ref.hash)
-        while len(self._known) > ORIGIN_CACHE:
-            self._known.popitem(last=False)
 
     def _note_outage(self, error: Exception) -> None:
         self._metrics.inc("l1_poll_failures_total")

@@ -107,6 +107,9 @@ class Consensus:
         self._fetching: fx.FetchBlock | None = None
         self._group: asyncio.TaskGroup | None = None
         self._started = False
+        self._early: dict[tuple[OperatorIndex, type[Message]], inputs.MessageReceived] = {}
+        """What was heard before the start, the latest of each kind from each peer: who began a
+        moment sooner says it again only after a round."""
         self._lost: set[OperatorIndex] = set()
         self._pace, self._monotonic = Pace(), monotonic
         self._state = self._restore()
@@ -225,13 +228,15 @@ class Consensus:
 
     def _takes(self, event: inputs.Input) -> bool:
         """Halted: nothing. Rejoining: certificates alone, which move the height and vote for
-        nothing."""
+        nothing. Before a start what peers say is kept for it."""
         if isinstance(event, inputs.Start):
             return self._start()
         if self._progress.is_halted:
             if self._started:
                 self._pause()
             return False
+        if isinstance(event, inputs.MessageReceived) and not self._started:
+            self._early[event.link_peer, type(event.message)] = event
         return self._started or isinstance(event, inputs.CertificateReceived)
 
     def _start(self) -> bool:
@@ -243,6 +248,9 @@ class Consensus:
         self._started = True
         for peer in sorted(self._lost):
             self._inbox.put(inputs.PeerLost(peer=peer))
+        for heard in self._early.values():
+            self._inbox.put(heard)
+        self._early.clear()
         self._wait_for_slot()
         return True
 

@@ -19,6 +19,8 @@ from dst.spec.primitives import BLSSignature, Height
 
 CHECK_EVERY_S: Final = 1.0
 """With nothing new the node's head is still compared this often: it may have lost it."""
+CHECK_UNREADY_S: Final = 0.1
+"""The same of a node that is not ready yet: the cluster may wait for it to begin."""
 SEAL_WINDOW: Final = 64
 """A group signature may be missing below the newest sealed block, at most this far (ADR 5)."""
 BATCH: Final = 32
@@ -85,8 +87,8 @@ class Importer:
         """None until the node was looked at once: what it holds from before is not known."""
         self._head: Height | None = None
         self._lacks: str | None = None
-        self.has_answered = False
-        """The rollup node, at least once since this start."""
+        self.is_ready = False
+        """Whether the rollup node could build and judge a block, as it said last."""
 
     def waits_for(self) -> str | None:
         """Why the rollup node is not brought up to date, for a person."""
@@ -109,7 +111,7 @@ class Importer:
                 await self._bring_up_to_date()
                 backoff.reset()
                 self._lacks = None
-                await self._wait(CHECK_EVERY_S)
+                await self._wait(CHECK_EVERY_S if self.is_ready else CHECK_UNREADY_S)
             except Unavailable as error:
                 self._lacks = f"its rollup node: {error}"
                 self._lost(str(error))
@@ -148,7 +150,7 @@ class Importer:
         status = await _within_a_try(self._rollup.status())
         if status.reset_height is not None:
             raise ResetRequired(status.reset_height, "reported by the rollup node")
-        self.has_answered = True
+        self.is_ready = status.ready is not False  # one that does not tell is believed to be
         self._outcomes.put(NoResetSeen())
         self._head = Height(status.decided_height)
         known = self._newest_published

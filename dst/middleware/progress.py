@@ -32,7 +32,8 @@ class Progress:
         log: Logger,
         ready: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`ready`: the own rollup node has answered once, so that this operator could vote."""
+        """`ready`: the own rollup node could build and judge a block. Asked to begin, not later:
+        who votes already is not held back when L1 is lost."""
         self._store, self._term, self._log, self._ready = store, term, log, ready
         self._changed = asyncio.Event()
         self._feeding = asyncio.Lock()
@@ -103,7 +104,7 @@ class Progress:
         match self._state.phase:
             case Phase.GATHERING:
                 if not self._ready():
-                    return "a first word from its rollup node, to begin"
+                    return "its rollup node, which needs a first look at L1, to begin"
                 needed, heard = core.peers_to_begin(n), _names(self._state.ready)
                 return f"{needed} other operators that are ready, to begin; so far: {heard}"
             case Phase.ASKING:

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from dst.apis.dst_v1 import DecidedBlock
 from dst.qbft import records as qbft_records
 from dst.qbft.messages import Certificate, ProposalMessage
+from dst.runtime.disk import DiskFull, Room
 from dst.runtime.files import fsync_directory
 from dst.runtime.kv import open_database
 from dst.runtime.log import Logger
@@ -182,7 +183,7 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._waiting = 0
+        self._room = Room(path, log, event="disk_full_not_voting")
         """Writes that a full disk keeps waiting."""
         self._writer = open_database(path, durable=True)
         self._writer.executescript(_SCHEMA)
@@ -255,36 +256,20 @@ class SqliteStore:
             self._put_meta("new", b"")
 
     async def _durably(self, write: "_Write") -> None:
-        loop = asyncio.get_running_loop()
-        has_waited = False
+        loop, this_write = asyncio.get_running_loop(), object()
         try:
             while True:
                 try:
-                    return await loop.run_in_executor(self._thread, write)
-                except sqlite3.OperationalError as error:
-                    if error.sqlite_errorname != "SQLITE_FULL":
-                        raise
-                if not has_waited:
-                    self._begin_to_wait()
-                has_waited = True
-                await asyncio.sleep(FULL_RETRY_S)
+                    with self._room.needed(this_write):
+                        return await loop.run_in_executor(self._thread, write)
+                except DiskFull:
+                    await asyncio.sleep(FULL_RETRY_S)
         finally:
-            if has_waited:
-                self._end_to_wait()
-
-    def _begin_to_wait(self) -> None:
-        if not self._waiting:
-            log.error("disk_full_not_voting", store=str(self._path), do="free some space")
-        self._waiting += 1
-
-    def _end_to_wait(self) -> None:
-        self._waiting -= 1
-        if not self._waiting:
-            log.info("disk_takes_writes_again", store=str(self._path))
+            self._room.suffices(this_write)
 
     def waits_for(self) -> str | None:
         """For a person; None while the disk takes writes."""
-        return f"room on the disk of {self._path}" if self._waiting else None
+        return self._room.waits_for()
 
     def _write(self, records: Sequence[Record]) -> None:
         with self._writer:

@@ -93,12 +93,15 @@ class Shells:
     def __init__(self, on: Surroundings) -> None:
         log, qbft = Logger("middleware"), on.functions.qbft
         outcomes, links = OutcomeQueue(), PeerLinks(on.links, log)
+        self.importer = importer = importing.Importer(
+            on.store, on.rollup, on.beacon, outcomes, on.rng
+        )
         self.progress = Progress(
             on.store,
             n=qbft.n,
             term=qbft.term,
             log=log,
-            ready=lambda: self.importer.has_answered,
+            ready=lambda: importer.is_ready,
         )
         self.clocks = Clocks(
             n=qbft.n,
@@ -107,7 +110,6 @@ class Shells:
             log=log,
             metrics=on.metrics,
         )
-        self.importer = importing.Importer(on.store, on.rollup, on.beacon, outcomes, on.rng)
         self.catch_up = CatchUp(
             store=on.store,
             peers=links,

@@ -37,13 +37,14 @@ def encode_frame(body: bytes) -> bytes:
 
 class FrameReader:
     """Cuts a stream that arrives in arbitrary pieces into frames; holds at most one incomplete
-    frame. `first_limit`: bytes of the first one, from a peer that has not said who it is."""
+    frame. `first_limit`: bytes of the first one, from a peer that has not said who it is; `limit`:
+    of the others."""
 
-    __slots__ = ("_broken", "_buffer", "_limit")
+    __slots__ = ("_broken", "_buffer", "_later_limit", "_limit")
 
-    def __init__(self, first_limit: int = MAX_FRAME_BYTES) -> None:
+    def __init__(self, first_limit: int = MAX_FRAME_BYTES, limit: int = MAX_FRAME_BYTES) -> None:
         self._buffer = bytearray()
-        self._limit = first_limit
+        self._limit, self._later_limit = first_limit, limit
         self._broken: str | None = None
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -58,7 +59,7 @@ class FrameReader:
         position = 0
         while (end := self._frame_end(position)) is not None:
             bodies.append(bytes(self._buffer[position + LENGTH_BYTES : end]))
-            position, self._limit = end, MAX_FRAME_BYTES
+            position, self._limit = end, self._later_limit
         del self._buffer[:position]
         return bodies
 

@@ -26,6 +26,9 @@ MAX_HELLO_BYTES: Final = 1024
 """Of a dialler's first frame: ten times what ours takes, for versions to come. Checked when four
 bytes are here, so that nobody fills memory before it is known to fit."""
 
+MAX_ANSWER_BYTES: Final = 1024
+"""Of each frame that a listener sends: HELLO, PONG, or REFUSED with three texts of `MAX_TEXT`."""
+
 MAX_TEXT: Final = 200
 """Characters of a refusal's texts: enough for a hash and a sentence, too few to flood a log."""
 
@@ -104,6 +107,14 @@ MUST_MATCH: Final = (
 lock holds it, so operators of two terms differ in `lock_hash` and do not link. Who was left behind
 by an L1 reset takes the new lock first."""
 
+
+class _AnyHello(msgspec.Struct, frozen=True, array_like=True, tag=_HELLO_TAG):
+    """What a HELLO of any version begins with. The rest is passed over and nothing made of it."""
+
+    protocol_version: int
+
+
+_any_hello_decoder: msgspec.msgpack.Decoder[_AnyHello] = msgspec.msgpack.Decoder(_AnyHello)
 _frame_decoder: msgspec.msgpack.Decoder[LinkFrame] = msgspec.msgpack.Decoder(LinkFrame)
 _encoder = msgspec.msgpack.Encoder()
 
@@ -171,11 +182,6 @@ def _text(value: object) -> str:
 def _claimed_version(body: bytes) -> int | None:
     """The version a HELLO claims, whatever else it holds; None when `body` is no HELLO at all."""
     try:
-        raw = msgspec.msgpack.decode(body)
+        return _any_hello_decoder.decode(body).protocol_version
     except UNREADABLE:
         return None
-    match raw:
-        case [str(tag), int(version), *_] if tag == _HELLO_TAG and not isinstance(version, bool):
-            return version
-        case _:
-            return None

@@ -14,6 +14,8 @@ from typing import Final, Protocol
 
 from dst.p2p.framing import FrameError, FrameReader, encode_frame
 from dst.p2p.handshake import (
+    MAX_ANSWER_BYTES,
+    MAX_HELLO_BYTES,
     Hello,
     HelloRefused,
     LinkFrame,
@@ -29,6 +31,7 @@ from dst.p2p.refusals import Reason, RefusalLog
 from dst.p2p.send_queue import Entry, SendQueue
 from dst.p2p.tls import TlsIdentity
 from dst.p2p.watch import PeerWatch, WatchEvents
+from dst.runtime.allowance import Allowance
 from dst.runtime.backoff import Backoff
 from dst.runtime.log import Logger, Ration
 from dst.runtime.metrics import Metrics
@@ -55,6 +58,11 @@ SILENCE_S: Final = 4.0
 ANSWER_EVERY_S: Final = 0.5
 """While anything arrives, also a large frame whose sender's pings wait behind it. Not each ping:
 answers tell no more than that the connection lives."""
+
+PONGS_AT_ONCE: Final = 32
+PONG_EVERY_S: Final = ANSWER_EVERY_S / 2
+"""What may come of them: twice what is owed, and at once what may have waited on a path that stood
+for `SILENCE_S`. Not one a ping: where peers are many they are pinged less often than answered."""
 
 STEADY_S: Final = 3.0
 FREE_FLAPS: Final = 2
@@ -135,6 +143,10 @@ class HandshakeRefused(Exception):
         self.reason = reason
 
 
+class Flooded(LinkLost):
+    """The other side sends more than it owes."""
+
+
 class OutboundLink:
     """Owns the dialled connection to one peer and the queue in front of it."""
 
@@ -178,6 +190,9 @@ class OutboundLink:
         while True:
             try:
                 await self._connect_and_serve()
+            except Flooded as error:
+                self._count("p2p_refused_total", reason=Reason.FLOOD)
+                self._tell(up=False, reason=str(error))
             except (OSError, TimeoutError, LinkLost) as error:
                 self._tell(up=False, reason=str(error) or type(error).__name__)
             except FrameError as error:
@@ -195,7 +210,7 @@ class OutboundLink:
         try:
             async with asyncio.timeout(ESTABLISH_TIMEOUT_S):
                 reader, writer = await self._dial()
-                frames = FrameReader()
+                frames = FrameReader(MAX_HELLO_BYTES, MAX_ANSWER_BYTES)
                 hello, surplus = await self._shake_hands(reader, writer, frames)
             self._established(writer, hello)
             await self._serve(reader, writer, frames, surplus)
@@ -279,20 +294,25 @@ class OutboundLink:
         self, reader: asyncio.StreamReader, frames: FrameReader, surplus: list[bytes]
     ) -> None:
         bodies = surplus
+        owed = Allowance(at_once=PONGS_AT_ONCE, every_s=PONG_EVERY_S)
         while True:
             for body in bodies:
-                self._on_control(decode_link_frame(body))
+                self._on_control(decode_link_frame(body), owed)
             bodies = await read_frames(reader, frames)
 
-    def _on_control(self, frame: LinkFrame) -> None:
+    def _on_control(self, frame: LinkFrame, owed: Allowance) -> None:
+        """No turn for others in between: anything but a few pongs ends the link."""
         match frame:
             case Pong():
+                if not owed.take(asyncio.get_running_loop().time()):
+                    raise Flooded("more pongs than it owes")
                 self._unanswered = 0  # also those sent since: the path works
                 self._tell_clock(frame)
             case HelloRefused():
                 raise HandshakeRefused(Reason.HELLO, clip_refusal(frame).for_log())
             case _:
-                raise LinkLost(f"peer sent {type(frame).__name__} on a link that is ours to send")
+                kind = type(frame).__name__
+                raise FrameError(f"peer sent {kind} on a link that is ours to send")
 
     def _tell_clock(self, pong: Pong) -> None:
         pinged_at = self._pinged_at.pop(pong.number, None)

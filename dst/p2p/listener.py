@@ -90,10 +90,12 @@ class Listener:
     def _on_arrival(self, tcp: asyncio.Transport) -> None:
         loop = asyncio.get_running_loop()
         place = self._arrivals.enter(tcp, loop.time())
-        if place is not None:
-            task = loop.create_task(self._on_connection(tcp, place))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if place is None:
+            self._count("stranger", Reason.CROWDED)
+            return
+        task = loop.create_task(self._on_connection(tcp, place))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _on_connection(self, tcp: asyncio.Transport, place: Place) -> None:
         """One connection's whole life; nothing it does may raise into the event loop."""

@@ -23,6 +23,14 @@ class Reason(StrEnum):
     """The bytes are no sequence of frames, or no frame that may come here.
     The sender is faulty or hostile, since TLS lets nothing on the way change them; or it was killed
     while it sent, which cuts a frame off, too. The link ends and is dialled anew."""
+    FLOOD = "flood"
+    """More answers to our pings than a listener owes.
+    The sender is hostile: an honest one answers no more than twice a second, however often it is
+    pinged. The link ends and is dialled anew."""
+    CROWDED = "crowded"
+    """A connection more than the port takes: of strangers, or of its address.
+    Nothing, since nobody has said yet who it is. Known operators keep a share of their own, and who
+    is turned away dials again."""
 
 
 class RefusalLog:

@@ -7,7 +7,7 @@ follower        the driver outside the cluster: follows operators, or L1 alone
 importer        executes and stores blocks that a group signature covers
 scanner         reads the inbox on L1: the derived chain, safe and finalized heads
 reset_watch     does L1 still hold the origins of our decided blocks?
-execution       the engine: one call at a time, fresh validations abortable, refill of a lost head
+engine_controller  one call at a time, fresh validations abortable, refill of a lost head
 chain           heads and block look-ups over the store
 store           SQLite: blocks, certificates, signatures, batches found, scan cursor
 evidence        two signed blocks at one height: written down, and the node stops

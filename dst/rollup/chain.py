@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dst.apis.beacon import BlockId, HeaderView, WireBlock
+from dst.l1.rpc import L1BlockRef
 from dst.rollup.store import Store, StoredBlock
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock, header_of
@@ -73,10 +74,13 @@ class Chain:
         *,
         certificate: bytes | None = None,
         signature: BLSSignature | None = None,
+        origin: L1BlockRef | None = None,
     ) -> None:
-        """Make `block`, the executed child of the head, the new head."""
+        """Make `block`, the executed child of the head, the new head. origin: its L1 block, where
+        L1 has shown it."""
         assert block.parent_root == self.head.root, "only the head's child is appended"
-        self.store.put_block(_stored(block, root, certificate=certificate, signature=signature))
+        stored = _stored(block, root, certificate=certificate, signature=signature)
+        self.store.put_block(stored, origin)
         height = Height(block.body.execution_payload.block_number)
         self.head = Head(height=height, root=root, block=block)
         if signature is not None:

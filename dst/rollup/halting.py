@@ -16,6 +16,8 @@ from dst.spec.errors import ResetRequired, Unavailable
 from dst.spec.primitives import Height
 
 HALTED_ADVICE = "halted until the next term"
+EVIDENCE_ADVICE = "find out who signed both, then move the folder away and restart"
+"""The folder is read at a start alone, so that nothing but a person's act lets the node go on."""
 
 
 class Halting:
@@ -26,7 +28,7 @@ class Halting:
         self.alarm = find_evidence(data_dir)
         self.reset_height = store.reset_height()
         if self.alarm is not None:
-            log.error("stopped", alarm=self.alarm)
+            log.error("stopped", alarm=self.alarm, do=EVIDENCE_ADVICE)
         if self.reset_height is not None:
             log.error("l1_reset", first_affected_height=self.reset_height, advice=HALTED_ADVICE)
 
@@ -37,7 +39,7 @@ class Halting:
     def waits_for(self) -> str | None:
         """For a person; None while the chain may move."""
         if self.alarm is not None:
-            return f"a person: {self.alarm}"
+            return f"a person: {self.alarm}; {EVIDENCE_ADVICE}"
         if self.reset_height is not None:
             return (
                 "the next term, or an L1 that shows the origins of our blocks again, from height "
@@ -65,7 +67,7 @@ class Halting:
         except OSError as error:
             folder = f"nowhere, for the disk takes no file: {error}"
         self.alarm = f"{what}: both are in {folder}"
-        self._log.error("evidence", height=height, what=what, folder=folder)
+        self._log.error("evidence", height=height, what=what, folder=folder, do=EVIDENCE_ADVICE)
         self._ring.emit(EventKind.EVIDENCE, height=height, what=what, folder=str(folder))
 
     def reset(self, height: Height, detail: str) -> None:

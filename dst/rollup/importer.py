@@ -13,9 +13,9 @@ from dst.apis.dst_v1 import EventKind
 from dst.derivation.frame import MAX_BLOCKS
 from dst.l1.source import L1Source
 from dst.rollup.chain import Chain, wire_of
+from dst.rollup.engine_controller import EngineController
 from dst.rollup.events import BeaconBus, EventRing, block_event, head_event
 from dst.rollup.evidence import Claim
-from dst.rollup.execution import Execution
 from dst.rollup.halting import Halting
 from dst.rollup.origins import judge_deterministic
 from dst.rollup.store import StoredBlock
@@ -52,7 +52,7 @@ class Importer:
         *,
         lock: ClusterLock,
         chain: Chain,
-        execution: Execution,
+        execution: EngineController,
         l1: L1Source,
         ring: EventRing,
         bus: BeaconBus,

@@ -23,8 +23,8 @@ from dst.l1.tx_manager import TxManager
 from dst.rollup.batch_source import StoreBlocks
 from dst.rollup.chain import Chain
 from dst.rollup.config import Settings, load_settings
+from dst.rollup.engine_controller import EngineController
 from dst.rollup.events import BeaconBus, EventRing
-from dst.rollup.execution import Execution
 from dst.rollup.follower import Follower
 from dst.rollup.halting import Halting
 from dst.rollup.importer import Importer
@@ -169,7 +169,7 @@ class _Common:
     ring: EventRing
     bus: BeaconBus
     halting: Halting
-    execution: Execution
+    execution: EngineController
     verify_seal: GroupVerifier
 
     def waiting(self, *more: WaitsFor) -> Waiting:
@@ -227,7 +227,7 @@ def _assemble(
         ring=ring,
         bus=BeaconBus(),
         halting=Halting(settings.data_dir, chain.store, ring, log),
-        execution=Execution(engine, chain, log, metrics),
+        execution=EngineController(engine, chain, log, metrics),
         verify_seal=GroupVerifier(settings.lock),
     )
     _watch_heights(metrics, chain)

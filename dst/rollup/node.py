@@ -171,6 +171,7 @@ class RollupNode:
             reset_height=self._halting.reset_height,
             alarm=self._halting.alarm,
             lowest_unsealed_height=chain.lowest_unsealed_height,
+            ready=None if self._driver is None else self._driver.is_ready,
         )
 
     def hello(self) -> Hello:

@@ -17,9 +17,9 @@ from dst.apis.engine import PayloadStatusKind
 from dst.l1.source import L1Source
 from dst.l1.view import select_origin
 from dst.rollup.chain import Chain, Head, wire_of
+from dst.rollup.engine_controller import Aborted, EngineController, InvalidPayload, describe
 from dst.rollup.events import BeaconBus, EventRing, block_event, head_event
 from dst.rollup.evidence import Claim
-from dst.rollup.execution import Aborted, Execution, InvalidPayload
 from dst.rollup.halting import Halting
 from dst.rollup.importer import Candidate
 from dst.rollup.origins import judge_deterministic
@@ -45,7 +45,7 @@ class Operator:
         *,
         lock: ClusterLock,
         chain: Chain,
-        execution: Execution,
+        execution: EngineController,
         l1: L1Source,
         ring: EventRing,
         bus: BeaconBus,
@@ -64,6 +64,14 @@ class Operator:
         self.sealed: Final = asyncio.Event()
         """Set when the newest sealed block moved; who waits for that clears it."""
         self._moving = asyncio.Lock()
+        origin = chain.store.origin()
+        if origin is not None:
+            l1.remember(origin)  # so that an L1 outage does not hide how old it is
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it could build and judge a block since its start: L1 was there, and no halt."""
+        return self._watch.has_looked and not self._halting.is_halted
 
     def _require_moving(self) -> None:
         """Raises: ResetRequired, Unavailable when the chain may not move."""
@@ -84,9 +92,7 @@ class Operator:
             return None
         if abs(request.slot - current) > 1:
             raise InvalidInput(f"slot {request.slot} is not the current slot {current}")
-        if self._l1.chain is None:
-            raise Unavailable("L1 has not answered yet: no origin to build on")
-        origin = select_origin(self._lock.chain, self._l1.chain, head.block.l1_origin)
+        origin = self._origin_after(head.block.l1_origin)
         started = time.monotonic()
         empty = request.no_tx_pool or await self._is_drifted(request.slot, origin)
         block = await self._build(head, request.slot, origin, no_tx_pool=empty)
@@ -95,6 +101,15 @@ class Operator:
             block = await self._build(head, request.slot, origin, no_tx_pool=True)
         self._metrics.observe("produce", time.monotonic() - started)
         return block
+
+    def _origin_after(self, parents: L1Origin) -> L1Origin:
+        """Raises: Unavailable before the first look at L1; where L1 is out, the parent's has to
+        do."""
+        if self._l1.is_out_since_start:
+            return parents
+        if self._l1.chain is None:
+            raise Unavailable("L1 has not answered yet: no origin to build on")
+        return select_origin(self._lock.chain, self._l1.chain, parents)
 
     async def _build(self, head: Head, slot: Slot, origin: L1Origin, *, no_tx_pool: bool) -> bytes:
         attributes = build_attributes(self._lock, slot, origin, no_tx_pool=no_tx_pool)
@@ -161,17 +176,21 @@ class Operator:
             self._lock, self._l1, head, block, l1_optional=justified
         )
         if judgement.is_valid and not justified:
-            judgement = await self._check_view(block)
+            judgement = await self._check_view(block, head)
         if not judgement.is_valid:
             return judgement
         return await self._judge_execution(block, justified=justified)
 
-    async def _check_view(self, block: BeaconBlock) -> Judgement:
-        head_number = self._l1.head_number
-        if head_number is None:
+    async def _check_view(self, block: BeaconBlock, parent: Head) -> Judgement:
+        """Where L1 is out, the origin of the decided parent needs no look: f+1 honest operators had
+        one, and if L1 dropped it since, the parent is lost as well (docs/consensus.md, 'A restart
+        while L1 is out')."""
+        head_number, l1 = self._l1.head_number, None
+        if head_number is not None:
+            canonical = await self._l1.canonical_hash(block.l1_origin.number)
+            l1 = rules.L1View(head_number=head_number, hash_at_origin=canonical)
+        elif block.l1_origin != parent.block.l1_origin:
             return Judgement(Verdict.HOLD, "L1 has not answered yet")
-        canonical = await self._l1.canonical_hash(block.l1_origin.number)
-        l1 = rules.L1View(head_number=head_number, hash_at_origin=canonical)
         return rules.check_view(self._lock.chain, block, now=self._now(), l1=l1)
 
     async def _judge_execution(self, block: BeaconBlock, *, justified: bool) -> Judgement:
@@ -189,7 +208,7 @@ class Operator:
                 reason = f"execution: {status.validation_error or 'invalid'}"
                 return Judgement(Verdict.INVALID, reason)
             case _:
-                return Judgement(Verdict.HOLD, f"execution layer is {status.status.value}")
+                return Judgement(Verdict.HOLD, describe(status))
 
     # --- decided ---
 
@@ -241,7 +260,8 @@ class Operator:
             self._log.error("decided_block_invalid", height=head.height + 1, error=str(error))
             raise Unavailable(f"this node's execution layer refuses the block: {error}") from error
         certificate = msgspec.msgpack.encode(decided.certificate)
-        self._chain.append(block, root, certificate=certificate)
+        origin = self._l1.recall(block.l1_origin.hash)
+        self._chain.append(block, root, certificate=certificate, origin=origin)
         self._watch.note_appended()
         self._metrics.observe("import", time.monotonic() - started)
         self._log.debug("decided", height=self._chain.head.height, root=root)
@@ -250,7 +270,7 @@ class Operator:
         try:
             await self._execution.announce()
         except Unavailable as error:
-            # The block is stored; `Execution.keep_announced` and the next block say it again.
+            # The block is stored; `keep_announced` and the next block say it again.
             self._log.warning("announce_failed", error=str(error))
 
     # --- publish ---

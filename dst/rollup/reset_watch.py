@@ -8,6 +8,7 @@ as it says so only. A reset ends when our L1 shows every origin again, `l1_confi
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from dst.l1.source import L1Source
@@ -33,18 +34,21 @@ class ResetWatch:
         self._l1_confirmations = l1_confirmations
         self._wanted = asyncio.Event()
         self._wanted.set()
-        self._has_looked = False
+        self.has_looked = False
+        """L1 was asked about our origins since the start, and answered."""
         self._lowest_suspect: int | None = max(1, chain.head.height - FIRST_LOOK_DEPTH + 1)
         """Every block from here to the head is looked at, then None."""
 
     def require_looked(self) -> None:
-        """Raises: Unavailable until L1 was asked about our origins since the start."""
-        if not self._has_looked:
+        """Raises: Unavailable until L1 was asked about our origins since the start, unless it is
+        out: then the look is owed, and what was decided by then is its subject, too."""
+        if not self.has_looked and not self._l1.is_out_since_start:
             raise Unavailable("L1 has not confirmed the origins of our blocks since the start")
 
     def l1_moved(self, *, reorged: bool) -> None:
-        """A reorganisation may drop an origin; any new block may show that it is back."""
-        if reorged or self._halting.reset_height is not None:
+        """A reorganisation may drop an origin; any new block may show that it is back, and the
+        first one ends the wait for a look."""
+        if reorged or self._halting.reset_height is not None or not self.has_looked:
             self._wanted.set()
 
     def note_appended(self) -> None:
@@ -65,8 +69,10 @@ class ResetWatch:
             try:
                 await self.look()
             except (Unavailable, InvalidInput):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_SECONDS):
+                        await self._wanted.wait()  # there may be news before
                 self._wanted.set()
-                await asyncio.sleep(RETRY_SECONDS)
 
     async def look(self) -> None:
         """Check the origins of the head and of all suspect blocks, and walk on down to the first
@@ -84,7 +90,7 @@ class ResetWatch:
             self._halting.reset(affected, f"L1 dropped origin {self._origin_at(affected)}")
         elif halted_at is not None and self._is_deep(self._origin_at(looked_up_to)):
             self._halting.reset_ended()
-        self._has_looked = True
+        self.has_looked = True
         if self._chain.head.height == looked_up_to:
             self._lowest_suspect = None
         else:

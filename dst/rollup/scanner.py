@@ -153,8 +153,9 @@ class InboxScanner:
                     last_root=derived.root,
                 )
             )
-            self._log.info("batch_found", l1_block=block.ref.number, last_height=derived.height)
         self._chain.store.put_scanned(block.ref.number, block.ref.hash, found)
+        for each in found:  # once they are kept: a full disk has them looked for again
+            self._log.info("batch_found", l1_block=each.l1_number, last_height=each.last_height)
 
     async def _read(self, data: bytes, l1_number: int, derived: DerivedHead) -> Batch | None:
         """The batch that `data` is, read in a thread: anybody may send anything to the inbox, and

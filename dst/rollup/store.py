@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from dst.l1.rpc import L1BlockRef
+from dst.runtime.disk import Room
 from dst.runtime.kv import open_database
 from dst.runtime.log import Logger
-from dst.spec.errors import BadConfig, Unavailable
+from dst.spec.errors import BadConfig
 from dst.spec.primitives import BLSSignature, Hash32, Height, Root, Slot
 
 log = Logger("rollup-store")
@@ -38,6 +42,8 @@ CREATE TABLE IF NOT EXISTS batches (
 CREATE TABLE IF NOT EXISTS scanned (number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 """
+
+_PUT_META: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +78,7 @@ class Store:
 
     def __init__(self, path: Path, chain_identity: bytes) -> None:
         """Raises: BadConfig when the file is damaged or belongs to another chain."""
-        self._path = path
-        self._no_room_for: set[str] = set()
-        """What a full disk did not take when it was tried last. A small record may fit where a
-        block does not, and that is no news."""
+        self._room = Room(path, log)
         self._db = open_database(path, durable=False)
         self._db.executescript(_SCHEMA)
         known = self._meta("chain")
@@ -92,12 +95,12 @@ class Store:
 
     def waits_for(self) -> str | None:
         """For a person; None while the disk takes writes."""
-        return f"room on the disk of {self._path}" if self._no_room_for else None
+        return self._room.waits_for()
 
     # --- blocks ---
 
-    def put_block(self, block: StoredBlock) -> None:
-        """Add the block of the next height."""
+    def put_block(self, block: StoredBlock, origin: L1BlockRef | None = None) -> None:
+        """Add the block of the next height, with its L1 origin where that is known."""
         values = (
             block.height,
             block.slot,
@@ -109,6 +112,8 @@ class Store:
         )
         with self._writing("block") as db:
             db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            if origin is not None:
+                db.execute(_PUT_META, ("origin", msgspec.msgpack.encode(origin)))
 
     def put_signature(self, height: Height, signature: BLSSignature) -> None:
         with self._writing() as db:
@@ -212,33 +217,26 @@ class Store:
         with self._writing() as db:
             db.execute("DELETE FROM meta WHERE key = 'reset_height'")
 
+    def origin(self) -> L1BlockRef | None:
+        """The newest one kept with a block: of the head, unless L1 was away when that came."""
+        value = self._meta("origin")
+        return None if value is None else msgspec.msgpack.decode(value, type=L1BlockRef)
+
     def _meta(self, key: str) -> bytes | None:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else bytes(row[0])
 
     def _set_meta(self, key: str, value: bytes) -> None:
         with self._writing() as db:
-            db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            db.execute(_PUT_META, (key, value))
 
     @contextmanager
     def _writing(self, what: str = "record") -> Iterator[sqlite3.Connection]:
-        """All or nothing. Raises: Unavailable while the disk is full: whoever wanted it kept asks
-        again, and this node goes on when there is room. Said once, and once when it is over."""
-        try:
-            with self._db:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorname != "SQLITE_FULL":
-                raise
-            if not self._no_room_for:
-                log.error("disk_full", store=str(self._path), do="free some space")
-            self._no_room_for.add(what)
-            raise Unavailable("disk full: this node keeps nothing until there is room") from None
-        if what in self._no_room_for:
-            self._no_room_for.discard(what)
-            if not self._no_room_for:
-                log.info("disk_takes_writes_again", store=str(self._path))
+        """All or nothing. Raises: DiskFull: whoever wanted it kept asks again, and this node goes
+        on when there is room."""
+        with self._room.needed(what), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
 
 
 def _block_of(row: sqlite3.Row | tuple[object, ...]) -> StoredBlock:

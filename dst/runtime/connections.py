@@ -282,6 +282,16 @@ def lasts(request: web.Request) -> None:
         request.protocol.lasts()
 
 
+def ending(request: web.Request) -> Callable[[str], None]:
+    """Ends the connection of this request at once and counts it under the reason that it is told;
+    nothing when it is gone."""
+    connection = request.protocol
+    if isinstance(connection, _Connection):
+        return connection.end
+    transport = request.transport
+    return lambda _: None if transport is None else transport.abort()
+
+
 def growing(request: web.Request) -> Grows:
     """What the answer to this request grows by is held for its connection until it is sent."""
     connection = request.protocol

@@ -12,6 +12,9 @@ import msgspec
 
 from dst.spec.errors import DstError, InvalidInput, ResetRequired, Unavailable
 
+MAX_ERROR_BYTES: Final = 64 << 10
+"""Of an error's body that is looked into: ours are below 1 kB, and who answers may be hostile."""
+
 
 class NotFound(InvalidInput):
     """There is no such thing, and asking again will not change that."""
@@ -63,7 +66,7 @@ def failure_of(status: int, body: bytes) -> DstError:
     """The error that a non-2xx answer stands for."""
     detail: dict[str, object] = {}
     try:
-        decoded = json.loads(body)
+        decoded = json.loads(body) if len(body) <= MAX_ERROR_BYTES else None
         detail = decoded if isinstance(decoded, dict) else {}
     except (ValueError, RecursionError):
         pass

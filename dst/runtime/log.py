@@ -12,6 +12,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from dst.runtime.allowance import Allowance
+
 LEVELS: Final = ("debug", "info", "warning", "error")
 _MAX_VALUE: Final = 400
 """Longest printed field value, in characters: a peer's text must not flood a log."""
@@ -32,19 +34,11 @@ class Ration:
         at_once: int = LINES_AT_ONCE,
         every_s: float = LINE_EVERY_S,
     ) -> None:
-        self._at_once, self._every_s, self._now = at_once, every_s, now
-        self._left, self._then = float(at_once), now()
+        self._allowance, self._now = Allowance(at_once=at_once, every_s=every_s), now
 
     def may_say(self) -> bool:
         """One more line, which is then spent."""
-        now = self._now()
-        passed_s = max(0.0, now - self._then)  # a wall clock may be set back
-        self._left = min(self._left + passed_s / self._every_s, self._at_once)
-        self._then = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+        return self._allowance.take(self._now())
 
 
 class Logger:

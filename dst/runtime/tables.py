@@ -26,6 +26,7 @@ from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import lmdb
 
+from dst.runtime.disk import Room
 from dst.runtime.files import claim, fsync_directory
 from dst.runtime.log import Logger
 from dst.spec.errors import BadConfig, Unavailable
@@ -42,6 +43,8 @@ SPARE_READERS: Final = 16
 LONGEST_READ_S: Final = 10.0
 """How long who closes waits for a reader; a read takes microseconds, a snapshot may take longer."""
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""LMDB calls it EIO when the disk took the first part of what it wrote, as one that runs full does:
+a disk that fails looks the same from here, so the reason is told beside."""
 
 T = TypeVar("T")
 _Handles: TypeAlias = dict[str, Any]
@@ -94,7 +97,7 @@ class Tables:
         Raises: BadConfig when the folder is in use, cannot be used or holds something else.
         """
         self._folder, self._names, self._read_only = folder, tuple(tables), read_only
-        self._failing = False
+        self._room = Room(folder, log)
         self._closing = self._is_closed = False
         self._marks: set[object] = set()
         """One for each read that runs."""
@@ -156,9 +159,11 @@ class Tables:
                 yield Writer(transaction, self._handles)
         except lmdb.Error as error:
             self._refuse(error)
-        if self._failing:
-            self._failing = False
-            log.info("writes_resumed", folder=self._folder)
+        self._room.suffices()
+
+    def waits_for(self) -> str | None:
+        """For a person; None while the disk takes writes."""
+        return self._room.waits_for()
 
     def sync(self) -> None:
         """Make everything committed durable across power loss. Raises: StoreUnavailable."""
@@ -236,12 +241,10 @@ class Tables:
         """Raises: StoreUnavailable, or `error` when it is a mistake of ours."""
         if not isinstance(error, lmdb.MapFullError) and not _is_of_the_disk(error):
             raise error
-        if not self._failing:
-            self._failing = True
-            log.error("writes_refused", folder=self._folder, reason=error)
+        full = self._room.lacks(reason=str(error))
         if self._is_spoilt():
             self._open_again()
-        raise StoreUnavailable(f"the store takes no write: {error}") from None
+        raise StoreUnavailable(str(full)) from None
 
     def _is_spoilt(self) -> bool:
         """Whether LMDB refuses everything: the page that makes a commit current was not written."""

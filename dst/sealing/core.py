@@ -3,8 +3,9 @@
 Sign after decision, once per (term, height), durably: our partial is accepted only over the signing
 root of the block decided at its height, is on disk before it is sent, and is sent again until the
 group signature is held. Combination is optimistic: partials are verified singly only when a
-combined signature does not verify; then the bad one is named and excluded. A test bench may replace
-`resend_owed` or `threshold` to prove that its checkers notice.
+combined signature does not verify; then the bad one is named and excluded, and from then on those
+of whoever sent it are verified before they are combined. A test bench may replace `resend_owed` or
+`threshold` to prove that its checkers notice.
 """
 
 from collections.abc import Iterable, Mapping
@@ -336,26 +337,32 @@ def _keep_early(draft: Draft, message: PartialSignature) -> None:
 
 
 def _try_seal(draft: Draft, height: Height) -> None:
-    """Combine; if that does not verify, find and exclude who lied, and combine again."""
-    needed = threshold(draft.config.n)
-    if len(draft.state.open[height].partials) < needed:
+    """Combine as soon as there are enough; if that does not verify, find and exclude who lied."""
+    if _has_enough(draft, height):
+        _look_at_suspects(draft, height)
+    if not _has_enough(draft, height):
         return
-    signature = _combined(draft, height, needed)
+    signature = _combined(draft, height)
     if signature is None:
-        _exclude_bad(draft, height)
-        signature = _combined(draft, height, needed)
-    if signature is not None:
+        _exclude_bad(draft, height, draft.state.open[height].partials)
+    else:
         _seal(draft, height, signature)
 
 
-def _combined(draft: Draft, height: Height, needed: int) -> BLSSignature | None:
-    """A verified group signature from `needed` partials, if they make one."""
+def _has_enough(draft: Draft, height: Height) -> bool:
+    return len(draft.state.open[height].partials) >= threshold(draft.config.n)
+
+
+def _look_at_suspects(draft: Draft, height: Height) -> None:
+    """Another lie of theirs costs one look, not a combination and a look at everybody's."""
+    _exclude_bad(draft, height, draft.state.suspects & draft.state.open[height].partials.keys())
+
+
+def _combined(draft: Draft, height: Height) -> BLSSignature | None:
+    """A verified group signature from a threshold of partials, if they make one."""
     known = draft.state.open[height]
-    if len(known.partials) < needed:
-        return None
-    suspects = draft.state.suspects
-    best_first = sorted(known.partials, key=lambda each: (each in suspects, each))
-    chosen = {each: known.partials[each] for each in best_first[:needed]}
+    some = sorted(known.partials)[: threshold(draft.config.n)]
+    chosen = {each: known.partials[each] for each in some}
     try:
         signature = draft.config.combine(chosen)
     except InvalidInput:
@@ -363,15 +370,10 @@ def _combined(draft: Draft, height: Height, needed: int) -> BLSSignature | None:
     return signature if draft.config.verify_group(known.root, signature) else None
 
 
-def _exclude_bad(draft: Draft, height: Height) -> None:
+def _exclude_bad(draft: Draft, height: Height, senders: Iterable[OperatorIndex]) -> None:
     """Verify each partial by itself (also ours: a shell's mistake must not block the height)."""
     known, verify = draft.state.open[height], draft.config.verify_partial
-    partials = {
-        each: known.partials[each]
-        for each in sorted(known.partials)
-        if verify(each, known.root, known.partials[each])
-    }
-    bad = sorted(set(known.partials) - set(partials))
+    bad = [each for each in sorted(senders) if not verify(each, known.root, known.partials[each])]
     for operator in bad:
         detail = f"partial of operator {operator} at height {height} does not verify"
         offence = PartialSignature(
@@ -383,6 +385,7 @@ def _exclude_bad(draft: Draft, height: Height) -> None:
         )
         draft.emit(Refusal(Reason.BAD_PARTIAL, detail, operator, offence).effect(operator))
         _suspect(draft, operator)
+    partials = {each: known.partials[each] for each in known.partials if each not in bad}
     draft.update_open(height, partials=partials, excluded=known.excluded | frozenset(bad))
 
 

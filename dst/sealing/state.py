@@ -58,7 +58,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     signed: own partials above head, when the log of decisions was lost: sign-once still holds.
     ticking: the timer runs.
     suspects: who sent a partial or group signature that does not verify, since the start. Their
-        partials are combined last, their group signatures not looked at: each look is a pairing.
+        partials are verified before they are combined, where they are needed; their group
+        signatures are not looked at: each look is a pairing.
     """
 
     head: Height

@@ -243,15 +243,17 @@ class L1View:
     hash_at_origin: Hash32 | None
 
 
-def check_view(chain: ChainConfig, block: BeaconBlock, *, now: float, l1: L1View) -> Judgement:
+def check_view(
+    chain: ChainConfig, block: BeaconBlock, *, now: float, l1: L1View | None
+) -> Judgement:
     """Rules for a fresh proposal that depend on the voter: the slot is the current one +-1, the
     origin fits my L1.
 
     One slot early, or an origin that my L1 has not (or not deep enough): HOLD. Args: now: unix
-    seconds.
+    seconds; l1: None for an origin that needs no look.
     """
     slot = _check_slot(chain, block.slot, slot_at(chain, now))
-    if slot.status is Verdict.INVALID:
+    if slot.status is Verdict.INVALID or l1 is None:
         return slot
     origin = _check_origin(chain, block.l1_origin, l1)
     return slot if origin.is_valid else origin

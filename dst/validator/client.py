@@ -13,6 +13,7 @@ from typing import Final, Protocol, TypeVar
 
 from dst.apis.beacon import ProduceRequest, Syncing, WireBlock
 from dst.runtime.backoff import Backoff
+from dst.runtime.disk import DiskFull
 from dst.runtime.log import Logger
 from dst.spec.beacon import SLOTS_PER_EPOCH, BeaconBlock
 from dst.spec.cluster import ChainConfig
@@ -20,7 +21,7 @@ from dst.spec.errors import InvalidInput, ResetRequired, Unavailable
 from dst.spec.primitives import BLSSignature, Root, Slot
 from dst.spec.rules import PROPOSER_INDEX, slot_at, timestamp_at
 from dst.spec.ssz import decode, hash_tree_root
-from dst.validator.protection import DiskFull, SlashingRefused
+from dst.validator.protection import SlashingRefused
 from dst.validator.signer import Signer
 from dst.validator.window import SlotWindow
 
@@ -208,20 +209,12 @@ class ValidatorClient:
 
 
 async def when_there_is_room(write: Callable[[], T], timing: Timing) -> T:
-    """What `write` returns, once the disk has room for its record; says so once when it has not."""
-    complained = False
+    """What `write` returns, once the disk has room for its record."""
     while True:
         try:
-            result = write()
-        except DiskFull as error:
-            if not complained:
-                log.error("disk_full_not_signing", reason=str(error), do="free some space")
-            complained = True
+            return write()
+        except DiskFull:
             await timing.sleep(FULL_RETRY_S)
-            continue
-        if complained:
-            log.info("disk_takes_writes_again")
-        return result
 
 
 async def wait_until_synced(beacon: Beacon, timing: Timing) -> Slot:

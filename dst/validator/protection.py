@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
+from dst.runtime.disk import Room
 from dst.runtime.files import fsync_directory
 from dst.runtime.kv import open_database
+from dst.runtime.log import Logger
 from dst.slashing.interchange import SignedBlock
 from dst.slashing.rules import Refusal, check_block
-from dst.spec.errors import BadConfig, InvalidInput, Unavailable
+from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import BLSPubkey, Root, Slot
 
 FILE_NAME: Final = "slashing-protection.sqlite"
@@ -28,6 +30,8 @@ minimum.
 """
 PRUNE_EVERY: Final = 1_024
 """Signatures between two prunings."""
+
+log = Logger("validator")
 
 _META_TABLE: Final = "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL)"
 _BLOCKS_TABLE: Final = (
@@ -49,15 +53,12 @@ class SlashingRefused(InvalidInput):
         self.refusal = refusal
 
 
-class DiskFull(Unavailable):
-    """No room for the record: nothing was written, so nothing may be signed until it is."""
-
-
 class ProtectionStore:
     """Open it through `create`, `open` or `open_for_rejoin`; use it from one thread at a time."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
+        self._room = Room(path, log, event="disk_full_not_signing")
         self._since_prune = 0
 
     @classmethod
@@ -121,7 +122,7 @@ class ProtectionStore:
         state: bytes,
         blocks: Iterable[SignedBlock],
     ) -> Self:
-        store = cls(open_database(path, durable=True))
+        store = cls(open_database(path, durable=True), path)
         try:
             with store._transaction():
                 store._connection.execute(_META_TABLE)
@@ -143,7 +144,7 @@ class ProtectionStore:
                 "been lost with votes in it. Start with --rejoin to sign only above what the "
                 "cluster has reached; --new is for a key that has never signed"
             )
-        store = cls(open_database(path, durable=True, create=False))
+        store = cls(open_database(path, durable=True, create=False), path)
         try:
             found = dict(store._connection.execute("SELECT name, value FROM meta"))
             lowest = store.minimum()
@@ -276,18 +277,14 @@ class ProtectionStore:
         """All or nothing, COMMIT included. Raises: DiskFull; sqlite3.DatabaseError when the disk
         fails otherwise: then nobody knows what was written, and the process must end.
         """
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield
-            self._connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            self._roll_back()
-            if error.sqlite_errorname != "SQLITE_FULL":
+        with self._room.needed():
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
                 raise
-            raise DiskFull("disk full: slashing protection takes no record") from error
-        except BaseException:
-            self._roll_back()
-            raise
 
     def _roll_back(self) -> None:
         # SQLite has done it already after some errors, a full disk among them.

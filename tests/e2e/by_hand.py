@@ -34,6 +34,24 @@ store.open_database = open_database
 """Code that runs before a rollup node: its store finds room for a few blocks more, and SQLite says
 what it says on a full disk; with SIGUSR1 there is room again."""
 
+FILE_STOPS_GROWING: Final = """
+import os, resource, signal, dst.runtime.tables as tables
+def open_environment(folder, *how, opened=tables._open_environment):
+    environment = opened(folder, *how)
+    if resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY:
+        size = os.stat(folder / tables.DATA_FILE).st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    return environment
+def make_room(*_):
+    tables._open_environment = opened
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+opened, tables._open_environment = tables._open_environment, open_environment
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+signal.signal(signal.SIGUSR1, make_room)
+"""
+"""The same before an execution layer: its file may not grow, and LMDB meets what a disk without
+room answers it."""
+
 
 @dataclass
 class Hands:

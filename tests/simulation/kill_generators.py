@@ -1,7 +1,7 @@
 """What plays a seed against a mutant, and what shows that one is equivalent."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -18,6 +18,7 @@ from dst.middleware.catch_up import CatchUp
 from dst.middleware.consensus import Consensus
 from dst.qbft import effects as fx
 from dst.qbft import inputs
+from dst.qbft.records import ProposalRecord, Record
 from tests.simulation import rollup_scenes
 
 
@@ -116,6 +117,18 @@ HURRIED: Final = Generator(
     play=shell_scenes.hurried,
     walk=5,
 )
+FORWARDED: Final = Generator(
+    name="forwarded",
+    what="one passes on what leaders signed, with another body",
+    play=shell_scenes.forwarded,
+    walk=5,
+)
+OLD_COPY: Final = Generator(
+    name="old copy",
+    what="one restarts from a disk that forgot two heights while a round changes; one is silent",
+    play=shell_scenes.old_copy,
+    walk=5,
+)
 HALT_ENDS: Final = Generator(
     name="halt that ends",
     what="a rollup node reports a reset, and takes it back",
@@ -157,6 +170,12 @@ BAD_SEALS: Final = Generator(
 )
 BAD_PARTIAL: Final = Generator(
     name="bad partial", what="one of four does not verify", play=core_scenes.bad_partial, walk=3
+)
+BAD_PARTIALS: Final = Generator(
+    name="bad partials",
+    what="32 heights, and at each the first partial signature does not verify",
+    play=core_scenes.bad_partials,
+    walk=3,
 )
 STRANGER: Final = Generator(
     name="stranger",
@@ -246,6 +265,27 @@ def young_locks_change_nothing(name: str) -> None:
                 assert core_scenes.heal(schedule) is None
                 taken += schedule.taken
         assert (taken > 0) == (switched_on is not None)
+
+
+def own_proposals_name_no_new_round(name: str) -> None:
+    """Logs with a proposal of a later round are read with it and without, after crashes at any
+    moment: the states are equal."""
+    restore, read = dst.qbft.restore, 0
+
+    def compared(
+        config: dst.qbft.Config, decided: dst.qbft.DecidedHead | None, records: Iterable[Record]
+    ) -> dst.qbft.State:
+        nonlocal read
+        log = tuple(records)
+        state = restore(config, decided, log)
+        with mutated(name):
+            assert restore(config, decided, log) == state
+        read += any(isinstance(each, ProposalRecord) for each in log) and state.round > 0
+        return state
+
+    with patch.object(dst.qbft, "restore", compared):
+        assert [run_seed(seed, 4).failure for seed in range(40)] == [""] * 40
+    assert read > 100
 
 
 def laggards_are_helped_otherwise(name: str) -> None:

@@ -20,10 +20,12 @@ from typing import Final, TypeAlias
 from devnet.sim.mutants import MUTANTS, mutated
 from tests.simulation.kill_generators import (
     BAD_PARTIAL,
+    BAD_PARTIALS,
     BAD_SEALS,
     CALM,
     CHAOS,
     CONTRARY,
+    FORWARDED,
     HALT_ENDS,
     HEALED,
     HIDDEN,
@@ -32,6 +34,7 @@ from tests.simulation.kill_generators import (
     L1_CAME_BACK,
     L1_FORGOT,
     LOCKSTEP,
+    OLD_COPY,
     OUT_OF_STEP,
     PROPOSAL_MISSED,
     REPEATER,
@@ -43,6 +46,7 @@ from tests.simulation.kill_generators import (
     VOTE_LOST,
     Generator,
     laggards_are_helped_otherwise,
+    own_proposals_name_no_new_round,
     timers_tell_nothing_new,
     young_locks_change_nothing,
 )
@@ -99,6 +103,9 @@ FATES: Final[dict[str, Fate]] = {
     ),
     "two-prepares-in-a-round": Kill(
         "one accepted proposal a round", LOCKSTEP, "S12", seed=20, relative="Charon #4624"
+    ),
+    "forwarder-blames-leader": Kill(
+        "the link that brought a false body, in who is blamed", FORWARDED, "S15"
     ),
     "signatures-unchecked": Kill("signatures of votes", LOCKSTEP, "S1, S2"),
     "certificate-unchecked": Kill("the check of a certificate", LOCKSTEP, "S1, S2", seed=1),
@@ -168,6 +175,9 @@ FATES: Final[dict[str, Fate]] = {
     "send-before-persist": Kill("the order of the two", CHAOS, "S12", seed=11),
     "not-synced": Kill("fsync", CHAOS, "S12", seed=7),
     "log-not-read": Kill("own promises after a restart", LOCKSTEP, "S12", seed=16),
+    "proposals-name-no-round": Equivalent(
+        "own proposals, in the round of a restart", own_proposals_name_no_new_round
+    ),
     "lost-store-votes": Kill("the wait of an operator that lost its store", CHAOS, "S12", seed=12),
     "missed-height-asks": Kill("trust in a store that was called new", CHAOS, "L4", seed=13),
     # What is said again, asked for and given.
@@ -191,6 +201,7 @@ FATES: Final[dict[str, Fate]] = {
         relative="the other choice of Celo #1782",
     ),
     "bad-partials-kept": Kill("who sent a bad partial, left out", BAD_PARTIAL, "L4"),
+    "suspects-combined": Kill("the look at a partial of who sent a bad one", BAD_PARTIALS, "S17"),
     "bad-seals-verified-again": Kill(
         "the memory of who sent a bad group signature", BAD_SEALS, "S17", relative="B6"
     ),
@@ -207,6 +218,9 @@ FATES: Final[dict[str, Fate]] = {
     ),
     "reset-for-ever": Kill(
         "the end of a reset that was a fork of the own L1", L1_CAME_BACK, "L4", relative="B5"
+    ),
+    "sends-while-halted": Kill(
+        "the look at what a step has found out before it speaks", OLD_COPY, "S15"
     ),
     "halt-for-ever": Kill(
         "the end of a halt when the rollup node's is over", HALT_ENDS, "L5", relative="B5"
@@ -265,8 +279,8 @@ test keeps it current.
 A mutant is the shipped code with one rule taken out (`devnet/sim/core_mutants.py`,
 `devnet/sim/shell_mutants.py`). Each must die: a generator breaks an invariant with it, and finds
 nothing wrong with the shipped code on the same seed. Whoever survives must be *equivalent*: argued
-in words, and shown by a run in which what it changes happens and nothing differs. `make sim` prints
-what died of what, and fails where one survives.
+in words, and shown by a run in which what it changes happens and nothing differs. `make sim`, the
+gate and `make sim-long` print what died of what, and fail where one survives.
 
 *Relative*: reports of the same mistake in other implementations; B1 to B6 are faults that this one
 had, put back.

@@ -1,8 +1,8 @@
 """A permanent minority of liars: after the heal, every honest operator decides within k rounds.
 
 Phase by phase in the pure core, with the puppet going on (`synchrony`); with Twins (`twins`); and
-the shipped shells with every kind of liar (`minority`). SIM_LONG=1 plays all scenarios of Twins,
-and ten times the seeds of the rest.
+the shipped shells with every kind of liar (`minority`). SIM_LONG=1, as `make sim-twins` sets it,
+plays all scenarios of Twins, and ten times the seeds of the rest.
 """
 
 import os

@@ -17,6 +17,7 @@ from devnet.sim.campaign import Tally, reproduction, run_campaign
 from devnet.sim.findings import explain
 from devnet.sim.params import SLOT_US
 from devnet.sim.world import run_seed
+from tests.simulation.conftest import Bar
 
 FIRST = int(os.environ.get("SIM_FIRST_SEED", "0"))
 JOBS = int(os.environ.get("SIM_JOBS", "2"))
@@ -40,8 +41,14 @@ def failures_of(tally: Tally) -> str:
     ],
     ids=str,
 )
-def test_no_seed_breaks_an_invariant(n: int, count: int) -> None:
-    tally = run_campaign(range(FIRST, FIRST + count), n, jobs=JOBS)
+def test_no_seed_breaks_an_invariant(n: int, count: int, bar: Bar) -> None:
+    with bar(f"n = {n}", "seeds", count) as advance:
+        tally = run_campaign(
+            range(FIRST, FIRST + count),
+            n,
+            jobs=JOBS,
+            shown=lambda tally: advance(tally.seeds, len(tally.failures)),
+        )
     print(tally.summary())
     if tally.failures:
         pytest.fail(failures_of(tally))

@@ -24,8 +24,8 @@ from dst.apis.dst_v1 import EventKind
 from dst.apis.engine_client import EngineClient
 from dst.l1.source import L1Source
 from dst.rollup.chain import Chain
+from dst.rollup.engine_controller import EngineController
 from dst.rollup.events import BeaconBus, EventRing
-from dst.rollup.execution import Execution
 from dst.rollup.follower import DISTRUST_SECONDS, Follower
 from dst.rollup.halting import Halting
 from dst.rollup.importer import Importer
@@ -251,7 +251,7 @@ async def follow(loop: VirtualLoop, seed: int, folder: Path, verify: VerifySeal)
     importer = Importer(
         lock=lock,
         chain=chain,
-        execution=Execution(Direct(EngineStub(lock), rng), chain, log, metrics),
+        execution=EngineController(Direct(EngineStub(lock), rng), chain, log, metrics),
         l1=l1,
         ring=ring,
         bus=bus,

@@ -1,7 +1,8 @@
 """The simulator proves itself: every seeded bug dies of what `kill_table` says, the shipped code
 survives just that, and whoever does not die is argued equivalent."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import TypeAlias
 
 import pytest
 
@@ -12,26 +13,14 @@ from devnet.sim.disk import Disk
 from devnet.sim.findings import explain
 from devnet.sim.mutants import MUTANTS, mutated
 from tests.simulation import kill_table
+from tests.simulation.conftest import FATE
 from tests.simulation.kill_generators import CONTRARY, HEALED, Generator
-from tests.simulation.kill_table import FATES, Death, Equivalent, Kill
+from tests.simulation.kill_table import FATES, Equivalent, Kill
 
 KILLS = {name: fate for name, fate in FATES.items() if isinstance(fate, Kill)}
 EQUIVALENT = {name: fate for name, fate in FATES.items() if isinstance(fate, Equivalent)}
 
-
-@pytest.fixture(scope="module")
-def deaths(request: pytest.FixtureRequest) -> Iterator[dict[str, Death | None]]:
-    """What came of each mutant; printed at the end, whatever is captured."""
-    found: dict[str, Death | None] = {}
-    yield found
-    plugins = request.config.pluginmanager
-    terminal, capture = plugins.getplugin("terminalreporter"), plugins.getplugin("capturemanager")
-    if terminal is None or not found:
-        return
-    with capture.global_and_fixture_disabled():
-        terminal.write_line("")
-        for name, death in found.items():
-            terminal.write_line(kill_table.line_of(name, death))
+Record: TypeAlias = Callable[[str, object], None]
 
 
 def told(generator: Generator, seed: int, broken: str | None) -> str:
@@ -45,9 +34,10 @@ def test_every_mutant_has_its_fate() -> None:
 
 
 @pytest.mark.parametrize("name", KILLS)
-def test_the_mutant_dies(name: str, deaths: dict[str, Death | None]) -> None:
+def test_the_mutant_dies(name: str, record_property: Record) -> None:
     kill = KILLS[name]
-    death = deaths[name] = kill_table.execute(name, kill)
+    death = kill_table.execute(name, kill)
+    record_property(FATE, kill_table.line_of(name, death))
     assert death is not None, f"{name} survives; `--search {name}` may find another seed"
     assert death.invariant in kill.breaks.split(", "), death.failure
     broken = kill.generator.play(death.seed)
@@ -55,10 +45,10 @@ def test_the_mutant_dies(name: str, deaths: dict[str, Death | None]) -> None:
 
 
 @pytest.mark.parametrize("name", EQUIVALENT)
-def test_the_mutant_is_equivalent(name: str, deaths: dict[str, Death | None]) -> None:
+def test_the_mutant_is_equivalent(name: str, record_property: Record) -> None:
     assert kill_table.argument_of(name), "argued where it stands"
     EQUIVALENT[name].shows(name)
-    deaths[name] = None
+    record_property(FATE, kill_table.line_of(name, None))
 
 
 def test_nobody_who_dies_is_called_equivalent() -> None:

@@ -2,7 +2,8 @@
 
 Everything a client makes us hold is bounded: connections, requests running at once, subscriptions,
 and what waits to be sent. A reader too slow for its notifications is disconnected; answers wait for
-room instead, and meanwhile nothing more is read.
+room instead, and meanwhile nothing more is read. Pings are answered here and not by aiohttp, which
+answers all that have arrived in one turn of the event loop: a third of a second for 256 KiB.
 """
 
 import asyncio
@@ -18,18 +19,20 @@ from itertools import count
 from typing import Final
 
 import msgspec
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from dst.apis.caller import CALLER, caller_key
 from dst.apis.jsonrpc.answering import Method, answer_body
 from dst.apis.jsonrpc.errors import REFUSED, RpcError
-from dst.runtime.connections import Grows, building, lasts
+from dst.runtime.allowance import Allowance
+from dst.runtime.connections import Grows, building, ending, lasts
 from dst.runtime.http import MAX_BODY_BYTES
-from dst.runtime.log import Logger
+from dst.runtime.log import Logger, Ration
 from dst.runtime.places import address_key
 from dst.runtime.streams import STREAMS_PER_ADDRESS, Stream, Streams
 
 log = Logger("ws")
+_ration: Final = Ration()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +56,14 @@ class WebSocketLimits:
 DEFAULT_LIMITS: Final = WebSocketLimits()
 WRITTEN_AT_A_TIME: Final = 128
 """Messages to one connection before others have their turn on the event loop."""
+CONTROLS_AT_ONCE: Final = 16
+CONTROL_EVERY_S: Final = 0.1
+"""Pings and pongs of one connection: so many, after that one in this time. Clients ping a few times
+a minute to learn that a connection lives; more of it buys nothing, and costs a system call each."""
 FAREWELL_S: Final = 5.0
 """To take leave of a connection that was dismissed."""
+UNREAD_AT_FAREWELL: Final = 1024
+"""Messages on the way when it was dismissed, before its own farewell must come."""
 
 current_session: ContextVar["Session | None"] = ContextVar("current_session", default=None)
 """The connection whose request is being answered; None over HTTP."""
@@ -65,8 +74,9 @@ _opened: ContextVar[list[str] | None] = ContextVar("opened", default=None)
 class Session:
     """One connection, as subscriptions see it."""
 
-    def __init__(self, limits: WebSocketLimits, abort: Callable[[], None]) -> None:
-        self._limits, self._abort = limits, abort
+    def __init__(self, limits: WebSocketLimits, end: Callable[[str], None]) -> None:
+        """end: cuts the connection and counts why."""
+        self._limits, self._end = limits, end
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._changed = asyncio.Event()
@@ -126,9 +136,10 @@ class Session:
     def drop(self, reason: str) -> None:
         """End the connection at once."""
         if not self.closed:
-            log.info("client_dropped", reason=reason, queued=len(self._queue))
+            if _ration.may_say():
+                log.info("client_dropped", reason=reason, queued=len(self._queue))
             self.closed = True
-            self._abort()
+            self._end(reason)
 
     def dismiss(self, reason: str) -> None:
         """End the connection with a reason that its client can read, in place of what waits to be
@@ -177,9 +188,9 @@ class Session:
         self._changed.set()
         return message
 
-    def abort(self) -> None:
-        """Cut the connection, whatever waits to be sent."""
-        self._abort()
+    def cut(self, reason: str) -> None:
+        """End the connection, whatever waits to be sent."""
+        self._end(reason)
 
     def finish(self) -> None:
         self.closed = True
@@ -223,7 +234,7 @@ class WebSockets:
         if transport is None:
             raise ConnectionResetError("the client is gone")
         peer = peer_of(request)
-        session = Session(self._limits, transport.abort)
+        session = Session(self._limits, ending(request))
         stream = Stream(address_key(peer), transport.abort, lambda: session.unused_since)
         with self._streams.holding(stream) as has_place:
             if not has_place:
@@ -237,6 +248,7 @@ class WebSockets:
     ) -> web.StreamResponse:
         socket = web.WebSocketResponse(
             max_msg_size=MAX_BODY_BYTES,
+            autoping=False,
             heartbeat=self._limits.heartbeat_seconds,
             compress=False,  # a message is as long as it looks
         )
@@ -263,6 +275,7 @@ class _Connection:
         self._socket, self._session, self._methods = socket, session, methods
         self._limits, self._held = limits, held
         self._slots = asyncio.Semaphore(limits.running)
+        self._controls = Allowance(at_once=CONTROLS_AT_ONCE, every_s=CONTROL_EVERY_S)
 
     async def run(self) -> None:
         try:
@@ -279,16 +292,37 @@ class _Connection:
         """When nobody reads the socket any more: the reader would swallow the end."""
         with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(FAREWELL_S):
-                await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=reason.encode())
-        self._session.abort()
+                code = WSCloseCode.POLICY_VIOLATION.to_bytes(2, "big")
+                await self._socket.send_frame(code + reason.encode(), WSMsgType.CLOSE)
+                await self._until_answered()
+        self._session.cut(reason)
+
+    async def _until_answered(self) -> None:
+        """Not by aiohttp, which would read on without a turn for others."""
+        for _ in range(UNREAD_AT_FAREWELL):
+            if (await self._socket.receive()).type in _ENDS:
+                return
+            await asyncio.sleep(0)
 
     async def _read(self, group: asyncio.TaskGroup) -> None:
         async for message in self._socket:
+            if message.type in (WSMsgType.PING, WSMsgType.PONG):
+                await self._on_control(message)
+                continue
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 return
             body = message.data.encode() if message.type is WSMsgType.TEXT else message.data
             await self._slots.acquire()
             group.create_task(self._answer(body))
+
+    async def _on_control(self, message: WSMessage) -> None:
+        """Each costs its connection a turn: reading alone waits for nothing that is here."""
+        if not self._controls.take(time.monotonic()):
+            self._session.drop("pings too often")
+            raise _ClientGone
+        if message.type is WSMsgType.PING:
+            await self._socket.pong(message.data)
+        await asyncio.sleep(0)
 
     async def _answer(self, body: bytes) -> None:
         try:
@@ -313,6 +347,9 @@ class _Connection:
                 raise _ClientGone from None
             if written % WRITTEN_AT_A_TIME == 0:
                 await asyncio.sleep(0)
+
+
+_ENDS: Final = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 
 
 class _ClientGone(Exception):

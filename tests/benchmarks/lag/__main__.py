@@ -1,9 +1,12 @@
 """`python -m tests.benchmarks.lag`: what a hostile member can do to an operator's event loop.
 
 Four operators: one is measured in a process of its own, two share another, and f = 1 member floods
-the first over its genuine link, as fast as that takes it, one kind of message after another. Beside
+the first over its genuine link, as fast as that takes it, one kind of message after another; then
+it answers badly where the first dials it. Beside
 each stands a calm window of the same run. The target is a lag below 50 ms at p99, flat memory, and
-a height sealed each slot.
+a height sealed each slot. Judged are memory, and as much of the lag as the operator's own thread
+used the processor meanwhile: the rest of the lag by the wall, and heights that are late for it, are
+due to whatever else this machine runs.
 """
 
 import argparse
@@ -22,7 +25,7 @@ from typing import Any, Final
 from dst.middleware.wire_messages import Status, decode_message
 from dst.spec.primitives import Height, OperatorIndex
 from tests.benchmarks.lag import operators
-from tests.benchmarks.lag.floods import Flood, floods
+from tests.benchmarks.lag.floods import Flood, floods, greetings, pongs
 from tests.unit.middleware import conftest
 from tests.unit.middleware.conftest import Cluster, Network, Puppet, deal, free_ports
 
@@ -31,6 +34,8 @@ HOSTILE: Final = 3
 READY_S: Final = 30.0
 CALM_S: Final = 4.0
 TARGET_P99_S: Final = 0.05
+TARGET_LONGEST_S: Final = 0.2
+"""Of its own processor: what comes a few times a second is not among the worst hundredth."""
 MOST_GROWTH: Final = 32 << 20
 """Of memory: what queues and one frame may hold, and what an allocator keeps."""
 
@@ -65,7 +70,8 @@ class Cluster3:
 
     async def flood(self, flood: Flood, seconds: float) -> int:
         """Bytes that the link took."""
-        link = self.hostile.transport._links[VICTIM]
+        if flood is greetings:
+            return await self._greet(flood(self.hostile, self.cluster, Height(1))[0], seconds)
         end, sent = time.monotonic() + seconds, 0
         frames: list[bytes] = []
         made_for, number = Height(0), 0
@@ -73,8 +79,8 @@ class Cluster3:
             if self.hostile.height != made_for:
                 made_for = self.hostile.height
                 frames = flood(self.hostile, self.cluster, made_for)
-            writer = link._writer
-            if writer is None:  # it hung up on us: dial again, as the link does
+            writer = self._dialled_by_victim if flood is pongs else self._dialled
+            if writer is None or writer.is_closing():  # it hung up on us: a link is dialled again
                 await asyncio.sleep(0.01)
                 continue
             frame = frames[number % len(frames)]
@@ -88,6 +94,35 @@ class Cluster3:
             if number % 64 == 0:
                 await asyncio.sleep(0)  # the pings of this side, and what it hears
         return sent
+
+    async def _greet(self, greeting: bytes, seconds: float) -> int:
+        """Answer each HELLO of the victim with this."""
+        listener, sent = self.hostile.transport._listener, 0
+        assert listener is not None
+        honest = listener._answer_hello
+
+        def answer(peer: OperatorIndex, body: bytes, writer: asyncio.StreamWriter) -> None:
+            nonlocal sent
+            if peer != VICTIM:
+                return honest(peer, body, writer)
+            writer.write(greeting)
+            sent += len(greeting)
+
+        listener._answer_hello = answer  # type: ignore[method-assign]
+        if (writer := self._dialled_by_victim) is not None:
+            writer.transport.abort()  # it dials again
+        await asyncio.sleep(seconds)
+        listener._answer_hello = honest  # type: ignore[method-assign]
+        return sent
+
+    @property
+    def _dialled(self) -> asyncio.StreamWriter | None:
+        return self.hostile.transport._links[VICTIM]._writer
+
+    @property
+    def _dialled_by_victim(self) -> asyncio.StreamWriter | None:
+        listener = self.hostile.transport._listener
+        return None if listener is None else listener._current.get(VICTIM)
 
 
 @asynccontextmanager
@@ -139,10 +174,10 @@ def _line(name: str, seconds: float, sent: int, before: int, told: dict[str, Any
 
 async def main(seconds: float, only: str) -> bool:
     print(
-        "| flood | MiB/s | lag, ms: p50 / p99 / longest | of it own processor | resident, MiB "
-        "| heights |\n|---|---|---|---|---|---|"
+        "| flood | MiB/s | lag by the wall, ms: p50 / p99 / longest "
+        "| of it own processor, ms (judged) | resident, MiB | heights |\n|---|---|---|---|---|---|"
     )
-    is_well = True
+    is_well, worst_p99 = True, {"all": 0.0, "own": 0.0}
     with tempfile.TemporaryDirectory() as folder:
         async with running(Path(folder)) as made:
             for name, flood in floods().items():
@@ -153,8 +188,17 @@ async def main(seconds: float, only: str) -> bool:
                 print(_line("calm", CALM_S, 0, calm["before"], calm))
                 print(_line(name, seconds, told["sent"], calm["resident"], told), flush=True)
                 print(f"  {told['counts']}", file=sys.stderr, flush=True)
+                is_well &= told["lag"]["own"][2] < TARGET_LONGEST_S
                 grown = told["resident"] - calm["resident"]
                 is_well &= told["lag"]["own"][1] < TARGET_P99_S and grown < MOST_GROWTH
+                for which, worst in worst_p99.items():
+                    worst_p99[which] = max(worst, told["lag"][which][1])
+    wall, own = (1000 * worst_p99[which] for which in ("all", "own"))
+    verdict = "passed" if is_well else "failed"
+    print(
+        f"\n{verdict}: worst p99 of a flood: {own:.1f} ms of own processor (judged, below "
+        f"{1000 * TARGET_P99_S:.0f} ms), {wall:.1f} ms by the wall"
+    )
     return is_well
 
 

@@ -20,7 +20,7 @@ from dst.middleware.wire_messages import (
     encode_message,
 )
 from dst.p2p.framing import MAX_FRAME_BYTES, encode_frame
-from dst.p2p.handshake import Data, Ping, encode_link_frame
+from dst.p2p.handshake import Data, Ping, Pong, encode_link_frame
 from dst.qbft.messages import (
     Certificate,
     Commit,
@@ -51,6 +51,15 @@ Flood = Callable[[Puppet, Cluster, Height], list[bytes]]
 
 def floods() -> Mapping[str, Flood]:
     return {
+        **over_its_link(),
+        "all of them": everything,
+        "pongs on the link that it is dialled by": pongs,
+        "a megabyte for a HELLO where it is dialled": greetings,
+    }
+
+
+def over_its_link() -> Mapping[str, Flood]:
+    return {
         "pings": pings,
         "frames that are no messages": garbage,
         "frames of a megabyte": large_garbage,
@@ -62,7 +71,6 @@ def floods() -> Mapping[str, Flood]:
         "requests and statuses": requests,
         "answers nobody asked for": answers,
         "bad partial and group signatures": bad_seals,
-        "all of them": everything,
     }
 
 
@@ -76,6 +84,16 @@ def framed_body(body: bytes) -> bytes:
 
 def pings(_: Puppet, __: Cluster, ___: Height) -> list[bytes]:
     return [encode_frame(encode_link_frame(Ping(number))) * 1000 for number in range(4)]
+
+
+def pongs(_: Puppet, __: Cluster, ___: Height) -> list[bytes]:
+    return [encode_frame(encode_link_frame(Pong(number, clock_ms=0))) * 1000 for number in range(4)]
+
+
+def greetings(_: Puppet, __: Cluster, ___: Height) -> list[bytes]:
+    """What is dearest to decode: an array of empty ones."""
+    room = MAX_FRAME_BYTES - 5
+    return [encode_frame(b"\xdd" + room.to_bytes(4, "big") + b"\x90" * room)]
 
 
 def garbage(_: Puppet, __: Cluster, ___: Height) -> list[bytes]:
@@ -184,7 +202,10 @@ def bad_seals(puppet: Puppet, _: Cluster, height: Height) -> list[bytes]:
 
 
 def everything(puppet: Puppet, cluster: Cluster, height: Height) -> list[bytes]:
-    kinds = [flood for name, flood in floods().items() if name != "all of them"]
-    found = [frame for flood in kinds for frame in flood(puppet, cluster, height)[:MANY]]
+    found = [
+        frame
+        for flood in over_its_link().values()
+        for frame in flood(puppet, cluster, height)[:MANY]
+    ]
     random.Random(height).shuffle(found)
     return found

@@ -1,5 +1,6 @@
-"""`python -m tests.e2e.clients.flooding BEACON RPC RATE SECONDS`: every public endpoint of one
-operator is asked by turns, RATE requests a second in all. Prints one line of JSON at the end.
+"""`python -m tests.e2e.clients.flooding BEACON RPC RATE SECONDS`: one operator's two public ports
+are asked, RATE requests a second in all: every path of one by turns, and a method of each family
+and a subscription at the other. Prints one line of JSON at the end.
 
 Requests begin at their times whatever became of earlier ones, as those of many strangers do.
 """
@@ -8,8 +9,9 @@ import asyncio
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import cycle
+from itertools import chain, cycle
 from typing import Any, Final
 
 import aiohttp
@@ -19,6 +21,8 @@ MOST_OPEN: Final = 400
 PATIENCE_S: Final = 5.0
 STREAM_S: Final = 0.5
 """A listener stays so long."""
+RULED_OUT: Final = "error"
+"""An answer by JSON-RPC's own rules that is no result."""
 
 READ: Final = (
     "/livez",
@@ -60,18 +64,43 @@ NOT_FOR_STRANGERS: Final = (
     ("POST", "/dst/v1/events"),
 )
 """What the own middleware alone may ask, elsewhere."""
+SOMEBODY: Final = "0x" + "11" * 20
+CALL: Final = {"to": SOMEBODY, "data": "0x"}
 CALLED: Final[tuple[tuple[str, list[Any]], ...]] = (
     ("eth_blockNumber", []),
+    ("eth_getBalance", [SOMEBODY, "latest"]),
+    ("eth_call", [CALL, "latest"]),
+    ("eth_estimateGas", [CALL]),
+    ("eth_createAccessList", [CALL]),
+    ("eth_simulateV1", [{"blockStateCalls": [{"calls": [CALL]}]}, "latest"]),
+    ("eth_getProof", [SOMEBODY, ["0x0"], "latest"]),
+    ("debug_traceCall", [CALL, "latest", {"tracer": "callTracer"}]),
+    ("debug_traceBlockByNumber", ["latest"]),
+    ("trace_block", ["latest"]),
+    ("trace_call", [CALL, ["trace", "stateDiff", "vmTrace"], "latest"]),
+    ("trace_filter", [{"fromBlock": "0x1", "count": 10}]),
+    ("ots_getApiLevel", []),
+    ("ots_hasCode", [SOMEBODY, "latest"]),
+    ("ots_getBlockDetails", ["latest"]),
+    ("ots_searchTransactionsBefore", [SOMEBODY, 0, 10]),
+    ("eth_fillTransaction", [{"from": SOMEBODY, "to": SOMEBODY, "gas": "0x5208"}]),
+    ("eth_sendRawTransaction", ["0x02"]),
     ("eth_getBlockByNumber", ["latest", True]),
+    ("eth_getTransactionReceipt", ["0x" + "22" * 32]),
     ("eth_getLogs", [{"fromBlock": "0x1", "toBlock": "latest"}]),
-    ("eth_call", [{"to": "0x" + "11" * 20, "data": "0x"}, "latest"]),
-    ("eth_estimateGas", [{"to": "0x" + "11" * 20}]),
-    ("eth_getBalance", ["0x" + "11" * 20, "latest"]),
+    ("eth_newBlockFilter", []),
     ("eth_feeHistory", ["0x4", "latest", [50]]),
     ("txpool_status", []),
+    ("dst_transactionStatus", ["0x" + "22" * 32]),
+    ("dst_poolChanges", ["", "0x0", "0x0"]),
     ("dst_finality", ["0x1"]),
-    ("eth_sendRawTransaction", ["0x02"]),
+    ("debug_getRawBlock", ["latest"]),
+    ("eth_accounts", []),
 )
+SUBSCRIBED: Final = ("eth_subscribe", ["newHeads"])
+"""On a WebSocket of its own each time."""
+REFUSED: Final = ("eth_sendRawTransaction",)
+"""Of what is called: bytes that are no transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +109,7 @@ class Question:
     url: str
     body: object = None
     streams: bool = False
+    on_websocket: bool = False
 
     @property
     def name(self) -> str:
@@ -87,8 +117,12 @@ class Question:
         return what or f"{self.method} {self.url.partition('//')[2].partition('/')[2]}"
 
 
-def questions(beacon: str, rpc: str) -> list[Question]:
-    """Half of them to each listener."""
+def called(method: str, params: list[Any]) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+
+
+def questions(beacon: str, rpc: str) -> Iterator[Question]:
+    """Without end, every other one to each listener."""
     to_beacon = [
         *(Question("GET", beacon + path) for path in READ),
         *(Question("POST", beacon + path, body) for path, body in POSTED),
@@ -97,12 +131,10 @@ def questions(beacon: str, rpc: str) -> list[Question]:
     ]
     to_rpc = [
         *(Question("GET", f"{rpc}/{path}") for path in ("livez", "healthz", "metrics")),
-        *(
-            Question("POST", rpc, {"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-            for method, params in CALLED
-        ),
+        *(Question("POST", rpc, called(method, params)) for method, params in CALLED),
+        Question("GET", rpc, called(*SUBSCRIBED), on_websocket=True),
     ]
-    return [each for pair in zip(to_beacon, cycle(to_rpc), strict=False) for each in pair]
+    return chain.from_iterable(zip(cycle(to_beacon), cycle(to_rpc), strict=True))
 
 
 @dataclass
@@ -112,11 +144,11 @@ class Flood:
     counts: Counter[str] = field(default_factory=Counter)
     by_name: dict[str, Counter[str]] = field(default_factory=dict)
 
-    async def run(self, asked: list[Question], rate: float, seconds: float) -> None:
+    async def run(self, asked: Iterator[Question], rate: float, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with asyncio.TaskGroup() as group:
-            for number, question in enumerate(cycle(asked)):
+            for number, question in enumerate(asked):
                 at = began + number / rate
                 if at > began + seconds:
                     return
@@ -142,6 +174,13 @@ class Flood:
         self.by_name.setdefault(question.name, Counter())[outcome] += 1
 
     async def _outcome(self, question: Question) -> str:
+        """The status of HTTP, or that the method answered with an error."""
+        if question.on_websocket:
+            async with self.session.ws_connect(question.url) as socket:
+                await socket.send_json(question.body)
+                answer = await socket.receive_json()
+                await asyncio.sleep(STREAM_S)
+            return _judged(answer)
         async with self.session.request(
             question.method, question.url, json=question.body
         ) as answer:
@@ -150,7 +189,13 @@ class Flood:
                 answer.close()
             else:
                 await answer.read()
+            if answer.status == 200 and isinstance(question.body, dict):
+                return _judged(await answer.json())
             return str(answer.status)
+
+
+def _judged(answer: dict[str, Any]) -> str:
+    return RULED_OUT if "error" in answer else "200"
 
 
 async def main(beacon: str, rpc: str, rate: float, seconds: float) -> None:

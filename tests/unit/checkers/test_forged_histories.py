@@ -243,6 +243,10 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
         [msgspec.structs.replace(block("op1", 12), parent_hash="0xother")],
     ),
     "hole in the chain": ("linked_chain", [block("op1", 13)]),
+    "a height left out": (
+        "linked_chain",
+        [msgspec.structs.replace(block("op1", 13), parent_hash="0xb11")],
+    ),
     "two partials at a height": (
         "sign_once",
         [event(EventKind.SIGNED, 4, 9.0, "op2", root=root(4, "b"))],
@@ -325,6 +329,27 @@ def test_live_checkers_fire_on_the_record_that_completes_the_breach(name: str) -
     for record in records_of(draft.history()):
         breaches += [violation for checker in live for violation in checker.feed(record)]
     assert [breach.height for breach in breaches[:1]] == [FORGED[name][1][0].height]  # type: ignore[union-attr]
+
+
+LINKS_FORGED = ("parent hash wrong", "hole in the chain", "a height left out")
+
+
+@pytest.mark.parametrize("name", LINKS_FORGED)
+def test_a_chain_is_watched_as_it_grows(name: str) -> None:
+    """A block that is read again breaks nothing."""
+    live = linked_chain.LiveLinkedChain()
+    chain = [block("op1", height) for height in range(12)]
+    for each in (*chain, *chain[3:]):
+        assert live.feed(each) == []
+    (forgery,) = FORGED[name][1]
+    (breach,) = live.feed(forgery)
+    assert breach.witness[-1] == forgery
+
+
+def test_a_program_that_ends_is_told_at_once() -> None:
+    (ended,) = FORGED["a program ended on its own"][1]
+    (breach,) = no_crash.LiveNoCrash().feed(ended)
+    assert "op3.validator" in breach.summary
 
 
 def test_a_liar_may_be_accused() -> None:

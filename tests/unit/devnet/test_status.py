@@ -53,7 +53,9 @@ async def test_status_asks_every_program_with_a_listener_what_it_waits_for() -> 
     told = {
         "/op1.middleware/healthz": (503, {"ok": False, "reason": "x", "waits_for": ["a quorum"]}),
         "/op1.beacon/healthz": (200, {"ok": True, "waits_for": ["L1: away", "room"]}),
+        "/op1.rpc/healthz": (503, {"ok": False, "reason": "x", "waits_for": ["room"]}),
         "/f1.beacon/healthz": (200, []),
+        "/f1.rpc/healthz": (200, {"ok": True}),
     }
     asked: list[str] = []
 
@@ -74,8 +76,12 @@ async def test_status_asks_every_program_with_a_listener_what_it_waits_for() -> 
             probe_url=lambda node, link="beacon": str(server.make_url(f"/{node}.{link}")),
         )
         waits = await waits_of(network)
-    assert waits == {"op1.middleware": ("a quorum",), "op1.rollup": ("L1: away", "room")}
-    assert len(asked) == 5
+    assert waits == {
+        "op1.middleware": ("a quorum",),
+        "op1.rollup": ("L1: away", "room"),
+        "op1.execution": ("room",),
+    }
+    assert len(asked) == 8
 
 
 def test_the_piped_table_has_no_trailing_spaces_and_one_line_a_node() -> None:

@@ -181,14 +181,15 @@ def _fill_and_resume(
     ledger = Ledger(folder)
     head = _fill(ledger)
     if caplog is not None:
-        _expect_one_line(caplog, "writes_refused")
+        _expect_one_line(caplog, "disk_full")
     assert ledger.chain.heads.head.number == head
     check_like_a_reader(ledger)  # reads go on
     for _ in range(5):
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailable, match=r"disk is full: .*; waits for room"):
             _fill(ledger)
+    assert "room on the disk of " in (ledger.store.waits_for() or "")
     if caplog is not None:
-        _expect_one_line(caplog, "writes_refused")
+        _expect_one_line(caplog, "disk_full")
     ledger.reopen()
     check_like_a_reader(ledger)
     make_room()
@@ -196,7 +197,7 @@ def _fill_and_resume(
         next_block(ledger)
     assert check_like_a_reader(ledger) == ledger.chain.heads.head.number
     if caplog is not None:
-        _expect_one_line(caplog, "writes_refused")
+        _expect_one_line(caplog, "disk_full")
     ledger.close()
 
 

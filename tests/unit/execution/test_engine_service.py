@@ -481,9 +481,12 @@ async def test_pool_follows_the_head(engine: Engine) -> None:
     assert engine.pool.counts() == (2, 0)
 
 
+FULL = "disk is full: /data (No space left on device); waits for room"
+
+
 def no_room(tables: Tables) -> AbstractContextManager[Writer]:
     """In place of `Tables.write`: the disk is full."""
-    raise StoreUnavailable("the store takes no write: No space left on device")
+    raise StoreUnavailable(FULL)
 
 
 async def test_a_full_disk_answers_syncing_and_goes_on(
@@ -496,13 +499,14 @@ async def test_a_full_disk_answers_syncing_and_goes_on(
     chain, block_hash = engine.world.chain, Hash32(payload.block_hash)
     with monkeypatch.context() as full:
         full.setattr(Tables, "write", no_room)
-        assert (await engine.new_payload(payload)).status is PayloadStatusKind.SYNCING
+        status = await engine.new_payload(payload)
+        assert (status.status, status.validation_error) == (PayloadStatusKind.SYNCING, FULL)
         assert chain.header(block_hash) is None
     assert (await engine.new_payload(payload)).status is PayloadStatusKind.VALID
     with monkeypatch.context() as full:
         full.setattr(Tables, "write", no_room)
         status, _ = await engine.point(block_hash)
-        assert status.status is PayloadStatusKind.SYNCING
+        assert (status.status, status.validation_error) == (PayloadStatusKind.SYNCING, FULL)
         assert chain.heads.head_hash == chain.genesis_hash
     status, _ = await engine.point(block_hash)
     assert status.status is PayloadStatusKind.VALID

@@ -43,6 +43,12 @@ pytestmark = [
 
 @asynccontextmanager
 async def anvil() -> AsyncIterator[L1Client]:
+    async with anvil_process() as (client, _):
+        yield client
+
+
+@asynccontextmanager
+async def anvil_process() -> AsyncIterator[tuple[L1Client, asyncio.subprocess.Process]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -55,7 +61,7 @@ async def anvil() -> AsyncIterator[L1Client]:
         async with asyncio.timeout(15):
             while not await is_up(client):  # a process outside
                 await asyncio.sleep(0.05)
-        yield client
+        yield client, process
     finally:
         await client.close()
         process.kill()

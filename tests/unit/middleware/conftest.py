@@ -89,15 +89,20 @@ class Cluster:
         return bls.sign(self.shares[operator], message)
 
     def certificate(
-        self, height: int, block: bytes | None = None, *, round_: int = 0
+        self,
+        height: int,
+        block: bytes | None = None,
+        *,
+        round_: int = 0,
+        signers: Sequence[int] | None = None,
     ) -> Certificate:
-        """By operators 1 to q, over `block` (by default `block(height)`)."""
+        """By operators 1 to q, or the `signers`, over `block` (by default `block(height)`)."""
         root = root_of(self.block(height) if block is None else block)
         commit = Commit(Term(0), Height(height), Round(round_), root)
         digest = signing_digest(genesis_validators_root(self.lock), commit)
         votes = tuple(
             SignedCommit(commit, OperatorIndex(index), self.identities[index].sign(digest))
-            for index in range(self.lock.threshold)
+            for index in signers or range(self.lock.threshold)
         )
         return Certificate(Term(0), Height(height), Round(round_), root, votes)
 
@@ -155,7 +160,8 @@ class FakeRollup:
     """`RollupDst` and `BeaconNode`: keeps a decided chain in memory and judges like the real one.
 
     down: every call is Unavailable. reset: every call that moves the chain raises it.
-    verdict: replaces the judgement of `validate`.
+    verdict: replaces the judgement of `validate`. ready: it has seen L1, so that it builds and
+    judges.
     """
 
     def __init__(self, cluster: Cluster, now: Callable[[], float]) -> None:
@@ -164,6 +170,7 @@ class FakeRollup:
         self.sealed: dict[int, BLSSignature] = {}
         self.events_seen: list[Event] = []
         self.down = False
+        self.ready = True
         self.reset: ResetRequired | None = None
         self.verdict: Callable[[bytes], Judgement] | None = None
         self.validations = 0
@@ -201,6 +208,7 @@ class FakeRollup:
             finalized=0,
             l1_head=1,
             reset_height=None if self.reset is None else self.reset.first_affected_height,
+            ready=self.ready,
         )
 
     async def decided(self, decided: DecidedBlock) -> Height:
@@ -226,6 +234,8 @@ class FakeRollup:
         self.validations += 1
         if self.verdict is not None:
             return self.verdict(block)
+        if not justified and not self.ready:
+            return Judgement(Verdict.HOLD, "L1 was not seen yet")
         decoded = ssz.decode(BeaconBlock, block)
         if decoded.body.execution_payload.block_number != height:
             return Judgement(Verdict.INVALID, "of another height")
@@ -243,6 +253,8 @@ class FakeRollup:
 
     async def produce_block(self, request: ProduceRequest) -> bytes | None:
         self._gate()
+        if not self.ready:
+            raise Unavailable("L1 was not seen yet")
         self.built_without_pool += request.no_tx_pool
         return self.cluster.block(len(self.chain) + 1, slot=request.slot, parent=self.head_root)
 

@@ -47,9 +47,12 @@ class Says:
         round_: int,
         lock: int | None = None,
         proof: Sequence[qbft.SignedPrepare] = (),
+        root: Root = SOME,
+        *,
+        height: int = 1,
     ) -> qbft.RoundChangeMessage:
-        locked = (None, None) if lock is None else (Round(lock), SOME)
-        payload = RoundChange(T0, H1, Round(round_), *locked)
+        locked = (None, None) if lock is None else (Round(lock), root)
+        payload = RoundChange(T0, Height(height), Round(round_), *locked)
         signed = qbft.SignedRoundChange(payload, OperatorIndex(sender), self.sign(sender, payload))
         return qbft.RoundChangeMessage(signed, tuple(proof))
 
@@ -60,7 +63,9 @@ class Says:
         round_: int = 0,
         claims: Sequence[qbft.RoundChangeMessage] = (),
         root: Root | None = None,
+        prepares: Sequence[qbft.SignedPrepare] = (),
     ) -> qbft.ProposalMessage:
         payload = Proposal(T0, H1, Round(round_), root_of(block) if root is None else root)
         signed = qbft.SignedProposal(payload, OperatorIndex(sender), self.sign(sender, payload))
-        return qbft.ProposalMessage(signed, block, tuple(each.signed for each in claims))
+        asked = tuple(each.signed for each in claims)
+        return qbft.ProposalMessage(signed, block, asked, tuple(prepares))

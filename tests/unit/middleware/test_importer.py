@@ -44,6 +44,8 @@ class Node:
         self.head = head
         self.sealed: list[int] = []
         self.down = self.halted = False
+        self.says_ready: list[bool] = []
+        """One after the other; then nothing more of it."""
         self.refusals = 0
 
     def _gate(self) -> None:
@@ -56,6 +58,7 @@ class Node:
     async def status(self) -> Status:
         self._gate()
         return Status(
+            ready=self.says_ready.pop(0) if self.says_ready else None,
             decided_height=self.head,
             decided_slot=0,
             decided_root="0x",
@@ -102,6 +105,9 @@ class Bench:
 
     def head(self) -> int:
         return self.node.head
+
+    def ready(self) -> bool:
+        return self.importer.is_ready
 
     def sealed(self) -> list[int]:
         return sorted(self.node.sealed)
@@ -217,3 +223,19 @@ async def test_a_swallowed_call_is_repeated_soon_after_the_link_healed(
     bench.node.decided = swallowing  # type: ignore[method-assign]
     await bench.until(head=2, sealed=[2])
     assert importer.TRY_S < 2 * importer.CHECK_EVERY_S
+
+
+async def test_the_node_is_ready_when_it_says_so_and_is_asked_often_until_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importer, "CHECK_UNREADY_S", 0.0)
+    bench = Bench(Chain(0, set()), Node())
+    assert not bench.ready(), "before it has answered"
+    bench.node.says_ready = [False] * 5
+    await bench.until(ready=True)
+    assert bench.node.says_ready == []
+
+
+async def test_a_node_that_does_not_tell_whether_it_is_ready_is_believed_to_be() -> None:
+    bench = Bench(Chain(0, set()), Node())
+    await bench.until(ready=True)

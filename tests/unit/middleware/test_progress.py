@@ -28,13 +28,15 @@ Open = Callable[..., tuple[SqliteStore, Progress]]
 def opened(tmp_path: Path) -> Iterator[Open]:
     stores: list[SqliteStore] = []
 
-    def build(*, rejoin: bool = False, term: int = 0) -> tuple[SqliteStore, Progress]:
+    def build(
+        *, rejoin: bool = False, term: int = 0, ready: Callable[[], bool] = lambda: True
+    ) -> tuple[SqliteStore, Progress]:
         is_first = not stores
         for store in stores:
             store.close()
         store = open_store(tmp_path, LOCK, new=is_first and not rejoin, rejoin=rejoin)
         stores[:] = [store]
-        return store, Progress(store, n=4, term=Term(term), log=Logger("test"))
+        return store, Progress(store, n=4, term=Term(term), log=Logger("test"), ready=ready)
 
     yield build
     for store in stores:
@@ -269,3 +271,18 @@ async def test_who_does_not_vote_says_what_he_waits_for(opened: Open) -> None:
     assert progress.waits_for() is None
     await progress.halt(ResetRequired(9, "deep reorg"))
     assert "deep reorg" in (progress.waits_for() or "")
+
+
+async def test_who_could_not_judge_yet_neither_begins_nor_says_that_it_votes(opened: Open) -> None:
+    is_ready = False
+    _, progress = opened(ready=lambda: is_ready)
+    for peer in (P1, P2, OperatorIndex(3)):
+        progress.peer_claims(peer, Height(0), votes=True)
+    await progress.look(0.0)
+    assert (progress.takes_part, progress.votes) == (False, False)
+    assert progress.waits_for() == "its rollup node, which needs a first look at L1, to begin"
+    is_ready = True
+    assert progress.votes
+    await progress.look(1.0)
+    is_ready = False
+    assert (progress.takes_part, progress.votes) == (True, True), "asked to begin, and never again"

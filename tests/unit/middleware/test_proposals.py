@@ -1,4 +1,4 @@
-"""How long a verdict is waited for."""
+"""How long a verdict is waited for, and when a block is asked for."""
 
 import asyncio
 from types import SimpleNamespace
@@ -98,3 +98,32 @@ async def test_only_a_block_on_the_decided_one_below_is_asked_about(
     )
     assert valid is asked
     assert len(judge.answers) == (not asked)
+
+
+async def test_no_block_is_asked_for_on_a_parent_that_is_not_the_decided_one() -> None:
+    """A rollup node that is still importing it would fill a block on the one below: thrown away,
+    and the import waits as long as the building takes."""
+    imported, asked_at, parent = [Height(2)], [], b"p" * 32
+    block = (8).to_bytes(8, "little") + bytes(8) + parent
+
+    async def produce_block(_: Any) -> bytes:
+        asked_at.append(imported[0])
+        return block
+
+    entry = SimpleNamespace(root=parent, slot=7)
+    proposals = Proposals(
+        chain=SimpleNamespace(genesis_time=0, seconds_per_slot=1),  # type: ignore[arg-type]
+        store=SimpleNamespace(head_entry=lambda: entry),
+        builder=SimpleNamespace(produce_block=produce_block),
+        validator=Judge(),
+        unsealed=lambda: 0,
+        imported=lambda: imported[0],
+        log=Logger("test"),
+        metrics=Metrics(),
+        now=lambda: 8.0,
+    )
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        building = group.create_task(proposals.build(Height(4)))
+        await asyncio.sleep(0)
+        imported[0] = Height(3)
+    assert (building.result(), asked_at) == (block, [Height(3)])

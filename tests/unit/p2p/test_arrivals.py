@@ -8,8 +8,18 @@ from typing import Any
 
 import pytest
 
-from dst.p2p import listener
-from dst.p2p.arrivals import OF_ONE_PEER, PLACES, Arrivals
+from dst.p2p import arrivals, listener
+from dst.p2p.arrivals import (
+    HANDSHAKE_EVERY_S,
+    HANDSHAKES_AT_ONCE,
+    MOST_ADDRESSES,
+    OF_ONE_ADDRESS_AT_ONCE,
+    OF_ONE_ADDRESS_EVERY_S,
+    OF_ONE_PEER,
+    PLACES,
+    Arrivals,
+    Handshakes,
+)
 from dst.p2p.framing import MAX_FRAME_BYTES, FrameReader
 from dst.p2p.handshake import MAX_HELLO_BYTES, Hello, decode_link_frame, encode_link_frame
 from dst.runtime.places import Place, PlaceLimits
@@ -99,7 +109,101 @@ def test_each_operator_of_the_largest_cluster_has_its_places() -> None:
     assert (MAX_OPERATORS - 1) * OF_ONE_PEER <= PLACES.reserved
 
 
+# --------------------------------------------------------------------------- handshakes a second
+
+
+HOSTS = [f"192.0.2.{number}" for number in range(50)]
+NOW = 1000.0
+
+
+def spend(handshakes: Handshakes, hosts: list[str]) -> None:
+    """What these may begin at once."""
+    for number in range(2 * max(HANDSHAKES_AT_ONCE, OF_ONE_ADDRESS_AT_ONCE)):
+        handshakes.may_begin(hosts[number % len(hosts)], NOW)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "every_s"), [(1, OF_ONE_ADDRESS_EVERY_S), (50, HANDSHAKE_EVERY_S)]
+)
+def test_strangers_begin_so_many_handshakes_a_second(hosts: int, every_s: float) -> None:
+    handshakes = Handshakes()
+    spend(handshakes, HOSTS[:hosts])
+    begun = sum(
+        handshakes.may_begin(HOSTS[number % hosts], NOW + number / 1000) for number in range(4000)
+    )
+    assert begun == pytest.approx(4 / every_s, abs=2)
+
+
+def test_one_host_keeps_no_other_out() -> None:
+    handshakes = Handshakes()
+    spend(handshakes, HOSTS[:1])
+    assert not handshakes.may_begin(HOSTS[0], NOW)
+    assert handshakes.may_begin("198.51.100.1", NOW), "op1, of whom nothing is known yet"
+
+
+def test_known_operators_keep_theirs_whatever_strangers_do() -> None:
+    handshakes = Handshakes()
+    handshakes.learn(OP1, "198.51.100.1")
+    spend(handshakes, HOSTS)
+    assert not handshakes.may_begin("198.51.100.2", NOW), "strangers have spent what they have"
+    assert all(handshakes.may_begin("198.51.100.1", NOW) for _ in range(OF_ONE_ADDRESS_AT_ONCE))
+    assert not handshakes.may_begin("198.51.100.1", NOW), "an operator may be hostile, too"
+
+
+def test_a_known_operator_spends_nothing_of_strangers() -> None:
+    handshakes = Handshakes()
+    handshakes.learn(OP1, "198.51.100.1")
+    handshakes.learn(OP2, "198.51.100.2")
+    spend(handshakes, ["198.51.100.1", "198.51.100.2"])
+    begun = sum(handshakes.may_begin(host, NOW) for host in HOSTS for _ in range(4))
+    assert begun == HANDSHAKES_AT_ONCE
+
+
+def test_an_operator_that_moved_leaves_its_old_address_to_strangers() -> None:
+    handshakes = Handshakes()
+    handshakes.learn(OP1, "198.51.100.1")
+    handshakes.learn(OP1, "198.51.100.2")
+    spend(handshakes, HOSTS)
+    assert not handshakes.may_begin("198.51.100.1", NOW)
+    assert handshakes.may_begin("198.51.100.2", NOW)
+
+
+def test_no_more_addresses_are_remembered_than_it_says() -> None:
+    handshakes = Handshakes()
+    for number in range(3 * MOST_ADDRESSES):
+        handshakes.may_begin(f"2001:db8:{number:x}::/64", 0.0)
+    assert len(handshakes._of_address) == MOST_ADDRESSES
+
+
+def test_who_comes_too_often_gets_no_place_and_who_was_certified_does() -> None:
+    port = Port()
+    member = port.arrive("198.51.100.1")[1]
+    assert member is not None
+    port.arrivals.certify(member, OP1)
+    for number in range(2 * HANDSHAKES_AT_ONCE):
+        place = port.arrive(HOSTS[number % len(HOSTS)])[1]
+        if place is not None:
+            port.arrivals.leave(place)
+    wire, place = port.arrive("203.0.113.1")
+    assert (wire.is_aborted, place) == (True, None)
+    assert port.arrive("198.51.100.1")[1] is not None
+
+
 # ------------------------------------------------------------------------------- over loopback
+
+
+async def test_strangers_turned_away_are_counted(
+    start_node: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "OF_ONE_ADDRESS_AT_ONCE", 1)
+    monkeypatch.setattr(arrivals, "OF_ONE_ADDRESS_EVERY_S", 3600.0)
+    node = await start_node(1, {})
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.transport.port)
+        writer.write(b"no TLS at all")
+        assert await is_ended(reader)
+        writer.transport.abort()
+    assert node.metrics.get("p2p_refused_total", peer="stranger", reason="crowded") == 2
 
 
 @pytest.fixture

@@ -113,6 +113,14 @@ def test_other_protocol_version_is_named_even_with_unknown_fields(make_hello: Ma
     assert decode_first_frame(body, make_hello(0)) == HelloRefused("protocol_version", ours, "99")
 
 
+def test_of_another_versions_hello_nothing_is_made_but_its_number(make_hello: MakeHello) -> None:
+    """Its other fields are passed over: no value here could be made of them."""
+    no_text = b"\xa1\xff"
+    body = b"\x93" + msgspec.msgpack.encode("hello") + b"\x63" + no_text
+    ours = str(PROTOCOL_VERSION)
+    assert decode_first_frame(body, make_hello(0)) == HelloRefused("protocol_version", ours, "99")
+
+
 def test_first_frame_must_be_hello(make_hello: MakeHello) -> None:
     with pytest.raises(FrameError, match="Ping, expected HELLO"):
         decode_first_frame(encode_link_frame(Ping(1)), make_hello(0))

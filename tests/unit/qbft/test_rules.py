@@ -257,6 +257,7 @@ def test_rule_13_one_accepted_proposal_a_round_also_across_restarts() -> None:
     node.hear(MAKE.proposal(B))
     assert node.refused().reason is Reason.SECOND_PROPOSAL
     assert node.refused().culprit == 1
+    assert node.refused().contradicts == MAKE.proposal(A).signed
     node.validated(ROOT_B)
     assert not node.last, "a verdict on a block that was not accepted means nothing"
     node.validated(ROOT_A)
@@ -627,6 +628,20 @@ def test_rule_32_what_a_peer_can_make_us_remember_is_bounded() -> None:
     assert kept == [199, 205], "the current one and the highest"
 
 
+def test_rule_32_commits_of_the_lowest_rounds_give_way_to_those_that_may_decide() -> None:
+    node = Playbook(0)
+    node.due()
+    last = tables.MAX_COMMIT_ROUNDS + 2
+    for round_ in range(1, last + 1):
+        for sender in (1, 2):
+            node.hear(MAKE.round_change(sender, round_))
+        node.hear(MAKE.commit(3, ROOT_B, round_))
+    assert list(node.state.commits) == list(range(3, last + 1))
+    for sender in (1, 2):
+        node.hear(MAKE.commit(sender, ROOT_B, last))
+    assert node.only(FetchBlock).root == ROOT_B, "decided"
+
+
 def test_rule_32_rounds_beyond_a_sane_number_are_refused() -> None:
     node = Playbook(0)
     node.hear(MAKE.round_change(3, 2**32))
@@ -992,7 +1007,9 @@ def test_a_second_vote_or_round_change_of_a_round_is_evidence() -> None:
         node.hear(first)
         assert not node.last
         node.hear(second)
-        assert (node.refused().reason, node.refused().culprit) == (Reason.CONFLICTING_VOTE, 3)
+        refused = node.refused()
+        assert (refused.reason, refused.culprit) == (Reason.CONFLICTING_VOTE, 3)
+        assert (refused.contradicts, refused.offence) == (first.signed, second)
 
 
 def test_one_operator_decides_alone_at_once() -> None:
@@ -1068,6 +1085,27 @@ def test_wrong_bodies_for_one_signature_are_hashed_a_few_times_only() -> None:
 
 def replace_block(message: ProposalMessage, block: bytes) -> ProposalMessage:
     return ProposalMessage(signed=message.signed, block=block)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (MAKE.proposal(B, root=ROOT_A), Reason.ROOT_MISMATCH),
+        (MAKE.proposal(bytes(1001)), Reason.OVERSIZED_BLOCK),
+        (MAKE.proposal(A, 1), Reason.UNJUSTIFIED_PROPOSAL),
+        (MAKE.proposal(A, 2**32 + 3), Reason.TOO_FAR_AHEAD),
+    ],
+)
+def test_what_is_attached_to_a_proposal_is_blamed_on_its_leaders_own_link_alone(
+    message: ProposalMessage, reason: Reason
+) -> None:
+    """The signature covers none of it: whoever forwards an honest proposal can change it."""
+    leader = int(message.signed.sender)
+    for link, culprit in ((leader, leader), ((leader + 1) % 4, None)):
+        node = Playbook((leader + 2) % 4)
+        node.due()
+        node.hear(message, peer=link)
+        assert (node.refused().reason, node.refused().culprit) == (reason, culprit)
 
 
 def test_the_offence_in_a_refusal_is_the_message_that_was_refused() -> None:

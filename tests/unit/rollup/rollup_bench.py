@@ -275,6 +275,8 @@ class EngineStub:
     build: dict[str, Any] | None = None
     transactions: tuple[bytes, ...] = ()
     is_down: bool = False
+    lacks: str | None = None
+    """Why it keeps no block now."""
     is_silent: bool = False
     """A link that swallows: what is asked meanwhile is never answered, also not later."""
     swallowed: int = 0
@@ -311,8 +313,8 @@ class EngineStub:
             except asyncio.CancelledError:
                 self.aborted.append(block_hash)
                 raise
-        if payload.parent_hash not in self.payloads:
-            return {"status": PayloadStatusKind.SYNCING}
+        if payload.parent_hash not in self.payloads or self.lacks is not None:
+            return {"status": PayloadStatusKind.SYNCING, "validationError": self.lacks}
         if block_hash in self.invalid:
             return {"status": PayloadStatusKind.INVALID, "validationError": "bad state root"}
         self.payloads[block_hash] = payload

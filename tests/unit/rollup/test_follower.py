@@ -19,8 +19,8 @@ from dst.apis.dst_v1 import EventKind
 from dst.derivation.frame import MAX_BLOCK_BYTES, Batch, decode_frame, encode_frame
 from dst.l1.source import L1Source
 from dst.rollup.chain import Chain
+from dst.rollup.engine_controller import EngineController, InvalidPayload
 from dst.rollup.events import BeaconBus, EventRing
-from dst.rollup.execution import Execution, InvalidPayload
 from dst.rollup.follower import LOOK_EVERY_S, LOOKS_AT_ONCE, Follower, Lying
 from dst.rollup.halting import Halting
 from dst.rollup.importer import Importer
@@ -132,7 +132,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         importer = Importer(
             lock=lock,
             chain=chain,
-            execution=Execution(client, chain, log, metrics),
+            execution=EngineController(client, chain, log, metrics),
             l1=l1,
             ring=ring,
             bus=bus,
@@ -293,6 +293,35 @@ async def test_a_branch_sealed_only_further_on_is_evidence_too(tmp_path: Path) -
         with pytest.raises(InvalidInput, match="at height 1"):
             await at.follower.catch_up(at.b)
         assert at.halting.is_halted
+
+
+async def test_a_block_that_another_source_brings_meanwhile_is_no_branch(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One source has no block in a slot below its head; before it names that block by its root,
+    another one has brought it: what is found is our own chain, and nobody is accused."""
+    caplog.set_level(logging.WARNING, "dst")
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 3)
+
+        class Hiding(Source):
+            async def block(self, block_id: BlockId) -> WireBlock | None:
+                if block_id == blocks[1].slot:
+                    return None
+                if block_id == root_of(blocks[1]):
+                    at.b.serve(at.lock, blocks, [2])
+                    await at.follower.catch_up(at.b)
+                return await super().block(block_id)
+
+        hiding = Hiding(name="hiding")
+        hiding.serve(at.lock, blocks, [2])
+        at.b.serve(at.lock, blocks[:1], [0])
+        await at.follower.catch_up(at.b)
+        await at.follower.catch_up(hiding)
+        assert at.chain.head.height == 3
+        assert not at.halting.is_halted
+        assert EventKind.EVIDENCE not in at.kinds()
+    assert caplog.records == []
 
 
 async def test_a_lying_and_a_dead_source_are_skipped_for_the_good_one(tmp_path: Path) -> None:
@@ -474,6 +503,29 @@ async def test_the_chain_is_rebuilt_from_l1_alone(tmp_path: Path) -> None:
         await at.l1.poll()
         await at.scanner.scan()
         assert at.chain.finalized_height == 5
+
+
+async def test_a_batch_that_a_full_disk_did_not_keep_is_told_once_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The scanner comes to it again and again until there is room."""
+    async with bench(tmp_path) as at:
+        caplog.set_level("INFO")
+        at.fake_l1.mine(1, data=[frame(at.lock, make_chain(at.lock, 3))])
+        await at.l1.poll()
+
+        def full(*_: object) -> None:
+            raise Unavailable("no room")
+
+        with monkeypatch.context() as disk:
+            disk.setattr(at.chain.store, "put_scanned", full)
+            for _ in range(3):
+                with pytest.raises(Unavailable):
+                    await at.scanner.scan()
+        assert "batch_found" not in caplog.text
+        await at.scanner.scan()
+        assert caplog.text.count("batch_found") == 1
+        assert at.chain.safe_height == 3
 
 
 async def test_a_batch_after_a_gap_waits_for_nobody(tmp_path: Path) -> None:

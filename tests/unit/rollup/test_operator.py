@@ -15,10 +15,10 @@ import pytest
 from dst.apis.beacon import ProduceRequest, WireBlock
 from dst.apis.dst_v1 import EventKind, OutOfOrder
 from dst.l1.source import L1Source
-from dst.rollup import asking
+from dst.rollup import asking, reset_watch
 from dst.rollup.chain import Chain
+from dst.rollup.engine_controller import EngineController
 from dst.rollup.events import BeaconBus, EventRing
-from dst.rollup.execution import Execution
 from dst.rollup.halting import Halting
 from dst.rollup.node import RollupNode
 from dst.rollup.operator import Operator
@@ -64,7 +64,7 @@ class Bench:
     ring: EventRing
     halting: Halting
     operator: Operator
-    execution: Execution
+    execution: EngineController
     watch: ResetWatch
     clock: list[float]
 
@@ -99,20 +99,26 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    tmp_path: Path, *, look: bool = True, **chain_constants: object
+    tmp_path: Path, *, look: bool = True, l1_is_out: bool = False, **chain_constants: object
 ) -> AsyncIterator[Bench]:
     lock = make_lock(**chain_constants)
     engine, fake_l1, clock = EngineStub(lock), FakeL1(), [GENESIS_TIME + 1.25]
     fake_l1.mine(20)
     log, metrics = Logger("test"), Metrics()
     l1 = L1Source(fake_l1, lock.chain, log, metrics)
-    await l1.poll()
+    if l1_is_out:
+        fake_l1.is_down = True
+        asking = asyncio.get_running_loop().create_task(l1.run())
+        await until_true(lambda: l1.is_out_since_start)
+        asking.cancel()
+    else:
+        await l1.poll()
     async with engine_client(engine) as client:
         store = Store(tmp_path / "rollup.sqlite", IDENTITY)
         chain = Chain(store, make_genesis(lock))
         ring = EventRing("op1", Term(0))
         halting = Halting(tmp_path, store, ring, log)
-        execution = Execution(client, chain, log, metrics)
+        execution = EngineController(client, chain, log, metrics)
         watch = ResetWatch(chain, l1, halting, lock.chain.l1_confirmations)
         operator = Operator(
             lock=lock,
@@ -129,7 +135,7 @@ async def bench(
             metrics=metrics,
             now=lambda: clock[0],
         )
-        if look:
+        if look and not l1_is_out:
             await watch.look()
         yield Bench(
             lock, engine, fake_l1, l1, chain, ring, halting, operator, execution, watch, clock
@@ -196,7 +202,14 @@ async def test_rule_51_with_nothing_to_include_a_leader_owes_its_block_all_the_s
 async def test_an_l1_outage_does_not_stop_production(tmp_path: Path) -> None:
     async with bench(tmp_path) as at:
         at.fake_l1.is_down = True
-        assert await at.operator.produce(ProduceRequest(slot=Slot(1))) is not None
+        asking = asyncio.get_running_loop().create_task(at.l1.run())
+        await until_true(lambda: at.l1.waits_for() is not None)
+        asking.cancel()
+        data = await at.operator.produce(ProduceRequest(slot=Slot(1)))
+        assert data is not None
+        block = ssz.decode(BeaconBlock, data)
+        assert block.l1_origin.number == 16, "the view that it had stays"
+        assert await validate(at, block) == Judgement(Verdict.VALID)
 
 
 async def test_view_rules_bind_fresh_proposals_only(tmp_path: Path) -> None:
@@ -379,7 +392,7 @@ async def test_a_full_disk_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptu
         db = at.chain.store._db
         db.execute("PRAGMA max_page_count = 1")  # SQLite's own way to be full
         for _ in range(3):
-            with pytest.raises(Unavailable, match="disk full"):
+            with pytest.raises(Unavailable, match=r"disk is full: .*; waits for room"):
                 await at.operator.decided(certify(at.lock, block))
         assert at.chain.head.height == 1
         assert (at.chain.store.waits_for() or "").startswith("room on the disk of ")
@@ -420,6 +433,19 @@ async def test_a_store_behind_its_engine_recovers(tmp_path: Path) -> None:
         at.engine.head = first.body.execution_payload.block_hash
         await at.operator.decided(certify(at.lock, first))
         assert at.chain.head.height == 1
+
+
+async def test_what_the_execution_layer_lacks_is_told_on(tmp_path: Path) -> None:
+    """With a full disk it answers SYNCING, and it is no use to look for what it syncs."""
+    async with bench(tmp_path) as at:
+        (block,) = make_chain(at.lock, 1)
+        at.engine.lacks = "disk is full: /data; waits for room"
+        told = f"execution layer is SYNCING: {at.engine.lacks}"
+        with pytest.raises(Unavailable, match=told):
+            await at.operator.decided(certify(at.lock, block))
+        assert await validate(at, block) == Judgement(Verdict.HOLD, told)
+        at.engine.lacks = None
+        assert await at.operator.decided(certify(at.lock, block)) == 1
 
 
 async def test_an_engine_outage_is_a_retry_not_a_loss(tmp_path: Path) -> None:
@@ -613,6 +639,22 @@ async def test_a_dropped_origin_below_a_good_one_is_found_after_a_restart(tmp_pa
         assert at.halting.reset_height == 1
 
 
+async def test_the_first_look_comes_with_l1s_first_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new cluster waits for it to begin."""
+    monkeypatch.setattr(reset_watch, "RETRY_SECONDS", 3600.0)
+    async with bench(tmp_path, look=False) as at:
+        at.l1.chain = None
+        watching = asyncio.get_running_loop().create_task(at.watch.run())
+        await until_true(lambda: not at.watch._wanted.is_set())
+        assert not (await at.node().status()).ready
+        await at.l1.poll(lambda reorged: at.watch.l1_moved(reorged=reorged))
+        await until_true(lambda: at.watch.has_looked)
+        assert (await at.node().status()).ready
+        watching.cancel()
+
+
 async def test_nothing_fresh_before_the_first_look_at_l1(tmp_path: Path) -> None:
     async with bench(tmp_path, look=False) as at:
         block = on_origin(at, 16)
@@ -634,3 +676,99 @@ async def test_what_a_quorum_has_judged_moves_also_while_l1_is_out_since_the_sta
         assert (await validate(at, block)).status is Verdict.HOLD
         assert (await validate(at, block, justified=True)).status is Verdict.VALID
         assert await at.operator.decided(certify(at.lock, block)) == 1
+
+
+async def restarted_in_an_outage(tmp_path: Path) -> None:
+    """What such an operator has on its disk: a decided block of an origin that it saw on L1."""
+    async with bench(tmp_path) as at:
+        await at.operator.decided(certify(at.lock, on_origin(at, 16)))
+
+
+async def test_a_restart_in_an_l1_outage_goes_on_on_the_origin_of_the_decided_parent(
+    tmp_path: Path,
+) -> None:
+    """f+1 honest operators have checked it; else f+1 restarts would stop the cluster."""
+    await restarted_in_an_outage(tmp_path)
+    async with bench(tmp_path, l1_is_out=True) as at:
+        at.at_slot(2)
+        at.engine.transactions = (b"\x02tx",)
+        await at.execution.announce()  # the engine is new: it is brought its head
+        data = await at.operator.produce(ProduceRequest(slot=Slot(2)))
+        assert data is not None
+        block = ssz.decode(BeaconBlock, data)
+        assert block.l1_origin == at.chain.head.block.l1_origin
+        assert block.body.execution_payload.transactions == (b"\x02tx",)
+        assert (await validate(at, block)).status is Verdict.VALID
+        assert (await validate(at, on_origin(at, 15))).status is not Verdict.VALID
+        newer = on_origin(at, 17)
+        assert (await validate(at, newer)).status is Verdict.HOLD
+        at.l1.remember(at.fake_l1.blocks[17].ref)
+        assert (await validate(at, newer)).status is Verdict.HOLD, "seen is not canonical"
+        early = make_block(at.lock, at.chain.head.block, slot=3, origin=(16, block.l1_origin.hash))
+        assert (await validate(at, early)).status is Verdict.HOLD, "the clock's rules hold"
+        assert await at.operator.decided(certify(at.lock, block)) == 2
+        assert (await at.node().status()).ready is False, "to begin a chain is another thing"
+    async with bench(tmp_path, l1_is_out=True) as at:
+        at.at_slot(3)
+        await at.execution.announce()
+        assert await at.operator.produce(ProduceRequest(slot=Slot(3))) is not None, "and again"
+
+
+async def test_the_drift_binds_in_an_l1_outage_over_restarts(tmp_path: Path) -> None:
+    """The time of the origin lies beside the block that names it."""
+    await restarted_in_an_outage(tmp_path)
+    async with bench(tmp_path, l1_is_out=True) as at:
+        drift = at.lock.chain.max_sequencer_drift
+        slot = Slot(drift // at.lock.chain.seconds_per_slot)
+        at.at_slot(slot)
+        at.engine.transactions = (b"\x02tx",)
+        await at.execution.announce()
+        data = await at.operator.produce(ProduceRequest(slot=slot))
+        assert data is not None
+        block = ssz.decode(BeaconBlock, data)
+        assert block.body.execution_payload.transactions == ()
+        assert (await validate(at, block)).status is Verdict.VALID
+        origin = (16, block.l1_origin.hash)
+        full = make_block(
+            at.lock, at.chain.head.block, slot=slot, origin=origin, transactions=[b"\x02tx"]
+        )
+        assert "may not carry mempool transactions" in (await validate(at, full)).reason
+
+
+async def test_a_look_at_l1_is_owed_after_an_outage(tmp_path: Path) -> None:
+    """L1 comes back, and has dropped the origin meanwhile: the decided parent and what was built
+    on it go together."""
+    await restarted_in_an_outage(tmp_path)
+    async with bench(tmp_path, l1_is_out=True) as at:
+        await at.operator.decided(certify(at.lock, on_origin(at, 16)))
+        block = on_origin(at, 16)
+        at.at_slot(block.slot)
+        await at.execution.announce()
+        assert (await validate(at, block)).status is Verdict.VALID
+        at.fake_l1.is_down = False
+        at.fake_l1.reorg(6, "fork", 8)
+        await at.l1.poll()
+        assert (await validate(at, block)).status is Verdict.HOLD, "L1 is there: it is asked first"
+        await at.watch.look()
+        assert at.halting.reset_height == 1
+
+
+async def test_what_stood_on_evidence_goes_on_once_the_folder_is_gone_and_it_is_restarted(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path) as at:
+        await at.grow(1)
+        other = make_block(at.lock, make_genesis(at.lock), transactions=[b"\x02other"])
+        with pytest.raises(InvalidInput, match="two certificates"):
+            await at.operator.decided(certify(at.lock, other))
+        (tmp_path / "evidence").rename(tmp_path / "looked-at")
+        with pytest.raises(Unavailable, match="stopped"):
+            await at.grow(1)
+        told = at.halting.waits_for() or ""
+        assert told.startswith("a person: "), told
+        assert "move the folder away and restart" in told
+    async with bench(tmp_path) as at:
+        assert at.halting.waits_for() is None
+        await at.grow(1)
+        assert at.chain.head.height == 2
+        assert (tmp_path / "looked-at" / "height-1" / "summary.json").exists()

@@ -5,6 +5,7 @@ import pytest
 
 from dst.runtime.http import error_response
 from dst.runtime.http_errors import (
+    MAX_ERROR_BYTES,
     STATUSES,
     Conflict,
     NotFound,
@@ -46,6 +47,11 @@ def test_a_kind_is_what_its_parent_is_and_a_bug_is_nothing() -> None:
     assert status_of(msgspec.ValidationError("not a number")) == 400
     assert status_of(AssertionError("a bug")) is None
     assert status_of(DstError("of no kind")) is None
+
+
+def test_of_a_large_error_only_the_beginning_is_read() -> None:
+    body = b'{"message": "no", "rest": [%b0]}' % (b"[]," * MAX_ERROR_BYTES)
+    assert str(failure_of(400, body)) == body[:200].decode()
 
 
 @pytest.mark.parametrize(

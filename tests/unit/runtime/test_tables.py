@@ -183,10 +183,12 @@ def test_a_spoilt_environment_refuses_readers_and_the_next_write_opens_it_again(
     ):
         with pytest.raises(StoreUnavailable, match="cannot be read now"):
             read()
-    with pytest.raises(StoreUnavailable, match="takes no write"):
+    with pytest.raises(StoreUnavailable, match=r"disk is full: .*; waits for room"):
         put(tables, b"lost")
+    assert (tables.waits_for() or "").startswith(f"room on the disk of {tmp_path} (")
     assert tables.get("one", b"key") == b"old"
     put(tables, b"new")
+    assert tables.waits_for() is None
     assert tables.get("one", b"key") == b"new"
     tables.close()
 

@@ -145,6 +145,17 @@ def test_a_decided_block_is_sealed_at_the_threshold_and_the_seal_is_on_disk_firs
     assert not node.state.open
 
 
+@pytest.mark.parametrize(("n", "q"), [(4, 3), (5, 4), (6, 5), (7, 5)])
+def test_rule_02_key_shares_need_the_same_quorum(n: int, q: int) -> None:
+    node = Playbook(n)
+    node.decided()
+    for operator in range(1, q):
+        node.hear(partial(operator))
+        assert not node.sealed()
+    node.hear(partial(q))
+    assert node.sealed() == [1]
+
+
 def test_our_own_partial_is_not_needed_when_a_threshold_of_others_signed() -> None:
     node = Playbook()
     node.decided()
@@ -364,22 +375,54 @@ def test_a_liar_costs_one_look_whatever_he_sends_at_whatever_height() -> None:
     assert node.refused() == [(Reason.SUSPECT, None)]
 
 
-def test_a_suspects_partial_is_combined_last() -> None:
-    node = Playbook()
-    node.decided(1)
-    node.hear(partial(1, signature=MALFORMED))
-    for sender in (2, 3):
-        node.hear(partial(sender))
-    node.own(1)
+def test_rule_43_a_liar_spoils_one_combination_whatever_he_sends_first() -> None:
+    """Then his are looked at alone: one pairing a height, and none where others are enough."""
+    looked_at: dict[tuple[int, Root], None] = {}
+    config = make_config()
+
+    def counting(operator: OperatorIndex, root: Root, signature: BLSSignature) -> bool:
+        looked_at[operator, root] = None
+        return config.verify_partial(operator, root, signature)
+
+    node = Playbook(config=replace(config, verify_partial=counting))
+    roots = [Root(bytes([height]) * 32) for height in range(1, 6)]
+    for height, root in enumerate(roots, 1):
+        node.decided(height, root)
+        node.hear(partial(1, height, root, signature=share(1, ROOT_B)))
+        for sender in (2, 3):
+            node.hear(partial(sender, height, root))
+        assert node.refused() == [(Reason.BAD_PARTIAL, 1)]
+        node.own(height, root)
+        assert node.sealed() == [height]
+    first, *later = roots
+    assert [*looked_at] == [*((each, first) for each in (1, 2, 3)), *((1, each) for each in later)]
+    node.decided(6)
+    node.hear(partial(1, 6, signature=share(1, ROOT_B)))
+    node.own(6)
+    assert (1, ROOT_A) not in looked_at, "two are not enough, so nobody looks yet"
+    node.hear_group(group_signature(6))
+    node.decided(7)
+    for sender in (1, 2, 3):
+        node.hear(partial(sender, 7))
+    assert node.sealed() == [7], "a good one of his counts"
+
+
+def test_rule_43_who_is_left_out_stays_so_when_another_is() -> None:
+    """Two liars of seven must not bring each other back."""
+    node = Playbook(7)
+    node.decided()
+    node.own()
+    for liar, honest in ((1, (3, 4, 5)), (2, ())):
+        for sender in honest:
+            node.hear(partial(sender))
+        node.hear(partial(liar, signature=share(liar, ROOT_B)))
+        assert node.refused() == [(Reason.BAD_PARTIAL, liar)]
+    before = node.state
+    for liar in (1, 2):
+        node.hear(partial(liar, signature=share(liar, ROOT_B)))
+        assert (node.state, node.last) == (before, ())
+    node.hear(partial(6))
     assert node.sealed() == [1]
-    assert node.state.suspects == {1}
-    node.decided(2)
-    node.hear(partial(1, 2, signature=MALFORMED))
-    for sender in (2, 3):
-        node.hear(partial(sender, 2))
-    node.own(2)
-    assert node.sealed() == [2]
-    assert not node.refused(), "the wrong one was not needed, so nobody looked at it"
 
 
 def test_at_most_64_heights_collect_but_no_owed_partial_is_dropped() -> None:

@@ -12,10 +12,20 @@ from devnet.sim import blocks, ideal
 from devnet.sim.campaign import SIZES
 from devnet.sim.chain import CHAIN, TERM
 from devnet.sim.disk import Disk
-from devnet.sim.l1 import BLOCK_US, L1, draw_l1
+from devnet.sim.l1 import (
+    BLOCK_US,
+    CONFIRMATIONS,
+    L1,
+    MINORITY,
+    L1Node,
+    branch_of,
+    draw_l1,
+)
 from devnet.sim.loop import NothingLeft, VirtualLoop, play
 from devnet.sim.operator import Life
-from devnet.sim.params import draw_params
+from devnet.sim.params import Params, apart, draw_params
+from devnet.sim.world import World
+from dst.l1.view import CanonicalChain
 from dst.qbft.messages import (
     Certificate,
     Commit,
@@ -221,23 +231,48 @@ def test_combination_needs_a_quorum_of_sound_partials_over_one_root(n: int) -> N
         assert not ideal.verify_group(other, garbage)
 
 
-def test_a_reorg_changes_the_fork_of_what_it_replaces_from_then_on() -> None:
-    l1 = L1([(10 * BLOCK_US, 8)])
-    assert [l1.fork(number, 9 * BLOCK_US) for number in (7, 8, 9)] == [0, 0, 0]
-    assert [l1.fork(number, 11 * BLOCK_US) for number in (7, 8, 9)] == [0, 1, 1]
-    assert l1.usable(-5) == 0
+def branches(node: L1Node, *numbers: int) -> list[int]:
+    chain = node._speak()
+    return [branch_of(chain[number].hash) for number in numbers]
+
+
+def test_a_node_hears_of_blocks_and_reorgs_at_their_time() -> None:
+    """A node on a minority fork goes on with it, and finds what it missed when it comes back."""
+    l1, node, lone = L1([(10 * BLOCK_US, 8)]), L1Node(), L1Node()
+    for each in (node, lone):
+        each.follow(l1, -5)
+        assert branches(each, 0) == [0]
+        each.follow(l1, 9 * BLOCK_US)
+        assert branches(each, 7, 8, 9) == [0, 0, 0]
+    lone.leave(9)
+    for each in (node, lone):
+        each.follow(l1, 11 * BLOCK_US)
+    assert branches(node, 7, 8, 9, 10, 11) == [0, 1, 1, 1, 1]
+    minority = MINORITY + 1
+    assert branches(lone, 7, 8, 9, 10, 11) == [0, 0, minority, minority, minority]
+    assert lone.is_at_large(9, 1)
+    assert not lone.is_at_large(9, minority)
+    lone.come_back()
+    assert lone._speak() == node._speak()
+
+
+def view(l1: L1, moment_us: int) -> CanonicalChain:
+    node = L1Node()
+    node.follow(l1, moment_us)
+    return CanonicalChain(tuple(node._speak()))
 
 
 def test_view_rules_differ_between_voters_and_deterministic_rules_do_not() -> None:
     l1 = L1([(10 * BLOCK_US, 6)])
-    before, after = 9 * BLOCK_US, 11 * BLOCK_US
-    block = blocks.decode(blocks.build(blocks.GENESIS_BYTES, l1, 5, before, b"salt"))
+    before, after = view(l1, 9 * BLOCK_US), view(l1, 11 * BLOCK_US)
+    block = blocks.decode(blocks.build(blocks.GENESIS_BYTES, before, 5, b"salt"))
     parent = blocks.GENESIS_BYTES
-    assert blocks.check_view(parent, block, l1, 5, before) is Verdict.VALID
-    assert blocks.check_view(parent, block, l1, 5, after) is Verdict.INVALID
-    assert blocks.check_view(parent, block, l1, 4, before) is Verdict.HOLD
-    assert blocks.check_view(parent, block, l1, 7, before) is Verdict.INVALID
-    assert blocks.check_view(parent, block, l1, 5, 0) is Verdict.HOLD
+    assert block.origin_number == 9 - CONFIRMATIONS
+    assert blocks.check_view(parent, block, before, 5) is Verdict.VALID
+    assert blocks.check_view(parent, block, after, 5) is Verdict.INVALID
+    assert blocks.check_view(parent, block, before, 4) is Verdict.HOLD
+    assert blocks.check_view(parent, block, before, 7) is Verdict.INVALID
+    assert blocks.check_view(parent, block, view(l1, 0), 5) is Verdict.HOLD
     assert blocks.check_deterministic(parent, block) is Verdict.VALID
 
 
@@ -271,3 +306,30 @@ def test_no_draw_exceeds_the_fault_budget(n: int) -> None:
         assert len(params.byzantine) + (params.loss is not None) <= faults_tolerated(n)
         l1 = draw_l1(Random(seed), reorg_count=params.l1_reorgs, until_us=params.chaos_us)
         assert l1.reorgs == sorted(l1.reorgs)
+
+
+def test_what_is_drawn_apart_shifts_nothing() -> None:
+    rng, same = Random(5), Random(5)
+    assert apart(rng, "a").random() != apart(rng, "b").random()
+    assert apart(rng, "a").random() == apart(same, "a").random()
+    assert rng.getstate() == same.getstate() == Random(5).getstate()
+
+
+def test_an_l1_that_is_silent_for_all_stops_nobody() -> None:
+    """Origins stay where they are, until it speaks again."""
+    calm = Params(n=4, chaos_us=8_000_000)
+
+    def origins(silent: bool) -> list[int]:
+        async def run(loop: VirtualLoop) -> list[int]:
+            world = World(loop, 1, 4, params=calm)
+            for node in world.honest if silent else ():
+                loop.after(3_500_000, setattr, node.rollup.l1, "is_silent", True)
+            assert (await world.run()).failure == ""
+            chain = world.honest[0].rollup.chain
+            return [blocks.decode(each.block).origin_number for each in chain]
+
+        return play(run)
+
+    heard, unheard = origins(False), origins(True)
+    assert heard[6] > unheard[6] == unheard[3]
+    assert unheard[-1] == heard[-1], "it is healed"

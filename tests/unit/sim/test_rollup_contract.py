@@ -12,10 +12,11 @@ from typing import Any, Protocol
 import pytest
 
 from devnet.sim import blocks, chain, ideal
-from devnet.sim.l1 import L1
+from devnet.sim.l1 import BLOCK_US, L1, L1Node
 from devnet.sim.rollup import SimRollup
 from dst.apis.beacon import ProduceRequest, WireBlock
 from dst.apis.dst_v1 import DecidedBlock, OutOfOrder
+from dst.l1.view import CanonicalChain
 from dst.qbft.justification import is_valid_certificate
 from dst.qbft.messages import Certificate, Commit, SignedCommit, signing_digest
 from dst.spec import ssz
@@ -37,13 +38,22 @@ class Bench(Protocol):
 
     def certified(self, height: int, block: bytes) -> DecidedBlock: ...
     def sealed(self, block: bytes) -> WireBlock: ...
-    def reset(self, height: int | None) -> None:
-        """L1 as this node sees it drops the origin of `height`, or shows it again."""
+    async def reset(self, height: int | None) -> None:
+        """The L1 node behind it drops the origins from that height on, or shows them again."""
+
+    async def silence(self, is_silent: bool) -> None:
+        """Of the L1 node; `child` knows it as it was before."""
+
+    def started_without_l1(self) -> None: ...
+    async def l1_comes(self) -> None: ...
+    def started_in_an_outage(self) -> None:
+        """Of L1, which was asked and did not answer."""
 
 
 class Simulated:
     def __init__(self) -> None:
         config = chain.qbft_config(4, 0)
+        self.moment_us = 20 * BLOCK_US
         self.node = SimRollup(
             name="op1",
             l1=L1(),
@@ -62,12 +72,15 @@ class Simulated:
         return 1
 
     def l1_moment_us(self) -> int:
-        return 1_000_000
+        return self.moment_us
 
     def child(self, parent: bytes | None, mark: int = 0) -> bytes:
         above = blocks.GENESIS_BYTES if parent is None else parent
         slot = blocks.decode(above).slot + 1 + mark
-        return blocks.build(above, L1(), slot, 1_000_000, b"%d" % mark)
+        at_large = L1Node()
+        at_large.follow(L1(), self.moment_us)
+        view = CanonicalChain(tuple(at_large._at_large))
+        return blocks.build(above, view, slot, b"%d" % mark)
 
     def certified(self, height: int, block: bytes) -> DecidedBlock:
         root = blocks.root_of(block)
@@ -86,19 +99,38 @@ class Simulated:
         }
         return WireBlock(message=block, signature=ideal.combiner(4)(partials))
 
-    def reset(self, height: int | None) -> None:
-        self.node.reset = None if height is None else ResetRequired(height, "a fork")
+    async def reset(self, height: int | None) -> None:
+        if height is None:
+            self.node.l1.come_back()
+        else:
+            self.node.leave_l1(Height(height))
+
+    async def silence(self, is_silent: bool) -> None:
+        self.moment_us += 5 * BLOCK_US
+        self.node.l1.is_silent = is_silent
+
+    def started_without_l1(self) -> None:
+        self.node.has_seen_l1 = False
+
+    async def l1_comes(self) -> None:
+        self.node.has_seen_l1, self.node.l1.is_silent = True, False
+
+    def started_in_an_outage(self) -> None:
+        self.node.l1.is_silent = True
 
 
 class Real:
     def __init__(self, at: Any) -> None:
         self._at = at
-        self.node = at.node()
+        self.node = at.node(lambda: at.clock[0])
+        self._canonical = list(at.fake_l1.blocks)
 
     def child(self, parent: bytes | None, mark: int = 0) -> bytes:
         lock = self._at.lock
         above = make_genesis(lock) if parent is None else ssz.decode(BeaconBlock, parent)
-        return ssz.encode(make_block(lock, above, slot=above.slot + 1 + mark))
+        deep = self._at.fake_l1.blocks[-1 - lock.chain.l1_confirmations].ref
+        origin = (deep.number, deep.hash)
+        return ssz.encode(make_block(lock, above, slot=above.slot + 1 + mark, origin=origin))
 
     def certified(self, height: int, block: bytes) -> DecidedBlock:
         return certify(self._at.lock, ssz.decode(BeaconBlock, block))
@@ -106,11 +138,38 @@ class Real:
     def sealed(self, block: bytes) -> WireBlock:
         return sealed(self._at.lock, ssz.decode(BeaconBlock, block))
 
-    def reset(self, height: int | None) -> None:
+    async def reset(self, height: int | None) -> None:
+        l1 = self._at.fake_l1
         if height is None:
-            self._at.halting.reset_ended()
+            l1.blocks = list(self._canonical)
         else:
-            self._at.halting.reset(Height(height), "a fork")
+            stored = self._at.chain.store.by_height(Height(height))
+            first = ssz.decode(BeaconBlock, stored.block).l1_origin.number
+            depth = len(l1.blocks) - first
+            l1.reorg(depth, "minority", depth + 1)
+        await self._at.l1.poll()
+        await self._at.watch.look()
+
+    async def silence(self, is_silent: bool) -> None:
+        l1 = self._at.fake_l1
+        l1.mine(5)
+        l1.is_down = is_silent
+        if not is_silent:
+            await self._at.l1.poll()
+
+    def started_without_l1(self) -> None:
+        self._at.watch.has_looked, self._at.l1.chain = False, None
+
+    def started_in_an_outage(self) -> None:
+        self.started_without_l1()
+        self._at.fake_l1.is_down, self._at.l1._reachable = True, False
+        self._at.l1._known.clear()
+        self._at.l1.remember(self._at.fake_l1.blocks[0].ref)
+
+    async def l1_comes(self) -> None:
+        self._at.fake_l1.is_down = False
+        await self._at.l1.poll()
+        await self._at.watch.look()
 
 
 @asynccontextmanager
@@ -224,7 +283,7 @@ async def test_a_reset_stops_what_moves_the_chain_and_no_reading(kind: str, tmp_
         first = at.child(None)
         await at.node.decided(at.certified(1, first))
         second = at.child(first)
-        at.reset(1)
+        await at.reset(1)
         for call in (
             at.node.produce_block(ProduceRequest(slot=Slot(2))),
             at.node.validate(
@@ -237,12 +296,65 @@ async def test_a_reset_stops_what_moves_the_chain_and_no_reading(kind: str, tmp_
                 await call
         assert (await at.node.status()).reset_height == 1
         assert await at.node.decided(at.certified(1, first)) == 1, "known already"
-        at.reset(None)
+        await at.reset(None)
         assert (await at.node.status()).reset_height is None
         assert await at.node.decided(at.certified(2, second)) == 2
+
+
+async def test_it_is_ready_once_it_can_build_and_judge(kind: str, tmp_path: Path) -> None:
+    async with opened(kind, tmp_path) as at:
+        first = at.child(None)
+        assert (await at.node.status()).ready is True
+        at.started_without_l1()
+        assert (await at.node.status()).ready is False
+        assert await judged(at, first) is Verdict.HOLD
+        assert await judged(at, first, justified=True) is Verdict.VALID
+        with pytest.raises(Unavailable):
+            await at.node.produce_block(ProduceRequest(slot=Slot(1)))
+        await at.l1_comes()
+        assert (await at.node.status()).ready is True
+        assert await judged(at, first) is Verdict.VALID
+        assert await at.node.produce_block(ProduceRequest(slot=Slot(1))) is not None
+        await at.node.decided(at.certified(1, first))
+        await at.reset(1)
+        assert (await at.node.status()).ready is False
 
 
 async def test_what_is_no_block_is_refused(kind: str, tmp_path: Path) -> None:
     async with opened(kind, tmp_path) as at:
         with pytest.raises(InvalidInput):
             await judged(at, b"not a block")
+
+
+async def test_a_silent_l1_keeps_nobody_from_building_and_newer_origins_wait(
+    kind: str, tmp_path: Path
+) -> None:
+    async with opened(kind, tmp_path) as at:
+        before = at.child(None)
+        assert await judged(at, before) is Verdict.VALID
+        await at.silence(True)
+        after = at.child(None)
+        assert after != before, "on a newer origin"
+        assert await judged(at, after) is Verdict.HOLD
+        assert await judged(at, before) is Verdict.VALID, "known since before"
+        built = await at.node.produce_block(ProduceRequest(slot=Slot(1)))
+        assert built is not None, "on the last view"
+        assert await judged(at, after, justified=True) is Verdict.VALID, "others have seen it"
+        await at.silence(False)
+        assert await judged(at, after) is Verdict.VALID
+
+
+async def test_a_start_in_an_outage_of_l1_goes_on_upon_the_parents_origin(
+    kind: str, tmp_path: Path
+) -> None:
+    async with opened(kind, tmp_path) as at:
+        newer = at.child(None)
+        at.started_in_an_outage()
+        assert (await at.node.status()).ready is False
+        assert await judged(at, newer) is Verdict.HOLD
+        built = await at.node.produce_block(ProduceRequest(slot=Slot(1)))
+        assert built is not None
+        assert await judged(at, built) is Verdict.VALID
+        await at.l1_comes()
+        assert (await at.node.status()).ready is True
+        assert await judged(at, newer) is Verdict.VALID

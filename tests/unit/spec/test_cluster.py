@@ -57,6 +57,9 @@ def test_membership_root_follows_the_members() -> None:
     lock = unsigned_lock()
     other = msgspec.structs.replace(lock, share_public_keys=lock.share_public_keys[::-1])
     assert membership_root(lock) != membership_root(other)
+    first, *rest = lock.operators
+    stranger = msgspec.structs.replace(first, identity=b"\x02" + bytes(32))
+    assert membership_root(lock) != membership_root(_definition(lock, operators=(stranger, *rest)))
     assert membership_root(lock) == membership_root(unsigned_lock(chain_id=902))
 
 

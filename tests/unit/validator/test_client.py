@@ -21,6 +21,7 @@ from dst.apis.beacon import (
     beacon_routes,
 )
 from dst.crypto import bls
+from dst.runtime.disk import DiskFull
 from dst.runtime.http import make_app
 from dst.runtime.metrics import Metrics
 from dst.spec.beacon import BeaconBlock
@@ -40,7 +41,7 @@ from dst.validator.client import (
     wait_until_synced,
 )
 from dst.validator.main import first_slot
-from dst.validator.protection import FILE_NAME, DiskFull, ProtectionStore, SlashingRefused
+from dst.validator.protection import FILE_NAME, ProtectionStore, SlashingRefused
 from dst.validator.signer import Signer
 from dst.validator.window import MAX_OPEN_SLOTS, SlotWindow
 from tests.unit.spec.sample_blocks import unsigned_lock

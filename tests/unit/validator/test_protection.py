@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dst.runtime.disk import DiskFull
 from dst.runtime.kv import open_database
 from dst.slashing.interchange import SignedBlock, decode_interchange, encode_interchange
 from dst.slashing.rules import Refusal
 from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import BLSPubkey, Root, Slot
 from dst.validator import protection
-from dst.validator.protection import FILE_NAME, DiskFull, ProtectionStore, SlashingRefused
+from dst.validator.protection import FILE_NAME, ProtectionStore, SlashingRefused
 
 KEY = BLSPubkey(b"\xa1" * 48)
 CHAIN = Root(b"\xc1" * 32)

@@ -133,7 +133,7 @@ class Aborted(Session):
     def __init__(self) -> None:
         super().__init__(DEFAULT_LIMITS, self._finish_soon)
 
-    def _finish_soon(self) -> None:
+    def _finish_soon(self, _: str) -> None:
         asyncio.get_running_loop().call_soon(self.finish)
 
 
@@ -196,7 +196,7 @@ async def test_a_transaction_is_told_later_and_only_to_who_listened_before(rpc: 
     with ThreadPoolExecutor(1) as read:
         events = Events()
         told = Subscriptions(rpc.world.chain, rpc.clock, events, Threads(read=read, call=read))
-        early, late = (Session(DEFAULT_LIMITS, lambda: None) for _ in range(2))
+        early, late = (Session(DEFAULT_LIMITS, lambda _: None) for _ in range(2))
         current_session.set(early)
         for _ in range(128):
             await told.subscribe("newPendingTransactions")
@@ -219,7 +219,7 @@ async def test_a_transaction_is_told_later_and_only_to_who_listened_before(rpc: 
 async def test_a_dismissed_session_takes_no_more(rpc: Rpc) -> None:
     with ThreadPoolExecutor(1) as read:
         told = Subscriptions(rpc.world.chain, rpc.clock, Events(), Threads(read=read, call=read))
-        session = Session(DEFAULT_LIMITS, lambda: None)
+        session = Session(DEFAULT_LIMITS, lambda _: None)
         current_session.set(session)
         await told.subscribe("newHeads")
         session.notify("0x1", b"1")

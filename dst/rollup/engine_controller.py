@@ -64,7 +64,7 @@ class _Running:
     waiters: int = 0
 
 
-class Execution:
+class EngineController:
     """The one user of the engine. Raises Unavailable from any call while the engine is out of
     reach."""
 
@@ -111,7 +111,7 @@ class Execution:
         if status.status is PayloadStatusKind.INVALID:
             raise InvalidPayload(f"execution: {status.validation_error or 'invalid'}")
         if status.status is not PayloadStatusKind.VALID:
-            raise Unavailable(f"execution layer is {status.status.value}")
+            raise Unavailable(describe(status))
 
     async def announce(self) -> None:
         """Tell the engine head, safe and finalized; refill it when it does not know the head.
@@ -137,10 +137,7 @@ class Execution:
                 return await self._built(answer.payload_id)
             if attempt == 0 and _is_missing_parent(answer.payload_status):
                 await self._refill()
-        raise Unavailable(
-            f"execution layer starts no build: {answer.payload_status.status.value} "
-            f"{answer.payload_status.validation_error or ''}"
-        )
+        raise Unavailable(f"execution layer starts no build: {describe(answer.payload_status)}")
 
     # --- one execution at a time ---
 
@@ -235,10 +232,7 @@ class Execution:
         block = ssz.decode(BeaconBlock, stored.block)
         status = await self._send(block)
         if status.status is not PayloadStatusKind.VALID:
-            raise Unavailable(
-                f"execution layer answers {status.status.value} to decided block {height}: "
-                f"{status.validation_error or ''}"
-            )
+            raise Unavailable(f"decided block {height} is not taken: {describe(status)}")
         if height % REFILL_FORKCHOICE_EVERY == 0:
             genesis = self._chain.execution_hash_at(0)
             state = ForkchoiceState(
@@ -291,6 +285,12 @@ class Execution:
         return await self._ask(
             lambda: self._client.block(number_or_tag, timeout=CALL_TIMEOUT_S), limit=CALL_TIMEOUT_S
         )
+
+
+def describe(status: PayloadStatus) -> str:
+    """Of an execution layer that did not find a block valid, for a person."""
+    why = f": {status.validation_error}" if status.validation_error else ""
+    return f"execution layer is {status.status.value}{why}"
 
 
 def _is_missing_parent(status: PayloadStatus) -> bool:
