@@ -145,7 +145,7 @@ FATES: Final[dict[str, Fate]] = {
         "the locked block, where the leader proposes", HEALED, "L4", seed=3, relative="Anchor #592"
     ),
     "view-rules-for-locked-blocks": Kill(
-        "the other rules for blocks that a lock forces", CHAOS, "L4"
+        "the other rules for blocks that a lock forces", CHAOS, "L4", seed=2
     ),
     # Rounds and timers.
     "leader-not-rotated": Kill("the round, in who leads", HEALED, "L4", seed=3),
@@ -178,16 +178,16 @@ FATES: Final[dict[str, Fate]] = {
     "proposals-name-no-round": Equivalent(
         "own proposals, in the round of a restart", own_proposals_name_no_new_round
     ),
-    "lost-store-votes": Kill("the wait of an operator that lost its store", CHAOS, "S12", seed=12),
+    "lost-store-votes": Kill("the wait of an operator that lost its store", CHAOS, "S12", seed=126),
     "missed-height-asks": Kill("trust in a store that was called new", CHAOS, "L4", seed=13),
     # What is said again, asked for and given.
     "no-resend-on-reconnect": Kill("what a broken link lost, said again", VOTE_LOST, "L4", seed=1),
     "partials-not-resent": Kill("partial signatures, said again", CHAOS, "L4"),
     "block-not-served": Kill("an answer to who asks for a block", PROPOSAL_MISSED, "L4"),
     "prepared-block-lost": Kill(
-        "prepared blocks, and passing over a claim", HOARDER, "L4", seed=62, relative="B1"
+        "prepared blocks, and passing over a claim", HOARDER, "L4", seed=153, relative="B1"
     ),
-    "certificates-ignored": Kill("the import of decisions", CHAOS, "L4"),
+    "certificates-ignored": Kill("the import of decisions", CHAOS, "L4", seed=8),
     "no-help-for-laggards": Equivalent(
         "certificates for who repeats what is decided", laggards_are_helped_otherwise
     ),
