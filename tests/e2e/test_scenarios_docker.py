@@ -13,7 +13,7 @@ def network(network_factory: NetworkFactory) -> RunningNetwork:
     return network_factory("--backend", "docker", "--port-offset", str(PORT_OFFSET + 2000))
 
 
-@pytest.mark.parametrize("name", ["leader-kill", "leader-freeze", "split-2-2"])
+@pytest.mark.parametrize("name", ["leader-kill", "leader-freeze", "split-2-2", "planned-restart"])
 def test_scenario_passes(network: RunningNetwork, name: str) -> None:
     done, answer = network.chaos(name, "--seed", "20261123")
     assert done.code == 0, done.told

@@ -42,7 +42,9 @@ def test_the_example_deploys_through_an_operator_and_reads_from_the_follower(
     assert "the follower reads 42" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["leader-kill", "split-2-2", "all-restart"])
+@pytest.mark.parametrize(
+    "name", ["leader-kill", "split-2-2", "all-restart", "one-way", "world", "restart-loop"]
+)
 def test_scenario_passes(network: RunningNetwork, name: str) -> None:
     done, answer = network.chaos(name, "--seed", "20261123")
     assert done.code == 0, done.told
@@ -54,6 +56,9 @@ def test_scenario_passes(network: RunningNetwork, name: str) -> None:
     assert "<svg" in (folder / "report.html").read_text()
     suite = ET.parse(folder / "junit.xml").getroot()
     assert suite.get("failures") == "0"
+    judged = run_devnet(["chaos", "judge", str(folder.resolve())], network.directory)
+    assert judged.code == 0, judged.told
+    assert "not what the run said" not in judged.out
 
 
 def test_flags_that_contradict_the_running_network_are_refused(network: RunningNetwork) -> None:
