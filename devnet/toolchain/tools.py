@@ -3,7 +3,7 @@ forge for the tests with real clients, keyed by version and platform.
 
 Order: PATH (if it is the pinned version), the cache (`.tools/` in the repository, or
 `DEVNET_TOOLS_DIR`), then an installation into the cache through npm or Go; where those are absent,
-through Python wheels of Node and Go, which are removed afterwards. `devnet/toolchain/` pins what is
+through Python wheels of Node and Go, which are removed afterwards. `pins/` holds what is
 installed: the npm integrity of Foundry's platform packages, a go.sum with every module of
 toxiproxy-server, the hashes of the wheels. `python -m devnet.toolchain.tools` installs and lists
 what a devnet needs.
@@ -28,7 +28,7 @@ from typing import Final
 
 from dst.spec.errors import DstError
 
-PINS: Final = Path(__file__).parent
+PINS: Final = Path(__file__).parent / "pins"
 REPOSITORY: Final = Path(__file__).parents[2]
 INSTALL_TIMEOUT_S: Final = 600
 """A cold Go build takes 35 s on two cores; slow mirrors get ten minutes."""
