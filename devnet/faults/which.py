@@ -48,7 +48,7 @@ SCHEMA: Final[dict[str, Any]] = {
 }
 MEANS: Final = (
     f"a class ({', '.join(f'`{kind}`' for kind in Kind)}), or a pattern of names such as"
-    " `op1>op*.consensus` (`devnet status --links` lists them)"
+    " `op1>op*.consensus` ([ports.md](ports.md) lists them)"
 )
 
 
