@@ -193,7 +193,7 @@ def _finish(
     )
     replay = replay_command(campaign, run.seed, descriptor)
     folder.write(run, summary, descriptor, replay)
-    folder.keep_or_trim(summary.outcome, campaign.wanted.directory / "logs")
+    folder.put_away(summary.outcome, campaign.wanted.directory / "logs")
     reason = f": {summary.reason}" if summary.reason else ""
     campaign.say(f"verdict: {summary.outcome.value}{reason}")
     if run.error:

@@ -64,7 +64,7 @@ class RunFolder:
         if run.history is not None:
             self._text("report.html", render_html(run.history, run.verdicts, summary, replay))
 
-    def keep_or_trim(self, outcome: Outcome, logs: Path) -> None:
+    def put_away(self, outcome: Outcome, logs: Path) -> None:
         """The record stays, packed; what did not pass keeps the logs too."""
         pack(self.path)
         if outcome is not Outcome.PASS:
