@@ -14,7 +14,8 @@ from enum import StrEnum
 from typing import ClassVar, Final
 
 from devnet.faults.surface import World
-from devnet.faults.targets import leader_name
+from devnet.faults.targets import resolve_target
+from devnet.model.terms import Target
 from devnet.model.topology import Topology
 
 BOTH_BACKENDS: Final = ("process", "docker")
@@ -42,10 +43,9 @@ class Sight:
     def operators(self) -> tuple[str, ...]:
         return self.topology.operator_names
 
-    @property
-    def leader(self) -> str:
-        """Of round 0 of the next height."""
-        return leader_name(self.operators, self.next_height)
+    def resolve(self, target: Target) -> tuple[str, ...]:
+        """Names of the nodes that it means now. Raises: BadConfig."""
+        return resolve_target(target, self.topology, next_height=self.next_height, rng=self.rng)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

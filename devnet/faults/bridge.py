@@ -4,13 +4,13 @@ from itertools import product
 from typing import ClassVar
 
 from devnet.faults.base import Sight, Site
-from devnet.faults.cut_links import CutLinks
+from devnet.faults.cut_links import Parted
 from devnet.faults.targets import pair_links
 from devnet.model.topology import Topology
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bridge(CutLinks):
+class Bridge(Parted):
     """Two halves that reach each other through one operator alone; members are drawn. Operators do
     not relay votes, so there is a quorum only where a half and the bridge are one: at n = 4, not at
     n = 7 or 10."""

@@ -64,8 +64,11 @@ def silenced(links: Iterable[str], operators: Sequence[str]) -> tuple[str, ...]:
     """Operators that can take no part: they cannot execute, or are in a component without a
     quorum."""
     groups = components(links, operators)
-    if not groups:
-        return ()
+    return without_quorum(groups, operators) if groups else ()
+
+
+def without_quorum(groups: Iterable[Sequence[str]], operators: Sequence[str]) -> tuple[str, ...]:
+    """Those that are in no group with a quorum."""
     needed = quorum(len(operators))
     active = {name for group in groups if len(group) >= needed for name in group}
     return tuple(name for name in operators if name not in active)

@@ -1,4 +1,4 @@
-"""What faults that cut consensus links between operators have in common."""
+"""What faults that cut links have in common."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Site
+from devnet.faults.connectivity import components, silenced, without_quorum
 from devnet.faults.surface import World
 from devnet.model.cut import CutMode
-from dst.spec.primitives import quorum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +33,18 @@ class CutLinks(Fault):
         return await world.links.not_whole(site.links)
 
     def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
-        """Those that are in no group with a quorum."""
-        needed = quorum(len(operators))
-        active = {name for group in site.groups if len(group) >= needed for name in group}
-        return tuple(name for name in operators if name not in active) if site.groups else ()
+        return silenced(site.links, operators)
+
+    def components(self, site: Site, operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        return components(site.links, operators)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parted(CutLinks):
+    """Those that part operators into groups; an operator may be in two."""
+
+    def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
+        return without_quorum(site.groups, operators) if site.groups else ()
 
     def components(self, site: Site, operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         return site.groups

@@ -7,7 +7,7 @@ from typing import ClassVar
 from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.surface import World
-from devnet.faults.targets import misfit_of, possible, resolve_target
+from devnet.faults.targets import misfit_of, possible
 from devnet.faults.which import (
     MEANS,
     SCHEMA,
@@ -49,9 +49,7 @@ class OnLinks(Fault):
         links = matching(sight.topology, self.links)
         targets: tuple[str, ...] = ()
         if self.target is not None:
-            targets = resolve_target(
-                self.target, sight.topology, next_height=sight.next_height, rng=sight.rng
-            )
+            targets = sight.resolve(self.target)
             links = tuple(
                 dict.fromkeys(
                     link for node in targets for link in around(links, node, self.direction)

@@ -3,7 +3,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from devnet.faults.base import Sight, Site
-from devnet.faults.connectivity import components, silenced
 from devnet.faults.cut_links import CutLinks
 from devnet.faults.targets import pair_links
 from devnet.model.topology import Topology
@@ -27,12 +26,6 @@ class Overlap(CutLinks):
         sight.rng.shuffle(circle)
         pairs = farthest_pairs(circle, faults_tolerated(len(circle)))
         return Site(links=pair_links(sight.topology, pairs))
-
-    def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
-        return silenced(site.links, operators)
-
-    def components(self, site: Site, operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-        return components(site.links, operators)
 
     def disturbs(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
         return tuple(operators)

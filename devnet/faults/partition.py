@@ -3,14 +3,13 @@ from typing import Any, ClassVar
 
 from devnet.faults import keys
 from devnet.faults.base import Sight, Site
-from devnet.faults.cut_links import CutLinks
+from devnet.faults.cut_links import Parted
 from devnet.faults.targets import (
     draw_groups,
     is_follower,
     isolate,
     links_between,
     misfit_of,
-    resolve_target,
 )
 from devnet.model.reading import read_target
 from devnet.model.terms import Aim, Target
@@ -53,7 +52,7 @@ _SPLIT: dict[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Partition(CutLinks):
+class Partition(Parted):
     """Consensus links between groups of operators cut, both directions."""
 
     name: ClassVar = "partition"
@@ -97,8 +96,6 @@ class Partition(CutLinks):
         elif self.target is None:
             groups = draw_groups(self.split, sight.operators, sight.rng)
         else:
-            targets = resolve_target(
-                self.target, sight.topology, next_height=sight.next_height, rng=sight.rng
-            )
+            targets = sight.resolve(self.target)
             groups = isolate(targets, sight.operators)
         return Site(targets=targets, groups=groups, links=links_between(sight.topology, groups))

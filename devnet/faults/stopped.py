@@ -8,7 +8,7 @@ from typing import ClassVar
 from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.surface import World
-from devnet.faults.targets import misfit_of, possible, resolve_target
+from devnet.faults.targets import misfit_of, possible
 from devnet.model.terms import Target
 from devnet.model.topology import Topology
 
@@ -50,9 +50,7 @@ class Stopped(Fault):
         )
 
     def aim(self, sight: Sight) -> Site:
-        found = resolve_target(
-            self.target, sight.topology, next_height=sight.next_height, rng=sight.rng
-        )
+        found = sight.resolve(self.target)
         programs = (name for node in found for name in self._programs(sight.topology, node))
         return Site(targets=found, programs=tuple(programs))
 
