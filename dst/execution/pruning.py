@@ -71,7 +71,7 @@ def prune(store: BlockStore, boundary: int) -> PruneStep:
 
 def _prune_to(store: BlockStore, oldest: int) -> int:
     doomed: list[bytes] = []
-    with store.tables.write() as writer:
+    with store.tables.write("pruning") as writer:
         for number in range(oldest - BATCH_BLOCKS + 1, oldest + 1):
             doomed += _pass_block(store, writer, number)
         for key in sorted(doomed):

@@ -218,7 +218,7 @@ class BlockStore:
         self, header: Header, body: Body, receipts: Sequence[Receipt], state: StateCommit
     ) -> None:
         """Write one executed block with its state, whole or not at all."""
-        with self.tables.write() as writer:
+        with self.tables.write("block") as writer:
             _put_block(writer, header, body, receipts, state)
 
     def set_canonical(
@@ -227,7 +227,7 @@ class BlockStore:
         """Move the pointers and the indices with them: `removed` blocks out, `added` in (number,
         hash). The base goes back with them where it stands on a removed block."""
         removed = list(removed)
-        with self.tables.write() as writer:
+        with self.tables.write("head") as writer:
             if removed:
                 _turn_back(writer, self.base(), removed[0][0] - 1)
             for number, block_hash in removed:
@@ -241,7 +241,7 @@ class BlockStore:
 
     def advance_base(self, blocks: Sequence[tuple[Position, StateDiff]]) -> None:
         """Move the flat base over the next canonical blocks, oldest first."""
-        with self.tables.write() as writer:
+        with self.tables.write("base") as writer:
             for position, diff in blocks:
                 writer.put("undo", number_key(position.number), apply_diff(writer, diff))
                 _put_base(writer, position)

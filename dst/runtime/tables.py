@@ -26,7 +26,7 @@ from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import lmdb
 
-from dst.runtime.disk import Room
+from dst.runtime.disk import ANY, Room
 from dst.runtime.files import claim, fsync_directory
 from dst.runtime.log import Logger
 from dst.spec.errors import BadConfig, Unavailable
@@ -144,9 +144,10 @@ class Tables:
         )
 
     @contextmanager
-    def write(self) -> Iterator[Writer]:
+    def write(self, what: str = ANY) -> Iterator[Writer]:
         """All of it or nothing, also when the block raises.
 
+        what: names the kind of record; the disk lacks room until one of each kind fits again.
         Raises: StoreUnavailable when the disk does not take it; logged once, and once when it does
         again.
         """
@@ -158,8 +159,8 @@ class Tables:
             with self._environment.begin(write=True) as transaction:
                 yield Writer(transaction, self._handles)
         except lmdb.Error as error:
-            self._refuse(error)
-        self._room.suffices()
+            self._refuse(error, what)
+        self._room.suffices(what)
 
     def waits_for(self) -> str | None:
         """For a person; None while the disk takes writes."""
@@ -237,11 +238,11 @@ class Tables:
             with self._left:
                 self._left.notify_all()
 
-    def _refuse(self, error: lmdb.Error) -> None:
+    def _refuse(self, error: lmdb.Error, what: str) -> None:
         """Raises: StoreUnavailable, or `error` when it is a mistake of ours."""
         if not isinstance(error, lmdb.MapFullError) and not _is_of_the_disk(error):
             raise error
-        full = self._room.lacks(reason=str(error))
+        full = self._room.lacks(what, reason=str(error))
         if self._is_spoilt():
             self._open_again()
         raise StoreUnavailable(str(full)) from None

@@ -4,6 +4,7 @@ records moved beside a running validator, two of four that may have forgotten vo
 
 import asyncio
 import json
+import re
 import resource
 import signal
 import subprocess
@@ -216,8 +217,10 @@ def test_a_full_disk_under_an_execution_layer_is_named_and_waited_for(
     until(network, lambda facts: waits(facts, "op2.execution") == "" and "op2" in _abreast(facts))
     text = hands.log_of("op2.execution").read_text()
     assert "Traceback" not in text
-    assert text.count(" disk_full ") == 1
-    assert text.count(" disk_takes_writes_again ") == 1
+    said = re.findall(r" (disk_full|disk_takes_writes_again) ", text)
+    # a block may still fit into pages that those before it gave back, and the one after it not
+    assert said == ["disk_full", "disk_takes_writes_again"] * (len(said) // 2)
+    assert len(said) >= 2
 
 
 def test_two_of_four_that_may_have_forgotten_votes_stand_and_say_why(

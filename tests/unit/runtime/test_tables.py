@@ -193,6 +193,30 @@ def test_a_spoilt_environment_refuses_readers_and_the_next_write_opens_it_again(
     tables.close()
 
 
+def test_a_small_record_that_fits_does_not_end_the_wait_of_a_large_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(module, "MAP_BYTES", 2**18)
+    tables = Tables(tmp_path, NAMES)
+
+    def put_block(size: int) -> None:
+        with tables.write("block") as writer:
+            writer.put("one", b"key", bytes(size))
+
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="disk is full"):
+            put_block(2**19)
+        with tables.write("head") as writer:
+            writer.put("two", b"key", b"new")
+        assert "room on the disk" in (tables.waits_for() or "")
+    put_block(2**10)
+    assert tables.waits_for() is None
+    events = [each.message.split()[0] for each in caplog.records]
+    assert events == ["disk_full", "disk_takes_writes_again"]
+    tables.close()
+
+
 def test_what_cannot_be_opened_again_is_tried_with_the_next_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
