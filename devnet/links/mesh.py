@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from devnet.links.toxiproxy import (
-    OPEN_RATE_KBPS,
     STREAMS,
     Proxy,
     Stream,
@@ -147,13 +146,13 @@ def describe_fault(proxy: Proxy) -> str:
             continue
         if toxic.type == "bandwidth" and toxic.attributes.get("rate") == 0:
             words.append("hold")
-        elif toxic.type == "bandwidth" and toxic.attributes.get("rate") != OPEN_RATE_KBPS:
+        elif toxic.type == "bandwidth":
             words.append(f"{toxic.attributes['rate']} KB/s")
         elif toxic.type == "timeout":
             words.append("blackhole" if toxic.attributes.get("timeout") == 0 else "drop")
-        elif toxic.type == "latency" and toxic.attributes.get("latency"):
+        elif toxic.type == "latency":
             words.append(f"latency {toxic.attributes['latency']} ms")
-        elif toxic.type not in ("bandwidth", "latency"):
+        else:
             words.append(toxic.type)
     return ", ".join(sorted(set(words)))
 

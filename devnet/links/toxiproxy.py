@@ -3,10 +3,11 @@ remove a toxic.
 
 What the server does was measured, and this file is shaped by it: changing or removing a toxic on a
 stream whose sink is frozen and full hangs for 25 s holding the proxy's lock; some attribute values
-crash the whole server on the first data; `GET /version` answers even while the rest hangs. So every
-call has a time-out, every attribute is checked before it is sent, and the four cut modes are
-PATCHes of toxics that `guard` installed while the link was idle. Order in a heal: resume frozen
-processes first, then touch toxics.
+crash the whole server on the first data, and so does a rate that rises while a chunk waits for it
+(it is read again after the wait, and slices past the chunk's end); `GET /version` answers even
+while the rest hangs. So every call has a time-out, every attribute is checked before it is sent, no
+rate changes under traffic, and the four cut modes switch toxics on and off that `guard` installed
+while the link was idle. Order in a heal: resume frozen processes first, then touch toxics.
 """
 
 import asyncio
@@ -23,8 +24,6 @@ from dst.spec.errors import DstError, InvalidInput
 
 CALL_TIMEOUT_S: Final = 2.0
 """Calls take 0.4 to 3 ms; what takes longer hangs for 25 s."""
-OPEN_RATE_KBPS: Final = 10_000_000
-"""`bandwidth` at this rate is not felt (measured: 0.00 ms, 500 MB/s as without)."""
 MAX_MS: Final = 1_000_000_000
 MAX_RATE_KBPS: Final = 1_000_000_000
 
@@ -127,12 +126,9 @@ def _check_toxicity(toxicity: float) -> None:
         raise InvalidInput(f"toxicity {toxicity!r}: a number in 0..1")
 
 
-_HOLD_RATE: Final = {"rate": 0}
-_OPEN_RATE: Final = {"rate": OPEN_RATE_KBPS}
-_HARMLESS: Final[Mapping[str, Mapping[str, int]]] = {
-    "latency": {"latency": 0},
-    "bandwidth": _OPEN_RATE,
-}
+_KEPT: Final = frozenset({"latency", "bandwidth"})
+"""Switched off at a heal, and left in place: taking a toxic out of a stream can hang or lose data.
+The others act on closes and resets even while they are off, and are taken out."""
 
 
 def _hold_toxic(stream: Stream) -> str:
@@ -140,24 +136,18 @@ def _hold_toxic(stream: Stream) -> str:
 
 
 def shaping_toxic(kind: str, stream: Stream) -> str:
-    """`bandwidth` is the toxic that holds, at another rate."""
-    return _hold_toxic(stream) if kind == "bandwidth" else f"{kind}_{stream}"
+    return f"{kind}_{stream}"
 
 
 def is_shaped(proxy: Proxy, kind: str, attributes: Mapping[str, int] | None) -> bool:
     """Whether it is as `shape` leaves it, on both streams."""
     toxics = {toxic.name: toxic for toxic in proxy.toxics}
-    wanted = attributes or _HARMLESS.get(kind)
     for stream in STREAMS:
         toxic = toxics.get(shaping_toxic(kind, stream))
-        if toxic is None:
-            if attributes is not None:
+        if attributes is None:
+            if toxic is not None and (kind not in _KEPT or toxic.toxicity != 0):
                 return False
-        elif (
-            wanted is None
-            or toxic.toxicity != 1.0
-            or not dict(wanted).items() <= dict(toxic.attributes).items()
-        ):
+        elif toxic is None or not _has(toxic, attributes):
             return False
     return True
 
@@ -194,24 +184,17 @@ def _drop_toxic(stream: Stream) -> str:
 def guard_toxics() -> tuple[Toxic, ...]:
     """The toxics that a later `cut` only patches: put in while the link is idle, never taken out.
 
-    `hold` at a rate nobody feels; `blackhole` and `drop` with toxicity 0, so off.
+    All with toxicity 0, so off.
     """
-    made: list[Toxic] = []
-    for stream in STREAMS:
-        made.append(
-            Toxic(name=_hold_toxic(stream), type="bandwidth", stream=stream, attributes=_OPEN_RATE)
+    return tuple(
+        Toxic(name=name, type=kind, stream=stream, toxicity=0.0, attributes=attributes)
+        for stream in STREAMS
+        for name, kind, attributes in (
+            (_hold_toxic(stream), "bandwidth", {"rate": 0}),
+            (_blackhole_toxic(stream), "timeout", {"timeout": 0}),
+            (_drop_toxic(stream), "timeout", {"timeout": 1}),
         )
-        for name, timeout in ((_blackhole_toxic(stream), 0), (_drop_toxic(stream), 1)):
-            made.append(
-                Toxic(
-                    name=name,
-                    type="timeout",
-                    stream=stream,
-                    toxicity=0.0,
-                    attributes={"timeout": timeout},
-                )
-            )
-    return tuple(made)
+    )
 
 
 @dataclass
@@ -289,7 +272,7 @@ class ToxiproxyClient:
         self,
         proxy: str,
         name: str,
-        kind: str,
+        kind: str = "",
         attributes: Mapping[str, int] | None = None,
         *,
         toxicity: float | None = None,
@@ -327,7 +310,7 @@ class ToxiproxyClient:
                 await self.set_enabled(proxy, False)
             case CutMode.HOLD:
                 await asyncio.gather(
-                    *(self._set_hold(proxy, stream, held=True) for stream in chosen)
+                    *(self._switch(proxy, _hold_toxic(s), on=True) for s in chosen)
                 )
             case CutMode.BLACKHOLE:
                 await asyncio.gather(
@@ -348,7 +331,7 @@ class ToxiproxyClient:
                 await self.set_enabled(proxy, True)
             case CutMode.HOLD:
                 await asyncio.gather(
-                    *(self._set_hold(proxy, stream, held=False) for stream in streams)
+                    *(self._switch(proxy, _hold_toxic(s), on=False) for s in streams)
                 )
             case CutMode.BLACKHOLE:
                 await asyncio.gather(
@@ -369,29 +352,25 @@ class ToxiproxyClient:
     async def shape(self, proxy: str, kind: str, attributes: Mapping[str, int] | None) -> None:
         """A toxic of this type on both streams of a guarded link; None: as if there were none.
 
-        A delay of 0 and a rate that nobody feels stay in place, since taking a toxic out of a
-        stream can hang or lose data; types that have no harmless value are removed.
+        A toxic that acts now is switched off before its attributes change.
         """
         check_attributes(kind, attributes or {}, partial=attributes is None)
-        present = {toxic.name for toxic in (await self.proxy(proxy)).toxics}
+        present = {toxic.name: toxic for toxic in (await self.proxy(proxy)).toxics}
         for stream in STREAMS:
             name = shaping_toxic(kind, stream)
-            wanted = attributes or _HARMLESS.get(kind)
-            if name in present and wanted is not None:
-                await self.patch_toxic(proxy, name, kind, wanted)
-            elif name in present:
+            if name in present and kind not in _KEPT:
                 await self.delete_toxic(proxy, name)
+                del present[name]
+            elif name in present and present[name].toxicity:
+                await self._switch(proxy, name, on=False)
+            if attributes is not None and name in present:
+                await self.patch_toxic(proxy, name, kind, attributes, toxicity=1.0)
             elif attributes is not None:
                 toxic = Toxic(name=name, type=kind, stream=stream, attributes=attributes)
                 await self.add_toxic(proxy, toxic)
 
-    async def _set_hold(self, proxy: str, stream: Stream, *, held: bool) -> None:
-        await self.patch_toxic(
-            proxy, _hold_toxic(stream), "bandwidth", _HOLD_RATE if held else _OPEN_RATE
-        )
-
     async def _switch(self, proxy: str, toxic: str, *, on: bool) -> None:
-        await self.patch_toxic(proxy, toxic, "timeout", toxicity=1.0 if on else 0.0)
+        await self.patch_toxic(proxy, toxic, toxicity=1.0 if on else 0.0)
 
     async def _call(self, method: str, path: str, body: object = None) -> Any:
         if self._session is None:

@@ -151,6 +151,7 @@ async def test_hold_keeps_everything_in_order(client: ToxiproxyClient, link: int
     assert await talk.hear(SILENCE_S) is None
     await client.heal(NAME, CutMode.HOLD)
     assert await client.verify(NAME, None)
+    assert await _rates(client) == {"hold_upstream": (0, 0.0), "hold_downstream": (0, 0.0)}
     heard = b""
     while len(heard) < 7:
         heard += await talk.hear() or b""
@@ -238,6 +239,65 @@ async def test_latency_is_added_each_way_changed_and_taken_back(
     await client.shape(NAME, "latency", None)
     await round_trip()  # the first chunk after a change may still meet the old delay
     assert await round_trip() < 0.040
+    talk.close()
+
+
+async def _rates(client: ToxiproxyClient) -> dict[str, tuple[int, float]]:
+    """Of the toxics that slow: kilobytes a second, and whether they act."""
+    return {
+        toxic.name: (toxic.attributes["rate"], toxic.toxicity)
+        for toxic in (await client.proxy(NAME)).toxics
+        if toxic.type == "bandwidth"
+    }
+
+
+async def test_no_rate_changes_while_it_acts(client: ToxiproxyClient, link: int) -> None:
+    """A rate that rises while a chunk waits for it ends the whole server: slice bounds out of range
+    in its bandwidth toxic (seen after 183 to 592 changes timed for it)."""
+    talk = await Conversation.through(link)
+    changes: list[tuple[str, float | None, bool]] = []
+    patch = client.patch_toxic
+
+    async def noted(
+        proxy: str, name: str, kind: str = "", attributes: Any = None, *, toxicity: Any = None
+    ) -> None:
+        before = (await _rates(client)).get(name, (0, 0.0))
+        await patch(proxy, name, kind, attributes, toxicity=toxicity)
+        changes.append(
+            (name, toxicity, before[1] > 0 and before[0] != (await _rates(client))[name][0])
+        )
+
+    client.patch_toxic = noted  # type: ignore[method-assign]
+    for rate in (2, 1000, 3):
+        await client.shape(NAME, "bandwidth", {"rate": rate})
+        talk.say(bytes(1000))
+        assert await talk.hear()
+    await client.shape(NAME, "bandwidth", None)
+    assert (await _rates(client))["bandwidth_upstream"] == (3, 0.0)
+    for _ in range(2):
+        await client.cut(NAME, CutMode.HOLD)
+        await client.heal(NAME, CutMode.HOLD)
+    assert len(changes) > len(STREAMS) * 4
+    assert not [change for change in changes if change[2]]
+    talk.close()
+
+
+async def test_a_bandwidth_is_felt_and_taken_back(client: ToxiproxyClient, link: int) -> None:
+    talk = await Conversation.through(link)
+    loop = asyncio.get_running_loop()
+
+    async def seconds_for(size: int) -> float:
+        started, heard = loop.time(), 0
+        talk.say(bytes(size))
+        while heard < size:
+            heard += len(await talk.hear() or b"")
+        return loop.time() - started
+
+    await client.shape(NAME, "bandwidth", {"rate": 20})
+    assert await seconds_for(6_000) >= 0.3
+    await client.shape(NAME, "bandwidth", None)
+    await seconds_for(100)  # the chunk that waited goes at once
+    assert await seconds_for(6_000) < 0.3
     talk.close()
 
 
@@ -336,8 +396,7 @@ async def test_the_published_client_reads_what_ours_wrote(
     enabled, toxics = await asyncio.to_thread(read)
     assert enabled
     assert toxics["slow"] == ("upstream", {"latency": 5, "jitter": 1}, 1)
-    assert toxics["hold_downstream"][1] == {"rate": 0}
-    assert toxics["hold_upstream"][1]["rate"] > 0
+    assert [toxics[f"hold_{stream}"][2] for stream in STREAMS] == [0, 1]
     assert {toxics[f"blackhole_{stream}"][2] for stream in STREAMS} == {0}
     await client.cut(NAME, CutMode.REFUSE)
     assert (await asyncio.to_thread(read))[0] is False

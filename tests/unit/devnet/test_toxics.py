@@ -117,7 +117,16 @@ def test_guards_alone_are_no_fault() -> None:
             Toxic(name="a", type="latency", stream="upstream", attributes={"latency": 50}),
             "latency 50 ms",
         ),
-        (Toxic(name="a", type="latency", stream="upstream", attributes={"latency": 0}), ""),
+        (
+            Toxic(name="a", type="bandwidth", stream="upstream", attributes={"rate": 100}),
+            "100 KB/s",
+        ),
+        (
+            Toxic(
+                name="a", type="latency", stream="upstream", attributes={"latency": 9}, toxicity=0.0
+            ),
+            "",
+        ),
         (
             Toxic(name="a", type="slicer", stream="upstream", attributes={"average_size": 1}),
             "slicer",
