@@ -183,7 +183,11 @@ def _add_logs(commands: _Commands) -> None:
     logs.add_argument(
         "node", nargs="?", metavar="NODE", help="op1, op1.rollup, f1, l1; default: all"
     )
-    logs.add_argument("-f", "--follow", action="store_true", help="go on as lines are written")
+    which = logs.add_mutually_exclusive_group()
+    which.add_argument("-f", "--follow", action="store_true", help="go on as lines are written")
+    which.add_argument(
+        "--previous", action="store_true", help="of the network that was in DIR before the last one"
+    )
     _add_dir(logs)
     logs.set_defaults(call=_logs)
 
@@ -251,7 +255,8 @@ def _status(arguments: argparse.Namespace) -> int:
 def _logs(arguments: argparse.Namespace) -> int:
     from devnet.views.logs import show_logs
 
-    return show_logs(arguments.dir.resolve(), arguments.node, follow=arguments.follow)
+    folder, node = arguments.dir.resolve(), arguments.node
+    return show_logs(folder, node, follow=arguments.follow, previous=arguments.previous)
 
 
 def _verify(arguments: argparse.Namespace) -> int:

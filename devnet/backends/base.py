@@ -2,7 +2,7 @@
 on both backends."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
@@ -60,6 +60,31 @@ class ProgramStatus:
     state: RunState
     detail: str = ""
     """Process id, container id or exit code: what a person needs to look further."""
+    crashes: int = 0
+    """How often it ended on its own in this network's life, whether or not it runs again."""
+    last_crash: str = ""
+    """What is known about the last of them."""
+
+
+@dataclass
+class Crashes:
+    """A backend's memory of what ended unasked."""
+
+    _counts: dict[str, int] = field(default_factory=dict)
+    _last: dict[str, str] = field(default_factory=dict)
+
+    def note(self, name: str, detail: str) -> None:
+        self._counts[name] = self._counts.get(name, 0) + 1
+        self._last[name] = detail
+
+    def status(self, name: str, state: RunState, detail: str) -> ProgramStatus:
+        return ProgramStatus(
+            name=name,
+            state=state,
+            detail=detail,
+            crashes=self._counts.get(name, 0),
+            last_crash=self._last.get(name, ""),
+        )
 
 
 class Backend(Protocol):
@@ -94,6 +119,10 @@ class Backend(Protocol):
 
     async def listen_host(self) -> Callable[[Link], str]:
         """Where each link's proxy must listen, once its Toxiproxy runs."""
+
+    def falls_with(self, host: str) -> tuple[str, ...]:
+        """Programs that cannot be reached any more once this Toxiproxy has ended, even if another
+        one starts in its place."""
 
     async def close(self) -> None:
         """End and remove everything of this network."""

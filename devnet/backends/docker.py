@@ -31,12 +31,14 @@ from devnet.backends import image
 from devnet.backends.base import (
     STOP_TIMEOUT_S,
     BackendError,
+    Crashes,
     OnCrash,
     Program,
     ProgramStatus,
     RunState,
     take_first_arguments,
 )
+from devnet.backends.processes import told_end
 from devnet.model.topology import Link, Role, Topology
 
 LABEL: Final = "dst.devnet"
@@ -54,6 +56,8 @@ ANSWER_TIMEOUT_S: Final = 3
 WORKERS: Final = 8
 """Calls at once: the daemon starts containers in parallel, and more than this it queues itself."""
 PIDS_LIMIT: Final = 512
+SIGNALLED: Final = 128
+"""Exit codes above it are signals."""
 KILLED_CODE: Final = 137
 """Of a container that SIGKILL ended."""
 STOP_GRACE_S: Final = 3
@@ -103,6 +107,8 @@ class DockerBackend:
     _subnets: dict[str, str] = field(default_factory=dict, init=False)
     _wanted_ends: set[str] = field(default_factory=set, init=False)
     _crashed: dict[str, str] = field(default_factory=dict, init=False)
+    """Those that have not been started again."""
+    _crashes: Crashes = field(default_factory=Crashes, init=False)
     _events: Any = field(default=None, init=False)
     _closing: bool = field(default=False, init=False)
 
@@ -175,6 +181,11 @@ class DockerBackend:
             return addresses[link.target]["management" if link.is_from_host else "mesh"]
 
         return host_of
+
+    def falls_with(self, host: str) -> tuple[str, ...]:
+        """The others of its pod: they live in its network, and with it that has ended."""
+        pod = self._program(host).pod
+        return tuple(n for n, p in self.programs.items() if p.pod == pod and n != host)
 
     # ---------------------------------------------------------------------------------- preparing
 
@@ -341,15 +352,14 @@ class DockerBackend:
 
     def _status(self, name: str, container: Mapping[str, Any] | None) -> ProgramStatus:
         if container is None:
-            return ProgramStatus(name=name, state=RunState.KILLED, detail="not started")
-        detail = f"container {container['Id'][:12]}"
+            return self._crashes.status(name, RunState.KILLED, "not started")
         states = {"running": RunState.RUNNING, "paused": RunState.PAUSED}
         state = states.get(container["State"])
         if state is not None:
-            return ProgramStatus(name=name, state=state, detail=detail)
+            return self._crashes.status(name, state, f"container {container['Id'][:12]}")
         if name in self._crashed:
-            return ProgramStatus(name=name, state=RunState.CRASHED, detail=self._crashed[name])
-        return ProgramStatus(name=name, state=RunState.KILLED, detail=container["Status"])
+            return self._crashes.status(name, RunState.CRASHED, self._crashed[name])
+        return self._crashes.status(name, RunState.KILLED, container["Status"])
 
     def _containers(self) -> list[dict[str, Any]]:
         found = self._client.api.containers(
@@ -391,13 +401,22 @@ class DockerBackend:
             for event in self._events:
                 attributes = event["Actor"]["Attributes"]
                 name, code = attributes.get(PROGRAM_LABEL, ""), attributes.get("exitCode", "?")
-                loop.call_soon_threadsafe(self._ended, name, code)
+                detail = told_exit(code, memory=self._ran_out_of_memory(event["Actor"]["ID"], code))
+                loop.call_soon_threadsafe(self._ended, name, detail)
 
-    def _ended(self, name: str, code: str) -> None:
+    def _ran_out_of_memory(self, container: str, code: str) -> bool:
+        if code != str(KILLED_CODE):
+            return False
+        with contextlib.suppress(docker.errors.APIError, OSError):
+            return bool(self._client.api.inspect_container(container)["State"].get("OOMKilled"))
+        return False
+
+    def _ended(self, name: str, detail: str) -> None:
         if self._closing or name in self._wanted_ends:
             return
-        self._crashed[name] = f"exit code {code}"
-        self.on_crash(name, f"exit code {code}")
+        self._crashed[name] = detail
+        self._crashes.note(name, detail)
+        self.on_crash(name, detail)
 
     # ------------------------------------------------------------------------------------ helpers
 
@@ -414,6 +433,18 @@ class DockerBackend:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         except docker.errors.DockerException as error:
             raise BackendError(f"Docker: {_short(error)}") from error
+
+
+def told_exit(code: str, *, memory: bool) -> str:
+    """An exit code as the daemon has it: 128 and more is a signal.
+
+    memory: whether the kernel ended it for want of memory.
+    """
+    if not code.isdigit():
+        return f"exit code {code}"
+    number = int(code)
+    told = told_end(128 - number if SIGNALLED < number <= SIGNALLED + 64 else number)
+    return f"{told} by the kernel: its memory was used up" if memory else told
 
 
 def ensure_image(

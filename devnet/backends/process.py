@@ -18,6 +18,7 @@ from typing import Final
 from devnet.backends.base import (
     STOP_TIMEOUT_S,
     BackendError,
+    Crashes,
     OnCrash,
     Program,
     ProgramStatus,
@@ -25,11 +26,14 @@ from devnet.backends.base import (
     take_first_arguments,
 )
 from devnet.backends.processes import (
+    MEMORY_KILL,
     ProcessId,
     die_with_parent,
+    memory_kills,
     read_pid_file,
     signal_group,
     state_of,
+    told_end,
     write_pid_file,
 )
 from devnet.model.topology import Link, Role
@@ -47,6 +51,8 @@ class _Running:
     process: asyncio.subprocess.Process
     identity: ProcessId
     watcher: "asyncio.Task[None]"
+    memory_kills: int
+    """Of the whole machine, when it started."""
     wanted_end: bool = False
     paused: bool = False
 
@@ -70,7 +76,8 @@ class ProcessBackend:
     on_crash: OnCrash
     kind: str = field(default="process", init=False)
     _running: dict[str, _Running] = field(default_factory=dict, init=False)
-    _ends: dict[str, ProgramStatus] = field(default_factory=dict, init=False)
+    _ends: dict[str, tuple[RunState, str]] = field(default_factory=dict, init=False)
+    _crashes: Crashes = field(default_factory=Crashes, init=False)
 
     async def prepare(self) -> None:
         """Nothing to fetch or build."""
@@ -136,6 +143,10 @@ class ProcessBackend:
         """All proxies lie side by side on loopback."""
         return lambda _link: "127.0.0.1"
 
+    def falls_with(self, host: str) -> tuple[str, ...]:
+        """A Toxiproxy is a neighbour here like any other."""
+        return ()
+
     async def _start(self, program: Program) -> None:
         if program.name in self._running:
             return
@@ -162,26 +173,30 @@ class ProcessBackend:
         self._ends.pop(program.name, None)
         # Kept in _running until it ends, so it is neither lost nor left behind.
         watcher = asyncio.get_running_loop().create_task(self._watch(program.name, process))
-        self._running[program.name] = _Running(process, identity, watcher)
+        self._running[program.name] = _Running(process, identity, watcher, memory_kills())
 
     async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
         running = self._running.pop(name)
         self._pid_file(name).unlink(missing_ok=True)
-        detail = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        state = RunState.KILLED if running.wanted_end else RunState.CRASHED
-        self._ends[name] = ProgramStatus(name=name, state=state, detail=detail)
-        if state is RunState.CRASHED:
-            self.on_crash(name, detail)
+        detail = told_end(code)
+        if running.wanted_end:
+            self._ends[name] = (RunState.KILLED, detail)
+            return
+        if code == -signal.SIGKILL and memory_kills() > running.memory_kills:
+            detail += MEMORY_KILL
+        self._ends[name] = (RunState.CRASHED, detail)
+        self._crashes.note(name, detail)
+        self.on_crash(name, detail)
 
     def _status(self, name: str) -> ProgramStatus:
         running = self._running.get(name)
         if running is None:
-            return self._ends.get(
-                name, ProgramStatus(name=name, state=RunState.KILLED, detail="not started")
-            )
-        state = RunState.PAUSED if running.paused else RunState.RUNNING
-        return ProgramStatus(name=name, state=state, detail=f"pid {running.process.pid}")
+            state, detail = self._ends.get(name, (RunState.KILLED, "not started"))
+        else:
+            state = RunState.PAUSED if running.paused else RunState.RUNNING
+            detail = f"pid {running.process.pid}"
+        return self._crashes.status(name, state, detail)
 
     def _command(self, program: Program) -> list[str]:
         executable = self.executables[program.command]

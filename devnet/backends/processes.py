@@ -34,6 +34,29 @@ class ProcessId:
         return start_time(self.pid) == self.started and state_of(self.pid) != "Z"
 
 
+MEMORY_KILL: Final = ", it seems by the kernel: it ended something for want of memory meanwhile"
+
+
+def told_end(code: int) -> str:
+    """`exit code 3`, `killed by SIGSEGV`; code: negative for a signal, as `wait` has it."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"killed by signal {-code}"
+
+
+def memory_kills() -> int:
+    """How many processes the kernel has ended for want of memory since it started; 0 where it does
+    not tell."""
+    try:
+        with Path("/proc/vmstat").open() as lines:
+            return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 def start_time(pid: int) -> str | None:
     """When the process started, in the machine's own unit; None when it is gone."""
     fields = _stat_fields(pid)

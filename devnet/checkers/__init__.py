@@ -7,6 +7,7 @@ faults_happened and standstill judge the experiment. `expectations` says which o
 asks for. Their forged histories, which each must fail, are in tests/unit/checkers.
 """
 
+from functools import partial
 from typing import Final
 
 from devnet.checkers import (
@@ -23,6 +24,7 @@ from devnet.checkers import (
     readable,
     recovery,
     sign_once,
+    sound_harness,
     sound_machine,
     stable_receipts,
     true_evidence,
@@ -85,10 +87,18 @@ def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdic
     A checker without anything to look at is left out of the answer's weight: its verdict is kept as
     `vacuous` only when it is an `extra` one, which the scenario asked for by name.
     """
-    standing = [checker(history) for checker in (*SAFETY, *LIVENESS)]
+    excused = partial(sound_harness.excused, history=history)
+    standing = [
+        *(checker(history) for checker in SAFETY),
+        *(excused(checker(history)) for checker in LIVENESS),
+    ]
     told = [verdict for verdict in standing if verdict.outcome is not Outcome.VACUOUS]
-    named = [checker(history) for checker in extra]
-    experiment = [faults_happened.check(history), carried_out.check(history)]
+    named = [excused(checker(history)) for checker in extra]
+    experiment = [
+        faults_happened.check(history),
+        sound_harness.check(history),
+        carried_out.check(history),
+    ]
     if history.machine:
         experiment.append(sound_machine.check(history))
     return (*told, *named, *experiment)

@@ -1,8 +1,10 @@
-"""S17 no program ends on its own: programs die when they are killed, and otherwise not."""
+"""S17 no program of the cluster ends on its own: programs die when they are killed, and otherwise
+not."""
 
 from typing import Final
 
 from devnet.checkers.base import judge, replay
+from devnet.checkers.sound_harness import is_part
 from devnet.model.history import History, ProgramEnded, Record
 from devnet.model.verdict import Verdict, Violation
 
@@ -11,7 +13,7 @@ NAME: Final = "S17 no program ends on its own"
 
 class LiveNoCrash:
     def feed(self, record: Record) -> list[Violation]:
-        if not isinstance(record, ProgramEnded):
+        if not isinstance(record, ProgramEnded) or is_part(record.program):
             return []
         summary = f"{record.program} ended on its own: {record.detail}"
         moment = record.monotonic

@@ -43,6 +43,10 @@ class Mesh:
     async def close(self) -> None:
         await asyncio.gather(*(client.close() for client in self._clients.values()))
 
+    @property
+    def pods(self) -> tuple[str, ...]:
+        return tuple(self._clients)
+
     def client(self, pod: str) -> ToxiproxyClient:
         return self._clients[pod]
 
@@ -65,6 +69,31 @@ class Mesh:
         for link in links:
             if link.kind is not LinkClass.PROBE:
                 await client.guard(link.name)
+
+    async def proxies_of(self, pod: str) -> Mapping[str, Proxy]:
+        """As its server describes them; none while it does not answer."""
+        try:
+            return await self._clients[pod].proxies()
+        except (ToxiproxyUnreachable, ToxiproxyError):
+            return {}
+
+    async def restore(
+        self, pod: str, listen_host: Callable[[Link], str], known: Mapping[str, Proxy]
+    ) -> None:
+        """A server that has just been started anew: its proxies, as they were when `known` was
+        read."""
+        client = self._clients[pod]
+        await _until_answers(client, START_TIMEOUT_S)
+        await self._populate_pod(pod, listen_host)
+        for proxy in known.values():
+            present = {toxic.name for toxic in (await client.proxy(proxy.name)).toxics}
+            for toxic in proxy.toxics:
+                if toxic.name not in present:
+                    await client.add_toxic(proxy.name, toxic)
+                elif toxic.toxicity:
+                    await client.patch_toxic(proxy.name, toxic.name, toxicity=toxic.toxicity)
+            if not proxy.enabled:
+                await client.set_enabled(proxy.name, False)
 
     async def cut(
         self, links: Iterable[Link], mode: CutMode, streams: Iterable[Stream] = STREAMS

@@ -29,6 +29,7 @@ from devnet.network.claim import claim, is_claimed, read_mark, remove_files
 from devnet.network.control import RemoteBackend
 from devnet.network.programs import L1_CHAIN_ID, L2_CHAIN_ID, Plan, write_configs
 from devnet.network.proof import Proof
+from devnet.network.proxy_keeper import ProxyKeeper
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
 from devnet.toolchain.tools import REPOSITORY, ensure_all
 from dst.crypto.locks import load_lock
@@ -137,7 +138,12 @@ async def running(options: NetworkOptions, say: Say, on_crash: OnCrash) -> Async
         try:
             async with aiohttp.ClientSession() as session:
                 network = await start.bring_up(session, started)
-                yield network
+                # Not of a TaskGroup: what the block raises would arrive as a group of errors.
+                keeping = asyncio.get_running_loop().create_task(start.keep_proxies())
+                try:
+                    yield network
+                finally:
+                    keeping.cancel()
         finally:
             await start.tear_down()
 
@@ -203,6 +209,7 @@ class _Start:
     crashed: dict[str, str] = field(default_factory=dict)
     _backend: Backend | None = None
     _mesh: Mesh | None = None
+    _keeper: ProxyKeeper | None = None
     _ending: bool = False
 
     async def bring_up(self, session: aiohttp.ClientSession, started: float) -> Network:
@@ -238,7 +245,12 @@ class _Start:
         if self.options.prove:
             network.proven = await network.proof.quick()
         write_descriptor(self.directory, network.descriptor)
+        self._keeper = ProxyKeeper(mesh, backend, lambda line: self.say(f"==> {line}"))
         return network
+
+    async def keep_proxies(self) -> None:
+        assert self._keeper is not None, "it is up"
+        await self._keeper.run()
 
     async def tear_down(self) -> None:
         """All of it, whatever failed before. Logs stay."""
@@ -273,8 +285,11 @@ class _Start:
 
     def _note_crash(self, name: str, detail: str) -> None:
         self.crashed[name] = detail
-        if not self._ending:
-            self.on_crash(name, detail)
+        if self._ending:
+            return
+        self.on_crash(name, detail)
+        if self._keeper is not None:
+            self._keeper.on_crash(name)
 
     async def _start_hosts(self, backend: Backend, mesh: Mesh, plan: Plan) -> None:
         await backend.prepare()

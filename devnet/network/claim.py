@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -29,7 +29,9 @@ MADE_BY_A_NETWORK: Final = (
 """What tear-down removes; `logs/` stays for the reader, `runs/` belongs to scenarios."""
 SUPERVISOR_LOG: Final = "devnet.log"
 """In `logs/`: what a detached harness says; it is open before the folder is set up, so that
-stays."""
+stays, and whoever opens it puts the one before aside."""
+PREVIOUS: Final = "previous"
+"""In `logs/`: those of the network before, one generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +117,13 @@ def refuse_foreign(directory: Path) -> None:
 def _set_up(directory: Path, identifier: str, backend: str) -> None:
     for name in ("cluster", "nodes", "run"):
         shutil.rmtree(directory / name, ignore_errors=True)
-    for old in (directory / "logs").glob("*.log"):
+    logs = directory / "logs"
+    for older in (logs / PREVIOUS).glob("*.log"):
+        if older.name != SUPERVISOR_LOG:
+            older.unlink()
+    for old in logs.glob("*.log"):
         if old.name != SUPERVISOR_LOG:
-            old.unlink()
+            put_aside(old)
     (directory / "network.json").unlink(missing_ok=True)
     for name in ("logs", "run", "nodes"):
         (directory / name).mkdir(mode=0o700, exist_ok=True)
@@ -129,6 +135,13 @@ def _set_up(directory: Path, identifier: str, backend: str) -> None:
         "started": me and me.started,
     }
     (directory / MARK).write_text(json.dumps(record) + "\n")
+
+
+def put_aside(log: Path) -> None:
+    """In place of the one of the generation before; none at all is fine."""
+    (log.parent / PREVIOUS).mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileNotFoundError):
+        log.replace(log.parent / PREVIOUS / log.name)
 
 
 def remove_leftovers(directory: Path) -> list[str]:
@@ -168,4 +181,4 @@ def remove_files(directory: Path) -> None:
 def what_stays(directory: Path, backend: str) -> str:
     """What a network that ended leaves behind, in words."""
     image = ", and the Docker image dst-devnet for the next start" if backend == "docker" else ""
-    return f"logs stay in {directory / 'logs'}{image}"
+    return f"logs stay in {directory / 'logs'} until the next but one start{image}"

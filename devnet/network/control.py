@@ -80,7 +80,9 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
         if action == "status":
             found = await backend.status()
             return {
-                "programs": [[s.name, s.state, s.detail] for s in found.values()],
+                "programs": [
+                    [s.name, s.state, s.detail, s.crashes, s.last_crash] for s in found.values()
+                ],
                 "kind": backend.kind,
             }
         await calls[action]([str(name) for name in request["names"]])
@@ -119,11 +121,17 @@ class RemoteBackend:
     async def status(self) -> Mapping[str, ProgramStatus]:
         answer = await self._ask("status", ())
         return {
-            n: ProgramStatus(name=n, state=RunState(s), detail=d) for n, s, d in answer["programs"]
+            name: ProgramStatus(
+                name=name, state=RunState(state), detail=detail, crashes=crashes, last_crash=last
+            )
+            for name, state, detail, crashes, last in answer["programs"]
         }
 
     async def listen_host(self) -> Callable[[Link], str]:
         raise BackendError("the supervisor has set the proxies up")
+
+    def falls_with(self, host: str) -> tuple[str, ...]:
+        raise BackendError("the supervisor looks after the proxies")
 
     async def close(self) -> None:
         """The network belongs to its supervisor: nothing ends here."""

@@ -53,8 +53,9 @@ class Surroundings(World, Protocol):
     ) -> Coroutine[Any, Any, None]:
         """The hostile transactions of the scenario, one after another, to the last one's fate."""
 
-    async def crashed(self) -> dict[str, str]:
-        """Programs that ended on their own -> what is known about it."""
+    async def crashes(self) -> dict[str, tuple[int, str]]:
+        """Program -> how often it ended on its own in the network's life, and what is known about
+        the last time; of those that did."""
 
     async def read_end_state(self, journal: Journal, first: int, last: int) -> dict[str, str]:
         """Blocks, group signatures and receipts of heights first..last into the journal; node ->
@@ -105,6 +106,7 @@ class Runner:
         self._run = Run(scenario=scenario, seed=seed)
         self._goal = 0
         """The height that every node must have in the end."""
+        self._crashes_before: dict[str, tuple[int, str]] = {}
         self._reverted: dict[str, asyncio.Event] = {f.id: asyncio.Event() for f in scenario.faults}
         self._injector = Injector(world=surroundings, events=journal.events, record=journal.record)
 
@@ -123,6 +125,7 @@ class Runner:
 
     async def _start(self) -> int:
         """The first height of this run: everything from there on is judged."""
+        self._crashes_before = await self._net.crashes()
         self._say("start: waiting for a sealed block on every node")
         heights = self._journal.heights
         if not await self._journal.until(
@@ -130,7 +133,14 @@ class Runner:
         ):
             silent = ", ".join(name for name in self._everywhere if name not in heights.sealed)
             raise HarnessError(f"no sealed block at {silent} within {START_TIMEOUT:.0f} s")
+        if missing := await self._net.programs.not_up(self._every_program()):
+            raise HarnessError(f"the network is not whole before the first fault: {missing}")
         return min(heights.sealed.values())
+
+    def _every_program(self) -> list[str]:
+        """Of the nodes; their Toxiproxies are not theirs."""
+        pods = (self._net.topology.pod(name) for name in self._everywhere)
+        return [program for pod in pods for program in pod.programs[1:]]
 
     async def _wait_sealed(self, count: int, timeout: float) -> None:
         """`count` more heights on every node. Raises: HarnessError when they do not come."""
@@ -267,8 +277,9 @@ class Runner:
                 unread.setdefault(node, f"it is at height {there}, {self._goal} was waited for")
         for node, why in unread.items():
             journal.record(NodeUnread(node=node, why=why, monotonic=now()))
-        for program, detail in (await self._net.crashed()).items():
-            journal.record(ProgramEnded(program=program, detail=detail, monotonic=now()))
+        for program, (times, detail) in (await self._net.crashes()).items():
+            if times > self._crashes_before.get(program, (0, ""))[0]:
+                journal.record(ProgramEnded(program=program, detail=detail, monotonic=now()))
         history = self._run.history = journal.history()
         self._run.verdicts = verdicts_of(self._scenario, history)
 

@@ -284,13 +284,13 @@ class LiveNetwork:
         )
         return client.run(scenario.hostile, float(journal.setup.slot_seconds))
 
-    async def crashed(self) -> dict[str, str]:
+    async def crashes(self) -> dict[str, tuple[int, str]]:
         try:
             status = await self._backend.status()
         except BackendError as error:
             raise HarnessError(str(error)) from error
         return {
-            item.name: item.detail for item in status.values() if item.state is RunState.CRASHED
+            each.name: (each.crashes, each.last_crash) for each in status.values() if each.crashes
         }
 
     async def read_end_state(self, journal: Journal, first: int, last: int) -> dict[str, str]:

@@ -13,6 +13,7 @@ from devnet.network.claim import (
     SUPERVISOR_LOG,
     Mark,
     is_claimed,
+    put_aside,
     read_mark,
     refuse_foreign,
     remove_files,
@@ -43,6 +44,7 @@ def start_detached(directory: Path, words: list[str]) -> int:
             f"cannot write {directory}: {error.strerror}; choose another --dir"
         ) from error
     log_path = directory / "logs" / SUPERVISOR_LOG
+    put_aside(log_path)
     inherited = os.environ.get("PYTHONPATH")
     environment = {
         **os.environ,

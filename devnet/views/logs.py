@@ -6,14 +6,21 @@ import time
 from pathlib import Path
 from typing import IO, Final
 
+from devnet.network.claim import PREVIOUS
 from dst.spec.errors import BadConfig
 
 POLL_S: Final = 0.2
 
 
-def show_logs(directory: Path, node: str | None, *, follow: bool) -> int:
-    """Print; with `follow` until interrupted. Raises: BadConfig when there are no such logs."""
-    paths = _chosen(directory, node)
+def show_logs(
+    directory: Path, node: str | None, *, follow: bool = False, previous: bool = False
+) -> int:
+    """Print; with `follow` until interrupted. previous: of the network before the last one.
+
+    Raises: BadConfig when there are no such logs.
+    """
+    folder = directory / "logs" / (PREVIOUS if previous else "")
+    paths = _chosen(folder, node)
     handles = {path: path.open(errors="replace") for path in paths}
     if not any(path.stat().st_size for path in paths):
         wait = "; waiting for the first line" if follow else ""
@@ -25,7 +32,7 @@ def show_logs(directory: Path, node: str | None, *, follow: bool) -> int:
             )
             if not follow:
                 return 0
-            for path in set(_chosen(directory, node)) - set(handles):
+            for path in set(_chosen(folder, node)) - set(handles):
                 handles[path] = path.open(errors="replace")
             if quiet:
                 time.sleep(POLL_S)
@@ -36,14 +43,14 @@ def show_logs(directory: Path, node: str | None, *, follow: bool) -> int:
             handle.close()
 
 
-def _chosen(directory: Path, node: str | None) -> list[Path]:
+def _chosen(folder: Path, node: str | None) -> list[Path]:
     """`op1` -> its programs' logs; `op1.rollup` -> that one; None -> all."""
-    every = sorted((directory / "logs").glob("*.log"))
+    every = sorted(folder.glob("*.log"))
     found = [p for p in every if node is None or p.stem == node or p.stem.startswith(f"{node}.")]
     if not found:
         have = sorted({p.stem for p in every})
         raise BadConfig(
-            f"no logs of {node or 'any node'} in {directory / 'logs'}"
+            f"no logs of {node or 'any node'} in {folder}"
             + (f"; there are {', '.join(have)}" if have else "; start a network with `devnet up`")
         )
     return found

@@ -7,6 +7,7 @@ started by testcontainers from the project's own image.
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,9 @@ from typing import Any
 
 import pytest
 
+from devnet.backends.process import ProcessBackend
+from devnet.backends.processes import read_pid_file
+from devnet.links.mesh import Mesh
 from devnet.links.toxiproxy import (
     STREAMS,
     Proxy,
@@ -25,6 +29,9 @@ from devnet.links.toxiproxy import (
     ToxiproxyUnreachable,
 )
 from devnet.model.cut import CutMode
+from devnet.model.topology import compute_topology
+from devnet.network.programs import Plan
+from devnet.network.proxy_keeper import ProxyKeeper
 from devnet.toolchain.tools import REPOSITORY, TOXIPROXY, ensure_all
 from dst.spec.errors import InvalidInput
 
@@ -356,6 +363,55 @@ async def test_refusals_carry_the_servers_words(
         await client.populate([taken])
     with pytest.raises(InvalidInput):
         await client.patch_toxic(NAME, "hold_upstream", "bandwidth", {"rate": -1})
+
+
+async def test_a_server_that_ends_is_started_again_with_what_it_had(
+    tools: dict[str, Path], tmp_path: Path
+) -> None:
+    topology = compute_topology(operators=1, followers=0, port_offset=5000)
+    plan = Plan(topology, "process", frozenset())
+    hosts = [name for name in plan.programs if name.endswith(".toxiproxy")]
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "run").mkdir()
+    said: list[str] = []
+    backend = ProcessBackend(
+        directory=tmp_path,
+        programs=plan.programs,
+        executables=tools,
+        source=REPOSITORY,
+        on_crash=lambda name, _detail: keeper.on_crash(name),
+    )
+    mesh = Mesh(topology)
+    keeper = ProxyKeeper(mesh, backend, said.append)
+    cut, slow = (topology.link(name) for name in ("op1.middleware>op1.rollup", "op1>l1.rpc"))
+    await backend.start(hosts)
+    await mesh.wait_until_up()
+    await mesh.populate(await backend.listen_host())
+    await mesh.cut([cut], CutMode.HOLD)
+    await mesh.cut([cut], CutMode.REFUSE)
+    await mesh.shape([slow], "latency", {"latency": 20, "jitter": 0})
+    before = {pod: await mesh.proxies_of(pod) for pod in mesh.pods}
+    try:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(keeper.run())
+            for host in hosts:
+                said.clear()
+                await keeper.look()
+                os.kill(_pid(tmp_path, host), signal.SIGSEGV)
+                while not said:
+                    await asyncio.sleep(0.02)
+                assert said == [f"{host} runs again, with the proxies and toxics that it had"]
+            keeping.cancel()
+        assert {pod: await mesh.proxies_of(pod) for pod in mesh.pods} == before
+    finally:
+        await mesh.close()
+        await backend.close()
+
+
+def _pid(directory: Path, program: str) -> int:
+    process = read_pid_file(directory / "run" / f"{program}.pid")
+    assert process is not None
+    return process.pid
 
 
 async def test_names_with_awkward_characters_arrive_whole(

@@ -207,8 +207,13 @@ class FakeNetwork:
                 )
             )
 
-    async def crashed(self) -> dict[str, str]:
-        return {"op3.validator": "exit code 1"} if "crashes" in self.bugs else {}
+    async def crashes(self) -> dict[str, tuple[int, str]]:
+        found = {"op1.validator": (1, "exit code 1, before this run")}
+        if "crashes" in self.bugs and self.height:
+            found["op3.validator"] = (1, "exit code 1")
+        if "proxy-dies" in self.bugs and self.height:
+            found["op2.toxiproxy"] = (1, "killed by SIGSEGV")
+        return found
 
     async def read_end_state(self, journal: Journal, first: int, last: int) -> dict[str, str]:
         for node in (*self.operators, *self.followers):

@@ -169,6 +169,33 @@ def test_a_program_that_ends_on_its_own_fails_the_run() -> None:
     assert blamed(result) == ["S17 no program ends on its own"]
 
 
+def test_a_toxiproxy_that_ends_makes_the_run_inconclusive() -> None:
+    """And a bystander that stays behind meanwhile is nobody's fault; a fork is."""
+    result, _ = run("leader-kill", bugs=frozenset({"proxy-dies", "stuck"}))
+    assert result.outcome is Outcome.INCONCLUSIVE
+    words = "op2.toxiproxy, a part of the harness, ended on its own (killed by SIGSEGV)"
+    told = [verdict.note for verdict in result.verdicts if words in verdict.note]
+    assert len(told) == 2, "of the harness, and of the node that does not serve"
+    result, _ = run("leader-kill", bugs=frozenset({"proxy-dies", "fork"}))
+    assert "S1 agreement" in blamed(result)
+
+
+def test_a_network_that_lacks_a_program_is_a_harness_error() -> None:
+    """A validator has no listener, and three of four sign."""
+    network = FakeNetwork()
+    network.programs.down = {"op2.validator"}
+
+    async def work() -> Run:
+        journal = Journal(network.setup())
+        scenario = catalogue.load("leader-kill")
+        return await Runner(scenario, 1, network, journal, lambda _: None).run()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        in_virtual_time(work)
+    words = r"not whole before the first fault: op2\.validator"
+    assert caught.group_contains(HarnessError, match=words)
+
+
 def test_a_node_that_cannot_be_read_at_the_end_fails_the_run() -> None:
     result, _ = run("leader-kill", bugs=frozenset({"silent"}))
     assert blamed(result) == ["every node serves at the end"]

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from devnet.backends.processes import ProcessId, write_pid_file
-from devnet.network.claim import MARK, claim, is_claimed, read_mark, remove_files, remove_leftovers
+from devnet.network.claim import (
+    MARK,
+    PREVIOUS,
+    SUPERVISOR_LOG,
+    claim,
+    is_claimed,
+    read_mark,
+    remove_files,
+    remove_leftovers,
+)
 from dst.spec.errors import BadConfig
 
 
@@ -65,11 +74,24 @@ def test_an_empty_folder_goes(tmp_path: Path) -> None:
 
 def test_a_new_network_starts_on_a_clean_folder(tmp_path: Path) -> None:
     with claim(tmp_path / "net", "process"):
-        (tmp_path / "net" / "logs" / "op1.rollup.log").write_text("old")
         (tmp_path / "net" / "nodes" / "op1").mkdir()
     with claim(tmp_path / "net", "process"):
-        assert list((tmp_path / "net" / "logs").iterdir()) == []
         assert list((tmp_path / "net" / "nodes").iterdir()) == []
+
+
+def test_logs_are_kept_for_one_more_network(tmp_path: Path) -> None:
+    logs = tmp_path / "net" / "logs"
+    with claim(tmp_path / "net", "process"):
+        (logs / "op1.rollup.log").write_text("first")
+        (logs / "op9.rollup.log").write_text("first")
+        (logs / SUPERVISOR_LOG).write_text("open")
+    with claim(tmp_path / "net", "process"):
+        assert [path.name for path in logs.glob("*.log")] == [SUPERVISOR_LOG]
+        assert (logs / PREVIOUS / "op1.rollup.log").read_text() == "first"
+        (logs / "op1.rollup.log").write_text("second")
+    with claim(tmp_path / "net", "process"):
+        kept = {path.name: path.read_text() for path in (logs / PREVIOUS).iterdir()}
+        assert kept == {"op1.rollup.log": "second"}
 
 
 def _sleeper() -> "subprocess.Popen[bytes]":

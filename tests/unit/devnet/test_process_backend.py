@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from devnet.backends.base import BackendError, Program, RunState
+from devnet.backends.docker import told_exit
 from devnet.backends.process import ProcessBackend
-from devnet.backends.processes import ProcessId, read_pid_file, state_of
+from devnet.backends.processes import ProcessId, read_pid_file, state_of, told_end
 from devnet.network.control import RemoteBackend, serve_control
 
 FOREVER = "import signal; print('ready', flush=True); signal.pause()"
@@ -130,6 +131,10 @@ async def test_an_end_that_nobody_asked_for_is_a_crash(
     os.kill(pid_of(tmp_path, "op1.execution"), signal.SIGSEGV)
     await eventually(lambda: len(crashes) == 2)
     assert crashes == [("op1.rollup", "exit code 7"), ("op1.execution", "killed by SIGSEGV")]
+    await backend.start(["op1.execution"])
+    again = (await backend.status())["op1.execution"]
+    assert again.state is RunState.RUNNING
+    assert (again.crashes, again.last_crash) == (1, "killed by SIGSEGV"), "it is not forgotten"
     assert (await backend.status())["op1.rollup"].state is RunState.CRASHED
 
 
@@ -243,3 +248,15 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+def test_an_end_is_told_in_words() -> None:
+    assert told_end(3) == "exit code 3"
+    assert told_end(-9) == "killed by SIGKILL"
+    assert told_end(-40) == "killed by signal 40"
+    assert told_exit("139", memory=False) == "killed by SIGSEGV"
+    assert (
+        told_exit("137", memory=True) == "killed by SIGKILL by the kernel: its memory was used up"
+    )
+    assert told_exit("2", memory=False) == "exit code 2"
+    assert told_exit("?", memory=False) == "exit code ?"
