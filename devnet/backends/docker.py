@@ -26,6 +26,8 @@ from typing import Any, Final, TypeVar
 
 import docker
 import docker.errors
+from docker.context import ContextAPI
+from docker.context.config import get_current_context_name
 
 from devnet.backends import image
 from devnet.backends.base import (
@@ -56,6 +58,9 @@ ANSWER_TIMEOUT_S: Final = 3
 WORKERS: Final = 8
 """Calls at once: the daemon starts containers in parallel, and more than this it queues itself."""
 PIDS_LIMIT: Final = 512
+ENDED: Final = ("exited", "dead")
+NO_POOL: Final = "non-overlapping IPv4 address pool"
+"""The daemon's words, old and new, for having none left."""
 SIGNALLED: Final = 128
 """Exit codes above it are signals."""
 KILLED_CODE: Final = 137
@@ -71,13 +76,52 @@ def docker_client(timeout_s: float = API_TIMEOUT_S) -> Any:
     Raises: BackendError saying what to do.
     """
     try:
-        client = docker.from_env(timeout=timeout_s, max_pool_size=WORKERS * 2)
+        client = _client_of_context(timeout_s)
         client.ping()
         return client
     except (docker.errors.DockerException, OSError) as error:
         raise BackendError(
-            f"no Docker daemon answers ({_short(error)}); start it, or use --backend process"
+            f"no Docker daemon answers at {_endpoint()} ({_short(error)}); start it, or use "
+            "--backend process"
         ) from error
+
+
+def _client_of_context(timeout_s: float) -> Any:
+    """As the `docker` command chooses it: DOCKER_HOST, else DOCKER_CONTEXT, else the current
+    context, which Colima, Docker Desktop and rootless daemons set."""
+    context = None if os.environ.get("DOCKER_HOST") else _context()
+    if context is None or not context.Host:
+        return docker.from_env(timeout=timeout_s, max_pool_size=WORKERS * 2)
+    return docker.DockerClient(
+        base_url=context.Host,
+        tls=context.TLSConfig,
+        timeout=timeout_s,
+        max_pool_size=WORKERS * 2,
+    )
+
+
+def _context() -> Any:
+    """None for the default one. Raises: DockerException for one that does not exist."""
+    name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
+    if name == "default":
+        return None
+    found = ContextAPI.get_context(name)
+    if found is None:
+        raise docker.errors.ContextNotFound(name)
+    return found
+
+
+def _endpoint() -> str:
+    """Where it was looked for, and who said so."""
+    if host := os.environ.get("DOCKER_HOST"):
+        return f"{host} (DOCKER_HOST)"
+    try:
+        context = _context()
+    except (docker.errors.DockerException, OSError):
+        context = None
+    if context is None:
+        return "the default socket"
+    return f"{context.Host} (Docker context {context.Name})"
 
 
 def daemon_answers() -> bool:
@@ -197,13 +241,22 @@ class DockerBackend:
 
     async def _prepare_networks(self) -> None:
         def create(name: str, internal: bool) -> None:
-            made = self._client.networks.create(
-                name,
-                driver="bridge",
-                internal=internal,
-                labels={LABEL: self.identifier},
-                check_duplicate=True,
-            )
+            try:
+                made = self._client.networks.create(
+                    name,
+                    driver="bridge",
+                    internal=internal,
+                    labels={LABEL: self.identifier},
+                    check_duplicate=True,
+                )
+            except docker.errors.APIError as error:
+                if NO_POOL not in str(error):
+                    raise
+                raise BackendError(
+                    f"Docker has no address pool left for {len(self.topology.pods) + 1} networks: "
+                    "remove unused ones (`docker network prune`), or give the daemon more "
+                    "(`default-address-pools` in daemon.json)"
+                ) from error
             made.reload()
             self._subnets[name] = made.attrs["IPAM"]["Config"][0]["Subnet"]
 
@@ -228,8 +281,6 @@ class DockerBackend:
     # ----------------------------------------------------------------------------- one container
 
     def _start(self, program: Program) -> None:
-        self._wanted_ends.discard(program.name)
-        self._crashed.pop(program.name, None)
         name = self._name(program.name)
         try:
             facts = self._client.api.inspect_container(name)
@@ -244,6 +295,9 @@ class DockerBackend:
                 self._client.api.remove_container(name, v=True)
                 self._create(program)
         self._client.api.start(name)
+        # Not before: a look meanwhile would take the old end for a new one.
+        self._wanted_ends.discard(program.name)
+        self._crashed.pop(program.name, None)
 
     def _create(self, program: Program) -> None:
         self._make_files(program)
@@ -357,7 +411,9 @@ class DockerBackend:
         state = states.get(container["State"])
         if state is not None:
             return self._crashes.status(name, state, f"container {container['Id'][:12]}")
-        if name in self._crashed:
+        if container["State"] in ENDED and name not in self._wanted_ends:
+            # Told by the daemon's events, unless that ended too.
+            self._ended(name, container["Status"])
             return self._crashes.status(name, RunState.CRASHED, self._crashed[name])
         return self._crashes.status(name, RunState.KILLED, container["Status"])
 
@@ -412,7 +468,7 @@ class DockerBackend:
         return False
 
     def _ended(self, name: str, detail: str) -> None:
-        if self._closing or name in self._wanted_ends:
+        if self._closing or name in self._wanted_ends or name in self._crashed:
             return
         self._crashed[name] = detail
         self._crashes.note(name, detail)

@@ -9,6 +9,7 @@ network.json
 import asyncio
 import compileall
 import contextlib
+import errno
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -213,7 +214,8 @@ class _Start:
     _ending: bool = False
 
     async def bring_up(self, session: aiohttp.ClientSession, started: float) -> Network:
-        check_ports_free(self.topology, self.kind)
+        for line in check_ports_free(self.topology, self.kind):
+            self.say(f"==> {line}")
         plan = Plan(self.topology, self.kind, self._l1_followers)
         backend = self._backend = self._make_backend(plan)
         mesh = self._mesh = Mesh(self.topology)
@@ -415,8 +417,12 @@ async def read_status(
         return None
 
 
-def check_ports_free(topology: Topology, backend: str) -> None:
-    """Raises: BadConfig naming the first port that is taken, its use, and what to do."""
+def check_ports_free(topology: Topology, backend: str) -> list[str]:
+    """What a person should know of: a stranger at one of our ports of ::1, which `localhost` may
+    mean.
+
+    Raises: BadConfig naming the first port that is taken, its use, and what to do.
+    """
     published = {port for pod in topology.pods for port in topology.host_ports(pod)}
     for port, use in topology.all_ports():
         if backend == "docker" and port not in published:
@@ -431,3 +437,20 @@ def check_ports_free(topology: Topology, backend: str) -> None:
                     "it (`devnet down` if it is a devnet), or shift all ports with "
                     "--port-offset 2000"
                 ) from error
+    return [
+        f"another program has port {port} of ::1 ({use}): say 127.0.0.1, not localhost"
+        for port, use in topology.all_ports()
+        if port in published and _somebody_has(port)
+    ]
+
+
+def _somebody_has(port: int) -> bool:
+    """Of ::1; False where there is no IPv6."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("::1", port))
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False

@@ -18,7 +18,7 @@ from devnet.network.claim import is_claimed
 from devnet.report.summary import CampaignSummary, RunSummary, summarise, summarise_campaign
 from devnet.runner.attach import Wanted, network_for, require_same, surroundings_of
 from devnet.runner.folder import RunFolder
-from devnet.runner.journal import Journal
+from devnet.runner.journal import CannotRecord, Journal
 from devnet.runner.judging import verdicts_of
 from devnet.runner.plan import require_fits
 from devnet.runner.stages import HarnessError, Run, Runner
@@ -170,13 +170,16 @@ async def _recorded_run(
     try:
         runner = Runner(campaign.scenario, seed, network, journal, campaign.say)
         run = await runner.run()
-    except* HarnessError as errors:
+    except* (HarnessError, CannotRecord) as errors:
         run.error = "; ".join(str(error) for error in _leaves(errors))
         journal.record(RunBroken(why=run.error, monotonic=now()))
         run.history = journal.history()
         run.verdicts = verdicts_of(campaign.scenario, run.history)
-    journal.close()
-    return _finish(campaign, run, folder, descriptor, now() - started)
+    try:
+        journal.close()
+        return _finish(campaign, run, folder, descriptor, now() - started)
+    except (CannotRecord, OSError) as error:
+        raise HarnessError(f"the report of this run cannot be written: {error}") from error
 
 
 def _finish(
@@ -201,8 +204,8 @@ def _finish(
     return summary
 
 
-def _leaves(group: BaseExceptionGroup[HarnessError]) -> list[HarnessError]:
-    found: list[HarnessError] = []
+def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:
+    found: list[Exception] = []
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
             found += _leaves(error)

@@ -8,9 +8,10 @@ no locks.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NoReturn
 
 from devnet.checkers import live_checkers
 from devnet.checkers.base import LiveChecker
@@ -27,13 +28,18 @@ from devnet.model.history import (
 )
 from devnet.model.timeline import is_sealed_there
 from devnet.model.verdict import Violation
+from dst.spec.errors import DstError
 
 MAX_RECORDS: Final = 2_000_000
 """About an hour of ten operators under load; a run that fills it is broken, and says so instead of
 eating memory."""
 
 
-class JournalFull(RuntimeError):
+class CannotRecord(DstError):
+    """A run that is not recorded shows nothing: it ends. The message is for a person."""
+
+
+class JournalFull(CannotRecord):
     """More records than any sane run makes."""
 
 
@@ -68,7 +74,8 @@ class Journal:
         setup: the first record.
         path: `history.ndjson`; None keeps the run in memory only.
         on_violation: told at once, so that a breach has a time and a person sees it happen.
-    Raises (record): JournalFull.
+    Raises (record): JournalFull, and CannotRecord, once, when the disk does not take it: what comes
+    after is kept in memory only.
     """
 
     def __init__(
@@ -84,6 +91,7 @@ class Journal:
         self.records: list[Record] = []
         self._checkers = live_checkers() if checkers is None else checkers
         self._on_violation = on_violation
+        self._path = path
         self._file: IO[bytes] | None = path.open("wb") if path is not None else None
         self._changed = asyncio.Event()
         self.record(setup)
@@ -95,12 +103,28 @@ class Journal:
         self.records.append(record)
         if isinstance(record, Event):
             self.heights.take(record)
-        if self._file is not None:
-            self._file.write(encode_record(record) + b"\n")
+        self._write(record)
         for checker in self._checkers:
             for violation in checker.feed(record):
                 self._report(violation)
         self._changed.set()
+
+    def _write(self, record: Record) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(encode_record(record) + b"\n")
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> NoReturn:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # closing writes what is left
+                file.close()
+        raise CannotRecord(
+            f"{self._path} cannot be written: {error.strerror}; make room, or choose another --out"
+        ) from error
 
     def _report(self, violation: Violation) -> None:
         self.violations.append(violation)
@@ -143,6 +167,11 @@ class Journal:
         return self.heights.newest_decided if found else None
 
     def close(self) -> None:
-        if self._file is not None:
+        """Raises: CannotRecord."""
+        if self._file is None:
+            return
+        try:
             self._file.close()
-            self._file = None
+        except OSError as error:
+            self._give_up(error)
+        self._file = None

@@ -4,14 +4,18 @@ import json
 import sys
 from pathlib import Path
 
+import requests
 from web3 import Web3
 
 path = Path(sys.argv[1])
 if not path.exists():
     sys.exit(f"error: there is no {path}: start a network first (make devnet)")
 network = json.loads(path.read_text())
+session = requests.Session()
+session.trust_env = False  # HTTP_PROXY is not for what runs on this machine
 operator, follower = (
-    Web3(Web3.HTTPProvider(network[side][0]["rpc"])) for side in ("operators", "followers")
+    Web3(Web3.HTTPProvider(network[side][0]["rpc"], session=session))
+    for side in ("operators", "followers")
 )
 account = operator.eth.account.from_key(network["accounts"][0]["private_key"])
 operator.eth.default_account = account.address

@@ -15,7 +15,7 @@ from devnet.model.verdict import Outcome, worst
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, replay_command, run_campaign, told_when_stopped
 from devnet.runner.folder import RunFolder
-from devnet.runner.journal import Journal
+from devnet.runner.journal import CannotRecord, Journal
 from devnet.runner.judging import judge_folder, pack
 from devnet.runner.plan import require_fits
 from devnet.runner.stages import HarnessError, Run, Runner
@@ -178,6 +178,25 @@ def test_a_toxiproxy_that_ends_makes_the_run_inconclusive() -> None:
     assert len(told) == 2, "of the harness, and of the node that does not serve"
     result, _ = run("leader-kill", bugs=frozenset({"proxy-dies", "fork"}))
     assert "S1 agreement" in blamed(result)
+
+
+def test_a_disk_that_takes_no_record_ends_the_run_in_one_line(tmp_path: Path) -> None:
+    network = FakeNetwork()
+    (tmp_path / "history.ndjson").symlink_to("/dev/full")
+
+    async def work() -> Run:
+        journal = Journal(network.setup(), tmp_path / "history.ndjson")
+        scenario = catalogue.load("leader-kill")
+        return await Runner(scenario, 1, network, journal, lambda _: None).run()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        in_virtual_time(work)
+    words = "history.ndjson cannot be written: No space left on device; make room"
+    assert caught.group_contains(CannotRecord, match=words)
+    journal = Journal(network.setup(), tmp_path / "history.ndjson")
+    with pytest.raises(CannotRecord, match=words):
+        journal.close()  # the first line was still on its way
+    journal.close()
 
 
 def test_a_network_that_lacks_a_program_is_a_harness_error() -> None:

@@ -1,0 +1,110 @@
+"""What the Docker daemon says, in the harness's words; the daemon is a stand-in (the real one is
+met in tests/e2e)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+import pytest
+from docker.context.config import get_context_id
+
+from devnet.backends.base import BackendError, Program, RunState
+from devnet.backends.docker import PROGRAM_LABEL, DockerBackend, docker_client
+from devnet.model.topology import compute_topology
+
+NAME = "op1.rollup"
+
+
+class Daemon:
+    """Its containers, as `docker ps --all` lists them."""
+
+    def __init__(self, **containers: str) -> None:
+        self.api = self.networks = self
+        self.listed = [
+            {"Id": "0" * 64, "State": state, "Status": f"{state} (255) a moment ago",
+             "Labels": {PROGRAM_LABEL: name.replace("_", ".")}}
+            for name, state in containers.items()
+        ]  # fmt: skip
+
+    def containers(self, **_how: Any) -> list[dict[str, Any]]:
+        return self.listed
+
+    def create(self, *_name: Any, **_how: Any) -> None:
+        raise docker.errors.APIError(
+            "could not find an available, non-overlapping IPv4 address pool among the defaults"
+        )
+
+
+def backend_on(daemon: Daemon, crashes: list[tuple[str, str]] | None = None) -> DockerBackend:
+    backend = DockerBackend(
+        directory=Path(),
+        programs={NAME: Program(name=NAME, command="python", arguments=())},
+        executables={},
+        source=Path(),
+        on_crash=lambda name, detail: None if crashes is None else crashes.append((name, detail)),
+        topology=compute_topology(operators=1),
+        identifier="0",
+    )
+    backend._client = daemon
+    return backend
+
+
+async def test_what_ended_while_nobody_listened_is_a_crash_once() -> None:
+    """The daemon's events end with the daemon; it may be back with every container dead."""
+    crashes: list[tuple[str, str]] = []
+    backend = backend_on(Daemon(op1_rollup="exited"), crashes)
+    for _ in range(2):
+        found = (await backend.status())[NAME]
+        assert (found.state, found.crashes) == (RunState.CRASHED, 1)
+    assert crashes == [(NAME, "exited (255) a moment ago")]
+
+
+async def test_a_container_that_was_not_started_yet_or_was_killed_has_not_crashed() -> None:
+    backend = backend_on(Daemon(op1_rollup="created"))
+    assert (await backend.status())[NAME].state is RunState.KILLED
+    backend = backend_on(Daemon(op1_rollup="exited"))
+    backend._wanted_ends.add(NAME)
+    found = (await backend.status())[NAME]
+    assert (found.state, found.crashes) == (RunState.KILLED, 0)
+
+
+async def test_exhausted_address_pools_are_named_with_the_remedy() -> None:
+    with pytest.raises(BackendError, match=r"no address pool left .*docker network prune"):
+        await backend_on(Daemon())._prepare_networks()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    return tmp_path
+
+
+def test_the_daemon_is_the_one_that_the_current_context_names(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Colima, Docker Desktop and rootless set it up."""
+    _context(home, "colima", "unix:///nowhere/colima.sock")
+    (home / "config.json").write_text(json.dumps({"currentContext": "colima"}))
+    with pytest.raises(
+        BackendError, match=r"unix:///nowhere/colima\.sock \(Docker context colima\)"
+    ):
+        docker_client()
+    monkeypatch.setenv("DOCKER_CONTEXT", "missing")
+    with pytest.raises(BackendError, match="missing"):
+        docker_client()
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/host.sock")
+    with pytest.raises(BackendError, match=r"unix:///nowhere/host\.sock \(DOCKER_HOST\)"):
+        docker_client()
+
+
+def _context(home: Path, name: str, host: str) -> None:
+    """As `docker context create` keeps it."""
+    folder = home / "contexts" / "meta" / get_context_id(name)
+    folder.mkdir(parents=True)
+    endpoints = {"docker": {"Host": host, "SkipTLSVerify": False}}
+    (folder / "meta.json").write_text(
+        json.dumps({"Name": name, "Metadata": {}, "Endpoints": endpoints})
+    )
