@@ -1,8 +1,9 @@
 """Checkers: pure functions `History -> Verdict`, a file per invariant, for sim and live runs alike.
 
 agreement S1, one_group_signature S2, stable_receipts S4/S5, exactly_once S6, equal_states S8,
-linked_chain S10, sign_once S12, no_quorum_no_progress S14, true_evidence S15, no_crash S17, gap L2,
-recovery L4, rejoin L5, inclusion L6, progress_under_fault L9, no_round_change L10, known_fate L11;
+linked_chain S10, sign_once S12, no_quorum_no_progress S14, true_evidence S15, no_crash S17,
+linearizable S18, gap L2, recovery L4, rejoin L5, inclusion L6, progress_under_fault L9,
+no_round_change L10, known_fate L11;
 faults_happened and standstill judge the experiment. `expectations` says which of them a scenario
 asks for. Their forged histories, which each must fail, are in tests/unit/checkers.
 """
@@ -17,6 +18,7 @@ from devnet.checkers import (
     exactly_once,
     faults_happened,
     inclusion,
+    linearizable,
     linked_chain,
     no_crash,
     no_quorum_no_progress,
@@ -59,6 +61,7 @@ SAFETY: Final[tuple[Checker, ...]] = (
     exactly_once.check,
     equal_states.check,
     linked_chain.check,
+    linearizable.check,
     sign_once.check,
     no_quorum_no_progress.check,
     true_evidence.check,

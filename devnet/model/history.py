@@ -170,6 +170,31 @@ class ReceiptSeen(
     monotonic: float
 
 
+class ObjectWrite(
+    msgspec.Struct, frozen=True, kw_only=True, tag="write", forbid_unknown_fields=True
+):
+    """A write to the register or the bank, when it was signed: `workload.objects`."""
+
+    transaction: str
+    arguments: tuple[int, ...]
+    """() creates both, (value) sets the register, (from, to, amount) moves coins."""
+    monotonic: float
+
+
+class ObjectRead(msgspec.Struct, frozen=True, kw_only=True, tag="read", forbid_unknown_fields=True):
+    """Register and bank as one node served them."""
+
+    node: str
+    asked: float
+    """Monotonic seconds."""
+    monotonic: float
+    """When the answer was there."""
+    height: int
+    """Of the block that it was read at, as the contract saw it."""
+    register: int
+    balances: tuple[int, ...]
+
+
 class FaultReceipt(
     msgspec.Struct, frozen=True, kw_only=True, tag="fault", forbid_unknown_fields=True
 ):
@@ -275,6 +300,8 @@ Record: TypeAlias = (
     | TransactionSubmitted
     | HostileFate
     | ReceiptSeen
+    | ObjectWrite
+    | ObjectRead
     | FaultReceipt
     | ProgramEnded
     | NodeUnread
@@ -294,6 +321,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     transactions: tuple[TransactionSubmitted, ...] = ()
     hostile: tuple[HostileFate, ...] = ()
     receipts: tuple[ReceiptSeen, ...] = ()
+    object_writes: tuple[ObjectWrite, ...] = ()
+    object_reads: tuple[ObjectRead, ...] = ()
     faults: tuple[FaultReceipt, ...] = ()
     ended: tuple[ProgramEnded, ...] = ()
     unread: tuple[NodeUnread, ...] = ()
@@ -347,6 +376,8 @@ def history_of(setup: Setup, records: list[Record]) -> History:
         transactions=tuple(item for item in ordered if isinstance(item, TransactionSubmitted)),
         hostile=tuple(item for item in ordered if isinstance(item, HostileFate)),
         receipts=tuple(item for item in ordered if isinstance(item, ReceiptSeen)),
+        object_writes=tuple(item for item in ordered if isinstance(item, ObjectWrite)),
+        object_reads=tuple(item for item in ordered if isinstance(item, ObjectRead)),
         faults=tuple(latest.values()),
         ended=tuple(item for item in ordered if isinstance(item, ProgramEnded)),
         unread=tuple(item for item in ordered if isinstance(item, NodeUnread)),
@@ -365,6 +396,8 @@ def records_of(history: History) -> list[Record]:
         history.transactions,
         history.hostile,
         history.receipts,
+        history.object_writes,
+        history.object_reads,
         history.faults,
         history.ended,
         history.unread,

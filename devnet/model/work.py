@@ -1,8 +1,14 @@
 """What clients do to the network during a run."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from devnet.model.terms import Duration
+
+OBJECT_WRITERS: Final = 2
+"""Clients that write the register and the bank (`workload.objects`): the last of the accounts are
+theirs."""
+MAX_SENDERS: Final = 10 - OBJECT_WRITERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

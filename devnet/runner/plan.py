@@ -11,14 +11,14 @@ from devnet.faults.base import Sight
 from devnet.injector.planned import Planned
 from devnet.model.terms import Delay
 from devnet.model.topology import Topology
-from devnet.model.work import Hostile
+from devnet.model.work import MAX_SENDERS, Hostile
 from devnet.scenarios.scenario import Scenario, Scheduled
 from devnet.scenarios.write import keys_written
 from devnet.workload.hostile.catalogue import CATALOGUE
 from dst.spec.errors import BadConfig
 
-MAX_SENDERS_BESIDE_HOSTILE: Final = 8
-"""Of ten accounts: a hostile transaction whose fate is not known blocks its account, so one account
+MAX_SENDERS_BESIDE_HOSTILE: Final = MAX_SENDERS - 2
+"""A hostile transaction whose fate is not known blocks its account, so one account
 would not do."""
 
 

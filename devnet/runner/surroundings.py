@@ -16,6 +16,7 @@ from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
 from devnet.model.cut import CutMode
 from devnet.model.history import HostileFate, TransactionSubmitted
 from devnet.model.topology import Link, Role, Topology
+from devnet.model.work import OBJECT_WRITERS
 from devnet.probes.chain import read_end_state
 from devnet.probes.events import EventTail
 from devnet.probes.health import answers, links_up, read_metrics
@@ -27,6 +28,7 @@ from devnet.runner.stages import HarnessError
 from devnet.scenarios.scenario import Scenario
 from devnet.workload.hostile.client import HostileClient
 from devnet.workload.load import NodeRpc, run_load
+from devnet.workload.objects import use_objects
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import InvalidInput
 
@@ -258,8 +260,20 @@ class LiveNetwork:
         ]
 
     def load(self, journal: Journal, scenario: Scenario, seed: int) -> Coroutine[Any, Any, None]:
+        return self._load(journal, scenario, seed)
+
+    async def _load(self, journal: Journal, scenario: Scenario, seed: int) -> None:
         keys, chain_id = self._credentials.private_keys, self._credentials.chain_id
-        return run_load(scenario.load, self._clients(), keys, chain_id, seed, journal.record)
+        clients, readers = self._clients(), self._readers(self._nodes)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(
+                run_load(scenario.load, clients, keys, chain_id, seed, journal.record)
+            )
+            tasks.create_task(
+                use_objects(
+                    clients, readers, keys[-OBJECT_WRITERS:], chain_id, seed, journal.record
+                )
+            )
 
     def _clients(self) -> list[NodeRpc]:
         """Every operator's JSON-RPC as its users reach it."""
@@ -277,7 +291,7 @@ class LiveNetwork:
         client = HostileClient(
             senders=self._clients(),
             readers=self._readers(self.topology.operator_names),
-            keys=self._credentials.private_keys[scenario.load.senders :],
+            keys=self._credentials.private_keys[scenario.load.senders : -OBJECT_WRITERS],
             chain_id=self._credentials.chain_id,
             record=journal.record,
             say=say,

@@ -17,7 +17,7 @@ from devnet.model.reading import (
     read_text,
     read_until,
 )
-from devnet.model.work import Hostile, Load
+from devnet.model.work import MAX_SENDERS, Hostile, Load
 from devnet.scenarios.scenario import SCHEMA_VERSION, Scenario, Scheduled
 from dst.spec.errors import BadConfig
 
@@ -92,7 +92,7 @@ def _load(value: object) -> Load:
         raise BadConfig(
             f"load.rate: expected transactions per second up to {MAX_RATE}, got {rate!r}"
         )
-    return Load(rate=float(rate), senders=fields.integer("senders", Load().senders, 1, 10))
+    return Load(rate=float(rate), senders=fields.integer("senders", Load().senders, 1, MAX_SENDERS))
 
 
 def _hostile(value: object) -> Hostile:

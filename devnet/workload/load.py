@@ -149,16 +149,25 @@ class SenderLoop:
         return settled or answer is Answer.OK
 
 
+def transfers(_number: int, **account: Any) -> Sender:
+    return Sender(**account)
+
+
 async def prepare_senders(
-    endpoints: Sequence[Endpoint], keys: Sequence[str], chain_id: int, seed: int
+    endpoints: Sequence[Endpoint],
+    keys: Sequence[str],
+    chain_id: int,
+    seed: int,
+    make: Callable[..., Sender] = transfers,
 ) -> list[Sender]:
     """Senders at their accounts' present nonces (transactions still in a pool count as sent).
+    make: called with the number of each and what a `Sender` is made of.
 
     Raises: RpcUnknown when no endpoint can tell the nonces.
     """
     senders = []
     for index, key in enumerate(keys):
-        sender = Sender(private_key=key, chain_id=chain_id, nonce=0, seed=seed * 1000 + index)
+        sender = make(index, private_key=key, chain_id=chain_id, nonce=0, seed=seed * 1000 + index)
         counts = [await transaction_count(at, sender.address, "pending") for at in endpoints]
         known = [count for count in counts if count is not None]
         if not known:

@@ -75,19 +75,24 @@ class Sender:
     def is_full(self) -> bool:
         return len(self.pending) >= MAX_PENDING
 
+    def content(self) -> dict[str, Any]:
+        """Of the next transaction: 1 wei to an address drawn from the seed, so that two are never
+        equal."""
+        return {"to": self._random.randbytes(20), "value": 1, "gas": GAS}
+
+    def signed(self, transaction: str, content: dict[str, Any]) -> None:
+        """Told of every one, before it is sent. transaction: its hash."""
+
     def sign_next(self) -> SignedTransfer:
-        """The next transfer: 1 wei to an address drawn from the seed, so that two transactions are
-        never equal."""
+        content = self.content()
         signed = self._account.sign_transaction(
             {
                 "type": 2,
                 "chainId": self._chain_id,
                 "nonce": self.next_nonce,
-                "to": self._random.randbytes(20),
-                "value": 1,
-                "gas": GAS,
                 "maxFeePerGas": self._max_fee,
                 "maxPriorityFeePerGas": self._priority_fee,
+                **content,
             }
         )
         transfer = SignedTransfer(
@@ -97,6 +102,7 @@ class Sender:
         )
         self.pending[transfer.nonce] = transfer
         self.next_nonce += 1
+        self.signed(transfer.hash, content)
         return transfer
 
     def forget_below(self, nonce: int) -> None:

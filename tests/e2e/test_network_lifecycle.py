@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
 import jsonschema
 import pytest
 from web3 import Web3
 from web3.types import RPCEndpoint
 
+from devnet.backends.processes import read_pid_file
 from tests.e2e.conftest import REPOSITORY, Finished, run_devnet
 
 OFFSET = "6000"
@@ -126,11 +128,52 @@ def test_logs_of_a_node_and_of_one_that_is_not_there(network: Path) -> None:
     assert "there are" in missing.err
 
 
+def test_a_toxiproxy_that_ends_is_started_again_and_the_chain_goes_on(network: Path) -> None:
+    _kill_from_outside(network, "op1.toxiproxy")
+    _said(network, "CRASH: op1.toxiproxy ended on its own (killed by SIGKILL)")
+    _said(network, "op1.toxiproxy runs again, with the proxies and toxics that it had")
+    before = _heights(network)
+    deadline = time.monotonic() + 30
+    while not all(now > was for was, now in zip(before, _heights(network), strict=True)):
+        assert time.monotonic() < deadline, "nothing is sealed any more"
+        time.sleep(0.2)
+
+
+def _kill_from_outside(directory: Path, program: str) -> None:
+    """As the kernel or a person would, past the harness."""
+    mark = json.loads((directory / "devnet.json").read_text())
+    if mark["backend"] == "docker":
+        name = f"dst-{mark['id']}-{program}"
+        docker.from_env().containers.get(name).kill("SIGKILL")
+        return
+    process = read_pid_file(directory / "run" / f"{program}.pid")
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+
+
+def _said(directory: Path, text: str) -> None:
+    """Wait until the detached harness has said so."""
+    deadline = time.monotonic() + 30
+    while text not in (told := (directory / "logs" / "devnet.log").read_text()):
+        assert time.monotonic() < deadline, told
+        time.sleep(0.05)
+
+
+def _heights(directory: Path) -> list[int]:
+    return [node.get("sealed_height", 0) for node in _status(directory)["nodes"]]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_down_removes_what_a_killed_harness_left(tmp_path: Path, backend: str) -> None:
+    """Its log tells what ended before, and is kept for one network more."""
     directory = tmp_path / "net"
-    started = _up(directory, backend, "--port-offset", "7000")
+    with socket.create_server(("::1", 27000), family=socket.AF_INET6):
+        started = _up(directory, backend, "--port-offset", "7000")
     assert started.code == 0, started.told
+    assert "another program has port 27000 of ::1 " in started.err
+    _kill_from_outside(directory, "op1.validator")
+    crashed = "CRASH: op1.validator ended on its own (killed by SIGKILL)"
+    _said(directory, crashed)
     supervisor = json.loads((directory / "devnet.json").read_text())["pid"]
     os.kill(supervisor, signal.SIGKILL)
     done = run_devnet(["down", "--dir", str(directory)], tmp_path)
@@ -139,6 +182,10 @@ def test_down_removes_what_a_killed_harness_left(tmp_path: Path, backend: str) -
     assert _left_of(directory) == []
     with socket.create_server(("127.0.0.1", 27000)):
         pass  # its first port is free again
+    refused = _up(directory, backend, "--port-offset", "7000", "--slot-seconds", "0")
+    assert refused.code == 3, refused.told
+    told = run_devnet(["logs", "devnet", "--previous", "--dir", str(directory)], tmp_path)
+    assert crashed in told.out, told.told
 
 
 def test_up_without_a_terminal_tells_its_blocks_and_cleans_up_on_sigterm(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Scenarios on plain processes: what `make test` runs. All on one network, one after another, as a
 user would."""
 
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -27,12 +28,14 @@ def network(network_factory: NetworkFactory) -> RunningNetwork:
 def test_the_example_deploys_through_an_operator_and_reads_from_the_follower(
     network: RunningNetwork,
 ) -> None:
+    """Whatever proxy the environment names for the world."""
     done = subprocess.run(
         [
             sys.executable,
             str(REPOSITORY / "docs" / "examples" / "deploy.py"),
             str(network.directory / "network.json"),
         ],
+        env={**os.environ, "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""},
         capture_output=True,
         text=True,
         timeout=120,

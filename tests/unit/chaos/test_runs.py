@@ -72,8 +72,8 @@ def test_hostile_transactions_that_nobody_knows_are_refused_before_anything_star
     document = {"scenario": 1, "name": "mine", "about": "x", "hostile": {"kinds": ["no-such"]}}
     with pytest.raises(BadConfig, match="no no-such; known: blake2f-one-call, "):
         require_fits(parse_scenario(document), FOUR, "process")
-    crowded = {**document, "hostile": {}, "load": {"senders": 10}}
-    with pytest.raises(BadConfig, match="at most 8 beside them"):
+    crowded = {**document, "hostile": {}, "load": {"senders": 8}}
+    with pytest.raises(BadConfig, match="at most 6 beside them"):
         require_fits(parse_scenario(crowded), FOUR, "process")
 
 

@@ -16,6 +16,7 @@ from devnet.checkers import (
     gap,
     inclusion,
     known_fate,
+    linearizable,
     linked_chain,
     no_crash,
     no_quorum_no_progress,
@@ -43,6 +44,8 @@ from devnet.model.history import (
     HostileFate,
     MachineSeen,
     NodeUnread,
+    ObjectRead,
+    ObjectWrite,
     ProgramEnded,
     ReceiptSeen,
     Record,
@@ -110,6 +113,20 @@ def submission(height: int) -> TransactionSubmitted:
     )
 
 
+def write(height: int, arguments: tuple[int, ...]) -> ObjectWrite:
+    return ObjectWrite(transaction=f"0xt{height}", arguments=arguments, monotonic=height - 0.96)
+
+
+def read(height: int, at: float, node: str) -> ObjectRead:
+    """Odd heights set the register to their number, even ones move so many coins."""
+    moved = sum(even for even in range(2, height + 1, 2))
+    register = 0 if height < 3 else height - 1 + height % 2
+    return ObjectRead(
+        node=node, asked=at - 0.01, monotonic=at, height=height, register=register,
+        balances=(100 - moved, 100 + moved, 100, 100),
+    )  # fmt: skip
+
+
 LEADER_KILL = FaultReceipt(
     id="kill",
     kind="kill",
@@ -167,6 +184,10 @@ def sound() -> Draft:
         records.append(signature(height))
         records.append(receipt(height, at + 0.3))
         records.append(submission(height))
+        arguments = () if height == 1 else (height,) if height % 2 else (1, 2, height)
+        records.append(write(height, arguments))
+        records.append(read(height, at + 0.4, "op1"))
+        records.append(read(height, at + 0.5, "f1"))
     records.append(event(EventKind.ROUND_CHANGE, 3, 3.0, root=None, round=1))
     return Draft(records)
 
@@ -178,6 +199,7 @@ CHECKERS: dict[str, Checker] = {
     "exactly_once": exactly_once.check,
     "equal_states": equal_states.check,
     "linked_chain": linked_chain.check,
+    "linearizable": linearizable.check,
     "sign_once": sign_once.check,
     "no_quorum_no_progress": no_quorum_no_progress.check,
     "recovery": recovery.check,
@@ -267,6 +289,23 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
     "recovered too late": (
         "recovery",
         [msgspec.structs.replace(SPLIT, id="x", healed=16.3), event(EventKind.DECIDED, 11, 30.0)],
+    ),
+    "a register that forgot": (
+        "linearizable",
+        [msgspec.structs.replace(read(8, 8.45, "op1"), register=5)],
+    ),
+    "coins from nowhere": (
+        "linearizable",
+        [msgspec.structs.replace(read(8, 8.45, "f1"), balances=(80, 121, 100, 100))],
+    ),
+    "a read that goes back": ("linearizable", [read(7, 8.6, "f1")]),
+    "a read that a receipt knows better": (
+        "linearizable",
+        [receipt(9, 9.05, "op2"), read(8, 9.1, "op2")],
+    ),
+    "a write from the future": (
+        "linearizable",
+        [write(9, (9,)), read(9, 7.9, "op3")],
     ),
     "not included": (
         "inclusion",
