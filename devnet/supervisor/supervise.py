@@ -8,7 +8,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import Final
 from rich.console import Console
 from rich.live import Live
 
-from devnet.backends.base import BackendError, RunState
 from devnet.checkers import LiveChecker, live_checkers
 from devnet.model.command import DEFAULT_DIR, Exit
 from devnet.model.history import Event, Record, Setup
@@ -25,9 +24,10 @@ from devnet.network.bring_up import Network, NetworkOptions, running
 from devnet.network.claim import what_stays
 from devnet.network.control import serve_control
 from devnet.probes.events import EventTail
-from devnet.views.dashboard import Board, endpoints_of, line_of, suggestion, table_of
-from devnet.views.liveness import cluster_of, peers_text, waits_text
-from devnet.views.status import links_of, pools_of, waits_of
+from devnet.views.dashboard import endpoints_of, line_of, suggestion, table_of
+from devnet.views.liveness import waits_text
+from devnet.views.look import look_at, state_for
+from devnet.views.state import Look, NetworkState
 from dst.runtime.service import until
 from dst.spec.errors import DstError
 
@@ -41,7 +41,7 @@ class Watch:
     """Feeds events to checkers and board, and says when to stop."""
 
     network: Network
-    board: Board
+    board: NetworkState
     stop: asyncio.Event
     keep_on: bool
     """A detached network outlives a breach, so that it can be looked at; others end with it."""
@@ -84,51 +84,27 @@ class Watch:
         print(text, file=sys.stderr, flush=True)
 
     async def look_around(self) -> None:
-        """Peers, faults and program states, once a second, for the board."""
+        """What no event tells, once a second."""
         while True:
-            await self._look_at_cluster()
-            self.board.links = await self.network.mesh.faults()
-            await self._look_at_programs()
+            self._learn(await look_at(self.network))
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _look_at_cluster(self) -> None:
-        links, pools, waits = await asyncio.gather(
-            links_of(self.network), pools_of(self.network), waits_of(self.network)
-        )
-        self.board.peers, self.board.pools = peers_text(links), pools
-        self._note_waits(waits)
+    def _learn(self, look: Look) -> None:
+        """Without a terminal, said once: each program that begins to wait, and the beginning and
+        the end of a trouble of the cluster."""
+        waited, before = self.board.waits, _kind(self.board)
         newest = self.board.newest_decided
-        seen = cluster_of(
-            links,
-            decided_at=self.born if newest is None else newest.monotonic,
-            now=time.monotonic(),
-            slot_seconds=self.board.slot_seconds,
-        )
-        self._say_when_new(seen.trouble)
-
-    def _say_when_new(self, trouble: str) -> None:
-        """Without a terminal, once at the beginning and once at the end of a trouble."""
-        kind, before = trouble.partition(":")[0], self.board.cluster.partition(":")[0]
-        self.board.cluster = trouble
-        if self.live is None and kind != before:
-            print(trouble or "the cluster decides again", file=sys.stderr, flush=True)
-
-    def _note_waits(self, waits: Mapping[str, Sequence[str]]) -> None:
-        """Without a terminal, once for each program that begins to wait."""
-        new = {name: texts for name, texts in waits.items() if name not in self.board.waits}
-        self.board.waits = waits
-        if self.live is None:
-            for line in waits_text(new):
-                print(line, file=sys.stderr, flush=True)
-
-    async def _look_at_programs(self) -> None:
-        try:
-            status = await self.network.backend.status()
-        except BackendError as error:
-            self.board.trouble = str(error)
+        decided_at = self.born if newest is None else newest.monotonic
+        self.board.looked(look, decided_at=decided_at, now=time.monotonic())
+        if self.live is not None:
             return
-        stopped = {n: s.state for n, s in status.items() if s.state is not RunState.RUNNING}
-        self.board.programs, self.board.trouble = stopped, ""
+        new = {name: texts for name, texts in look.waits.items() if name not in waited}
+        lines = waits_text(new)
+        if _kind(self.board) != before:
+            assert self.board.cluster is not None, "it was looked at"
+            lines.append(self.board.cluster.trouble or "the cluster decides again")
+        for line in lines:
+            print(line, file=sys.stderr, flush=True)
 
     async def draw(self, heading: str) -> None:
         """Redraw the board on the terminal."""
@@ -137,6 +113,11 @@ class Watch:
                 # Events are stamped with CLOCK_MONOTONIC, so the age of a block is against it.
                 self.live.update(table_of(self.board, heading, time.monotonic()), refresh=True)
             await asyncio.sleep(1 / REFRESH_PER_SECOND)
+
+
+def _kind(state: NetworkState) -> str:
+    """`NO QUORUM`, `STANDSTILL` or nothing."""
+    return "" if state.cluster is None else state.cluster.trouble.partition(":")[0]
 
 
 def supervise(options: NetworkOptions, *, detached: bool) -> int:
@@ -169,7 +150,7 @@ async def _supervise(options: NetworkOptions, detached: bool) -> int:
             watch.say(text)
 
     async with _interruptible(running(options, _say, on_crash), stop) as network:
-        watch = Watch(network, _board_of(network), stop, keep_on=detached)
+        watch = Watch(network, state_for(network), stop, keep_on=detached)
         watches.append(watch)
         print(network.directory / "network.json", flush=True)
         if not detached:  # `up --detach` says it itself, once this one is up
@@ -182,16 +163,6 @@ async def _supervise(options: NetworkOptions, detached: bool) -> int:
     stays = what_stays(options.directory, network.descriptor.backend)
     _say(f"==> everything is stopped and removed; {stays}")
     return Exit.FAILED if watch.violated else Exit.OK
-
-
-def _board_of(network: Network) -> Board:
-    descriptor = network.descriptor
-    return Board(
-        network.topology.operator_names,
-        network.topology.follower_names,
-        slot_seconds=descriptor.slot_seconds,
-        l1_followers=frozenset(each.name for each in descriptor.followers if each.from_l1),
-    )
 
 
 @asynccontextmanager

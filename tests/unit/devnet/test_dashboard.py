@@ -2,14 +2,16 @@
 
 from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 
+from devnet.backends.base import ProgramStatus, RunState
 from devnet.model.history import Event, EventKind
 from devnet.model.topology import OPERATOR_ROLES
 from devnet.probes.pools import Blocked, PoolSeen
-from devnet.views.dashboard import LEGEND, REMEMBERED_HEIGHTS, Board, line_of, suggestion, table_of
+from devnet.views.dashboard import LEGEND, line_of, suggestion, table_of
+from devnet.views.state import REMEMBERED_HEIGHTS, Look, NetworkState
 
 
 def event(kind: EventKind, node: str, height: int, at: float, round_: int | None = 0) -> Event:
@@ -19,8 +21,36 @@ def event(kind: EventKind, node: str, height: int, at: float, round_: int | None
     )  # fmt: skip
 
 
-def board() -> Board:
-    return Board(("op1", "op2", "op3", "op4"), ("f1",))
+def board() -> NetworkState:
+    return NetworkState(("op1", "op2", "op3", "op4"), ("f1",))
+
+
+def look(**known: Any) -> Look:
+    keys = ("links", "clocks", "pools", "waits", "faults", "programs")
+    nothing: dict[str, Any] = {key: {} for key in keys}
+    return Look(**{**nothing, **known})
+
+
+def test_a_look_is_learned_whole_and_keeps_the_programs_when_the_backend_is_silent() -> None:
+    seen = board()
+    stopped = ProgramStatus(name="op2.rollup", state=RunState.KILLED)
+    running = ProgramStatus(name="op1.rollup", state=RunState.RUNNING)
+    first = look(
+        programs={each.name: each for each in (stopped, running)},
+        faults={"op1>op2.consensus": "drop"},
+        clocks={"op1": 0.1},
+        links={"op1": {"op2": True}, "op2": {"op1": True}},
+    )
+    seen.looked(first, decided_at=10.0, now=11.0)
+    assert (seen.programs, seen.links, seen.clocks) == (
+        {"op2.rollup": "killed"}, {"op1>op2.consensus": "drop"}, {"op1": 0.1},
+    )  # fmt: skip
+    assert seen.peers["op1"] == "1/1"
+    assert seen.cluster is not None
+    assert seen.cluster.decided_age_s == 1.0
+    seen.looked(look(trouble="no daemon answers"), decided_at=10.0, now=12.0)
+    assert (seen.programs, seen.links) == ({"op2.rollup": "killed"}, {})
+    assert "no daemon answers" in shown(seen, 12.0)
 
 
 def test_a_block_is_news_once() -> None:
@@ -50,7 +80,7 @@ def test_a_restarted_node_that_repeats_old_news_changes_nothing() -> None:
     assert seen.newest.height == REMEMBERED_HEIGHTS + 19
 
 
-def shown(seen: Board, now: float, *, styles: bool = False) -> str:
+def shown(seen: NetworkState, now: float, *, styles: bool = False) -> str:
     colours: Literal["standard"] | None = "standard" if styles else None
     console = Console(width=140, file=StringIO(), force_terminal=True, color_system=colours)
     with console.capture() as capture:
@@ -76,8 +106,9 @@ def test_a_cluster_without_a_quorum_and_a_missing_nonce_are_told() -> None:
     quiet = shown(seen, 1.0)
     assert "NO QUORUM" not in quiet
     assert "nonce 5" not in quiet
-    seen.cluster = "NO QUORUM: 2 of 4 operators are up and connected"
-    seen.pools = {"op1": PoolSeen(3, 2, (Blocked("0xabc", 5, 2),)), "op2": PoolSeen(4, 0)}
+    pools = {"op1": PoolSeen(3, 2, (Blocked("0xabc", 5, 2),)), "op2": PoolSeen(4, 0)}
+    links = {"op1": {"op2": True}, "op2": {"op1": True}, "op3": None, "op4": None}
+    seen.looked(look(links=links, pools=pools), decided_at=1.0, now=9.0)
     text = shown(seen, 1.0)
     assert "NO QUORUM: 2 of 4" in text
     assert "0xabc waits for nonce 5 (2 transactions behind it)" in text
@@ -104,7 +135,7 @@ def test_the_newest_decided_height_keeps_its_first_news() -> None:
 
 
 def test_a_stall_is_seen_while_it_lasts_and_is_red_after_two_slots() -> None:
-    seen = Board(("op1", "op2", "op3", "op4"), ("f1",), slot_seconds=2)
+    seen = NetworkState(("op1", "op2", "op3", "op4"), ("f1",), slot_seconds=2)
     assert "waiting for a block" in shown(seen, 3.0)
     seen.take(event(EventKind.SEALED, "op1", 5, 10.0))
     assert "last block 4.0 s ago" in shown(seen, 14.0)
@@ -126,7 +157,7 @@ def test_round_changes_are_counted_by_height_not_by_node() -> None:
 
 
 def test_a_node_that_is_up_but_low_catches_up_unless_it_is_cut_off_or_meant_to_be() -> None:
-    seen = Board(("op1", "op2", "op3", "op4"), ("f1",), l1_followers=frozenset({"f1"}))
+    seen = NetworkState(("op1", "op2", "op3", "op4"), ("f1",), l1_followers=frozenset({"f1"}))
     for name in ("op1", "op2"):
         seen.take(event(EventKind.SEALED, name, 9, 9.0))
     seen.take(event(EventKind.SEALED, "op3", 8, 9.0))

@@ -8,32 +8,42 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from devnet.views.status import _table, lines_of, next_duty, waits_of, with_lag
+from devnet.views.look import waits_of
+from devnet.views.state import Look, NetworkState
+from devnet.views.status import _table, facts_of, lines_of
 
 OPERATORS = ("op1", "op2", "op3", "op4")
 
 
+def state(**heights: int | None) -> NetworkState:
+    """Of nodes that say how far they are; None: it does not answer."""
+    made = NetworkState(OPERATORS, ("f1",))
+    for name in made.nodes:
+        height = heights.get(name)
+        told = None if height is None else {"decided_height": height, "sealed_height": height}
+        made.told(name, told)
+    quiet: dict[str, Any] = {name: {} for name in ("clocks", "pools", "waits", "faults")}
+    links = dict.fromkeys(OPERATORS)
+    made.looked(Look(links=links, programs={}, **quiet), decided_at=None, now=1.0)
+    return made
+
+
 def test_the_next_height_is_above_the_highest_decided_and_has_its_leader() -> None:
-    nodes: list[dict[str, Any]] = [
-        {"name": "op1", "answers": True, "decided_height": 4},
-        {"name": "op2", "answers": False},
-        {"name": "f1", "answers": True, "decided_height": 5},
-    ]
-    assert next_duty(nodes, OPERATORS) == {"height": 6, "round": 0, "leader": "op3"}
+    facts = facts_of(state(op1=4, f1=5))
+    assert facts["next"] == {"height": 6, "round": 0, "leader": "op3"}
 
 
 def test_nobody_answers_nobody_leads() -> None:
-    assert next_duty([{"name": "op1", "answers": False}], OPERATORS) is None
+    facts = facts_of(state())
+    assert facts["next"] is None
+    assert facts["cluster"]["has_quorum"] is False
 
 
 def test_a_node_that_lags_shows_by_how_much() -> None:
-    nodes: list[dict[str, Any]] = [
-        {"name": "op1", "answers": True, "sealed_height": 30},
-        {"name": "f1", "answers": True, "sealed_height": 5},
-        {"name": "op2", "answers": False},
-    ]
-    assert [node.get("behind") for node in with_lag(nodes)] == [0, 25, None]
-    assert any("25" in line for line in lines_of(_table(with_lag(nodes))))
+    nodes = facts_of(state(op1=30, f1=5))["nodes"]
+    behind = {node["name"]: node.get("behind") for node in nodes}
+    assert behind == {"op1": 0, "op2": None, "op3": None, "op4": None, "f1": 25}
+    assert any("25" in line for line in lines_of(_table(nodes)))
 
 
 def test_an_operator_whose_clock_is_off_shows_by_how_much() -> None:
