@@ -72,7 +72,7 @@ $(TOOLS_STAMP): $(STAMP) devnet/toolchain/tools.py
 
 setup: $(TOOLS_STAMP) ## packages into .venv, anvil and toxiproxy-server into .tools
 
-tools: $(TOOLS_STAMP) ## the pinned outside programs alone
+tools: $(TOOLS_STAMP) ## the same as setup
 
 devnet: setup ## a running network with a live board, until Ctrl-C; DETACH=1 returns once blocks are sealed
 	@$(BIN)/devnet up --operators $(OPERATORS) --slot-seconds $(SLOT) --dir $(DIR) --port-offset $(OFFSET) \
@@ -83,11 +83,13 @@ down: setup ## stop the network of DIR and remove what it made
 
 chaos: setup ## one scenario: make chaos NAME=leader-kill RUNS=20 BACKEND=process SEED=7
 	@$(BIN)/devnet chaos run $(NAME) --runs $(RUNS) --dir $(DIR) $(if $(SEED),--seed $(SEED)) \
-		$(if $(BACKEND),--backend $(BACKEND)) --operators $(OPERATORS) --slot-seconds $(SLOT) \
+		$(if $(BACKEND),--backend $(BACKEND)) \
+		$(if $(filter-out file,$(origin OPERATORS)),--operators $(OPERATORS)) \
+		$(if $(filter-out file,$(origin SLOT)),--slot-seconds $(SLOT)) \
 		$(if $(filter-out 0,$(OFFSET)),--port-offset $(OFFSET))
 
 scenarios: setup ## every scenario on BACKEND (default process), on a network of its own
-	@$(BIN)/python -m devnet.chaos_cli all --backend $(or $(BACKEND),process) --dir $(DIR)-scenarios \
+	@$(BIN)/devnet chaos all --backend $(or $(BACKEND),process) --dir $(DIR)-scenarios \
 		$(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(OFFSET)),--port-offset $(OFFSET))
 
 fmt: $(STAMP) ## format the code

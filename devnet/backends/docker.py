@@ -16,6 +16,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -90,7 +91,7 @@ def _client_of_context(timeout_s: float) -> Any:
     """As the `docker` command chooses it: DOCKER_HOST, else DOCKER_CONTEXT, else the current
     context, which Colima, Docker Desktop and rootless daemons set."""
     context = None if os.environ.get("DOCKER_HOST") else _context()
-    if context is None or not context.Host:
+    if context is None:
         return docker.from_env(timeout=timeout_s, max_pool_size=WORKERS * 2)
     return docker.DockerClient(
         base_url=context.Host,
@@ -101,12 +102,17 @@ def _client_of_context(timeout_s: float) -> Any:
 
 
 def _context() -> Any:
-    """None for the default one. Raises: DockerException for one that does not exist."""
+    """None for the default one. Raises: DockerException for one that does not exist, or that cannot
+    be read."""
     name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
     if name == "default":
         return None
-    found = ContextAPI.get_context(name)
-    if found is None:
+    try:
+        found = ContextAPI.get_context(name)
+        known = found is not None and bool(found.Host)
+    except Exception as error:  # docker-py raises what its files make it raise
+        raise docker.errors.ContextException(f"Docker context {name}: {error}") from error
+    if not known:
         raise docker.errors.ContextNotFound(name)
     return found
 
@@ -152,6 +158,8 @@ class DockerBackend:
     _wanted_ends: set[str] = field(default_factory=set, init=False)
     _crashed: dict[str, str] = field(default_factory=dict, init=False)
     """Those that have not been started again."""
+    _started: dict[str, int] = field(default_factory=dict, init=False)
+    """When each was started last, Unix nanoseconds."""
     _crashes: Crashes = field(default_factory=Crashes, init=False)
     _events: Any = field(default=None, init=False)
     _closing: bool = field(default=False, init=False)
@@ -189,8 +197,13 @@ class DockerBackend:
         await self._each([self._program(name) for name in names], self._resume)
 
     async def status(self) -> Mapping[str, ProgramStatus]:
+        expected = self._wanted_ends | self._crashed.keys()  # as of before the look
         found = await self._call(self._containers)
         states = {c["Labels"][PROGRAM_LABEL]: c for c in found if PROGRAM_LABEL in c["Labels"]}
+        for name, container in states.items():
+            if container["State"] in ENDED and name not in expected:
+                # Told by the daemon's events, unless those ended too.
+                self._ended(name, container["Status"])
         return {name: self._status(name, states.get(name)) for name in self.programs}
 
     async def close(self) -> None:
@@ -294,6 +307,7 @@ class DockerBackend:
                 # container.
                 self._client.api.remove_container(name, v=True)
                 self._create(program)
+        self._started[program.name] = time.time_ns()
         self._client.api.start(name)
         # Not before: a look meanwhile would take the old end for a new one.
         self._wanted_ends.discard(program.name)
@@ -411,9 +425,7 @@ class DockerBackend:
         state = states.get(container["State"])
         if state is not None:
             return self._crashes.status(name, state, f"container {container['Id'][:12]}")
-        if container["State"] in ENDED and name not in self._wanted_ends:
-            # Told by the daemon's events, unless that ended too.
-            self._ended(name, container["Status"])
+        if name in self._crashed:
             return self._crashes.status(name, RunState.CRASHED, self._crashed[name])
         return self._crashes.status(name, RunState.KILLED, container["Status"])
 
@@ -457,6 +469,9 @@ class DockerBackend:
             for event in self._events:
                 attributes = event["Actor"]["Attributes"]
                 name, code = attributes.get(PROGRAM_LABEL, ""), attributes.get("exitCode", "?")
+                is_of_before = event.get("timeNano", 0) < self._started.get(name, 0)
+                if name in self._wanted_ends or is_of_before:
+                    continue
                 detail = told_exit(code, memory=self._ran_out_of_memory(event["Actor"]["ID"], code))
                 loop.call_soon_threadsafe(self._ended, name, detail)
 
@@ -487,7 +502,7 @@ class DockerBackend:
     async def _call(self, call: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
-        except docker.errors.DockerException as error:
+        except (docker.errors.DockerException, OSError) as error:
             raise BackendError(f"Docker: {_short(error)}") from error
 
 

@@ -4,19 +4,20 @@ another used them, in the order of the chain.
 The order needs no search: every read names the block that it was read at. So it is linearizable
 (Herlihy and Wing, 1990) if each read is what the chain's writes up to that block make of the
 objects, blocks do not go back from one read to a later one, a read after a receipt knows of that
-write, and none knows of a write that was not asked for yet. A node may be behind another one: that
+write, and none knows of a write that was not signed yet. A node may be behind another one: that
 they agree in the end is what S1 and S8 say.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
-from devnet.checkers.base import judge
-from devnet.model.history import EventKind, History, ObjectRead, ObjectWrite, ReceiptSeen
+from devnet.checkers.base import inconclusive, judge
+from devnet.model.history import History, ObjectRead, ObjectWrite, ReceiptSeen
 from devnet.model.verdict import Verdict, Violation
 
 NAME: Final = "S18 linearizable objects"
+State: TypeAlias = tuple[int, tuple[int, ...]]
 ACCOUNTS: Final = 4
 COINS: Final = 100
 
@@ -47,52 +48,48 @@ class Objects:
 
 
 def check(history: History) -> Verdict:
+    if not history.object_writes:
+        return judge(NAME, (), looked_at=0, what="read{s}")
     states = states_by_height(history)
-    judged = [
-        read
-        for read in history.object_reads
-        if read.height in states and read.asked > _last_reset(history)
-    ]
+    if not any(balances for _, balances in states.values()):
+        return inconclusive(NAME, "register and bank were never created")
     by_node: dict[str, list[ObjectRead]] = {}
-    for read in judged:
+    for read in history.object_reads:
         by_node.setdefault(read.node, []).append(read)
-    found = [*_wrong_values(judged, states)]
+    unseen = {block.node for block in history.blocks} - by_node.keys()
+    if unseen:
+        return inconclusive(NAME, f"nothing was read at {', '.join(sorted(unseen))}")
+    found = [*_wrong_values(history.object_reads, states)]
     for node, reads in by_node.items():
         found += _out_of_order(reads)
         found += _forgotten(reads, [each for each in history.receipts if each.node == node])
-    found += _foreseen(judged, history)
-    return judge(NAME, found, looked_at=len(judged), what="read{s}")
+    found += _foreseen(history)
+    return judge(NAME, found, looked_at=len(history.object_reads), what="read{s}")
 
 
-def _last_reset(history: History) -> float:
-    """What L1 took back was read as it was before: nothing is said of it."""
-    resets = (each.monotonic for each in history.events if each.kind is EventKind.RESET)
-    return max(resets, default=float("-inf"))
-
-
-def states_by_height(history: History) -> dict[int, tuple[int, tuple[int, ...]]]:
-    """Height -> register and balances after it, as far as the blocks were read without a hole from
-    the creation on."""
+def states_by_height(history: History) -> dict[int, State]:
+    """Height -> register and balances after it, from the first block read to the first hole, or to
+    the first height at which nodes disagree: that is S1's."""
     writes = {write.transaction: write.arguments for write in history.object_writes}
-    blocks = {block.height: block for block in history.blocks}
-    objects, found = Objects(), {}
+    blocks: dict[int, set[tuple[str, ...]]] = {}
+    for block in history.blocks:
+        blocks.setdefault(block.height, set()).add(block.transactions)
+    objects, found = Objects(), dict[int, State]()
     for height in sorted(blocks):
-        if height - 1 not in blocks and objects.balances:
+        if len(blocks[height]) > 1 or (found and height - 1 not in found):
             break
-        for transaction in blocks[height].transactions:
+        (transactions,) = blocks[height]
+        for transaction in transactions:
             if transaction in writes:
                 objects.apply(writes[transaction])
-        if objects.balances:
-            found[height] = (objects.register, objects.balances)
+        found[height] = (objects.register, objects.balances)
     return found
 
 
-def _wrong_values(
-    reads: list[ObjectRead], states: dict[int, tuple[int, tuple[int, ...]]]
-) -> Iterator[Violation]:
+def _wrong_values(reads: Iterable[ObjectRead], states: Mapping[int, State]) -> Iterator[Violation]:
     for read in reads:
-        wanted = states[read.height]
-        if (read.register, read.balances) != wanted:
+        wanted = states.get(read.height)
+        if wanted is not None and (read.register, read.balances) != wanted:
             yield _violation(
                 f"{read.node} read register {read.register} and balances {list(read.balances)} at "
                 f"height {read.height}, where the chain's writes make {wanted[0]} and "
@@ -102,12 +99,12 @@ def _wrong_values(
 
 
 def _out_of_order(reads: list[ObjectRead]) -> Iterator[Violation]:
-    """A reader has one question open at a time."""
+    """Of one node, whose reader has one question open at a time."""
     newest = reads[0]
     for read in reads:
         if read.height < newest.height:
             yield _violation(
-                f"{read.node} read at height {read.height} after it had at {newest.height}",
+                f"{read.node} read {_where(read)} after it had at height {newest.height}",
                 newest,
                 read,
             )
@@ -124,27 +121,37 @@ def _forgotten(reads: list[ObjectRead], receipts: list[ReceiptSeen]) -> Iterator
             newest = seen if newest is None or seen.height > newest.height else newest
         if newest is not None and newest.height > read.height:
             yield _violation(
-                f"{read.node} read at height {read.height} after a receipt from {newest.height}",
+                f"{read.node} read {_where(read)} after a receipt from height {newest.height}",
                 newest,
                 read,
             )
 
 
-def _foreseen(reads: list[ObjectRead], history: History) -> Iterator[Violation]:
+def _foreseen(history: History) -> Iterator[Violation]:
+    """A read that knows a write, so answered after it was signed."""
     signed = {write.transaction: write for write in history.object_writes}
-    at_height: dict[int, ObjectWrite] = {}
-    for block in history.blocks:
-        for transaction in block.transactions:
-            if transaction in signed:
-                write = signed[transaction]
-                before = at_height.setdefault(block.height, write)
-                at_height[block.height] = max(before, write, key=lambda each: each.monotonic)
-    for read in reads:
-        late = at_height.get(read.height)
-        if late is not None and late.monotonic > read.monotonic:
+    included = {
+        transaction: block.height
+        for block in history.blocks
+        for transaction in block.transactions
+        if transaction in signed
+    }
+    writes = sorted((height, signed[each].monotonic, each) for each, height in included.items())[
+        ::-1
+    ]
+    latest: ObjectWrite | None = None
+    for read in sorted(history.object_reads, key=lambda each: each.height):
+        while writes and writes[-1][0] <= read.height:
+            write = signed[writes.pop()[2]]
+            latest = write if latest is None or write.monotonic > latest.monotonic else latest
+        if latest is not None and latest.monotonic > read.monotonic:
             yield _violation(
-                f"{read.node} read a write at height {read.height} before it was signed", late, read
+                f"{read.node} read {_where(read)} before a write of it was signed", latest, read
             )
+
+
+def _where(read: ObjectRead) -> str:
+    return f"at height {read.height}" if read.height else "no contract"
 
 
 def _violation(summary: str, *witness: ObjectRead | ReceiptSeen | ObjectWrite) -> Violation:
@@ -154,6 +161,6 @@ def _violation(summary: str, *witness: ObjectRead | ReceiptSeen | ObjectWrite) -
         checker=NAME,
         summary=summary,
         monotonic=last.monotonic,
-        height=last.height,
+        height=last.height or None,
         witness=witness,
     )

@@ -3,6 +3,7 @@ not."""
 
 from typing import Final
 
+from devnet.checkers import sound_harness
 from devnet.checkers.base import judge, replay
 from devnet.checkers.sound_harness import is_part
 from devnet.model.history import History, ProgramEnded, Record
@@ -21,5 +22,15 @@ class LiveNoCrash:
 
 
 def check(history: History) -> Verdict:
+    """A node whose Toxiproxy ended may have ended with it: its host did, or the Docker daemon."""
     nodes = {event.node for event in history.events}
-    return judge(NAME, replay(LiveNoCrash(), history), looked_at=len(nodes), what="node{s}")
+    hosts = {each.program.partition(".")[0] for each in sound_harness.ended(history)}
+    found = [
+        breach
+        for breach in replay(LiveNoCrash(), history)
+        if not any(
+            isinstance(each, ProgramEnded) and each.program.partition(".")[0] in hosts
+            for each in breach.witness
+        )
+    ]
+    return judge(NAME, found, looked_at=len(nodes), what="node{s}")

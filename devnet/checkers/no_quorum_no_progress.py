@@ -14,6 +14,8 @@ from dst.spec.primitives import quorum
 NAME: Final = "S14 no progress without quorum"
 GRACE_SECONDS: Final = 1.0
 """In-flight votes of before the cut may still complete a certificate."""
+LOOK_SECONDS: Final = 3.0
+"""Before a fault is seen to have lapsed: a look a second, two that miss it, and their time."""
 
 
 def breaks_quorum(fault: FaultReceipt, operators: int) -> bool:
@@ -75,6 +77,8 @@ def check(history: History) -> Verdict:
 def _proven_at(fault: FaultReceipt, moment: float) -> bool:
     """Whether the cut certainly held at `moment`, in-flight grace deducted."""
     if fault.verified is None or moment <= fault.verified + GRACE_SECONDS:
+        return False
+    if fault.lapsed is not None and moment >= fault.lapsed - LOOK_SECONDS:
         return False
     return fault.revert_requested is None or moment < fault.revert_requested
 

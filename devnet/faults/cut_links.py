@@ -18,7 +18,11 @@ class CutLinks(Fault):
     seen_within_s: ClassVar = 10.0
     """Silent cuts (hold, blackhole) end a link only after three seconds of missed pings."""
 
-    mode: CutMode = keys.choice(CutMode, "how the cut looks", default=CutMode.DROP)
+    mode: CutMode = keys.choice(
+        CutMode,
+        "how the cut looks to both ends (scenarios.md): `drop`, `hold`, `refuse`, `blackhole`",
+        default=CutMode.DROP,
+    )
 
     async def inject(self, site: Site, world: World) -> None:
         await world.links.cut(site.links, self.mode)

@@ -32,7 +32,10 @@ class Stopped(Fault):
 
     target: Target = keys.target("the node")
     role: Part = keys.choice(
-        Part, "`all` of its programs, or one; its Toxiproxy is never one of them", default=Part.ALL
+        Part,
+        "`all` of its programs, or one: `execution`, `rollup`, `middleware`, `validator` (of a "
+        "follower the first two); never its Toxiproxy",
+        default=Part.ALL,
     )
 
     def misfit(self, topology: Topology) -> str:

@@ -125,9 +125,19 @@ class Injector:
         return receipt
 
     async def restore(self) -> list[FaultReceipt]:
-        """Revert all that still stands, processes before links."""
+        """Revert all that still stands, processes before links. What keeps one from being recorded
+        keeps none standing."""
         left = sorted(self._standing.values(), key=lambda fault: _ORDER.index(fault.do.plane))
-        return [await self.revert(fault) for fault in left]
+        done: list[FaultReceipt] = []
+        failed: list[Exception] = []
+        for fault in left:
+            try:
+                done.append(await self.revert(fault))
+            except Exception as error:  # the first is raised, once all have been tried
+                failed.append(error)
+        if failed:
+            raise failed[0]
+        return done
 
     def _requested(self, fault: Planned) -> FaultReceipt:
         do, site = fault.do, fault.site

@@ -63,9 +63,11 @@ class Mesh:
             *(self._populate_pod(pod.name, listen_host) for pod in self.topology.pods)
         )
 
-    async def _populate_pod(self, pod: str, listen_host: Callable[[Link], str]) -> None:
+    async def _populate_pod(
+        self, pod: str, listen_host: Callable[[Link], str], *, enabled: bool = True
+    ) -> None:
         client, links = self._clients[pod], self.topology.links_on(pod)
-        await client.populate([_proxy_of(link, listen_host(link)) for link in links])
+        await client.populate([_proxy_of(link, listen_host(link), enabled) for link in links])
         for link in links:
             if link.kind is not LinkClass.PROBE:
                 await client.guard(link.name)
@@ -84,7 +86,7 @@ class Mesh:
         read."""
         client = self._clients[pod]
         await _until_answers(client, START_TIMEOUT_S)
-        await self._populate_pod(pod, listen_host)
+        await self._populate_pod(pod, listen_host, enabled=False)
         for proxy in known.values():
             present = {toxic.name for toxic in (await client.proxy(proxy.name)).toxics}
             for toxic in proxy.toxics:
@@ -92,8 +94,9 @@ class Mesh:
                     await client.add_toxic(proxy.name, toxic)
                 elif toxic.toxicity:
                     await client.patch_toxic(proxy.name, toxic.name, toxicity=toxic.toxicity)
-            if not proxy.enabled:
-                await client.set_enabled(proxy.name, False)
+        for link in self.topology.links_on(pod):  # nothing passes before what stands is back
+            if link.name not in known or known[link.name].enabled:
+                await client.set_enabled(link.name, True)
 
     async def cut(
         self, links: Iterable[Link], mode: CutMode, streams: Iterable[Stream] = STREAMS
@@ -186,9 +189,10 @@ def describe_fault(proxy: Proxy) -> str:
     return ", ".join(sorted(set(words)))
 
 
-def _proxy_of(link: Link, listen_host: str) -> Proxy:
+def _proxy_of(link: Link, listen_host: str, enabled: bool) -> Proxy:
     return Proxy(
         name=link.name,
+        enabled=enabled,
         listen=f"{listen_host}:{link.listen_port}",
         upstream=f"127.0.0.1:{link.service_port}",
     )

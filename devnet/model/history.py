@@ -190,7 +190,7 @@ class ObjectRead(msgspec.Struct, frozen=True, kw_only=True, tag="read", forbid_u
     monotonic: float
     """When the answer was there."""
     height: int
-    """Of the block that it was read at, as the contract saw it."""
+    """Of the block that it was read at, as the contract saw it; 0 when there is no contract."""
     register: int
     balances: tuple[int, ...]
 

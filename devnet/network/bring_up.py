@@ -244,10 +244,10 @@ class _Start:
             session=session,
             started_in_s=took,
         )
+        self._keeper = ProxyKeeper(mesh, backend, lambda line: self.say(f"==> {line}"))
         if self.options.prove:
             network.proven = await network.proof.quick()
         write_descriptor(self.directory, network.descriptor)
-        self._keeper = ProxyKeeper(mesh, backend, lambda line: self.say(f"==> {line}"))
         return network
 
     async def keep_proxies(self) -> None:

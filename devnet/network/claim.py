@@ -122,7 +122,7 @@ def _set_up(directory: Path, identifier: str, backend: str) -> None:
         if older.name != SUPERVISOR_LOG:
             older.unlink()
     for old in logs.glob("*.log"):
-        if old.name != SUPERVISOR_LOG:
+        if old.name != SUPERVISOR_LOG or not _is_our_own(old):
             put_aside(old)
     (directory / "network.json").unlink(missing_ok=True)
     for name in ("logs", "run", "nodes"):
@@ -135,6 +135,14 @@ def _set_up(directory: Path, identifier: str, backend: str) -> None:
         "started": me and me.started,
     }
     (directory / MARK).write_text(json.dumps(record) + "\n")
+
+
+def _is_our_own(log: Path) -> bool:
+    """Whether what this process says goes there."""
+    try:
+        return os.path.samestat(os.fstat(2), log.stat())
+    except OSError:
+        return False
 
 
 def put_aside(log: Path) -> None:

@@ -5,14 +5,15 @@ harness's. A run that meets it shows nothing (`checkers.sound_harness`), the net
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from devnet.backends.base import Backend, BackendError
+from devnet.backends.base import Backend, RunState
 from devnet.links.mesh import Mesh
-from devnet.links.toxiproxy import Proxy, ToxiproxyError, ToxiproxyUnreachable
+from devnet.links.toxiproxy import Proxy
 from devnet.model.topology import Role
+from dst.spec.errors import DstError
 
 LOOK_SECONDS: Final = 1.0
 """Between looks at what to restore: a fault of the last second may be missing."""
@@ -51,13 +52,24 @@ class ProxyKeeper:
     async def _restart(self, pod: str) -> None:
         host = f"{pod}.{Role.TOXIPROXY}"
         try:
-            fallen = self.backend.falls_with(host)
+            fallen = await self._running(self.backend.falls_with(host))
+            if any(name.endswith(f".{Role.ANVIL}") for name in fallen):
+                # A new one would be another chain, and the cluster would halt for good.
+                self.say("the L1 is lost with its Toxiproxy: this network cannot go on; end it")
+                return
             await self.backend.kill(fallen)
-            await self.backend.start([host])
-            listen_host = await self.backend.listen_host()
-            await self.mesh.restore(pod, listen_host, self._known.get(pod, {}))
-            await self.backend.start(fallen)
-        except (BackendError, ToxiproxyError, ToxiproxyUnreachable) as error:
+            try:
+                await self.backend.start([host])
+                listen_host = await self.backend.listen_host()
+                await self.mesh.restore(pod, listen_host, self._known.get(pod, {}))
+            finally:
+                await self.backend.start(fallen)
+        except (DstError, OSError) as error:
             self.say(f"{pod} stays unreachable: its Toxiproxy could not be started again: {error}")
         else:
             self.say(f"{host} runs again, with the proxies and toxics that it had")
+
+    async def _running(self, programs: Sequence[str]) -> list[str]:
+        """Those of them that no fault holds down."""
+        status = await self.backend.status()
+        return [name for name in programs if status[name].state is RunState.RUNNING]

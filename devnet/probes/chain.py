@@ -126,7 +126,9 @@ async def _read_node(
     record: Callable[[Record], None],
 ) -> None:
     try:
-        for item in await read:
-            record(item)
+        found = await read
     except (RpcUnknown, RpcRefused, DstError, KeyError, ValueError) as error:
         unread[node] = str(error) or type(error).__name__
+        return
+    for item in found:
+        record(item)

@@ -1,8 +1,9 @@
 """The network a campaign runs on: the one that runs in DIR, or one of its own, up for as long as
 the campaign."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import fcntl
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,8 @@ async def network_for(
         async with attached_network(wanted.directory) as network:
             require_same(wanted, network.descriptor)
             say(f"using the network that runs in {wanted.directory}")
-            yield network
+            with _alone(wanted.directory):
+                yield network
         return
 
     def crashed(name: str, detail: str) -> None:
@@ -80,6 +82,19 @@ async def network_for(
 
     async with running(wanted.options(default_operators, followers), say, crashed) as network:
         yield network
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Two runs on one network would hurt each other's. Raises: BadConfig."""
+    with (directory / "run" / "chaos.lock").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadConfig(
+                f"another run uses the network in {directory}; wait for it, or choose another --dir"
+            ) from None
+        yield
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ end."""
 import asyncio
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from devnet.runner.stages import HarnessError, Run, Runner
 from devnet.runner.surroundings import LiveNetwork
 from devnet.scenarios import catalogue
 from devnet.scenarios.scenario import Scenario
+from dst.spec.errors import BadConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,10 @@ def require_possible(campaign: Campaign) -> bool:
         require_fits(scenario, topology, found.backend)
         return True
     operators = scenario.operators if wanted.operators is None else wanted.operators
-    topology = compute_topology(operators=operators, followers=scenario.followers)
+    try:
+        topology = compute_topology(operators=operators, followers=scenario.followers)
+    except ValueError as error:
+        raise BadConfig(str(error)) from error
     require_fits(scenario, topology, choose_backend(wanted.backend))
     return False
 
@@ -126,7 +131,10 @@ def _alarm(campaign: Campaign) -> Callable[[Violation], None]:
 async def _one_run(
     campaign: Campaign, seed: int, descriptor: Descriptor, network: LiveNetwork
 ) -> RunSummary:
-    folder = RunFolder.create(campaign.root, campaign.scenario, seed)
+    try:
+        folder = RunFolder.create(campaign.root, campaign.scenario, seed)
+    except OSError as error:
+        raise HarnessError(f"no folder for the run in {campaign.root}: {error.strerror}") from error
     setup = Setup(
         operators=network.topology.operator_names,
         followers=network.topology.follower_names,
@@ -135,7 +143,10 @@ async def _one_run(
         scenario=campaign.scenario.name,
         seed=seed,
     )
-    journal = Journal(setup, folder.history, _alarm(campaign))
+    try:
+        journal = Journal(setup, folder.history, _alarm(campaign))
+    except CannotRecord as error:
+        raise HarnessError(str(error)) from error
     try:
         return await _recorded_run(campaign, seed, descriptor, network, journal, folder)
     except asyncio.CancelledError:
@@ -143,7 +154,8 @@ async def _one_run(
         campaign.say(f"what was recorded so far: {folder.history}")
         raise
     finally:
-        journal.close()
+        with suppress(CannotRecord):  # it was said
+            journal.close()
 
 
 def told_when_stopped(history: History) -> str:

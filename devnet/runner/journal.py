@@ -22,21 +22,24 @@ from devnet.model.history import (
     FaultReceipt,
     History,
     Record,
+    RunBroken,
     Setup,
     encode_record,
     history_of,
 )
 from devnet.model.timeline import is_sealed_there
 from devnet.model.verdict import Violation
-from dst.spec.errors import DstError
 
 MAX_RECORDS: Final = 2_000_000
 """About an hour of ten operators under load; a run that fills it is broken, and says so instead of
 eating memory."""
 
 
-class CannotRecord(DstError):
-    """A run that is not recorded shows nothing: it ends. The message is for a person."""
+class CannotRecord(Exception):
+    """A run that is not recorded shows nothing: it ends. The message is for a person.
+
+    No DstError: what outlives a node that talks nonsense must not outlive this.
+    """
 
 
 class JournalFull(CannotRecord):
@@ -74,8 +77,9 @@ class Journal:
         setup: the first record.
         path: `history.ndjson`; None keeps the run in memory only.
         on_violation: told at once, so that a breach has a time and a person sees it happen.
-    Raises (record): JournalFull, and CannotRecord, once, when the disk does not take it: what comes
-    after is kept in memory only.
+    Raises (also record): JournalFull; CannotRecord, once, when the disk does not take it. What
+    comes after is kept in memory only, so that faults can still be taken back, and `close` says it
+    again.
     """
 
     def __init__(
@@ -92,12 +96,18 @@ class Journal:
         self._checkers = live_checkers() if checkers is None else checkers
         self._on_violation = on_violation
         self._path = path
-        self._file: IO[bytes] | None = path.open("wb") if path is not None else None
+        self._file: IO[bytes] | None = None
+        self._lost = ""
+        """Why what is on disk is not the whole record."""
+        try:
+            self._file = path.open("wb") if path is not None else None
+        except OSError as error:
+            self._give_up(error)
         self._changed = asyncio.Event()
         self.record(setup)
 
     def record(self, record: Record) -> None:
-        if len(self.records) >= MAX_RECORDS:
+        if len(self.records) >= MAX_RECORDS and not isinstance(record, RunBroken):
             raise JournalFull(f"more than {MAX_RECORDS} records in one run")
         assert not (self.records and isinstance(record, Setup)), "a history is of one chain"
         self.records.append(record)
@@ -122,9 +132,10 @@ class Journal:
         if file is not None:
             with suppress(OSError):  # closing writes what is left
                 file.close()
-        raise CannotRecord(
+        self._lost = (
             f"{self._path} cannot be written: {error.strerror}; make room, or choose another --out"
-        ) from error
+        )
+        raise CannotRecord(self._lost) from error
 
     def _report(self, violation: Violation) -> None:
         self.violations.append(violation)
@@ -168,6 +179,8 @@ class Journal:
 
     def close(self) -> None:
         """Raises: CannotRecord."""
+        if self._lost:
+            raise CannotRecord(self._lost)
         if self._file is None:
             return
         try:

@@ -46,6 +46,11 @@ def require_fits(scenario: Scenario, topology: Topology, backend: str) -> None:
             f"{scenario.name} needs at least {scenario.min_operators} operators, "
             f"the network has {operators}"
         )
+    if scenario.load.senders > MAX_SENDERS:
+        raise BadConfig(
+            f"{scenario.name}: load.senders {scenario.load.senders}: at most {MAX_SENDERS}, the "
+            "other accounts write register and bank"
+        )
     if scenario.hostile is not None:
         _require_known_kinds(scenario.name, scenario.hostile)
         if scenario.load.senders > MAX_SENDERS_BESIDE_HOSTILE:

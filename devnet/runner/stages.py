@@ -7,7 +7,7 @@ before a run ends.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -52,6 +52,9 @@ class Surroundings(World, Protocol):
         self, journal: Journal, scenario: Scenario, say: Callable[[str], None]
     ) -> Coroutine[Any, Any, None]:
         """The hostile transactions of the scenario, one after another, to the last one's fate."""
+
+    async def standing(self) -> Mapping[str, str]:
+        """Links that something is done to -> what; of a Toxiproxy that does not answer, too."""
 
     async def crashes(self) -> dict[str, tuple[int, str]]:
         """Program -> how often it ended on its own in the network's life, and what is known about
@@ -133,14 +136,19 @@ class Runner:
         ):
             silent = ", ".join(name for name in self._everywhere if name not in heights.sealed)
             raise HarnessError(f"no sealed block at {silent} within {START_TIMEOUT:.0f} s")
-        if missing := await self._net.programs.not_up(self._every_program()):
-            raise HarnessError(f"the network is not whole before the first fault: {missing}")
+        await self._require_whole()
         return min(heights.sealed.values())
 
-    def _every_program(self) -> list[str]:
-        """Of the nodes; their Toxiproxies are not theirs."""
-        pods = (self._net.topology.pod(name) for name in self._everywhere)
-        return [program for pod in pods for program in pod.programs[1:]]
+    async def _require_whole(self) -> None:
+        """Raises: HarnessError when something was done to the network already."""
+        programs = [program for pod in self._net.topology.pods for program in pod.programs]
+        missing = await self._net.programs.not_up(programs)
+        left = [f"{link} {what}" for link, what in (await self._net.standing()).items()]
+        if missing or left:
+            told = "; ".join([missing] * bool(missing) + left)
+            raise HarnessError(
+                f"the network is not whole before the first fault: {told}; start it anew"
+            )
 
     async def _wait_sealed(self, count: int, timeout: float) -> None:
         """`count` more heights on every node. Raises: HarnessError when they do not come."""

@@ -236,7 +236,7 @@ class LiveNetwork:
         """`directory`: of the network."""
         self.topology = topology
         self._directory = directory
-        self._backend = backend
+        self._backend, self._mesh = backend, mesh
         self.programs = LivePrograms(backend, topology, session)
         self.links = LiveLinks(mesh, topology, session)
         self._credentials = credentials
@@ -297,6 +297,9 @@ class LiveNetwork:
             say=say,
         )
         return client.run(scenario.hostile, float(journal.setup.slot_seconds))
+
+    async def standing(self) -> Mapping[str, str]:
+        return await self._mesh.faults()
 
     async def crashes(self) -> dict[str, tuple[int, str]]:
         try:

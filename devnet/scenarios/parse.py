@@ -17,7 +17,8 @@ from devnet.model.reading import (
     read_text,
     read_until,
 )
-from devnet.model.work import MAX_SENDERS, Hostile, Load
+from devnet.model.topology import OPERATOR_COUNTS
+from devnet.model.work import Hostile, Load
 from devnet.scenarios.scenario import SCHEMA_VERSION, Scenario, Scheduled
 from dst.spec.errors import BadConfig
 
@@ -85,6 +86,13 @@ def _faults(value: object) -> tuple[Scheduled, ...]:
     return faults
 
 
+def _operators(fields: Fields, usual: int) -> int:
+    wanted = fields.integer("operators", usual, 1, max(OPERATOR_COUNTS))
+    if wanted not in OPERATOR_COUNTS:
+        raise BadConfig(f"operators: a cluster has 1, 4, 7 or 10, got {wanted}")
+    return wanted
+
+
 def _load(value: object) -> Load:
     fields = Fields(value, "load", ("rate", "senders"))
     rate = fields.get("rate", Load().rate)
@@ -92,7 +100,7 @@ def _load(value: object) -> Load:
         raise BadConfig(
             f"load.rate: expected transactions per second up to {MAX_RATE}, got {rate!r}"
         )
-    return Load(rate=float(rate), senders=fields.integer("senders", Load().senders, 1, MAX_SENDERS))
+    return Load(rate=float(rate), senders=fields.integer("senders", Load().senders, 1, 10))
 
 
 def _hostile(value: object) -> Hostile:
@@ -146,7 +154,7 @@ def parse_scenario(value: object) -> Scenario:
         about=read_text(fields.required("about"), "scenario.about"),
         faults=_faults(fields.required("faults")) if fields.has("faults") else (),
         hostile=_hostile(fields.required("hostile")) if fields.has("hostile") else None,
-        operators=fields.integer("operators", usual.operators, 1, 10),
+        operators=_operators(fields, usual.operators),
         followers=fields.integer("followers", usual.followers, 0, 4),
         min_operators=fields.integer("min_operators", usual.min_operators, 1, 10),
         load=_load(fields.get("load", {})),

@@ -138,12 +138,12 @@ class Reader:
     async def look(self) -> None:
         if not self._objects.address:
             return
-        await self._receipt()
+        await self._receipts()
         asked = now()
         try:
             call = {"to": self._objects.address, "data": "0x"}
             answer = str(await self._endpoint.call("eth_call", call, "latest"))
-            number, *values = _numbers(answer)
+            height, register, *balances = _numbers(answer) if answer != "0x" else (0, 0)
         except (RpcRefused, RpcUnknown, ValueError):
             return
         self._objects.record(
@@ -151,25 +151,26 @@ class Reader:
                 node=self._endpoint.name,
                 asked=asked,
                 monotonic=now(),
-                height=number,
-                register=values[0],
-                balances=tuple(values[1:]),
+                height=height,
+                register=register,
+                balances=tuple(balances),
             )
         )
 
-    async def _receipt(self) -> None:
-        """Of the oldest write that has none here yet."""
+    async def _receipts(self) -> None:
+        """Of the writes in turn, to the first that has none here yet."""
         written = self._objects.written
         self._confirmed = max(self._confirmed, len(written) - RECEIPTS_OPEN)
-        if self._confirmed < len(written):
+        while self._confirmed < len(written):
             seen = await read_receipt(self._endpoint, written[self._confirmed])
-            if seen is not None:
-                self._confirmed += 1
-                self._objects.record(seen)
+            if seen is None:
+                return
+            self._confirmed += 1
+            self._objects.record(seen)
 
 
 def _numbers(answer: str) -> list[int]:
-    """Raises: ValueError for what is no answer of the contract; it may not be there yet."""
+    """Raises: ValueError for what is no answer of the contract."""
     data = bytes.fromhex(answer.removeprefix("0x"))
     if len(data) != WORD * (ACCOUNTS + 2):
         raise ValueError(f"{len(data)} bytes")

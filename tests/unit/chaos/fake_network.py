@@ -207,6 +207,9 @@ class FakeNetwork:
                 )
             )
 
+    async def standing(self) -> dict[str, str]:
+        return {"op1>op2.consensus": "hold"} if "left-over" in self.bugs else {}
+
     async def crashes(self) -> dict[str, tuple[int, str]]:
         found = {"op1.validator": (1, "exit code 1, before this run")}
         if "crashes" in self.bugs and self.height:

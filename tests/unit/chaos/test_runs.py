@@ -2,16 +2,21 @@
 reason."""
 
 import asyncio
+import json
 import re
 import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from devnet.model.history import FaultReceipt, History, RunBroken
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, worst
+from devnet.probes.chain import read_end_state
+from devnet.probes.events import EventTail
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, replay_command, run_campaign, told_when_stopped
 from devnet.runner.folder import RunFolder
@@ -194,9 +199,56 @@ def test_a_disk_that_takes_no_record_ends_the_run_in_one_line(tmp_path: Path) ->
     words = "history.ndjson cannot be written: No space left on device; make room"
     assert caught.group_contains(CannotRecord, match=words)
     journal = Journal(network.setup(), tmp_path / "history.ndjson")
-    with pytest.raises(CannotRecord, match=words):
-        journal.close()  # the first line was still on its way
-    journal.close()
+    for _ in range(2):
+        with pytest.raises(CannotRecord, match=words):
+            journal.close()  # the first line was still on its way
+    with pytest.raises(CannotRecord, match="cannot be written: Is a directory"):
+        Journal(network.setup(), tmp_path)
+
+
+async def test_a_node_that_talks_nonsense_is_outlived_and_a_full_disk_is_not(
+    tmp_path: Path,
+) -> None:
+    """What follows a node's events goes on whatever the node does."""
+    (tmp_path / "history.ndjson").symlink_to("/dev/full")
+    network = FakeNetwork()
+    journal = Journal(network.setup(), tmp_path / "history.ndjson")
+    event = {"kind": "decided", "operator": "op1", "height": 1, "round": 0, "term": 0,
+             "root": "0x" + "00" * 32, "slot": 1, "monotonic": 1.0, "wall": 1.0}  # fmt: skip
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        hello = {"operator": "op1", "boot": "b", "decided_height": 0}
+        await response.write(b"event: hello\ndata: " + json.dumps(hello).encode() + b"\n\n")
+        for number in range(1, 2000):
+            line = f"id: {number}\nevent: decided\ndata: {json.dumps(event)}\n\n"
+            await response.write(line.encode())
+        return response
+
+    app = web.Application()
+    app.router.add_get("/dst/v1/events", stream)
+    async with TestServer(app) as server, asyncio.timeout(30):
+        tail = EventTail("op1", str(server.make_url("")), journal.record)
+        with pytest.raises(CannotRecord):
+            await tail.run()
+
+
+async def test_the_end_state_of_a_node_is_not_blamed_for_a_full_disk() -> None:
+    def full(_record: object) -> None:
+        raise CannotRecord("no room")
+
+    class Node:
+        name = "op1"
+
+        async def call(self, *_request: object) -> object:
+            block = dict.fromkeys(("hash", "parentHash", "stateRoot"), "0x1")
+            return {"number": "0x1", "transactions": [], **block}
+
+    with pytest.raises(CannotRecord):
+        await read_end_state(
+            endpoints=[Node()], seal_readers=[], transactions=[], first=1, last=1, record=full
+        )
 
 
 def test_a_network_that_lacks_a_program_is_a_harness_error() -> None:
@@ -213,6 +265,30 @@ def test_a_network_that_lacks_a_program_is_a_harness_error() -> None:
         in_virtual_time(work)
     words = r"not whole before the first fault: op2\.validator"
     assert caught.group_contains(HarnessError, match=words)
+
+
+@pytest.mark.parametrize("program", ["l1.anvil", "op3.toxiproxy"])
+def test_a_part_of_the_harness_that_is_down_is_a_harness_error(program: str) -> None:
+    network = FakeNetwork()
+    network.programs.down = {program}
+    _refused(network, program)
+
+
+def test_a_link_that_something_was_done_to_is_a_harness_error() -> None:
+    """A run that was killed, or a Toxiproxy that came back with a fault that had been healed."""
+    network = FakeNetwork(bugs=frozenset({"left-over"}))
+    _refused(network, "op1>op2.consensus hold; start it anew")
+
+
+def _refused(network: FakeNetwork, words: str) -> None:
+    async def work() -> Run:
+        journal = Journal(network.setup())
+        scenario = catalogue.load("leader-kill")
+        return await Runner(scenario, 1, network, journal, lambda _: None).run()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        in_virtual_time(work)
+    assert caught.group_contains(HarnessError, match=re.escape(words))
 
 
 def test_a_node_that_cannot_be_read_at_the_end_fails_the_run() -> None:

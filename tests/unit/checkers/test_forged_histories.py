@@ -186,8 +186,8 @@ def sound() -> Draft:
         records.append(submission(height))
         arguments = () if height == 1 else (height,) if height % 2 else (1, 2, height)
         records.append(write(height, arguments))
-        records.append(read(height, at + 0.4, "op1"))
-        records.append(read(height, at + 0.5, "f1"))
+        for node in (*SETUP.operators, "f1"):
+            records.append(read(height, at + 0.4, node))
     records.append(event(EventKind.ROUND_CHANGE, 3, 3.0, root=None, round=1))
     return Draft(records)
 
@@ -303,9 +303,14 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
         "linearizable",
         [receipt(9, 9.05, "op2"), read(8, 9.1, "op2")],
     ),
-    "a write from the future": (
+    "a write from the future": ("linearizable", [read(9, 7.9, "op3")]),
+    "a contract that is gone": (
         "linearizable",
-        [write(9, (9,)), read(9, 7.9, "op3")],
+        [msgspec.structs.replace(read(8, 8.45, "op1"), height=0, register=0, balances=())],
+    ),
+    "a contract before its time": (
+        "linearizable",
+        [block("op1", 0), msgspec.structs.replace(read(1, 0.6, "op1"), height=0)],
     ),
     "not included": (
         "inclusion",
@@ -561,6 +566,22 @@ def with_machine(records: Sequence[Record], *looks: MachineSeen) -> History:
     draft = sound()
     draft.records += [*records, *looks]
     return draft.history()
+
+
+def test_objects_that_were_never_created_or_a_node_that_was_never_read_show_nothing() -> None:
+    draft = sound()
+    draft.records = [
+        each for each in draft.records if not (isinstance(each, ObjectRead) and each.node == "f1")
+    ]
+    verdict = linearizable.check(draft.history())
+    assert (verdict.outcome, verdict.note) == (Outcome.INCONCLUSIVE, "nothing was read at f1")
+    draft = sound()
+    draft.records = [
+        each for each in draft.records if not (isinstance(each, ObjectWrite) and not each.arguments)
+    ]
+    assert linearizable.check(draft.history()).outcome is Outcome.INCONCLUSIVE
+    draft.records = [each for each in draft.records if not isinstance(each, ObjectWrite)]
+    assert linearizable.check(draft.history()).outcome is Outcome.VACUOUS
 
 
 def test_a_late_recovery_on_a_machine_that_stood_still_accuses_nobody() -> None:

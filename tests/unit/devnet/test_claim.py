@@ -84,14 +84,23 @@ def test_logs_are_kept_for_one_more_network(tmp_path: Path) -> None:
     with claim(tmp_path / "net", "process"):
         (logs / "op1.rollup.log").write_text("first")
         (logs / "op9.rollup.log").write_text("first")
-        (logs / SUPERVISOR_LOG).write_text("open")
     with claim(tmp_path / "net", "process"):
-        assert [path.name for path in logs.glob("*.log")] == [SUPERVISOR_LOG]
+        assert [path.name for path in logs.glob("*.log")] == []
         assert (logs / PREVIOUS / "op1.rollup.log").read_text() == "first"
         (logs / "op1.rollup.log").write_text("second")
     with claim(tmp_path / "net", "process"):
         kept = {path.name: path.read_text() for path in (logs / PREVIOUS).iterdir()}
         assert kept == {"op1.rollup.log": "second"}
+
+
+def test_the_log_of_a_detached_network_is_put_aside_by_one_that_is_not(tmp_path: Path) -> None:
+    with claim(tmp_path / "net", "process"):
+        pass
+    log = tmp_path / "net" / "logs" / SUPERVISOR_LOG
+    log.write_text("CRASH")
+    with claim(tmp_path / "net", "process"):
+        assert not log.exists()
+    assert (log.parent / PREVIOUS / SUPERVISOR_LOG).read_text() == "CRASH"
 
 
 def _sleeper() -> "subprocess.Popen[bytes]":

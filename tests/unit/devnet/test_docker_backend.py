@@ -1,6 +1,7 @@
 """What the Docker daemon says, in the harness's words; the daemon is a stand-in (the real one is
 met in tests/e2e)."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from docker.context.config import get_context_id
 
 from devnet.backends.base import BackendError, Program, RunState
-from devnet.backends.docker import PROGRAM_LABEL, DockerBackend, docker_client
+from devnet.backends.docker import PROGRAM_LABEL, DockerBackend, daemon_answers, docker_client
 from devnet.model.topology import compute_topology
 
 NAME = "op1.rollup"
@@ -60,6 +61,42 @@ async def test_what_ended_while_nobody_listened_is_a_crash_once() -> None:
     assert crashes == [(NAME, "exited (255) a moment ago")]
 
 
+async def test_a_start_between_a_look_and_its_judgement_makes_no_crash_of_a_kill() -> None:
+    daemon = Daemon(op1_rollup="exited")
+    backend = backend_on(daemon)
+    backend._wanted_ends.add(NAME)
+
+    def listed(**_how: Any) -> list[dict[str, Any]]:
+        backend._wanted_ends.discard(NAME)  # what a start does once it has started
+        return daemon.listed
+
+    daemon.containers = listed  # type: ignore[method-assign]
+    assert (await backend.status())[NAME].crashes == 0
+
+
+async def test_the_end_of_an_earlier_life_is_no_crash_of_this_one() -> None:
+    crashes: list[tuple[str, str]] = []
+    backend = backend_on(Daemon(), crashes)
+    backend._started[NAME] = 100
+    attributes = {PROGRAM_LABEL: NAME, "exitCode": "139"}
+    backend._events = [
+        {"Actor": {"ID": "0", "Attributes": attributes}, "timeNano": moment} for moment in (99, 101)
+    ]
+    await asyncio.to_thread(backend._read_events, asyncio.get_running_loop())
+    await asyncio.sleep(0)
+    assert crashes == [(NAME, "killed by SIGSEGV")]
+    assert (backend._crashes.status(NAME, RunState.CRASHED, "")).crashes == 1
+
+
+async def test_all_of_a_pod_falls_with_its_toxiproxy() -> None:
+    backend = backend_on(Daemon())
+    backend.programs = {
+        name: Program(name=name, command="python", arguments=())
+        for name in ("op1.toxiproxy", "op1.rollup", "op1.validator", "op2.rollup")
+    }
+    assert backend.falls_with("op1.toxiproxy") == ("op1.rollup", "op1.validator")
+
+
 async def test_a_container_that_was_not_started_yet_or_was_killed_has_not_crashed() -> None:
     backend = backend_on(Daemon(op1_rollup="created"))
     assert (await backend.status())[NAME].state is RunState.KILLED
@@ -98,6 +135,17 @@ def test_the_daemon_is_the_one_that_the_current_context_names(
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/host.sock")
     with pytest.raises(BackendError, match=r"unix:///nowhere/host\.sock \(DOCKER_HOST\)"):
         docker_client()
+
+
+def test_a_context_that_cannot_be_read_is_no_traceback(home: Path) -> None:
+    _context(home, "broken", "unix:///x")
+    (home / "config.json").write_text(json.dumps({"currentContext": "broken"}))
+    (meta,) = home.glob("contexts/meta/*/meta.json")
+    for text in ("{", json.dumps({"Name": "broken", "Metadata": {}})):
+        meta.write_text(text)
+        assert daemon_answers() is False
+        with pytest.raises(BackendError, match="broken"):
+            docker_client()
 
 
 def _context(home: Path, name: str, host: str) -> None:
