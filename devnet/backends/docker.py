@@ -35,6 +35,7 @@ from devnet.backends.base import (
     Program,
     ProgramStatus,
     RunState,
+    listed,
     take_first_arguments,
 )
 from devnet.model.topology import Link, Role, Topology
@@ -141,7 +142,8 @@ class DockerBackend:
     async def status(self) -> Mapping[str, ProgramStatus]:
         found = await self._call(self._containers)
         states = {c["Labels"][PROGRAM_LABEL]: c for c in found if PROGRAM_LABEL in c["Labels"]}
-        return {name: self._status(name, states.get(name)) for name in self.programs}
+        found_states = [self._status(name, states.get(name)) for name in self.programs]
+        return listed(self.programs, found_states)
 
     async def close(self) -> None:
         self._closing = True
@@ -287,7 +289,7 @@ class DockerBackend:
         log = f"logs/{program.name}.log"
         code = [f"{self.source / 'devnet/backends/launch.py'}:{image.APP}/launch.py:ro"]
         if program.command == "python":
-            code.append(f"{self.source / 'dst'}:{image.APP}/dst:ro")
+            code += [f"{self.source / path}:{image.APP}/{path}:ro" for path in program.code]
         return [*reads, *writes, f"{self.directory / log}:{INSIDE}/{log}:rw", *code]
 
     def _make_files(self, program: Program) -> None:
