@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from devnet.backends.docker import DockerBackend
 from devnet.faults.base import Fault
 from devnet.faults.surface import CannotInject
 from devnet.model.bend import TABLE, TOLD, Bend, LinkTold, Status, Table, Told, bender_home
@@ -228,3 +229,24 @@ def test_every_pod_has_a_bender_that_is_not_started_with_the_network() -> None:
     assert on_demand == {f"{pod.name}.bender" for pod in FOUR.pods}
     assert not on_demand & {name for pod in FOUR.pods for name in pod.programs}
     assert all("dst" not in programs[name].code for name in on_demand)
+
+
+def test_a_benders_container_sees_its_table_and_its_own_code(tmp_path: Path) -> None:
+    programs = Plan(FOUR, "docker", frozenset()).programs
+    backend = DockerBackend(
+        directory=tmp_path,
+        programs=programs,
+        executables={},
+        source=Path("/source"),
+        on_crash=lambda _name, _detail: None,
+        topology=FOUR,
+        identifier="x",
+    )
+    shown = [bind.rpartition(":")[0].split(":") for bind in backend._binds(programs["op1.bender"])]
+    assert {there: here for here, there in shown} == {
+        "/devnet/nodes/op1/bender": f"{tmp_path}/nodes/op1/bender",
+        "/devnet/logs/op1.bender.log": f"{tmp_path}/logs/op1.bender.log",
+        "/app/launch.py": "/source/devnet/backends/launch.py",
+        "/app/devnet/bender": "/source/devnet/bender",
+        "/app/devnet/model/bend.py": "/source/devnet/model/bend.py",
+    }

@@ -49,6 +49,7 @@ WANTED = {
     "l1-torn",
     "l1-lags",
     "l1-reorg",
+    "l1-wrong-blocks",
     "l1-lies-to-one",
     "l1-lies-to-all",
     "engine-syncing",

@@ -3,6 +3,7 @@ back bent, and each bent answer is counted."""
 
 import asyncio
 import json
+import shutil
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -36,8 +37,11 @@ from devnet.model.bend import (
     Told,
     Torn,
 )
+from devnet.model.topology import compute_topology
+from devnet.network.programs import Plan
 from devnet.toolchain.tools import REPOSITORY
 
+TOPOLOGY = compute_topology(operators=4)
 LINK = "op1>l1.rpc"
 
 
@@ -163,6 +167,16 @@ class Bent:
             return response.status, await response.read()
 
 
+def mounted(folder: Path) -> Path:
+    """What a container shows the program of our source, and nothing else."""
+    program = Plan(TOPOLOGY, "docker", frozenset()).programs["l1.bender"]
+    for path in program.code:
+        source, there = REPOSITORY / path, folder / "app" / path
+        there.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, there)
+    return folder / "app"
+
+
 @asynccontextmanager
 async def bending(folder: Path, *bends: Bend) -> AsyncIterator[Bent]:
     within = aiohttp.ClientTimeout(total=10)
@@ -171,7 +185,7 @@ async def bending(folder: Path, *bends: Bend) -> AsyncIterator[Bent]:
         await bent.rule("first", bends)
         program = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-m", "devnet.bender.main", str(folder),
-            env={"PYTHONPATH": str(REPOSITORY)},
+            cwd=folder, env={"PYTHONPATH": str(mounted(folder))},
         )  # fmt: skip
         try:
             await bent.until(lambda told: told.edition == "first")
