@@ -59,6 +59,17 @@ def test_a_victim_that_feels_nothing_is_no_proof(do: str, answer: str) -> None:
     )
 
 
+def test_a_reorg_that_an_operator_does_not_count_is_no_proof() -> None:
+    kind = fault("l1-reorg", depth=2)
+    site, network = kind.aim(sight()), FakeNetwork(bugs=frozenset({"unfelt"}))
+
+    async def work() -> str:
+        await kind.inject(site, network)
+        return await kind.missing(site, network)
+
+    assert in_virtual_time(work) == "no reorg seen by op1, op2, op3, op4"
+
+
 @pytest.mark.parametrize("answer", ["half", "old-head", "other-fork"])
 def test_a_victim_that_still_feels_it_is_not_whole(answer: str) -> None:
     kind = fault("l1-answers", target="op2", answer=answer)
