@@ -142,7 +142,7 @@ class Bent:
         partial.replace(self.folder / TABLE)
 
     async def until(self, what: Any) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not ((self.folder / TOLD).exists() and what(self.told())):
                 await asyncio.sleep(0.02)
 
@@ -179,7 +179,7 @@ def mounted(folder: Path) -> Path:
 
 @asynccontextmanager
 async def bending(folder: Path, *bends: Bend) -> AsyncIterator[Bent]:
-    within = aiohttp.ClientTimeout(total=10)
+    within = aiohttp.ClientTimeout(total=30)
     async with serving() as service, aiohttp.ClientSession(timeout=within) as session:
         bent = Bent(service, folder, session)
         await bent.rule("first", bends)
