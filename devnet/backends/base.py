@@ -35,6 +35,10 @@ class Program:
     """Files and folders that it reads (containers mount these read-only, and nothing else)."""
     writes: tuple[str, ...] = ()
     """Folders that it writes; the first is its home."""
+    code: tuple[str, ...] = ("dst",)
+    """What of the source a Python program imports (containers mount it)."""
+    on_demand: bool = False
+    """Started by a fault that needs it, not with the network; listed only while it runs."""
 
     @property
     def pod(self) -> str:
@@ -126,6 +130,17 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """End and remove everything of this network."""
+
+
+def listed(
+    programs: Mapping[str, Program], states: Iterable[ProgramStatus]
+) -> Mapping[str, ProgramStatus]:
+    """Without the programs that nobody has started, nor had to."""
+    return {
+        each.name: each
+        for each in states
+        if not (programs[each.name].on_demand and each.state is RunState.KILLED)
+    }
 
 
 OnCrash = Callable[[str, str], None]

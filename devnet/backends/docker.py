@@ -39,6 +39,7 @@ from devnet.backends.base import (
     Program,
     ProgramStatus,
     RunState,
+    listed,
     take_first_arguments,
 )
 from devnet.backends.processes import told_end
@@ -204,7 +205,8 @@ class DockerBackend:
             if container["State"] in ENDED and name not in expected:
                 # Told by the daemon's events, unless those ended too.
                 self._ended(name, container["Status"])
-        return {name: self._status(name, states.get(name)) for name in self.programs}
+        found_states = [self._status(name, states.get(name)) for name in self.programs]
+        return listed(self.programs, found_states)
 
     async def close(self) -> None:
         self._closing = True
@@ -366,7 +368,7 @@ class DockerBackend:
         log = f"logs/{program.name}.log"
         code = [f"{self.source / 'devnet/backends/launch.py'}:{image.APP}/launch.py:ro"]
         if program.command == "python":
-            code.append(f"{self.source / 'dst'}:{image.APP}/dst:ro")
+            code += [f"{self.source / path}:{image.APP}/{path}:ro" for path in program.code]
         return [*reads, *writes, f"{self.directory / log}:{INSIDE}/{log}:rw", *code]
 
     def _make_files(self, program: Program) -> None:

@@ -23,6 +23,7 @@ from devnet.backends.base import (
     Program,
     ProgramStatus,
     RunState,
+    listed,
     take_first_arguments,
 )
 from devnet.backends.processes import (
@@ -123,7 +124,7 @@ class ProcessBackend:
             await _until_state(name, running.identity, stopped=False)
 
     async def status(self) -> Mapping[str, ProgramStatus]:
-        return {name: self._status(name) for name in self.programs}
+        return listed(self.programs, map(self._status, self.programs))
 
     async def close(self) -> None:
         """End everything: roles by SIGTERM, then whatever is left (and Toxiproxies, whose SIGTERM

@@ -27,6 +27,7 @@ class Plane(StrEnum):
 
     PROCESSES = "processes"
     LINKS = "links"
+    DEPENDENCIES = "dependencies"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ Toxiproxies.
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from devnet.model.bend import Bend
 from devnet.model.cut import CutMode
 from devnet.model.topology import Topology
 
@@ -64,6 +65,49 @@ class Links(Protocol):
         """Links of which the Toxiproxies list that toxic otherwise."""
 
 
+class Bends(Protocol):
+    """Answers on links, bent by a program that stands before the service while it is asked for.
+    Raises (all): CannotInject."""
+
+    async def bend(self, links: Sequence[str], bends: Sequence[Bend]) -> None: ...
+    async def straighten(self, links: Sequence[str]) -> None: ...
+
+    async def not_bent(self, links: Sequence[str]) -> str:
+        """Links that do not lead through the bender, and those on which it bent nothing for
+        long."""
+
+    async def not_straight(self, links: Sequence[str]) -> str:
+        """Links that do not lead to their service."""
+
+
+class Telling(Protocol):
+    """What nodes say of themselves, on ways that no fault touches."""
+
+    async def waits_for(self, node: str) -> tuple[str, ...]:
+        """Of its rollup node, for a person; empty without an answer, too."""
+
+    async def metric(self, node: str, name: str) -> float | None:
+        """Of its rollup node, summed over labels; None without an answer."""
+
+    async def note(self, node: str, name: str) -> None:
+        """Remember a metric, for `risen`."""
+
+    async def risen(self, node: str, name: str) -> float:
+        """Since it was noted; 0 without an answer."""
+
+
+class L1(Protocol):
+    """The L1 itself. Raises (all): CannotInject."""
+
+    async def head(self) -> int: ...
+
+    async def reorg(self, depth: int) -> None:
+        """So many newest blocks become others."""
+
+    async def not_reorged(self) -> str:
+        """Which of the blocks that it dropped it shows again."""
+
+
 class World(Protocol):
     """All of it."""
 
@@ -73,3 +117,9 @@ class World(Protocol):
     def programs(self) -> Programs: ...
     @property
     def links(self) -> Links: ...
+    @property
+    def bends(self) -> Bends: ...
+    @property
+    def telling(self) -> Telling: ...
+    @property
+    def l1(self) -> L1: ...

@@ -125,6 +125,17 @@ class Mesh:
         known = await self._listed(links)
         return [name for name, proxy in known.items() if not is_shaped(proxy, kind, attributes)]
 
+    async def lead_to(self, ports: Mapping[Link, int]) -> None:
+        """Each link to a port of its pod, its service or what stands before that."""
+        await self._each(
+            ports, lambda client, link: client.repoint(link.name, _upstream(ports[link]))
+        )
+
+    async def not_leading_to(self, ports: Mapping[Link, int]) -> list[str]:
+        known = await self._listed(ports)
+        wanted = {link.name: _upstream(port) for link, port in ports.items()}
+        return [name for name, proxy in known.items() if proxy.upstream != wanted[name]]
+
     async def not_in_state(self, links: Iterable[Link], mode: CutMode | None) -> list[str]:
         """Those that are not as the cut, or with None the heal, leaves them."""
         known = await self._listed(links)
@@ -154,9 +165,13 @@ class Mesh:
                 found |= {
                     name: fault
                     for name, proxy in answer.items()
-                    if (fault := describe_fault(proxy))
+                    if (fault := describe_fault(proxy) or self._bend_of(proxy))
                 }
         return found
+
+    def _bend_of(self, proxy: Proxy) -> str:
+        service = _upstream(self.topology.link(proxy.name).service_port)
+        return "answers bent" if proxy.upstream != service else ""
 
     async def _each(
         self, links: Iterable[Link], call: Callable[[ToxiproxyClient, Link], Awaitable[None]]
@@ -194,8 +209,13 @@ def _proxy_of(link: Link, listen_host: str, enabled: bool) -> Proxy:
         name=link.name,
         enabled=enabled,
         listen=f"{listen_host}:{link.listen_port}",
-        upstream=f"127.0.0.1:{link.service_port}",
+        upstream=_upstream(link.service_port),
     )
+
+
+def _upstream(port: int) -> str:
+    """On the loopback of the pod."""
+    return f"127.0.0.1:{port}"
 
 
 async def _until_answers(client: ToxiproxyClient, timeout_s: float) -> None:

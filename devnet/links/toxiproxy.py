@@ -261,6 +261,15 @@ class ToxiproxyClient:
                 f"proxy {name}: enabled is {answer.get('enabled')} after asking for {enabled}", 500
             )
 
+    async def repoint(self, name: str, upstream: str) -> None:
+        """Lead to another service: established connections end, new ones go there; toxics stay."""
+        answer = await self._call("PATCH", _path(name), {"upstream": upstream})
+        if answer.get("upstream") != upstream:
+            raise ToxiproxyError(
+                f"proxy {name}: it leads to {answer.get('upstream')} after asking for {upstream}",
+                500,
+            )
+
     async def add_toxic(self, proxy: str, toxic: Toxic) -> None:
         check_attributes(toxic.type, toxic.attributes)
         _check_toxicity(toxic.toxicity)

@@ -295,7 +295,11 @@ class _Start:
 
     async def _start_hosts(self, backend: Backend, mesh: Mesh, plan: Plan) -> None:
         await backend.prepare()
-        hosts = [name for name in plan.programs if name not in plan.configs]
+        hosts = [
+            name
+            for name, program in plan.programs.items()
+            if name not in plan.configs and not program.on_demand
+        ]
         await backend.start(hosts)
         await mesh.wait_until_up()
         await mesh.populate(await backend.listen_host())

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from devnet.backends.base import Program
 from devnet.model.accounts import BATCHER_ACCOUNTS, L1_ACCOUNTS
+from devnet.model.bend import bender_home, bender_of
 from devnet.model.topology import Link, LinkClass, Pod, Role, Service, Topology
 
 L1_CHAIN_ID: Final = 900
@@ -59,6 +60,7 @@ class Plan:
         return [
             self._toxiproxy(pod),
             *(self._anvil(pod) if r is Role.ANVIL else _role(pod, r) for r in pod.roles),
+            _bender(pod),
         ]
 
     def _toxiproxy(self, pod: Pod) -> Program:
@@ -212,6 +214,19 @@ _SHARED_WITH: Final[Mapping[Role, tuple[str, ...]]] = {
     Role.VALIDATOR: ("cluster/cluster-lock.json",),
 }
 _HAS_STORE: Final = frozenset({Role.MIDDLEWARE, Role.VALIDATOR})
+
+
+def _bender(pod: Pod) -> Program:
+    """Not one of the pod's roles: faults never hit it."""
+    home = bender_home(pod.name)
+    return Program(
+        name=bender_of(pod.name),
+        command="python",
+        arguments=("-P", "-m", "devnet.bender.main", home),
+        writes=(home,),
+        code=("devnet/bender", "devnet/model/bend.py"),
+        on_demand=True,
+    )
 
 
 def _role(pod: Pod, role: Role) -> Program:

@@ -23,6 +23,8 @@ from devnet.probes.health import answers, links_up, read_metrics
 from devnet.probes.machine import watch_machine
 from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Verifier
+from devnet.runner.bending import LiveBends
+from devnet.runner.dependencies import LiveL1, LiveTelling
 from devnet.runner.journal import Journal
 from devnet.runner.stages import HarnessError
 from devnet.scenarios.scenario import Scenario
@@ -239,6 +241,9 @@ class LiveNetwork:
         self._backend, self._mesh = backend, mesh
         self.programs = LivePrograms(backend, topology, session)
         self.links = LiveLinks(mesh, topology, session)
+        self.bends = LiveBends(backend, mesh, topology, directory)
+        self.telling = LiveTelling(topology, session)
+        self.l1 = LiveL1(topology, session)
         self._credentials = credentials
         self._session = session
         self._verifier = Verifier(lock)

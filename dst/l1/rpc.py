@@ -98,10 +98,14 @@ class L1Client:
         return await self._ref("eth_getBlockByNumber", [tag, False])
 
     async def ref_by_number(self, number: int) -> L1BlockRef | None:
-        return await self._ref("eth_getBlockByNumber", [hex(number), False])
+        ref = await self._ref("eth_getBlockByNumber", [hex(number), False])
+        return None if ref is None else _numbered(ref, number)
 
     async def ref_by_hash(self, block_hash: Hash32) -> L1BlockRef | None:
-        return await self._ref("eth_getBlockByHash", [to_hex(block_hash), False])
+        ref = await self._ref("eth_getBlockByHash", [to_hex(block_hash), False])
+        if ref is not None and ref.hash != block_hash:
+            raise InvalidInput(f"L1 was asked for {to_hex(block_hash)}, got {to_hex(ref.hash)}")
+        return ref
 
     async def block(self, number: int) -> L1Block | None:
         """The canonical block of a number with its transactions."""
@@ -109,7 +113,8 @@ class L1Client:
         if wire is None:
             return None
         return L1Block(
-            ref=_ref_of(wire), transactions=tuple(_transaction(tx) for tx in wire.transactions)
+            ref=_numbered(_ref_of(wire), number),
+            transactions=tuple(_transaction(tx) for tx in wire.transactions),
         )
 
     async def nonce(self, address: Address) -> int:
@@ -152,6 +157,14 @@ def _ref_of(wire: _Head) -> L1BlockRef:
         timestamp=parse_quantity(wire.timestamp, what="L1 timestamp"),
         base_fee=parse_quantity(wire.base_fee_per_gas, what="L1 base fee", bits=256),
     )
+
+
+def _numbered(ref: L1BlockRef, number: int) -> L1BlockRef:
+    """Another block than the one asked for is no answer: to take it for one would look like a reorg
+    down to the genesis, and end in the belief that this is another network."""
+    if ref.number != number:
+        raise InvalidInput(f"L1 was asked for block {number}, got block {ref.number}")
+    return ref
 
 
 def _transaction(wire: _Transaction) -> L1Transaction:

@@ -46,7 +46,18 @@ def test_the_example_deploys_through_an_operator_and_reads_from_the_follower(
 
 
 @pytest.mark.parametrize(
-    "name", ["leader-kill", "split-2-2", "all-restart", "one-way", "world", "restart-loop"]
+    "name",
+    [
+        "leader-kill",
+        "split-2-2",
+        "all-restart",
+        "one-way",
+        "world",
+        "restart-loop",
+        "engine-syncing",
+        "follower-lied-to",
+        "l1-lies-to-one",
+    ],
 )
 def test_scenario_passes(network: RunningNetwork, name: str) -> None:
     done, answer = network.chaos(name, "--seed", "20261123")

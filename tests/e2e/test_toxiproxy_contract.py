@@ -149,6 +149,31 @@ async def test_the_server_is_the_pinned_one(client: ToxiproxyClient) -> None:
     assert await client.version() in (TOXIPROXY.version, "git")
 
 
+async def test_it_can_lead_elsewhere_and_back_with_its_toxics(
+    client: ToxiproxyClient, echo: int, link: int
+) -> None:
+    """What stands before a service for a fault's length is put there so."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"another")
+        writer.close()
+
+    before, talk = await client.proxy(NAME), await Conversation.through(link)
+    talk.say(b"x")
+    assert await talk.hear() == b"x"
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as other:
+        port = other.sockets[0].getsockname()[1]
+        await client.repoint(NAME, f"127.0.0.1:{port}")
+        assert await talk.hear() == b""  # who talked to the old one has to begin anew
+        assert await (await Conversation.through(link)).hear() == b"another"
+        await client.repoint(NAME, f"127.0.0.1:{echo}")
+    talk = await Conversation.through(link)
+    talk.say(b"y")
+    assert await talk.hear() == b"y"
+    assert await client.proxy(NAME) == before
+    talk.close()
+
+
 async def test_hold_keeps_everything_in_order(client: ToxiproxyClient, link: int) -> None:
     talk = await Conversation.through(link)
     await client.cut(NAME, CutMode.HOLD)

@@ -3,7 +3,8 @@ milliseconds.
 
 It seals a block a slot while a quorum is connected, changes round when the leader is away, and
 catches up when a node returns. Bugs are switched on by name: `fork`, `decides-without-quorum`,
-`never-back`, `cannot-cut`, `loses`, `crashes`, `silent`, `vanishes`, `slow-blocks`, `stuck`.
+`never-back`, `cannot-cut`, `loses`, `crashes`, `silent`, `vanishes`, `slow-blocks`, `stuck`,
+`unfelt`.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import Any
 
 from devnet.faults.surface import CannotInject
 from devnet.faults.targets import leader_name
+from devnet.model.bend import Bend, Form, OldHead, OtherBlock, OtherFork, Patched
 from devnet.model.clock import now
 from devnet.model.cut import CutMode
 from devnet.model.history import (
@@ -33,6 +35,8 @@ from devnet.workload.hostile.catalogue import CATALOGUE
 from dst.spec.primitives import quorum
 
 SLOT = 1.0
+EARLIER = 3
+"""What counters had counted before."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -139,6 +143,102 @@ class FakeLinks:
         return ", ".join(link for link in links if known.get((link, toxic)) != attributes)
 
 
+class FakeBends:
+    def __init__(self, network: "FakeNetwork") -> None:
+        self._network = network
+
+    async def bend(self, links: Sequence[str], bends: Sequence[Bend]) -> None:
+        self._network.bent |= dict.fromkeys(links, tuple(bends))
+        if any(_stops(link, bends) for link in links):
+            self._network.away |= {_dialling(link) for link in links}
+
+    async def straighten(self, links: Sequence[str]) -> None:
+        for link in links:
+            del self._network.bent[link]
+        self._network.away -= {_dialling(link) for link in links}
+
+    async def not_bent(self, links: Sequence[str]) -> str:
+        return ", ".join(link for link in links if link not in self._network.bent)
+
+    async def not_straight(self, links: Sequence[str]) -> str:
+        return ", ".join(link for link in links if link in self._network.bent)
+
+
+def _dialling(link: str) -> str:
+    return link.partition(">")[0].partition(".")[0]
+
+
+def _stops(link: str, bends: Sequence[Bend]) -> bool:
+    """Whether an operator whose answers there are bent so cannot vote."""
+    forms = [bend.form for bend in bends]
+    if link.endswith(".engine"):
+        return not all(isinstance(form, Patched) for form in forms)
+    return any(isinstance(form, OtherFork) for form in forms)
+
+
+class FakeTelling:
+    """What nodes say follows from the forms in which their answers are bent, as on real ones."""
+
+    def __init__(self, network: "FakeNetwork") -> None:
+        self._network = network
+        self._noted: dict[tuple[str, str], float] = {}
+
+    async def waits_for(self, node: str) -> tuple[str, ...]:
+        told: list[str] = []
+        for form in self._forms(node, "l1"):
+            if isinstance(form, OtherFork):
+                told.append("an L1 that shows the origins of our blocks again")
+            elif not isinstance(form, OldHead | OtherBlock):
+                told.append("L1: no answer")
+        return tuple(told)
+
+    async def metric(self, node: str, name: str) -> float | None:
+        network = self._network
+        match name:
+            case "dst_decided_height":
+                return network.height - bool(self._forms(node, "engine"))
+            case "dst_l1_head":
+                lags = any(isinstance(f, OldHead | OtherBlock) for f in self._forms(node, "l1"))
+                return network.l1_head - 5 * lags
+            case "dst_source_lies_total":
+                return EARLIER + 4 * len(self._forms(node, "op"))
+            case "dst_l1_reorgs_total":
+                return EARLIER + network.reorgs * ("unfelt" not in network.bugs)
+            case "dst_proposals_refused_total":
+                return EARLIER + sum(len(self._forms(n, "engine")) for n in network.operators)
+        raise AssertionError(name)
+
+    async def note(self, node: str, name: str) -> None:
+        self._noted[node, name] = await self.metric(node, name) or 0.0
+
+    async def risen(self, node: str, name: str) -> float:
+        return (await self.metric(node, name) or 0.0) - self._noted.get((node, name), 0.0)
+
+    def _forms(self, node: str, to: str) -> list[Form]:
+        if "unfelt" in self._network.bugs:
+            return []
+        return [
+            bend.form
+            for link, bends in self._network.bent.items()
+            for bend in bends
+            if link.startswith(node) and to in link.partition(">")[2]
+        ]
+
+
+class FakeL1:
+    def __init__(self, network: "FakeNetwork") -> None:
+        self._network = network
+
+    async def head(self) -> int:
+        return self._network.l1_head
+
+    async def reorg(self, depth: int) -> None:
+        self._network.reorgs += 1
+
+    async def not_reorged(self) -> str:
+        return "" if self._network.reorgs else "it dropped nothing"
+
+
 class FakeNetwork:
     """`Surroundings` of nodes that do not exist."""
 
@@ -152,6 +252,12 @@ class FakeNetwork:
         self.toxics: dict[tuple[str, str], dict[str, int]] = {}
         self.programs = FakePrograms(self)
         self.links = FakeLinks(self)
+        self.bent: dict[str, tuple[Bend, ...]] = {}
+        self.bends = FakeBends(self)
+        self.telling = FakeTelling(self)
+        self.l1_head = 40
+        self.reorgs = 0
+        self.l1 = FakeL1(self)
         self.height = 0
         self.pool: list[str] = []
         self.blocks: dict[int, tuple[str, ...]] = {}

@@ -46,6 +46,17 @@ WANTED = {
     "execution-killed",
     "planned-restart",
     "restart-loop",
+    "l1-torn",
+    "l1-lags",
+    "l1-reorg",
+    "l1-wrong-blocks",
+    "l1-lies-to-one",
+    "l1-lies-to-all",
+    "engine-syncing",
+    "engine-invalid",
+    "engine-500",
+    "validator-late",
+    "follower-lied-to",
 }
 
 

@@ -1,0 +1,59 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from devnet.faults import keys
+from devnet.faults.base import Fault, Plane, Sight, Site
+from devnet.faults.surface import World
+
+_REORGS = "dst_l1_reorgs_total"
+
+
+@dataclass(frozen=True, kw_only=True)
+class L1Reorg(Fault):
+    """L1 replaces its newest blocks, for everybody and for good. Origins lie `l1_confirmations` (4)
+    below its head: down to there nobody must notice. A deeper one halts the cluster with no way
+    back; `l1-answers` with `other-fork` at `all-operators` shows that, and ends."""
+
+    name: ClassVar = "l1-reorg"
+    plane: ClassVar = Plane.DEPENDENCIES
+    proof: ClassVar = (
+        "L1 shows other blocks than before at every height of the reorg, and goes on doing so;"
+        " every operator counts one"
+    )
+    seen_within_s: ClassVar = 15.0
+
+    depth: int = keys.integer(1, 4, "blocks below the head that are replaced, the head included")
+
+    def aim(self, sight: Sight) -> Site:
+        return Site(targets=sight.operators)
+
+    async def inject(self, site: Site, world: World) -> None:
+        for node in site.targets:
+            await world.telling.note(node, _REORGS)
+        await world.l1.reorg(self.depth)
+
+    async def take_back(self, site: Site, world: World) -> None:
+        """L1 stays on its new blocks."""
+
+    async def missing(self, site: Site, world: World) -> str:
+        if back := await world.l1.not_reorged():
+            return back
+        blind = [node for node in site.targets if not await world.telling.risen(node, _REORGS)]
+        return f"no reorg seen by {', '.join(blind)}" if blind else ""
+
+    async def remaining(self, site: Site, world: World) -> str:
+        """Nothing of it goes away; whole is who follows the new blocks."""
+        head = await world.l1.head()
+        seen = {node: await world.telling.metric(node, "dst_l1_head") for node in site.targets}
+        late = [node for node, at in seen.items() if at is None or at < head - 1]
+        return f"{', '.join(late)} does not follow L1" if late else ""
+
+    def claims(self, site: Site) -> frozenset[str]:
+        return frozenset({"the blocks of L1"})
+
+    def disturbs(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
+        return ()
+
+    def told(self, site: Site) -> str:
+        return f"{self.depth} blocks"
