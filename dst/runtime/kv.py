@@ -9,6 +9,7 @@ others uses FULL.
 import sqlite3
 from pathlib import Path
 
+from dst.runtime.machine import connect
 from dst.spec.errors import BadConfig
 
 
@@ -22,7 +23,7 @@ def open_database(path: Path, *, durable: bool, create: bool = True) -> sqlite3.
         raise BadConfig(f"store {path} does not exist")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection = connect(path, flushes=durable)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
