@@ -26,6 +26,8 @@ class Plane(StrEnum):
     end is frozen can hang."""
 
     PROCESSES = "processes"
+    STORAGE = "storage"
+    CLOCKS = "clocks"
     LINKS = "links"
 
 

@@ -32,6 +32,16 @@ ORDER: Final = (
     "wan-50ms",
     "world",
     "slow-engine",
+    "clock-offset",
+    "clock-jump",
+    "clock-drift",
+    "slow-fsync",
+    "full-disk",
+    "crash-after-persist",
+    "power-loss",
+    "lost-store-rejoin",
+    "old-copy",
+    "flipped-bytes",
     "hostile-transactions",
 )
 """How `devnet chaos list` shows them: from harmless to hard; files not named here follow by

@@ -46,6 +46,16 @@ WANTED = {
     "execution-killed",
     "planned-restart",
     "restart-loop",
+    "clock-offset",
+    "clock-jump",
+    "clock-drift",
+    "slow-fsync",
+    "full-disk",
+    "crash-after-persist",
+    "power-loss",
+    "lost-store-rejoin",
+    "old-copy",
+    "flipped-bytes",
 }
 
 
@@ -104,7 +114,7 @@ def test_the_schema_refuses_what_the_reader_refuses(changes: dict[str, object]) 
         (with_fault(until={}), ["a fault needs an end"]),
         (with_fault(target="chef"), ["expected leader, not-leader", "'chef'"]),
         (with_fault(target=None), ["faults[0] (kill)", "the key 'target' is missing"]),
-        (with_fault(do="explode"), ["expected one of bandwidth, bridge, cut", "'explode'"]),
+        (with_fault(do="explode"), ["expected one of bandwidth, bridge, cl", "'explode'"]),
         (with_fault(at={"delay": 3}), ["expected a duration such as 300ms"]),
         (with_fault(at={"event": "decided", "after": "b"}), ["either event or after"]),
         (with_fault(at={"after": "b"}), ["names no fault above it: 'b'"]),
