@@ -6,7 +6,7 @@ from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.surface import World
 from devnet.faults.targets import misfit_of, possible
-from devnet.model.terms import Aim, Target
+from devnet.model.terms import Target
 from devnet.model.topology import Role, Topology
 from dst.spec.drills import CRASH_EXIT_CODE, CRASH_POINTS, CRASH_VARIABLE
 from dst.spec.errors import BadConfig
@@ -32,6 +32,7 @@ class Crash(Fault):
     name: ClassVar = "crash"
     plane: ClassVar = Plane.PROCESSES
     proof: ClassVar = "the backend reports the exit code that only this place has"
+    at_once: ClassVar = False
     seen_within_s: ClassVar = 45.0
     """It starts, catches up and takes part first."""
     healed_within_s: ClassVar = 60.0
@@ -43,8 +44,6 @@ class Crash(Fault):
     def misfit(self, topology: Topology) -> str:
         if complaint := misfit_of(self.target, topology):
             return complaint
-        if self.target is Aim.LEADER:
-            return "target leader: who leads now does not when it has started again"
         without = [
             node
             for node in possible(self.target, topology)

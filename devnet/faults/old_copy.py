@@ -17,6 +17,7 @@ class OldCopy(Restored):
     (S12)."""
 
     name: ClassVar = "old-copy"
+    at_once: ClassVar = False
     proof: ClassVar = "the programs do not run, and their files are those of the copy"
 
     age: Duration = keys.duration("of the copy, in seconds", default=Duration(seconds=8.0))

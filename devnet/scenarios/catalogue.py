@@ -38,6 +38,7 @@ ORDER: Final = (
     "slow-fsync",
     "full-disk",
     "crash-after-persist",
+    "crash-points",
     "power-loss",
     "lost-store-rejoin",
     "old-copy",

@@ -46,6 +46,8 @@ class Drill:
         try:
             found = os.stat(self._path)
         except OSError:
+            if self._mark is not None:
+                log.warning("machine_as_it_is")
             self._mark, self._machine = None, AS_IT_IS
             return self._machine
         if (mark := (found.st_ino, found.st_mtime_ns)) != self._mark:

@@ -52,6 +52,7 @@ WANTED = {
     "slow-fsync",
     "full-disk",
     "crash-after-persist",
+    "crash-points",
     "power-loss",
     "lost-store-rejoin",
     "old-copy",
