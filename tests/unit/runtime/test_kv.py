@@ -90,6 +90,14 @@ def test_a_last_commit_that_a_power_loss_cut_short_was_never_made(
     assert rows(store) == COMMITS - 1
 
 
+def test_a_last_commit_of_which_not_all_was_flushed_was_never_made(tmp_path: Path) -> None:
+    """Its frame is there, what belongs into it is not."""
+    store = killed(tmp_path)
+    log = log_of(store)
+    log.write_bytes(log.read_bytes()[:-4000] + bytes(4000))
+    assert rows(store) == COMMITS - 1
+
+
 def test_a_store_that_promises_nothing_may_lose_its_tail(tmp_path: Path) -> None:
     """Not flushed at each commit, it can be torn at any place, and is refilled."""
     store = killed(tmp_path)
