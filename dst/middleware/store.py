@@ -10,7 +10,6 @@ served or built on, the role ends and says so.
 
 import asyncio
 import sqlite3
-import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +23,7 @@ from dst.qbft import records as qbft_records
 from dst.qbft.messages import Certificate, ProposalMessage
 from dst.runtime.disk import DiskFull, Room
 from dst.runtime.files import fsync_directory
-from dst.runtime.kv import StoreDamaged, open_database
+from dst.runtime.kv import Key, StoreDamaged, open_database, summed, whole
 from dst.runtime.log import Logger
 from dst.sealing import records as sealing_records
 from dst.sealing.messages import GroupSignature, PartialSignature
@@ -52,10 +51,6 @@ Promise: TypeAlias = (
 """About an open height; gone with its decision."""
 
 log = Logger("store")
-
-_Key: TypeAlias = str | int | bytes
-_SUM_BYTES: Final = 4
-"""Of a CRC-32 before each value: against disks, not against people."""
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -295,7 +290,7 @@ class SqliteStore:
                 height = record.message.height
                 self._writer.execute(
                     "INSERT OR IGNORE INTO seals VALUES (?, ?)",
-                    (height, _summed(_encode(record), "seals", height)),
+                    (height, summed(_encode(record), "seals", height)),
                 )
                 self._writer.execute("DELETE FROM partials WHERE height = ?", (height,))
             case _:
@@ -312,12 +307,12 @@ class SqliteStore:
             root = proposal.signed.payload.root
             self._writer.execute(
                 "INSERT OR IGNORE INTO promised VALUES (?, ?, ?)",
-                (root, height, _summed(proposal.block, "promised", root)),
+                (root, height, summed(proposal.block, "promised", root)),
             )
         encoded = _encode(_with_block(record, b""))
         self._writer.execute(
             "INSERT INTO log (height, round, is_lock, root, record) VALUES (?, ?, ?, ?, ?)",
-            (height, round_, is_lock, root, _summed(encoded, "log", height, round_)),
+            (height, round_, is_lock, root, summed(encoded, "log", height, round_)),
         )
         self._writer.execute(
             "DELETE FROM log WHERE height = ?1 AND round < ?2 AND round <>"
@@ -338,8 +333,8 @@ class SqliteStore:
                 certificate.height,
                 slot_of(record.block),
                 certificate.root,
-                _summed(_encode(certificate), "certificate", certificate.height),
-                _summed(record.block, "block", certificate.height),
+                summed(_encode(certificate), "certificate", certificate.height),
+                summed(record.block, "block", certificate.height),
             )
             self._writer.execute("INSERT INTO decided VALUES (?, ?, ?, ?, ?)", values)
         for table in ("log", "promised"):
@@ -360,7 +355,7 @@ class SqliteStore:
         place = ("partials", message.term, message.height)
         self._writer.execute(
             "INSERT INTO partials VALUES (?, ?, ?)",
-            (message.term, message.height, _summed(_encode(record), *place)),
+            (message.term, message.height, summed(_encode(record), *place)),
         )
 
     def _insert_evidence(self, evidence: Evidence) -> None:
@@ -378,7 +373,7 @@ class SqliteStore:
                 )
 
     def _put_meta(self, key: str, value: bytes) -> None:
-        self._put_plain(key, _summed(value, "meta", key))
+        self._put_plain(key, summed(value, "meta", key))
 
     def _put_plain(self, key: str, value: bytes) -> None:
         self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
@@ -437,10 +432,11 @@ class SqliteStore:
         run: list[DecidedBlock] = []
         size = 0
         for height, certificate, block in rows:
-            size += len(certificate) + len(block) - 2 * _SUM_BYTES
+            decided = self._decided_block(height, certificate, block)
+            size += len(certificate) + len(decided.block)
             if run and size > max_bytes:
                 break
-            run.append(self._decided_block(height, certificate, block))
+            run.append(decided)
         return tuple(run)
 
     def decided_by_root(self, root: Root) -> DecidedBlock | None:
@@ -516,12 +512,13 @@ class SqliteStore:
             block=self._whole(block, "block", height),
         )
 
-    def _whole(self, data: bytes, *place: _Key) -> bytes:
+    def _whole(self, data: bytes, *place: Key) -> bytes:
         """What was kept there. Raises: StoreDamaged when it is not what was written."""
-        if data[:_SUM_BYTES] != _sum_of(data[_SUM_BYTES:], place):
+        kept = whole(data, *place)
+        if kept is None:
             named = " ".join(each.hex() if isinstance(each, bytes) else str(each) for each in place)
             raise StoreDamaged(self._path, f"{named} is not what was written")
-        return bytes(data[_SUM_BYTES:])
+        return kept
 
     def _meta(self, key: str) -> bytes | None:
         data = self._plain(key)
@@ -553,15 +550,6 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 
 class _Write(Protocol):
     def __call__(self) -> None: ...
-
-
-def _summed(data: bytes, *place: _Key) -> bytes:
-    """As it is kept there."""
-    return _sum_of(data, place) + data
-
-
-def _sum_of(data: bytes, place: tuple[_Key, ...]) -> bytes:
-    return zlib.crc32(data, zlib.crc32(repr(place).encode())).to_bytes(_SUM_BYTES, "big")
 
 
 def _has_decision(records: Iterable[Record]) -> bool:

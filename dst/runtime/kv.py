@@ -13,14 +13,19 @@ one does that a power loss cut short.
 
 import sqlite3
 import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from dst.runtime.machine import connect
 from dst.spec.errors import BadConfig
 
-ADVICE: Final = "restore it or start with --rejoin on a new one"
+REJOIN: Final = "restore it or start with --rejoin on a new one"
+REFILL: Final = "move it away, it is filled again"
+Key: TypeAlias = str | int | bytes
+_SUM_BYTES: Final = 4
+"""Of a CRC-32 before a value: against disks, not against people."""
 _LOG_HEADER: Final = struct.Struct(">IIIIIIII")
 """Magic, version, page size, checkpoint sequence, two salts, two checksums."""
 _FRAME_HEADER: Final = struct.Struct(">IIIIII")
@@ -32,10 +37,25 @@ _VALID_FRAMES_AT: Final = 16
 
 
 class StoreDamaged(BadConfig):
-    """A store does not hold what was written to it."""
+    """A store does not hold what was written to it. `do` is for a person."""
 
-    def __init__(self, path: Path, how: str) -> None:
-        super().__init__(f"store {path} is corrupt ({how}); {ADVICE}")
+    def __init__(self, path: Path, how: str, do: str = REJOIN) -> None:
+        super().__init__(f"store {path} is corrupt ({how}); {do}")
+
+
+def summed(data: bytes, *place: Key) -> bytes:
+    """As it is kept at its place: with a checksum over both."""
+    return _sum_of(data, place) + data
+
+
+def whole(data: bytes, *place: Key) -> bytes | None:
+    """What was kept there; None when it is not what was written."""
+    kept = bytes(data[_SUM_BYTES:])
+    return kept if data[:_SUM_BYTES] == _sum_of(kept, place) else None
+
+
+def _sum_of(data: bytes, place: tuple[Key, ...]) -> bytes:
+    return zlib.crc32(data, zlib.crc32(repr(place).encode())).to_bytes(_SUM_BYTES, "big")
 
 
 def open_database(path: Path, *, durable: bool, create: bool = True) -> sqlite3.Connection:
@@ -60,7 +80,7 @@ def open_database(path: Path, *, durable: bool, create: bool = True) -> sqlite3.
         raise BadConfig(f"store {path} cannot be used: {error}") from None
     if verdict != "ok":
         connection.close()
-        raise StoreDamaged(path, verdict)
+        raise StoreDamaged(path, verdict, REJOIN if durable else REFILL)
     return connection
 
 
