@@ -42,6 +42,8 @@ ORDER: Final = (
     "power-loss",
     "lost-store-rejoin",
     "old-copy",
+    "old-copy-forgotten",
+    "rolling-restart",
     "flipped-bytes",
     "hostile-transactions",
 )

@@ -19,7 +19,7 @@ from devnet.faults.flipped_bytes import FlippedBytes
 from devnet.faults.full_disk import FullDisk, Keeping
 from devnet.faults.kill import Kill
 from devnet.faults.lost_store import LostStore
-from devnet.faults.old_copy import OldCopy
+from devnet.faults.old_copy import OldCopy, Rejoin
 from devnet.faults.overlap import Overlap, farthest_pairs
 from devnet.faults.partition import Partition
 from devnet.faults.power_loss import PowerLoss
@@ -357,6 +357,11 @@ def test_who_may_have_forgotten_votes_starts_with_rejoin(kind: type[Restored], r
     votes = role is not Part.ROLLUP
     flags = started_with(kind(target="op2", role=role))
     assert flags == {f"op2.{role}": ("--rejoin",) if votes else ()}
+
+
+def test_an_operator_may_forget_it() -> None:
+    forgets = OldCopy(target="op2", role=Part.ALL, rejoin=Rejoin.FORGOTTEN)
+    assert set(started_with(forgets).values()) == {()}
 
 
 def test_of_a_lost_host_those_alone_that_vote() -> None:

@@ -56,6 +56,8 @@ WANTED = {
     "power-loss",
     "lost-store-rejoin",
     "old-copy",
+    "old-copy-forgotten",
+    "rolling-restart",
     "flipped-bytes",
 }
 
