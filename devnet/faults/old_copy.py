@@ -23,8 +23,8 @@ class OldCopy(Restored):
     by it: votes and signatures given since are forgotten. Taken back by starting them on it:
     middleware and validator with `--rejoin`, so that none of these is given again for another block
     (S12). Where the operator forgets it, the middleware finds out by the first certificate that
-    holds a vote which its log does not, and rejoins by itself; the validator may sign again what
-    it has signed, the same."""
+    holds a vote which its log does not, and rejoins by itself; until then it counts as one of the
+    f. The validator may sign again what it has signed, the same."""
 
     name: ClassVar = "old-copy"
     at_once: ClassVar = False
