@@ -46,10 +46,10 @@ def shell_of(kind: type[Any], steps: Steps) -> Any:
 async def test_a_vote_passes_one_before_it_is_on_disk_one_before_it_is_sent_one_after(
     steps: Steps,
 ) -> None:
-    shell, vote = shell_of(Consensus, steps), promises(1)[1]
+    shell, vote = shell_of(Consensus, steps), promises(1)[0]
     no_event: Any = None
     await shell._perform(qbft_effects.Persist(record=vote), no_event)
-    await shell._perform(qbft_effects.Broadcast(message=vote.prepare), no_event)
+    await shell._perform(qbft_effects.Broadcast(message=vote.message), no_event)
     assert steps.taken == [
         "vote-before-persist",
         "on disk",

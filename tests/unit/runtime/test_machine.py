@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -159,8 +160,13 @@ with data.open("ab", buffering=0) as grown:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
-def test_every_store_is_opened_through_it() -> None:
-    assert kv.connect is connect
+def test_every_store_is_opened_through_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dst.runtime.kv.connect", partial(connect, drill=Drill(file)))
+    store = kv.open_database(file.with_name("store.sqlite"), durable=True)
+    store.execute("CREATE TABLE kept (number INTEGER)")
+    file.write_text('{"full": true}')
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        put_in_block(store)
 
 
 # --------------------------------------------------------------- crash points
