@@ -49,6 +49,19 @@ class Program:
         return self.name.partition(".")[2]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extra:
+    """What a program gets at one start beside what it always gets; the next start is as ever."""
+
+    flags: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    ends_with: int | None = None
+    """An exit code that is asked for, and so no crash."""
+
+
+NOTHING_EXTRA: Final = Extra()
+
+
 class RunState(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
@@ -103,7 +116,7 @@ class Backend(Protocol):
     async def prepare(self) -> None:
         """Whatever must be there before the first start: images, networks."""
 
-    async def start(self, names: Iterable[str]) -> None:
+    async def start(self, names: Iterable[str], extra: Extra = NOTHING_EXTRA) -> None:
         """Start programs that do not run; those that run are left alone."""
 
     async def kill(self, names: Iterable[str]) -> None:

@@ -32,9 +32,11 @@ from docker.context.config import get_current_context_name
 
 from devnet.backends import image
 from devnet.backends.base import (
+    NOTHING_EXTRA,
     STOP_TIMEOUT_S,
     BackendError,
     Crashes,
+    Extra,
     OnCrash,
     Program,
     ProgramStatus,
@@ -162,6 +164,7 @@ class DockerBackend:
     _started: dict[str, int] = field(default_factory=dict, init=False)
     """When each was started last, Unix nanoseconds."""
     _crashes: Crashes = field(default_factory=Crashes, init=False)
+    _ends_with: dict[str, int | None] = field(default_factory=dict, init=False)
     _events: Any = field(default=None, init=False)
     _closing: bool = field(default=False, init=False)
 
@@ -174,12 +177,12 @@ class DockerBackend:
         await asyncio.gather(self._prepare_image(), self._prepare_networks())
         await self._watch_events()
 
-    async def start(self, names: Iterable[str]) -> None:
+    async def start(self, names: Iterable[str], extra: Extra = NOTHING_EXTRA) -> None:
         """Toxiproxies first: they own the network that the others join."""
         wanted = [self._program(name) for name in names]
         for hosts in (True, False):
             group = [p for p in wanted if (p.role == Role.TOXIPROXY) is hosts]
-            await self._each(group, self._start)
+            await self._each(group, partial(self._start, extra=extra))
 
     async def kill(self, names: Iterable[str]) -> None:
         chosen = [self._program(name) for name in names]
@@ -295,27 +298,28 @@ class DockerBackend:
 
     # ----------------------------------------------------------------------------- one container
 
-    def _start(self, program: Program) -> None:
+    def _start(self, program: Program, extra: Extra) -> None:
         name = self._name(program.name)
         try:
             facts = self._client.api.inspect_container(name)
         except docker.errors.NotFound:
-            self._create(program)
+            self._create(program, extra)
         else:
             if facts["State"]["Running"]:
                 return
-            if facts["Config"]["Labels"].get(FIRST_LABEL):
-                # Its command says `--new`, which holds once: the next start needs another
-                # container.
+            if facts["Config"]["Labels"].get(FIRST_LABEL) or extra != NOTHING_EXTRA:
+                # Its command says `--new` or the like, which holds once, or is to say it: that
+                # needs another container.
                 self._client.api.remove_container(name, v=True)
-                self._create(program)
+                self._create(program, extra)
+        self._ends_with[program.name] = extra.ends_with
         self._started[program.name] = time.time_ns()
         self._client.api.start(name)
         # Not before: a look meanwhile would take the old end for a new one.
         self._wanted_ends.discard(program.name)
         self._crashed.pop(program.name, None)
 
-    def _create(self, program: Program) -> None:
+    def _create(self, program: Program, extra: Extra) -> None:
         self._make_files(program)
         first = take_first_arguments(self.directory, program)
         pod = self.topology.pod(program.pod)
@@ -337,17 +341,17 @@ class DockerBackend:
         )
         self._client.api.create_container(
             self._image,
-            command=self._command(program, first),
+            command=self._command(program, (*first, *extra.flags)),
             name=self._name(program.name),
             hostname=pod.name if is_host else None,
             labels={
                 LABEL: self.identifier,
                 PROGRAM_LABEL: program.name,
-                **({FIRST_LABEL: "1"} if first else {}),
+                **({FIRST_LABEL: "1"} if first or extra != NOTHING_EXTRA else {}),
             },
             user=":".join(str(number) for number in _container_user()),
             ports=list(self.topology.host_ports(pod)) if is_host else None,
-            environment=dict(program.environment),
+            environment=dict((*program.environment, *extra.environment)),
             host_config=host_config,
         )
         if is_host:
@@ -485,6 +489,9 @@ class DockerBackend:
         return False
 
     def _ended(self, name: str, detail: str) -> None:
+        asked_for = self._ends_with.get(name)
+        if asked_for is not None and detail == told_exit(str(asked_for), memory=False):
+            return
         if self._closing or name in self._wanted_ends or name in self._crashed:
             return
         self._crashed[name] = detail

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from devnet.backends.base import (
+    NOTHING_EXTRA,
     STOP_TIMEOUT_S,
     BackendError,
     Crashes,
+    Extra,
     OnCrash,
     Program,
     ProgramStatus,
@@ -83,8 +85,8 @@ class ProcessBackend:
     async def prepare(self) -> None:
         """Nothing to fetch or build."""
 
-    async def start(self, names: Iterable[str]) -> None:
-        await asyncio.gather(*(self._start(self._program(name)) for name in names))
+    async def start(self, names: Iterable[str], extra: Extra = NOTHING_EXTRA) -> None:
+        await asyncio.gather(*(self._start(self._program(name), extra) for name in names))
 
     async def kill(self, names: Iterable[str]) -> None:
         """SIGKILL at once for all, then wait: a group of victims dies together."""
@@ -148,7 +150,7 @@ class ProcessBackend:
         """A Toxiproxy is a neighbour here like any other."""
         return ()
 
-    async def _start(self, program: Program) -> None:
+    async def _start(self, program: Program, extra: Extra) -> None:
         if program.name in self._running:
             return
         folder = self.directory
@@ -157,31 +159,37 @@ class ProcessBackend:
             (folder / path).mkdir(parents=True, exist_ok=True)
         with log_path.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *self._command(program),
+                *self._command(program, extra),
                 cwd=folder,
-                env=self._environment(program),
+                env=self._environment(program, extra),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 preexec_fn=die_with_parent(),
             )
-        self._adopt(program, process)
+        self._adopt(program, process, extra.ends_with)
 
-    def _adopt(self, program: Program, process: asyncio.subprocess.Process) -> None:
+    def _adopt(
+        self, program: Program, process: asyncio.subprocess.Process, ends_with: int | None
+    ) -> None:
         identity = ProcessId.of(process.pid) or ProcessId(process.pid, "ended")
         write_pid_file(self._pid_file(program.name), identity)
         self._ends.pop(program.name, None)
         # Kept in _running until it ends, so it is neither lost nor left behind.
-        watcher = asyncio.get_running_loop().create_task(self._watch(program.name, process))
+        watcher = asyncio.get_running_loop().create_task(
+            self._watch(program.name, process, ends_with)
+        )
         self._running[program.name] = _Running(process, identity, watcher, memory_kills())
 
-    async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:
+    async def _watch(
+        self, name: str, process: asyncio.subprocess.Process, ends_with: int | None
+    ) -> None:
         code = await process.wait()
         running = self._running.pop(name)
         self._pid_file(name).unlink(missing_ok=True)
         detail = told_end(code)
-        if running.wanted_end:
+        if running.wanted_end or code == ends_with:
             self._ends[name] = (RunState.KILLED, detail)
             return
         if code == -signal.SIGKILL and memory_kills() > running.memory_kills:
@@ -199,15 +207,15 @@ class ProcessBackend:
             detail = f"pid {running.process.pid}"
         return self._crashes.status(name, state, detail)
 
-    def _command(self, program: Program) -> list[str]:
+    def _command(self, program: Program, extra: Extra) -> list[str]:
         executable = self.executables[program.command]
         first = take_first_arguments(self.directory, program)
-        return [str(executable), *program.arguments, *first]
+        return [str(executable), *program.arguments, *first, *extra.flags]
 
-    def _environment(self, program: Program) -> dict[str, str]:
+    def _environment(self, program: Program, extra: Extra) -> dict[str, str]:
         kept = {key: os.environ[key] for key in KEPT_ENVIRONMENT if key in os.environ}
         home = self.directory / (program.writes[0] if program.writes else "run")
-        kept |= dict(program.environment)
+        kept |= dict((*program.environment, *extra.environment))
         return {**kept, "HOME": str(home), "PYTHONPATH": str(self.source), "PYTHONUNBUFFERED": "1"}
 
     def _program(self, name: str) -> Program:

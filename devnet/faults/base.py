@@ -26,6 +26,8 @@ class Plane(StrEnum):
     end is frozen can hang."""
 
     PROCESSES = "processes"
+    STORAGE = "storage"
+    CLOCKS = "clocks"
     LINKS = "links"
     DEPENDENCIES = "dependencies"
 
@@ -77,6 +79,9 @@ class Fault(ABC):
     seen_within_s: ClassVar[float] = 5.0
     """It shows by then, or did not take hold."""
     healed_within_s: ClassVar[float] = 15.0
+    at_once: ClassVar[bool] = True
+    """Whether it hits the height that it is aimed at: one that prepares for long hits a later
+    one."""
     repeats: ClassVar[bool] = False
     """Whether `keep_up` has something to do."""
 

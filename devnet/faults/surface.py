@@ -5,11 +5,14 @@ Toxiproxies.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from devnet.model.bend import Bend
 from devnet.model.cut import CutMode
 from devnet.model.topology import Topology
+
+NO_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class CannotInject(Exception):
@@ -27,7 +30,17 @@ class Programs(Protocol):
     async def stop(self, programs: Sequence[str]) -> None:
         """SIGTERM."""
 
-    async def start(self, programs: Sequence[str]) -> None: ...
+    async def start(
+        self,
+        programs: Sequence[str],
+        *,
+        flags: Sequence[str] = (),
+        environment: Mapping[str, str] = NO_ENVIRONMENT,
+        ends_with: int | None = None,
+    ) -> None:
+        """`flags` and `environment` for this start alone; an end with the exit code `ends_with` is
+        no crash."""
+
     async def freeze(self, programs: Sequence[str]) -> None: ...
     async def thaw(self, programs: Sequence[str]) -> None: ...
 
@@ -36,6 +49,9 @@ class Programs(Protocol):
 
     async def not_up(self, programs: Sequence[str]) -> str:
         """Those that do not run or do not serve."""
+
+    async def not_ended_with(self, programs: Sequence[str], code: int) -> str:
+        """Those that run, or ended otherwise than with that exit code."""
 
 
 class Links(Protocol):
@@ -108,6 +124,57 @@ class L1(Protocol):
         """Which of the blocks that it dropped it shows again."""
 
 
+class Stores(Protocol):
+    """What programs keep on disk; touched only while they do not run. Raises (all):
+    CannotInject."""
+
+    async def copy(self, programs: Sequence[str]) -> None:
+        """Set a copy aside, as a backup."""
+
+    async def bring_copy(self, programs: Sequence[str]) -> None:
+        """The copy in place of what is there."""
+
+    async def lose(self, programs: Sequence[str]) -> None:
+        """All of it; set aside for whoever wants to look."""
+
+    async def lose_unsynced(self, programs: Sequence[str]) -> None:
+        """What nothing has flushed to disk yet."""
+
+    async def flip(self, programs: Sequence[str]) -> None:
+        """A bit in many places."""
+
+    async def not_copy(self, programs: Sequence[str]) -> str:
+        """Those whose files are not the copy's."""
+
+    async def not_lost(self, programs: Sequence[str]) -> str:
+        """Those that have files."""
+
+    async def not_touched(self, programs: Sequence[str]) -> str:
+        """Those whose files are not as they were left by `lose_unsynced` or `flip`."""
+
+
+class Machines(Protocol):
+    """How programs find their machine: clock and disk. Raises (all): CannotInject."""
+
+    async def change(self, programs: Sequence[str], **fields: float | bool) -> None:
+        """Fields of `dst.spec.drills.Machine`, at once."""
+
+    async def not_telling(self, programs: Sequence[str], *, ahead_s: float, drift: float) -> str:
+        """Those whose own clock is another."""
+
+    async def not_slow(self, programs: Sequence[str], flush_s: float) -> str:
+        """Those whose last flush took less."""
+
+    async def not_quick(self, programs: Sequence[str], flush_s: float) -> str:
+        """Those whose last flush took so long."""
+
+    async def not_full(self, programs: Sequence[str]) -> str:
+        """Those that do not say that they wait for room on their disk."""
+
+    async def not_roomy(self, programs: Sequence[str]) -> str:
+        """Those that say so, or say nothing."""
+
+
 class World(Protocol):
     """All of it."""
 
@@ -123,3 +190,6 @@ class World(Protocol):
     def telling(self) -> Telling: ...
     @property
     def l1(self) -> L1: ...
+    def stores(self) -> Stores: ...
+    @property
+    def machines(self) -> Machines: ...

@@ -152,7 +152,7 @@ class Injector:
             requested=now(),
             repeats=do.repeats,
             components=do.components(site, self._operators),
-            hits_leader=site.targets == (leader,) == silenced,
+            hits_leader=do.at_once and site.targets == (leader,) == silenced,
             aimed_height=fault.aimed_height,
             height=fault.aimed_height,
         )

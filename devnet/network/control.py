@@ -18,7 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from devnet.backends.base import Backend, BackendError, ProgramStatus, RunState
+import msgspec
+
+from devnet.backends.base import (
+    NOTHING_EXTRA,
+    Backend,
+    BackendError,
+    Extra,
+    ProgramStatus,
+    RunState,
+)
 from devnet.model.topology import Link
 
 MAX_LINE: Final = 64 * 1024
@@ -68,7 +77,6 @@ async def serve_control(directory: Path, backend: Backend) -> AsyncIterator[None
 
 async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
     calls: Mapping[str, Callable[[list[str]], Awaitable[None]]] = {
-        "start": backend.start,
         "kill": backend.kill,
         "stop": backend.stop,
         "pause": backend.pause,
@@ -85,8 +93,12 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
                 ],
                 "kind": backend.kind,
             }
-        await calls[action]([str(name) for name in request["names"]])
-    except (ValueError, KeyError, TypeError) as error:
+        names = [str(name) for name in request["names"]]
+        if action == "start":
+            await backend.start(names, msgspec.convert(request.get("extra", {}), Extra))
+        else:
+            await calls[action](names)
+    except (ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
         return {"error": f"not a request of ours: {error!r}"}
     except BackendError as error:
         return {"error": str(error)}
@@ -103,8 +115,8 @@ class RemoteBackend:
     async def prepare(self) -> None:
         """The supervisor did."""
 
-    async def start(self, names: Iterable[str]) -> None:
-        await self._ask("start", names)
+    async def start(self, names: Iterable[str], extra: Extra = NOTHING_EXTRA) -> None:
+        await self._ask("start", names, extra=msgspec.to_builtins(extra))
 
     async def kill(self, names: Iterable[str]) -> None:
         await self._ask("kill", names)
@@ -136,12 +148,14 @@ class RemoteBackend:
     async def close(self) -> None:
         """The network belongs to its supervisor: nothing ends here."""
 
-    async def _ask(self, action: str, names: Iterable[str]) -> dict[str, Any]:
+    async def _ask(self, action: str, names: Iterable[str], **more: object) -> dict[str, Any]:
         path = socket_path(self.directory)
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
-                writer.write(json.dumps({"do": action, "names": list(names)}).encode() + b"\n")
+                writer.write(
+                    json.dumps({"do": action, "names": list(names), **more}).encode() + b"\n"
+                )
                 line = await reader.readline()
                 writer.close()
         except (OSError, TimeoutError) as error:

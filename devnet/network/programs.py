@@ -18,10 +18,14 @@ from devnet.backends.base import Program
 from devnet.model.accounts import BATCHER_ACCOUNTS, L1_ACCOUNTS
 from devnet.model.bend import bender_home, bender_of
 from devnet.model.topology import Link, LinkClass, Pod, Role, Service, Topology
+from dst.spec.drills import MACHINE_VARIABLE
 
 L1_CHAIN_ID: Final = 900
 L2_CHAIN_ID: Final = 901
 L1_BLOCK_SECONDS: Final = 2
+MACHINE_FOLDER: Final = "machine"
+"""Of a program, beside its config: what a fault says of its machine (`dst.spec.drills`)."""
+MACHINE_FILE: Final = "machine.json"
 _UP: Final = "../../.."
 """From nodes/POD/ROLE/config.json to the network's folder: role configs hold paths relative to
 their own file."""
@@ -241,8 +245,10 @@ def _role(pod: Pod, role: Role) -> Program:
             *_SHARED_WITH[role],
             *(f"{_secrets(pod)}/{name}" for name in own),
             f"{home}/config.json",
+            f"{home}/{MACHINE_FOLDER}",
         ),
         writes=(f"{home}/data",),
+        environment=((MACHINE_VARIABLE, f"{home}/{MACHINE_FOLDER}/{MACHINE_FILE}"),),
     )
 
 
@@ -252,7 +258,9 @@ def write_configs(directory: Path, plan: Plan) -> None:
     for name, config in plan.configs.items():
         pod, _, role = name.partition(".")
         home = directory / "nodes" / pod / role
-        (home / "data").mkdir(parents=True, exist_ok=True)
+        for folder in ("data", MACHINE_FOLDER):
+            (home / folder).mkdir(parents=True, exist_ok=True)
+        (home / MACHINE_FOLDER / MACHINE_FILE).unlink(missing_ok=True)
         (home / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     for pod_name, account in zip(plan.topology.operator_names, BATCHER_ACCOUNTS, strict=False):
         _write_secret(

@@ -2,15 +2,17 @@
 injector's two surfaces."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
-from devnet.backends.base import Backend, BackendError, RunState
-from devnet.faults.surface import CannotInject
+from devnet.backends.base import Backend, BackendError, Extra, RunState
+from devnet.faults.surface import NO_ENVIRONMENT, CannotInject
 from devnet.links.mesh import Mesh
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
 from devnet.model.cut import CutMode
@@ -26,7 +28,9 @@ from devnet.probes.seals import BeaconSeals, Verifier
 from devnet.runner.bending import LiveBends
 from devnet.runner.dependencies import LiveL1, LiveTelling
 from devnet.runner.journal import Journal
+from devnet.runner.machines import LiveMachines
 from devnet.runner.stages import HarnessError
+from devnet.runner.stores import LiveStores
 from devnet.scenarios.scenario import Scenario
 from devnet.workload.hostile.client import HostileClient
 from devnet.workload.load import NodeRpc, run_load
@@ -65,8 +69,18 @@ class LivePrograms:
     async def stop(self, programs: Sequence[str]) -> None:
         await self._call(self._backend.stop, programs)
 
-    async def start(self, programs: Sequence[str]) -> None:
-        await self._call(self._backend.start, programs)
+    async def start(
+        self,
+        programs: Sequence[str],
+        *,
+        flags: Sequence[str] = (),
+        environment: Mapping[str, str] = NO_ENVIRONMENT,
+        ends_with: int | None = None,
+    ) -> None:
+        extra = Extra(
+            flags=tuple(flags), environment=tuple(environment.items()), ends_with=ends_with
+        )
+        await self._call(partial(self._backend.start, extra=extra), programs)
 
     async def freeze(self, programs: Sequence[str]) -> None:
         await self._call(self._backend.pause, programs)
@@ -90,6 +104,19 @@ class LivePrograms:
         answering = await self._answering(programs, seconds=READ_TIMEOUT)
         silent = [name for name in self._urls(programs) if name not in answering]
         return f"no answer from {', '.join(silent)}" if silent else ""
+
+    async def not_ended_with(self, programs: Sequence[str], code: int) -> str:
+        try:
+            status = await self._backend.status()
+        except BackendError as error:
+            raise CannotInject(str(error)) from error
+        ended = re.compile(rf"exit code {code}$|^Exited \({code}\)")
+        wrong = [
+            f"{name} is {status[name].state} ({status[name].detail})"
+            for name in programs
+            if status[name].state is not RunState.KILLED or not ended.search(status[name].detail)
+        ]
+        return ", ".join(wrong)
 
     async def _call(
         self, call: Callable[[Sequence[str]], Awaitable[None]], programs: Sequence[str]
@@ -244,6 +271,8 @@ class LiveNetwork:
         self.bends = LiveBends(backend, mesh, topology, directory)
         self.telling = LiveTelling(topology, session)
         self.l1 = LiveL1(topology, session)
+        self.stores = LiveStores(directory)
+        self.machines = LiveMachines(directory, topology, session)
         self._credentials = credentials
         self._session = session
         self._verifier = Verifier(lock)

@@ -38,6 +38,7 @@ from dst.apis.rest import (
 from dst.qbft.messages import Certificate
 from dst.runtime.http import json_response
 from dst.runtime.http_errors import Conflict, NotFound, UnsupportedMediaType
+from dst.runtime.machine import wall_clock
 from dst.spec.errors import UNREADABLE, InvalidInput
 from dst.spec.judgement import Judgement
 from dst.spec.primitives import Height, Root, Round, Slot, Term, parse_hex, to_hex
@@ -143,7 +144,7 @@ class Emitter:
             kind=kind,
             operator=self._operator,
             monotonic=time.monotonic(),
-            wall=time.time(),
+            wall=wall_clock(),
             height=height,
             round=round_,
             term=self._term,

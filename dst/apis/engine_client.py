@@ -1,6 +1,5 @@
 """The client that a rollup node drives its execution layer with."""
 
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -31,6 +30,7 @@ from dst.apis.jsonrpc import RpcError
 from dst.apis.jsonrpc.client import BadStatus, JsonRpcClient
 from dst.apis.jwt import make_jwt
 from dst.apis.quantity import parse_quantity
+from dst.runtime.machine import wall_clock
 from dst.spec.beacon import ExecutionPayload
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import Hash32, parse_hex, to_hex
@@ -61,7 +61,7 @@ class EngineClient:
             url,
             session,
             what="engine",
-            headers=lambda: {"Authorization": f"Bearer {make_jwt(jwt_secret, time.time())}"},
+            headers=lambda: {"Authorization": f"Bearer {make_jwt(jwt_secret, wall_clock())}"},
         )
 
     async def close(self) -> None:

@@ -6,7 +6,6 @@ Source: execution-apis, engine/authentication.md.
 import base64
 import hashlib
 import hmac
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Final
@@ -14,6 +13,7 @@ from typing import Annotated, Final
 import msgspec
 
 from dst.runtime.files import read_secret
+from dst.runtime.machine import wall_clock
 from dst.spec.errors import UNREADABLE, BadConfig
 
 JWT_SECRET_BYTES: Final = 32
@@ -72,7 +72,7 @@ def holders_of(secret: bytes) -> Callable[[Mapping[str, str]], bool]:
 
     def vouches(headers: Mapping[str, str]) -> bool:
         token = headers.get("Authorization")
-        return token is not None and check_jwt(secret, token, time.time()) is None
+        return token is not None and check_jwt(secret, token, wall_clock()) is None
 
     return vouches
 

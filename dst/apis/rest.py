@@ -4,7 +4,6 @@ the server meant (`dst.runtime.http_errors`).
 
 import asyncio
 import json
-import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -23,6 +22,7 @@ from dst.apis.jwt import check_jwt, make_jwt
 from dst.runtime.connections import lasts
 from dst.runtime.http import MAX_BODY_BYTES, STREAMS, error_response
 from dst.runtime.http_errors import failure_of
+from dst.runtime.machine import wall_clock
 from dst.runtime.places import address_key
 from dst.runtime.streams import Stream, Streams
 from dst.spec.errors import InvalidInput, Unavailable
@@ -55,7 +55,7 @@ def for_holders_of(secret: bytes, routes: Sequence[web.RouteDef]) -> list[web.Ro
 
     def guarded(route: web.RouteDef) -> web.RouteDef:
         async def handle(request: web.Request) -> web.StreamResponse:
-            refused = check_jwt(secret, request.headers.get("Authorization"), time.time())
+            refused = check_jwt(secret, request.headers.get("Authorization"), wall_clock())
             if refused is not None:
                 return error_response(401, refused)
             return await route.handler(request)
@@ -306,7 +306,7 @@ class RestClient:
     def _headers(self, headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
         if self._secret is None:
             return headers
-        token = make_jwt(self._secret, time.time())
+        token = make_jwt(self._secret, wall_clock())
         return {**(headers or {}), "Authorization": f"Bearer {token}"}
 
     async def request(

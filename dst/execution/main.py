@@ -4,7 +4,6 @@ the end."""
 import asyncio
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +33,7 @@ from dst.runtime.browsers import BrowserPolicy
 from dst.runtime.config import resolve
 from dst.runtime.http import make_app, serving
 from dst.runtime.log import Logger, configure
+from dst.runtime.machine import wall_clock
 from dst.runtime.places import PlaceLimits
 from dst.runtime.service import EXIT_BAD_CONFIG, run_role, until
 from dst.spec.errors import BadConfig
@@ -163,7 +163,7 @@ def _engine_routes(services: Services, secret: bytes) -> list[web.RouteDef]:
     methods: Mapping[str, Method] = {**services.eth.from_client, **services.engine_methods}
 
     def guard(request: web.Request) -> str | None:
-        return check_jwt(secret, request.headers.get("Authorization"), time.time())
+        return check_jwt(secret, request.headers.get("Authorization"), wall_clock())
 
     checked: Guard = guard
     return rpc_routes(lambda _: methods, checked)

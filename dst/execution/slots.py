@@ -5,12 +5,12 @@ A head older than a few slots means that this node lags behind the chain or that
 sends a transaction here has to know.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from dst.execution.header import Header
+from dst.runtime.machine import wall_clock
 from dst.spec.cluster import ChainConfig
 
 STALE_SLOTS: Final = 8
@@ -26,7 +26,7 @@ class SlotClock:
 
     genesis_time: int
     seconds_per_slot: int
-    now: Callable[[], float] = time.time
+    now: Callable[[], float] = wall_clock
 
     @classmethod
     def of(cls, chain: ChainConfig) -> "SlotClock":

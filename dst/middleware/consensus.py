@@ -24,7 +24,9 @@ from dst.middleware.store import Evidence, Store, slot_of
 from dst.qbft import effects as fx
 from dst.qbft import inputs
 from dst.qbft.messages import Certificate, Message
+from dst.qbft.records import DecisionRecord, Record
 from dst.qbft.rounds import round_timeout_ms
+from dst.runtime.crash_points import crash_point
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.cluster import ChainConfig
@@ -278,11 +280,12 @@ class Consensus:
     async def _perform(self, effect: fx.Effect, event: inputs.Input) -> None:
         match effect:
             case fx.Persist(record=record):
-                await self._store.append((record,))
+                await self._persist(record)
             case fx.Broadcast() | fx.Send() if not self._progress.takes_part:
                 pass  # halted while its record was written, or found to have forgotten votes
             case fx.Broadcast(message=message):
                 self._network.broadcast(message)
+                crash_point("vote-after-send")
             case fx.Send(to=to, message=message):
                 self._network.send(to, message)
             case fx.SetTimer() | fx.RequestBlock() | fx.ValidateBlock() if not self._started:
@@ -309,6 +312,13 @@ class Consensus:
                 self._reached(effect)
             case _:
                 assert_never(effect)
+
+    async def _persist(self, record: Record) -> None:
+        is_vote = not isinstance(record, DecisionRecord)
+        if is_vote:
+            crash_point("vote-before-persist")
+        await self._store.append((record,))
+        crash_point("vote-after-persist" if is_vote else "decision-after-persist")
 
     # --------------------------------------------------------------------------- timers
 

@@ -22,11 +22,13 @@ from dst.middleware.progress import Progress
 from dst.middleware.store import Evidence, Store
 from dst.middleware.wire_messages import MAX_RANGE
 from dst.qbft.messages import Certificate
+from dst.runtime.crash_points import crash_point
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.sealing import effects as fx
 from dst.sealing import inputs
 from dst.sealing.messages import GroupSignature, Message, PartialRequest, PartialSignature
+from dst.sealing.records import PartialRecord
 from dst.spec.cluster import ClusterLock, lock_proposer_domain
 from dst.spec.domains import signing_root
 from dst.spec.errors import ResetRequired
@@ -199,6 +201,8 @@ class Sealing:
         match effect:
             case fx.Persist(record=record):
                 await self._store.append((record,))
+                if isinstance(record, PartialRecord):
+                    crash_point("partial-after-persist")
             case fx.Broadcast() | fx.Send() if self._progress.is_halted:
                 pass  # halted while its record was written
             case fx.Broadcast(message=message):

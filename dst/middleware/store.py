@@ -3,6 +3,9 @@
 SQLite in WAL mode with synchronous=FULL: `append` returns when its records are on disk. One
 dedicated thread writes, in the order of the calls; the event loop reads through a second connection
 and never waits for an fsync. A store that may be missing votes does not vote: see `open_store`.
+
+Each value is kept with a checksum over itself and its place: what a disk has changed since is never
+served or built on, the role ends and says so.
 """
 
 import asyncio
@@ -20,7 +23,7 @@ from dst.qbft import records as qbft_records
 from dst.qbft.messages import Certificate, ProposalMessage
 from dst.runtime.disk import DiskFull, Room
 from dst.runtime.files import fsync_directory
-from dst.runtime.kv import open_database
+from dst.runtime.kv import Key, StoreDamaged, open_database, summed, whole
 from dst.runtime.log import Logger
 from dst.sealing import records as sealing_records
 from dst.sealing.messages import GroupSignature, PartialSignature
@@ -28,7 +31,7 @@ from dst.spec.errors import BadConfig
 from dst.spec.primitives import BLSSignature, Height, Root, Round, Slot, Term
 
 FILE_NAME: Final = "middleware.sqlite"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 MAX_EVIDENCE: Final = 1000
 """Pieces of evidence kept, oldest first out never: a faulty peer must not fill the disk, and the
 first offences are the telling ones."""
@@ -193,12 +196,12 @@ class SqliteStore:
 
     def check(self, lock_hash: bytes) -> None:
         """Raises: BadConfig for the store of another cluster or of another release."""
-        if self._meta("schema") != bytes([SCHEMA_VERSION]):
+        if self._plain("schema") != bytes([SCHEMA_VERSION]):
             raise BadConfig(f"store {self._path} was written by another release of this program")
-        if self._meta("lock_hash") != lock_hash:
+        if self._plain("lock_hash") != lock_hash:
             raise BadConfig(
                 f"store {self._path} belongs to the cluster with lock hash"
-                f" {(self._meta('lock_hash') or b'').hex()}, not to {lock_hash.hex()}"
+                f" {(self._plain('lock_hash') or b'').hex()}, not to {lock_hash.hex()}"
             )
 
     def begin(self, lock_hash: bytes, *, new: bool, rejoin: bool) -> None:
@@ -210,8 +213,8 @@ class SqliteStore:
                 self._put_meta("rejoin", _encode(Rejoin(vote_above=None)))
             if new:
                 self._put_meta("new", b"\x01")
-            self._put_meta("schema", bytes([SCHEMA_VERSION]))
-            self._put_meta("lock_hash", lock_hash)
+            self._put_plain("schema", bytes([SCHEMA_VERSION]))
+            self._put_plain("lock_hash", lock_hash)
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
@@ -286,7 +289,8 @@ class SqliteStore:
             case sealing_records.SealRecord():
                 height = record.message.height
                 self._writer.execute(
-                    "INSERT OR IGNORE INTO seals VALUES (?, ?)", (height, _encode(record))
+                    "INSERT OR IGNORE INTO seals VALUES (?, ?)",
+                    (height, summed(_encode(record), "seals", height)),
                 )
                 self._writer.execute("DELETE FROM partials WHERE height = ?", (height,))
             case _:
@@ -302,11 +306,13 @@ class SqliteStore:
         if proposal is not None:
             root = proposal.signed.payload.root
             self._writer.execute(
-                "INSERT OR IGNORE INTO promised VALUES (?, ?, ?)", (root, height, proposal.block)
+                "INSERT OR IGNORE INTO promised VALUES (?, ?, ?)",
+                (root, height, summed(proposal.block, "promised", root)),
             )
+        encoded = _encode(_with_block(record, b""))
         self._writer.execute(
             "INSERT INTO log (height, round, is_lock, root, record) VALUES (?, ?, ?, ?, ?)",
-            (height, round_, is_lock, root, _encode(_with_block(record, b""))),
+            (height, round_, is_lock, root, summed(encoded, "log", height, round_)),
         )
         self._writer.execute(
             "DELETE FROM log WHERE height = ?1 AND round < ?2 AND round <>"
@@ -327,8 +333,8 @@ class SqliteStore:
                 certificate.height,
                 slot_of(record.block),
                 certificate.root,
-                _encode(certificate),
-                record.block,
+                summed(_encode(certificate), "certificate", certificate.height),
+                summed(record.block, "block", certificate.height),
             )
             self._writer.execute("INSERT INTO decided VALUES (?, ?, ?, ?, ?)", values)
         for table in ("log", "promised"):
@@ -343,12 +349,13 @@ class SqliteStore:
             (message.term, message.height),
         ).fetchone()
         if row is not None:
-            known = _decode_partial(row[0]).message
+            known = self._partial(row[0], message.term, message.height).message
             assert known.root == message.root, f"second root to sign at height {message.height}"
             return
+        place = ("partials", message.term, message.height)
         self._writer.execute(
             "INSERT INTO partials VALUES (?, ?, ?)",
-            (message.term, message.height, _encode(record)),
+            (message.term, message.height, summed(_encode(record), *place)),
         )
 
     def _insert_evidence(self, evidence: Evidence) -> None:
@@ -366,6 +373,9 @@ class SqliteStore:
                 )
 
     def _put_meta(self, key: str, value: bytes) -> None:
+        self._put_plain(key, summed(value, "meta", key))
+
+    def _put_plain(self, key: str, value: bytes) -> None:
         self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     # ------------------------------------------------------------------- reading
@@ -374,18 +384,34 @@ class SqliteStore:
         """This node's promises about undecided heights, in writing order: those of each height's
         latest round and of its lock."""
         rows = self._reader.execute(
-            "SELECT record, block FROM log LEFT JOIN promised USING (root) ORDER BY id"
+            "SELECT log.height, round, root, record, block"
+            " FROM log LEFT JOIN promised USING (root) ORDER BY id"
         )
-        return tuple(_with_block(_QBFT.decode(record), block) for record, block in rows)
+        return tuple(self._promise(*row) for row in rows)
+
+    def _promise(
+        self, height: int, round_: int, root: bytes | None, record: bytes, block: bytes | None
+    ) -> qbft_records.Record:
+        promise = _QBFT.decode(self._whole(record, "log", height, round_))
+        if root is None:
+            return promise
+        return _with_block(promise, self._whole(block or b"", "promised", root))
 
     def promised_block(self, root: Root) -> bytes | None:
         """A block of an undecided height that this node proposed or prepared, in any round."""
         row = self._reader.execute("SELECT block FROM promised WHERE root = ?", (root,)).fetchone()
-        return None if row is None else bytes(row[0])
+        return None if row is None else self._whole(row[0], "promised", root)
 
     def own_partials(self) -> tuple[sealing_records.PartialRecord, ...]:
-        rows = self._reader.execute("SELECT record FROM partials ORDER BY term, height")
-        return tuple(_decode_partial(row[0]) for row in rows)
+        rows = self._reader.execute(
+            "SELECT record, term, height FROM partials ORDER BY term, height"
+        )
+        return tuple(self._partial(*row) for row in rows)
+
+    def _partial(self, data: bytes, term: int, height: int) -> sealing_records.PartialRecord:
+        record = _SEALING.decode(self._whole(data, "partials", term, height))
+        assert isinstance(record, sealing_records.PartialRecord), "table holds partials only"
+        return record
 
     def decided_height(self) -> Height:
         """0 when only genesis is decided."""
@@ -399,23 +425,25 @@ class SqliteStore:
         """The unbroken run from `first`: at most `count`, and at most `max_bytes` unless the first
         block alone is larger."""
         rows = self._reader.execute(
-            "SELECT certificate, block FROM decided WHERE height >= ? ORDER BY height LIMIT ?",
+            "SELECT height, certificate, block FROM decided WHERE height >= ?"
+            " ORDER BY height LIMIT ?",
             (first, count),
         )
         run: list[DecidedBlock] = []
         size = 0
-        for certificate, block in rows:
-            size += len(certificate) + len(block)
+        for height, certificate, block in rows:
+            decided = self._decided_block(height, certificate, block)
+            size += len(certificate) + len(decided.block)
             if run and size > max_bytes:
                 break
-            run.append(_decided_block(certificate, block))
+            run.append(decided)
         return tuple(run)
 
     def decided_by_root(self, root: Root) -> DecidedBlock | None:
         row = self._reader.execute(
-            "SELECT certificate, block FROM decided WHERE root = ?", (root,)
+            "SELECT height, certificate, block FROM decided WHERE root = ?", (root,)
         ).fetchone()
-        return None if row is None else _decided_block(*row)
+        return None if row is None else self._decided_block(*row)
 
     def entry_at_slot(self, slot: Slot) -> DecidedEntry | None:
         return self._entry("slot = ?", (slot,))
@@ -430,7 +458,7 @@ class SqliteStore:
         if row is None:
             return None
         height, slot, root, certificate, block = row
-        decided = _decided_block(certificate, block)
+        decided = self._decided_block(height, certificate, block)
         return DecidedEntry(height=height, slot=slot, root=root, decided=decided)
 
     def unsealed(self) -> dict[Height, Root]:
@@ -447,7 +475,7 @@ class SqliteStore:
         ).fetchone()
         if row is None:
             return None
-        record = _SEALING.decode(row[0])
+        record = _SEALING.decode(self._whole(row[0], "seals", height))
         assert isinstance(record, sealing_records.SealRecord), "table holds seals only"
         return record.message
 
@@ -478,7 +506,25 @@ class SqliteStore:
         data = self._meta("sign_above")
         return Slot(msgspec.msgpack.decode(data, type=int)) if data else Slot(0)
 
+    def _decided_block(self, height: int, certificate: bytes, block: bytes) -> DecidedBlock:
+        return DecidedBlock(
+            certificate=_CERTIFICATE.decode(self._whole(certificate, "certificate", height)),
+            block=self._whole(block, "block", height),
+        )
+
+    def _whole(self, data: bytes, *place: Key) -> bytes:
+        """What was kept there. Raises: StoreDamaged when it is not what was written."""
+        kept = whole(data, *place)
+        if kept is None:
+            named = " ".join(each.hex() if isinstance(each, bytes) else str(each) for each in place)
+            raise StoreDamaged(self._path, f"{named} is not what was written")
+        return kept
+
     def _meta(self, key: str) -> bytes | None:
+        data = self._plain(key)
+        return None if data is None else self._whole(data, "meta", key)
+
+    def _plain(self, key: str) -> bytes | None:
         row = self._reader.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else bytes(row[0])
 
@@ -504,16 +550,6 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 
 class _Write(Protocol):
     def __call__(self) -> None: ...
-
-
-def _decided_block(certificate: bytes, block: bytes) -> DecidedBlock:
-    return DecidedBlock(certificate=_CERTIFICATE.decode(certificate), block=block)
-
-
-def _decode_partial(data: bytes) -> sealing_records.PartialRecord:
-    record = _SEALING.decode(data)
-    assert isinstance(record, sealing_records.PartialRecord), "table holds partials only"
-    return record
 
 
 def _has_decision(records: Iterable[Record]) -> bool:

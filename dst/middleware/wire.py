@@ -39,6 +39,7 @@ from dst.p2p.transport import Transport
 from dst.qbft.justification import is_valid_certificate
 from dst.runtime.http import make_app
 from dst.runtime.log import Logger
+from dst.runtime.machine import wall_clock
 from dst.runtime.metrics import Metrics
 from dst.runtime.waiting import Waiting
 from dst.spec import ssz
@@ -218,7 +219,7 @@ class Middleware:
         store: Store,
         rollup: RollupDst,
         beacon: BeaconNode,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = wall_clock,
     ) -> None:
         lock, chain = settings.lock, settings.lock.chain
         self._policy = settings.policy

@@ -18,6 +18,7 @@ from dst.p2p.listener import Listener
 from dst.p2p.tls import TlsIdentity
 from dst.p2p.watch import PeerWatch
 from dst.runtime.log import Logger
+from dst.runtime.machine import wall_clock
 from dst.runtime.metrics import Metrics
 from dst.spec.primitives import Height, OperatorIndex
 
@@ -35,7 +36,7 @@ class Transport:
         peers: Sequence[Peer],
         metrics: Metrics,
         log: Logger,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = wall_clock,
     ) -> None:
         self._identity, self._hello = identity, hello
         self._host, self._port, self._peers = host, port, peers

@@ -5,7 +5,6 @@ only a cluster member can do.
 """
 
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
@@ -35,6 +34,7 @@ from dst.rollup.events import BeaconBus, EventRing
 from dst.rollup.halting import Halting
 from dst.rollup.operator import Operator
 from dst.rollup.spec_values import config_spec
+from dst.runtime.machine import wall_clock
 from dst.spec import rules
 from dst.spec.cluster import ClusterLock, genesis_fork_version, genesis_validators_root
 from dst.spec.errors import InvalidInput
@@ -65,7 +65,7 @@ class RollupNode:
         bus: BeaconBus,
         halting: Halting,
         operator: Operator | None,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = wall_clock,
     ) -> None:
         self._name, self._lock, self._chain, self._l1 = name, lock, chain, l1
         self._ring, self._bus, self._halting, self._now = ring, bus, halting, now

@@ -27,7 +27,9 @@ from dst.rollup.reset_watch import ResetWatch
 from dst.rollup.store import StoredBlock
 from dst.rollup.trust import CertificateVerifier, VerifySeal
 from dst.rollup.wrapping import build_attributes, decode_block, wrap
+from dst.runtime.crash_points import crash_point
 from dst.runtime.log import Logger
+from dst.runtime.machine import wall_clock
 from dst.runtime.metrics import Metrics
 from dst.spec import rules, ssz
 from dst.spec.beacon import BeaconBlock, L1Origin
@@ -55,7 +57,7 @@ class Operator:
         certificates: CertificateVerifier,
         log: Logger,
         metrics: Metrics,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = wall_clock,
     ) -> None:
         self._lock, self._chain, self._execution, self._l1 = lock, chain, execution, l1
         self._ring, self._bus, self._halting, self._watch = ring, bus, halting, watch
@@ -230,6 +232,7 @@ class Operator:
                 raise OutOfOrder(self._chain.head.height)
             self._certificates.check(decided.certificate, root)
             await self._import(block, root, decided)
+        crash_point("block-before-forkchoice")
         await self._announce()
         return height
 
@@ -259,6 +262,7 @@ class Operator:
         except InvalidPayload as error:
             self._log.error("decided_block_invalid", height=head.height + 1, error=str(error))
             raise Unavailable(f"this node's execution layer refuses the block: {error}") from error
+        crash_point("block-before-store")
         certificate = msgspec.msgpack.encode(decided.certificate)
         origin = self._l1.recall(block.l1_origin.hash)
         self._chain.append(block, root, certificate=certificate, origin=origin)

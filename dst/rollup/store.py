@@ -2,7 +2,8 @@
 
 Written without waiting for the disk on each commit: it survives a killed process, and after a power
 loss what is missing comes back from the middleware's own log, which does wait. One row a block,
-written in one transaction, so the file always holds a consistent chain.
+written in one transaction, so the file always holds a consistent chain. Each has a checksum: what a
+disk has changed since is never served, the role ends and says so.
 """
 
 import sqlite3
@@ -10,18 +11,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from dst.l1.rpc import L1BlockRef
 from dst.runtime.disk import Room
-from dst.runtime.kv import open_database
+from dst.runtime.kv import REFILL, StoreDamaged, open_database, summed, whole
 from dst.runtime.log import Logger
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import BLSSignature, Hash32, Height, Root, Slot
 
 log = Logger("rollup-store")
+
+FORMAT: Final = b"2"
 
 SCANNED_KEPT: Final = 1024
 """L1 block hashes kept behind the scan cursor: how deep a reorg the scanner can walk back without
@@ -78,12 +81,18 @@ class Store:
 
     def __init__(self, path: Path, chain_identity: bytes) -> None:
         """Raises: BadConfig when the file is damaged or belongs to another chain."""
-        self._room = Room(path, log)
+        self._path, self._room = path, Room(path, log)
         self._db = open_database(path, durable=False)
         self._db.executescript(_SCHEMA)
         known = self._meta("chain")
         if known is None:
-            self._set_meta("chain", chain_identity)
+            with self._writing() as db:
+                db.execute(_PUT_META, ("format", FORMAT))
+                db.execute(_PUT_META, ("chain", chain_identity))
+        elif self._meta("format") != FORMAT:
+            raise BadConfig(
+                f"store {path} was written by another release of this program; {REFILL}"
+            )
         elif known != chain_identity:
             raise BadConfig(
                 f"store {path} belongs to another chain or cluster: use another data_dir, "
@@ -101,23 +110,24 @@ class Store:
 
     def put_block(self, block: StoredBlock, origin: L1BlockRef | None = None) -> None:
         """Add the block of the next height, with its L1 origin where that is known."""
-        values = (
-            block.height,
-            block.slot,
-            block.root,
-            block.execution_hash,
-            block.block,
+        values = (block.height, block.slot, block.root, block.execution_hash)
+        kept = (
+            *values,
+            summed(block.block, *_place(values, block.certificate)),
             block.certificate,
-            block.signature,
+            None if block.signature is None else _sealed(block.height, block.signature),
         )
         with self._writing("block") as db:
-            db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", kept)
             if origin is not None:
                 db.execute(_PUT_META, ("origin", msgspec.msgpack.encode(origin)))
 
     def put_signature(self, height: Height, signature: BLSSignature) -> None:
         with self._writing() as db:
-            db.execute("UPDATE blocks SET signature = ? WHERE height = ?", (signature, height))
+            db.execute(
+                "UPDATE blocks SET signature = ? WHERE height = ?",
+                (_sealed(height, signature), height),
+            )
 
     def head(self) -> StoredBlock | None:
         return self._one("ORDER BY height DESC LIMIT 1")
@@ -153,14 +163,31 @@ class Store:
         rows = self._db.execute(
             "SELECT * FROM blocks WHERE height BETWEEN ? AND ? ORDER BY height", (first, last)
         )
-        return [_block_of(row) for row in rows]
+        return [self._block_of(row) for row in rows]
+
+    def _block_of(self, row: tuple[Any, ...]) -> StoredBlock:
+        """Raises: StoreDamaged."""
+        height, slot, root, execution_hash, kept, certificate, seal = row
+        block = whole(kept, *_place(row[:4], certificate))
+        signature = None if seal is None else whole(seal, "signature", height)
+        if block is None or (signature is None and seal is not None):
+            raise StoreDamaged(self._path, f"block {height} is not what was written", REFILL)
+        return StoredBlock(
+            height=Height(height),
+            slot=Slot(slot),
+            root=Root(root),
+            execution_hash=Hash32(execution_hash),
+            block=block,
+            certificate=certificate,
+            signature=None if signature is None else BLSSignature(signature),
+        )
 
     def _one(self, clause: str, *values: object) -> StoredBlock | None:
         # `clause` is one of the literals above, never input.
         if any(isinstance(value, int) and value > _MAX_INTEGER for value in values):
             return None
         row = self._db.execute(f"SELECT * FROM blocks {clause}", values).fetchone()
-        return None if row is None else _block_of(row)
+        return None if row is None else self._block_of(row)
 
     # --- what was found on L1 ---
 
@@ -239,14 +266,11 @@ class Store:
             yield self._db
 
 
-def _block_of(row: sqlite3.Row | tuple[object, ...]) -> StoredBlock:
-    height, slot, root, execution_hash, block, certificate, signature = row
-    return StoredBlock(
-        height=Height(height),  # type: ignore[arg-type]  # the schema says what the columns are
-        slot=Slot(slot),  # type: ignore[arg-type]
-        root=Root(root),  # type: ignore[arg-type]
-        execution_hash=Hash32(execution_hash),  # type: ignore[arg-type]
-        block=block,  # type: ignore[arg-type]
-        certificate=certificate,  # type: ignore[arg-type]
-        signature=None if signature is None else BLSSignature(signature),  # type: ignore[arg-type]
-    )
+def _place(key: Sequence[int | bytes], certificate: bytes | None) -> tuple[int | bytes | str, ...]:
+    """All of a row but its block and what comes later."""
+    height, slot, root, execution_hash = key
+    return height, slot, bytes(root), bytes(execution_hash), certificate or ""
+
+
+def _sealed(height: int, signature: bytes) -> bytes:
+    return summed(bytes(signature), "signature", height)

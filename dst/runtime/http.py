@@ -17,6 +17,7 @@ from dst.runtime.config import split_address
 from dst.runtime.connections import IDLE_S, Connections, Vouches
 from dst.runtime.http_errors import detail_of, status_of
 from dst.runtime.log import Logger, Ration
+from dst.runtime.machine import DRILL
 from dst.runtime.metrics import Metrics
 from dst.runtime.places import PlaceLimits
 from dst.runtime.streams import Streams
@@ -124,7 +125,7 @@ def make_app(
         return json_response({"ok": False, "reason": reason, **told}, status=503)
 
     async def show_metrics(_: web.Request) -> web.StreamResponse:
-        return web.Response(text=metrics.render())
+        return web.Response(text=metrics.render() + ("" if DRILL is None else DRILL.render()))
 
     app.add_routes(
         [

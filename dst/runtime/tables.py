@@ -17,6 +17,7 @@ What holds, and what it rests on:
 import errno
 import os
 import threading
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,9 +27,11 @@ from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import lmdb
 
+from dst.runtime.crash_points import crash_point
 from dst.runtime.disk import ANY, Room
 from dst.runtime.files import claim, fsync_directory
 from dst.runtime.log import Logger
+from dst.runtime.machine import DRILL
 from dst.spec.errors import BadConfig, Unavailable
 
 DATA_FILE: Final = "data.mdb"
@@ -155,11 +158,18 @@ class Tables:
             raise StoreUnavailable("the store is closed")
         if self._closing:
             self._open_again()
+        if DRILL is not None:
+            DRILL.limit_file(self._folder / DATA_FILE)
+        started = time.monotonic()
         try:
             with self._environment.begin(write=True) as transaction:
                 yield Writer(transaction, self._handles)
+                crash_point("write-before-commit")
         except lmdb.Error as error:
             self._refuse(error, what)
+        crash_point("write-after-commit")
+        if DRILL is not None:
+            DRILL.flushed(time.monotonic() - started)
         self._room.suffices(what)
 
     def waits_for(self) -> str | None:

@@ -13,6 +13,7 @@ from typing import Final, Protocol, TypeVar
 
 from dst.apis.beacon import ProduceRequest, Syncing, WireBlock
 from dst.runtime.backoff import Backoff
+from dst.runtime.crash_points import crash_point
 from dst.runtime.disk import DiskFull
 from dst.runtime.log import Logger
 from dst.spec.beacon import SLOTS_PER_EPOCH, BeaconBlock
@@ -173,6 +174,7 @@ class ValidatorClient:
         except InvalidInput as error:
             log.error("refused_block", slot=slot, reason=str(error))
             return
+        crash_point("signature-before-publish")
         if await self._publish(slot, message, signature):
             log.debug("signed", slot=slot, root=root)
 

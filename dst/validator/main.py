@@ -1,7 +1,6 @@
 """Start of the validator role: configuration, key share, store, client."""
 
 import asyncio
-import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from dst.crypto.locks import load_lock
 from dst.runtime import config as config_files
 from dst.runtime import log as logs
 from dst.runtime.files import claimed, read_secret
+from dst.runtime.machine import wall_clock
 from dst.runtime.service import run_role, until
 from dst.spec.cluster import (
     ClusterLock,
@@ -103,7 +103,7 @@ async def _serve(
     *,
     rejoin: bool,
 ) -> None:
-    timing = Timing(now=time.time)
+    timing = Timing(now=wall_clock)
     if rejoin:
         head = await wait_until_synced(beacon, timing)
         await when_there_is_room(lambda: store.finish_rejoin(head), timing)

@@ -3,6 +3,7 @@ the store first.
 """
 
 from dst.crypto import bls
+from dst.runtime.crash_points import crash_point
 from dst.spec.domains import Domain, randao_signing_root, signing_root
 from dst.spec.primitives import BLSPubkey, BLSSignature, Root, Slot
 from dst.validator.protection import ProtectionStore
@@ -37,6 +38,7 @@ class Signer:
         """
         message = signing_root(block_root, self._proposer_domain)
         self._store.record(slot, message, owed_from=owed_from)
+        crash_point("protection-before-signature")
         return self._checked(message)
 
     def randao_reveal(self, epoch: int) -> BLSSignature:

@@ -1,6 +1,5 @@
 """JSON-RPC calls to another node's pool, and whether it is up."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
@@ -11,6 +10,7 @@ from dst.apis.jsonrpc import METHOD_NOT_FOUND, RpcError
 from dst.apis.jsonrpc.client import JsonRpcClient
 from dst.apis.jwt import make_jwt
 from dst.runtime.log import Logger
+from dst.runtime.machine import wall_clock
 from dst.spec.errors import InvalidInput, Unavailable
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class Peer:
     def _headers(self) -> dict[str, str]:
         headers = {FORWARDED_HEADER: "1"}
         if self._secret is not None:
-            headers["Authorization"] = f"Bearer {make_jwt(self._secret, time.time())}"
+            headers["Authorization"] = f"Bearer {make_jwt(self._secret, wall_clock())}"
         return headers
 
     @contextmanager

@@ -12,7 +12,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from devnet.faults.surface import CannotInject
+import msgspec
+
+from devnet.faults.surface import NO_ENVIRONMENT, CannotInject
 from devnet.faults.targets import leader_name
 from devnet.model.bend import Bend, Form, OldHead, OtherBlock, OtherFork, Patched
 from devnet.model.clock import now
@@ -32,6 +34,7 @@ from devnet.model.topology import compute_topology
 from devnet.runner.journal import Journal
 from devnet.scenarios.scenario import Scenario
 from devnet.workload.hostile.catalogue import CATALOGUE
+from dst.spec.drills import AS_IT_IS, Machine
 from dst.spec.primitives import quorum
 
 SLOT = 1.0
@@ -69,6 +72,9 @@ class FakePrograms:
         self._network = network
         self.calls: list[tuple[str, tuple[str, ...]]] = []
         self.down: set[str] = set()
+        self.ended: dict[str, int] = {}
+        self.flags: dict[str, tuple[str, ...]] = {}
+        """Program -> of its last start."""
 
     def _take(self, call: str, programs: Sequence[str]) -> None:
         self.calls.append((call, tuple(programs)))
@@ -84,7 +90,22 @@ class FakePrograms:
     async def freeze(self, programs: Sequence[str]) -> None:
         self._take("freeze", programs)
 
-    async def start(self, programs: Sequence[str]) -> None:
+    async def start(
+        self,
+        programs: Sequence[str],
+        *,
+        flags: Sequence[str] = (),
+        environment: Mapping[str, str] = NO_ENVIRONMENT,
+        ends_with: int | None = None,
+    ) -> None:
+        self.ended = {name: code for name, code in self.ended.items() if name not in programs}
+        if ends_with is not None:
+            self._take("start", programs)
+            self.ended |= dict.fromkeys(programs, ends_with)
+            return
+        self.flags |= {name: tuple(flags) for name in programs}
+        for name in programs:
+            self._network.stores.begin(name)
         self._give("start", programs)
 
     async def thaw(self, programs: Sequence[str]) -> None:
@@ -101,6 +122,85 @@ class FakePrograms:
 
     async def not_up(self, programs: Sequence[str]) -> str:
         return ", ".join(name for name in programs if name in self.down)
+
+    async def not_ended_with(self, programs: Sequence[str], code: int) -> str:
+        return ", ".join(name for name in programs if self.ended.get(name) != code)
+
+
+class FakeStores:
+    """What lies on disk: `new`, `old`, or how it was damaged; nothing where it is lost."""
+
+    def __init__(self, network: "FakeNetwork") -> None:
+        self._network = network
+        self.kept: dict[str, str] = {}
+        self.copies: dict[str, str] = {}
+
+    def begin(self, name: str) -> None:
+        self.kept[name] = "new"
+
+    def _put(self, programs: Sequence[str], state: str) -> None:
+        running = set(programs) - self._network.programs.down
+        assert not running, f"touched the store of {running}"
+        self.kept |= dict.fromkeys(programs, state)
+
+    async def copy(self, programs: Sequence[str]) -> None:
+        self._put(programs, "old")
+        self.copies |= dict.fromkeys(programs, "old")
+
+    async def bring_copy(self, programs: Sequence[str]) -> None:
+        assert set(programs) <= set(self.copies), "there is no copy"
+        self._put(programs, "old")
+
+    async def lose(self, programs: Sequence[str]) -> None:
+        self._put(programs, "")
+
+    async def lose_unsynced(self, programs: Sequence[str]) -> None:
+        self._put(programs, "touched")
+
+    async def flip(self, programs: Sequence[str]) -> None:
+        self._put(programs, "touched")
+
+    async def not_copy(self, programs: Sequence[str]) -> str:
+        return self._not(programs, "old")
+
+    async def not_lost(self, programs: Sequence[str]) -> str:
+        return self._not(programs, "")
+
+    async def not_touched(self, programs: Sequence[str]) -> str:
+        return self._not(programs, "touched")
+
+    def _not(self, programs: Sequence[str], state: str) -> str:
+        return ", ".join(name for name in programs if self.kept.get(name, "new") != state)
+
+
+class FakeMachines:
+    def __init__(self) -> None:
+        self.machines: dict[str, Machine] = {}
+
+    async def change(self, programs: Sequence[str], **fields: float | bool) -> None:
+        for name in programs:
+            machine = msgspec.structs.replace(self.machines.pop(name, AS_IT_IS), **fields)
+            if machine != AS_IT_IS:
+                self.machines[name] = machine
+
+    def _not(self, programs: Sequence[str], is_right: Callable[[Machine], bool]) -> str:
+        of = self.machines
+        return ", ".join(name for name in programs if not is_right(of.get(name, AS_IT_IS)))
+
+    async def not_telling(self, programs: Sequence[str], *, ahead_s: float, drift: float) -> str:
+        return self._not(programs, lambda m: (m.ahead_s, m.drift) == (ahead_s, drift))
+
+    async def not_slow(self, programs: Sequence[str], flush_s: float) -> str:
+        return self._not(programs, lambda machine: machine.flush_s >= flush_s)
+
+    async def not_quick(self, programs: Sequence[str], flush_s: float) -> str:
+        return self._not(programs, lambda machine: machine.flush_s < flush_s)
+
+    async def not_full(self, programs: Sequence[str]) -> str:
+        return self._not(programs, lambda machine: machine.full)
+
+    async def not_roomy(self, programs: Sequence[str]) -> str:
+        return self._not(programs, lambda machine: not machine.full)
 
 
 class FakeLinks:
@@ -258,6 +358,8 @@ class FakeNetwork:
         self.l1_head = 40
         self.reorgs = 0
         self.l1 = FakeL1(self)
+        self.stores = FakeStores(self)
+        self.machines = FakeMachines()
         self.height = 0
         self.pool: list[str] = []
         self.blocks: dict[int, tuple[str, ...]] = {}

@@ -9,21 +9,34 @@ import pytest
 from devnet.faults import KINDS
 from devnet.faults.base import Fault, Sight, Site
 from devnet.faults.bridge import Bridge
+from devnet.faults.clock_drift import ClockDrift
+from devnet.faults.clock_jump import ClockJump
+from devnet.faults.clock_offset import ClockOffset
 from devnet.faults.connectivity import components, silenced
+from devnet.faults.crash import Crash, read_point
 from devnet.faults.cut import Cut
+from devnet.faults.flipped_bytes import FlippedBytes
+from devnet.faults.full_disk import FullDisk, Keeping
 from devnet.faults.kill import Kill
+from devnet.faults.lost_store import LostStore
+from devnet.faults.old_copy import OldCopy, Rejoin
 from devnet.faults.overlap import Overlap, farthest_pairs
 from devnet.faults.partition import Partition
+from devnet.faults.power_loss import PowerLoss
 from devnet.faults.regions import PLACES, RTT_MS, Matrix, Regions
+from devnet.faults.restored import Restored
+from devnet.faults.slow_fsync import SlowFsync
 from devnet.faults.stopped import Part
 from devnet.faults.swizzle import Swizzle
+from devnet.faults.targets import leader_name
 from devnet.faults.which import Direction, Kind, kind_of, matching
 from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
 from devnet.model.history import FaultReceipt, Record
-from devnet.model.terms import Aim
+from devnet.model.terms import Aim, Duration
 from devnet.model.topology import LinkClass, Topology, compute_topology
 from devnet.scenarios.parse import parse_scenario
+from dst.spec.errors import BadConfig
 from dst.spec.primitives import faults_tolerated, quorum
 from tests.unit.chaos.fake_network import FakeNetwork, in_virtual_time
 
@@ -34,20 +47,30 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "bandwidth": {"target": "op2", "kilobytes": 100},
     "bridge": {"mode": "blackhole"},
     "engine": {"target": "op2", "answer": "other-state"},
+    "clock-drift": {"target": "op3", "ppm": -2000},
+    "clock-jump": {"target": "not-leader", "by": "3s"},
+    "clock-offset": {"target": "op1", "behind": "700ms"},
+    "crash": {"target": "op2", "point": "vote-after-persist", "count": 3},
     "cut": {"links": "l1", "target": "op1", "mode": "refuse"},
     "flap": {"target": "op3", "down": "100ms", "up": "200ms"},
+    "flipped-bytes": {"target": "op2", "role": "validator"},
     "freeze": {"target": "random"},
+    "full-disk": {"target": "op4", "role": "rollup"},
     "kill": {"target": "leader", "role": "execution"},
     "l1-answers": {"target": "op1", "answer": "half"},
     "l1-reorg": {"depth": 3},
     "latency": {"links": "engine", "target": "op4", "one_way": "20ms"},
     "limit-data": {"links": "op1>op*.consensus", "bytes": 5000},
+    "lost-store": {"target": "op3", "role": "all"},
+    "old-copy": {"target": "op2"},
     "overlap": {},
     "partition": {"groups": [["op1", "op4"], ["op2", "op3"]]},
+    "power-loss": {"target": "op1"},
     "regions": {"matrix": "world"},
     "reset": {"links": "client", "after": "10ms"},
     "restarts": {"target": "f1", "every": "2s"},
     "slicer": {"bytes": 7},
+    "slow-fsync": {"target": "op2", "by": "300ms"},
     "slow-close": {"delay": "300ms"},
     "sources": {"target": "follower", "answer": "other-slot"},
     "stop": {"target": "op2", "role": "validator"},
@@ -84,8 +107,7 @@ def test_every_kind_is_proven_stands_and_leaves_nothing_behind(name: str) -> Non
         applied = await injector.apply(fault)
         assert applied.error == ""
         assert applied.verified is not None
-        standing = (network.cut, network.toxics, network.programs.down, network.bent)
-        assert any(standing) or network.reorgs, "it did nothing"
+        assert traces(network), "it did nothing"
         try:
             async with asyncio.timeout(9.5), asyncio.TaskGroup() as tasks:
                 tasks.create_task(injector.watch(fault))
@@ -100,8 +122,16 @@ def test_every_kind_is_proven_stands_and_leaves_nothing_behind(name: str) -> Non
     assert last.looks == 9
     assert (last.cycles >= 3) is do.repeats
     assert last.healed is not None
-    assert (network.cut, network.toxics, network.programs.down) == (set(), {}, set())
-    assert network.bent == {}
+    assert [each for each in traces(network) if each is not network.reorgs] == []
+
+
+def traces(network: FakeNetwork) -> list[object]:
+    """What of any fault is there; a reorg stays."""
+    found = (
+        network.cut, network.toxics, network.programs.down, network.machines.machines, network.bent,
+        network.reorgs,
+    )  # fmt: skip
+    return [each for each in found if each]
 
 
 @pytest.mark.parametrize("name", sorted({*KINDS} - {"l1-reorg"}))  # stays, and is whole so
@@ -118,7 +148,7 @@ def test_a_heal_that_does_nothing_is_not_proven(name: str) -> None:
     assert in_virtual_time(work)
 
 
-@pytest.mark.parametrize("name", sorted({*KINDS} - {"flap", "restarts"}))
+@pytest.mark.parametrize("name", sorted({*KINDS} - {"flap", "restarts", "clock-jump"}))
 def test_a_fault_that_does_nothing_is_not_proven(name: str) -> None:
     do = example(name)
     site = do.aim(sight())
@@ -312,3 +342,123 @@ def test_each_pair_of_operators_gets_half_a_round_trip_each_way() -> None:
     assert delay == RTT_MS[Matrix.WORLD]["virginia", "frankfurt"] // 2
     assert network.toxics["op4>op3.rpc", "latency"] == {"latency": 35}
     assert not any("l1" in link or "engine" in link for link in site.links)
+
+
+# ------------------------------------------------------- stores and crash points
+
+
+def started_with(do: Fault) -> dict[str, tuple[str, ...]]:
+    """Program -> flags of its start after the fault."""
+    network, site = FakeNetwork(), do.aim(sight())
+
+    async def work() -> None:
+        await do.inject(site, network)
+        await do.take_back(site, network)
+
+    in_virtual_time(work)
+    return {name: network.programs.flags[name] for name in site.programs}
+
+
+@pytest.mark.parametrize("kind", [LostStore, OldCopy, FlippedBytes])
+@pytest.mark.parametrize("role", [Part.MIDDLEWARE, Part.VALIDATOR, Part.ROLLUP])
+def test_who_may_have_forgotten_votes_starts_with_rejoin(kind: type[Restored], role: Part) -> None:
+    votes = role is not Part.ROLLUP
+    flags = started_with(kind(target="op2", role=role))
+    assert flags == {f"op2.{role}": ("--rejoin",) if votes else ()}
+
+
+def test_an_operator_may_forget_it() -> None:
+    forgets = OldCopy(target="op2", role=Part.ALL, rejoin=Rejoin.FORGOTTEN)
+    assert set(started_with(forgets).values()) == {()}
+
+
+def test_of_a_lost_host_those_alone_that_vote() -> None:
+    assert {name for name, flags in started_with(LostStore(target="op2", role=Part.ALL)).items()
+            if flags} == {"op2.middleware", "op2.validator"}  # fmt: skip
+
+
+def test_a_power_loss_is_no_reason_to_rejoin() -> None:
+    flags = started_with(PowerLoss(target="op2"))
+    assert set(flags.values()) == {()}
+
+
+ONE = compute_topology(operators=1, followers=1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "topology", "words"),
+    [
+        (LostStore(target=Aim.ALL_OPERATORS), FOUR, "none would be left to say"),
+        (LostStore(target="op1"), ONE, "has nobody to rejoin"),
+        (OldCopy(target="f1"), FOUR, "f1 has no middleware"),
+        (FlippedBytes(target="op1", role=Part.EXECUTION), FOUR, "no checksums"),
+        (FullDisk(target="f1"), FOUR, "f1 has no middleware"),
+        (Crash(target="f1", point="vote-after-persist"), FOUR, "f1 has no middleware"),
+        (ClockOffset(target="f2", ahead=Duration(seconds=1)), FOUR, "target f2: the network has"),
+    ],
+)
+def test_what_a_store_or_a_clock_cannot_suffer_is_said(
+    fault: Fault, topology: Topology, words: str
+) -> None:
+    assert words in fault.misfit(topology)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        LostStore(target=Aim.ALL_OPERATORS, role=Part.ROLLUP),
+        LostStore(target="f1", role=Part.ALL),
+        LostStore(target="op1", role=Part.EXECUTION),
+        FullDisk(target="f1", role=Keeping.EXECUTION),
+        Crash(target="f1", point="block-before-forkchoice"),
+    ],
+)
+def test_what_they_can_is_not_refused(fault: Fault) -> None:
+    assert fault.misfit(FOUR) == ""
+    assert fault.misfit(ONE) == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (ClockOffset(target="op1"), "ahead or behind"),
+        (
+            ClockOffset(target="op1", ahead=Duration(seconds=1), behind=Duration(seconds=1)),
+            "ahead or behind",
+        ),
+        (ClockOffset(target="op1", ahead=Duration(slots=1)), "seconds, not slots"),
+        (ClockJump(target="op1", by=Duration(slots=1)), "seconds, not slots"),
+        (ClockDrift(target="op1", ppm=0), "no drift"),
+        (SlowFsync(target="op1", by=Duration()), "seconds"),
+        (OldCopy(target="op1", age=Duration(slots=2)), "seconds, not slots"),
+    ],
+)
+def test_what_makes_no_sense_is_said(fault: Fault, words: str) -> None:
+    assert words in fault.nonsense()
+
+
+def test_behind_is_a_clock_that_goes_after() -> None:
+    network, do = FakeNetwork(), ClockOffset(target="op1", behind=Duration(seconds=2))
+    in_virtual_time(lambda: do.inject(do.aim(sight()), network))
+    assert network.machines.machines["op1.validator"].ahead_s == -2.0
+    assert len(network.machines.machines) == 4, "one clock for all programs of the host"
+
+
+def test_a_point_that_is_none_is_refused_with_those_there_are() -> None:
+    with pytest.raises(BadConfig, match="vote-after-persist"):
+        read_point("after-lunch", "faults[0].point")
+
+
+def test_a_crash_does_not_claim_the_leader_that_it_was_aimed_at() -> None:
+    """It comes by its place some heights later."""
+    network = FakeNetwork()
+
+    async def work(do: Fault) -> FaultReceipt:
+        injector = Injector(world=network, events=list, record=lambda _: None)
+        return await injector.apply(Planned(id="x", do=do, site=do.aim(sight()), aimed_height=6))
+
+    leader = leader_name(OPERATORS, 6)
+    crash = in_virtual_time(lambda: work(Crash(target=leader, point="vote-after-persist")))
+    assert not crash.hits_leader
+    network.programs.down.clear()
+    assert in_virtual_time(lambda: work(Kill(target=leader))).hits_leader

@@ -10,7 +10,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from devnet.backends.base import BackendError, ProgramStatus, RunState
+from devnet.backends.base import (
+    NOTHING_EXTRA,
+    BackendError,
+    Extra,
+    ProgramStatus,
+    RunState,
+)
 from devnet.faults.surface import CannotInject
 from devnet.faults.targets import links_between
 from devnet.model.history import Event, EventKind, Record
@@ -177,12 +183,14 @@ class FakeBackend:
 
     kind = "process"
 
-    def __init__(self, state: RunState, broken: bool = False) -> None:
-        self.state = state
+    def __init__(self, state: RunState, broken: bool = False, detail: str = "") -> None:
+        self.state, self.detail = state, detail
         self.broken = broken
         self.killed: list[str] = []
+        self.started: list[Extra] = []
 
-    async def start(self, names: Iterable[str]) -> None:
+    async def start(self, names: Iterable[str], extra: Extra = NOTHING_EXTRA) -> None:
+        self.started.append(extra)
         self.state = RunState.RUNNING
 
     async def kill(self, names: Iterable[str]) -> None:
@@ -200,7 +208,9 @@ class FakeBackend:
     async def status(self) -> Mapping[str, ProgramStatus]:
         topology = compute_topology(operators=4)
         names = [name for pod in topology.pods for name in pod.programs]
-        return {name: ProgramStatus(name=name, state=self.state) for name in names}
+        return {
+            name: ProgramStatus(name=name, state=self.state, detail=self.detail) for name in names
+        }
 
 
 def live_programs(backend: FakeBackend, session: aiohttp.ClientSession) -> LivePrograms:
@@ -240,6 +250,40 @@ async def test_what_the_backend_refuses_is_the_receipts_error() -> None:
         programs = live_programs(FakeBackend(RunState.RUNNING, broken=True), session)
         with pytest.raises(CannotInject, match="no such container"):
             await programs.kill(["op1.rollup"])
+
+
+async def test_a_start_may_be_another_than_ever() -> None:
+    backend = FakeBackend(RunState.KILLED)
+    async with aiohttp.ClientSession() as session:
+        programs = live_programs(backend, session)
+        await programs.start(["op1.rollup"])
+        how = {"DST_CRASH_AT": "vote-after-send"}
+        await programs.start(["op1.rollup"], flags=["--rejoin"], environment=how, ends_with=86)
+    assert backend.started == [
+        NOTHING_EXTRA,
+        Extra(flags=("--rejoin",), environment=tuple(how.items()), ends_with=86),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "detail", "is_it"),
+    [
+        (RunState.KILLED, "exit code 86", True),
+        (RunState.KILLED, "Exited (86) 2 seconds ago", True),
+        (RunState.KILLED, "exit code 0", False),
+        (RunState.KILLED, "exit code 186", False),
+        (RunState.KILLED, "killed by SIGKILL", False),
+        (RunState.CRASHED, "exit code 86", False),
+        (RunState.RUNNING, "pid 86", False),
+    ],
+)
+async def test_an_end_is_known_by_its_exit_code(state: RunState, detail: str, is_it: bool) -> None:
+    """As either backend tells it."""
+    async with aiohttp.ClientSession() as session:
+        programs = live_programs(FakeBackend(state, detail=detail), session)
+        complaint = await programs.not_ended_with(["op1.rollup"], 86)
+        assert (complaint == "") is is_it
+        assert is_it or detail in complaint
 
 
 def consensus(groups: Sequence[Sequence[str]]) -> tuple[str, ...]:

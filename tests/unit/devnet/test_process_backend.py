@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from devnet.backends.base import BackendError, Program, RunState
+from devnet.backends.base import NOTHING_EXTRA, BackendError, Extra, Program, RunState
 from devnet.backends.docker import told_exit
 from devnet.backends.process import ProcessBackend
 from devnet.backends.processes import ProcessId, read_pid_file, state_of, told_end
@@ -181,6 +181,46 @@ async def test_roles_do_not_inherit_the_callers_secrets(
     log = tmp_path / "logs" / "op1.rollup.log"
     await eventually(lambda: "PYTHONPATH" in log.read_text())
     assert "MY_TOKEN" not in log.read_text()
+
+
+SAYS_HOW = """
+import os, signal, sys
+print(sys.argv[1:], os.environ.get("WHERE"), flush=True)
+if "--end" in sys.argv:
+    sys.exit(int(sys.argv[-1]))
+signal.pause()
+"""
+
+
+async def test_what_is_extra_holds_for_one_start(
+    make: Callable[..., ProcessBackend], tmp_path: Path
+) -> None:
+    """Also when another process asks for it."""
+    name, log = "op1.rollup", tmp_path / "logs" / "op1.rollup.log"
+    backend = make(program(name, SAYS_HOW))
+    extra = Extra(flags=("--rejoin",), environment=(("WHERE", "here"),))
+    async with serve_control(tmp_path, backend):
+        for ask in (backend, RemoteBackend(tmp_path, "process")):
+            for how in (extra, NOTHING_EXTRA):
+                await ask.start([name], how)
+                lines = 1 + len(log.read_text().splitlines())
+                await eventually(lambda lines=lines: log.read_text().count("\n") >= lines)  # type: ignore[misc]
+                await ask.kill([name])
+    assert log.read_text().splitlines() == ["['--rejoin'] here", "[] None"] * 2
+
+
+async def test_an_end_that_was_asked_for_is_no_crash_and_another_is(
+    make: Callable[..., ProcessBackend], crashes: Crashes
+) -> None:
+    name = "op1.rollup"
+    backend = make(program(name, SAYS_HOW))
+    for code in ("86", "1"):
+        await backend.start([name], Extra(flags=("--end", code), ends_with=86))
+        await eventually(lambda: name not in backend._running)
+        status = (await backend.status())[name]
+        assert (status.state is RunState.KILLED) is (code == "86")
+        assert status.detail == f"exit code {code}"
+    assert crashes == [(name, "exit code 1")]
 
 
 async def test_another_process_reaches_the_backend_over_the_socket(

@@ -98,6 +98,63 @@ def reopened(store: SqliteStore, tmp_path: Path) -> SqliteStore:
     return open_store(tmp_path, LOCK, new=False, rejoin=False)
 
 
+KEPT = [
+    ("log", "record"),
+    ("promised", "block"),
+    ("decided", "certificate"),
+    ("decided", "block"),
+    ("partials", "record"),
+    ("seals", "record"),
+]
+
+
+def read_all(store: SqliteStore) -> tuple[object, ...]:
+    return (
+        store.promises(),
+        store.promised_block(root_at(4)),
+        store.own_partials(),
+        store.decided(Height(1)),
+        store.decided_by_root(root_at(2)),
+        store.entry_at_slot(Slot(4)),
+        store.head_entry(),
+        store.seal(Height(1)),
+        store.sign_above(),
+    )
+
+
+@pytest.mark.parametrize(("table", "column"), [*KEPT, ("meta", "value")])
+async def test_what_a_disk_has_changed_is_never_read(
+    store: SqliteStore, table: str, column: str
+) -> None:
+    """Whichever byte of whichever value: SQLite itself does not see it."""
+    for record in (decision(1), decision(2), seal(1), partial(2), *promises(4)):
+        await store.append((record,))
+    await store.finish_rejoin(Slot(3))
+    read_all(store)
+    ask = store._writer.execute
+    only = " WHERE key = 'sign_above'" if table == "meta" else ""
+    key = "key" if table in ("meta", "partials") else "rowid"
+    key = "height" if table == "partials" else key
+    for row, value in ask(f"SELECT {key}, {column} FROM {table}{only}").fetchall():
+        for place in {0, 4, len(value) // 2, len(value) - 1}:
+            damaged = bytearray(value)
+            damaged[place] ^= 0x01
+            ask(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (bytes(damaged), row))
+            with pytest.raises(BadConfig, match=r"middleware\.sqlite is corrupt .*--rejoin"):
+                read_all(store)
+        ask(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (value, row))
+    read_all(store)
+
+
+async def test_a_value_in_the_place_of_another_is_not_read(store: SqliteStore) -> None:
+    await store.append((decision(1), decision(2)))
+    store._writer.execute(
+        "UPDATE decided SET block = (SELECT block FROM decided WHERE height = 2) WHERE height = 1"
+    )
+    with pytest.raises(BadConfig, match="block 1 is not what was written"):
+        store.decided(Height(1))
+
+
 async def test_promises_come_back_in_order_and_go_with_the_decision(
     store: SqliteStore, tmp_path: Path
 ) -> None:

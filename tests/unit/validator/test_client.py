@@ -383,11 +383,12 @@ def test_record_precedes_signature(store: ProtectionStore, monkeypatch: pytest.M
 
     monkeypatch.setattr(store, "record", recorded)
     monkeypatch.setattr(bls, "sign", signed)
+    monkeypatch.setattr("dst.validator.signer.crash_point", order.append)
     signer = make_signer(store)
     signer.sign_block(Slot(1), hash_tree_root(block_of(1)))
     with pytest.raises(SlashingRefused):
         signer.sign_block(Slot(1), hash_tree_root(block_of(1, mark=9)))
-    assert order == ["record", "sign", "record"]
+    assert order == ["record", "protection-before-signature", "sign", "record"]
 
 
 def test_first_slot(tmp_path: Path, store: ProtectionStore) -> None:

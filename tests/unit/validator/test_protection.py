@@ -116,6 +116,29 @@ def test_broken_store_is_refused(path: Path, content: bytes) -> None:
         ProtectionStore.open(path, **IDENTITY)
 
 
+@given(where=st.integers(0, 2**20), bit=st.integers(0, 7))
+@settings(max_examples=60, deadline=None)
+def test_a_flipped_bit_changes_no_record_without_being_noticed(
+    where: int, bit: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Each record stands in the table and in its index, which are compared."""
+    path = tmp_path_factory.mktemp("flipped") / FILE_NAME
+    store = ProtectionStore.create(path, **IDENTITY)
+    for slot in range(1, 40):
+        store.record(Slot(slot), A)
+    written = store.blocks()
+    store.close()
+    data = bytearray(path.read_bytes())
+    data[where % len(data)] ^= 1 << bit
+    path.write_bytes(data)
+    try:
+        found = ProtectionStore.open(path, **IDENTITY)
+    except BadConfig:
+        return
+    assert found.blocks() == written
+    found.close()
+
+
 def crash_in_creation(path: Path) -> None:
     """Killed between opening the file and the COMMIT: a database without a table."""
     open_database(path, durable=True).close()

@@ -1,0 +1,50 @@
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from devnet.faults import keys
+from devnet.faults.base import Site
+from devnet.faults.on_clocks import OnClocks
+from devnet.faults.surface import CannotInject, World
+from devnet.model.terms import Duration
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockJump(OnClocks):
+    """The wall clock of the node jumps ahead and back, over and over."""
+
+    name: ClassVar = "clock-jump"
+    repeats: ClassVar = True
+
+    by: Duration = keys.duration("how far, in seconds", default=Duration(seconds=5.0))
+    every: Duration = keys.duration("from jump to jump", default=Duration(seconds=1.0))
+
+    def nonsense(self) -> str:
+        whole = not self.by.slots and not self.every.slots and self.by.seconds
+        return "" if whole else "give seconds, not slots, and not none"
+
+    async def inject(self, site: Site, world: World) -> None:
+        await world.machines.change(site.programs, ahead_s=self.by.seconds)
+        if complaint := await self._look(site, world, self.by.seconds):
+            raise CannotInject(complaint)
+
+    async def missing(self, site: Site, world: World) -> str:
+        """It was seen ahead when it began; what comes after is `keep_up`'s."""
+        return ""
+
+    async def keep_up(self, site: Site, world: World, seen: Callable[[], None]) -> None:
+        ahead = self.by.seconds
+        while True:
+            await asyncio.sleep(self.every.seconds)
+            ahead = self.by.seconds - ahead
+            await world.machines.change(site.programs, ahead_s=ahead)
+            if complaint := await self._look(site, world, ahead):
+                raise CannotInject(complaint)
+            seen()
+
+    async def _look(self, site: Site, world: World, ahead_s: float) -> str:
+        return await world.machines.not_telling(site.programs, ahead_s=ahead_s, drift=0.0)
+
+    def told(self, site: Site) -> str:
+        return f"{super().told(site)} by {self.by.seconds:g} s every {self.every.seconds:g} s"

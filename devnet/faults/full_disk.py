@@ -1,0 +1,51 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from devnet.faults import keys
+from devnet.faults.base import Site
+from devnet.faults.on_disks import OnDisks
+from devnet.faults.surface import World
+from devnet.model.terms import Target
+
+
+class Keeping(StrEnum):
+    """Those that say what they wait for."""
+
+    EXECUTION = "execution"
+    ROLLUP = "rollup"
+    MIDDLEWARE = "middleware"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullDisk(OnDisks):
+    """The disk takes nothing more, while the program runs: SQLite's stores refuse each commit as on
+    a full disk, the file of the execution layer may not grow. The program waits, says so, and goes
+    on when there is room; until then its operator promises nothing."""
+
+    name: ClassVar = "full-disk"
+    proof: ClassVar = "the program says in its `/healthz` that it waits for room on its disk"
+    seen_within_s: ClassVar = 30.0
+    """It shows with the next write that needs room."""
+
+    target: Target = keys.target("the node")
+    role: Keeping = keys.choice(Keeping, "whose disk", default=Keeping.MIDDLEWARE)
+
+    def whose(self) -> tuple[Target, str]:
+        return self.target, self.role
+
+    async def inject(self, site: Site, world: World) -> None:
+        await world.machines.change(site.programs, full=True)
+
+    async def missing(self, site: Site, world: World) -> str:
+        return await world.machines.not_full(site.programs)
+
+    async def take_back(self, site: Site, world: World) -> None:
+        await world.machines.change(site.programs, full=False)
+
+    async def remaining(self, site: Site, world: World) -> str:
+        return await world.machines.not_roomy(site.programs)
+
+    def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
+        return site.targets

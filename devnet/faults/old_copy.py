@@ -1,0 +1,61 @@
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from devnet.faults import keys
+from devnet.faults.base import Site
+from devnet.faults.restored import Restored
+from devnet.faults.surface import CannotInject, World
+from devnet.model.terms import Duration
+
+
+class Rejoin(StrEnum):
+    """What the operator does that brings the copy."""
+
+    ASKED = "asked"
+    FORGOTTEN = "forgotten"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OldCopy(Restored):
+    """A backup is made (the programs stop for it, and go on), and later what they keep is replaced
+    by it: votes and signatures given since are forgotten. Taken back by starting them on it:
+    middleware and validator with `--rejoin`, so that none of these is given again for another block
+    (S12). Where the operator forgets it, the middleware finds out by the first certificate that
+    holds a vote which its log does not, and rejoins by itself; until then it counts as one of the
+    f. The validator may sign again what it has signed, the same."""
+
+    name: ClassVar = "old-copy"
+    at_once: ClassVar = False
+    proof: ClassVar = "the programs do not run, and their files are those of the copy"
+
+    age: Duration = keys.duration("of the copy, in seconds", default=Duration(seconds=8.0))
+
+    rejoin: Rejoin = keys.choice(
+        Rejoin,
+        "`forgotten`: started on the copy as if nothing had happened",
+        default=Rejoin.ASKED,
+    )
+
+    def nonsense(self) -> str:
+        return "age: give seconds, not slots" if self.age.slots else ""
+
+    async def inject(self, site: Site, world: World) -> None:
+        await world.programs.stop(site.programs)
+        await world.stores.copy(site.programs)
+        await world.programs.start(site.programs)
+        await asyncio.sleep(self.age.seconds)
+        if complaint := await world.programs.not_up(site.programs):
+            raise CannotInject(f"after the copy was made: {complaint}")
+        await world.programs.kill(site.programs)
+        await world.stores.bring_copy(site.programs)
+
+    async def take_back(self, site: Site, world: World) -> None:
+        if self.rejoin is Rejoin.ASKED:
+            await super().take_back(site, world)
+        else:
+            await world.programs.start(site.programs)
+
+    async def missing(self, site: Site, world: World) -> str:
+        return await super().missing(site, world) or await world.stores.not_copy(site.programs)

@@ -1,0 +1,138 @@
+"""How programs find their machine: `Machines` over the files that they read it from, proven by what
+they say themselves."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import aiohttp
+import msgspec
+
+from devnet.faults.surface import CannotInject
+from devnet.model.topology import Role, Topology
+from devnet.network.programs import MACHINE_FILE, MACHINE_FOLDER
+from devnet.probes.health import read_metrics, read_waits
+from dst.spec.drills import AS_IT_IS, CLOCK_METRIC, FLUSH_METRIC, Machine
+
+LISTENS: Final[Mapping[str, str]] = {
+    Role.EXECUTION: "probe>{}.rpc",
+    Role.ROLLUP: "probe>{}.beacon",
+    Role.MIDDLEWARE: "probe>{}.middleware",
+}
+"""A validator listens nowhere: it reads the same file."""
+ROUNDING_S: Final = 0.01
+ROOM: Final = "room on the disk"
+"""What a role says that it waits for on a full one."""
+
+_Look: TypeAlias = Callable[[str], Awaitable[str | None]]
+"""Program -> what is wrong; empty: nothing; None: it does not answer."""
+
+
+class LiveMachines:
+    def __init__(self, directory: Path, topology: Topology, session: aiohttp.ClientSession) -> None:
+        self._directory, self._topology, self._session = directory, topology, session
+
+    async def change(self, programs: Sequence[str], **fields: float | bool) -> None:
+        try:
+            for name in programs:
+                machine = msgspec.structs.replace(self._read(name), **fields)
+                self._write(name, machine)
+        except (OSError, msgspec.DecodeError) as error:
+            raise CannotInject(f"machine of {name}: {error}") from error
+
+    async def not_telling(self, programs: Sequence[str], *, ahead_s: float, drift: float) -> str:
+        for name in programs:
+            machine = self._read(name)
+            if (machine.ahead_s, machine.drift) != (ahead_s, drift):
+                return f"the machine of {name} was set otherwise"
+        return await self._wrong(programs, self._clock_wrong)
+
+    async def not_slow(self, programs: Sequence[str], flush_s: float) -> str:
+        async def wrong(name: str) -> str | None:
+            took = await self._metric(name, FLUSH_METRIC)
+            if took is None or took >= flush_s:
+                return None if took is None else ""
+            return f"the last flush of {name} took {took:.3f} s"
+
+        return await self._wrong(programs, wrong)
+
+    async def not_quick(self, programs: Sequence[str], flush_s: float) -> str:
+        async def wrong(name: str) -> str | None:
+            took = await self._metric(name, FLUSH_METRIC)
+            if took is None or took < flush_s:
+                return None if took is None else ""
+            return f"the last flush of {name} took {took:.3f} s"
+
+        return await self._wrong(programs, wrong)
+
+    async def not_full(self, programs: Sequence[str]) -> str:
+        return ", ".join([f"{n} waits for no room" for n in programs if not await self._waits(n)])
+
+    async def not_roomy(self, programs: Sequence[str]) -> str:
+        told = [f"{name} waits for room" for name in programs if await self._waits(name)]
+        return ", ".join(told) or await self._wrong(programs, self._silent)
+
+    # -------------------------------------------------------------------- what they say
+
+    async def _wrong(self, programs: Sequence[str], look: _Look) -> str:
+        """Who does not answer tells nothing: another fault may stand there. One must."""
+        asked = [name for name in programs if self._url(name, "")]
+        found = await asyncio.gather(*(look(name) for name in asked))
+        if all(complaint is None for complaint in found):
+            return f"no answer from {', '.join(asked)}"
+        return ", ".join(complaint for complaint in found if complaint)
+
+    async def _silent(self, name: str) -> str | None:
+        return None if await self._metric(name, CLOCK_METRIC) is None else ""
+
+    async def _clock_wrong(self, name: str) -> str | None:
+        machine, asked = self._read(name), time.time()
+        told = await self._metric(name, CLOCK_METRIC)
+        if told is None:
+            return None
+        low, high = machine.clock(asked) - ROUNDING_S, machine.clock(time.time()) + ROUNDING_S
+        if low <= told <= high:
+            return ""
+        return f"the clock of {name} is {told - asked:+.2f} s off, not as set"
+
+    async def _metric(self, name: str, metric: str) -> float | None:
+        text = await read_metrics(self._session, self._url(name, "/metrics"))
+        found = re.search(rf"^{metric} ([0-9.eE+-]+)$", text or "", re.MULTILINE)
+        return None if found is None else float(found[1])
+
+    async def _waits(self, name: str) -> bool:
+        waits = await read_waits(self._session, self._url(name, "/healthz"))
+        return any(ROOM in text for text in waits)
+
+    def _url(self, name: str, path: str) -> str:
+        """Empty for who listens nowhere."""
+        node, _, role = name.partition(".")
+        link = LISTENS.get(role)
+        if link is None:
+            return ""
+        return f"http://127.0.0.1:{self._topology.host_port(link.format(node))}{path}"
+
+    # ---------------------------------------------------------------------- the files
+
+    def _file(self, name: str) -> Path:
+        node, _, role = name.partition(".")
+        return self._directory / "nodes" / node / role / MACHINE_FOLDER / MACHINE_FILE
+
+    def _read(self, name: str) -> Machine:
+        try:
+            return msgspec.json.decode(self._file(name).read_bytes(), type=Machine)
+        except FileNotFoundError:
+            return AS_IT_IS
+
+    def _write(self, name: str, machine: Machine) -> None:
+        """Whole or not at all: it is read at any moment."""
+        file = self._file(name)
+        if machine == AS_IT_IS:
+            file.unlink(missing_ok=True)
+            return
+        partial = file.with_suffix(".partial")
+        partial.write_bytes(msgspec.json.encode(machine))
+        partial.replace(file)

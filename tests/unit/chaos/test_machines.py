@@ -1,0 +1,102 @@
+"""How a fault finds out what programs say of their clocks and disks: against roles that tell it as
+the shipped ones do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from devnet.model.topology import compute_topology
+from devnet.network.programs import MACHINE_FILE, MACHINE_FOLDER
+from devnet.runner import machines as module
+from devnet.runner.machines import LiveMachines
+from dst.runtime import http
+from dst.runtime.http import make_app, serving
+from dst.runtime.machine import Drill
+from dst.runtime.metrics import Metrics
+
+TOPOLOGY = compute_topology(operators=4, followers=1)
+PROGRAMS = ("op1.middleware", "op1.validator")
+
+
+@asynccontextmanager
+async def a_middleware(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, waits: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[LiveMachines, Drill]]:
+    for name in PROGRAMS:
+        folder(directory, name).mkdir(parents=True)
+    drill = Drill(folder(directory, PROGRAMS[0]) / MACHINE_FILE)
+    monkeypatch.setattr(http, "DRILL", drill)
+    app = make_app(Metrics(), [], waits_for=lambda: waits)
+    port = TOPOLOGY.host_port("probe>op1.middleware")
+    async with (
+        serving(app, f"127.0.0.1:{port}", what="test"),
+        aiohttp.ClientSession() as session,
+    ):
+        yield LiveMachines(directory, TOPOLOGY, session), drill
+
+
+def folder(directory: Path, name: str) -> Path:
+    node, _, role = name.partition(".")
+    return directory / "nodes" / node / role / MACHINE_FOLDER
+
+
+async def test_a_clock_is_as_set_when_the_program_tells_that_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_middleware(tmp_path, monkeypatch) as (machines, _):
+        assert await machines.not_telling(PROGRAMS, ahead_s=0.0, drift=0.0) == ""
+        await machines.change(PROGRAMS, ahead_s=2.5)
+        assert await machines.not_telling(PROGRAMS, ahead_s=2.5, drift=0.0) == ""
+        assert "set otherwise" in await machines.not_telling(PROGRAMS, ahead_s=0.0, drift=0.0)
+        monkeypatch.setattr(http, "DRILL", Drill(tmp_path / "deaf"))  # it does not heed its file
+        told = await machines.not_telling(PROGRAMS, ahead_s=2.5, drift=0.0)
+        assert "op1.middleware is" in told
+        assert "not as set" in told
+
+
+async def test_two_faults_on_a_machine_leave_each_other_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_middleware(tmp_path, monkeypatch) as (machines, drill):
+        await machines.change(PROGRAMS, ahead_s=2.5)
+        await machines.change(PROGRAMS[:1], flush_s=0.3)
+        await machines.change(PROGRAMS, ahead_s=0.0)
+        assert (drill.machine.ahead_s, drill.machine.flush_s) == (0.0, 0.3)
+        await machines.change(PROGRAMS[:1], flush_s=0.0)
+        assert not (folder(tmp_path, PROGRAMS[0]) / MACHINE_FILE).exists(), "all is as it is"
+
+
+async def test_a_slow_disk_shows_with_the_next_flush(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = PROGRAMS[:1]
+    async with a_middleware(tmp_path, monkeypatch) as (machines, drill):
+        await machines.change(one, flush_s=0.05)
+        assert "took 0.000 s" in await machines.not_slow(one, 0.05)
+        await asyncio.to_thread(drill.flushed, 0.001)
+        assert await machines.not_slow(one, 0.05) == ""
+        assert "took 0.051 s" in await machines.not_quick(one, 0.05)
+        await machines.change(one, flush_s=0.0)
+        drill.flushed(0.001)
+        assert await machines.not_quick(one, 0.05) == ""
+
+
+async def test_a_full_disk_is_what_the_program_says_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = PROGRAMS[:1]
+    said = (f"{module.ROOM} of nodes/op1/middleware/data/middleware.sqlite",)
+    async with a_middleware(tmp_path / "a", monkeypatch, said) as (machines, _):
+        assert await machines.not_full(one) == ""
+        assert await machines.not_roomy(one)
+    async with a_middleware(tmp_path / "b", monkeypatch) as (machines, _):
+        assert await machines.not_full(one) == "op1.middleware waits for no room"
+        assert await machines.not_roomy(one) == ""
+    async with aiohttp.ClientSession() as session:
+        gone = LiveMachines(tmp_path, TOPOLOGY, session)
+        assert "no answer" in await gone.not_roomy(one)
+        assert await gone.not_full(one)

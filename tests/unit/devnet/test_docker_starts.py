@@ -1,0 +1,113 @@
+"""What the docker backend asks of the daemon at a start: a fake one that only remembers."""
+
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from devnet.backends.base import NOTHING_EXTRA, Extra, Program, RunState
+from devnet.backends.docker import DockerBackend
+from devnet.model.topology import compute_topology
+
+NAME = "op1.middleware"
+CONTAINER = f"dst-test-{NAME}"
+
+
+class FakeDaemon:
+    """Containers by name; a created one is not running."""
+
+    def __init__(self) -> None:
+        self.containers: dict[str, dict[str, Any]] = {}
+        self.made: list[dict[str, Any]] = []
+
+    def inspect_container(self, name: str) -> dict[str, Any]:
+        if name not in self.containers:
+            raise docker.errors.NotFound(name)
+        return self.containers[name]
+
+    def create_host_config(self, **how: Any) -> dict[str, Any]:
+        return how
+
+    def create_container(self, image: str, **how: Any) -> None:
+        assert how["name"] not in self.containers
+        self.made.append(how)
+        labels = how["labels"]
+        self.containers[how["name"]] = {"State": {"Running": False}, "Config": {"Labels": labels}}
+
+    def remove_container(self, name: str, v: bool) -> None:
+        del self.containers[name]
+
+    def start(self, name: str) -> None:
+        self.containers[name]["State"]["Running"] = True
+
+    def kill(self, name: str, signal: str) -> None:
+        self.containers[name]["State"]["Running"] = False
+
+    def wait(self, name: str, timeout: int) -> None: ...
+
+
+@pytest.fixture
+def crashes() -> list[tuple[str, str]]:
+    return []
+
+
+@pytest.fixture
+def backend(tmp_path: Path, crashes: list[tuple[str, str]]) -> DockerBackend:
+    for folder in ("logs", "run"):
+        (tmp_path / folder).mkdir()
+    program = Program(
+        name=NAME,
+        command="python",
+        arguments=("-m", "dst"),
+        first_arguments=("--new",),
+        environment=(("DST_MACHINE", "machine.json"),),
+        reads=("nodes/op1/middleware/machine",),
+        writes=("nodes/op1/middleware/data",),
+    )
+    made = DockerBackend(
+        directory=tmp_path,
+        programs={NAME: program},
+        executables={},
+        source=Path.cwd(),
+        on_crash=lambda name, detail: crashes.append((name, detail)),
+        topology=compute_topology(operators=4),
+        identifier="test",
+    )
+    (tmp_path / "nodes/op1/middleware/machine").mkdir(parents=True)
+    made._client = type("Client", (), {"api": FakeDaemon()})()
+    return made
+
+
+async def test_what_is_extra_holds_for_one_start(backend: DockerBackend) -> None:
+    """A container cannot be changed, so it takes another before and after."""
+    daemon: FakeDaemon = backend._client.api
+    extra = Extra(flags=("--rejoin",), environment=(("DST_CRASH_AT", "vote-after-send"),))
+    for how in (NOTHING_EXTRA, NOTHING_EXTRA, NOTHING_EXTRA, extra, NOTHING_EXTRA):
+        await backend.start([NAME], how)
+        await backend.kill([NAME])
+    said = [(tuple(made["command"][-1:]), dict(made["environment"])) for made in daemon.made]
+    plain = {"DST_MACHINE": "machine.json"}
+    assert said == [
+        (("--new",), plain),
+        (("dst",), plain),
+        (("--rejoin",), {**plain, "DST_CRASH_AT": "vote-after-send"}),
+        (("dst",), plain),
+    ], "the third start found a container that it could take"
+
+
+async def test_an_end_that_was_asked_for_is_no_crash_and_another_is(
+    backend: DockerBackend, crashes: list[tuple[str, str]]
+) -> None:
+    await backend.start([NAME], Extra(ends_with=86))
+    backend._ended(NAME, "86")
+    assert crashes == []
+    exited = {"Id": "0" * 64, "State": "exited", "Status": "Exited (86) 1 second ago"}
+    assert backend._status(NAME, exited).state is RunState.KILLED
+    backend._ended(NAME, "1")
+    assert crashes == [(NAME, "exit code 1")]
+    await backend.kill([NAME])
+    await backend.start([NAME])
+    crashes.clear()
+    backend._ended(NAME, "86")
+    assert crashes == [(NAME, "exit code 86")], "it held for that start"

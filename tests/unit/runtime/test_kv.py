@@ -1,0 +1,126 @@
+"""A store that a disk has changed is refused; one that a crash or a power loss left is not."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from dst.runtime.kv import StoreDamaged, open_database
+from dst.spec.errors import BadConfig
+
+COMMITS = 12
+HEADER, FRAME = 32, 24 + 4096
+
+
+def killed(folder: Path, *, checkpoint_after: int | None = None) -> Path:
+    """A store as SIGKILL leaves it: one row a commit."""
+    written = folder / "written" / "store.sqlite"
+    connection = open_database(written, durable=True)
+    connection.execute("CREATE TABLE kept (number INTEGER)")
+    for number in range(COMMITS):
+        connection.execute("INSERT INTO kept VALUES (?)", (number,))
+        if number == checkpoint_after:
+            connection.execute("PRAGMA wal_checkpoint")
+    left = folder / "left"
+    shutil.copytree(written.parent, left)
+    connection.close()
+    return left / "store.sqlite"
+
+
+def rows(store: Path) -> int:
+    connection = open_database(store, durable=True)
+    (count,) = connection.execute("SELECT count(*) FROM kept").fetchone()
+    connection.close()
+    return int(count)
+
+
+def log_of(store: Path) -> Path:
+    return store.with_name(store.name + "-wal")
+
+
+def frames_in(log: Path) -> int:
+    return (log.stat().st_size - HEADER) // FRAME
+
+
+def flip(file: Path, place: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[place] ^= 0x10
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("checkpoint_after", [None, 0, 5, COMMITS - 1])
+def test_a_killed_store_opens_with_all_it_committed(
+    tmp_path: Path, checkpoint_after: int | None
+) -> None:
+    """Also where a checkpoint made room, and old frames lie behind the new ones."""
+    assert rows(killed(tmp_path, checkpoint_after=checkpoint_after)) == COMMITS
+
+
+@pytest.mark.parametrize("place", [0, 3, 12, 23, 30, FRAME // 2, FRAME - 1])
+def test_a_flipped_bit_before_the_last_commit_of_the_log_is_noticed(
+    tmp_path: Path, place: int
+) -> None:
+    """Without the look SQLite opens it, with those rows alone that came before."""
+    store = killed(tmp_path)
+    log = log_of(store)
+    for frame in range(frames_in(log) - 2):
+        work = tmp_path / f"frame-{frame}"
+        shutil.copytree(store.parent, work)
+        flip(work / log.name, HEADER + frame * FRAME + place)
+        with pytest.raises(StoreDamaged, match=r"behind frame \d+, and \d+ commits .*--rejoin"):
+            open_database(work / store.name, durable=True)
+
+
+@pytest.mark.parametrize("place", range(4, HEADER))
+def test_a_flipped_bit_in_the_head_of_the_log_is_noticed(tmp_path: Path, place: int) -> None:
+    store = killed(tmp_path)
+    flip(log_of(store), place)
+    with pytest.raises(BadConfig, match=r"head of its write-ahead log|cannot be used"):
+        open_database(store, durable=True)
+
+
+@pytest.mark.parametrize("missing", [1, 100, FRAME - 1])
+def test_a_last_commit_that_a_power_loss_cut_short_was_never_made(
+    tmp_path: Path, missing: int
+) -> None:
+    store = killed(tmp_path)
+    log = log_of(store)
+    log.write_bytes(log.read_bytes()[:-missing])
+    assert rows(store) == COMMITS - 1
+
+
+def test_a_last_commit_of_which_not_all_was_flushed_was_never_made(tmp_path: Path) -> None:
+    """Its frame is there, what belongs into it is not."""
+    store = killed(tmp_path)
+    log = log_of(store)
+    log.write_bytes(log.read_bytes()[:-4000] + bytes(4000))
+    assert rows(store) == COMMITS - 1
+
+
+def test_a_store_that_promises_nothing_may_lose_its_tail(tmp_path: Path) -> None:
+    """Not flushed at each commit, it can be torn at any place, and is refilled."""
+    store = killed(tmp_path)
+    flip(log_of(store), HEADER + 4 * FRAME + 50)
+    connection = open_database(store, durable=False)
+    (count,) = connection.execute("SELECT count(*) FROM kept").fetchone()
+    assert 0 < count < COMMITS
+
+
+def test_an_index_that_tells_other_than_its_table_is_noticed(tmp_path: Path) -> None:
+    store = tmp_path / "store.sqlite"
+    connection = open_database(store, durable=True)
+    connection.execute("CREATE TABLE kept (number INTEGER UNIQUE, root BLOB)")
+    connection.execute("INSERT INTO kept VALUES (1000000007, ?)", (b"r" * 32,))
+    connection.close()
+    number = (1000000007).to_bytes(4, "big")
+    places = [
+        at for at in range(store.stat().st_size) if store.read_bytes()[at:].startswith(number)
+    ]
+    assert len(places) == 2, "in the table and in its index"
+    for place in places:
+        flip(store, place)
+        with pytest.raises(StoreDamaged):
+            open_database(store, durable=True)
+        flip(store, place)
+    assert isinstance(open_database(store, durable=True), sqlite3.Connection)
