@@ -2,6 +2,7 @@
 and the remedy."""
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -229,12 +230,14 @@ def test_any_document_is_read_or_refused_never_a_crash(document: object) -> None
         parse_scenario(document)
 
 
-def test_the_example_of_the_documentation_is_a_scenario() -> None:
+def test_the_examples_of_the_documentation_are_scenarios() -> None:
     page = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text()
-    example = page.partition("```yaml\n")[2].partition("```")[0]
-    scenario = parse_text(example, what="docs/scenarios.md")
-    assert [fault.id for fault in scenario.faults] == ["kill", "split"]
-    jsonschema.validate(yaml.safe_load(example), SCHEMA)
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    names = []
+    for example in examples:
+        names.append(parse_text(example, what="docs/scenarios.md").name)
+        jsonschema.validate(yaml.safe_load(example), SCHEMA)
+    assert names == ["first", "leader-then-split", "two-of-them"]
 
 
 @pytest.mark.parametrize("name", sorted(WANTED))

@@ -484,7 +484,7 @@ async def test_pool_follows_the_head(engine: Engine) -> None:
 FULL = "disk is full: /data (No space left on device); waits for room"
 
 
-def no_room(tables: Tables) -> AbstractContextManager[Writer]:
+def no_room(tables: Tables, what: str = "") -> AbstractContextManager[Writer]:
     """In place of `Tables.write`: the disk is full."""
     raise StoreUnavailable(FULL)
 
