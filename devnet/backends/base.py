@@ -1,8 +1,8 @@
 """What the harness needs of a backend, and how a program is described to it. Faults go through here
 on both backends."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
@@ -35,6 +35,8 @@ class Program:
     """Files and folders that it reads (containers mount these read-only, and nothing else)."""
     writes: tuple[str, ...] = ()
     """Folders that it writes; the first is its home."""
+    code: tuple[str, ...] = ("dst",)
+    """What a Python program runs, in the source's folder (containers see nothing else of it)."""
 
     @property
     def pod(self) -> str:
@@ -43,6 +45,16 @@ class Program:
     @property
     def role(self) -> str:
         return self.name.partition(".")[2]
+
+
+def stand_in(program: Program, module: str, arguments: Sequence[str]) -> Program:
+    """The same program with more arguments; run from `module`, if one is named, on the same
+    configuration and in the same folders."""
+    words, code = program.arguments, program.code
+    if module:
+        words = ("-P", "-m", module, *words[words.index("--config") :])
+        code = (*code, "devnet/__init__.py", module.replace(".", "/"))
+    return replace(program, arguments=(*words, *arguments), first_arguments=(), code=code)
 
 
 class RunState(StrEnum):
@@ -76,6 +88,9 @@ class Backend(Protocol):
 
     async def start(self, names: Iterable[str]) -> None:
         """Start programs that do not run; those that run are left alone."""
+
+    async def start_as(self, name: str, module: str, arguments: Sequence[str]) -> None:
+        """Start a program that does not run as its `stand_in`, once: the next start is its own."""
 
     async def kill(self, names: Iterable[str]) -> None:
         """SIGKILL, and wait for the end. Paused programs die too."""

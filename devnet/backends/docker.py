@@ -16,7 +16,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,13 +35,15 @@ from devnet.backends.base import (
     Program,
     ProgramStatus,
     RunState,
+    stand_in,
     take_first_arguments,
 )
 from devnet.model.topology import Link, Role, Topology
 
 LABEL: Final = "dst.devnet"
 PROGRAM_LABEL: Final = "dst.program"
-FIRST_LABEL: Final = "dst.first"
+ONCE_LABEL: Final = "dst.once"
+"""Its command holds once (`--new`, a stand-in): the next start needs another container."""
 CHECKOUT_LABEL: Final = "dst.checkout"
 """On images: whose they are, so that one checkout never removes another's."""
 IMAGE_KEPT_S: Final = 24 * 3600
@@ -121,6 +123,9 @@ class DockerBackend:
         for hosts in (True, False):
             group = [p for p in wanted if (p.role == Role.TOXIPROXY) is hosts]
             await self._each(group, self._start)
+
+    async def start_as(self, name: str, module: str, arguments: Sequence[str]) -> None:
+        await self._call(partial(self._start_as, stand_in(self._program(name), module, arguments)))
 
     async def kill(self, names: Iterable[str]) -> None:
         chosen = [self._program(name) for name in names]
@@ -227,14 +232,23 @@ class DockerBackend:
         else:
             if facts["State"]["Running"]:
                 return
-            if facts["Config"]["Labels"].get(FIRST_LABEL):
-                # Its command says `--new`, which holds once: the next start needs another
-                # container.
+            if facts["Config"]["Labels"].get(ONCE_LABEL):
                 self._client.api.remove_container(name, v=True)
                 self._create(program)
         self._client.api.start(name)
 
-    def _create(self, program: Program) -> None:
+    def _start_as(self, program: Program) -> None:
+        self._wanted_ends.discard(program.name)
+        self._crashed.pop(program.name, None)
+        name = self._name(program.name)
+        with contextlib.suppress(docker.errors.NotFound):
+            if self._client.api.inspect_container(name)["State"]["Running"]:
+                raise BackendError(f"{program.name} runs already")
+            self._client.api.remove_container(name, v=True)
+        self._create(program, once=True)
+        self._client.api.start(name)
+
+    def _create(self, program: Program, *, once: bool = False) -> None:
         self._make_files(program)
         first = take_first_arguments(self.directory, program)
         pod = self.topology.pod(program.pod)
@@ -262,7 +276,7 @@ class DockerBackend:
             labels={
                 LABEL: self.identifier,
                 PROGRAM_LABEL: program.name,
-                **({FIRST_LABEL: "1"} if first else {}),
+                **({ONCE_LABEL: "1"} if first or once else {}),
             },
             user=":".join(str(number) for number in _container_user()),
             ports=list(self.topology.host_ports(pod)) if is_host else None,
@@ -287,7 +301,7 @@ class DockerBackend:
         log = f"logs/{program.name}.log"
         code = [f"{self.source / 'devnet/backends/launch.py'}:{image.APP}/launch.py:ro"]
         if program.command == "python":
-            code.append(f"{self.source / 'dst'}:{image.APP}/dst:ro")
+            code += [f"{self.source / path}:{image.APP}/{path}:ro" for path in program.code]
         return [*reads, *writes, f"{self.directory / log}:{INSIDE}/{log}:rw", *code]
 
     def _make_files(self, program: Program) -> None:

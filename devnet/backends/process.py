@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from devnet.backends.base import (
     Program,
     ProgramStatus,
     RunState,
+    stand_in,
     take_first_arguments,
 )
 from devnet.backends.processes import (
@@ -77,6 +78,11 @@ class ProcessBackend:
 
     async def start(self, names: Iterable[str]) -> None:
         await asyncio.gather(*(self._start(self._program(name)) for name in names))
+
+    async def start_as(self, name: str, module: str, arguments: Sequence[str]) -> None:
+        if name in self._running:
+            raise BackendError(f"{name} runs already")
+        await self._start(stand_in(self._program(name), module, arguments))
 
     async def kill(self, names: Iterable[str]) -> None:
         """SIGKILL at once for all, then wait: a group of victims dies together."""

@@ -27,6 +27,9 @@ class Programs(Protocol):
         """SIGTERM."""
 
     async def start(self, programs: Sequence[str]) -> None: ...
+    async def start_as(self, program: str, module: str, arguments: Sequence[str]) -> None:
+        """One that does not run, with more arguments; as another module, if one is named."""
+
     async def freeze(self, programs: Sequence[str]) -> None: ...
     async def thaw(self, programs: Sequence[str]) -> None: ...
 
@@ -64,6 +67,15 @@ class Links(Protocol):
         """Links of which the Toxiproxies list that toxic otherwise."""
 
 
+class Counters(Protocol):
+    """What operators' middlewares say that they have counted."""
+
+    async def total(
+        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
+    ) -> Mapping[str, float]:
+        """Node -> sum of the counter over all other labels; without those that do not answer."""
+
+
 class World(Protocol):
     """All of it."""
 
@@ -73,3 +85,5 @@ class World(Protocol):
     def programs(self) -> Programs: ...
     @property
     def links(self) -> Links: ...
+    @property
+    def counters(self) -> Counters: ...

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +83,13 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
                 "programs": [[s.name, s.state, s.detail] for s in found.values()],
                 "kind": backend.kind,
             }
-        await calls[action]([str(name) for name in request["names"]])
-    except (ValueError, KeyError, TypeError) as error:
+        names = [str(name) for name in request["names"]]
+        if action == "start_as":
+            arguments = [str(word) for word in request["arguments"]]
+            await backend.start_as(names[0], str(request["module"]), arguments)
+        else:
+            await calls[action](names)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         return {"error": f"not a request of ours: {error!r}"}
     except BackendError as error:
         return {"error": str(error)}
@@ -103,6 +108,9 @@ class RemoteBackend:
 
     async def start(self, names: Iterable[str]) -> None:
         await self._ask("start", names)
+
+    async def start_as(self, name: str, module: str, arguments: Sequence[str]) -> None:
+        await self._ask("start_as", [name], module=module, arguments=list(arguments))
 
     async def kill(self, names: Iterable[str]) -> None:
         await self._ask("kill", names)
@@ -128,12 +136,13 @@ class RemoteBackend:
     async def close(self) -> None:
         """The network belongs to its supervisor: nothing ends here."""
 
-    async def _ask(self, action: str, names: Iterable[str]) -> dict[str, Any]:
+    async def _ask(self, action: str, names: Iterable[str], **more: Any) -> dict[str, Any]:
         path = socket_path(self.directory)
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
-                writer.write(json.dumps({"do": action, "names": list(names)}).encode() + b"\n")
+                request = {"do": action, "names": list(names), **more}
+                writer.write(json.dumps(request).encode() + b"\n")
                 line = await reader.readline()
                 writer.close()
         except (OSError, TimeoutError) as error:

@@ -18,7 +18,7 @@ from devnet.model.history import HostileFate, TransactionSubmitted
 from devnet.model.topology import Link, Role, Topology
 from devnet.probes.chain import read_end_state
 from devnet.probes.events import EventTail
-from devnet.probes.health import answers, links_up, read_metrics
+from devnet.probes.health import answers, links_up, read_metrics, sum_where
 from devnet.probes.machine import watch_machine
 from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Verifier
@@ -63,6 +63,12 @@ class LivePrograms:
 
     async def start(self, programs: Sequence[str]) -> None:
         await self._call(self._backend.start, programs)
+
+    async def start_as(self, program: str, module: str, arguments: Sequence[str]) -> None:
+        async def call(names: Sequence[str]) -> None:
+            await self._backend.start_as(names[0], module, arguments)
+
+        await self._call(call, [program])
 
     async def freeze(self, programs: Sequence[str]) -> None:
         await self._call(self._backend.pause, programs)
@@ -209,6 +215,31 @@ class LiveLinks:
         return {} if text is None else dict(links_up(text))
 
 
+METRICS_PREFIX: Final = "dst_"
+
+
+class LiveCounters:
+    """`Counters`, read over probe links."""
+
+    def __init__(self, topology: Topology, session: aiohttp.ClientSession) -> None:
+        self._topology = topology
+        self._session = session
+
+    async def total(
+        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
+    ) -> Mapping[str, float]:
+        texts = await asyncio.gather(*(self._read(node) for node in nodes))
+        return {
+            node: sum_where(text, METRICS_PREFIX + name, labels)
+            for node, text in zip(nodes, texts, strict=True)
+            if text is not None
+        }
+
+    async def _read(self, node: str) -> str | None:
+        port = self._topology.host_port(f"probe>{node}.middleware")
+        return await read_metrics(self._session, f"{host_url(port)}/metrics", READ_TIMEOUT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
     """What the load signs with: the network's public development accounts."""
@@ -237,6 +268,7 @@ class LiveNetwork:
         self._backend = backend
         self.programs = LivePrograms(backend, topology, session)
         self.links = LiveLinks(mesh, topology, session)
+        self.counters = LiveCounters(topology, session)
         self._credentials = credentials
         self._session = session
         self._verifier = Verifier(lock)

@@ -3,7 +3,8 @@ milliseconds.
 
 It seals a block a slot while a quorum is connected, changes round when the leader is away, and
 catches up when a node returns. Bugs are switched on by name: `fork`, `decides-without-quorum`,
-`never-back`, `cannot-cut`, `loses`, `crashes`, `silent`, `vanishes`, `slow-blocks`, `stuck`.
+`never-back`, `cannot-cut`, `loses`, `crashes`, `silent`, `vanishes`, `slow-blocks`, `stuck`, and
+those of `FakeCounters`.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from devnet.byzantine.names import IS_LIAR, LIES
 from devnet.faults.surface import CannotInject
 from devnet.faults.targets import leader_name
 from devnet.model.clock import now
@@ -65,6 +67,9 @@ class FakePrograms:
         self._network = network
         self.calls: list[tuple[str, tuple[str, ...]]] = []
         self.down: set[str] = set()
+        self.words: dict[str, tuple[str, ...]] = {}
+        """Of those that run as something else."""
+        self.last_words: dict[str, tuple[str, ...]] = {}
 
     def _take(self, call: str, programs: Sequence[str]) -> None:
         self.calls.append((call, tuple(programs)))
@@ -82,6 +87,15 @@ class FakePrograms:
 
     async def start(self, programs: Sequence[str]) -> None:
         self._give("start", programs)
+
+    async def start_as(self, program: str, module: str, arguments: Sequence[str]) -> None:
+        assert program in self.down, "it has to be stopped first"
+        self._give("start_as", [program])
+        self.words.pop(program, None)
+        self.last_words[program] = (module, *arguments)
+        if module:
+            self.words[program] = (module, *arguments)
+            self._network.lies_since[program.partition(".")[0]] = now()
 
     async def thaw(self, programs: Sequence[str]) -> None:
         self._give("thaw", programs)
@@ -139,6 +153,40 @@ class FakeLinks:
         return ", ".join(link for link in links if known.get((link, toxic)) != attributes)
 
 
+class FakeCounters:
+    """A liar lies once a second; each lie is counted by everybody else. Bugs: `truthful`: it never
+    does; `unnoticed`: nobody counts it, `unnoticed-from-now`: any more; `tires`: it lies for two
+    seconds."""
+
+    def __init__(self, network: "FakeNetwork") -> None:
+        self._network = network
+        self._noticed: dict[str, float] = {}
+
+    async def total(
+        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
+    ) -> Mapping[str, float]:
+        return {node: self._count(node, name) for node in nodes if node not in self._network.away}
+
+    def _count(self, node: str, name: str) -> float:
+        network, is_liar = self._network, f"{node}.middleware" in self._network.programs.words
+        if name == IS_LIAR:
+            return float(is_liar)
+        if name == LIES:
+            return self._lies(node) if is_liar else 0.0
+        if "unnoticed" in network.bugs:
+            return 0.0
+        if "unnoticed-from-now" not in network.bugs:
+            told = sum(self._lies(liar) for liar in network.lies_since if liar != node)
+            self._noticed[node] = max(told, self._noticed.get(node, 0.0))
+        return self._noticed.get(node, 0.0)
+
+    def _lies(self, node: str) -> float:
+        if "truthful" in self._network.bugs:
+            return 0.0
+        told = 1 + int(now() - self._network.lies_since[node])
+        return float(min(told, 2) if "tires" in self._network.bugs else told)
+
+
 class FakeNetwork:
     """`Surroundings` of nodes that do not exist."""
 
@@ -152,6 +200,8 @@ class FakeNetwork:
         self.toxics: dict[tuple[str, str], dict[str, int]] = {}
         self.programs = FakePrograms(self)
         self.links = FakeLinks(self)
+        self.counters = FakeCounters(self)
+        self.lies_since: dict[str, float] = {}
         self.height = 0
         self.pool: list[str] = []
         self.blocks: dict[int, tuple[str, ...]] = {}

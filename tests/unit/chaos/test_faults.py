@@ -33,6 +33,7 @@ OPERATORS = FOUR.operator_names
 EXAMPLES: dict[str, dict[str, object]] = {
     "bandwidth": {"target": "op2", "kilobytes": 100},
     "bridge": {"mode": "blackhole"},
+    "byzantine": {"target": "op3", "strategy": "equivocate"},
     "cut": {"links": "l1", "target": "op1", "mode": "refuse"},
     "flap": {"target": "op3", "down": "100ms", "up": "200ms"},
     "freeze": {"target": "random"},
@@ -79,7 +80,8 @@ def test_every_kind_is_proven_stands_and_leaves_nothing_behind(name: str) -> Non
         applied = await injector.apply(fault)
         assert applied.error == ""
         assert applied.verified is not None
-        assert network.cut or network.toxics or network.programs.down, "it did nothing"
+        programs = network.programs
+        assert network.cut or network.toxics or programs.down or programs.words, "it did nothing"
         try:
             async with asyncio.timeout(9.5), asyncio.TaskGroup() as tasks:
                 tasks.create_task(injector.watch(fault))
@@ -95,6 +97,7 @@ def test_every_kind_is_proven_stands_and_leaves_nothing_behind(name: str) -> Non
     assert (last.cycles >= 3) is do.repeats
     assert last.healed is not None
     assert (network.cut, network.toxics, network.programs.down) == (set(), {}, set())
+    assert not network.programs.words
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devnet.byzantine.names import Strategy
 from devnet.faults.kill import Kill
 from devnet.model.reading import read_count, read_duration
 from devnet.model.terms import Aim, Count, Duration
@@ -46,6 +47,9 @@ WANTED = {
     "execution-killed",
     "planned-restart",
     "restart-loop",
+    *(f"byzantine-{strategy}" for strategy in Strategy),
+    "beyond-f-equivocate",
+    "beyond-f-silent",
 }
 
 
@@ -104,7 +108,7 @@ def test_the_schema_refuses_what_the_reader_refuses(changes: dict[str, object]) 
         (with_fault(until={}), ["a fault needs an end"]),
         (with_fault(target="chef"), ["expected leader, not-leader", "'chef'"]),
         (with_fault(target=None), ["faults[0] (kill)", "the key 'target' is missing"]),
-        (with_fault(do="explode"), ["expected one of bandwidth, bridge, cut", "'explode'"]),
+        (with_fault(do="explode"), ["expected one of bandwidth, bridge, byzantine", "'explode'"]),
         (with_fault(at={"delay": 3}), ["expected a duration such as 300ms"]),
         (with_fault(at={"event": "decided", "after": "b"}), ["either event or after"]),
         (with_fault(at={"after": "b"}), ["names no fault above it: 'b'"]),

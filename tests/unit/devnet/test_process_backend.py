@@ -146,6 +146,19 @@ async def test_first_arguments_are_said_once(
     await eventually(lambda: log.read_text() == "['--new']\n[]\n")
 
 
+async def test_a_stand_in_runs_once(make: Callable[..., ProcessBackend], tmp_path: Path) -> None:
+    """With its own words, never with those of a first start, which stay for that."""
+    code = "import sys; print(*sys.argv[1:], flush=True); import signal; signal.pause()"
+    backend = make(program("op1.rollup", code, first=("--new",)))
+    log = tmp_path / "logs" / "op1.rollup.log"
+    await backend.start_as("op1.rollup", "", ["--rejoin", "x"])
+    await eventually(lambda: log.read_text() == "--rejoin x\n")
+    for words in ("--rejoin x\n--new\n", "--rejoin x\n--new\n\n"):
+        await backend.kill(["op1.rollup"])
+        await backend.start(["op1.rollup"])
+        await eventually(lambda: log.read_text() == words)  # noqa: B023 - awaited at once
+
+
 async def test_close_ends_also_what_ignores_sigterm(
     make: Callable[..., ProcessBackend], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +208,10 @@ async def test_another_process_reaches_the_backend_over_the_socket(
         assert (await remote.status())["op1.rollup"].state is RunState.KILLED
         with pytest.raises(BackendError, match="no program"):
             await remote.kill(["nobody"])
+        await remote.start_as("op1.rollup", "", ["more"])
+        with pytest.raises(BackendError, match="runs already"):
+            await remote.start_as("op1.rollup", "", [])
+        await remote.kill(["op1.rollup"])
         reader, writer = await asyncio.open_unix_connection(tmp_path / "run" / "control.sock")
         writer.write(b'{"do": "rm"}\nnot json\n')
         assert b"error" in await reader.readline()
