@@ -82,6 +82,8 @@ class Backend(Protocol):
     """
 
     kind: str
+    stood_in: set[str]
+    """Programs that run, or ran, as another module: whoever watches must not believe them."""
 
     async def prepare(self) -> None:
         """Whatever must be there before the first start: images, networks."""

@@ -99,6 +99,7 @@ class DockerBackend:
     identifier: str
     say: Callable[[str], None] = lambda _line: None
     kind: str = field(default="docker", init=False)
+    stood_in: set[str] = field(default_factory=set, init=False)
     _client: Any = field(default=None, init=False)
     _pool: ThreadPoolExecutor = field(init=False)
     _image: str = field(default="", init=False)
@@ -125,7 +126,9 @@ class DockerBackend:
             await self._each(group, self._start)
 
     async def start_as(self, name: str, module: str, arguments: Sequence[str]) -> None:
-        await self._call(partial(self._start_as, stand_in(self._program(name), module, arguments)))
+        program = stand_in(self._program(name), module, arguments)
+        self.stood_in |= {name} if module else set()
+        await self._call(partial(self._start_as, program))
 
     async def kill(self, names: Iterable[str]) -> None:
         chosen = [self._program(name) for name in names]

@@ -70,6 +70,7 @@ class ProcessBackend:
     """Folder that holds `dst/`."""
     on_crash: OnCrash
     kind: str = field(default="process", init=False)
+    stood_in: set[str] = field(default_factory=set, init=False)
     _running: dict[str, _Running] = field(default_factory=dict, init=False)
     _ends: dict[str, ProgramStatus] = field(default_factory=dict, init=False)
 
@@ -82,7 +83,9 @@ class ProcessBackend:
     async def start_as(self, name: str, module: str, arguments: Sequence[str]) -> None:
         if name in self._running:
             raise BackendError(f"{name} runs already")
-        await self._start(stand_in(self._program(name), module, arguments))
+        program = stand_in(self._program(name), module, arguments)
+        self.stood_in |= {name} if module else set()
+        await self._start(program)
 
     async def kill(self, names: Iterable[str]) -> None:
         """SIGKILL at once for all, then wait: a group of victims dies together."""

@@ -11,12 +11,11 @@ from typing import Final
 
 from devnet.checkers import (
     agreement,
-    carried_out,
     equal_states,
     exactly_once,
-    faults_happened,
     gap,
     inclusion,
+    known_fate,
     linked_chain,
     no_crash,
     no_quorum_no_progress,
@@ -51,12 +50,12 @@ CHECKERS: Final[tuple[str, ...]] = tuple(
         rejoin,
         inclusion,
         progress_under_fault,
+        known_fate,
         readable,
         rounds_as_promised,
     )
 )
-"""What a scenario may ask to fail."""
-_EXPERIMENT: Final = frozenset({faults_happened.NAME, carried_out.NAME})
+"""What a scenario may ask to fail; the others judge the experiment."""
 
 
 def judged(verdicts: Iterable[Verdict], wanted: str) -> tuple[Verdict, ...]:
@@ -65,7 +64,7 @@ def judged(verdicts: Iterable[Verdict], wanted: str) -> tuple[Verdict, ...]:
     experiment = tuple(
         verdict
         for verdict in every
-        if verdict.checker in _EXPERIMENT and verdict.outcome is not Outcome.VACUOUS
+        if verdict.checker not in CHECKERS and verdict.outcome is not Outcome.VACUOUS
     )
     found = next((verdict for verdict in every if verdict.checker == wanted), None)
     others = [

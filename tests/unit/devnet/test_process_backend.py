@@ -153,6 +153,7 @@ async def test_a_stand_in_runs_once(make: Callable[..., ProcessBackend], tmp_pat
     log = tmp_path / "logs" / "op1.rollup.log"
     await backend.start_as("op1.rollup", "", ["--rejoin", "x"])
     await eventually(lambda: log.read_text() == "--rejoin x\n")
+    assert backend.stood_in == set(), "more words make nobody else of it"
     for words in ("--rejoin x\n--new\n", "--rejoin x\n--new\n\n"):
         await backend.kill(["op1.rollup"])
         await backend.start(["op1.rollup"])
@@ -260,3 +261,20 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+async def test_who_ran_as_another_module_is_remembered(
+    make: Callable[..., ProcessBackend], tmp_path: Path
+) -> None:
+    backend = make(
+        Program(
+            name="op1.middleware",
+            command="python",
+            arguments=("-P", "-m", "this", "--config", "x"),
+            writes=("nodes/op1",),
+        )
+    )
+    await backend.start_as("op1.middleware", "platform", ["more"])
+    log = tmp_path / "logs" / "op1.middleware.log"
+    await eventually(lambda: backend.stood_in == {"op1.middleware"} and bool(log.read_text()))
+    assert "Zen" not in log.read_text()
