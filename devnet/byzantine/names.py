@@ -73,7 +73,8 @@ KNOWN: Final[Mapping[Strategy, Known]] = {
         simulated="hoarder",
     ),
     Strategy.SILENT_AFTER_PREPARE: Known(
-        does="proposes and prepares, and says no COMMIT, no round-change and no signature",
+        does="proposes and prepares, and says no COMMIT, no certificate, no round-change and no "
+        "signature",
     ),
     Strategy.FORGE_ROUND_CHANGES: Known(
         does="claims at every height a lock that nobody has, with no proof or one vote as often "
@@ -95,7 +96,9 @@ KNOWN: Final[Mapping[Strategy, Known]] = {
         does="sends everybody four times what an inbox takes, each second: votes of rounds and "
         "heights to come, questions, answers that nobody asked for; what its own links cannot take "
         "is dropped there",
-        noticed=Counted(name="inbox_dropped_total", labels={"peer": LIAR}),
+        noticed=Counted(
+            name="messages_refused_total", labels={"peer": LIAR, "reason": "too_often"}
+        ),
         simulated="flooder",
     ),
     Strategy.CENSOR: Known(

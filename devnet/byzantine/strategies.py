@@ -179,12 +179,13 @@ class FalseAnswers(Honest):
 
 
 class SilentAfterPrepare(Honest):
-    """Proposes and prepares, so that others count on it, and says nothing that would end a round
-    or seal a block."""
+    """Proposes and prepares, so that others count on it, and says nothing that would decide a
+    height, end a round or seal a block: no certificate either, which would hold its COMMIT."""
 
     def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
-        withheld = CommitMessage | RoundChangeMessage | PartialSignature | GroupSignature
-        return () if isinstance(message, withheld) else (message,)
+        votes = CommitMessage | DecidedBlocks | RoundChangeMessage
+        signatures = PartialSignature | GroupSignature
+        return () if isinstance(message, votes | signatures) else (message,)
 
 
 class Hoarder(Honest):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from devnet.byzantine.__main__ import main
 from devnet.byzantine.liar import Orders
 from devnet.byzantine.middleware import lying
 from devnet.byzantine.names import IS_LIAR, KNOWN, LIAR, LIES, Strategy
@@ -15,12 +16,14 @@ from dst.spec.primitives import Address, OperatorIndex
 HONEST = (0, 1, 2)
 HEIGHTS = 9
 """Two turns of each."""
-NOT_HERE = (Strategy.CENSOR, Strategy.INVALID_BLOCK)
-"""The fake rollup node has no transactions, and executes nothing."""
+NOT_HERE = (Strategy.CENSOR, Strategy.INVALID_BLOCK, Strategy.FLOOD)
+"""The fake rollup node has no transactions, and executes nothing; and all four operators share one
+thread here, in which a flood holds up its victims by the work of sending it."""
 
 
-def liar(strategy: Strategy) -> Any:
-    orders = Orders(fellows=frozenset({OperatorIndex(3)}), censored=Address(bytes(20)))
+def liar(strategy: Strategy, *fellows: int) -> Any:
+    together = frozenset(OperatorIndex(each) for each in fellows or (3,))
+    orders = Orders(fellows=together, censored=Address(bytes(20)))
     return partial(lying, strategy=strategy, orders=orders, seed=1)
 
 
@@ -65,6 +68,43 @@ def count_at(operator: Any, strategy: Strategy) -> float:
     return sum(found)
 
 
+async def test_two_of_four_have_two_blocks_decided_at_one_height(
+    network: Any, eventually: Any
+) -> None:
+    """Beyond f: what S1 has to see."""
+    async with AsyncExitStack() as stack:
+        for index in (2, 3):
+            false = network.operator(index, assemble=liar(Strategy.EQUIVOCATE, 2, 3))
+            await stack.enter_async_context(false)
+        honest = [await stack.enter_async_context(network.operator(index)) for index in (0, 1)]
+        one, other = (each.rollup.chain for each in honest)
+        await eventually(
+            lambda: any(
+                a.certificate.height == b.certificate.height
+                and a.certificate.root != b.certificate.root
+                for a, b in zip(one, other, strict=False)
+            )
+        )
+
+
+async def test_two_of_four_that_do_not_commit_stop_the_chain(network: Any, eventually: Any) -> None:
+    """Beyond f: what L9 has to see. The first height is left for another round, and stays open,
+    although the liars have it decided."""
+    strategy = Strategy.SILENT_AFTER_PREPARE
+    async with AsyncExitStack() as stack:
+        false = [
+            await stack.enter_async_context(network.operator(index, assemble=liar(strategy, 2, 3)))
+            for index in (2, 3)
+        ]
+        honest = [await stack.enter_async_context(network.operator(index)) for index in (0, 1)]
+        await eventually(lambda: all(each.middleware.shells.consensus.round for each in honest))
+        await eventually(
+            lambda: all(e.middleware.metrics.get(LIES, strategy=strategy) > 9 for e in false)
+        )
+        await eventually(lambda: all(each.rollup.chain for each in false))
+        assert not any(each.rollup.chain for each in honest)
+
+
 async def test_an_honest_return_rejoins_and_is_accused_of_nothing_new(
     network: Any, eventually: Any
 ) -> None:
@@ -93,3 +133,22 @@ async def test_an_honest_return_rejoins_and_is_accused_of_nothing_new(
 def accused_at(operator: Any) -> int:
     """The last height at which it convicts somebody."""
     return max(int(each.height) for each in operator.rollup.events_seen if each.kind == "evidence")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--strategy", "censor"], "--address goes with --strategy censor"),
+        (["--strategy", "flood", "--address", "0x" + "11" * 20], "--address goes with"),
+        (["--strategy", "censor", "--address", "0x11"], "--address 0x11: "),
+        (["--strategy", "flood", "--fellows", "f1"], "--fellows f1: expected operators such as"),
+        (["--strategy", "flood"], "nowhere.json"),
+    ],
+)
+def test_what_is_wrong_ends_in_one_line(
+    words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--config", "nowhere.json", *words]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert complaint in told

@@ -278,7 +278,7 @@ def test_silent_after_prepare(make: Make, cluster: Any) -> None:
     liar, _ = make(Strategy.SILENT_AFTER_PREPARE)
     mine = proposal(cluster.block(1))
     assert liar.say(0, mine) == (mine,)
-    for each in (commit(), round_change(), partial()):
+    for each in (commit(), round_change(), partial(), DecidedBlocks(Height(1), ())):
         assert liar.say(0, each) == ()
 
 
