@@ -14,8 +14,8 @@ from devnet.byzantine.names import IS_LIAR, KNOWN, LIAR, LIES, Strategy
 from dst.spec.primitives import Address, OperatorIndex
 
 HONEST = (0, 1, 2)
-HEIGHTS = 9
-"""Two turns of each."""
+HEIGHTS = 5
+"""A turn of each, and one more."""
 NOT_HERE = (Strategy.CENSOR, Strategy.INVALID_BLOCK, Strategy.FLOOD)
 """The fake rollup node has no transactions, and executes nothing; and all four operators share one
 thread here, in which a flood holds up its victims by the work of sending it."""
