@@ -2,7 +2,7 @@
 on both backends."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
@@ -36,7 +36,7 @@ class Program:
     writes: tuple[str, ...] = ()
     """Folders that it writes; the first is its home."""
     code: tuple[str, ...] = ("dst",)
-    """What of the source a Python program imports (containers mount it)."""
+    """What of the source a Python program imports (containers see nothing else of it)."""
     on_demand: bool = False
     """Started by a fault that needs it, not with the network; listed only while it runs."""
 
@@ -51,8 +51,10 @@ class Program:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extra:
-    """What a program gets at one start beside what it always gets; the next start is as ever."""
+    """How one start of a program is another than ever; the next start is as ever."""
 
+    module: str = ""
+    """Another one that runs in its place, on the same configuration and in the same folders."""
     flags: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     ends_with: int | None = None
@@ -60,6 +62,31 @@ class Extra:
 
 
 NOTHING_EXTRA: Final = Extra()
+
+
+def with_extra(program: Program, extra: Extra) -> Program:
+    """The program as it is at that start. Another module is never its first start: it gets none of
+    the arguments of that."""
+    changed = replace(
+        program,
+        arguments=(*program.arguments, *extra.flags),
+        environment=(*program.environment, *extra.environment),
+    )
+    if not extra.module:
+        return changed
+    words = changed.arguments[changed.arguments.index("--config") :]
+    return replace(
+        changed,
+        arguments=("-P", "-m", extra.module, *words),
+        first_arguments=(),
+        code=(*program.code, "devnet/__init__.py", extra.module.replace(".", "/")),
+    )
+
+
+def refuse_if_extra(program: Program, extra: Extra) -> None:
+    """Of one that runs. Raises: BackendError."""
+    if extra != NOTHING_EXTRA:
+        raise BackendError(f"{program.name} runs already, and so not as asked for")
 
 
 class RunState(StrEnum):
@@ -112,12 +139,15 @@ class Backend(Protocol):
     """
 
     kind: str
+    stood_in: set[str]
+    """Programs that run, or ran, as another module: whoever watches must not believe them."""
 
     async def prepare(self) -> None:
         """Whatever must be there before the first start: images, networks."""
 
     async def start(self, names: Iterable[str], extra: Extra = NOTHING_EXTRA) -> None:
-        """Start programs that do not run; those that run are left alone."""
+        """Start programs that do not run; those that run are left alone, and are an error where
+        the start is to be another than ever."""
 
     async def kill(self, names: Iterable[str]) -> None:
         """SIGKILL, and wait for the end. Paused programs die too."""

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import sys
 import threading
@@ -42,14 +43,17 @@ from devnet.backends.base import (
     ProgramStatus,
     RunState,
     listed,
+    refuse_if_extra,
     take_first_arguments,
+    with_extra,
 )
 from devnet.backends.processes import told_end
 from devnet.model.topology import Link, Role, Topology
 
 LABEL: Final = "dst.devnet"
 PROGRAM_LABEL: Final = "dst.program"
-FIRST_LABEL: Final = "dst.first"
+ONCE_LABEL: Final = "dst.once"
+"""Its command holds once (`--new`, or what one start asked for): the next needs another."""
 CHECKOUT_LABEL: Final = "dst.checkout"
 """On images: whose they are, so that one checkout never removes another's."""
 IMAGE_KEPT_S: Final = 24 * 3600
@@ -63,6 +67,8 @@ WORKERS: Final = 8
 """Calls at once: the daemon starts containers in parallel, and more than this it queues itself."""
 PIDS_LIMIT: Final = 512
 ENDED: Final = ("exited", "dead")
+EXITED: Final = re.compile(r"exited \((\d+)\)", re.IGNORECASE)
+"""The daemon's words for it in a list of containers."""
 NO_POOL: Final = "non-overlapping IPv4 address pool"
 """The daemon's words, old and new, for having none left."""
 SIGNALLED: Final = 128
@@ -154,6 +160,7 @@ class DockerBackend:
     identifier: str
     say: Callable[[str], None] = lambda _line: None
     kind: str = field(default="docker", init=False)
+    stood_in: set[str] = field(default_factory=set, init=False)
     _client: Any = field(default=None, init=False)
     _pool: ThreadPoolExecutor = field(init=False)
     _image: str = field(default="", init=False)
@@ -180,6 +187,8 @@ class DockerBackend:
     async def start(self, names: Iterable[str], extra: Extra = NOTHING_EXTRA) -> None:
         """Toxiproxies first: they own the network that the others join."""
         wanted = [self._program(name) for name in names]
+        if extra.module:
+            self.stood_in.update(program.name for program in wanted)
         for hosts in (True, False):
             group = [p for p in wanted if (p.role == Role.TOXIPROXY) is hosts]
             await self._each(group, partial(self._start, extra=extra))
@@ -207,7 +216,8 @@ class DockerBackend:
         for name, container in states.items():
             if container["State"] in ENDED and name not in expected:
                 # Told by the daemon's events, unless those ended too.
-                self._ended(name, container["Status"])
+                code = EXITED.search(container["Status"])
+                self._ended(name, code[1] if code else "?", container["Status"])
         found_states = [self._status(name, states.get(name)) for name in self.programs]
         return listed(self.programs, found_states)
 
@@ -306,10 +316,9 @@ class DockerBackend:
             self._create(program, extra)
         else:
             if facts["State"]["Running"]:
+                refuse_if_extra(program, extra)
                 return
-            if facts["Config"]["Labels"].get(FIRST_LABEL) or extra != NOTHING_EXTRA:
-                # Its command says `--new` or the like, which holds once, or is to say it: that
-                # needs another container.
+            if facts["Config"]["Labels"].get(ONCE_LABEL) or extra != NOTHING_EXTRA:
                 self._client.api.remove_container(name, v=True)
                 self._create(program, extra)
         self._ends_with[program.name] = extra.ends_with
@@ -320,6 +329,7 @@ class DockerBackend:
         self._crashed.pop(program.name, None)
 
     def _create(self, program: Program, extra: Extra) -> None:
+        program = with_extra(program, extra)
         self._make_files(program)
         first = take_first_arguments(self.directory, program)
         pod = self.topology.pod(program.pod)
@@ -341,17 +351,17 @@ class DockerBackend:
         )
         self._client.api.create_container(
             self._image,
-            command=self._command(program, (*first, *extra.flags)),
+            command=self._command(program, first),
             name=self._name(program.name),
             hostname=pod.name if is_host else None,
             labels={
                 LABEL: self.identifier,
                 PROGRAM_LABEL: program.name,
-                **({FIRST_LABEL: "1"} if first or extra != NOTHING_EXTRA else {}),
+                **({ONCE_LABEL: "1"} if first or extra != NOTHING_EXTRA else {}),
             },
             user=":".join(str(number) for number in _container_user()),
             ports=list(self.topology.host_ports(pod)) if is_host else None,
-            environment=dict((*program.environment, *extra.environment)),
+            environment=dict(program.environment),
             host_config=host_config,
         )
         if is_host:
@@ -479,7 +489,7 @@ class DockerBackend:
                 if name in self._wanted_ends or is_of_before:
                     continue
                 detail = told_exit(code, memory=self._ran_out_of_memory(event["Actor"]["ID"], code))
-                loop.call_soon_threadsafe(self._ended, name, detail)
+                loop.call_soon_threadsafe(self._ended, name, code, detail)
 
     def _ran_out_of_memory(self, container: str, code: str) -> bool:
         if code != str(KILLED_CODE):
@@ -488,11 +498,10 @@ class DockerBackend:
             return bool(self._client.api.inspect_container(container)["State"].get("OOMKilled"))
         return False
 
-    def _ended(self, name: str, detail: str) -> None:
-        asked_for = self._ends_with.get(name)
-        if asked_for is not None and detail == told_exit(str(asked_for), memory=False):
-            return
+    def _ended(self, name: str, code: str, detail: str) -> None:
         if self._closing or name in self._wanted_ends or name in self._crashed:
+            return
+        if code == str(self._ends_with.get(name)):
             return
         self._crashed[name] = detail
         self._crashes.note(name, detail)

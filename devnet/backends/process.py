@@ -26,7 +26,9 @@ from devnet.backends.base import (
     ProgramStatus,
     RunState,
     listed,
+    refuse_if_extra,
     take_first_arguments,
+    with_extra,
 )
 from devnet.backends.processes import (
     MEMORY_KILL,
@@ -78,6 +80,7 @@ class ProcessBackend:
     """Folder that holds `dst/`."""
     on_crash: OnCrash
     kind: str = field(default="process", init=False)
+    stood_in: set[str] = field(default_factory=set, init=False)
     _running: dict[str, _Running] = field(default_factory=dict, init=False)
     _ends: dict[str, tuple[RunState, str]] = field(default_factory=dict, init=False)
     _crashes: Crashes = field(default_factory=Crashes, init=False)
@@ -152,16 +155,20 @@ class ProcessBackend:
 
     async def _start(self, program: Program, extra: Extra) -> None:
         if program.name in self._running:
+            refuse_if_extra(program, extra)
             return
+        if extra.module:
+            self.stood_in.add(program.name)
+        program = with_extra(program, extra)
         folder = self.directory
         log_path = folder / "logs" / f"{program.name}.log"
         for path in program.writes:
             (folder / path).mkdir(parents=True, exist_ok=True)
         with log_path.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *self._command(program, extra),
+                *self._command(program),
                 cwd=folder,
-                env=self._environment(program, extra),
+                env=self._environment(program),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -207,15 +214,15 @@ class ProcessBackend:
             detail = f"pid {running.process.pid}"
         return self._crashes.status(name, state, detail)
 
-    def _command(self, program: Program, extra: Extra) -> list[str]:
+    def _command(self, program: Program) -> list[str]:
         executable = self.executables[program.command]
         first = take_first_arguments(self.directory, program)
-        return [str(executable), *program.arguments, *first, *extra.flags]
+        return [str(executable), *program.arguments, *first]
 
-    def _environment(self, program: Program, extra: Extra) -> dict[str, str]:
+    def _environment(self, program: Program) -> dict[str, str]:
         kept = {key: os.environ[key] for key in KEPT_ENVIRONMENT if key in os.environ}
         home = self.directory / (program.writes[0] if program.writes else "run")
-        kept |= dict((*program.environment, *extra.environment))
+        kept |= dict(program.environment)
         return {**kept, "HOME": str(home), "PYTHONPATH": str(self.source), "PYTHONUNBUFFERED": "1"}
 
     def _program(self, name: str) -> Program:

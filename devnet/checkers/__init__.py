@@ -5,7 +5,8 @@ linked_chain S10, sign_once S12, no_quorum_no_progress S14, true_evidence S15, n
 linearizable S18, gap L2, recovery L4, rejoin L5, inclusion L6, progress_under_fault L9,
 no_round_change L10, known_fate L11;
 faults_happened and standstill judge the experiment. `expectations` says which of them a scenario
-asks for. Their forged histories, which each must fail, are in tests/unit/checkers.
+asks for, `honest` what liars say of themselves, which none of them is told, `must_fail` judges a
+positive control. Their forged histories, which each must fail, are in tests/unit/checkers.
 """
 
 from functools import partial
@@ -33,6 +34,7 @@ from devnet.checkers import (
 )
 from devnet.checkers.agreement import LiveAgreement
 from devnet.checkers.base import Checker, LiveChecker
+from devnet.checkers.honest import Believed, believed
 from devnet.checkers.no_quorum_no_progress import LiveNoQuorumNoProgress
 from devnet.checkers.one_group_signature import LiveOneGroupSignature
 from devnet.checkers.sign_once import LiveSignOnce
@@ -77,13 +79,14 @@ RESTS_ON_CUTS: Final = (no_quorum_no_progress.check, *LIVENESS)
 
 def live_checkers() -> list[LiveChecker]:
     """Fresh live checkers for one run; feed `Setup` first."""
-    return [
+    checkers: tuple[LiveChecker, ...] = (
         LiveAgreement(),
         LiveOneGroupSignature(),
         LiveSignOnce(),
         LiveNoQuorumNoProgress(),
         LiveTrueEvidence(),
-    ]
+    )
+    return [Believed(checker) for checker in checkers]
 
 
 def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdict, ...]:
@@ -93,6 +96,7 @@ def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdic
     A checker without anything to look at is left out of the answer's weight: its verdict is kept as
     `vacuous` only when it is an `extra` one, which the scenario asked for by name.
     """
+    history = believed(history)
     excused = partial(sound_harness.excused, history=history)
     standing = [
         excused(checker(history)) if checker in RESTS_ON_CUTS else checker(history)

@@ -19,7 +19,7 @@ def check(history: History, limit: Duration) -> Verdict:
     healed = [fault for fault in history.faults if fault.healed is not None]
     if len(healed) < len(history.faults):
         return inconclusive(NAME, "a heal was not proven")
-    waits = [_wait(history, fault, node, bound) for fault in healed for node in fault.silenced]
+    waits = [_wait(history, fault, node, bound) for fault in healed for node in fault.returning]
     worst = max(waits, key=lambda wait: wait[0], default=None)
     return judge_within(NAME, worst, bound=bound, note=counted(len(waits), "node{s}"))
 

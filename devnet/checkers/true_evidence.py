@@ -2,14 +2,14 @@
 
 A node that accuses another of two votes, a forged partial or an unjustified proposal keeps proof of
 it and says so. Where nobody lies, nobody may be accused: a restart, a cut or a slow disk is no lie.
-`guilty` names the operators that do lie, or that forgot what they had signed.
+`guilty` names the operators that do lie, or did, or that forgot what they had signed.
 """
 
 from collections.abc import Iterable
 from typing import Final
 
 from devnet.checkers.base import judge, replay
-from devnet.model.history import Event, EventKind, History, Record
+from devnet.model.history import Event, EventKind, FaultReceipt, History, Record
 from devnet.model.verdict import Verdict, Violation
 
 NAME: Final = "S15 evidence is true"
@@ -21,6 +21,8 @@ class LiveTrueEvidence:
         self.events = 0
 
     def feed(self, record: Record) -> list[Violation]:
+        if isinstance(record, FaultReceipt):
+            self.guilty.update(record.lying)
         if not isinstance(record, Event):
             return []
         self.events += 1
@@ -41,6 +43,6 @@ class LiveTrueEvidence:
 
 
 def check(history: History) -> Verdict:
-    live = LiveTrueEvidence()
+    live = LiveTrueEvidence(each for fault in history.faults for each in fault.lying)
     found = replay(live, history)
     return judge(NAME, found, looked_at=live.events, what="event{s}")

@@ -76,6 +76,8 @@ class Fault(ABC):
     backends: ClassVar[tuple[str, ...]] = BOTH_BACKENDS
     proof: ClassVar[str]
     """What is looked at, in a few words."""
+    more: ClassVar[str] = ""
+    """Further Markdown for the documentation."""
     seen_within_s: ClassVar[float] = 5.0
     """It shows by then, or did not take hold."""
     healed_within_s: ClassVar[float] = 15.0
@@ -130,6 +132,11 @@ class Fault(ABC):
 
     def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
         """Nodes that can take no part, and have something to catch up with afterwards."""
+        return ()
+
+    def lies(self, site: Site) -> tuple[str, ...]:
+        """Operators whose word counts for nothing, although they take part. They have something to
+        catch up with afterwards, too."""
         return ()
 
     def disturbs(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:

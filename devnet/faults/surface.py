@@ -34,12 +34,13 @@ class Programs(Protocol):
         self,
         programs: Sequence[str],
         *,
+        module: str = "",
         flags: Sequence[str] = (),
         environment: Mapping[str, str] = NO_ENVIRONMENT,
         ends_with: int | None = None,
     ) -> None:
-        """`flags` and `environment` for this start alone; an end with the exit code `ends_with` is
-        no crash."""
+        """For this start alone: another `module` in their place, `flags`, `environment`; an end
+        with the exit code `ends_with` is no crash."""
 
     async def freeze(self, programs: Sequence[str]) -> None: ...
     async def thaw(self, programs: Sequence[str]) -> None: ...
@@ -175,6 +176,15 @@ class Machines(Protocol):
         """Those that say so, or say nothing."""
 
 
+class Counters(Protocol):
+    """What operators' middlewares say that they have counted."""
+
+    async def total(
+        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
+    ) -> Mapping[str, float]:
+        """Node -> sum of the counter over all other labels; without those that do not answer."""
+
+
 class World(Protocol):
     """All of it."""
 
@@ -190,6 +200,9 @@ class World(Protocol):
     def telling(self) -> Telling: ...
     @property
     def l1(self) -> L1: ...
+    @property
     def stores(self) -> Stores: ...
     @property
     def machines(self) -> Machines: ...
+    @property
+    def counters(self) -> Counters: ...

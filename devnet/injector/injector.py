@@ -149,6 +149,7 @@ class Injector:
             where=do.told(site),
             targets=do.disturbs(site, self._operators),
             silenced=silenced,
+            lying=do.lies(site),
             requested=now(),
             repeats=do.repeats,
             components=do.components(site, self._operators),

@@ -31,3 +31,5 @@ class Expect:
     rejoin: Duration | None = None
     """From the revert until every target has caught up, and (operators) votes again. None: not
     asked."""
+    fails: str = ""
+    """A positive control: the checker of this name has to fail. Empty: none has to."""

@@ -214,6 +214,9 @@ class FaultReceipt(
     """Operators or followers it disturbs; these no longer count as having stayed up."""
     silenced: tuple[str, ...] = ()
     """Of these, who could take no part, and has something to catch up with afterwards."""
+    lying: tuple[str, ...] = ()
+    """Operators whose word counts for nothing from `requested` to `healed`, although they take
+    part; they have something to catch up with afterwards, too."""
     requested: float
     applied: float | None = None
     verified: float | None = None
@@ -242,6 +245,11 @@ class FaultReceipt(
     """When it was first seen not to stand any more, although nobody had taken it back."""
     error: str = ""
     """Why it could not be applied, verified or reverted, or what was seen when it had lapsed."""
+
+    @property
+    def returning(self) -> tuple[str, ...]:
+        """Who catches up, and votes again, after the heal."""
+        return (*self.silenced, *self.lying)
 
 
 class ProgramEnded(

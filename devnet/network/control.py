@@ -14,7 +14,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,6 +111,8 @@ class RemoteBackend:
 
     directory: Path
     kind: str
+    stood_in: set[str] = field(default_factory=set, init=False)
+    """Known to whoever watches the network, which is its supervisor."""
 
     async def prepare(self) -> None:
         """The supervisor did."""

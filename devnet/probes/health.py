@@ -28,6 +28,8 @@ _CLOCK: Final = re.compile(r"^dst_clock_offset_seconds ([0-9.eE+-]+)$", re.MULTI
 _LINK_UP: Final = re.compile(r'dst_p2p_link_up\{[^}]*peer="([^"]+)"[^}]*\}\s+([0-9.]+)')
 _SAMPLE: Final = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{[^}]*\})?\s+([0-9.eE+-]+)")
 
+_LABELLED: Final = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)\{([^}]*)\}\s+([0-9.eE+-]+)$", re.M)
+
 
 async def answers(
     session: aiohttp.ClientSession, url: str, seconds: float = ANSWER_SECONDS
@@ -74,6 +76,16 @@ def clock_ahead(metrics: str) -> float | None:
     """Seconds that an operator's clock is ahead of the others', by its own measure."""
     found = _CLOCK.search(metrics)
     return None if found is None else float(found[1])
+
+
+def sum_where(metrics: str, name: str, labels: Mapping[str, str]) -> float:
+    """Sum of a metric over all samples that have these labels; 0 when there is none."""
+    wanted = [f'{key}="{value}"' for key, value in labels.items()]
+    return sum(
+        float(value)
+        for found, shown, value in _LABELLED.findall(metrics)
+        if found == name and all(each in shown.split(",") for each in wanted)
+    )
 
 
 def sum_of(metrics: str, name: str) -> float:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from devnet.checkers import check_all
+from devnet.checkers import check_all, must_fail
 from devnet.checkers.expectations import checkers_for
 from devnet.model.history import History, Setup, decode_record, history_of
 from devnet.model.verdict import Verdict
@@ -23,7 +23,9 @@ VERDICTS: Final = "verdicts.json"
 def verdicts_of(scenario: Scenario, history: History) -> tuple[Verdict, ...]:
     operators = len(history.setup.operators)
     hostile = scenario.hostile is not None
-    return check_all(history, checkers_for(scenario.expect, operators, hostile=hostile))
+    verdicts = check_all(history, checkers_for(scenario.expect, operators, hostile=hostile))
+    wanted = scenario.expect.fails
+    return must_fail.judged(verdicts, wanted) if wanted else verdicts
 
 
 def read_history(folder: Path) -> History:

@@ -272,7 +272,7 @@ class Runner:
             rejoined_at(history, fault, node) is not None
             for fault in history.faults
             if fault.healed is not None
-            for node in fault.silenced
+            for node in fault.returning
         )
 
     async def _check(self, first: int) -> None:

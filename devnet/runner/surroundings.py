@@ -21,7 +21,7 @@ from devnet.model.topology import Link, Role, Topology
 from devnet.model.work import OBJECT_WRITERS
 from devnet.probes.chain import read_end_state
 from devnet.probes.events import EventTail
-from devnet.probes.health import answers, links_up, read_metrics
+from devnet.probes.health import answers, links_up, read_metrics, sum_where
 from devnet.probes.machine import watch_machine
 from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Verifier
@@ -73,12 +73,16 @@ class LivePrograms:
         self,
         programs: Sequence[str],
         *,
+        module: str = "",
         flags: Sequence[str] = (),
         environment: Mapping[str, str] = NO_ENVIRONMENT,
         ends_with: int | None = None,
     ) -> None:
         extra = Extra(
-            flags=tuple(flags), environment=tuple(environment.items()), ends_with=ends_with
+            module=module,
+            flags=tuple(flags),
+            environment=tuple(environment.items()),
+            ends_with=ends_with,
         )
         await self._call(partial(self._backend.start, extra=extra), programs)
 
@@ -240,6 +244,31 @@ class LiveLinks:
         return {} if text is None else dict(links_up(text))
 
 
+METRICS_PREFIX: Final = "dst_"
+
+
+class LiveCounters:
+    """`Counters`, read over probe links."""
+
+    def __init__(self, topology: Topology, session: aiohttp.ClientSession) -> None:
+        self._topology = topology
+        self._session = session
+
+    async def total(
+        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
+    ) -> Mapping[str, float]:
+        texts = await asyncio.gather(*(self._read(node) for node in nodes))
+        return {
+            node: sum_where(text, METRICS_PREFIX + name, labels)
+            for node, text in zip(nodes, texts, strict=True)
+            if text is not None
+        }
+
+    async def _read(self, node: str) -> str | None:
+        port = self._topology.host_port(f"probe>{node}.middleware")
+        return await read_metrics(self._session, f"{host_url(port)}/metrics", READ_TIMEOUT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
     """What the load signs with: the network's public development accounts."""
@@ -273,6 +302,7 @@ class LiveNetwork:
         self.l1 = LiveL1(topology, session)
         self.stores = LiveStores(directory)
         self.machines = LiveMachines(directory, topology, session)
+        self.counters = LiveCounters(topology, session)
         self._credentials = credentials
         self._session = session
         self._verifier = Verifier(lock)

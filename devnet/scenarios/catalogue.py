@@ -57,6 +57,19 @@ ORDER: Final = (
     "rolling-restart",
     "flipped-bytes",
     "hostile-transactions",
+    "byzantine-equivocate",
+    "byzantine-withhold-block",
+    "byzantine-claim-lock",
+    "byzantine-silent-after-prepare",
+    "byzantine-forge-round-changes",
+    "byzantine-bad-partials",
+    "byzantine-false-status",
+    "byzantine-flood",
+    "byzantine-censor",
+    "byzantine-invalid-block",
+    "byzantine-stale-resend",
+    "beyond-f-equivocate",
+    "beyond-f-silent",
 )
 """How `devnet chaos list` shows them: from harmless to hard; files not named here follow by
 name."""

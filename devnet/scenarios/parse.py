@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import yaml
 
+from devnet.checkers.must_fail import CHECKERS
 from devnet.faults import KINDS
 from devnet.faults.keys import keys_of, read_keys
 from devnet.model.expect import Expect, RoundChanges
@@ -38,7 +39,7 @@ FAULT_KEYS: Final = ("id", "do", "at", "until")
 """Of every kind; its own come after them."""
 HOSTILE_KEYS: Final = ("kinds", "gas", "patience", "timeout")
 EXPECT_KEYS: Final = (
-    "round_changes", "settle_in", "no_progress", "progress", "gap", "rejoin",
+    "round_changes", "settle_in", "no_progress", "progress", "gap", "rejoin", "fails",
 )  # fmt: skip
 SCENARIO_KEYS: Final = (
     "scenario", "name", "about", "operators", "followers", "min_operators",
@@ -120,6 +121,14 @@ def _hostile(value: object) -> Hostile:
     )
 
 
+def _read_checker(value: object, where: str) -> str:
+    """By its name (`S1 agreement`), or the number that it begins with. Raises: BadConfig."""
+    for name in CHECKERS:
+        if value in (name, name.partition(" ")[0]):
+            return name
+    raise BadConfig(f"{where}: expected one of {'; '.join(CHECKERS)}; got {value!r}")
+
+
 def _expect(value: object) -> Expect:
     fields = Fields(value, "expect", EXPECT_KEYS)
     usual = Expect()
@@ -135,6 +144,9 @@ def _expect(value: object) -> Expect:
         rejoin=read_duration(fields.required("rejoin"), fields.at("rejoin"))
         if fields.has("rejoin")
         else None,
+        fails=_read_checker(fields.required("fails"), fields.at("fails"))
+        if fields.has("fails")
+        else "",
     )
 
 

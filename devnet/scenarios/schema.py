@@ -98,6 +98,8 @@ def _section(kind: type[Fault]) -> Iterator[str]:
     for name, (key, field) in keys_of(kind).items():
         yield f"| `{name}` | {_usual(field)} | {key.means} |"
     yield ""
+    if kind.more:
+        yield f"{kind.more}\n"
 
 
 def _usual(field: Field[Any]) -> str:

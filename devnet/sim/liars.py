@@ -1,11 +1,9 @@
 """Byzantine operators: the shipped shells with somebody at the wire who changes what they say.
 
-A liar runs the honest code, hears what an operator hears and holds its keys, so that he gets as
-deep into the protocol as anybody; his `Lie` decides what each peer is told. Liars do not stop at
-the heal.
+Those that need nothing of this world are in `devnet.byzantine.strategies`, and lie on a running
+network, too. Liars do not stop at the heal.
 """
 
-from collections import deque
 from collections.abc import Callable
 from hashlib import sha256
 from random import Random
@@ -14,29 +12,22 @@ from typing import Final, Protocol, TypeVar, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
+from devnet.byzantine import liar, strategies
+from devnet.byzantine.liar import height_of, place_of
 from devnet.sim import blocks, ideal
 from devnet.sim.chain import CHAIN, TERM
 from devnet.sim.mutation import Memory, Mutator, Resign
 from devnet.sim.params import Behaviour
-from dst.middleware.inbox import MAX_PER_PEER
 from dst.middleware.wire_messages import (
-    BlockReply,
-    DecidedBlocks,
-    DecidedItem,
-    GetBlock,
-    GetDecided,
-    Status,
     WireMessage,
 )
 from dst.qbft.messages import (
     Commit,
     CommitMessage,
-    Payload,
     Prepare,
     PrepareMessage,
     Proposal,
     ProposalMessage,
-    RoundChange,
     RoundChangeMessage,
     Signed,
     SignedCommit,
@@ -45,44 +36,28 @@ from dst.qbft.messages import (
     SignedRoundChange,
     signing_digest,
 )
-from dst.sealing.messages import GroupSignature, PartialRequest, PartialSignature
+from dst.sealing.messages import PartialSignature
 from dst.spec.primitives import (
-    BLSSignature,
     Height,
     OperatorIndex,
     Root,
     Round,
     leader_of,
-    quorum,
 )
 
-SAY_AGAIN_S: Final = 0.02
 LIE_RATE: Final = 0.3
 """Of a fuzzer's messages, by kind and place."""
-FLOOD: Final = 4 * MAX_PER_PEER
-"""Messages at once: more than a peer's share of an inbox."""
-FLOOD_EVERY_S: Final = 1.0
-FAR: Final = 1_000_000
-"""A height or round that nobody comes to."""
-
-V = TypeVar("V", bound=Payload)
 S = TypeVar("S", bound=Signed)
 
 
-class Hands(Protocol):
-    """What a liar can do beside changing what his operator says."""
+class Hands(liar.Hands, Protocol):
+    """What a liar can do here beside that."""
 
     def strike(self, index: int) -> None:
         """Power-cut an operator, which restarts with its disk intact (before the heal only)."""
 
-    def tell(self, target: int, message: WireMessage) -> None:
-        """Say something by himself."""
-
     def hang_up(self, target: int) -> None:
         """Close both connections with `target`; they are dialled anew soon."""
-
-    def now(self) -> float:
-        """Seconds."""
 
 
 class Liar(Protocol):
@@ -92,41 +67,13 @@ class Liar(Protocol):
     def hears(self, message: WireMessage) -> None: ...
 
 
-class Honest:
+class Honest(liar.Honest):
     """The base: says what he is told to say."""
 
+    hands: Hands
+
     def __init__(self, index: int, n: int, rng: Random, hands: Hands) -> None:
-        self.index, self.n, self.rng, self.hands = OperatorIndex(index), n, rng, hands
-
-    def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
-        return (message,)
-
-    def hears(self, message: WireMessage) -> None:
-        """Nothing that he makes use of."""
-
-    def signed(self, message: WireMessage, **changes: object) -> WireMessage:
-        """A QBFT message with other words, under his own signature."""
-        assert isinstance(
-            message, ProposalMessage | PrepareMessage | CommitMessage | RoundChangeMessage
-        )
-        payload: Payload = replace(message.signed.payload, **changes)
-        signature = ideal.signer(self.index)(signing_digest(CHAIN, payload))
-        return replace(
-            message, signed=replace(message.signed, payload=payload, signature=signature)
-        )
-
-    def _vote(self, payload: V) -> tuple[V, OperatorIndex, bytes]:
-        return payload, self.index, ideal.signer(self.index)(signing_digest(CHAIN, payload))
-
-
-class BadPartials(Honest):
-    """Votes honestly, and sends partial signatures that do not verify."""
-
-    def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
-        if isinstance(message, PartialSignature):
-            spoilt = BLSSignature(message.signature[:-1] + b"\xff")
-            return (replace(message, signature=spoilt),)
-        return (message,)
+        super().__init__(index, n, rng, hands)
 
 
 class Selective(Honest):
@@ -137,146 +84,29 @@ class Selective(Honest):
         self._told: dict[object, frozenset[int]] = {}
 
     def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
-        about = type(message).__name__, _height_of(message)
+        about = type(message).__name__, height_of(message)
         if about not in self._told:
             count = self.rng.randrange(self.n)
             self._told[about] = frozenset(self.rng.sample(range(self.n), count))
         return (message,) if target in self._told[about] else ()
 
 
-class Withholding(Honest):
-    """Takes part, and gives no block and no certificate to anybody."""
+class Striker(strategies.Hoarder):
+    """A hoarder who cuts the power of those who prepared, when they have left the round of the
+    block, which is what they might forget it by."""
 
-    def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
-        return () if isinstance(message, BlockReply | DecidedBlocks) else (message,)
-
-
-class FalseAnswers(Honest):
-    """What is asked of him is answered, wrongly; what he reports of himself is made up."""
-
-    def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
-        match message:
-            case BlockReply():
-                return (BlockReply(message.root, self.rng.choice((None, b"", b"x", bytes(4096)))),)
-            case DecidedBlocks() if message.items:
-                return (replace(message, items=tuple(map(self._forged, message.items))),)
-            case Status():
-                height = self.rng.choice((0, message.decided_height + 1, FAR))
-                return (Status(Height(height), votes=message.votes),)
-            case PartialSignature() if self.rng.random() < 0.3:
-                seal = GroupSignature(message.term, message.height, message.root, message.signature)
-                return (message, seal)
-            case _:
-                return (message,)
-
-    def _forged(self, item: DecidedItem) -> DecidedItem:
-        certificate = item.certificate
-        choices: tuple[dict[str, object], ...] = (
-            {"block": b"not a block"},
-            {"signature": BLSSignature(bytes(96))},
-            {"certificate": replace(certificate, commits=certificate.commits[:1])},
-            {"certificate": replace(certificate, root=Root(bytes(32)))},
-        )
-        return replace(item, **self.rng.choice(choices))
-
-
-class Hoarder(Honest):
-    """Shows his proposals to as few as make a prepare quorum with him, keeps the quorum to himself,
-    cuts the power of those who prepared when they have left the round, and claims the lock in every
-    round-change from then on, before anybody else speaks. The block he never gives.
-
-    One such liar stops the chain for ever where prepared blocks are forgotten, or where a leader
-    lets a claim hold him whose block he cannot have.
-    """
+    hands: Hands
 
     def __init__(self, index: int, n: int, rng: Random, hands: Hands) -> None:
         super().__init__(index, n, rng, hands)
-        self._votes: dict[tuple[Height, Round, Root], dict[OperatorIndex, SignedPrepare]] = {}
-        self._lock: dict[Height, tuple[SignedPrepare, ...]] = {}
-        self._shown: dict[tuple[Height, Round], frozenset[int]] = {}
-        self._speaks_at: dict[Height, float] = {}
         self._struck: set[tuple[Height, OperatorIndex]] = set()
 
-    def hears(self, message: WireMessage) -> None:
-        if isinstance(message, PrepareMessage):
-            self._keep(message.signed)
-        elif isinstance(message, RoundChangeMessage):
-            self._strike_once(message.signed)
-        height, now = Height(_height_of(message) or 0), self.hands.now()
-        if height in self._lock and now >= self._speaks_at.get(height, 0.0):
-            self._speaks_at[height] = now + SAY_AGAIN_S
-            self._claim_early(message)
-
-    def _claim_early(self, heard: WireMessage) -> None:
-        """For the round that is spoken of, and the one after it: he is there before anybody."""
-        if not isinstance(heard, PrepareMessage | CommitMessage | RoundChangeMessage):
-            return
-        place = heard.signed.payload
-        lock = self._lock[place.height][0].payload
-        first = max(place.round, lock.round + 1)
-        for round_ in (first, first + 1):
-            payload = RoundChange(
-                term=place.term,
-                height=place.height,
-                round=Round(round_),
-                prepared_round=lock.round,
-                prepared_root=lock.root,
-            )
-            signature = ideal.signer(self.index)(signing_digest(CHAIN, payload))
-            signed = SignedRoundChange(payload, self.index, signature)
-            claim = RoundChangeMessage(signed=signed, prepares=self._lock[place.height])
-            for target in range(self.n):
-                if target != self.index:
-                    self.hands.tell(target, claim)
-
-    def _strike_once(self, signed: SignedRoundChange) -> None:
-        """When they have left the round of the block, which is what they might forget it by."""
+    def _left_round(self, signed: SignedRoundChange) -> None:
         height = signed.payload.height
         voted = {each.sender for each in self._lock.get(height, ())}
         if signed.sender in voted and (height, signed.sender) not in self._struck:
             self._struck.add((height, signed.sender))
             self.hands.strike(signed.sender)
-
-    def _keep(self, signed: SignedPrepare) -> None:
-        payload = signed.payload
-        votes = self._votes.setdefault((payload.height, payload.round, payload.root), {})
-        votes[signed.sender] = signed
-        if len(votes) >= quorum(self.n):
-            proof = tuple(votes[each] for each in sorted(votes))[: quorum(self.n)]
-            known = self._lock.get(payload.height)
-            if known is None or known[0].payload.round < payload.round:
-                self._lock[payload.height] = proof
-
-    def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
-        match message:
-            case ProposalMessage():
-                payload = message.signed.payload
-                place = payload.height, payload.round
-                if payload.height in self._lock:
-                    return ()
-                if place not in self._shown:
-                    others = [each for each in range(self.n) if each != self.index]
-                    some = self.rng.sample(others, quorum(self.n) - 1)
-                    self._shown[place] = frozenset(some)
-                return (message,) if target in self._shown[place] else ()
-            case PrepareMessage():
-                self._keep(message.signed)
-                return ()
-            case CommitMessage() | BlockReply() | DecidedBlocks():
-                return ()
-            case RoundChangeMessage():
-                return (self._claim(message),)
-            case _:
-                return (message,)
-
-    def _claim(self, message: RoundChangeMessage) -> WireMessage:
-        payload = message.signed.payload
-        proof = self._lock.get(payload.height)
-        if proof is None or proof[0].payload.round >= payload.round:
-            return message
-        lock = proof[0].payload
-        claimed = self.signed(message, prepared_round=lock.round, prepared_root=lock.root)
-        return replace(claimed, prepares=proof)
 
 
 class Repeater(Honest):
@@ -354,7 +184,7 @@ class Fuzzer(Honest):
         return self._words[message]
 
     def _told_a_lie(self, message: WireMessage) -> frozenset[int]:
-        place = type(message), _place_of(message) or int(self.hands.now())
+        place = type(message), place_of(message) or int(self.hands.now())
         if place not in self._lied_to:
             count = self.rng.randrange(1, self.n) if self.rng.random() < LIE_RATE else 0
             self._lied_to[place] = frozenset(self.rng.sample(range(self.n), count))
@@ -430,78 +260,14 @@ class Closer(Honest):
                 return (message,)
 
 
-class Flooder(Honest):
-    """Takes part, and beside that says more than anybody can read: votes of rounds and heights to
-    come, what others have said, questions, and answers that nobody asked for."""
-
-    def __init__(self, index: int, n: int, rng: Random, hands: Hands) -> None:
-        super().__init__(index, n, rng, hands)
-        self._heard: deque[WireMessage] = deque(maxlen=64)
-        self._next = 0.0
-
-    def hears(self, message: WireMessage) -> None:
-        self._heard.append(message)
-        if self.hands.now() < self._next:
-            return
-        self._next = self.hands.now() + FLOOD_EVERY_S
-        height = max((_height_of(each) or 0 for each in self._heard), default=0)
-        for target in range(self.n):
-            for _ in range(FLOOD if target != self.index else 0):
-                self.hands.tell(target, self._anything(Height(height)))
-
-    def _anything(self, near: Height) -> WireMessage:
-        height = Height(near + self.rng.choice((-1, 0, 0, 0, 1, 2, FAR)))
-        root, round_ = Root(self.rng.randbytes(32)), Round(self.rng.choice((1, 64, 400, FAR)))
-        round_ = Round(self.rng.randrange(round_))
-        signature = BLSSignature(self.rng.randbytes(96))
-        match self.rng.randrange(8):
-            case 0:
-                vote = Prepare(TERM, height, round_, root)
-                return PrepareMessage(SignedPrepare(*self._vote(vote)))
-            case 1:
-                commit = Commit(TERM, height, round_, root)
-                return CommitMessage(SignedCommit(*self._vote(commit)))
-            case 2:
-                change = RoundChange(TERM, height, Round(round_ + 1), None, None)
-                return RoundChangeMessage(SignedRoundChange(*self._vote(change)))
-            case 3:
-                return PartialSignature(TERM, height, root, self.index, signature)
-            case 4:
-                return self.rng.choice((GetDecided(Height(1), 64), GetBlock(height, root)))
-            case 5:
-                return self.rng.choice(
-                    (PartialRequest(TERM, height), BlockReply(root, bytes(4096)))
-                )
-            case 6:
-                return GroupSignature(TERM, height, root, signature)
-            case _:
-                return self.rng.choice(self._heard)
-
-
-def _place_of(message: WireMessage) -> tuple[int, int] | None:
-    """Height and round, as far as it has them."""
-    match message:
-        case ProposalMessage() | PrepareMessage() | CommitMessage() | RoundChangeMessage():
-            return message.signed.payload.height, message.signed.payload.round
-        case PartialSignature() | GroupSignature():
-            return message.height, 0
-        case _:
-            return None
-
-
-def _height_of(message: WireMessage) -> int | None:
-    place = _place_of(message)
-    return None if place is None else place[0]
-
-
-LIARS: Final[dict[Behaviour, Callable[[int, int, Random, Hands], Honest]]] = {
-    Behaviour.BAD_PARTIAL: BadPartials,
+LIARS: Final[dict[Behaviour, Callable[[int, int, Random, Hands], Liar]]] = {
+    Behaviour.BAD_PARTIAL: strategies.BadPartials,
     Behaviour.SELECTIVE: Selective,
-    Behaviour.WITHHOLDING: Withholding,
-    Behaviour.FALSE_ANSWERS: FalseAnswers,
-    Behaviour.HOARDER: Hoarder,
+    Behaviour.WITHHOLDING: strategies.Withholding,
+    Behaviour.FALSE_ANSWERS: strategies.FalseAnswers,
+    Behaviour.HOARDER: Striker,
     Behaviour.FUZZER: Fuzzer,
     Behaviour.CLOSER: Closer,
-    Behaviour.FLOODER: Flooder,
+    Behaviour.FLOODER: strategies.Flooder,
     Behaviour.REPEATER: Repeater,
 }

@@ -36,7 +36,7 @@ from dst.runtime.metrics import Metrics
 from dst.sealing.messages import GroupSignature
 from dst.sealing.records import SealRecord
 from dst.spec.errors import InvalidInput
-from dst.spec.primitives import Height, OperatorIndex, Root, Round, Slot
+from dst.spec.primitives import Height, OperatorIndex, Root, Round, Slot, Term
 
 WRITE_US: Final = (50, 2_000)
 """What an fsync takes, least and most."""
@@ -160,6 +160,13 @@ class Operator:
     def now(self) -> float:
         """For liars."""
         return self.loop.seconds
+
+    @property
+    def term(self) -> Term:
+        return chain.TERM
+
+    def sign(self, payload: qbft.Payload) -> bytes:
+        return ideal.signer(self.index)(qbft.signing_digest(chain.CHAIN, payload))
 
     def _frozen_s(self) -> float:
         return (self.frozen_until - self.loop.now_us()) / 1e6

@@ -11,10 +11,11 @@ from typing import Final
 
 from msgspec import structs
 
+from devnet.byzantine.strategies import FAR
 from devnet.checkers.no_round_change import NAME as NO_ROUND_CHANGE
 from devnet.checkers.recovery import NAME as RECOVERY
 from devnet.checkers.rejoin import NAME as REJOIN
-from devnet.sim.liars import FAR, Hands, Honest, Liar
+from devnet.sim.liars import Hands, Honest, Liar
 from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.operator import Operator
 from devnet.sim.params import Behaviour, CutMode, Params

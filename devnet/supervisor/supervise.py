@@ -19,7 +19,7 @@ from rich.live import Live
 
 from devnet.checkers import LiveChecker, live_checkers
 from devnet.model.command import DEFAULT_DIR, Exit
-from devnet.model.history import Event, Record, Setup
+from devnet.model.history import Event, FaultReceipt, Record, Setup
 from devnet.network.bring_up import Network, NetworkOptions, running
 from devnet.network.claim import what_stays
 from devnet.network.control import serve_control
@@ -49,6 +49,7 @@ class Watch:
     violated: bool = False
     born: float = field(default_factory=time.monotonic)
     checkers: list[LiveChecker] = field(default_factory=live_checkers)
+    _known_to_lie: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         topology, descriptor = self.network.topology, self.network.descriptor
@@ -64,6 +65,9 @@ class Watch:
 
     def record(self, record: Record) -> None:
         """One event of one node."""
+        for program in sorted(self.network.backend.stood_in - self._known_to_lie):
+            self._known_to_lie.add(program)
+            self._feed(_liar(program))
         self._feed(record)
         if not isinstance(record, Event):
             return
@@ -118,6 +122,16 @@ class Watch:
 def _kind(state: NetworkState) -> str:
     """`NO QUORUM`, `STANDSTILL` or nothing."""
     return "" if state.cluster is None else state.cluster.trouble.partition(":")[0]
+
+
+def _liar(program: str) -> FaultReceipt:
+    """What a scenario that uses this network makes of a program, as far as checkers are concerned:
+    it was told to lie, and nothing that its operator says of itself counts from then on."""
+    node, moment = program.partition(".")[0], time.monotonic()
+    return FaultReceipt(
+        id=f"{program} as another", kind="byzantine", targets=(node,), lying=(node,),
+        requested=moment,
+    )  # fmt: skip
 
 
 def supervise(options: NetworkOptions, *, detached: bool) -> int:

@@ -1,7 +1,9 @@
 """Start of the middleware role: configuration, keys, store, links, API."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from dst.apis.beacon import BeaconClient
 from dst.apis.dst_v1 import DstClient
@@ -16,8 +18,16 @@ from dst.spec.errors import BadConfig
 
 log = Logger("middleware")
 
+Assemble: TypeAlias = Callable[[Settings, Store, DstClient, BeaconClient], Middleware]
 
-def run(config_path: Path, *, new: bool = False, rejoin: bool = False) -> int:
+
+def run(
+    config_path: Path,
+    *,
+    new: bool = False,
+    rejoin: bool = False,
+    assemble: Assemble = Middleware,
+) -> int:
     """Run the role until it is told to stop; the process's exit code.
 
     Raises: BadConfig before anything is served.
@@ -32,7 +42,7 @@ def run(config_path: Path, *, new: bool = False, rejoin: bool = False) -> int:
     store = open_store(settings.data_dir, settings.lock.lock_hash, new=new, rejoin=rejoin)
 
     async def main(stop: asyncio.Event) -> None:
-        await _serve(settings, store, stop)
+        await _serve(settings, store, stop, assemble)
 
     try:
         return run_role(main, log)
@@ -40,10 +50,10 @@ def run(config_path: Path, *, new: bool = False, rejoin: bool = False) -> int:
         store.close()
 
 
-async def _serve(settings: Settings, store: Store, stop: asyncio.Event) -> None:
+async def _serve(settings: Settings, store: Store, stop: asyncio.Event, assemble: Assemble) -> None:
     url, secret = settings.rollup, settings.own_secret
     async with DstClient(url, secret=secret) as rollup, BeaconClient(url, secret=secret) as beacon:
-        middleware = Middleware(settings, store, rollup, beacon)
+        middleware = assemble(settings, store, rollup, beacon)
         await middleware.start()
         async with serving(
             middleware.app(),

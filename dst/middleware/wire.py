@@ -220,12 +220,14 @@ class Middleware:
         rollup: RollupDst,
         beacon: BeaconNode,
         now: Callable[[], float] = wall_clock,
+        transport: Callable[..., Transport] = Transport,
     ) -> None:
+        """`rollup`, `beacon`, `transport`: its neighbours, which a test bench may stand between."""
         lock, chain = settings.lock, settings.lock.chain
         self._policy = settings.policy
         self.store, self.metrics = store, Metrics()
         self.events = EventPusher(rollup, settings.name, Term(chain.term), self.metrics)
-        self.transport = Transport(
+        self.transport = transport(
             identity=settings.tls,
             hello=lambda: _hello(lock, settings.operator, store),
             host=settings.p2p_host,

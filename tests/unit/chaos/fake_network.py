@@ -4,7 +4,7 @@ milliseconds.
 It seals a block a slot while a quorum is connected, changes round when the leader is away, and
 catches up when a node returns. Bugs are switched on by name: `fork`, `decides-without-quorum`,
 `never-back`, `cannot-cut`, `loses`, `crashes`, `silent`, `vanishes`, `slow-blocks`, `stuck`,
-`unfelt`.
+`unfelt`, and those of `FakeCounters`.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from devnet.byzantine.names import IS_LIAR, LIES
 from devnet.faults.surface import NO_ENVIRONMENT, CannotInject
 from devnet.faults.targets import leader_name
 from devnet.model.bend import Bend, Form, OldHead, OtherBlock, OtherFork, Patched
@@ -75,6 +76,8 @@ class FakePrograms:
         self.ended: dict[str, int] = {}
         self.flags: dict[str, tuple[str, ...]] = {}
         """Program -> of its last start."""
+        self.modules: dict[str, str] = {}
+        """Of those that run as another."""
 
     def _take(self, call: str, programs: Sequence[str]) -> None:
         self.calls.append((call, tuple(programs)))
@@ -94,10 +97,12 @@ class FakePrograms:
         self,
         programs: Sequence[str],
         *,
+        module: str = "",
         flags: Sequence[str] = (),
         environment: Mapping[str, str] = NO_ENVIRONMENT,
         ends_with: int | None = None,
     ) -> None:
+        assert not (module or flags) or self.down.issuperset(programs), "they have to be stopped"
         self.ended = {name: code for name, code in self.ended.items() if name not in programs}
         if ends_with is not None:
             self._take("start", programs)
@@ -106,6 +111,10 @@ class FakePrograms:
         self.flags |= {name: tuple(flags) for name in programs}
         for name in programs:
             self._network.stores.begin(name)
+            self.modules.pop(name, None)
+            if module:
+                self.modules[name] = module
+                self._network.lies_since[name.partition(".")[0]] = now()
         self._give("start", programs)
 
     async def thaw(self, programs: Sequence[str]) -> None:
@@ -339,6 +348,40 @@ class FakeL1:
         return "" if self._network.reorgs else "it dropped nothing"
 
 
+class FakeCounters:
+    """A liar lies once a second; each lie is counted by everybody else. Bugs: `truthful`: it never
+    does; `unnoticed`: nobody counts it, `unnoticed-from-now`: any more; `tires`: it lies for two
+    seconds."""
+
+    def __init__(self, network: "FakeNetwork") -> None:
+        self._network = network
+        self._noticed: dict[str, float] = {}
+
+    async def total(
+        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
+    ) -> Mapping[str, float]:
+        return {node: self._count(node, name) for node in nodes if node not in self._network.away}
+
+    def _count(self, node: str, name: str) -> float:
+        network, is_liar = self._network, f"{node}.middleware" in self._network.programs.modules
+        if name == IS_LIAR:
+            return float(is_liar)
+        if name == LIES:
+            return self._lies(node) if is_liar else 0.0
+        if "unnoticed" in network.bugs:
+            return 0.0
+        if "unnoticed-from-now" not in network.bugs:
+            told = sum(self._lies(liar) for liar in network.lies_since if liar != node)
+            self._noticed[node] = max(told, self._noticed.get(node, 0.0))
+        return self._noticed.get(node, 0.0)
+
+    def _lies(self, node: str) -> float:
+        if "truthful" in self._network.bugs:
+            return 0.0
+        told = 1 + int(now() - self._network.lies_since[node])
+        return float(min(told, 2) if "tires" in self._network.bugs else told)
+
+
 class FakeNetwork:
     """`Surroundings` of nodes that do not exist."""
 
@@ -360,6 +403,8 @@ class FakeNetwork:
         self.l1 = FakeL1(self)
         self.stores = FakeStores(self)
         self.machines = FakeMachines()
+        self.counters = FakeCounters(self)
+        self.lies_since: dict[str, float] = {}
         self.height = 0
         self.pool: list[str] = []
         self.blocks: dict[int, tuple[str, ...]] = {}

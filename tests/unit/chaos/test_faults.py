@@ -46,12 +46,13 @@ OPERATORS = FOUR.operator_names
 EXAMPLES: dict[str, dict[str, object]] = {
     "bandwidth": {"target": "op2", "kilobytes": 100},
     "bridge": {"mode": "blackhole"},
-    "engine": {"target": "op2", "answer": "other-state"},
+    "byzantine": {"target": "op3", "strategy": "equivocate"},
     "clock-drift": {"target": "op3", "ppm": -2000},
     "clock-jump": {"target": "not-leader", "by": "3s"},
     "clock-offset": {"target": "op1", "behind": "700ms"},
     "crash": {"target": "op2", "point": "vote-after-persist", "count": 3},
     "cut": {"links": "l1", "target": "op1", "mode": "refuse"},
+    "engine": {"target": "op2", "answer": "other-state"},
     "flap": {"target": "op3", "down": "100ms", "up": "200ms"},
     "flipped-bytes": {"target": "op2", "role": "validator"},
     "freeze": {"target": "random"},
@@ -128,8 +129,8 @@ def test_every_kind_is_proven_stands_and_leaves_nothing_behind(name: str) -> Non
 def traces(network: FakeNetwork) -> list[object]:
     """What of any fault is there; a reorg stays."""
     found = (
-        network.cut, network.toxics, network.programs.down, network.machines.machines, network.bent,
-        network.reorgs,
+        network.cut, network.toxics, network.programs.down, network.programs.modules,
+        network.machines.machines, network.bent, network.reorgs,
     )  # fmt: skip
     return [each for each in found if each]
 

@@ -49,7 +49,11 @@ def blamed(result: Run) -> list[str]:
     return [v.checker for v in result.verdicts if v.outcome is result.outcome]
 
 
-@pytest.mark.parametrize("name", catalogue.names())
+CONTROLS = tuple(name for name in catalogue.names() if catalogue.load(name).expect.fails)
+"""They pass where something breaks: see test_byzantine.py."""
+
+
+@pytest.mark.parametrize("name", [name for name in catalogue.names() if name not in CONTROLS])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_every_scenario_passes_on_a_correct_cluster(name: str, seed: int) -> None:
     result, network = run(name, seed=seed)

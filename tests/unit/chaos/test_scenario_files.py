@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devnet.byzantine.names import Strategy
 from devnet.faults.kill import Kill
 from devnet.model.reading import read_count, read_duration
 from devnet.model.terms import Aim, Count, Duration
@@ -71,6 +72,9 @@ WANTED = {
     "old-copy-forgotten",
     "rolling-restart",
     "flipped-bytes",
+    *(f"byzantine-{strategy}" for strategy in Strategy),
+    "beyond-f-equivocate",
+    "beyond-f-silent",
 }
 
 
@@ -129,7 +133,7 @@ def test_the_schema_refuses_what_the_reader_refuses(changes: dict[str, object]) 
         (with_fault(until={}), ["a fault needs an end"]),
         (with_fault(target="chef"), ["expected leader, not-leader", "'chef'"]),
         (with_fault(target=None), ["faults[0] (kill)", "the key 'target' is missing"]),
-        (with_fault(do="explode"), ["expected one of bandwidth, bridge, cl", "'explode'"]),
+        (with_fault(do="explode"), ["one of bandwidth, bridge, byzantine, cl", "'explode'"]),
         (with_fault(at={"delay": 3}), ["expected a duration such as 300ms"]),
         (with_fault(at={"event": "decided", "after": "b"}), ["either event or after"]),
         (with_fault(at={"after": "b"}), ["names no fault above it: 'b'"]),
@@ -237,7 +241,7 @@ def test_the_examples_of_the_documentation_are_scenarios() -> None:
     for example in examples:
         names.append(parse_text(example, what="docs/scenarios.md").name)
         jsonschema.validate(yaml.safe_load(example), SCHEMA)
-    assert names == ["first", "leader-then-split", "two-of-them"]
+    assert names == ["first", "leader-then-split", "two-of-them", "two-chains"]
 
 
 @pytest.mark.parametrize("name", sorted(WANTED))

@@ -6,8 +6,8 @@ from typing import Any
 import docker
 import pytest
 
-from devnet.backends.base import NOTHING_EXTRA, Extra, Program, RunState
-from devnet.backends.docker import DockerBackend
+from devnet.backends.base import NOTHING_EXTRA, BackendError, Extra, Program, RunState
+from devnet.backends.docker import PROGRAM_LABEL, DockerBackend
 from devnet.model.topology import compute_topology
 
 NAME = "op1.middleware"
@@ -59,7 +59,7 @@ def backend(tmp_path: Path, crashes: list[tuple[str, str]]) -> DockerBackend:
     program = Program(
         name=NAME,
         command="python",
-        arguments=("-m", "dst"),
+        arguments=("-P", "-m", "dst", "middleware", "--config", "config.json"),
         first_arguments=("--new",),
         environment=(("DST_MACHINE", "machine.json"),),
         reads=("nodes/op1/middleware/machine",),
@@ -69,7 +69,7 @@ def backend(tmp_path: Path, crashes: list[tuple[str, str]]) -> DockerBackend:
         directory=tmp_path,
         programs={NAME: program},
         executables={},
-        source=Path.cwd(),
+        source=Path("/source"),
         on_crash=lambda name, detail: crashes.append((name, detail)),
         topology=compute_topology(operators=4),
         identifier="test",
@@ -90,24 +90,54 @@ async def test_what_is_extra_holds_for_one_start(backend: DockerBackend) -> None
     plain = {"DST_MACHINE": "machine.json"}
     assert said == [
         (("--new",), plain),
-        (("dst",), plain),
+        (("config.json",), plain),
         (("--rejoin",), {**plain, "DST_CRASH_AT": "vote-after-send"}),
-        (("dst",), plain),
+        (("config.json",), plain),
     ], "the third start found a container that it could take"
 
 
 async def test_an_end_that_was_asked_for_is_no_crash_and_another_is(
-    backend: DockerBackend, crashes: list[tuple[str, str]]
+    backend: DockerBackend, crashes: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await backend.start([NAME], Extra(ends_with=86))
-    backend._ended(NAME, "86")
+    backend._ended(NAME, "86", "exit code 86")
     assert crashes == []
     exited = {"Id": "0" * 64, "State": "exited", "Status": "Exited (86) 1 second ago"}
     assert backend._status(NAME, exited).state is RunState.KILLED
-    backend._ended(NAME, "1")
+    listed = [{**exited, "Labels": {PROGRAM_LABEL: NAME}}]
+    monkeypatch.setattr(backend, "_containers", lambda: listed)
+    assert (await backend.status())[NAME].state is RunState.KILLED
+    assert crashes == [], "nor is one that a look finds"
+    backend._ended(NAME, "1", "exit code 1")
     assert crashes == [(NAME, "exit code 1")]
     await backend.kill([NAME])
     await backend.start([NAME])
     crashes.clear()
-    backend._ended(NAME, "86")
+    backend._ended(NAME, "86", "exit code 86")
     assert crashes == [(NAME, "exit code 86")], "it held for that start"
+
+
+async def test_a_liar_gets_a_container_of_its_own_that_sees_what_it_runs(
+    backend: DockerBackend,
+) -> None:
+    daemon: FakeDaemon = backend._client.api
+    liar = Extra(module="devnet.byzantine", flags=("--strategy", "flood"))
+    await backend.start([NAME])
+    with pytest.raises(BackendError, match="runs already"):
+        await backend.start([NAME], liar)
+    await backend.kill([NAME])
+    await backend.start([NAME], liar)
+    made = daemon.made[-1]
+    words = ["-P", "-m", "devnet.byzantine", "--config", "config.json", "--strategy", "flood"]
+    assert made["command"][-len(words) :] == words
+    code = [bind for bind in made["host_config"]["binds"] if bind.startswith("/source/")]
+    assert code == [
+        "/source/devnet/backends/launch.py:/app/launch.py:ro",
+        "/source/dst:/app/dst:ro",
+        "/source/devnet/__init__.py:/app/devnet/__init__.py:ro",
+        "/source/devnet/byzantine:/app/devnet/byzantine:ro",
+    ]
+    assert backend.stood_in == {NAME}
+    await backend.kill([NAME])
+    await backend.start([NAME])
+    assert daemon.made[-1]["command"][-1] == "config.json", "it was for once"

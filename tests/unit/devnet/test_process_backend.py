@@ -207,6 +207,7 @@ async def test_what_is_extra_holds_for_one_start(
                 await eventually(lambda lines=lines: log.read_text().count("\n") >= lines)  # type: ignore[misc]
                 await ask.kill([name])
     assert log.read_text().splitlines() == ["['--rejoin'] here", "[] None"] * 2
+    assert backend.stood_in == set(), "more words make nobody else of it"
 
 
 async def test_an_end_that_was_asked_for_is_no_crash_and_another_is(
@@ -240,6 +241,11 @@ async def test_another_process_reaches_the_backend_over_the_socket(
         assert (await remote.status())["op1.rollup"].state is RunState.KILLED
         with pytest.raises(BackendError, match="no program"):
             await remote.kill(["nobody"])
+        await remote.start(["op1.rollup"], Extra(flags=("more",)))
+        with pytest.raises(BackendError, match="runs already"):
+            await remote.start(["op1.rollup"], Extra(flags=("other",)))
+        await remote.start(["op1.rollup"])
+        await remote.kill(["op1.rollup"])
         reader, writer = await asyncio.open_unix_connection(tmp_path / "run" / "control.sock")
         writer.write(b'{"do": "rm"}\nnot json\n')
         assert b"error" in await reader.readline()
@@ -300,3 +306,20 @@ def test_an_end_is_told_in_words() -> None:
     )
     assert told_exit("2", memory=False) == "exit code 2"
     assert told_exit("?", memory=False) == "exit code ?"
+
+
+async def test_who_ran_as_another_module_is_remembered(
+    make: Callable[..., ProcessBackend], tmp_path: Path
+) -> None:
+    backend = make(
+        Program(
+            name="op1.middleware",
+            command="python",
+            arguments=("-P", "-m", "this", "--config", "x"),
+            writes=("nodes/op1",),
+        )
+    )
+    await backend.start(["op1.middleware"], Extra(module="platform", flags=("more",)))
+    log = tmp_path / "logs" / "op1.middleware.log"
+    await eventually(lambda: backend.stood_in == {"op1.middleware"} and bool(log.read_text()))
+    assert "Zen" not in log.read_text()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import devnet
+from devnet.backends.base import Extra, with_extra
 from devnet.model.accounts import ACCOUNTS, BATCHER_ACCOUNTS
 from devnet.model.topology import LinkClass, Topology, compute_topology
 from devnet.network.programs import Plan, write_configs
@@ -125,3 +127,19 @@ def test_every_operator_has_a_batcher_account(operators: int) -> None:
 
 def test_the_standard_accounts_are_those_of_the_genesis() -> None:
     assert [account.address.lower() for account in ACCOUNTS] == list(DEV_ACCOUNTS)
+
+
+def test_another_module_runs_on_the_same_configuration() -> None:
+    program = plan().programs["op2.middleware"]
+    liar = with_extra(program, Extra(module="devnet.byzantine", flags=("--strategy", "flood")))
+    config = "nodes/op2/middleware/config.json"
+    assert liar.arguments == (
+        "-P", "-m", "devnet.byzantine", "--config", config, "--strategy", "flood",
+    )  # fmt: skip
+    assert (liar.name, liar.reads, liar.writes) == (program.name, program.reads, program.writes)
+    assert liar.first_arguments == ()
+    assert liar.code == ("dst", "devnet/__init__.py", "devnet/byzantine")
+    assert all((Path(devnet.__file__).parents[1] / path).exists() for path in liar.code)
+    back = with_extra(program, Extra(flags=("--rejoin",)))
+    assert back.arguments == (*program.arguments, "--rejoin")
+    assert back.code == ("dst",)

@@ -369,7 +369,13 @@ class Network:
 
     @asynccontextmanager
     async def operator(
-        self, index: int, *, rejoin: bool = False, validator: bool = True, gathers: bool = True
+        self,
+        index: int,
+        *,
+        rejoin: bool = False,
+        validator: bool = True,
+        gathers: bool = True,
+        assemble: Callable[..., Middleware] = Middleware,
     ) -> AsyncIterator[Operator]:
         """`gathers` False: a new store that begins without having heard from anybody."""
         settings = self.settings(index)
@@ -383,7 +389,7 @@ class Network:
         if not gathers:
             await store.set_began()
         rollup = self.rollup(index)
-        middleware = Middleware(settings, store, rollup, rollup, now=self.now)
+        middleware = assemble(settings, store, rollup, rollup, now=self.now)
         operator = Operator(index, middleware, rollup, store)
         try:
             await middleware.start()

@@ -13,6 +13,7 @@ from devnet.sim.liars import Fuzzer
 from devnet.sim.mutation import BODY, ITEM, Memory, Mutator, Path, fields_of, places
 from dst.middleware.wire_messages import WireMessage, decode_message, encode_message
 from dst.qbft.messages import (
+    Payload,
     Prepare,
     PrepareMessage,
     ProposalMessage,
@@ -100,9 +101,14 @@ def test_nothing_becomes_something_and_something_nothing() -> None:
 
 
 class NoHands:
+    term = TERM
+
     def strike(self, index: int) -> None: ...
     def tell(self, target: int, message: WireMessage) -> None: ...
     def hang_up(self, target: int) -> None: ...
+    def sign(self, payload: Payload) -> bytes:
+        return ideal.signer(ME)(signing_digest(CHAIN, payload))
+
     def now(self) -> float:
         return 0.0
 

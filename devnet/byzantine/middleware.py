@@ -1,0 +1,173 @@
+"""The wrapper: an operator's middleware as it is shipped, with a liar at its links.
+
+Between the shells and the links stands a `Mouth`. It also bends two answers of the rollup node:
+which block is built, and whether an own one is valid. Nothing else of the operator lies: its store
+holds what the shells promise, and its validator signs what is decided alone.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Any, cast
+
+from devnet.byzantine.liar import Honest, Orders
+from devnet.byzantine.names import IS_LIAR, LIES, Strategy
+from devnet.byzantine.strategies import LIARS
+from dst.apis.beacon import BeaconNode, ProduceRequest
+from dst.middleware.config import Settings
+from dst.middleware.store import Store
+from dst.middleware.wire import Middleware, RollupDst
+from dst.middleware.wire_messages import (
+    WireMessage,
+    decode_message,
+    encode_message,
+    stale_below,
+)
+from dst.p2p.framing import FrameError
+from dst.p2p.link import LinkEvents
+from dst.p2p.transport import Transport
+from dst.qbft.messages import Payload, signing_digest
+from dst.runtime.metrics import Metrics
+from dst.spec.cluster import genesis_validators_root
+from dst.spec.errors import InvalidInput
+from dst.spec.judgement import Judgement, Verdict
+from dst.spec.primitives import Height, OperatorIndex, Term
+
+
+class Mouth:
+    """What comes out of this operator; the liar's `Hands`. Lies are counted where they leave."""
+
+    def __init__(self, settings: Settings, strategy: Strategy, orders: Orders, seed: int) -> None:
+        self.term = Term(settings.lock.chain.term)
+        self._settings, self._strategy = settings, strategy
+        self._chain = genesis_validators_root(settings.lock)
+        self._transport: LyingTransport | None = None
+        self._metrics: Metrics | None = None
+        rng = Random(f"{seed} {strategy} {settings.operator}")
+        self.liar: Honest = LIARS[strategy](settings.operator, settings.lock.n, rng, self, orders)
+
+    def open(self, transport: "LyingTransport", metrics: Metrics) -> None:
+        self._transport, self._metrics = transport, metrics
+        metrics.set(IS_LIAR, 1, strategy=self._strategy)
+        metrics.inc(LIES, 0, strategy=self._strategy)
+
+    # --------------------------------------------------------------- the liar's hands
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def sign(self, payload: Payload) -> bytes:
+        return self._settings.identity.sign(signing_digest(self._chain, payload))
+
+    def tell(self, target: int, message: WireMessage) -> None:
+        """Never stale, and nothing where it is larger than a frame."""
+        assert self._transport is not None, "the mouth is opened with the links"
+        self.lied()
+        try:
+            self._transport.utter(OperatorIndex(target), encode_message(message), height=None)
+        except FrameError:
+            return
+
+    # ------------------------------------------------------- what the operator says
+
+    def words(self, target: OperatorIndex, message: WireMessage) -> tuple[WireMessage, ...]:
+        said = self.liar.say(target, message)
+        if said != (message,):
+            self.lied()
+        return said
+
+    def lied(self) -> None:
+        assert self._metrics is not None, "the mouth is opened with the links"
+        self._metrics.inc(LIES, strategy=self._strategy)
+
+    def hears(self, body: bytes) -> None:
+        try:
+            self.liar.hears(decode_message(body))
+        except InvalidInput:
+            return  # of another liar
+
+    # ------------------------------------------------- what its rollup node answers
+
+    async def build(self, beacon: BeaconNode, request: ProduceRequest) -> bytes | None:
+        answers: list[bytes | None] = []
+
+        async def ask(asked: ProduceRequest) -> bytes | None:
+            answers.append(await beacon.produce_block(asked))
+            return answers[-1]
+
+        block = await self.liar.build(ask, request)
+        if block is not None and block != answers[0]:
+            self.lied()
+        return block
+
+    async def validate(self, rollup: RollupDst, block: bytes, **asked: Any) -> Judgement:
+        if self.liar.vouches(block):
+            return Judgement(Verdict.VALID)
+        return await rollup.validate(block, **asked)
+
+
+class LyingTransport(Transport):
+    """Each peer is told what the liar wants it to hear."""
+
+    def __init__(self, mouth: Mouth, **rest: Any) -> None:
+        super().__init__(**rest)
+        self._mouth = mouth
+        self._everybody = tuple(peer.index for peer in rest["peers"])
+        mouth.open(self, rest["metrics"])
+
+    def send(self, to: OperatorIndex, body: bytes, *, height: Height | None) -> None:
+        message = decode_message(body)
+        for said in self._mouth.words(to, message):
+            if said is message:
+                self.utter(to, body, height=height)
+            else:
+                self.utter(to, encode_message(said), height=stale_below(said))
+
+    def broadcast(self, body: bytes, *, height: Height | None) -> None:
+        for peer in self._everybody:
+            self.send(peer, body, height=height)
+
+    def utter(self, to: OperatorIndex, body: bytes, *, height: Height | None) -> None:
+        super().send(to, body, height=height)
+
+    async def start(self, events: LinkEvents) -> None:
+        def received(peer: OperatorIndex, body: bytes) -> None:
+            self._mouth.hears(body)
+            events.received(peer, body)
+
+        await super().start(cast(LinkEvents, _Bent(events, received=received)))
+
+
+class _Bent:
+    """Some other object, but for the calls that are given."""
+
+    def __init__(self, whole: object, **calls: Callable[..., Any]) -> None:
+        self._whole = whole
+        self.__dict__.update(calls)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+
+def lying(
+    settings: Settings,
+    store: Store,
+    rollup: RollupDst,
+    beacon: BeaconNode,
+    *,
+    strategy: Strategy,
+    orders: Orders,
+    seed: int,
+    **rest: Any,
+) -> Middleware:
+    """A `Middleware` that follows the strategy."""
+    mouth = Mouth(settings, strategy, orders, seed)
+    return Middleware(
+        settings,
+        store,
+        cast(RollupDst, _Bent(rollup, validate=partial(mouth.validate, rollup))),
+        cast(BeaconNode, _Bent(beacon, produce_block=partial(mouth.build, beacon))),
+        transport=partial(LyingTransport, mouth),
+        **rest,
+    )
