@@ -18,14 +18,18 @@ import msgspec
 
 from devnet.checkers.base import counted
 from devnet.model.command import DEFAULT_DIR, Exit
+from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, exit_code, worst
 from devnet.report.summary import CampaignSummary, worst_outcome
 from devnet.report.table import render_campaign, render_verdicts
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, require_possible, run_campaign
 from devnet.runner.judging import judge_folder, said_before
+from devnet.runner.plan import require_fits
 from devnet.runner.stages import HarnessError
 from devnet.scenarios import catalogue
+from devnet.scenarios.scenario import Scenario
+from devnet.scenarios.sentences import sentences
 from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig, DstError
 
@@ -42,8 +46,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     run.add_argument("name", metavar="NAME", help="a scenario's name, or the path of a YAML file")
     _add_flags(run)
     run.set_defaults(call=run_named)
-    show = commands.add_parser("show", help="print a scenario as it is read, with all its keys")
+    show = commands.add_parser("show", help="say in sentences what a scenario does")
     show.add_argument("name", metavar="NAME")
+    show.add_argument("--yaml", action="store_true", help="print it as it is read instead")
     show.set_defaults(call=show_scenario)
     validate = commands.add_parser("validate", help="read scenario files and say what is wrong")
     validate.add_argument("files", metavar="FILE", nargs="+", type=Path)
@@ -99,7 +104,8 @@ def list_scenarios(_arguments: argparse.Namespace) -> int:
 
 def show_scenario(arguments: argparse.Namespace) -> int:
     try:
-        print(scenario_yaml(catalogue.load(arguments.name)), end="")
+        scenario = catalogue.load(arguments.name)
+        print(scenario_yaml(scenario) if arguments.yaml else sentences(scenario) + "\n", end="")
     except BadConfig as error:
         print(f"error: {error}", file=sys.stderr)
         return Exit.HARNESS
@@ -112,11 +118,18 @@ def validate_files(arguments: argparse.Namespace) -> int:
     for path in arguments.files:
         try:
             scenario = catalogue.load_file(path)
+            _require_work(scenario)
             print(f"{path}: {scenario.name}, {counted(len(scenario.faults), 'fault{s}')}")
         except BadConfig as error:
             print(f"error: {error}", file=sys.stderr)
             code = Exit.HARNESS
     return code
+
+
+def _require_work(scenario: Scenario) -> None:
+    """On the network that it asks for itself, on any backend. Raises: BadConfig."""
+    topology = compute_topology(operators=scenario.operators, followers=scenario.followers)
+    require_fits(scenario, topology, backend=None)
 
 
 def judge_run(arguments: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from devnet.faults.targets import (
     misfit_of,
 )
 from devnet.model.reading import read_target
-from devnet.model.terms import Aim, Target
+from devnet.model.terms import Aim, Several, Target
 from devnet.model.topology import Topology
 from dst.spec.errors import BadConfig
 
@@ -85,6 +85,8 @@ class Partition(Parted):
             return f"groups must name each operator once; the network has {names}"
         if self.target is Aim.ALL_OPERATORS:
             return "target all-operators leaves nobody to be cut off from; give split, or one node"
+        if isinstance(self.target, Several) and self.target.for_operators(operators) >= operators:
+            return f"target {self.target} leaves nobody to be cut off from"
         if is_follower(self.target, topology):
             return f"target {self.target} has no consensus links; give an operator"
         return misfit_of(self.target, topology)

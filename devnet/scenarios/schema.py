@@ -11,8 +11,8 @@ from typing import Any, Final
 from devnet.faults import KINDS
 from devnet.faults.base import BOTH_BACKENDS, Fault, Plane
 from devnet.faults.keys import Key, keys_of
-from devnet.model.reading import NODE_PATTERN
-from devnet.model.terms import Aim
+from devnet.model.reading import MAX_TIMES, NODE_PATTERN, SEVERAL_PATTERN
+from devnet.model.terms import Aim, Edge, Trigger
 from devnet.scenarios.write import written
 
 FILE: Final = Path(__file__).parent / "scenario.schema.json"
@@ -33,9 +33,53 @@ def schema() -> dict[str, Any]:
         "oneOf": [
             {"enum": [str(aim) for aim in Aim]},
             {"type": "string", "pattern": _whole(NODE_PATTERN)},
+            {"type": "string", "pattern": _whole(SEVERAL_PATTERN)},
         ]
     }
+    found["$defs"]["moment"] = _moment()
+    found["$defs"]["at"]["properties"] |= _at()
+    found["$defs"]["at"]["dependentRequired"] = {"every": ["times"], "times": ["every"]}
+    found["$defs"]["until"]["properties"] |= {
+        "after": {"$ref": "#/$defs/moment"},
+        "forever": {
+            "type": "boolean",
+            "default": False,
+            "description": "Not before all other faults that have an end.",
+        },
+    }
     return found
+
+
+def _moment() -> dict[str, Any]:
+    edges = [
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": [str(edge)],
+            "properties": {str(edge): {"$ref": "#/$defs/name"}},
+        }
+        for edge in Edge
+    ]
+    about = "The heal of this fault, or its inject: {inject: ID}."
+    return {"oneOf": [{"$ref": "#/$defs/name"}, *edges], "description": about}
+
+
+def _at() -> dict[str, Any]:
+    often = {"$ref": "#/$defs/duration"}, {"type": "string", "pattern": "^.+ heights?$"}
+    return {
+        "after": {"$ref": "#/$defs/moment"},
+        "heights": {"$ref": "#/$defs/count", "description": "Decided after that."},
+        "event": {
+            "enum": [str(trigger) for trigger in Trigger],
+            "default": str(Trigger.START),
+            "description": "The next one of any node after that.",
+        },
+        "every": {
+            "anyOf": list(often),
+            "description": "From beginning to beginning; never before the heal of the one before.",
+        },
+        "times": {"type": "integer", "minimum": 2, "maximum": MAX_TIMES},
+    }
 
 
 def _whole(pattern: str) -> str:
