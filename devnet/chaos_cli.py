@@ -18,6 +18,7 @@ import msgspec
 
 from devnet.checkers.base import counted
 from devnet.model.command import DEFAULT_DIR, Exit
+from devnet.model.reading import MAX_SECONDS
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, exit_code, worst
 from devnet.report.summary import CampaignSummary, worst_outcome
@@ -28,6 +29,7 @@ from devnet.runner.judging import judge_folder, said_before
 from devnet.runner.plan import require_fits
 from devnet.runner.stages import HarnessError
 from devnet.scenarios import catalogue
+from devnet.scenarios.draw import BUDGET_S, LEAST_OPERATORS, draw_schedule
 from devnet.scenarios.scenario import Scenario
 from devnet.scenarios.sentences import sentences
 from devnet.scenarios.write import scenario_yaml
@@ -56,6 +58,21 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     judge = commands.add_parser("judge", help="judge a run again, from its folder alone")
     judge.add_argument("folder", metavar="RUN", type=Path)
     judge.set_defaults(call=judge_run)
+    draw = commands.add_parser("random", help="draw a schedule from a seed, and run or write it")
+    draw.add_argument("--n", type=int, default=None, metavar="N", help="the same as --operators")
+    draw.add_argument(
+        "--budget",
+        type=_budget,
+        default=BUDGET_S,
+        metavar="SECONDS",
+        help="that faults stand, all together (default: %(default)g)",
+    )
+    draw.add_argument(
+        "--beyond-f", action="store_true", help="disturb more operators at once than are survived"
+    )
+    draw.add_argument("--write", type=Path, metavar="FILE", help="write it, and run nothing")
+    _add_flags(draw)
+    draw.set_defaults(call=run_random)
     every = commands.add_parser("all", help="run every scenario of the catalogue in turn")
     _add_flags(every)
     every.set_defaults(call=run_all)
@@ -91,6 +108,16 @@ def _runs(text: str) -> int:
         value = 0
     if not 1 <= value <= MAX_RUNS:
         raise argparse.ArgumentTypeError(f"expected a number from 1 to {MAX_RUNS}, got {text!r}")
+    return value
+
+
+def _budget(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"expected seconds up to {MAX_SECONDS:g}, got {text!r}")
     return value
 
 
@@ -151,6 +178,30 @@ def run_named(arguments: argparse.Namespace) -> int:
 
 def run_all(arguments: argparse.Namespace) -> int:
     return _guarded(arguments, list(catalogue.names()))
+
+
+def run_random(arguments: argparse.Namespace) -> int:
+    """The file is written first: what runs, and runs again, is what stands there."""
+    if arguments.seed is None:
+        arguments.seed = secrets.randbelow(1_000_000)
+    if arguments.operators is None:
+        arguments.operators = LEAST_OPERATORS if arguments.n is None else arguments.n
+    try:
+        scenario = draw_schedule(
+            arguments.seed,
+            operators=arguments.operators,
+            budget=arguments.budget,
+            beyond_f=arguments.beyond_f,
+        )
+        path = arguments.write or arguments.out / scenario.name / f"{scenario.name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(scenario_yaml(scenario), encoding="utf-8")
+    except (BadConfig, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.HARNESS
+    _say(sentences(scenario))
+    _say(f"written to {path}")
+    return Exit.OK if arguments.write else _guarded(arguments, [str(path)])
 
 
 def _guarded(arguments: argparse.Namespace, names: Sequence[str]) -> int:

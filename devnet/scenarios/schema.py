@@ -5,6 +5,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field
+from inspect import getattr_static
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,6 +137,8 @@ def _section(kind: type[Fault]) -> Iterator[str]:
     yield f"*Proven by:* {kind.proof}."
     if kind.backends != BOTH_BACKENDS:
         yield f"*Backend:* {', '.join(kind.backends)} only."
+    if getattr_static(kind, "drawn") is not vars(Fault)["drawn"]:
+        yield f"*In random schedules:* with weight {kind.weight}."
     yield ""
     yield "| key | default | meaning |"
     yield "|---|---|---|"
@@ -170,8 +173,9 @@ One file in `devnet/faults` and its tests; nothing else names it. The class is a
 below `Fault` (`devnet/faults/base.py`): its fields are the keys of the YAML form
 (`devnet/faults/keys.py`), its docstring is its line on this page, and its methods say whom it hits
 (`misfit`, `aim`), how it is done (`inject`, `take_back`), how it is seen (`missing`, `remaining`)
-and what follows for those who judge (`silences`, `components`). What it needs of the network is in
-`devnet/faults/surface.py`; a method there that does not exist yet belongs into
+and what follows for those who judge (`silences`, `components`). Random schedules have it as soon
+as it says how one is drawn (`drawn`, `weight`; else it is never drawn). What it needs of the
+network is in `devnet/faults/surface.py`; a method there that does not exist yet belongs into
 `devnet/runner/surroundings.py` too, and into the fake of the tests. Then `make docs`.
 """
 

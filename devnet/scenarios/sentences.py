@@ -103,7 +103,7 @@ def _expected(scenario: Scenario) -> Iterator[str]:
     if expect.no_progress:
         yield "nothing is decided while there is no quorum"
     if expect.progress != Count():
-        yield f"{_heights(expect.progress)} are sealed while faults stand"
+        yield f"at least {_heights(expect.progress)} sealed while faults stand"
     if expect.gap is not None:
         yield f"blocks are sealed no more than {_time(expect.gap)} apart"
     if expect.rejoin is not None:
