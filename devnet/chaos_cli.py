@@ -9,10 +9,10 @@ import asyncio
 import secrets
 import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -27,6 +27,8 @@ from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, require_possible, run_campaign
 from devnet.runner.judging import judge_folder, said_before
 from devnet.runner.plan import require_fits
+from devnet.runner.shrink import MAX_RUNS, MINUTES, told_of
+from devnet.runner.shrink_live import failing_of, shrink, written_to
 from devnet.runner.stages import HarnessError
 from devnet.scenarios import catalogue
 from devnet.scenarios.draw import BUDGET_S, LEAST_OPERATORS, draw_schedule
@@ -35,7 +37,8 @@ from devnet.scenarios.sentences import sentences
 from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig, DstError
 
-MAX_RUNS: Final = 1000
+MOST_RUNS: Final = 1000
+_T = TypeVar("_T")
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +76,23 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     draw.add_argument("--write", type=Path, metavar="FILE", help="write it, and run nothing")
     _add_flags(draw)
     draw.set_defaults(call=run_random)
+    small = commands.add_parser("shrink", help="make a failing schedule small, by playing it again")
+    small.add_argument("what", metavar="FILE|RUN", type=Path, help="a scenario, or a run's folder")
+    small.add_argument("--most-runs", type=_runs, default=MAX_RUNS, metavar="N", dest="most_runs")
+    small.add_argument("--minutes", type=float, default=MINUTES, help="(default: %(default)g)")
+    small.add_argument(
+        "--passes",
+        type=_runs,
+        default=1,
+        metavar="N",
+        help="runs that a candidate must pass, for a failure that comes and goes",
+    )
+    small.add_argument(
+        "--write", type=Path, metavar="FILE", help="the small one (default: NAME-small.yaml)"
+    )
+    small.add_argument("--seed", type=int, default=None, metavar="S")
+    _add_network_flags(small)
+    small.set_defaults(call=shrink_schedule)
     every = commands.add_parser("all", help="run every scenario of the catalogue in turn")
     _add_flags(every)
     every.set_defaults(call=run_all)
@@ -88,6 +108,10 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object instead of the table"
     )
+    _add_network_flags(parser)
+
+
+def _add_network_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=("docker", "process"), default=None)
     parser.add_argument("--operators", type=int, default=None, metavar="N")
     parser.add_argument("--slot-seconds", type=int, default=None, metavar="SECONDS")
@@ -106,8 +130,8 @@ def _runs(text: str) -> int:
         value = int(text)
     except ValueError:
         value = 0
-    if not 1 <= value <= MAX_RUNS:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to {MAX_RUNS}, got {text!r}")
+    if not 1 <= value <= MOST_RUNS:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to {MOST_RUNS}, got {text!r}")
     return value
 
 
@@ -204,11 +228,51 @@ def run_random(arguments: argparse.Namespace) -> int:
     return Exit.OK if arguments.write else _guarded(arguments, [str(path)])
 
 
+def shrink_schedule(arguments: argparse.Namespace) -> int:
+    """A breaking-off costs nothing: the same command goes on."""
+    try:
+        failing = failing_of(arguments.what)
+        name = f"{failing.scenario.name}-small"
+        target = arguments.write or Path(f"{name}.yaml")
+        seed = next(s for s in (arguments.seed, failing.seed, 0) if s is not None)
+        for flag in ("operators", "slot_seconds", "backend"):
+            if getattr(arguments, flag) is None:
+                setattr(arguments, flag, getattr(failing, flag))
+        shrinking = asyncio.run(
+            _stoppable(
+                shrink(
+                    failing,
+                    wanted=_wanted(arguments),
+                    seed=seed,
+                    root=arguments.out / name,
+                    memory=target.with_suffix(".shrinking.json"),
+                    say=_say,
+                    runs=arguments.most_runs,
+                    minutes=arguments.minutes,
+                    passes=arguments.passes,
+                )
+            )
+        )
+        written_to(target, replace(shrinking.scenario, name=name))
+    except (BadConfig, DstError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.HARNESS
+    except asyncio.CancelledError:
+        _say("broken off; the same command goes on from here")
+        return Exit.HARNESS
+    for line in shrinking.dropped:
+        print(f"- {line}")
+    ended = f" (not to the end: {shrinking.ended})" if shrinking.ended else ""
+    print(f"{counted(shrinking.played, 'run{s}')}: {told_of(shrinking.met)}{ended}")
+    print(f"fails in {shrinking.checker}: devnet chaos run {target} --seed {seed}")
+    return Exit.OK
+
+
 def _guarded(arguments: argparse.Namespace, names: Sequence[str]) -> int:
     """Turn errors into one line and exit code 3."""
     try:
         campaigns = [_campaign(arguments, name) for name in names]
-        return _print(arguments, asyncio.run(_run_each(campaigns)))
+        return _print(arguments, asyncio.run(_stoppable(_run_each(campaigns))))
     except (BadConfig, HarnessError, DstError) as error:
         print(f"error: {error}", file=sys.stderr)
         return Exit.HARNESS
@@ -220,17 +284,10 @@ def _guarded(arguments: argparse.Namespace, names: Sequence[str]) -> int:
 def _campaign(arguments: argparse.Namespace, name: str) -> Campaign:
     # Small enough to be read aloud and typed again.
     seed = secrets.randbelow(1_000_000) if arguments.seed is None else arguments.seed
-    wanted = Wanted(
-        directory=arguments.dir.resolve(),
-        backend=arguments.backend,
-        operators=arguments.operators,
-        slot_seconds=arguments.slot_seconds,
-        port_offset=arguments.port_offset,
-    )
     return Campaign(
         scenario=catalogue.load(name),
         source=name,
-        wanted=wanted,
+        wanted=_wanted(arguments),
         runs=arguments.runs,
         seed=seed,
         root=arguments.out,
@@ -238,18 +295,32 @@ def _campaign(arguments: argparse.Namespace, name: str) -> Campaign:
     )
 
 
+def _wanted(arguments: argparse.Namespace) -> Wanted:
+    return Wanted(
+        directory=arguments.dir.resolve(),
+        backend=arguments.backend,
+        operators=arguments.operators,
+        slot_seconds=arguments.slot_seconds,
+        port_offset=arguments.port_offset,
+    )
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-async def _run_each(campaigns: Sequence[Campaign]) -> list[CampaignSummary]:
-    """One after another; SIGTERM ends them as Ctrl-C does, with clean-up. What cannot run is
-    refused before the first starts."""
+async def _stoppable(work: Coroutine[Any, Any, _T]) -> _T:
+    """SIGTERM ends it as Ctrl-C does, with clean-up."""
     task = asyncio.current_task()
     assert task is not None, "runs inside a task"
     stop = _Stop(task)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.ask)
+    return await work
+
+
+async def _run_each(campaigns: Sequence[Campaign]) -> list[CampaignSummary]:
+    """One after another. What cannot run is refused before the first starts."""
     for campaign in campaigns:
         require_possible(campaign)
     summaries = []
