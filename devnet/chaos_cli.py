@@ -21,19 +21,26 @@ from devnet.model.command import DEFAULT_DIR, Exit
 from devnet.model.reading import MAX_SECONDS
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, exit_code, worst
+from devnet.network.bring_up import choose_backend
+from devnet.report.campaign import exit_of, render_report
+from devnet.report.progress import shown_progress
 from devnet.report.summary import CampaignSummary, worst_outcome
 from devnet.report.table import render_campaign, render_verdicts
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, require_possible, run_campaign
 from devnet.runner.judging import judge_folder, said_before
+from devnet.runner.matrix_report import Earlier, report_of, require_about, write_report
+from devnet.runner.matrix_run import MatrixRun, networks_that_fit
 from devnet.runner.plan import require_fits
 from devnet.runner.shrink import MAX_RUNS, MINUTES, told_of
 from devnet.runner.shrink_live import failing_of, shrink, written_to
 from devnet.runner.stages import HarnessError
 from devnet.scenarios import catalogue
 from devnet.scenarios.draw import BUDGET_S, LEAST_OPERATORS, draw_schedule
+from devnet.scenarios.matrix import load_matrix
 from devnet.scenarios.scenario import Scenario
 from devnet.scenarios.sentences import sentences
+from devnet.scenarios.slo import load_service_levels
 from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig, DstError
 
@@ -93,6 +100,36 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     small.add_argument("--seed", type=int, default=None, metavar="S")
     _add_network_flags(small)
     small.set_defaults(call=shrink_schedule)
+    many = commands.add_parser(
+        "campaign", help="run scenario x size x regions x slot x seed, and judge what was promised"
+    )
+    many.add_argument("file", metavar="FILE", type=Path)
+    many.add_argument("--slo", type=Path, metavar="FILE", help="service levels to judge it by")
+    many.add_argument(
+        "--against", type=Path, metavar="EARLIER", help="folder of a campaign to compare with"
+    )
+    many.add_argument(
+        "--jobs",
+        type=_runs,
+        default=networks_that_fit(),
+        metavar="N",
+        help="networks side by side (default here: %(default)s)",
+    )
+    many.add_argument(
+        "--no-runs", action="store_true", help="report on what is there, and run nothing"
+    )
+    many.add_argument("--json", action="store_true", help="print campaign.json, not the table")
+    many.add_argument("--backend", choices=("docker", "process"), default=None)
+    many.add_argument(
+        "--port-offset", type=int, default=0, metavar="K", help="of the first network"
+    )
+    many.add_argument(
+        "--out",
+        type=Path,
+        default=Path("campaigns"),
+        help="where its folder goes (default: %(default)s)",
+    )
+    many.set_defaults(call=run_matrix)
     every = commands.add_parser("all", help="run every scenario of the catalogue in turn")
     _add_flags(every)
     every.set_defaults(call=run_all)
@@ -266,6 +303,39 @@ def shrink_schedule(arguments: argparse.Namespace) -> int:
     print(f"{counted(shrinking.played, 'run{s}')}: {told_of(shrinking.met)}{ended}")
     print(f"fails in {shrinking.checker}: devnet chaos run {target} --seed {seed}")
     return Exit.OK
+
+
+def run_matrix(arguments: argparse.Namespace) -> int:
+    """What is there already is not run again. All that was asked for is read before anything
+    starts."""
+    try:
+        matrix = load_matrix(arguments.file)
+        levels = load_service_levels(arguments.slo) if arguments.slo else None
+        earlier = Earlier.of(arguments.against) if arguments.against else None
+        with shown_progress(sys.stderr) as shown:
+            run = MatrixRun(
+                matrix=matrix,
+                folder=(arguments.out / matrix.name).resolve(),
+                backend=choose_backend(arguments.backend),
+                jobs=arguments.jobs,
+                port_offset=arguments.port_offset,
+                shown=shown,
+            )
+            run.require_possible()
+            require_about(levels, matrix)
+            if not arguments.no_runs:
+                asyncio.run(_stoppable(run.run()))
+        report = report_of(run, levels, earlier)
+        page = write_report(report, run.folder)
+    except (BadConfig, DstError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.HARNESS
+    except asyncio.CancelledError:
+        _say("broken off; the same command goes on from here")
+        return Exit.HARNESS
+    print(msgspec.json.encode(report).decode() if arguments.json else render_report(report))
+    _say(f"report: {page}")
+    return exit_of(report)
 
 
 def _guarded(arguments: argparse.Namespace, names: Sequence[str]) -> int:

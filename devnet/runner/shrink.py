@@ -73,17 +73,19 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Memory(msgspec.Struct, forbid_unknown_fields=True):
-    """What was asked already. `start`: digest of what is shrunk, and the checker."""
+    """What was asked already. `start`: digest of what is shrunk; checker: in which it fails."""
 
     start: str
+    checker: str = ""
     answers: dict[str, Answer] = {}
     version: int = 1
 
 
 @dataclass(slots=True)
 class Shrinking:
-    """scenario: the smallest so far. checker: in which it fails. fits: says why a candidate cannot
-    run, or nothing. passes: how often a candidate must pass to count as passing."""
+    """scenario: the smallest so far. checker: in which it fails; empty: the first run tells. fits:
+    says why a candidate cannot run, or nothing. passes: how often one must pass to count as
+    passing."""
 
     scenario: Scenario
     checker: str
@@ -108,6 +110,8 @@ class Shrinking:
         """Raises: BadConfig when it does not fail to begin with, or the memory is of another."""
         self._deadline = self.clock() + 60 * self.minutes
         self._known = self._remembered()
+        self._known.checker = self.checker = self.checker or await self._learned()
+        self.say(f"shrinking what fails in {self.checker}")
         if not await self._try(self.scenario, ""):
             told = (
                 ", ".join(f"{fit} {count}" for fit, count in self.met.items()) or "no run was left"
@@ -163,16 +167,31 @@ class Shrinking:
             if not again:
                 return self._note(digest, Answer(fit, played.receipts))
 
+    async def _learned(self) -> str:
+        """Raises: BadConfig when it does not fail."""
+        self.say("playing it as it is, to see in which checker it fails")
+        self.played += 1
+        played = await self.play(self.scenario)
+        if not played.failed:
+            what = "it passed" if played.shown else "the run showed nothing"
+            raise BadConfig(f"{self.scenario.name}: {what}: there is nothing to shrink")
+        assert self._known is not None
+        self._known.checker = played.failed[0]
+        self._note(_digest(scenario_yaml(self.scenario)), Answer(Fit.SAME, played.receipts))
+        return played.failed[0]
+
     def _remembered(self) -> Memory:
-        start = _digest(scenario_yaml(self.scenario) + self.checker)
+        """With the checker, if that is known there."""
+        start = _digest(scenario_yaml(self.scenario))
         if self.memory is None or not self.memory.exists():
             return Memory(start)
         try:
             found = msgspec.json.decode(self.memory.read_bytes(), type=Memory)
         except (OSError, msgspec.MsgspecError) as error:
             raise BadConfig(f"{self.memory}: {error}; remove it to begin anew") from error
-        if found.start != start:
+        if found.start != start or (self.checker and found.checker != self.checker):
             raise BadConfig(f"{self.memory} is of another shrinking; remove it to begin anew")
+        self.checker = found.checker
         return found
 
     def _note(self, digest: str, answer: Answer) -> Answer:

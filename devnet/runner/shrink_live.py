@@ -130,15 +130,6 @@ async def shrink(
     backend = choose_backend(wanted.backend)
     require_fits(scenario, topology, backend)
     play = player(wanted, seed, root, say) if play is None else play
-    checker = failing.checker
-    if not checker:
-        say("playing it as it is, to see in which checker it fails")
-        played = await play(scenario)
-        if not played.failed:
-            what = "it passed" if played.shown else "the run showed nothing"
-            raise BadConfig(f"{scenario.name}: {what}: there is nothing to shrink")
-        checker = played.failed[0]
-    say(f"shrinking what fails in {checker}")
 
     def misfit(candidate: Scenario) -> str:
         try:
@@ -148,8 +139,8 @@ async def shrink(
         return ""
 
     shrinking = Shrinking(
-        scenario=scenario, checker=checker, play=play, fits=misfit, clock=now, memory=memory,
-        say=say, **limits,
+        scenario=scenario, checker=failing.checker, play=play, fits=misfit, clock=now,
+        memory=memory, say=say, **limits,
     )  # fmt: skip
     await shrinking.run()
     return shrinking

@@ -14,9 +14,12 @@ from devnet.faults.base import BOTH_BACKENDS, Fault, Plane
 from devnet.faults.keys import Key, keys_of
 from devnet.model.reading import MAX_TIMES, NODE_PATTERN, SEVERAL_PATTERN
 from devnet.model.terms import Aim, Edge, Trigger
+from devnet.scenarios import matrix, slo
 from devnet.scenarios.write import written
 
 FILE: Final = Path(__file__).parent / "scenario.schema.json"
+SLO_FILE: Final = FILE.with_name("slo.schema.json")
+MATRIX_FILE: Final = FILE.with_name("campaign.schema.json")
 PAGE: Final = Path(__file__).parents[2] / "docs" / "faults.md"
 
 _COMMON: Final[Mapping[str, Any]] = {
@@ -182,6 +185,8 @@ network is in `devnet/faults/surface.py`; a method there that does not exist yet
 
 def main() -> None:
     FILE.write_text(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    for file, one in ((SLO_FILE, slo.schema()), (MATRIX_FILE, matrix.schema())):
+        file.write_text(json.dumps(one, indent=2) + "\n", encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")
 
 

@@ -36,7 +36,7 @@ SEEDS = st.integers(0, 1_000_000)
 SIZES = st.sampled_from([4, 7, 10])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(SEEDS, SIZES, st.booleans(), st.sampled_from([20.0, 60.0, 200.0]))
 def test_every_schedule_is_valid_and_read_back(
     seed: int, operators: int, beyond_f: bool, budget: float
@@ -84,7 +84,7 @@ def play(seed: int, operators: int, *, beyond_f: bool = False) -> tuple[Run, int
     return run, most_at_once(receipts, network.operators)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=8)
 @given(SEEDS, st.sampled_from([4, 7]))
 def test_a_run_never_has_more_than_f_disturbed_and_no_two_faults_meet(
     seed: int, operators: int

@@ -71,7 +71,7 @@ def named(scenario: Scenario, name: str) -> Scheduled:
     return next(fault for fault in scenario.faults if fault.id == name)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(st.integers(0, 10_000), st.data())
 def test_what_the_failure_needs_is_left_and_nothing_else(seed: int, data: st.DataObject) -> None:
     scenario = draw_schedule(seed, budget=120.0)
@@ -228,6 +228,7 @@ def test_a_file_is_played_once_to_learn_what_fails(tmp_path: Path) -> None:
         )
     )  # fmt: skip
     assert work.checker == S1
+    assert runner.asked.count(failing.scenario) == 1
     assert [fault.id for fault in work.scenario.faults] == ["kill"]
     with pytest.raises(BadConfig, match="no record of a run"):
         failing_of(_folder(tmp_path / "run"))
