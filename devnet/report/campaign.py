@@ -159,18 +159,13 @@ def _judged(objective: Objective, cells: Sequence[CellFigures]) -> LevelVerdict:
     ]
     beyond, runs = kept.count(False), len(kept)
     share = 1 - objective.share
-    needed = runs_needed(share)
     if too_often(beyond, runs, share):
         said, note = Said.MISSED, ""
     elif seldom_enough(beyond, runs, share):
         said, note = Said.MET, ""
     else:
         said = Said.TOO_FEW
-        note = (
-            f"it takes {needed} runs of which none is beyond"
-            if runs < needed
-            else "it is too close"
-        )
+        note = f"with {beyond} beyond it takes {runs_needed(share, beyond)} runs to be shown"
     return LevelVerdict(
         name=objective.name,
         objective=objective.told(),

@@ -12,6 +12,7 @@ can be counted, else over a fixed number of drawn permutations.
 
 import math
 import random
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate, combinations
 from typing import Final
@@ -90,9 +91,17 @@ def too_often(exceeding: int, n: int, share: float, confidence: float = CONFIDEN
     return exceeding > 0 and 1 - _at_most(n, share)[exceeding - 1] <= 1 - confidence
 
 
-def runs_needed(share: float, confidence: float = CONFIDENCE) -> int:
-    """Runs without a single exceeding one that show it."""
-    return math.ceil(math.log(1 - confidence) / math.log(1 - share) - 1e-9)
+def runs_needed(share: float, exceeding: int = 0, confidence: float = CONFIDENCE) -> int:
+    """Runs that show it when no more than these exceed."""
+    enough = exceeding + 1
+    while not seldom_enough(exceeding, enough, share, confidence):
+        enough *= 2
+    return bisect_left(
+        range(enough),
+        True,
+        lo=exceeding,
+        key=lambda n: seldom_enough(exceeding, n, share, confidence),
+    )
 
 
 def worse(before: Sequence[float], after: Sequence[float]) -> float:
