@@ -9,27 +9,43 @@ import asyncio
 import secrets
 import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from devnet.checkers.base import counted
 from devnet.model.command import DEFAULT_DIR, Exit
+from devnet.model.reading import MAX_SECONDS
+from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, exit_code, worst
+from devnet.network.bring_up import choose_backend
+from devnet.report.campaign import exit_of, render_report
+from devnet.report.progress import shown_progress
 from devnet.report.summary import CampaignSummary, worst_outcome
 from devnet.report.table import render_campaign, render_verdicts
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, require_possible, run_campaign
 from devnet.runner.judging import judge_folder, said_before
+from devnet.runner.matrix_report import Earlier, report_of, require_about, write_report
+from devnet.runner.matrix_run import MatrixRun, networks_that_fit
+from devnet.runner.plan import require_fits
+from devnet.runner.shrink import MAX_RUNS, MINUTES, told_of
+from devnet.runner.shrink_live import failing_of, shrink, written_to
 from devnet.runner.stages import HarnessError
 from devnet.scenarios import catalogue
+from devnet.scenarios.draw import BUDGET_S, LEAST_OPERATORS, draw_schedule
+from devnet.scenarios.matrix import load_matrix
+from devnet.scenarios.scenario import Scenario
+from devnet.scenarios.sentences import sentences
+from devnet.scenarios.slo import load_service_levels
 from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig, DstError
 
-MAX_RUNS: Final = 1000
+MOST_RUNS: Final = 1000
+_T = TypeVar("_T")
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +58,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     run.add_argument("name", metavar="NAME", help="a scenario's name, or the path of a YAML file")
     _add_flags(run)
     run.set_defaults(call=run_named)
-    show = commands.add_parser("show", help="print a scenario as it is read, with all its keys")
+    show = commands.add_parser("show", help="say in sentences what a scenario does")
     show.add_argument("name", metavar="NAME")
+    show.add_argument("--yaml", action="store_true", help="print it as it is read instead")
     show.set_defaults(call=show_scenario)
     validate = commands.add_parser("validate", help="read scenario files and say what is wrong")
     validate.add_argument("files", metavar="FILE", nargs="+", type=Path)
@@ -51,6 +68,68 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     judge = commands.add_parser("judge", help="judge a run again, from its folder alone")
     judge.add_argument("folder", metavar="RUN", type=Path)
     judge.set_defaults(call=judge_run)
+    draw = commands.add_parser("random", help="draw a schedule from a seed, and run or write it")
+    draw.add_argument("--n", type=int, default=None, metavar="N", help="the same as --operators")
+    draw.add_argument(
+        "--budget",
+        type=_budget,
+        default=BUDGET_S,
+        metavar="SECONDS",
+        help="that faults stand, all together (default: %(default)g)",
+    )
+    draw.add_argument(
+        "--beyond-f", action="store_true", help="disturb more operators at once than are survived"
+    )
+    draw.add_argument("--write", type=Path, metavar="FILE", help="write it, and run nothing")
+    _add_flags(draw)
+    draw.set_defaults(call=run_random)
+    small = commands.add_parser("shrink", help="make a failing schedule small, by playing it again")
+    small.add_argument("what", metavar="FILE|RUN", type=Path, help="a scenario, or a run's folder")
+    small.add_argument("--most-runs", type=_runs, default=MAX_RUNS, metavar="N", dest="most_runs")
+    small.add_argument("--minutes", type=float, default=MINUTES, help="(default: %(default)g)")
+    small.add_argument(
+        "--passes",
+        type=_runs,
+        default=1,
+        metavar="N",
+        help="runs that a candidate must pass, for a failure that comes and goes",
+    )
+    small.add_argument(
+        "--write", type=Path, metavar="FILE", help="the small one (default: NAME-small.yaml)"
+    )
+    small.add_argument("--seed", type=int, default=None, metavar="S")
+    _add_network_flags(small)
+    small.set_defaults(call=shrink_schedule)
+    many = commands.add_parser(
+        "campaign", help="run scenario x size x regions x slot x seed, and judge what was promised"
+    )
+    many.add_argument("file", metavar="FILE", type=Path)
+    many.add_argument("--slo", type=Path, metavar="FILE", help="service levels to judge it by")
+    many.add_argument(
+        "--against", type=Path, metavar="EARLIER", help="folder of a campaign to compare with"
+    )
+    many.add_argument(
+        "--jobs",
+        type=_runs,
+        default=networks_that_fit(),
+        metavar="N",
+        help="networks side by side (default here: %(default)s)",
+    )
+    many.add_argument(
+        "--no-runs", action="store_true", help="report on what is there, and run nothing"
+    )
+    many.add_argument("--json", action="store_true", help="print campaign.json, not the table")
+    many.add_argument("--backend", choices=("docker", "process"), default=None)
+    many.add_argument(
+        "--port-offset", type=int, default=0, metavar="K", help="of the first network"
+    )
+    many.add_argument(
+        "--out",
+        type=Path,
+        default=Path("campaigns"),
+        help="where its folder goes (default: %(default)s)",
+    )
+    many.set_defaults(call=run_matrix)
     every = commands.add_parser("all", help="run every scenario of the catalogue in turn")
     _add_flags(every)
     every.set_defaults(call=run_all)
@@ -66,6 +145,10 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object instead of the table"
     )
+    _add_network_flags(parser)
+
+
+def _add_network_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=("docker", "process"), default=None)
     parser.add_argument("--operators", type=int, default=None, metavar="N")
     parser.add_argument("--slot-seconds", type=int, default=None, metavar="SECONDS")
@@ -84,8 +167,18 @@ def _runs(text: str) -> int:
         value = int(text)
     except ValueError:
         value = 0
-    if not 1 <= value <= MAX_RUNS:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to {MAX_RUNS}, got {text!r}")
+    if not 1 <= value <= MOST_RUNS:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to {MOST_RUNS}, got {text!r}")
+    return value
+
+
+def _budget(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(f"expected seconds up to {MAX_SECONDS:g}, got {text!r}")
     return value
 
 
@@ -99,7 +192,8 @@ def list_scenarios(_arguments: argparse.Namespace) -> int:
 
 def show_scenario(arguments: argparse.Namespace) -> int:
     try:
-        print(scenario_yaml(catalogue.load(arguments.name)), end="")
+        scenario = catalogue.load(arguments.name)
+        print(scenario_yaml(scenario) if arguments.yaml else sentences(scenario) + "\n", end="")
     except BadConfig as error:
         print(f"error: {error}", file=sys.stderr)
         return Exit.HARNESS
@@ -112,11 +206,18 @@ def validate_files(arguments: argparse.Namespace) -> int:
     for path in arguments.files:
         try:
             scenario = catalogue.load_file(path)
+            _require_work(scenario)
             print(f"{path}: {scenario.name}, {counted(len(scenario.faults), 'fault{s}')}")
         except BadConfig as error:
             print(f"error: {error}", file=sys.stderr)
             code = Exit.HARNESS
     return code
+
+
+def _require_work(scenario: Scenario) -> None:
+    """On the network that it asks for itself, on any backend. Raises: BadConfig."""
+    topology = compute_topology(operators=scenario.operators, followers=scenario.followers)
+    require_fits(scenario, topology, backend=None)
 
 
 def judge_run(arguments: argparse.Namespace) -> int:
@@ -140,11 +241,108 @@ def run_all(arguments: argparse.Namespace) -> int:
     return _guarded(arguments, list(catalogue.names()))
 
 
+def run_random(arguments: argparse.Namespace) -> int:
+    """The file is written first: what runs, and runs again, is what stands there."""
+    if arguments.seed is None:
+        arguments.seed = secrets.randbelow(1_000_000)
+    if arguments.operators is None:
+        arguments.operators = LEAST_OPERATORS if arguments.n is None else arguments.n
+    try:
+        scenario = draw_schedule(
+            arguments.seed,
+            operators=arguments.operators,
+            budget=arguments.budget,
+            beyond_f=arguments.beyond_f,
+        )
+        path = arguments.write or arguments.out / scenario.name / f"{scenario.name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(scenario_yaml(scenario), encoding="utf-8")
+    except (BadConfig, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.HARNESS
+    _say(sentences(scenario))
+    _say(f"written to {path}")
+    return Exit.OK if arguments.write else _guarded(arguments, [str(path)])
+
+
+def shrink_schedule(arguments: argparse.Namespace) -> int:
+    """A breaking-off costs nothing: the same command goes on."""
+    try:
+        failing = failing_of(arguments.what)
+        name = f"{failing.scenario.name}-small"
+        target = arguments.write or Path(f"{name}.yaml")
+        seed = next(s for s in (arguments.seed, failing.seed, 0) if s is not None)
+        for flag in ("operators", "slot_seconds", "backend"):
+            if getattr(arguments, flag) is None:
+                setattr(arguments, flag, getattr(failing, flag))
+        shrinking = asyncio.run(
+            _stoppable(
+                shrink(
+                    failing,
+                    wanted=_wanted(arguments),
+                    seed=seed,
+                    root=arguments.out / name,
+                    memory=target.with_suffix(".shrinking.json"),
+                    say=_say,
+                    runs=arguments.most_runs,
+                    minutes=arguments.minutes,
+                    passes=arguments.passes,
+                )
+            )
+        )
+        written_to(target, replace(shrinking.scenario, name=name))
+    except (BadConfig, DstError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.HARNESS
+    except asyncio.CancelledError:
+        _say("broken off; the same command goes on from here")
+        return Exit.HARNESS
+    for line in shrinking.dropped:
+        print(f"- {line}")
+    ended = f" (not to the end: {shrinking.ended})" if shrinking.ended else ""
+    print(f"{counted(shrinking.played, 'run{s}')}: {told_of(shrinking.met)}{ended}")
+    print(f"fails in {shrinking.checker}: devnet chaos run {target} --seed {seed}")
+    return Exit.OK
+
+
+def run_matrix(arguments: argparse.Namespace) -> int:
+    """What is there already is not run again. All that was asked for is read before anything
+    starts."""
+    try:
+        matrix = load_matrix(arguments.file)
+        levels = load_service_levels(arguments.slo) if arguments.slo else None
+        earlier = Earlier.of(arguments.against) if arguments.against else None
+        with shown_progress(sys.stderr) as shown:
+            run = MatrixRun(
+                matrix=matrix,
+                folder=(arguments.out / matrix.name).resolve(),
+                backend=choose_backend(arguments.backend),
+                jobs=arguments.jobs,
+                port_offset=arguments.port_offset,
+                shown=shown,
+            )
+            run.require_possible()
+            require_about(levels, matrix)
+            if not arguments.no_runs:
+                asyncio.run(_stoppable(run.run()))
+        report = report_of(run, levels, earlier)
+        page = write_report(report, run.folder)
+    except (BadConfig, DstError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.HARNESS
+    except asyncio.CancelledError:
+        _say("broken off; the same command goes on from here")
+        return Exit.HARNESS
+    print(msgspec.json.encode(report).decode() if arguments.json else render_report(report))
+    _say(f"report: {page}")
+    return exit_of(report)
+
+
 def _guarded(arguments: argparse.Namespace, names: Sequence[str]) -> int:
     """Turn errors into one line and exit code 3."""
     try:
         campaigns = [_campaign(arguments, name) for name in names]
-        return _print(arguments, asyncio.run(_run_each(campaigns)))
+        return _print(arguments, asyncio.run(_stoppable(_run_each(campaigns))))
     except (BadConfig, HarnessError, DstError) as error:
         print(f"error: {error}", file=sys.stderr)
         return Exit.HARNESS
@@ -156,17 +354,10 @@ def _guarded(arguments: argparse.Namespace, names: Sequence[str]) -> int:
 def _campaign(arguments: argparse.Namespace, name: str) -> Campaign:
     # Small enough to be read aloud and typed again.
     seed = secrets.randbelow(1_000_000) if arguments.seed is None else arguments.seed
-    wanted = Wanted(
-        directory=arguments.dir.resolve(),
-        backend=arguments.backend,
-        operators=arguments.operators,
-        slot_seconds=arguments.slot_seconds,
-        port_offset=arguments.port_offset,
-    )
     return Campaign(
         scenario=catalogue.load(name),
         source=name,
-        wanted=wanted,
+        wanted=_wanted(arguments),
         runs=arguments.runs,
         seed=seed,
         root=arguments.out,
@@ -174,18 +365,32 @@ def _campaign(arguments: argparse.Namespace, name: str) -> Campaign:
     )
 
 
+def _wanted(arguments: argparse.Namespace) -> Wanted:
+    return Wanted(
+        directory=arguments.dir.resolve(),
+        backend=arguments.backend,
+        operators=arguments.operators,
+        slot_seconds=arguments.slot_seconds,
+        port_offset=arguments.port_offset,
+    )
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-async def _run_each(campaigns: Sequence[Campaign]) -> list[CampaignSummary]:
-    """One after another; SIGTERM ends them as Ctrl-C does, with clean-up. What cannot run is
-    refused before the first starts."""
+async def _stoppable(work: Coroutine[Any, Any, _T]) -> _T:
+    """SIGTERM ends it as Ctrl-C does, with clean-up."""
     task = asyncio.current_task()
     assert task is not None, "runs inside a task"
     stop = _Stop(task)
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.ask)
+    return await work
+
+
+async def _run_each(campaigns: Sequence[Campaign]) -> list[CampaignSummary]:
+    """One after another. What cannot run is refused before the first starts."""
     for campaign in campaigns:
         require_possible(campaign)
     summaries = []

@@ -1,8 +1,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from devnet.faults import keys
+from devnet.faults.dice import Dice
 from devnet.faults.on_links import Shaping
 
 
@@ -11,9 +12,14 @@ class Bandwidth(Shaping):
     """Each stream of the links is held to a rate."""
 
     name: ClassVar = "bandwidth"
+    weight: ClassVar = 2
     toxic: ClassVar = "bandwidth"
 
     kilobytes: int = keys.integer(1, 1_000_000, "KB/s of each stream")
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        return cls(kilobytes=dice.integer(300, 5000))
 
     def attributes(self) -> Mapping[str, int]:
         return {"rate": self.kilobytes}

@@ -11,8 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
+from devnet.faults.dice import Dice
 from devnet.faults.surface import World
 from devnet.faults.targets import resolve_target
 from devnet.model.terms import Target
@@ -86,6 +87,8 @@ class Fault(ABC):
     one."""
     repeats: ClassVar[bool] = False
     """Whether `keep_up` has something to do."""
+    weight: ClassVar[int] = 4
+    """How often random schedules draw it, beside the others."""
 
     def nonsense(self) -> str:
         """What no single key can get wrong alone; empty when all is well."""
@@ -148,6 +151,13 @@ class Fault(ABC):
         silent = set(self.silences(site, operators))
         alive = tuple(name for name in operators if name not in silent)
         return () if len(alive) == len(operators) else (alive,)
+
+    # What random schedules are made of.
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self | None:
+        """One of this kind; None: random schedules have none of it."""
+        return None
 
     # What a person reads.
 

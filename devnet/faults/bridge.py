@@ -1,11 +1,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from devnet.faults.base import Sight, Site
 from devnet.faults.cut_links import Parted
+from devnet.faults.dice import Dice
 from devnet.faults.targets import pair_links
+from devnet.model.cut import CutMode
 from devnet.model.topology import Topology
 
 
@@ -16,6 +18,11 @@ class Bridge(Parted):
     n = 7 or 10."""
 
     name: ClassVar = "bridge"
+    weight: ClassVar = 1
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        return cls(mode=dice.one_of(list(CutMode)))
 
     def misfit(self, topology: Topology) -> str:
         n = len(topology.operator_names)

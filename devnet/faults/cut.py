@@ -1,10 +1,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from devnet.faults.base import Site
 from devnet.faults.cut_links import CutLinks
+from devnet.faults.dice import Dice
 from devnet.faults.on_links import OnLinks
+from devnet.faults.which import Direction
+from devnet.model.cut import CutMode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,10 +15,19 @@ class Cut(CutLinks, OnLinks):
     """Links cut: of a class, of one node, in one direction, or by name."""
 
     name: ClassVar = "cut"
+    weight: ClassVar = 8
     proof: ClassVar = (
         "every consensus link is reported down by the end that dials it; of other links the"
         " Toxiproxies report the state of the cut"
     )
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """One operator's links to the others, or everybody's to L1."""
+        mode = dice.one_of(list(CutMode))
+        if dice.chance(0.2):
+            return cls(links="l1", mode=mode)
+        return cls(target=dice.victims(), direction=dice.one_of(list(Direction)), mode=mode)
 
     def disturbs(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*site.targets, *self.silences(site, operators))))

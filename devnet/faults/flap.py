@@ -2,10 +2,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from devnet.faults import keys
 from devnet.faults.base import Site
+from devnet.faults.dice import Dice
 from devnet.faults.on_links import OnLinks
 from devnet.faults.surface import CannotInject, World
 from devnet.model.cut import CutMode
@@ -24,12 +25,23 @@ class Flap(OnLinks):
     """Links that go down and come up again, over and over."""
 
     name: ClassVar = "flap"
+    weight: ClassVar = 2
     repeats: ClassVar = True
     proof: ClassVar = "after each change the Toxiproxies report its state; the receipt counts them"
 
     mode: FlapMode = keys.choice(FlapMode, "how they go down", default=FlapMode.REFUSE)
     down: Duration = keys.duration("how long", default=Duration(seconds=0.5))
     up: Duration = keys.duration("how long", default=Duration(seconds=0.5))
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """Between two operators."""
+        one, other = dice.rng.sample(dice.operators, 2)
+        return cls(
+            links=f"{one}>{other}.consensus",
+            down=dice.milliseconds(100, 1000),
+            up=dice.milliseconds(100, 1000),
+        )
 
     def nonsense(self) -> str:
         short = min(self.down.seconds, self.up.seconds) < 0.02

@@ -12,6 +12,7 @@ class Freeze(Stopped):
     connections. Taken back by letting them run on."""
 
     name: ClassVar = "freeze"
+    weight: ClassVar = 6
 
     async def inject(self, site: Site, world: World) -> None:
         await world.programs.freeze(site.programs)

@@ -12,6 +12,7 @@ class Kill(Stopped):
     address, lives on. Taken back by starting them again."""
 
     name: ClassVar = "kill"
+    weight: ClassVar = 10
 
     async def inject(self, site: Site, world: World) -> None:
         await world.programs.kill(site.programs)

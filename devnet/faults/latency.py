@@ -1,8 +1,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from devnet.faults import keys
+from devnet.faults.dice import Dice
 from devnet.faults.on_links import Shaping
 from devnet.model.terms import Duration
 
@@ -15,6 +16,10 @@ class Latency(Shaping):
     toxic: ClassVar = "latency"
 
     one_way: Duration = keys.duration("added to each direction")
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        return cls(one_way=dice.milliseconds(5, 100, 5))
 
     def nonsense(self) -> str:
         short = "" if self.milliseconds else "needs a one_way of at least 1 ms"

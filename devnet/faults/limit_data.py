@@ -1,8 +1,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from devnet.faults import keys
+from devnet.faults.dice import Dice
 from devnet.faults.on_links import Shaping
 
 
@@ -12,9 +13,14 @@ class LimitData(Shaping):
     and again."""
 
     name: ClassVar = "limit-data"
+    weight: ClassVar = 2
     toxic: ClassVar = "limit_data"
 
     bytes: int = keys.integer(1, 1_000_000_000, "of a connection and direction")
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        return cls(target=dice.victims(), bytes=dice.integer(2_000, 200_000))
 
     def attributes(self) -> Mapping[str, int]:
         return {"bytes": self.bytes}

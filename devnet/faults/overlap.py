@@ -1,10 +1,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from devnet.faults.base import Sight, Site
 from devnet.faults.cut_links import CutLinks
+from devnet.faults.dice import Dice
 from devnet.faults.targets import pair_links
+from devnet.model.cut import CutMode
 from devnet.model.topology import Topology
 from dst.spec.primitives import faults_tolerated
 
@@ -16,6 +18,11 @@ class Overlap(CutLinks):
     so nobody can decide."""
 
     name: ClassVar = "overlap"
+    weight: ClassVar = 1
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        return cls(mode=dice.one_of(list(CutMode)))
 
     def misfit(self, topology: Topology) -> str:
         n = len(topology.operator_names)

@@ -1,9 +1,10 @@
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from devnet.faults import keys
 from devnet.faults.base import Sight, Site
 from devnet.faults.cut_links import Parted
+from devnet.faults.dice import Dice
 from devnet.faults.targets import (
     draw_groups,
     is_follower,
@@ -11,8 +12,9 @@ from devnet.faults.targets import (
     links_between,
     misfit_of,
 )
+from devnet.model.cut import CutMode
 from devnet.model.reading import read_target
-from devnet.model.terms import Aim, Target
+from devnet.model.terms import Aim, Several, Target
 from devnet.model.topology import Topology
 from dst.spec.errors import BadConfig
 
@@ -56,6 +58,7 @@ class Partition(Parted):
     """Consensus links between groups of operators cut, both directions."""
 
     name: ClassVar = "partition"
+    weight: ClassVar = 6
     proof: ClassVar = (
         "every cut link is reported down by the end that dials it"
         " (each pair has a link in either direction)"
@@ -68,6 +71,15 @@ class Partition(Parted):
     groups: tuple[tuple[str, ...], ...] = keys.key(
         read_groups, _GROUPS, "operators by name; instead of `target` or `split`", default=()
     )
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """One is cut off, or two halves of a drawn size are."""
+        mode, n = dice.one_of(list(CutMode)), len(dice.operators)
+        if dice.most < n:
+            return cls(target=dice.victims(), mode=mode)
+        first = dice.integer(1, n - 1)
+        return cls(split=(first, n - first), mode=mode)
 
     def nonsense(self) -> str:
         given = [self.target is not None, bool(self.split), bool(self.groups)]
@@ -85,6 +97,8 @@ class Partition(Parted):
             return f"groups must name each operator once; the network has {names}"
         if self.target is Aim.ALL_OPERATORS:
             return "target all-operators leaves nobody to be cut off from; give split, or one node"
+        if isinstance(self.target, Several) and self.target.for_operators(operators) >= operators:
+            return f"target {self.target} leaves nobody to be cut off from"
         if is_follower(self.target, topology):
             return f"target {self.target} has no consensus links; give an operator"
         return misfit_of(self.target, topology)

@@ -1,10 +1,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
+from devnet.faults.dice import Dice
 from devnet.faults.surface import World
 from devnet.model.topology import Topology
 
@@ -51,6 +52,7 @@ class Regions(Fault):
     the consensus links and of those that forward transactions."""
 
     name: ClassVar = "regions"
+    weight: ClassVar = 2
     plane: ClassVar = Plane.LINKS
     proof: ClassVar = "the Toxiproxies list the delay on both streams of every link"
     healed_within_s: ClassVar = 5.0
@@ -59,6 +61,10 @@ class Regions(Fault):
         Matrix,
         "; ".join(f"`{name}`: {', '.join(places)}" for name, places in PLACES.items()),
     )
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        return cls(matrix=dice.one_of(list(Matrix)))
 
     def misfit(self, topology: Topology) -> str:
         n = len(topology.operator_names)

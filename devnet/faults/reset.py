@@ -1,8 +1,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from devnet.faults import keys
+from devnet.faults.dice import Dice
 from devnet.faults.on_links import Shaping
 from devnet.model.terms import Duration
 
@@ -13,9 +14,14 @@ class Reset(Shaping):
     were open before end as if closed."""
 
     name: ClassVar = "reset"
+    weight: ClassVar = 2
     toxic: ClassVar = "reset_peer"
 
     after: Duration = keys.duration("how long a connection lives", default=Duration())
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        return cls(target=dice.victims(), after=dice.milliseconds(0, 1000, 100))
 
     def nonsense(self) -> str:
         # Toxiproxy cannot take the toxic out before that is over.

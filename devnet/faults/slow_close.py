@@ -1,8 +1,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from devnet.faults import keys
+from devnet.faults.dice import Dice
 from devnet.faults.on_links import Shaping
 from devnet.model.terms import Duration
 
@@ -12,9 +13,14 @@ class SlowClose(Shaping):
     """The end of a connection reaches its other end late."""
 
     name: ClassVar = "slow-close"
+    weight: ClassVar = 2
     toxic: ClassVar = "slow_close"
 
     delay: Duration = keys.duration("how late", default=Duration(seconds=1.0))
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        return cls(delay=dice.milliseconds(100, 2000, 100))
 
     def attributes(self) -> Mapping[str, int]:
         return {"delay": round(self.delay.seconds * 1000)}

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
+from devnet.faults.dice import Dice
 from devnet.faults.surface import World
 from devnet.faults.targets import misfit_of, possible
 from devnet.model.terms import Target
@@ -37,6 +38,12 @@ class Stopped(Fault):
         "follower the first two); never its Toxiproxy",
         default=Part.ALL,
     )
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """Half of the time one of its programs alone."""
+        parts = [Part.ALL] * (len(Part) - 1) + [part for part in Part if part is not Part.ALL]
+        return cls(target=dice.victims(), role=dice.one_of(parts))
 
     def misfit(self, topology: Topology) -> str:
         if complaint := misfit_of(self.target, topology):

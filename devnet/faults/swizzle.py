@@ -1,11 +1,12 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from devnet.faults import keys
 from devnet.faults.base import Sight, Site
 from devnet.faults.cut import Cut
+from devnet.faults.dice import Dice
 from devnet.faults.surface import World
 from devnet.model.terms import Duration
 
@@ -15,9 +16,14 @@ class Swizzle(Cut):
     """The links are cut one by one in a drawn order, and healed one by one in another."""
 
     name: ClassVar = "swizzle"
+    weight: ClassVar = 1
     seen_within_s: ClassVar = 10.0
 
     step: Duration = keys.duration("between two links", default=Duration(seconds=0.2))
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        return cls(step=dice.milliseconds(50, 300))
 
     def aim(self, sight: Sight) -> Site:
         site = super().aim(sight)

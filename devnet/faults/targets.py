@@ -4,7 +4,7 @@ passed in."""
 import random
 from collections.abc import Sequence
 
-from devnet.model.terms import Aim, Target
+from devnet.model.terms import Aim, Several, Target
 from devnet.model.topology import Topology
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import Height, Round, leader_of
@@ -37,6 +37,11 @@ def resolve_target(
             return (_one_of(followers, target, rng),)
         case Aim.ALL_OPERATORS:
             return operators
+        case Several():
+            if complaint := misfit_of(target, topology):
+                raise BadConfig(complaint)
+            drawn = rng.sample(operators, target.for_operators(len(operators)))
+            return tuple(sorted(drawn, key=operators.index))
         case _:
             if target not in (*operators, *followers):
                 known = ", ".join((*operators, *followers))
@@ -56,6 +61,11 @@ def misfit_of(target: Target | None, topology: Topology) -> str:
             return f"target not-leader needs at least 3 operators, the network has {len(operators)}"
         case Aim.NOT_LEADER:
             return ""
+        case Several():
+            wanted = target.for_operators(len(operators))
+            if 1 <= wanted <= len(operators):
+                return ""
+            return f"target {target} is {wanted} operators, the network has {len(operators)}"
     known = (*operators, *followers)
     return "" if target in known else f"target {target}: the network has {', '.join(known)}"
 
@@ -66,7 +76,7 @@ def possible(target: Target | None, topology: Topology) -> tuple[str, ...]:
         return (*topology.operator_names, *topology.follower_names)
     if target is Aim.FOLLOWER:
         return topology.follower_names
-    return topology.operator_names if isinstance(target, Aim) else (str(target),)
+    return topology.operator_names if isinstance(target, Aim | Several) else (str(target),)
 
 
 def is_follower(target: Target | None, topology: Topology) -> bool:

@@ -288,6 +288,9 @@ class MachineSeen(
     """Percent of the last ten seconds in which somebody waited for a CPU."""
     free_bytes: int | None
     """On the disk that the run writes to."""
+    busy: float | None = None
+    """Share of all CPU time since the last look that was not idle: the network, the harness, and
+    whatever else runs here."""
 
 
 class RunBroken(

@@ -9,7 +9,20 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from devnet.model.terms import Aim, At, Count, Delay, Duration, Target, Trigger, Until
+from devnet.model.terms import (
+    Aim,
+    At,
+    Count,
+    Delay,
+    Duration,
+    Edge,
+    Moment,
+    Repeat,
+    Several,
+    Target,
+    Trigger,
+    Until,
+)
 from dst.spec.errors import BadConfig
 
 MAX_SECONDS: Final = 3600.0
@@ -17,6 +30,8 @@ MAX_HEIGHTS: Final = 10_000
 
 NAME_PATTERN: Final = "[a-z0-9][a-z0-9-]{0,63}"
 NODE_PATTERN: Final = "(op|f)[1-9][0-9]?"
+SEVERAL_PATTERN: Final = r"random\((?:10|[1-9]|f(?:\+[1-9])?)\)"
+MAX_TIMES: Final = 100
 _NAME: Final = re.compile(NAME_PATTERN)
 _NODE: Final = re.compile(NODE_PATTERN)
 _TERM: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|slots?)")
@@ -137,29 +152,65 @@ def read_delay(value: object, where: str) -> Delay:
 
 
 def read_at(value: object, where: str) -> At:
-    fields = Fields(value, where, ("event", "after", "delay"))
-    if fields.has("event") and fields.has("after"):
-        raise BadConfig(f"{where}: give either event or after, not both")
+    """Every part of it may be left out."""
+    fields = Fields(value, where, ("after", "heights", "event", "delay", "every", "times"))
     return At(
+        after=_read_after(fields),
+        heights=fields.count("heights", Count()),
         trigger=fields.choice("event", Trigger, Trigger.START),
-        after=read_name(fields.required("after"), fields.at("after"))
-        if fields.has("after")
-        else None,
+        repeat=_read_repeat(fields),
         delay=read_delay(fields.required("delay"), fields.at("delay"))
         if fields.has("delay")
         else Delay(),
     )
 
 
+def _read_after(fields: Fields) -> Moment | None:
+    """`kill` (its heal), `{inject: kill}`, `{heal: kill}`."""
+    if not fields.has("after"):
+        return None
+    value, where = fields.required("after"), fields.at("after")
+    if not isinstance(value, Mapping):
+        return Moment(fault=read_name(value, where))
+    edges = Fields(value, where, tuple(Edge))
+    given = [edge for edge in Edge if edges.has(edge)]
+    if len(given) != 1:
+        raise BadConfig(
+            f"{where}: expected the id of a fault, or one of {{inject: ID}}, {{heal: ID}}"
+        )
+    name = read_name(edges.required(given[0]), edges.at(given[0]))
+    return Moment(fault=name, edge=given[0])
+
+
+def _read_repeat(fields: Fields) -> Repeat:
+    """`every: 5 heights` or `every: 20s`, and how many `times`."""
+    if fields.has("every") is not fields.has("times"):
+        raise BadConfig(f"{fields.where}: every and times go together")
+    if not fields.has("every"):
+        return Repeat()
+    times = fields.integer("times", 0, 2, MAX_TIMES)
+    value, where = fields.required("every"), fields.at("every")
+    number, _, unit = value.rpartition(" ") if isinstance(value, str) else ("", "", "")
+    if unit in ("height", "heights"):
+        return Repeat(times=times, heights=read_count(number, where))
+    return Repeat(times=times, pause=read_duration(value, where))
+
+
 def read_until(value: object, where: str) -> Until:
-    fields = Fields(value, where, ("heights", "hold", "timeout"))
+    fields = Fields(value, where, ("heights", "hold", "after", "forever", "timeout"))
+    forever = fields.get("forever", False)
+    if not isinstance(forever, bool):
+        raise BadConfig(f"{where}.forever: expected true or false, got {forever!r}")
     until = Until(
+        after=_read_after(fields),
+        forever=forever,
         heights=fields.count("heights", Count()),
         hold=fields.duration("hold", Duration()),
         timeout=fields.duration("timeout", Until().timeout),
     )
-    if until.heights == Count() and until.hold == Duration():
-        raise BadConfig(f"{where}: a fault needs an end: give heights or hold")
+    has_end = until.heights != Count() or until.hold != Duration() or until.after or forever
+    if not has_end:
+        raise BadConfig(f"{where}: a fault needs an end: give heights, hold, after or forever")
     return until
 
 
@@ -167,9 +218,15 @@ def read_target(value: object, where: str) -> Target:
     """An aim or a node's name."""
     if isinstance(value, str) and _NODE.fullmatch(value):
         return value
+    if isinstance(value, str) and re.fullmatch(SEVERAL_PATTERN, value):
+        words = value.removeprefix("random(").removesuffix(")").split("+")
+        plain = sum(int(word) for word in words if word != "f")
+        return Several(plain=plain, tolerated="f" in words)
     try:
         return Aim(value)  # type: ignore[arg-type]  # whatever is not one of its values is refused
     except ValueError:
         raise BadConfig(
-            f"{where}: expected {', '.join(Aim)} or a node such as op2 or f1; got {value!r}"
+            f"{where}: expected {', '.join(Aim)}, random(2), random(f) or a node "
+            f"such as op2 or f1; "
+            f"got {value!r}"
         ) from None

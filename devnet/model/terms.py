@@ -9,6 +9,8 @@ when the fault fires, and then stand in `resolved.yaml`.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dst.spec.primitives import faults_tolerated
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duration:
@@ -43,25 +45,59 @@ class Delay:
 class Trigger(StrEnum):
     START = "start"
     """As soon as the load runs and the start heights are sealed."""
+    PROPOSAL = "proposal"
+    PREPARED = "prepared"
     DECIDED = "decided"
     """On the first `decided` event any stream reports after that: the next height's leader is then
-    known."""
+    known. The other phases likewise."""
+    SEALED = "sealed"
+    ROUND_CHANGE = "round_change"
+
+
+class Edge(StrEnum):
+    """Moments of a fault that another can wait for."""
+
+    INJECT = "inject"
+    """It was proven to stand (or could not be injected)."""
+    HEAL = "heal"
+    """It was taken back; of one that repeats, the last time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    fault: str
+    edge: Edge = Edge.HEAL
+
+    def __str__(self) -> str:
+        return f"{self.edge} of {self.fault}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """Again and again, `times` in all: from beginning to beginning so many heights decided, or so
+    long, and never before the one before was healed."""
+
+    times: int = 1
+    heights: Count = Count()
+    pause: Duration = Duration()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class At:
-    """When a fault fires: the trigger, or the revert of the fault named by `after`; then the
-    delay."""
+    """When a fault fires: each part is waited for in turn, from the start heights on."""
 
+    after: Moment | None = None
+    heights: Count = Count()
+    """So many decided after that."""
     trigger: Trigger = Trigger.START
-    after: str | None = None
     delay: Delay = Delay()
+    repeat: Repeat = Repeat()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Until:
-    """When a fault is reverted: `heights` decided from the height it hit on, and at least `hold`
-    after its proof.
+    """When a fault is reverted: `heights` decided from the height it hit on, at least `hold` after
+    its proof, and not before `after`. `forever`: not before all others that have an end.
 
     `timeout` bounds the wait for heights: a chain that stands still must not leave the fault
     standing for ever.
@@ -69,6 +105,8 @@ class Until:
 
     heights: Count = Count()
     hold: Duration = Duration()
+    after: Moment | None = None
+    forever: bool = False
     timeout: Duration = Duration(seconds=60.0)
 
 
@@ -84,5 +122,22 @@ class Aim(StrEnum):
     ALL_OPERATORS = "all-operators"
 
 
-Target = Aim | str
-"""An aim, or a node's own name ("op2", "f1")."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Several:
+    """`random(2)`, `random(f)`, `random(f+1)`: so many operators, each another, drawn."""
+
+    plain: int = 0
+    tolerated: bool = False
+    """And as many as the cluster survives."""
+
+    def for_operators(self, n: int) -> int:
+        return self.plain + (faults_tolerated(n) if self.tolerated else 0)
+
+    def __str__(self) -> str:
+        parts = ["f"] if self.tolerated else []
+        parts += [str(self.plain)] if self.plain or not parts else []
+        return f"random({'+'.join(parts)})"
+
+
+Target = Aim | Several | str
+"""An aim, so many of them, or a node's own name ("op2", "f1")."""

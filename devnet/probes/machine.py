@@ -16,8 +16,11 @@ from devnet.model.history import MachineSeen, Record
 LOOK_EVERY_S: Final = 0.25
 _STAT: Final = Path("/proc/stat")
 _PRESSURE: Final = Path("/proc/pressure/cpu")
+_IDLE: Final = (3, 4)
+"""Idle and waiting for a disk: their places among the times of a CPU (proc(5))."""
 _STEAL: Final = 7
-"""Its place among the times of a CPU."""
+_OWN: Final = 8
+"""So many of them; what guests used stands in `user` already."""
 
 
 async def watch_machine(folder: Path, record: Callable[[Record], None]) -> None:
@@ -34,6 +37,7 @@ async def watch_machine(folder: Path, record: Callable[[Record], None]) -> None:
                 steal=_share(before, after),
                 pressure=_pressure(),
                 free_bytes=_free_bytes(folder),
+                busy=_busy(before, after),
             )
         )
         before = after
@@ -52,6 +56,14 @@ def _share(before: tuple[int, ...] | None, after: tuple[int, ...] | None) -> flo
         return None
     passed = sum(after) - sum(before)
     return (after[_STEAL] - before[_STEAL]) / passed if passed > 0 else 0.0
+
+
+def _busy(before: tuple[int, ...] | None, after: tuple[int, ...] | None) -> float | None:
+    if before is None or after is None or len(after) < _OWN:
+        return None
+    passed = sum(after[:_OWN]) - sum(before[:_OWN])
+    idle = sum(after[place] - before[place] for place in _IDLE)
+    return 1 - idle / passed if passed > 0 else None
 
 
 def _pressure() -> float | None:

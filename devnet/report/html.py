@@ -51,7 +51,7 @@ OUTCOME_COLOUR: Final = {
     Outcome.VACUOUS: "#6e7781",
 }
 
-_STYLE: Final = """ :root{color-scheme:light
+STYLE: Final = """ :root{color-scheme:light
 dark;--fg:#1f2328;--bg:#fff;--line:#d0d7de;--soft:#59636e}
 @media(prefers-color-scheme:dark){:root{--fg:#e6edf3;--bg:#0d1117;--line:#30363d;--soft:#9198a1}}
 body{font:15px/1.5
@@ -104,7 +104,7 @@ def render_html(
             *_disturbances(history),
         )
     )
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 
@@ -118,7 +118,7 @@ def _disturbances(history: History) -> list[str]:
     return parts
 
 
-def _badge(outcome: Outcome) -> str:
+def badge(outcome: Outcome) -> str:
     return (
         f'<span class="badge" style="background:{OUTCOME_COLOUR[outcome]}">{outcome.value}</span>'
     )
@@ -132,7 +132,7 @@ def _header(summary: RunSummary, replay: str) -> str:
         f"took {summary.seconds:.0f} s"
     )
     return (
-        f"<p>{_badge(summary.outcome)}{reason}</p><p class=soft>{facts}</p>"
+        f"<p>{badge(summary.outcome)}{reason}</p><p class=soft>{facts}</p>"
         f"<p>Run it again: <code>{escape(replay)}</code></p>"
     )
 
@@ -323,7 +323,7 @@ def _svg(parts: Sequence[str], tall: int, label: str) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {tall}" role="img" aria-label="{label}">{inner}</svg>'
 
 
-def _table(
+def table(
     head: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str] | None = None
 ) -> str:
     """`classes`: one CSS class a row."""
@@ -344,14 +344,14 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> str:
     rows = [
         (
             escape(verdict.checker),
-            _badge(verdict.outcome),
+            badge(verdict.outcome),
             figure_of(verdict),
             "<br>".join(map(_violation, verdict.violations)) or escape(verdict.note),
         )
         for verdict in ordered
     ]
     head = ("invariant", "verdict", "measured / allowed", "what was looked at, or what broke it")
-    return _table(head, rows, [verdict.outcome.value for verdict in ordered])
+    return table(head, rows, [verdict.outcome.value for verdict in ordered])
 
 
 def _violation(violation: Violation) -> str:
@@ -386,13 +386,13 @@ def _fault_table(history: History) -> str:
         "error",
     )
     rows = [_fault_row(fault, start) for fault in history.faults]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _hostile_table(history: History) -> str:
     head = ("transaction", "via", "sent", "fate", "height", "gas used", "known after", "reason")
     start, _ = _span(history)
-    return _table(head, [_hostile_row(item, start) for item in history.hostile])
+    return table(head, [_hostile_row(item, start) for item in history.hostile])
 
 
 def _hostile_row(item: HostileFate, start: float) -> tuple[str, ...]:

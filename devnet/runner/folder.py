@@ -91,6 +91,7 @@ def manifest_of(
         "replay": replay,
         "outcome": summary.outcome,
         "reason": summary.reason,
+        "error": run.error,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "summary": summary,
         "network": {

@@ -177,6 +177,24 @@ class Journal:
         found = await self.until(lambda: self.heights.newest_decided > before, timeout)
         return self.heights.newest_decided if found else None
 
+    async def next_event(self, kind: EventKind, timeout: float) -> Event | None:
+        """The first one of this kind that is recorded from now on; None when none comes in
+        time."""
+        looked_at = len(self.records)
+
+        def fresh() -> list[Record]:
+            nonlocal looked_at
+            new, looked_at = self.records[looked_at:], len(self.records)
+            return new
+
+        found: list[Event] = []
+
+        def seen() -> bool:
+            found.extend(r for r in fresh() if isinstance(r, Event) and r.kind is kind)
+            return bool(found)
+
+        return found[0] if await self.until(seen, timeout) else None
+
     def close(self) -> None:
         """Raises: CannotRecord."""
         if self._lost:

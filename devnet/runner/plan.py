@@ -13,6 +13,7 @@ from devnet.model.terms import Delay
 from devnet.model.topology import Topology
 from devnet.model.work import MAX_SENDERS, Hostile
 from devnet.scenarios.scenario import Scenario, Scheduled
+from devnet.scenarios.sense import require_sense
 from devnet.scenarios.write import keys_written
 from devnet.workload.hostile.catalogue import CATALOGUE
 from dst.spec.errors import BadConfig
@@ -35,8 +36,9 @@ def draw_delay(delay: Delay, slot_seconds: float, rng: random.Random) -> float:
     return delay.fixed.in_seconds(slot_seconds)
 
 
-def require_fits(scenario: Scenario, topology: Topology, backend: str) -> None:
-    """Whether every fault has something to hit on this network, and this backend can do it.
+def require_fits(scenario: Scenario, topology: Topology, backend: str | None) -> None:
+    """Whether every fault has something to hit on this network, and this backend (None: some
+    backend) can do it.
 
     Raises: BadConfig with one line that names the fault and what the network has.
     """
@@ -60,11 +62,12 @@ def require_fits(scenario: Scenario, topology: Topology, backend: str) -> None:
             )
     for fault in scenario.faults:
         if complaint := _misfit(fault, topology, backend):
-            raise BadConfig(f"{scenario.name}: fault {fault.id}: {complaint}")
+            raise BadConfig(f"{fault.where or scenario.name}: fault {fault.id}: {complaint}")
+    require_sense(scenario, topology)
 
 
-def _misfit(fault: Scheduled, topology: Topology, backend: str) -> str:
-    if backend not in fault.do.backends:
+def _misfit(fault: Scheduled, topology: Topology, backend: str | None) -> str:
+    if backend is not None and backend not in fault.do.backends:
         able = " and ".join(fault.do.backends)
         return f"{fault.do.name} cannot be done on the {backend} backend, only on {able}"
     return fault.do.misfit(topology)

@@ -9,7 +9,7 @@ before a run ends.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from devnet.checkers.base import counted
@@ -17,8 +17,8 @@ from devnet.faults.surface import World
 from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
 from devnet.model.clock import now
-from devnet.model.history import FaultReceipt, History, NodeUnread, ProgramEnded
-from devnet.model.terms import Aim, Trigger
+from devnet.model.history import EventKind, FaultReceipt, History, NodeUnread, ProgramEnded
+from devnet.model.terms import Aim, Edge, Moment, Trigger
 from devnet.model.timeline import rejoined_at
 from devnet.model.verdict import Outcome, Verdict, worst
 from devnet.runner.journal import Journal
@@ -29,7 +29,9 @@ from devnet.scenarios.scenario import Scenario, Scheduled
 START_TIMEOUT: Final = 60.0
 """Seconds until the heights before the first fault are sealed everywhere."""
 TRIGGER_TIMEOUT: Final = 30.0
-"""Seconds to wait for a `decided` event to fire on."""
+"""Seconds to wait for an event to fire on."""
+SLOTS_A_HEIGHT: Final = 10
+"""Time for a height that a fault waits for, while others stand."""
 REJOIN_POLL_SECONDS: Final = 0.3
 """Between looks at the whole history, which cost milliseconds each."""
 
@@ -110,7 +112,11 @@ class Runner:
         self._goal = 0
         """The height that every node must have in the end."""
         self._crashes_before: dict[str, tuple[int, str]] = {}
-        self._reverted: dict[str, asyncio.Event] = {f.id: asyncio.Event() for f in scenario.faults}
+        self._come: dict[Moment, asyncio.Event] = {
+            Moment(fault=fault.id, edge=edge): asyncio.Event()
+            for fault in scenario.faults
+            for edge in Edge
+        }
         self._injector = Injector(world=surroundings, events=journal.events, record=journal.record)
 
     async def run(self) -> Run:
@@ -181,10 +187,24 @@ class Runner:
             await self._injector.restore()
 
     async def _one_fault(self, fault: Scheduled) -> None:
+        if fault.at.after is not None:
+            await self._come[fault.at.after].wait()
+        heights, repeat = self._journal.heights, fault.at.repeat
+        goal, due = 0, 0.0
+        for name in fault.occurrences:
+            await self._wait_decided(goal, name)
+            await asyncio.sleep(max(0.0, due - now()))
+            goal = heights.newest_decided + repeat.heights.for_operators(self._n)
+            due = now() + repeat.pause.in_seconds(self._slot)
+            await self._occurrence(replace(fault, id=name), of=fault.id)
+        self._come[Moment(fault=fault.id)].set()
+
+    async def _occurrence(self, fault: Scheduled, *, of: str) -> None:
         planned = await self._fire(fault)
         self._run.planned.append(planned)
         self._say(f"inject: {describe(planned, fault)}")
         receipt = await self._injector.apply(planned)
+        self._come[Moment(fault=of, edge=Edge.INJECT)].set()
         if receipt.error:
             self._say(f"inject: {fault.id} failed: {receipt.error}")
         else:
@@ -192,17 +212,32 @@ class Runner:
             await self._stand(fault, planned, receipt)
         receipt = await self._injector.revert(planned)
         self._say(f"heal: {fault.id} {receipt.error or 'taken back, heal verified'}")
-        self._reverted[fault.id].set()
+
+    async def _wait_decided(self, height: int, fault: str) -> None:
+        """Raises: HarnessError when it does not come."""
+        heights = self._journal.heights
+        slots = SLOTS_A_HEIGHT * max(0, height - heights.newest_decided)
+        timeout = TRIGGER_TIMEOUT + slots * self._slot
+        if not await self._journal.until(lambda: heights.newest_decided >= height, timeout):
+            raise HarnessError(
+                f"height {height}, for which {fault} waits, was not decided within {timeout:.0f} s"
+            )
 
     async def _fire(self, fault: Scheduled) -> Planned:
-        """Wait for the trigger, aim, wait the drawn delay."""
-        if fault.at.after is not None:
-            await self._reverted[fault.at.after].wait()
-        if fault.at.trigger is Trigger.DECIDED:
-            if await self._journal.next_decided(TRIGGER_TIMEOUT) is None:
-                raise HarnessError(
-                    f"nothing was decided for {TRIGGER_TIMEOUT:.0f} s before the fault"
-                )
+        """Wait for heights and event, aim, wait the drawn delay."""
+        wanted = fault.at.heights.for_operators(self._n)
+        await self._wait_decided(self._journal.heights.newest_decided + wanted, fault.id)
+        match fault.at.trigger:
+            case Trigger.START:
+                come: object = True
+            case Trigger.DECIDED:
+                come = await self._journal.next_decided(TRIGGER_TIMEOUT)
+            case other:
+                come = await self._journal.next_event(EventKind(other.value), TRIGGER_TIMEOUT)
+        if come is None:
+            raise HarnessError(
+                f"no {fault.at.trigger} event for {TRIGGER_TIMEOUT:.0f} s before fault {fault.id}"
+            )
         next_height = self._journal.heights.newest_decided + 1
         delay = draw_delay(fault.at.delay, self._slot, rng_for(self._seed, fault.id, "delay"))
         planned = plan_fault(
@@ -233,7 +268,10 @@ class Runner:
         hold = fault.until.hold.in_seconds(self._slot)
         parts = [counted(wanted, "height{s}")] if wanted else []
         parts += [f"{hold:g} s"] if hold else []
-        return f"holding for {' and at least '.join(parts)}"
+        holding = [f"for {' and at least '.join(parts)}"] if parts else []
+        holding += [f"to the {fault.until.after}"] if fault.until.after else []
+        holding += ["to the end of all others"] if fault.until.forever else []
+        return f"holding {' and '.join(holding)}"
 
     async def _hold(self, fault: Scheduled, receipt: FaultReceipt) -> None:
         """Until enough heights are decided from the hit on, and the hold is over."""
@@ -246,6 +284,16 @@ class Runner:
             heights = self._journal.heights
             await self._journal.until(lambda: heights.newest_decided >= goal, timeout)
         await asyncio.sleep(max(0.0, started + hold - now()))
+        for moment in self._ends_after(fault):
+            await self._come[moment].wait()
+
+    def _ends_after(self, fault: Scheduled) -> list[Moment]:
+        """Moments of others: they are bounded, and never wait for this one's heal."""
+        others = [fault.until.after] if fault.until.after else []
+        if fault.until.forever:
+            ending = (each for each in self._scenario.faults if not each.until.forever)
+            others += [Moment(fault=each.id) for each in ending]
+        return others
 
     async def _settle(self) -> None:
         """Heights on every node after the heal, and every target back. Too late is a verdict, not a

@@ -2,6 +2,7 @@
 combinations are refused.
 """
 
+from dataclasses import replace
 from typing import Any, Final
 
 import yaml
@@ -18,8 +19,11 @@ from devnet.model.reading import (
     read_text,
     read_until,
 )
+from devnet.model.terms import Until
 from devnet.model.topology import OPERATOR_COUNTS
 from devnet.model.work import Hostile, Load
+from devnet.scenarios.lines import line_of
+from devnet.scenarios.order import Order
 from devnet.scenarios.scenario import SCHEMA_VERSION, Scenario, Scheduled
 from dst.spec.errors import BadConfig
 
@@ -75,15 +79,7 @@ def _faults(value: object) -> tuple[Scheduled, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_FAULTS:
         raise BadConfig(f"faults: expected a list of 1 to {MAX_FAULTS} faults")
     faults = tuple(_scheduled(item, f"faults[{index}]") for index, item in enumerate(value))
-    seen: set[str] = set()
-    for fault in faults:
-        if fault.id in seen:
-            raise BadConfig(f"faults: the id {fault.id!r} is used twice")
-        if fault.at.after is not None and fault.at.after not in seen:
-            raise BadConfig(
-                f"faults: {fault.id}.at.after names no fault above it: {fault.at.after!r}"
-            )
-        seen.add(fault.id)
+    _require_order(faults)
     return faults
 
 
@@ -92,6 +88,30 @@ def _operators(fields: Fields, usual: int) -> int:
     if wanted not in OPERATOR_COUNTS:
         raise BadConfig(f"operators: a cluster has 1, 4, 7 or 10, got {wanted}")
     return wanted
+
+
+def _require_order(faults: tuple[Scheduled, ...]) -> None:
+    """Every fault is named once, and begins and ends at some time. Raises: BadConfig."""
+    seen: set[str] = set()
+    for index, fault in enumerate(faults):
+        for name in dict.fromkeys((fault.id, *fault.occurrences)):
+            if name in seen:
+                raise BadConfig(f"faults[{index}].id: the id {name!r} is used twice")
+            seen.add(name)
+    known = [fault.id for fault in faults]
+    for index, fault in enumerate(faults):
+        for key, moment in (("at", fault.at.after), ("until", fault.until.after)):
+            if moment is not None and moment.fault not in known:
+                raise BadConfig(
+                    f"faults[{index}].{key}.after: names no fault: {moment.fault!r}; "
+                    f"there are {', '.join(known)}"
+                )
+    if circle := Order.of(faults).circle():
+        index = known.index(circle[0].fault)
+        way = ", which waits for the ".join(str(moment) for moment in circle)
+        raise BadConfig(f"faults[{index}]: they wait for each other: the {way}")
+    if all(fault.until == Until(forever=True, timeout=fault.until.timeout) for fault in faults):
+        raise BadConfig("faults: all are forever, and nothing ends them: give one an end")
 
 
 def _load(value: object) -> Load:
@@ -181,7 +201,8 @@ def parse_scenario(value: object) -> Scenario:
 
 
 def parse_text(text: str, *, what: str) -> Scenario:
-    """Read one YAML document; `what` (a file name) opens every error.
+    """Read one YAML document; `what` (a file name) opens every error, with the line where it can
+    be told.
 
     Raises: BadConfig.
     """
@@ -191,8 +212,14 @@ def parse_text(text: str, *, what: str) -> Scenario:
         raise BadConfig(f"{what}: more than {MAX_BRACKETS} brackets, this is no scenario")
     try:
         value: Any = yaml.safe_load(text)
-        return parse_scenario(value)
+        scenario = parse_scenario(value)
     except yaml.YAMLError as error:
         raise BadConfig(f"{what}: not YAML: {error}") from error
     except BadConfig as error:
-        raise BadConfig(f"{what}: {error}") from error
+        line = line_of(text, str(error))
+        raise BadConfig(f"{what}{f':{line}' if line else ''}: {error}") from error
+    located = (
+        replace(fault, where=f"{what}:{line_of(text, f'faults[{index}]: ')}")
+        for index, fault in enumerate(scenario.faults)
+    )
+    return replace(scenario, faults=tuple(located))

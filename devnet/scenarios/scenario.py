@@ -21,6 +21,15 @@ class Scheduled:
     do: Fault
     at: At = At()
     until: Until = Until()
+    where: str = field(default="", compare=False)
+    """`mine.yaml:7`, where it was read from a file."""
+
+    @property
+    def occurrences(self) -> tuple[str, ...]:
+        """Ids of what it does, one after another: its own, or `kill-1`, `kill-2` when it
+        repeats."""
+        times = self.at.repeat.times
+        return (self.id,) if times == 1 else tuple(f"{self.id}-{i}" for i in range(1, times + 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,17 +5,21 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field
+from inspect import getattr_static
 from pathlib import Path
 from typing import Any, Final
 
 from devnet.faults import KINDS
 from devnet.faults.base import BOTH_BACKENDS, Fault, Plane
 from devnet.faults.keys import Key, keys_of
-from devnet.model.reading import NODE_PATTERN
-from devnet.model.terms import Aim
+from devnet.model.reading import MAX_TIMES, NODE_PATTERN, SEVERAL_PATTERN
+from devnet.model.terms import Aim, Edge, Trigger
+from devnet.scenarios import matrix, slo
 from devnet.scenarios.write import written
 
 FILE: Final = Path(__file__).parent / "scenario.schema.json"
+SLO_FILE: Final = FILE.with_name("slo.schema.json")
+MATRIX_FILE: Final = FILE.with_name("campaign.schema.json")
 PAGE: Final = Path(__file__).parents[2] / "docs" / "faults.md"
 
 _COMMON: Final[Mapping[str, Any]] = {
@@ -33,9 +37,53 @@ def schema() -> dict[str, Any]:
         "oneOf": [
             {"enum": [str(aim) for aim in Aim]},
             {"type": "string", "pattern": _whole(NODE_PATTERN)},
+            {"type": "string", "pattern": _whole(SEVERAL_PATTERN)},
         ]
     }
+    found["$defs"]["moment"] = _moment()
+    found["$defs"]["at"]["properties"] |= _at()
+    found["$defs"]["at"]["dependentRequired"] = {"every": ["times"], "times": ["every"]}
+    found["$defs"]["until"]["properties"] |= {
+        "after": {"$ref": "#/$defs/moment"},
+        "forever": {
+            "type": "boolean",
+            "default": False,
+            "description": "Not before all other faults that have an end.",
+        },
+    }
     return found
+
+
+def _moment() -> dict[str, Any]:
+    edges = [
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": [str(edge)],
+            "properties": {str(edge): {"$ref": "#/$defs/name"}},
+        }
+        for edge in Edge
+    ]
+    about = "The heal of this fault, or its inject: {inject: ID}."
+    return {"oneOf": [{"$ref": "#/$defs/name"}, *edges], "description": about}
+
+
+def _at() -> dict[str, Any]:
+    often = {"$ref": "#/$defs/duration"}, {"type": "string", "pattern": "^.+ heights?$"}
+    return {
+        "after": {"$ref": "#/$defs/moment"},
+        "heights": {"$ref": "#/$defs/count", "description": "Decided after that."},
+        "event": {
+            "enum": [str(trigger) for trigger in Trigger],
+            "default": str(Trigger.START),
+            "description": "The next one of any node after that.",
+        },
+        "every": {
+            "anyOf": list(often),
+            "description": "From beginning to beginning; never before the heal of the one before.",
+        },
+        "times": {"type": "integer", "minimum": 2, "maximum": MAX_TIMES},
+    }
 
 
 def _whole(pattern: str) -> str:
@@ -92,6 +140,8 @@ def _section(kind: type[Fault]) -> Iterator[str]:
     yield f"*Proven by:* {kind.proof}."
     if kind.backends != BOTH_BACKENDS:
         yield f"*Backend:* {', '.join(kind.backends)} only."
+    if getattr_static(kind, "drawn") is not vars(Fault)["drawn"]:
+        yield f"*In random schedules:* with weight {kind.weight}."
     yield ""
     yield "| key | default | meaning |"
     yield "|---|---|---|"
@@ -128,14 +178,17 @@ One file in `devnet/faults` and its tests; nothing else names it. The class is a
 below `Fault` (`devnet/faults/base.py`): its fields are the keys of the YAML form
 (`devnet/faults/keys.py`), its docstring is its line on this page, and its methods say whom it hits
 (`misfit`, `aim`), how it is done (`inject`, `take_back`), how it is seen (`missing`, `remaining`)
-and what follows for those who judge (`silences`, `components`). What it needs of the network is in
-`devnet/faults/surface.py`; a method there that does not exist yet belongs into
+and what follows for those who judge (`silences`, `components`). Random schedules have it as soon
+as it says how one is drawn (`drawn`, `weight`; else it is never drawn). What it needs of the
+network is in `devnet/faults/surface.py`; a method there that does not exist yet belongs into
 `devnet/runner/surroundings.py` too, and into the fake of the tests. Then `make docs`.
 """
 
 
 def main() -> None:
     FILE.write_text(json.dumps(schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    for file, one in ((SLO_FILE, slo.schema()), (MATRIX_FILE, matrix.schema())):
+        file.write_text(json.dumps(one, indent=2) + "\n", encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")
 
 

@@ -9,11 +9,12 @@ import yaml
 from devnet.faults.base import Fault
 from devnet.faults.keys import keys_of
 from devnet.model.expect import Expect
-from devnet.model.terms import At, Count, Delay, Duration, Until
+from devnet.model.terms import At, Count, Delay, Duration, Edge, Moment, Repeat, Several, Until
 from devnet.model.work import Hostile, Load
 from devnet.scenarios.scenario import SCHEMA_VERSION, Scenario, Scheduled
 
 _USUAL: Final = Scenario(name="x", about="x")
+_UNTIL: Final = ("heights", "hold", "after", "forever", "timeout")
 
 
 def written(value: object) -> Any:
@@ -26,7 +27,11 @@ def written(value: object) -> Any:
         case Count(plain=plain, operators=times):
             of_all = "n" if times == 1 else f"{times}n"
             return f"{of_all} + {plain}" if plain else of_all
-        case StrEnum():
+        case Moment(edge=Edge.HEAL):
+            return value.fault
+        case Moment():
+            return {str(value.edge): value.fault}
+        case StrEnum() | Several():
             return str(value)
         case tuple():
             return [written(item) for item in value]
@@ -76,20 +81,22 @@ def _scheduled(fault: Scheduled) -> dict[str, Any]:
     entry: dict[str, Any] = {"id": fault.id, "do": fault.do.name, **keys_written(fault.do)}
     if at := _at(fault.at):
         entry["at"] = at
-    entry["until"] = _unusual(fault.until, Until(), ("heights", "hold", "timeout"))
+    entry["until"] = _unusual(fault.until, Until(), _UNTIL)
     return entry
 
 
 def _at(at: At) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if at.after is not None:
-        found["after"] = at.after
-    elif at.trigger is not At().trigger:
+    found = _unusual(at, At(), ("after", "heights"))
+    if at.trigger is not At().trigger:
         found["event"] = str(at.trigger)
     if at.delay.upto is not None:
         found["delay"] = {"upto": written(at.delay.upto)}
     elif at.delay != Delay():
         found["delay"] = written(at.delay.fixed)
+    if at.repeat != Repeat():
+        heights, pause = at.repeat.heights, at.repeat.pause
+        found["every"] = written(pause) if heights == Count() else f"{written(heights)} heights"
+        found["times"] = at.repeat.times
     return found
 
 

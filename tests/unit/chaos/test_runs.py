@@ -384,7 +384,7 @@ def test_what_hits_nothing_is_refused_in_one_line(scenario: Scenario, words: str
 
 @pytest.mark.parametrize("target", ["op4", "f1", "leader", "not-leader", "all-operators"])
 def test_what_the_network_has_is_accepted(target: str) -> None:
-    require_fits(kill_of(target), FOUR, "process")
+    require_fits(kill_of(target, until={"hold": "4s"}), FOUR, "process")
 
 
 def campaign_of(source: str, scenario: Scenario, folder: Path) -> Campaign:

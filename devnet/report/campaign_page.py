@@ -1,0 +1,218 @@
+"""The page of a campaign: self-contained HTML with inline SVG, no script, no outside asset."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Final, Protocol
+
+from devnet.checkers.base import counted
+from devnet.model.verdict import Outcome
+from devnet.report.campaign import (
+    TESTS,
+    CampaignReport,
+    CellFigures,
+    RunFigures,
+    Said,
+    amount_of,
+    change_told,
+    interval_of,
+    level_note,
+)
+from devnet.report.html import OUTCOME_COLOUR, STYLE, badge, round_ticks, table
+from devnet.report.measures import MEANS, NAMES
+from devnet.report.statistics import CONFIDENCE, Statistics
+
+WIDE: Final = 960
+NAMES_WIDE: Final = 250
+RIGHT: Final = 20
+ROW: Final = 26
+HEAD: Final = 8
+FOOT: Final = 24
+_SAID_COLOUR: Final = {Said.MET: "#1a7f37", Said.MISSED: "#cf222e", Said.TOO_FEW: "#9a6700"}
+_DOT: Final = "#4269d0"
+
+
+def render_campaign_page(report: CampaignReport) -> str:
+    runs = [run for cell in report.cells for run in cell.runs]
+    parts = [f"<h1>{escape(report.name)}</h1>", _header(report, runs)]
+    if report.levels:
+        parts += [f"<h2>Service levels: {escape(report.slo)}</h2>", _levels(report)]
+    if report.against:
+        parts += [f"<h2>Against {escape(report.against)}</h2>", _changes(report)]
+    parts += ["<h2>How the runs ended</h2>", _outcomes(report.cells)]
+    parts.append(_legend())
+    for name in NAMES:
+        if cells := [cell for cell in report.cells if name in cell.statistics]:
+            parts += [f"<h2>{name.capitalize()}</h2>", f"<p class=soft>{MEANS[name]}</p>"]
+            parts += [_strips(cells, name), _figures(cells, name)]
+    parts += _failures(report)
+    title = escape(report.name)
+    head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+    body = "\n".join(parts)
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
+
+
+def _header(report: CampaignReport, runs: Sequence[RunFigures]) -> str:
+    missing = f", {report.missing} missing" if report.missing else ""
+    return (
+        f"<p>{escape(report.about)}</p><p class=soft>{counted(len(runs), 'run{s}')}{missing} on "
+        f"{escape(report.backend)}, {counted(len(report.cells), 'place{s}')} of the matrix</p>"
+    )
+
+
+def _legend() -> str:
+    return (
+        "<p class=soft>Each dot is a run (hollow: it failed). The bar is the "
+        f"{100 * CONFIDENCE:g} % interval of the median by order statistics, the tall tick the "
+        "median, the short one p95. An interval that is open (-) has too few runs for that end. "
+        "Runs that showed nothing are in no figure.</p>"
+    )
+
+
+def _pill(text: str, colour: str) -> str:
+    return f'<span class="badge" style="background:{colour}">{escape(text)}</span>'
+
+
+def _levels(report: CampaignReport) -> str:
+    rows = [
+        (
+            escape(level.name),
+            _pill(level.said.value, _SAID_COLOUR[level.said]),
+            escape(level.objective),
+            f"{level.beyond} of {level.runs}",
+            escape(level_note(level)),
+        )
+        for level in report.levels
+    ]
+    return table(("level", "verdict", "objective", "runs beyond", ""), rows)
+
+
+def _changes(report: CampaignReport) -> str:
+    worse = [change for change in report.changes if change.worse]
+    told = f"{len(worse)} of {counted(len(report.changes), 'comparison{s}')} worse beyond noise"
+    items = "".join(f"<li>{escape(change_told(change))}</li>" for change in worse)
+    few = "; ".join(report.too_few_to_compare)
+    return (
+        f"<p>{told}.</p><ul>{items}</ul><p class=soft>{escape(TESTS)}."
+        f"{f' Too few runs to compare: {escape(few)}.' if few else ''}</p>"
+    )
+
+
+def _outcomes(cells: Sequence[CellFigures]) -> str:
+    def share(cell: CellFigures) -> str:
+        x, parts = 0.0, []
+        for outcome in Outcome:
+            wide = 220 * cell.count(outcome) / max(1, len(cell.runs))
+            colour = OUTCOME_COLOUR[outcome]
+            parts.append(f'<rect x="{x:.1f}" width="{wide:.1f}" height="12" fill="{colour}"/>')
+            x += wide
+        label = f"{cell.count(Outcome.PASS)} of {len(cell.runs)} passed"
+        return (
+            f'<svg viewBox="0 0 220 12" style="width:220px" role="img" aria-label="{label}">'
+            f"{''.join(parts)}</svg>"
+        )
+
+    rows = [
+        (
+            escape(cell.told()),
+            str(len(cell.runs)),
+            share(cell),
+            *(str(cell.count(outcome)) for outcome in Outcome),
+        )
+        for cell in cells
+    ]
+    return table(("place", "runs", "", *(outcome.value for outcome in Outcome)), rows)
+
+
+def _strips(cells: Sequence[CellFigures], name: str) -> str:
+    """A row of dots for each place, on one scale from zero."""
+    highest = max(cell.statistics[name].max for cell in cells) or 1.0
+    ticks = round_ticks(0.0, highest)
+    high = max(highest, ticks[-1])
+    tall = HEAD + ROW * len(cells) + FOOT
+    foot = tall - FOOT
+
+    def x(value: float) -> float:
+        return NAMES_WIDE + value / high * (WIDE - NAMES_WIDE - RIGHT)
+
+    parts = [
+        f'<line x1="{x(tick):.1f}" y1="{HEAD}" x2="{x(tick):.1f}" y2="{foot}" stroke="#9498a0" '
+        f'stroke-opacity="0.25"/><text x="{x(tick):.1f}" y="{tall - 8}" text-anchor="middle">'
+        f"{escape(amount_of(name, tick))}</text>"
+        for tick in ticks
+    ]
+    for row, cell in enumerate(cells):
+        y = HEAD + ROW * row + ROW / 2
+        parts.append(
+            f'<text x="{NAMES_WIDE - 10}" y="{y + 4:.1f}" text-anchor="end">'
+            f"{escape(cell.told())}</text>"
+        )
+        parts.append(_mark(cell.statistics[name], x, y, high))
+        parts += [_dot(run, name, x, y) for run in cell.shown]
+    label = f"{MEANS[name]}, by place"
+    return (
+        f'<svg viewBox="0 0 {WIDE} {tall}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    )
+
+
+def _mark(found: Statistics, x: "_Scale", y: float, high: float) -> str:
+    low = x(0.0 if found.p50.low is None else found.p50.low)
+    wide = max(1.0, x(high if found.p50.high is None else found.p50.high) - low)
+    is_open = None in (found.p50.low, found.p50.high)
+    strength = 0.08 if is_open else 0.25
+    bar = (
+        f'<rect x="{low:.1f}" y="{y - 7:.1f}" width="{wide:.1f}" height="14" fill="{_DOT}" '
+        f'fill-opacity="{strength}"/>'
+    )
+    ticks = (
+        f'<line x1="{x(value):.1f}" y1="{y - reach:.1f}" x2="{x(value):.1f}" y2="{y + reach:.1f}" '
+        'stroke="currentColor" stroke-width="1.6"/>'
+        for value, reach in ((found.p50.value, 10), (found.p95.value, 5))
+    )
+    return bar + "".join(ticks)
+
+
+def _dot(run: RunFigures, name: str, x: "_Scale", y: float) -> str:
+    value: float | None = getattr(run.measures, name)
+    if value is None:
+        return ""
+    # Dots of equal value would hide each other: seeds spread them, the same way each time.
+    shift = (run.seed * 37 % 11 - 5) * 0.9
+    fill = "none" if run.outcome is Outcome.FAIL else _DOT
+    colour = OUTCOME_COLOUR[Outcome.FAIL] if run.outcome is Outcome.FAIL else _DOT
+    title = f"seed {run.seed}: {amount_of(name, value)}"
+    return (
+        f'<circle cx="{x(value):.1f}" cy="{y + shift:.1f}" r="2.6" fill="{fill}" '
+        f'fill-opacity="0.6" stroke="{colour}"><title>{escape(title)}</title></circle>'
+    )
+
+
+def _figures(cells: Sequence[CellFigures], name: str) -> str:
+    rows = []
+    for cell in cells:
+        found = cell.statistics[name]
+        quantiles = (interval_of(name, each) for each in (found.p50, found.p95, found.p99))
+        row = (cell.told(), str(found.count), *quantiles, amount_of(name, found.max))
+        rows.append(tuple(map(escape, row)))
+    return table(("place", "runs", "p50", "p95", "p99", "max"), rows)
+
+
+def _failures(report: CampaignReport) -> list[str]:
+    rows = [
+        (
+            escape(cell.told()),
+            f'<a href="{escape(run.folder)}/report.html">{run.seed}</a>',
+            badge(run.outcome),
+            escape(run.reason),
+        )
+        for cell in report.cells
+        for run in cell.runs
+        if run.outcome is not Outcome.PASS
+    ]
+    head = ("place", "seed", "verdict", "why")
+    return ["<h2>Runs that did not pass</h2>", table(head, rows)] if rows else []
+
+
+class _Scale(Protocol):
+    """A value's place on the axis."""
+
+    def __call__(self, value: float, /) -> float: ...

@@ -1,0 +1,77 @@
+"""What a campaign leaves beside its runs: `campaign.json` and `report.html`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from devnet.report.campaign import (
+    CampaignReport,
+    compare,
+    figures_of,
+    judge_levels,
+    read_report,
+)
+from devnet.report.campaign_page import render_campaign_page
+from devnet.runner.matrix_run import MatrixRun
+from devnet.scenarios.matrix import Matrix
+from devnet.scenarios.slo import ServiceLevels
+from dst.spec.errors import BadConfig
+
+FIGURES: Final = "campaign.json"
+PAGE: Final = "report.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """Another campaign to compare with, read before anything runs."""
+
+    name: str
+    report: CampaignReport
+
+    @classmethod
+    def of(cls, path: Path) -> "Earlier":
+        """A campaign's folder, or its `campaign.json`. Raises: BadConfig."""
+        file = path / FIGURES if path.is_dir() else path
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise BadConfig(f"{file}: no figures of a campaign: {error.strerror}") from error
+        return cls(name=str(path), report=read_report(data, str(file)))
+
+
+def require_about(levels: ServiceLevels | None, matrix: Matrix) -> None:
+    """Every level is about some place of the matrix. Raises: BadConfig."""
+    bare = [figures_of(cell.key, ()) for cell in matrix.cells]
+    if levels is not None:
+        judge_levels(levels, bare)
+
+
+def report_of(
+    run: MatrixRun, levels: ServiceLevels | None, earlier: Earlier | None
+) -> CampaignReport:
+    """Raises: BadConfig for a service level that is about nothing here."""
+    cells = run.figures()
+    changes, few = compare(earlier.report.cells, cells) if earlier else ((), ())
+    return CampaignReport(
+        name=run.matrix.name,
+        about=run.matrix.about,
+        backend=run.backend,
+        cells=cells,
+        missing=run.total - sum(len(cell.runs) for cell in cells),
+        slo=levels.name if levels else "",
+        levels=judge_levels(levels, cells) if levels else (),
+        against=earlier.name if earlier else "",
+        changes=changes,
+        too_few_to_compare=few,
+    )
+
+
+def write_report(report: CampaignReport, folder: Path) -> Path:
+    """The page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    encoded = msgspec.json.format(msgspec.json.encode(report), indent=2)
+    (folder / FIGURES).write_bytes(encoded + b"\n")
+    (folder / PAGE).write_text(render_campaign_page(report), encoding="utf-8")
+    return folder / PAGE

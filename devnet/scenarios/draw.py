@@ -1,0 +1,162 @@
+"""Random schedules: valid ones, the same for a seed, that never disturb more operators at once than
+asked for.
+
+Faults are drawn into lanes, in each of which one comes after the heal of the other; a lane has room
+for so many disturbed operators, and the rooms add up to f. What surely keeps apart is thus written
+in the file, whatever a run does. One lane more, without room, is for what disturbs nobody, such as
+distances; no two lanes touch the same link or program.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from devnet.faults import KINDS
+from devnet.faults.base import Fault
+from devnet.faults.dice import Dice
+from devnet.model.expect import Expect
+from devnet.model.terms import At, Count, Delay, Duration, Moment, Trigger, Until
+from devnet.model.topology import Topology, compute_topology
+from devnet.scenarios.scenario import Scenario, Scheduled
+from devnet.scenarios.sense import possible_sites
+from dst.spec.errors import BadConfig
+from dst.spec.primitives import faults_tolerated
+
+BUDGET_S: Final = 60.0
+MAX_FAULTS: Final = 16
+THROWS: Final = 400
+"""Of all faults together; the most that a schedule of ten operators was seen to need is a tenth."""
+LEAST_OPERATORS: Final = 4
+LONGER_S: Final = (4, 10)
+"""Beyond a second for each operator, in which each leads once."""
+PAUSE_S: Final = (4, 8)
+"""From a heal to the next fault of the lane: who was away takes part again."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    room: int
+    faults: list[Scheduled] = field(default_factory=list)
+    claims: set[str] = field(default_factory=set)
+
+
+def draw_schedule(
+    seed: int,
+    *,
+    operators: int = LEAST_OPERATORS,
+    budget: float = BUDGET_S,
+    beyond_f: bool = False,
+    kinds: Mapping[str, type[Fault]] = KINDS,
+) -> Scenario:
+    """Args: budget: seconds that faults stand, all together. beyond_f: up to all operators at once,
+    and then nothing but safety and recovery is expected.
+
+    Raises: BadConfig when nothing can be drawn.
+    """
+    if operators < LEAST_OPERATORS:
+        raise BadConfig(f"a random schedule needs {LEAST_OPERATORS} operators, not {operators}")
+    topology = compute_topology(operators=operators, followers=1)
+    rng = random.Random(f"{seed}/schedule")
+    tolerated = faults_tolerated(operators)
+    rooms = (operators,) if beyond_f else (*_parts(tolerated, rng), 0)
+    lanes = [_Lane(room) for room in rooms]
+    drawing = _Drawing(topology, rng, kinds, beyond_f)
+    left = budget
+    for _ in range(THROWS):
+        faults = sum(len(lane.faults) for lane in lanes)
+        if left < drawing.least_s or faults == MAX_FAULTS:
+            break
+        lane = rng.choice(lanes)
+        others = set[str]().union(*(each.claims for each in lanes if each is not lane))
+        left -= drawing.into(lane, others, number=faults + 1, left=left)
+    drawn = tuple(fault for lane in lanes for fault in lane.faults)
+    if not drawn:
+        raise BadConfig(
+            f"nothing was drawn for {operators} operators in {budget:g} s: "
+            f"one fault takes {drawing.least_s} s at least"
+        )
+    usual = Expect(rejoin=Duration(seconds=60.0))
+    within = Expect(
+        progress=Count(plain=1), gap=Duration(seconds=30.0), rejoin=Duration(seconds=60.0)
+    )
+    room = "any number of" if beyond_f else f"at most {tolerated}"
+    return Scenario(
+        name=f"random-{seed}",
+        about=f"Drawn from seed {seed}: {budget:g} s of faults, {room} operators at once.",
+        faults=drawn,
+        operators=operators,
+        min_operators=operators,
+        expect=usual if beyond_f else within,
+    )
+
+
+def disturbed_by(do: Fault, topology: Topology) -> int:
+    """Most operators that it may disturb."""
+    operators = topology.operator_names
+    return max(
+        len(set(do.disturbs(site, operators)) & set(operators))
+        for site in possible_sites(do, topology)
+    )
+
+
+def _parts(total: int, rng: random.Random) -> list[int]:
+    """Rooms that add up to `total`."""
+    found = []
+    while total:
+        found.append(rng.randint(1, total))
+        total -= found[-1]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    topology: Topology
+    rng: random.Random
+    kinds: Mapping[str, type[Fault]]
+    beyond_f: bool
+
+    @property
+    def least_s(self) -> int:
+        return len(self.topology.operator_names) + LONGER_S[0]
+
+    def into(self, lane: _Lane, taken: set[str], *, number: int, left: float) -> float:
+        """One throw; the seconds that it takes of the budget, 0 when nothing fits."""
+        do = self._throw(lane.room)
+        if do is None or do.nonsense() or do.misfit(self.topology):
+            return 0.0
+        disturbed = disturbed_by(do, self.topology)
+        if disturbed > lane.room or (lane.room and not disturbed and not self.beyond_f):
+            return 0.0
+        claims = {each for site in possible_sites(do, self.topology) for each in do.claims(site)}
+        if claims & taken:
+            return 0.0
+        lane.claims |= claims
+        n = len(self.topology.operator_names)
+        hold = float(min(n + self.rng.randint(*LONGER_S), int(left)))
+        lane.faults.append(
+            Scheduled(
+                id=f"{do.name}-{number}",
+                do=do,
+                at=self._at(lane.faults),
+                until=Until(
+                    heights=Count() if self.beyond_f else Count(operators=1),
+                    hold=Duration(seconds=hold),
+                    timeout=Duration(seconds=2 * hold),
+                ),
+            )
+        )
+        return hold
+
+    def _throw(self, room: int) -> Fault | None:
+        names = list(self.kinds)
+        weights = [self.kinds[name].weight for name in names]
+        name = self.rng.choices(names, weights)[0]
+        return self.kinds[name].drawn(Dice(rng=self.rng, topology=self.topology, most=room))
+
+    def _at(self, before: Sequence[Scheduled]) -> At:
+        if before:
+            pause = Duration(seconds=float(self.rng.randint(*PAUSE_S)))
+            return At(after=Moment(fault=before[-1].id), delay=Delay(fixed=pause))
+        trigger = self.rng.choice((Trigger.START, Trigger.PROPOSAL, Trigger.DECIDED))
+        return At(trigger=trigger, delay=Delay(upto=Duration(slots=2.0)))

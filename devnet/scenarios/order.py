@@ -1,0 +1,106 @@
+"""What comes after what in a schedule: the moments of its faults, and which wait for which. Pure.
+
+The order is what the file says, not what a run happens to do: of two moments that no chain of
+waiting joins, nothing is known.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from devnet.model.terms import At, Edge, Moment
+from devnet.scenarios.scenario import Scheduled
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """waits: moment -> those that must have come before it."""
+
+    waits: Mapping[Moment, tuple[Moment, ...]]
+    at_once: frozenset[str]
+    """Faults that nothing holds back: their injection comes before any heal."""
+    repeated: frozenset[str]
+
+    @classmethod
+    def of(cls, faults: Sequence[Scheduled]) -> "Order":
+        waits: dict[Moment, tuple[Moment, ...]] = {}
+        ending = [fault.id for fault in faults if not fault.until.forever]
+        for fault in faults:
+            inject, heal = _edges(fault.id)
+            waits[inject] = (fault.at.after,) if fault.at.after else ()
+            last = [fault.until.after] if fault.until.after else []
+            if fault.until.forever:
+                last += [Moment(fault=other) for other in ending]
+            waits[heal] = (inject, *last)
+        return cls(
+            waits,
+            at_once=frozenset(fault.id for fault in faults if fault.at == At()),
+            repeated=frozenset(fault.id for fault in faults if len(fault.occurrences) > 1),
+        )
+
+    def circle(self) -> tuple[Moment, ...]:
+        """Moments that wait for each other, the first one again at the end; empty when there are
+        none."""
+        done: set[Moment] = set()
+        for first in self.waits:
+            if found := self._circle_from(first, (), done):
+                return found
+        return ()
+
+    def _circle_from(
+        self, moment: Moment, way: tuple[Moment, ...], done: set[Moment]
+    ) -> tuple[Moment, ...]:
+        if moment in way:
+            return (*way[way.index(moment) :], moment)
+        if moment in done:
+            return ()
+        for before in self.waits.get(moment, ()):
+            if found := self._circle_from(before, (*way, moment), done):
+                return found
+        done.add(moment)
+        return ()
+
+    def before(self, moment: Moment) -> frozenset[Moment]:
+        """All that must have come by then."""
+        found: set[Moment] = set()
+        edge = list(self.waits[moment])
+        while edge:
+            if (one := edge.pop()) not in found:
+                found.add(one)
+                edge += self.waits[one]
+        return frozenset(found)
+
+    def apart(self, one: str, other: str) -> bool:
+        """Whether one of them is healed before the other begins."""
+        return self._healed_first(one, other) or self._healed_first(other, one)
+
+    def together(self, one: str, other: str) -> bool:
+        """Whether both stand at some time, however long each lasts. Of one that repeats nothing is
+        known: it is often healed in between."""
+        if {one, other} & self.repeated:
+            return False
+        return self._begins_first(one, other) and self._begins_first(other, one)
+
+    def _healed_first(self, one: str, other: str) -> bool:
+        return Moment(fault=one) in self.before(Moment(fault=other, edge=Edge.INJECT))
+
+    def _begins_first(self, one: str, other: str) -> bool:
+        """Whether `one` begins before `other` is healed."""
+        inject, _ = _edges(one)
+        return one in self.at_once or inject in self.before(Moment(fault=other))
+
+
+def _edges(fault: str) -> tuple[Moment, Moment]:
+    return Moment(fault=fault, edge=Edge.INJECT), Moment(fault=fault)
+
+
+def heaviest_together(weights: Mapping[str, int], order: Order, names: Iterable[str]) -> int:
+    """The most weight that may stand at one time: of faults that are not kept apart."""
+    names = list(names)
+    if not names:
+        return 0
+    first, rest = names[0], names[1:]
+    beside = [name for name in rest if not order.apart(first, name)]
+    with_it = weights[first] + heaviest_together(weights, order, beside)
+    if len(beside) == len(rest):
+        return with_it  # it gets in nobody's way
+    return max(with_it, heaviest_together(weights, order, rest))

@@ -1,0 +1,595 @@
+"""Campaigns: the matrix and the service levels as files, runs that are not repeated, figures from
+records alone, verdicts that say when there are too few runs, and what became worse."""
+
+import argparse
+import asyncio
+import json
+import random
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+import yaml
+
+from devnet.chaos_cli import add_commands, main
+from devnet.model.command import Exit
+from devnet.model.topology import compute_topology
+from devnet.model.verdict import Outcome
+from devnet.report.campaign import (
+    CampaignReport,
+    CellFigures,
+    RunFigures,
+    Said,
+    compare,
+    exit_of,
+    figures_of,
+    judge_levels,
+    render_report,
+)
+from devnet.report.campaign_page import render_campaign_page
+from devnet.report.measures import Measures
+from devnet.report.progress import _Lines
+from devnet.report.statistics import (
+    holm,
+    more_often,
+    quantile,
+    runs_needed,
+    seldom_enough,
+    too_often,
+    worse,
+)
+from devnet.report.summary import summarise
+from devnet.runner.folder import RunFolder
+from devnet.runner.journal import Journal
+from devnet.runner.judging import pack
+from devnet.runner.matrix_report import Earlier, report_of, require_about, write_report
+from devnet.runner.matrix_run import Batch, MatrixRun, Place
+from devnet.runner.plan import require_fits
+from devnet.runner.stages import Run, Runner
+from devnet.scenarios import catalogue
+from devnet.scenarios import matrix as matrix_file
+from devnet.scenarios import slo as slo_file
+from devnet.scenarios.matrix import Matrix, batches, load_matrix
+from devnet.scenarios.schema import MATRIX_FILE, SLO_FILE
+from devnet.scenarios.slo import ServiceLevels, load_service_levels, parse_service_levels
+from dst.spec.errors import BadConfig
+from tests.unit.chaos.fake_network import FakeNetwork, in_virtual_time
+
+SMALL = """\
+campaign: 1
+name: small
+scenarios: [leader-kill, all-restart]
+operators: [4, 7]
+seeds: 3
+"""
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+# The files.
+
+
+def test_the_matrix_is_every_place_but_those_left_out(tmp_path: Path) -> None:
+    text = SMALL + "regions: [none, world]\nexcept: [{scenario: all-restart, regions: world}]\n"
+    jsonschema.validate(yaml.safe_load(text), matrix_file.schema())
+    found = load_matrix(written(tmp_path / "c.yaml", text))
+    assert Counter((cell.name, cell.regions) for cell in found.cells) == {
+        ("leader-kill", "none"): 2,
+        ("leader-kill", "world"): 2,
+        ("all-restart", "none"): 2,
+    }
+    assert found.seeds == (1, 2, 3)
+    for cell in found.cells:
+        topology = compute_topology(operators=cell.operators, followers=1)
+        require_fits(cell.scenario, topology, "process")
+    (far, *_) = (cell for cell in found.cells if cell.regions == "world")
+    assert far.scenario.name == "leader-kill-world"
+    assert [str(fault.at.after) for fault in far.scenario.faults] == ["None", "inject of regions"]
+    assert len({cell.digest(1, "process") for cell in found.cells}) == 6
+    assert len({far.digest(seed, kind) for seed in (1, 2) for kind in ("process", "docker")}) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (SMALL + "operatrs: [4]\n", ":6: : unknown key 'operatrs'"),
+        (SMALL.replace("[4, 7]", "[5]"), ":4: operators: expected some of 1, 4, 7, 10; got 5"),
+        (SMALL.replace("all-restart", "no-such"), ":3: scenarios[1]: no scenario 'no-such'"),
+        (SMALL.replace("seeds: 3", "seeds: [1, 1]"), ":5: seeds: expected each once"),
+        (SMALL + "regions: [moon]\n", ":6: regions: expected some of none, continent"),
+        (SMALL.replace("leader-kill, all-restart", "hostile-transactions") + "regions: [world]\n",
+         ":6: regions: hostile-transactions has no faults"),
+        ("campaign: 1\nname: x\nscenarios: [leader-kill]\n", ": : the key 'seeds' is missing"),
+    ],
+)  # fmt: skip
+def test_a_campaign_that_cannot_be_read_says_where(text: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(BadConfig) as caught:
+        load_matrix(written(tmp_path / "c.yaml", text))
+    assert f"c.yaml{words}" in str(caught.value)
+
+
+LEVELS = """\
+slo: 1
+name: ours
+objectives:
+  - {name: failover, measure: gap, percentile: 95, at_most: 4s, scenarios: ["leader-*"]}
+  - {name: passes, measure: passes, at_least: 0.9, operators: [4]}
+  - {name: idle, measure: cpu, percentile: 50, at_most: 0.8}
+"""
+
+
+def test_service_levels_are_read_and_the_schemas_are_the_readers(tmp_path: Path) -> None:
+    jsonschema.validate(yaml.safe_load(LEVELS), slo_file.schema())
+    levels = load_service_levels(written(tmp_path / "slo.yaml", LEVELS))
+    assert [each.told() for each in levels.objectives] == [
+        "gap: 95 % of runs within 4 s",
+        "90 % of runs pass",
+        "cpu: 50 % of runs within 0.8",
+    ]
+    assert json.loads(SLO_FILE.read_text()) == slo_file.schema()
+    assert json.loads(MATRIX_FILE.read_text()) == matrix_file.schema()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("percentile: 95", "percentile: 100", ":4: objectives[0].percentile: expected a share"),
+        ("at_most: 4s", "at_most: 4", ":4: objectives[0].at_most: expected a duration"),
+        ("at_most: 4s", "at_most: 4 slots", "expected seconds, not slots"),
+        ("measure: gap", "measure: luck", ":4: objectives[0].measure: expected one of gap"),
+        ("at_least: 0.9", "at_most: 0.9", ":5: objectives[1].at_most: of passes give at_least"),
+        ("name: idle", "name: passes", ":6: objectives[2].name: 'passes' is used twice"),
+        ("at_least: 0.9", "at_least: 1", "which no number of runs can show"),
+    ],
+)
+def test_service_levels_that_cannot_be_kept_are_refused(
+    old: str, new: str, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadConfig) as caught:
+        load_service_levels(written(tmp_path / "slo.yaml", LEVELS.replace(old, new)))
+    assert words in str(caught.value)
+
+
+# Statistics.
+
+
+def test_the_pages_numbers_of_runs_are_right() -> None:
+    """Of docs/campaigns.md: how many runs close both ends."""
+    for q, needed in ((0.5, 6), (0.95, 72), (0.99, 368)):
+        for n, closed in ((needed - 1, False), (needed, True)):
+            found = quantile([float(i) for i in range(n)], q)
+            assert (None not in (found.low, found.high)) is closed, (q, n)
+    assert runs_needed(0.01) == 299
+    thousands = quantile([float(i) for i in range(5000)], 0.99)
+    assert thousands.low is not None
+    assert thousands.high is not None
+    assert 4930 < thousands.low < thousands.value < thousands.high < 4970
+
+
+def test_the_examples_of_the_documentation_go_together() -> None:
+    folder = Path(__file__).parents[3] / "docs" / "examples"
+    found = load_matrix(folder / "campaign.yaml")
+    MatrixRun(matrix=found, folder=folder, backend="process").require_possible()
+    require_about(load_service_levels(folder / "slo.yaml"), found)
+
+
+def test_intervals_are_those_of_the_published_tables() -> None:
+    """Conover, order statistics of the median: ranks 6 and 15 of 20, 2 and 9 of 10."""
+    twenty = quantile([float(i) for i in range(1, 21)], 0.5)
+    assert (twenty.value, twenty.low, twenty.high) == (10.0, 6.0, 15.0)
+    ten = quantile([float(i) for i in range(1, 11)], 0.5)
+    assert (ten.low, ten.high) == (2.0, 9.0)
+    five = quantile([1.0, 2.0, 3.0, 4.0, 5.0], 0.5)
+    assert (five.value, five.low, five.high) == (3.0, None, None)
+    tail = quantile([float(i) for i in range(100)], 0.99)
+    assert (tail.value, tail.high) == (98.0, None)
+
+
+def test_an_interval_holds_the_truth_as_often_as_it_says() -> None:
+    rng = random.Random(7)
+    held = 0
+    for _ in range(200):
+        found = quantile(sorted(rng.expovariate(1.0) for _ in range(25)), 0.5)
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 0.6931 <= found.high
+    assert 0.94 <= held / 200 <= 0.99
+
+
+def test_how_many_runs_show_something() -> None:
+    """Tolerance limits 95/95 of Wilks: 59 without one beyond, 93 with one, 124 with two."""
+    assert [runs_needed(0.05, beyond) for beyond in (0, 1, 2)] == [59, 93, 124]
+    assert seldom_enough(0, 59, 0.05)
+    assert not seldom_enough(0, 58, 0.05)
+    assert not seldom_enough(0, 0, 0.05)
+    assert too_often(2, 3, 0.05)
+    assert not too_often(1, 20, 0.05)
+    assert not too_often(0, 20, 0.05)
+
+
+def test_worse_is_told_from_noise() -> None:
+    assert worse([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]) == pytest.approx(1 / 20)
+    assert worse([4.0, 5.0, 6.0], [1.0, 2.0, 3.0]) == 1.0
+    assert worse([1.0] * 5, [1.0] * 5) == 1.0
+    rng = random.Random(1)
+    many = [rng.random() for _ in range(15)]
+    assert worse(many, [value + 0.5 for value in many]) < 0.001
+    assert more_often((0, 10), (5, 10)) == pytest.approx(252 / 15504)
+    assert more_often((3, 10), (0, 10)) == 1.0
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_noise_alone_is_seldom_called_worse() -> None:
+    rng = random.Random(3)
+    called = 0
+    for _ in range(30):
+        before, after = cell(rng, gap=1.0), cell(rng, gap=1.0)
+        called += any(change.worse for change in compare([before], [after])[0])
+    assert called <= 4
+
+
+# Verdicts.
+
+
+def cell(
+    rng: random.Random, *, gap: float, runs: int = 7, failed: int = 0, silent: int = 0
+) -> CellFigures:
+    def outcome(number: int) -> Outcome:
+        if number < failed:
+            return Outcome.FAIL
+        return Outcome.INCONCLUSIVE if number >= runs - silent else Outcome.PASS
+
+    found = [
+        RunFigures(
+            seed=number, outcome=outcome(number), reason="why", folder=f"runs/x/{number}",
+            measures=Measures(
+                gap=gap + rng.random(), recovery=rng.random(), rounds=1.0, cpu=rng.random()
+            ),
+        )
+        for number in range(runs)
+    ]  # fmt: skip
+    return figures_of(("leader-kill", 4, "none", 1), found)
+
+
+def levels_of(**objective: Any) -> ServiceLevels:
+    value = {"slo": 1, "name": "ours", "objectives": [{"name": "it", **objective}]}
+    return parse_service_levels(value)
+
+
+@pytest.mark.parametrize(
+    ("runs", "gap", "failed", "said"),
+    [
+        (59, 1.0, 0, Said.MET),
+        (58, 1.0, 0, Said.TOO_FEW),
+        (3, 9.0, 0, Said.MISSED),
+        (1, 1.0, 0, Said.TOO_FEW),
+        (0, 1.0, 0, Said.TOO_FEW),
+    ],
+)
+def test_a_level_is_met_missed_or_not_shown(runs: int, gap: float, failed: int, said: Said) -> None:
+    levels = levels_of(measure="gap", percentile=95, at_most="4s")
+    (verdict,) = judge_levels(levels, [cell(random.Random(1), gap=gap, runs=runs, failed=failed)])
+    assert verdict.said is said
+    if said is Said.TOO_FEW:
+        assert verdict.note == "with 0 beyond it takes 59 runs to be shown"
+
+
+def test_what_showed_nothing_is_in_no_figure_and_told() -> None:
+    half = cell(random.Random(1), gap=1.0, runs=60, silent=10)
+    (verdict,) = judge_levels(levels_of(measure="gap", at_most="4s"), [half])
+    assert (verdict.runs, verdict.silent, verdict.said) == (50, 10, Said.TOO_FEW)
+    assert half.statistics["gap"].count == 50
+
+
+def test_a_run_that_failed_without_a_figure_is_beyond_any_limit() -> None:
+    bad = RunFigures(seed=1, outcome=Outcome.FAIL, folder="x", measures=Measures())
+    there = figures_of(("leader-kill", 4, "none", 1), [bad] * 3)
+    (verdict,) = judge_levels(levels_of(measure="recovery", at_most="9s"), [there])
+    assert (verdict.beyond, verdict.said) == (3, Said.MISSED)
+    (verdict,) = judge_levels(levels_of(measure="passes", at_least=0.9), [there])
+    assert verdict.said is Said.MISSED
+
+
+def test_a_level_about_nothing_is_refused() -> None:
+    levels = levels_of(measure="gap", at_most="4s", scenarios=["leader-*"], operators=[7])
+    with pytest.raises(BadConfig, match="service level it: this campaign has no such place"):
+        judge_levels(levels, [cell(random.Random(1), gap=1.0)])
+
+
+def test_what_became_worse_is_named_and_what_did_not_is_not() -> None:
+    rng = random.Random(2)
+    before, after = cell(rng, gap=1.0), cell(rng, gap=3.0)
+    changes, few = compare([before], [after])
+    assert [change.measure for change in changes if change.worse] == ["gap"]
+    assert not few
+    assert not any(change.worse for change in compare([after], [before])[0])
+    broken = cell(rng, gap=1.0, failed=7)
+    assert "passes" in {c.measure for c in compare([before], [broken])[0] if c.worse}
+    assert compare([before], [cell(rng, gap=9.0, runs=4)]) == ((), ("leader-kill, n = 4, 1 s",))
+
+
+def report(cells: list[CellFigures], **changes: Any) -> CampaignReport:
+    bare = CampaignReport(name="c", about="a", backend="process", cells=tuple(cells), missing=0)
+    return msgspec.structs.replace(bare, **changes)
+
+
+def test_exit_codes() -> None:
+    rng = random.Random(1)
+    good, failed = cell(rng, gap=1.0, runs=60), cell(rng, gap=1.0, runs=60, failed=1)
+    levels = levels_of(measure="gap", at_most="4s")
+    met, few = (judge_levels(levels, [each]) for each in (good, cell(rng, gap=1.0, runs=9)))
+    missed = judge_levels(levels, [cell(rng, gap=9.0)])
+    assert exit_of(report([good])) is Exit.OK
+    assert exit_of(report([failed])) is Exit.FAILED
+    assert exit_of(report([failed], levels=met)) is Exit.OK
+    assert exit_of(report([good], levels=few)) is Exit.NOTHING_SHOWN
+    assert exit_of(report([good], levels=missed)) is Exit.FAILED
+    assert exit_of(report([good], missing=1)) is Exit.HARNESS
+    assert exit_of(report([cell(rng, gap=1.0, silent=1)])) is Exit.NOTHING_SHOWN
+    unsafe = msgspec.structs.replace(failed.runs[0], unsafe=True)
+    assert exit_of(report([figures_of(failed.key, [unsafe])], levels=met)) is Exit.FAILED
+
+
+# Runs.
+
+
+def record_run(root: Path, batch: Batch, seed: int) -> None:
+    """What a real run leaves, of a fake cluster; played once."""
+    scenario, n = batch.cell.scenario, batch.cell.operators
+    if kept := _KEPT.get((scenario.name, n, seed)):
+        path = RunFolder.create(root, scenario, seed).path
+        for name, data in kept.items():
+            (path / name).write_bytes(data)
+        return
+    network = FakeNetwork(operators=n)
+    folder = RunFolder.create(root, scenario, seed)
+    journal = Journal(network.setup(scenario.name), folder.history)
+
+    async def work() -> Run:
+        return await Runner(scenario, seed, network, journal, lambda _: None).run()
+
+    run: Run = in_virtual_time(work)
+    journal.close()
+    summary = summarise(run.history, run.verdicts, scenario=scenario.name, seed=seed)
+    descriptor = SimpleNamespace(
+        backend="process", operators=[None] * n, followers=[None], slot_seconds=1, chain_id=901,
+        genesis_time=0, group_public_key="0x",
+    )  # fmt: skip
+    folder.write(run, summary, descriptor, "replay")  # type: ignore[arg-type]
+    pack(folder.path)
+    found = {file.name: file.read_bytes() for file in folder.path.iterdir()}
+    _KEPT[scenario.name, n, seed] = found
+
+
+_KEPT: dict[tuple[str, int, int], dict[str, bytes]] = {}
+
+
+class FakeLaunch:
+    """Keeps account; `breaks_at`: the n-th run is cut off, with half a folder; `never`: seeds that
+    the harness cannot carry out."""
+
+    def __init__(self, run: MatrixRun, *, breaks_at: int = 0, never: tuple[int, ...] = ()) -> None:
+        self.run = run
+        self.done: list[tuple[str, int, int]] = []
+        self.places: set[Place] = set()
+        self.now = self.most = 0
+        self._breaks_at = breaks_at
+        self._never = never
+
+    async def __call__(self, batch: Batch, place: Place) -> None:
+        self.places.add(place)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        for seed in batch.seeds:
+            if len(self.done) + 1 == self._breaks_at:
+                RunFolder.create(self.run.runs(batch.cell), batch.cell.scenario, seed)
+                raise KeyError("killed")
+            if seed in self._never:
+                break
+            await asyncio.to_thread(record_run, self.run.runs(batch.cell), batch, seed)
+            self.done.append((batch.cell.name, batch.cell.operators, seed))
+        self.now -= 1
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Matrix:
+    return load_matrix(written(tmp_path / "c.yaml", SMALL.replace("[4, 7]", "[4]")))
+
+
+def campaign(matrix: Matrix, folder: Path, **changes: Any) -> tuple[MatrixRun, FakeLaunch]:
+    limits = {key: changes.pop(key) for key in ("breaks_at", "never") if key in changes}
+    run = MatrixRun(matrix=matrix, folder=folder, backend="process", **changes)
+    run.launch = launch = FakeLaunch(run, **limits)
+    return run, launch
+
+
+def test_a_campaign_that_was_killed_goes_on_and_repeats_nothing(
+    small: Matrix, tmp_path: Path
+) -> None:
+    first, cut_off = campaign(small, tmp_path / "x", breaks_at=5)
+    with pytest.raises(ExceptionGroup):
+        asyncio.run(first.run())
+    shown: list[tuple[int, int]] = []
+    second, rest = campaign(small, tmp_path / "x", shown=lambda *told: shown.append(told))
+    asyncio.run(second.run())
+    every = {(name, 4, seed) for name in ("leader-kill", "all-restart") for seed in (1, 2, 3)}
+    assert len(cut_off.done) == 4
+    assert set(rest.done) == every - set(cut_off.done)
+    assert shown[0] == (4, 6)
+    assert shown[-1] == (6, 6)
+    third, nothing = campaign(small, tmp_path / "x")
+    asyncio.run(third.run())
+    assert nothing.done == []
+    figures = third.figures()
+    assert [len(each.runs) for each in figures] == [3, 3]
+    kill = figures[0]
+    assert {run.outcome for run in kill.runs} == {Outcome.PASS}
+    assert kill.statistics["gap"].max >= 1.0
+    assert kill.statistics["detection"].p50.value > 0
+    assert kill.statistics["rounds"].max >= 1
+    page = write_report(report_of(third, None, None), third.folder)
+    assert Earlier.of(third.folder).report.cells == figures
+    assert "leader-kill, n = 4, 1 s" in page.read_text()
+
+
+def test_another_network_or_scenario_is_another_run(small: Matrix, tmp_path: Path) -> None:
+    one, _ = campaign(small, tmp_path / "x")
+    asyncio.run(one.run())
+    docker = MatrixRun(matrix=small, folder=tmp_path / "x", backend="docker")
+    assert docker.done() == {}
+    assert len(one.done()) == 6
+    changed = next(iter(one.done().values())) / "scenario.yaml"
+    changed.write_text(changed.read_text().replace("about: ", "about: not "))
+    assert len(one.done()) == 5
+    broken = next(iter(one.done().values())) / "manifest.json"
+    broken.write_text(broken.read_text().replace('"error": ""', '"error": "no network"'))
+    assert len(one.done()) == 4
+
+
+def test_what_the_harness_cannot_do_is_tried_again_and_then_missing(
+    small: Matrix, tmp_path: Path
+) -> None:
+    run, launch = campaign(small, tmp_path / "x", never=(3,))
+    asyncio.run(run.run())
+    told = report_of(run, None, None)
+    assert told.missing == 2
+    assert exit_of(told) is Exit.HARNESS
+    assert len(launch.done) == 4
+    assert "2 runs could not be carried out" in render_report(told)
+
+
+def test_networks_side_by_side_share_neither_folder_nor_ports(
+    small: Matrix, tmp_path: Path
+) -> None:
+    run, launch = campaign(small, tmp_path / "x", jobs=2, port_offset=1000)
+    asyncio.run(run.run())
+    assert launch.most == 2
+    assert {place.port_offset for place in launch.places} == {1000, 3000}
+    assert len({place.directory for place in launch.places}) == 2
+    with pytest.raises(BadConfig, match="there are ports for 6 networks side by side, not for 7"):
+        MatrixRun(matrix=small, folder=tmp_path, backend="process", jobs=7).require_possible()
+
+
+def test_a_batch_is_a_command_that_is_stopped_as_by_a_person(
+    small: Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, stopped = tmp_path / "told", tmp_path / "stopped"
+    fake = written(
+        tmp_path / "python",
+        f"#!/bin/sh\ntrap 'echo yes > {stopped}; exit 3' INT\necho \"$@\" > {told}.new\n"
+        f"mv {told}.new {told}\nwhile :; do sleep 0.05; done\n",
+    )
+    fake.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(fake))
+    run = MatrixRun(matrix=small, folder=tmp_path / "x", backend="process", port_offset=500)
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(run.run())
+            async with asyncio.timeout(60):
+                while not await asyncio.to_thread(told.exists):
+                    await asyncio.sleep(0.02)
+            task.cancel()
+        assert task.cancelled()
+
+    asyncio.run(work())
+    assert stopped.read_text() == "yes\n"
+    words = told.read_text().split()
+    assert words[:2] == ["-m", "devnet.chaos_cli"]
+    parser = argparse.ArgumentParser()
+    add_commands(parser)
+    asked = parser.parse_args(words[2:])
+    assert (asked.command, asked.seed, asked.runs, asked.operators) == ("run", 1, 3, 4)
+    assert (asked.backend, asked.port_offset, asked.slot_seconds) == ("process", 500, 1)
+    assert catalogue.load(asked.name) == small.cells[0].scenario
+    assert asked.dir == tmp_path / "x" / "network-1"
+    assert asked.out == run.runs(small.cells[0])
+
+
+def test_two_campaigns_do_not_share_a_folder(small: Matrix, tmp_path: Path) -> None:
+    one, launch = campaign(small, tmp_path / "x")
+    two, _ = campaign(small, tmp_path / "x")
+
+    async def both() -> None:
+        async def meanwhile(batch: Batch, place: Place) -> None:
+            with pytest.raises(BadConfig, match="another campaign is at work"):
+                await two.run()
+
+        one.launch = meanwhile
+        await one.run()
+
+    asyncio.run(both())
+    assert launch.done == []
+
+
+def test_places_that_cannot_run_are_all_named_before_anything_starts(tmp_path: Path) -> None:
+    text = SMALL.replace("leader-kill, all-restart", "leader-kill, split-2-2").replace("7", "1")
+    run = MatrixRun(
+        matrix=load_matrix(written(tmp_path / "c.yaml", text)), folder=tmp_path / "x",
+        backend="process",
+    )  # fmt: skip
+    with pytest.raises(BadConfig) as caught:
+        run.require_possible()
+    assert "leader-kill, n = 1, 1 s: " in str(caught.value)
+    assert "split-2-2, n = 1, 1 s: " in str(caught.value)
+    assert not (tmp_path / "x").exists()
+
+
+def test_seeds_that_follow_each_other_share_a_network() -> None:
+    assert list(batches(iter([1, 2, 3, 5, 9, 10]), 2)) == [(1, 2), (3, 1), (5, 1), (9, 2)]
+
+
+def test_the_command_reports_on_what_is_there(
+    small: Matrix, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, _ = campaign(small, tmp_path / "campaigns" / "small")
+    asyncio.run(run.run())
+    levels = written(
+        tmp_path / "slo.yaml", LEVELS.split("  - {name: passes")[0].replace("95", "50")
+    )
+    words = ["campaign", str(tmp_path / "c.yaml"), "--no-runs", "--backend", "process"]
+    words += ["--out", str(tmp_path / "campaigns")]
+    assert main(words) == 0
+    assert main([*words, "--slo", str(levels), "--against", str(run.folder)]) == 2
+    said = capsys.readouterr().out
+    assert "failover       not enough runs to say  gap: 50 % of runs within 4 s" in said
+    assert "too few runs to compare: leader-kill, n = 4, 1 s; all-restart" in said
+    assert main([*words, "--slo", str(tmp_path / "none.yaml")]) == 3
+
+
+def test_the_page_is_one_file_and_says_what_the_table_says() -> None:
+    rng = random.Random(1)
+    cells = [cell(rng, gap=1.0, failed=1, silent=1)]
+    levels = judge_levels(levels_of(measure="gap", at_most="4s"), cells)
+    page = render_campaign_page(report(cells, levels=levels, slo="ours", against="before"))
+    for words in ("not enough runs to say", "Runs that did not pass", "leader-kill, n = 4, 1 s"):
+        assert words in page
+    assert page.count("<circle") == 6 * 4
+    assert not any(outside in page for outside in ("<script", "src=", "http"))
+
+
+def test_progress_elsewhere_than_on_a_terminal_tells_the_time_left() -> None:
+    class Kept:
+        text = ""
+
+        def write(self, more: str) -> None:
+            self.text += more
+
+        def flush(self) -> None: ...
+
+    kept, ticks = Kept(), iter([0.0, 0.0, 60.0, 120.0])
+    lines = _Lines(kept, clock=lambda: next(ticks))  # type: ignore[arg-type]
+    for done in (2, 2, 3, 4, 10):
+        lines(done, 10)
+    assert kept.text.splitlines()[:3] == [
+        "2 of 10 runs",
+        "3 of 10 runs, 0 s left",
+        "4 of 10 runs, 3 min left",
+    ]

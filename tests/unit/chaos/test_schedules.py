@@ -1,0 +1,268 @@
+"""When faults begin and end, in which order, and what is refused because it cannot work: in virtual
+time on a fake cluster, and before any run."""
+
+import textwrap
+from itertools import pairwise
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from devnet.chaos_cli import main
+from devnet.model.history import FaultReceipt
+from devnet.model.reading import read_target
+from devnet.model.terms import Several
+from devnet.model.topology import compute_topology
+from devnet.model.verdict import Outcome
+from devnet.runner.journal import Journal
+from devnet.runner.plan import plan_fault, require_fits
+from devnet.runner.stages import Run, Runner
+from devnet.scenarios import catalogue
+from devnet.scenarios.parse import parse_text
+from devnet.scenarios.scenario import Scenario
+from devnet.scenarios.schema import schema
+from devnet.scenarios.sentences import sentences
+from devnet.scenarios.write import scenario_yaml
+from dst.spec.errors import BadConfig
+from tests.unit.chaos.fake_network import FakeNetwork, in_virtual_time
+
+HEAD = "scenario: 1\nname: mine\nabout: x\n"
+
+
+def read(faults: str, more: str = "") -> Scenario:
+    text = HEAD + "faults:\n" + textwrap.indent(textwrap.dedent(faults).strip(), "  ") + "\n" + more
+    jsonschema.validate(yaml.safe_load(text), schema())
+    scenario = parse_text(text, what="mine.yaml")
+    assert parse_text(scenario_yaml(scenario), what="again") == scenario
+    jsonschema.validate(yaml.safe_load(scenario_yaml(scenario)), schema())
+    return scenario
+
+
+def play(scenario: Scenario, operators: int = 4) -> tuple[Run, dict[str, FaultReceipt]]:
+    """The run, and its receipts by id."""
+    network = FakeNetwork(operators=operators)
+
+    async def work() -> Run:
+        journal = Journal(network.setup("mine"))
+        return await Runner(scenario, 7, network, journal, lambda _: None).run()
+
+    run: Run = in_virtual_time(work)
+    assert run.outcome is Outcome.PASS, [v for v in run.verdicts if v.outcome != "pass"]
+    assert run.history is not None
+    assert not network.away | network.cut
+    return run, {fault.id: fault for fault in run.history.faults}
+
+
+def of(moment: float | None) -> float:
+    assert moment is not None
+    return moment
+
+
+def test_one_fault_stands_inside_another() -> None:
+    scenario = read("""
+        - {id: slow, do: latency, one_way: 20ms, at: {}, until: {after: kill}}
+        - {id: kill, do: kill, target: f1, at: {after: {inject: slow}, delay: 2s},
+           until: {hold: 3s}}
+        """)
+    _, receipts = play(scenario)
+    slow, kill = receipts["slow"], receipts["kill"]
+    assert of(slow.verified) + 2 <= kill.requested <= of(slow.verified) + 3
+    assert of(kill.healed) <= of(slow.revert_requested) <= of(kill.healed) + 0.1
+
+
+def test_forever_is_to_the_end_of_all_that_have_one() -> None:
+    scenario = read("""
+        - {id: slow, do: latency, one_way: 20ms, until: {forever: true}}
+        - {id: cut, do: cut, links: l1, until: {forever: true}}
+        - {id: kill, do: kill, target: f1, at: {delay: 3s}, until: {hold: 3s}}
+        - {id: stop, do: stop, target: f1, at: {after: kill, delay: 9s}, until: {hold: 1s}}
+        """)
+    _, receipts = play(scenario)
+    last = of(receipts["stop"].healed)
+    assert last <= of(receipts["slow"].revert_requested) <= last + 0.1
+    assert last <= of(receipts["cut"].revert_requested) <= last + 0.1
+
+
+def test_a_fault_repeats_every_so_many_heights_each_time_elsewhere_drawn() -> None:
+    scenario = read("""
+        - {id: kill, do: kill, target: random, at: {every: 6 heights, times: 4},
+           until: {heights: 2}}
+        - {id: after, do: cut, links: l1, at: {after: kill}, until: {hold: 1s}}
+        """)
+    run, receipts = play(scenario)
+    kills = [receipts[f"kill-{number}"] for number in (1, 2, 3, 4)]
+    aimed = [kill.aimed_height for kill in kills]
+    assert [of(b) - of(a) for a, b in pairwise(aimed)] == [6, 6, 6]
+    assert len({kill.targets for kill in kills}) > 1
+    assert receipts["after"].requested >= of(kills[-1].healed)
+    assert len(run.planned) == 5
+
+
+def test_a_fault_repeats_in_time_and_never_before_it_is_healed() -> None:
+    often = read("- {id: a, do: kill, target: op1, at: {every: 10s, times: 2}, until: {hold: 3s}}")
+    _, receipts = play(often)
+    assert receipts["a-2"].requested == pytest.approx(receipts["a-1"].requested + 10, abs=0.1)
+    slow = read("- {id: a, do: kill, target: op1, at: {every: 1s, times: 2}, until: {hold: 9s}}")
+    _, receipts = play(slow)
+    assert receipts["a-2"].requested >= of(receipts["a-1"].healed)
+
+
+@pytest.mark.parametrize("event", ["proposal", "prepared", "decided", "sealed", "round_change"])
+def test_a_fault_waits_for_a_phase(event: str) -> None:
+    scenario = read(f"""
+        - {{id: away, do: kill, target: op4, until: {{heights: 6}}}}
+        - {{id: cut, do: cut, links: l1, until: {{hold: 1s}},
+             at: {{after: {{inject: away}}, heights: 2, event: {event}}}}}
+        """)
+    run, receipts = play(scenario)
+    assert run.history is not None
+    away, cut = receipts["away"], receipts["cut"]
+    happened = {e.monotonic for e in run.history.events if e.kind == event}
+    assert any(abs(cut.requested - moment) < 0.01 for moment in happened)
+    before = [e.height for e in run.history.events if e.monotonic <= of(away.verified)]
+    assert of(cut.aimed_height) >= max(before) + 2
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.integers(0, 10_000), st.sampled_from(["random(1)", "random(2)", "random(f)", "random(f+1)"])
+)
+def test_so_many_are_drawn_distinct_and_the_same_for_a_seed(seed: int, target: str) -> None:
+    scenario = read(f"- {{id: a, do: kill, target: {target}, until: {{hold: 1s}}}}")
+    for n in (4, 7, 10):
+        network = compute_topology(operators=n, followers=0)
+        sites = [
+            plan_fault(
+                scenario.faults[0], seed=seed, topology=network, next_height=9, delay_seconds=0
+            ).site
+            for _ in range(2)
+        ]
+        names = sites[0].targets
+        assert sites[0] == sites[1]
+        wanted = read_target(target, "x")
+        assert isinstance(wanted, Several)
+        assert len(names) == len(set(names)) == wanted.for_operators(n)
+        assert set(names) <= set(network.operator_names)
+
+
+KILL_1 = "- {id: one, do: kill, target: op1, until: {hold: 5s}}\n"
+
+
+@pytest.mark.parametrize(
+    ("faults", "more", "words"),
+    [
+        (KILL_1 + "- {id: a, do: kill, target: op9, until: {hold: 1s}}", "",
+         "mine.yaml:6: fault a: target op9: the network has"),
+        ("- {id: a, do: kill, target: random(5), until: {hold: 1s}}", "",
+         "mine.yaml:5: fault a: target random(5) is 5 operators, the network has 4"),
+        (KILL_1 + "- {id: two, do: stop, target: op1, until: {hold: 5s}}", "",
+         "mine.yaml:6: fault two: op1.execution is under the fault one at that time"),
+        (KILL_1 + "- {id: two, do: stop, target: op1, at: {delay: 4s}, until: {hold: 5s}}", "",
+         "fault two: op1.execution is under the fault one"),
+        (KILL_1 + "- {id: two, do: kill, target: op1, role: rollup, at: {after: {inject: one}},"
+         " until: {hold: 5s}}", "", "fault two: op1.rollup is under the fault one"),
+        ("- {id: one, do: cut, links: l1, until: {forever: true}}\n"
+         "- {id: two, do: cut, links: op1>l1.*, at: {delay: 90s}, until: {hold: 1s}}", "",
+         "fault two: op1>l1.rpc (cut) is under the fault one"),
+        ("- {id: a, do: partition, split: [2, 2], until: {heights: 2}}", "",
+         "leaves no quorum of 3 among 4 operators: the heights of its until cannot be decided"),
+        ("- {id: a, do: kill, target: random(f+1), until: {hold: 5s}}", "expect: {progress: 3}",
+         "leaves no quorum of 3 among 4 operators, and progress is expected"),
+        ("- {id: a, do: kill, target: all-operators, until: {hold: 9s}}", "expect: {gap: 3s}",
+         "for longer than the gap that is expected"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused_with_file_and_line(faults: str, more: str, words: str) -> None:
+    topology = compute_topology(operators=4, followers=1)
+    with pytest.raises(BadConfig) as caught:
+        require_fits(read(faults, more), topology, "process")
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        KILL_1 + "- {id: two, do: stop, target: op1, at: {after: one}, until: {hold: 5s}}",
+        KILL_1 + "- {id: two, do: stop, target: op1, at: {delay: 6s}, until: {hold: 5s}}",
+        KILL_1 + "- {id: two, do: stop, target: op2, until: {hold: 5s}}",
+        KILL_1 + "- {id: two, do: stop, target: random, until: {hold: 5s}}",
+        KILL_1 + "- {id: two, do: latency, target: op1, one_way: 9ms, until: {hold: 5s}}",
+        "- {id: one, do: kill, target: op1, at: {every: 9s, times: 2}, until: {hold: 1s}}\n"
+        "- {id: two, do: kill, target: op1, at: {delay: 4s}, until: {hold: 1s}}",
+    ],
+)
+def test_what_may_work_is_not_refused(faults: str) -> None:
+    require_fits(read(faults), compute_topology(operators=4, followers=1), "process")
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_the_catalogue_makes_sense_at_every_size_it_is_for(name: str) -> None:
+    scenario = catalogue.load(name)
+    require_fits(scenario, compute_topology(operators=4, followers=1), "process")
+
+
+def test_triggers_that_wait_for_each_other_are_refused() -> None:
+    with pytest.raises(BadConfig) as caught:
+        read("""
+            - {id: a, do: kill, target: op1, at: {after: c}, until: {hold: 1s}}
+            - {id: b, do: kill, target: op2, at: {after: {inject: a}}, until: {hold: 1s}}
+            - {id: c, do: cut, until: {hold: 1s, after: b}}
+            """)
+    told = str(caught.value)
+    assert told.startswith(
+        "mine.yaml:5: faults[0]: they wait for each other: the inject of a, which"
+    )
+    assert all(f"the {moment}" in told for moment in ("heal of c", "heal of b", "inject of b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("scenario: 1\nname: mine\nabout: x\n\nfaultz: []\n", 5),
+        ("scenario: 1\nname: mine\nabout: x\nexpect:\n  gap: 1s\n  rejoin: soon\n", 6),
+        (
+            HEAD + "faults:\n  - id: a\n    do: kill\n    target: op1\n    until:\n      hold: 3\n",
+            9,
+        ),
+        (HEAD + "faults:\n  - id: a\n    do: kill\n    until: {hold: 3s}\n", 5),
+        (HEAD + "faults:\n" + KILL_1 * 2, 6),
+    ],
+)
+def test_an_error_names_its_line(text: str, line: int) -> None:
+    with pytest.raises(BadConfig, match=rf"^mine\.yaml:{line}: "):
+        parse_text(text, what="mine.yaml")
+
+
+def test_sentences_say_what_is_done() -> None:
+    scenario = read(
+        """
+        - {id: split, do: partition, split: [3, 1], until: {forever: true}}
+        - {id: kill, do: kill, target: leader, at: {after: {inject: split}, event: prepared,
+           delay: {upto: 1 slot}, every: 5 heights, times: 3}, until: {heights: n}}
+        """,
+        "expect: {round_changes: required, gap: 9s}",
+    )
+    lines = sentences(scenario).splitlines()
+    assert lines[2] == (
+        "- split: at once: partition (split [3, 1]), until all others that have an end are healed."
+    )
+    assert lines[3] == (
+        "- kill: when split stands, when the next block is prepared, up to 1 slot later (drawn): "
+        "kill (target leader), until n heights are decided (or 60s are over); 3 times, every "
+        "5 heights."
+    )
+    assert lines[4].endswith("blocks are sealed no more than 9s apart.")
+
+
+def test_show_and_validate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "leader-kill"]) == 0
+    assert "- kill: when the next block is decided" in capsys.readouterr().out
+    assert main(["show", "leader-kill", "--yaml"]) == 0
+    assert parse_text(capsys.readouterr().out, what="x") == catalogue.load("leader-kill")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(HEAD + "faults:\n  - {id: a, do: kill, target: op9, until: {hold: 1s}}\n")
+    assert main(["validate", str(bad)]) == 3
+    assert f"{bad}:5: fault a: target op9" in capsys.readouterr().err
