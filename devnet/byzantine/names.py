@@ -34,6 +34,8 @@ class Counted:
         return f"{self.name}{{{shown}}}"
 
 
+PREFIX: Final = "dst_"
+"""Of every metric's name, where it is read."""
 LIAR: Final = "(liar)"
 LIES: Final = "byzantine_lies_total"
 """The liar's own count; label `strategy`."""
@@ -130,7 +132,7 @@ def table() -> str:
 
 
 def _noticed(known: Known) -> str:
-    return "-" if known.noticed is None else f"`dst_{known.noticed.told()}`"
+    return "-" if known.noticed is None else f"`{PREFIX}{known.noticed.told()}`"
 
 
 def _simulated(known: Known) -> str:

@@ -88,7 +88,7 @@ class Fault(ABC):
     repeats: ClassVar[bool] = False
     """Whether `keep_up` has something to do."""
     weight: ClassVar[int] = 4
-    """How often random schedules draw it, beside the others."""
+    """How often random schedules draw it, beside the others; 0: never."""
 
     def nonsense(self) -> str:
         """What no single key can get wrong alone; empty when all is well."""

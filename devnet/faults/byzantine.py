@@ -23,30 +23,26 @@ be thrown away.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from devnet.byzantine.names import IS_LIAR, KNOWN, LIAR, LIES, Counted, Strategy, table
+from devnet.byzantine.names import IS_LIAR, KNOWN, LIAR, LIES, PREFIX, Counted, Strategy, table
 from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.restored import REJOIN
 from devnet.faults.surface import CannotInject, World
-from devnet.faults.targets import misfit_of, possible
+from devnet.faults.targets import how_many, misfit_of, possible
 from devnet.model.clock import now
-from devnet.model.reading import read_integer
 from devnet.model.terms import Target
 from devnet.model.topology import Role, Topology
 from dst.spec.errors import BadConfig, InvalidInput
-from dst.spec.primitives import faults_tolerated, parse_hex
+from dst.spec.primitives import parse_hex
 
 MODULE: Final = "devnet.byzantine"
 LOOK_EVERY_S: Final = 1.0
 QUIET_S: Final = 30.0
 """Longest time without a lie. The leader's turn of ten operators comes every 20 s at 2 s slots."""
-MOST: Final = 10
-AS_MANY_AS_MAY: Final = "f"
-ONE_TOO_MANY: Final = "f + 1"
 
 
 def _read_address(value: object, where: str) -> str:
@@ -58,24 +54,6 @@ def _read_address(value: object, where: str) -> str:
     return str(value)
 
 
-def _read_liars(value: object, where: str) -> int | str:
-    """Raises: BadConfig."""
-    if isinstance(value, str) and (text := " ".join(value.replace("+", " + ").split())) in (
-        AS_MANY_AS_MAY, ONE_TOO_MANY,
-    ):  # fmt: skip
-        return text
-    try:
-        return read_integer(value, where, 1, MOST)
-    except BadConfig as error:
-        raise BadConfig(f"{error}; or f, the operators that may lie, or f + 1") from None
-
-
-_LIARS_SCHEMA: Final = {
-    "oneOf": [
-        {"type": "integer", "minimum": 1, "maximum": MOST},
-        {"enum": [AS_MANY_AS_MAY, ONE_TOO_MANY]},
-    ]
-}
 _ADDRESS_SCHEMA: Final = {"type": "string", "pattern": "^0x[0-9a-fA-F]{40}$"}
 
 
@@ -107,20 +85,12 @@ class Byzantine(Fault):
     repeats: ClassVar = True
 
     strategy: Strategy = keys.choice(Strategy, "which lie, see below")
-    target: Target | None = keys.target("who lies, all of them together", default=None)
-    liars: int | str = keys.key(
-        _read_liars,
-        _LIARS_SCHEMA,
-        "how many, drawn, where no `target` is named: a number, `f` or `f + 1`",
-        1,
-    )
+    target: Target = keys.target("who lies; all of them together")
     address: str | None = keys.key(
         _read_address, _ADDRESS_SCHEMA, "whose transactions `censor` leaves out", None
     )
 
     def nonsense(self) -> str:
-        if self.target is not None and self.liars != 1:
-            return "give either target or liars, not both"
         if (self.strategy is Strategy.CENSOR) is (self.address is None):
             return "address goes with the strategy censor, and with no other"
         return ""
@@ -129,27 +99,15 @@ class Byzantine(Fault):
         operators = topology.operator_names
         if len(operators) == 1:
             return "a single operator has nobody to lie to"
-        if self.target is None:
-            fits = self._count(topology) < len(operators)
-            return "" if fits else f"liars {self.liars}: of {len(operators)} one has to be honest"
         if complaint := misfit_of(self.target, topology):
             return complaint
+        if how_many(self.target, topology) == len(operators):
+            return f"target {self.target}: of {len(operators)} one has to be honest"
         without = [n for n in possible(self.target, topology) if n not in operators]
         return f"{', '.join(without)} has no middleware" if without else ""
 
-    def _count(self, topology: Topology) -> int:
-        may = faults_tolerated(len(topology.operator_names))
-        match self.liars:
-            case int(count):
-                return count
-            case str(text):
-                return may if text == AS_MANY_AS_MAY else may + 1
-
     def aim(self, sight: Sight) -> Site:
-        if self.target is None:
-            found = tuple(sorted(sight.rng.sample(sight.operators, self._count(sight.topology))))
-        else:
-            found = sight.resolve(self.target)
+        found = sight.resolve(self.target)
         return Liars(
             targets=found,
             programs=tuple(f"{node}.{Role.MIDDLEWARE}" for node in found),
@@ -202,13 +160,13 @@ class Byzantine(Fault):
     async def remaining(self, site: Site, world: World) -> str:
         if down := await world.programs.not_up(site.programs):
             return down
-        marks = await world.counters.total(site.targets, IS_LIAR, {"strategy": self.strategy})
+        marks = await _counted(world, site.targets, IS_LIAR, {"strategy": self.strategy})
         lying = [node for node, mark in marks.items() if mark]
         return f"{', '.join(lying)} still lies" if lying else ""
 
     async def _lies(self, site: Site, world: World) -> dict[str, float]:
         labels = {"strategy": str(self.strategy)}
-        return dict(await world.counters.total(site.targets, LIES, labels))
+        return dict(await _counted(world, site.targets, LIES, labels))
 
     async def _noticed(self, site: Site, world: World) -> dict[str, float]:
         """What each victim has counted that this lie explains."""
@@ -217,7 +175,7 @@ class Byzantine(Fault):
         found: dict[str, float] = {}
         for labels in [] if noticed is None else _labels(noticed, site.targets):
             assert noticed is not None, "labels come from it"
-            counts = await world.counters.total(victims, noticed.name, labels)
+            counts = await _counted(world, victims, noticed.name, labels)
             for node, count in counts.items():
                 found[node] = found.get(node, 0.0) + count
         return found
@@ -231,6 +189,12 @@ class Byzantine(Fault):
 
     def told(self, site: Site) -> str:
         return f"{', '.join(site.targets)}: {self.strategy}"
+
+
+async def _counted(
+    world: World, nodes: Sequence[str], name: str, labels: Mapping[str, str]
+) -> Mapping[str, float]:
+    return await world.telling.counted(nodes, PREFIX + name, labels)
 
 
 def _labels(noticed: Counted, liars: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,9 +1,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
+from devnet.faults.dice import Dice
 from devnet.faults.surface import World
 from devnet.faults.targets import misfit_of, possible
 from devnet.model.terms import Target
@@ -33,6 +34,7 @@ class Crash(Fault):
     plane: ClassVar = Plane.PROCESSES
     proof: ClassVar = "the backend reports the exit code that only this place has"
     at_once: ClassVar = False
+    weight: ClassVar = 3
     seen_within_s: ClassVar = 45.0
     """It starts, catches up and takes part first."""
     healed_within_s: ClassVar = 60.0
@@ -40,6 +42,11 @@ class Crash(Fault):
     target: Target = keys.target("whose program")
     point: str = keys.key(read_point, SCHEMA, MEANS)
     count: int = keys.integer(1, 1000, "the time that it comes by at which it ends", default=1)
+
+    @classmethod
+    def drawn(cls, dice: Dice) -> Self:
+        """One operator: more at once may leave no quorum to come by the place with."""
+        return cls(target=dice.one_of(dice.operators), point=dice.one_of(list(CRASH_POINTS)))
 
     def misfit(self, topology: Topology) -> str:
         if complaint := misfit_of(self.target, topology):

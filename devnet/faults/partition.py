@@ -7,6 +7,7 @@ from devnet.faults.cut_links import Parted
 from devnet.faults.dice import Dice
 from devnet.faults.targets import (
     draw_groups,
+    how_many,
     is_follower,
     isolate,
     links_between,
@@ -14,7 +15,7 @@ from devnet.faults.targets import (
 )
 from devnet.model.cut import CutMode
 from devnet.model.reading import read_target
-from devnet.model.terms import Aim, Several, Target
+from devnet.model.terms import Target
 from devnet.model.topology import Topology
 from dst.spec.errors import BadConfig
 
@@ -95,12 +96,10 @@ class Partition(Parted):
         if self.groups and sorted(sum(self.groups, ())) != sorted(topology.operator_names):
             names = ", ".join(topology.operator_names)
             return f"groups must name each operator once; the network has {names}"
-        if self.target is Aim.ALL_OPERATORS:
-            return "target all-operators leaves nobody to be cut off from; give split, or one node"
-        if isinstance(self.target, Several) and self.target.for_operators(operators) >= operators:
-            return f"target {self.target} leaves nobody to be cut off from"
         if is_follower(self.target, topology):
             return f"target {self.target} has no consensus links; give an operator"
+        if self.target is not None and how_many(self.target, topology) >= operators:
+            return f"target {self.target} leaves nobody to be cut off from; give split, or fewer"
         return misfit_of(self.target, topology)
 
     def aim(self, sight: Sight) -> Site:

@@ -8,8 +8,7 @@ from devnet.faults import keys
 from devnet.faults.base import Plane, Site
 from devnet.faults.stopped import Part, Stopped
 from devnet.faults.surface import World
-from devnet.faults.targets import possible
-from devnet.model.terms import Aim
+from devnet.faults.targets import how_many, possible
 from devnet.model.topology import Role, Topology
 
 VOTING: Final = (Role.MIDDLEWARE, Role.VALIDATOR)
@@ -22,6 +21,9 @@ class Restored(Stopped):
     """The store is not what it was: who votes by it is started with `--rejoin`."""
 
     plane: ClassVar = Plane.STORAGE
+    weight: ClassVar = 0
+    """Who rejoins takes part again after two heights of the others: schedules do not wait for
+    that, and with the next operator away there would be none."""
 
     role: Part = keys.choice(Part, "`all` of its programs, or one", default=Part.MIDDLEWARE)
 
@@ -34,7 +36,7 @@ class Restored(Stopped):
             return ""
         if len(topology.operator_names) == 1:
             return "a single operator has nobody to rejoin: bring its store back"
-        if self.target is Aim.ALL_OPERATORS:
+        if how_many(self.target, topology) == len(topology.operator_names):
             return "who rejoins asks the others how far they are, and none would be left to say"
         return ""
 

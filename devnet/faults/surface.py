@@ -106,6 +106,12 @@ class Telling(Protocol):
     async def metric(self, node: str, name: str) -> float | None:
         """Of its rollup node, summed over labels; None without an answer."""
 
+    async def counted(
+        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
+    ) -> Mapping[str, float]:
+        """Of operators' middlewares: node -> the metric, summed over all other labels; without
+        those that do not answer."""
+
     async def note(self, node: str, name: str) -> None:
         """Remember a metric, for `risen`."""
 
@@ -176,15 +182,6 @@ class Machines(Protocol):
         """Those that say so, or say nothing."""
 
 
-class Counters(Protocol):
-    """What operators' middlewares say that they have counted."""
-
-    async def total(
-        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
-    ) -> Mapping[str, float]:
-        """Node -> sum of the counter over all other labels; without those that do not answer."""
-
-
 class World(Protocol):
     """All of it."""
 
@@ -204,5 +201,3 @@ class World(Protocol):
     def stores(self) -> Stores: ...
     @property
     def machines(self) -> Machines: ...
-    @property
-    def counters(self) -> Counters: ...

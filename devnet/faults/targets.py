@@ -70,6 +70,20 @@ def misfit_of(target: Target | None, topology: Topology) -> str:
     return "" if target in known else f"target {target}: the network has {', '.join(known)}"
 
 
+def how_many(target: Target | None, topology: Topology) -> int:
+    """Nodes that it means."""
+    operators = len(topology.operator_names)
+    match target:
+        case None:
+            return len((*topology.operator_names, *topology.follower_names))
+        case Aim.ALL_OPERATORS:
+            return operators
+        case Several():
+            return target.for_operators(operators)
+        case _:
+            return 1
+
+
 def possible(target: Target | None, topology: Topology) -> tuple[str, ...]:
     """Nodes that it may turn out to be."""
     if target is None:

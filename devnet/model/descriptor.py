@@ -110,13 +110,13 @@ def build_descriptor(
         genesis_time=chain.genesis_time,
         slot_seconds=chain.seconds_per_slot,
         group_public_key=to_hex(lock.group_public_key),
-        l1=L1Endpoint(rpc=_url(topology, "client>l1.rpc"), toxiproxy=_admin(topology.pod("l1"))),
+        l1=L1Endpoint(rpc=topology.host_url("client>l1.rpc"), toxiproxy=_admin(topology.pod("l1"))),
         operators=tuple(
             OperatorEndpoint(
                 index=record.index,
                 name=name,
-                rpc=_url(topology, f"client>{name}.rpc"),
-                beacon=_url(topology, f"client>{name}.beacon"),
+                rpc=topology.host_url(f"client>{name}.rpc"),
+                beacon=topology.host_url(f"client>{name}.beacon"),
                 identity=to_hex(record.identity),
                 toxiproxy=_admin(topology.pod(name)),
             )
@@ -125,8 +125,8 @@ def build_descriptor(
         followers=tuple(
             FollowerEndpoint(
                 name=name,
-                rpc=_url(topology, f"client>{name}.rpc"),
-                beacon=_url(topology, f"client>{name}.beacon"),
+                rpc=topology.host_url(f"client>{name}.rpc"),
+                beacon=topology.host_url(f"client>{name}.beacon"),
                 toxiproxy=_admin(topology.pod(name)),
                 from_l1=name in l1_followers,
             )
@@ -136,10 +136,6 @@ def build_descriptor(
             FundedAccount(address=a.address, private_key=a.private_key) for a in ACCOUNTS
         ),
     )
-
-
-def _url(topology: Topology, link: str) -> str:
-    return f"http://127.0.0.1:{topology.host_port(link)}"
 
 
 def _admin(pod: Pod) -> str:

@@ -211,6 +211,10 @@ class Topology:
         assert link.is_from_host, f"{link_name} is not dialled from the host"
         return link.listen_port
 
+    def host_url(self, link_name: str) -> str:
+        """Where a client or probe link begins, over HTTP."""
+        return f"http://127.0.0.1:{self.host_port(link_name)}"
+
     def host_ports(self, pod: Pod) -> tuple[int, ...]:
         """What docker publishes for a pod: its control port, client and probe links."""
         return (

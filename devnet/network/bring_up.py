@@ -94,7 +94,7 @@ class Network:
 
     def probe_url(self, node: str, what: str = "beacon") -> str:
         """`what`: beacon, rpc or (operators) middleware. No fault touches these."""
-        return f"http://127.0.0.1:{self.topology.host_port(f'probe>{node}.{what}')}"
+        return self.topology.host_url(f"probe>{node}.{what}")
 
     @property
     def proof(self) -> Proof:
@@ -306,7 +306,7 @@ class _Start:
 
     async def _l1_genesis(self, session: aiohttp.ClientSession) -> dict[str, object]:
         """Number and hash of L1 block 0, once anvil answers."""
-        rpc = Rpc(session, f"http://127.0.0.1:{self.topology.host_port('probe>l1.rpc')}")
+        rpc = Rpc(session, self.topology.host_url("probe>l1.rpc"))
         deadline = time.monotonic() + L1_TIMEOUT_S
         while True:
             self._stop_if_crashed()

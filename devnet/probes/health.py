@@ -4,10 +4,13 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import aiohttp
 import msgspec
+
+from devnet.model.topology import Role, Topology
 
 ANSWER_SECONDS: Final = 0.5
 """A healthy node answers in milliseconds, also on two busy cores; a frozen one never does."""
@@ -26,9 +29,18 @@ class _Health(msgspec.Struct, frozen=True):
 _HEALTH: Final = msgspec.json.Decoder(_Health)
 _CLOCK: Final = re.compile(r"^dst_clock_offset_seconds ([0-9.eE+-]+)$", re.MULTILINE)
 _LINK_UP: Final = re.compile(r'dst_p2p_link_up\{[^}]*peer="([^"]+)"[^}]*\}\s+([0-9.]+)')
-_SAMPLE: Final = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{[^}]*\})?\s+([0-9.eE+-]+)")
+_SAMPLE: Final = re.compile(
+    r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{([^}]*)\})?\s+([0-9.eE+-]+)$", re.MULTILINE
+)
+_EVERY: Final[Mapping[str, str]] = MappingProxyType({})
+_LISTENS: Final = {Role.EXECUTION: "rpc", Role.ROLLUP: "beacon", Role.MIDDLEWARE: "middleware"}
 
-_LABELLED: Final = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)\{([^}]*)\}\s+([0-9.eE+-]+)$", re.M)
+
+def probe_url(topology: Topology, program: str) -> str | None:
+    """Where a program says how it is; a validator listens nowhere: only the backend tells."""
+    node, _, role = program.partition(".")
+    listens = _LISTENS.get(Role(role))
+    return None if listens is None else topology.host_url(f"probe>{node}.{listens}")
 
 
 async def answers(
@@ -78,16 +90,11 @@ def clock_ahead(metrics: str) -> float | None:
     return None if found is None else float(found[1])
 
 
-def sum_where(metrics: str, name: str, labels: Mapping[str, str]) -> float:
+def sum_of(metrics: str, name: str, labels: Mapping[str, str] = _EVERY) -> float:
     """Sum of a metric over all samples that have these labels; 0 when there is none."""
     wanted = [f'{key}="{value}"' for key, value in labels.items()]
     return sum(
         float(value)
-        for found, shown, value in _LABELLED.findall(metrics)
+        for found, shown, value in _SAMPLE.findall(metrics)
         if found == name and all(each in shown.split(",") for each in wanted)
     )
-
-
-def sum_of(metrics: str, name: str) -> float:
-    """Sum of a metric over all its labels; 0 when there is none."""
-    return sum(float(value) for found, value in _SAMPLE.findall(metrics) if found == name)

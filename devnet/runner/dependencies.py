@@ -1,17 +1,20 @@
-"""What the nodes say of what they depend on, and the L1 itself: over probe links, which no fault
-touches."""
+"""What the nodes say of themselves, and the L1 itself: over probe links, which no fault touches."""
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
 
 from devnet.faults.surface import CannotInject
 from devnet.model.topology import Topology
-from devnet.probes.health import read_metrics, read_waits, sum_of
+from devnet.probes.health import probe_url, read_metrics, read_waits, sum_of
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
 
 READ_SECONDS: Final = 2.0
 """Patient: whoever looks is not to take a busy machine for a silent node."""
+COUNT_SECONDS: Final = 10.0
+"""More so: a flood keeps every middleware busy."""
 REORG_SECONDS: Final = 10.0
 
 
@@ -23,11 +26,24 @@ class LiveTelling:
         self._noted: dict[tuple[str, str], float] = {}
 
     async def waits_for(self, node: str) -> tuple[str, ...]:
-        return await read_waits(self._session, f"{self._url(node)}/healthz", READ_SECONDS)
+        url = f"{probe_url(self._topology, f'{node}.rollup')}/healthz"
+        return await read_waits(self._session, url, READ_SECONDS)
 
     async def metric(self, node: str, name: str) -> float | None:
-        text = await read_metrics(self._session, f"{self._url(node)}/metrics", READ_SECONDS)
+        text = await self._metrics(f"{node}.rollup")
         return None if text is None else sum_of(text, name)
+
+    async def counted(
+        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
+    ) -> Mapping[str, float]:
+        texts = await asyncio.gather(
+            *(self._metrics(f"{node}.middleware", COUNT_SECONDS) for node in nodes)
+        )
+        return {
+            node: sum_of(text, name, labels)
+            for node, text in zip(nodes, texts, strict=True)
+            if text is not None
+        }
 
     async def note(self, node: str, name: str) -> None:
         self._noted[node, name] = await self.metric(node, name) or 0.0
@@ -36,16 +52,16 @@ class LiveTelling:
         value = await self.metric(node, name)
         return 0.0 if value is None else value - self._noted.get((node, name), 0.0)
 
-    def _url(self, node: str) -> str:
-        return f"http://127.0.0.1:{self._topology.host_port(f'probe>{node}.beacon')}"
+    async def _metrics(self, program: str, seconds: float = READ_SECONDS) -> str | None:
+        url = f"{probe_url(self._topology, program)}/metrics"
+        return await read_metrics(self._session, url, seconds)
 
 
 class LiveL1:
     """`L1` over anvil's own JSON-RPC."""
 
     def __init__(self, topology: Topology, session: aiohttp.ClientSession) -> None:
-        url = f"http://127.0.0.1:{topology.host_port('probe>l1.rpc')}"
-        self._rpc = Rpc(session, url, REORG_SECONDS)
+        self._rpc = Rpc(session, topology.host_url("probe>l1.rpc"), REORG_SECONDS)
         self._dropped: dict[int, str] = {}
         """Number -> hash of the blocks that the last reorg replaced."""
 

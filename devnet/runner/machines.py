@@ -4,7 +4,7 @@ they say themselves."""
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -12,17 +12,11 @@ import aiohttp
 import msgspec
 
 from devnet.faults.surface import CannotInject
-from devnet.model.topology import Role, Topology
+from devnet.model.topology import Topology
 from devnet.network.programs import MACHINE_FILE, MACHINE_FOLDER
-from devnet.probes.health import read_metrics, read_waits
+from devnet.probes.health import probe_url, read_metrics, read_waits
 from dst.spec.drills import AS_IT_IS, CLOCK_METRIC, FLUSH_METRIC, Machine
 
-LISTENS: Final[Mapping[str, str]] = {
-    Role.EXECUTION: "probe>{}.rpc",
-    Role.ROLLUP: "probe>{}.beacon",
-    Role.MIDDLEWARE: "probe>{}.middleware",
-}
-"""A validator listens nowhere: it reads the same file."""
 ROUNDING_S: Final = 0.01
 ROOM: Final = "room on the disk"
 """What a role says that it waits for on a full one."""
@@ -79,7 +73,7 @@ class LiveMachines:
 
     async def _wrong(self, programs: Sequence[str], look: _Look) -> str:
         """Who does not answer tells nothing: another fault may stand there. One must."""
-        asked = [name for name in programs if self._url(name, "")]
+        asked = [name for name in programs if probe_url(self._topology, name)]
         found = await asyncio.gather(*(look(name) for name in asked))
         if all(complaint is None for complaint in found):
             return f"no answer from {', '.join(asked)}"
@@ -99,21 +93,13 @@ class LiveMachines:
         return f"the clock of {name} is {told - asked:+.2f} s off, not as set"
 
     async def _metric(self, name: str, metric: str) -> float | None:
-        text = await read_metrics(self._session, self._url(name, "/metrics"))
+        text = await read_metrics(self._session, f"{probe_url(self._topology, name)}/metrics")
         found = re.search(rf"^{metric} ([0-9.eE+-]+)$", text or "", re.MULTILINE)
         return None if found is None else float(found[1])
 
     async def _waits(self, name: str) -> bool:
-        waits = await read_waits(self._session, self._url(name, "/healthz"))
+        waits = await read_waits(self._session, f"{probe_url(self._topology, name)}/healthz")
         return any(ROOM in text for text in waits)
-
-    def _url(self, name: str, path: str) -> str:
-        """Empty for who listens nowhere."""
-        node, _, role = name.partition(".")
-        link = LISTENS.get(role)
-        if link is None:
-            return ""
-        return f"http://127.0.0.1:{self._topology.host_port(link.format(node))}{path}"
 
     # ---------------------------------------------------------------------- the files
 

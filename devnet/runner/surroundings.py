@@ -17,11 +17,11 @@ from devnet.links.mesh import Mesh
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
 from devnet.model.cut import CutMode
 from devnet.model.history import HostileFate, TransactionSubmitted
-from devnet.model.topology import Link, Role, Topology
+from devnet.model.topology import Link, Topology
 from devnet.model.work import OBJECT_WRITERS
 from devnet.probes.chain import read_end_state
 from devnet.probes.events import EventTail
-from devnet.probes.health import answers, links_up, read_metrics, sum_where
+from devnet.probes.health import answers, links_up, probe_url, read_metrics
 from devnet.probes.machine import watch_machine
 from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Verifier
@@ -39,18 +39,6 @@ from dst.spec.cluster import ClusterLock
 from dst.spec.errors import InvalidInput
 
 READ_TIMEOUT: Final = 10.0
-
-
-def host_url(port: int) -> str:
-    return f"http://127.0.0.1:{port}"
-
-
-HEALTH_LINK: Final = {
-    Role.EXECUTION: "probe>{}.rpc",
-    Role.ROLLUP: "probe>{}.beacon",
-    Role.MIDDLEWARE: "probe>{}.middleware",
-}
-"""Where a program says that it lives; a validator has no listener, only the backend tells."""
 
 
 class LivePrograms:
@@ -146,13 +134,8 @@ class LivePrograms:
 
     def _urls(self, programs: Sequence[str]) -> dict[str, str]:
         """Program -> its `/livez`, of those that have one."""
-        found: dict[str, str] = {}
-        for name in programs:
-            node, _, role = name.partition(".")
-            if link := HEALTH_LINK.get(Role(role)):
-                port = self._topology.host_port(link.format(node))
-                found[name] = f"{host_url(port)}/livez"
-        return found
+        urls = {name: probe_url(self._topology, name) for name in programs}
+        return {name: f"{url}/livez" for name, url in urls.items() if url}
 
 
 class LiveLinks:
@@ -239,34 +222,9 @@ class LiveLinks:
         return "; ".join(told)
 
     async def _report(self, node: str) -> dict[str, bool]:
-        url = f"{host_url(self._topology.host_port(f'probe>{node}.middleware'))}/metrics"
+        url = f"{probe_url(self._topology, f'{node}.middleware')}/metrics"
         text = await read_metrics(self._session, url)
         return {} if text is None else dict(links_up(text))
-
-
-METRICS_PREFIX: Final = "dst_"
-
-
-class LiveCounters:
-    """`Counters`, read over probe links."""
-
-    def __init__(self, topology: Topology, session: aiohttp.ClientSession) -> None:
-        self._topology = topology
-        self._session = session
-
-    async def total(
-        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
-    ) -> Mapping[str, float]:
-        texts = await asyncio.gather(*(self._read(node) for node in nodes))
-        return {
-            node: sum_where(text, METRICS_PREFIX + name, labels)
-            for node, text in zip(nodes, texts, strict=True)
-            if text is not None
-        }
-
-    async def _read(self, node: str) -> str | None:
-        port = self._topology.host_port(f"probe>{node}.middleware")
-        return await read_metrics(self._session, f"{host_url(port)}/metrics", READ_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,7 +260,6 @@ class LiveNetwork:
         self.l1 = LiveL1(topology, session)
         self.stores = LiveStores(directory)
         self.machines = LiveMachines(directory, topology, session)
-        self.counters = LiveCounters(topology, session)
         self._credentials = credentials
         self._session = session
         self._verifier = Verifier(lock)
@@ -312,7 +269,7 @@ class LiveNetwork:
         return (*self.topology.operator_names, *self.topology.follower_names)
 
     def _url(self, link: str) -> str:
-        return host_url(self.topology.host_port(link))
+        return self.topology.host_url(link)
 
     def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
         return [

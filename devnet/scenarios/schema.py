@@ -140,7 +140,7 @@ def _section(kind: type[Fault]) -> Iterator[str]:
     yield f"*Proven by:* {kind.proof}."
     if kind.backends != BOTH_BACKENDS:
         yield f"*Backend:* {', '.join(kind.backends)} only."
-    if getattr_static(kind, "drawn") is not vars(Fault)["drawn"]:
+    if kind.weight and getattr_static(kind, "drawn") is not vars(Fault)["drawn"]:
         yield f"*In random schedules:* with weight {kind.weight}."
     yield ""
     yield "| key | default | meaning |"

@@ -4,7 +4,7 @@ milliseconds.
 It seals a block a slot while a quorum is connected, changes round when the leader is away, and
 catches up when a node returns. Bugs are switched on by name: `fork`, `decides-without-quorum`,
 `never-back`, `cannot-cut`, `loses`, `crashes`, `silent`, `vanishes`, `slow-blocks`, `stuck`,
-`unfelt`, and those of `FakeCounters`.
+`unfelt`, and those of `FakeTelling`.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from devnet.byzantine.names import IS_LIAR, LIES
+from devnet.byzantine.names import IS_LIAR, LIES, PREFIX
 from devnet.faults.surface import NO_ENVIRONMENT, CannotInject
 from devnet.faults.targets import leader_name
 from devnet.model.bend import Bend, Form, OldHead, OtherBlock, OtherFork, Patched
@@ -286,11 +286,15 @@ def _stops(link: str, bends: Sequence[Bend]) -> bool:
 
 
 class FakeTelling:
-    """What nodes say follows from the forms in which their answers are bent, as on real ones."""
+    """What nodes say follows from the forms in which their answers are bent, as on real ones. A
+    liar lies once a second; each lie is counted by everybody else. Bugs: `truthful`: it never does;
+    `unnoticed`: nobody counts it, `unnoticed-from-now`: any more; `tires`: it lies for two
+    seconds."""
 
     def __init__(self, network: "FakeNetwork") -> None:
         self._network = network
         self._noted: dict[tuple[str, str], float] = {}
+        self._lies_noticed: dict[str, float] = {}
 
     async def waits_for(self, node: str) -> tuple[str, ...]:
         told: list[str] = []
@@ -316,6 +320,30 @@ class FakeTelling:
             case "dst_proposals_refused_total":
                 return EARLIER + sum(len(self._forms(n, "engine")) for n in network.operators)
         raise AssertionError(name)
+
+    async def counted(
+        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
+    ) -> Mapping[str, float]:
+        return {node: self._count(node, name) for node in nodes if node not in self._network.away}
+
+    def _count(self, node: str, name: str) -> float:
+        network, is_liar = self._network, f"{node}.middleware" in self._network.programs.modules
+        if name == PREFIX + IS_LIAR:
+            return float(is_liar)
+        if name == PREFIX + LIES:
+            return self._lies(node) if is_liar else 0.0
+        if "unnoticed" in network.bugs:
+            return 0.0
+        if "unnoticed-from-now" not in network.bugs:
+            told = sum(self._lies(liar) for liar in network.lies_since if liar != node)
+            self._lies_noticed[node] = max(told, self._lies_noticed.get(node, 0.0))
+        return self._lies_noticed.get(node, 0.0)
+
+    def _lies(self, node: str) -> float:
+        if "truthful" in self._network.bugs:
+            return 0.0
+        told = 1 + int(now() - self._network.lies_since[node])
+        return float(min(told, 2) if "tires" in self._network.bugs else told)
 
     async def note(self, node: str, name: str) -> None:
         self._noted[node, name] = await self.metric(node, name) or 0.0
@@ -348,40 +376,6 @@ class FakeL1:
         return "" if self._network.reorgs else "it dropped nothing"
 
 
-class FakeCounters:
-    """A liar lies once a second; each lie is counted by everybody else. Bugs: `truthful`: it never
-    does; `unnoticed`: nobody counts it, `unnoticed-from-now`: any more; `tires`: it lies for two
-    seconds."""
-
-    def __init__(self, network: "FakeNetwork") -> None:
-        self._network = network
-        self._noticed: dict[str, float] = {}
-
-    async def total(
-        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
-    ) -> Mapping[str, float]:
-        return {node: self._count(node, name) for node in nodes if node not in self._network.away}
-
-    def _count(self, node: str, name: str) -> float:
-        network, is_liar = self._network, f"{node}.middleware" in self._network.programs.modules
-        if name == IS_LIAR:
-            return float(is_liar)
-        if name == LIES:
-            return self._lies(node) if is_liar else 0.0
-        if "unnoticed" in network.bugs:
-            return 0.0
-        if "unnoticed-from-now" not in network.bugs:
-            told = sum(self._lies(liar) for liar in network.lies_since if liar != node)
-            self._noticed[node] = max(told, self._noticed.get(node, 0.0))
-        return self._noticed.get(node, 0.0)
-
-    def _lies(self, node: str) -> float:
-        if "truthful" in self._network.bugs:
-            return 0.0
-        told = 1 + int(now() - self._network.lies_since[node])
-        return float(min(told, 2) if "tires" in self._network.bugs else told)
-
-
 class FakeNetwork:
     """`Surroundings` of nodes that do not exist."""
 
@@ -403,7 +397,6 @@ class FakeNetwork:
         self.l1 = FakeL1(self)
         self.stores = FakeStores(self)
         self.machines = FakeMachines()
-        self.counters = FakeCounters(self)
         self.lies_since: dict[str, float] = {}
         self.height = 0
         self.pool: list[str] = []

@@ -16,6 +16,7 @@ from devnet.faults.byzantine import QUIET_S, Byzantine
 from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
 from devnet.model.history import Event, EventKind, FaultReceipt, Record, Setup, history_of
+from devnet.model.terms import Several
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, Verdict, Violation, worst
 from devnet.runner.journal import Journal
@@ -36,7 +37,8 @@ def aim(fault: Byzantine, operators: int = 4, seed: int = 1) -> Site:
 
 
 def document(**keys: object) -> dict[str, object]:
-    fault = {"id": "a", "do": "byzantine", "strategy": "flood", "until": {"heights": 4}, **keys}
+    fault = {"id": "a", "do": "byzantine", "strategy": "flood", "target": "op1", **keys}
+    fault["until"] = {"heights": 4}
     return {"scenario": 1, "name": "mine", "about": "x", "faults": [fault]}
 
 
@@ -64,10 +66,10 @@ def receipts(fault: Byzantine, network: FakeNetwork, hold: float = 40.0) -> list
 
 
 @pytest.mark.parametrize(
-    ("operators", "liars", "count"), [(4, "f", 1), (4, "f + 1", 2), (7, "f", 2), (10, "f + 1", 4)]
+    ("operators", "more", "count"), [(4, 0, 1), (4, 1, 2), (7, 0, 2), (10, 1, 4)]
 )
-def test_as_many_as_may_lie_or_one_too_many(operators: int, liars: str, count: int) -> None:
-    fault = Byzantine(strategy=Strategy.FLOOD, liars=liars)
+def test_as_many_as_may_lie_or_one_too_many(operators: int, more: int, count: int) -> None:
+    fault = Byzantine(strategy=Strategy.FLOOD, target=Several(plain=more, tolerated=True))
     found = {aim(fault, operators, seed).targets for seed in range(20)}
     assert all(len(set(each)) == count for each in found)
     assert len(found) > 3, "drawn"
@@ -76,8 +78,6 @@ def test_as_many_as_may_lie_or_one_too_many(operators: int, liars: str, count: i
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"liars": 2, "target": "op1"}, "either target or liars"),
-        ({"liars": "many"}, "liars: expected a whole number from 1 to 10, got 'many'; or f, "),
         ({"strategy": "censor"}, "address goes with the strategy censor"),
         ({"address": "0x" + "11" * 20}, "address goes with the strategy censor"),
         ({"strategy": "censor", "address": "0x12"}, "expected an address such as 0x7099"),
@@ -92,8 +92,12 @@ def test_what_is_wrong_is_named(keys: dict[str, object], words: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "operators", "words"),
     [
-        (Byzantine(strategy=Strategy.FLOOD, liars=4), 4, "of 4 one has to be honest"),
-        (Byzantine(strategy=Strategy.FLOOD), 1, "nobody to lie to"),
+        (
+            Byzantine(strategy=Strategy.FLOOD, target=Several(plain=4)),
+            4,
+            "target random(4): of 4 one has to be honest",
+        ),
+        (Byzantine(strategy=Strategy.FLOOD, target="op1"), 1, "nobody to lie to"),
         (Byzantine(strategy=Strategy.FLOOD, target="f1"), 4, "f1 has no middleware"),
         (Byzantine(strategy=Strategy.FLOOD, target="op9"), 4, "target op9"),
     ],
@@ -103,15 +107,17 @@ def test_what_cannot_be_is_refused(fault: Byzantine, operators: int, words: str)
 
 
 def test_it_is_written_as_it_is_read() -> None:
-    scenario = parse_scenario(document(strategy="censor", liars="f+1", address="0x" + "ab" * 20))
+    scenario = parse_scenario(
+        document(strategy="censor", target="random(f+1)", address="0x" + "ab" * 20)
+    )
     text = scenario_yaml(scenario)
-    assert "liars: f + 1" in text
+    assert "target: random(f+1)" in text
     assert "address: '0x" in text
 
 
 def test_the_program_is_told_who_lies_with_whom_and_comes_back_by_rejoining() -> None:
     network = FakeNetwork()
-    fault = Byzantine(strategy=Strategy.EQUIVOCATE, liars=2)
+    fault = Byzantine(strategy=Strategy.EQUIVOCATE, target=Several(plain=2))
     site = aim(fault)
     a, b = site.targets
 

@@ -23,7 +23,7 @@ from devnet.model.history import Event, EventKind, Record
 from devnet.model.topology import compute_topology
 from devnet.probes.chain import block_of, read_receipt
 from devnet.probes.events import EventTail, record_of
-from devnet.probes.health import links_up, sum_of, sum_where
+from devnet.probes.health import links_up, sum_of
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
 from devnet.runner.surroundings import LivePrograms
 from dst.apis.dst_v1 import Event as WireEvent
@@ -53,10 +53,10 @@ dst_inbox_dropped_total{inbox="sealing",peer="op2"} 4
 dst_inbox_dropped_total{inbox="sealing",peer="op20"} 100
 dst_inbox_dropped_total_of_something_else{peer="op2"} 1000
 """
-    assert sum_where(text, "dst_inbox_dropped_total", {"peer": "op2"}) == 7.0
+    assert sum_of(text, "dst_inbox_dropped_total", {"peer": "op2"}) == 7.0
     both = {"peer": "op2", "inbox": "sealing"}
-    assert sum_where(text, "dst_inbox_dropped_total", both) == 4.0
-    assert sum_where(text, "dst_inbox_dropped_total", {"peer": "op3"}) == 0.0
+    assert sum_of(text, "dst_inbox_dropped_total", both) == 4.0
+    assert sum_of(text, "dst_inbox_dropped_total", {"peer": "op3"}) == 0.0
 
 
 def wire_event(height: int) -> WireEvent:
