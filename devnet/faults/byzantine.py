@@ -32,7 +32,7 @@ from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.restored import REJOIN
 from devnet.faults.surface import CannotInject, World
-from devnet.faults.targets import how_many, misfit_of, possible
+from devnet.faults.targets import how_many, misfit_of_program
 from devnet.model.clock import now
 from devnet.model.terms import Target
 from devnet.model.topology import Role, Topology
@@ -99,12 +99,9 @@ class Byzantine(Fault):
         operators = topology.operator_names
         if len(operators) == 1:
             return "a single operator has nobody to lie to"
-        if complaint := misfit_of(self.target, topology):
-            return complaint
         if how_many(self.target, topology) == len(operators):
             return f"target {self.target}: of {len(operators)} one has to be honest"
-        without = [n for n in possible(self.target, topology) if n not in operators]
-        return f"{', '.join(without)} has no middleware" if without else ""
+        return misfit_of_program(self.target, Role.MIDDLEWARE, topology)
 
     def aim(self, sight: Sight) -> Site:
         found = sight.resolve(self.target)

@@ -6,7 +6,7 @@ from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.dice import Dice
 from devnet.faults.surface import World
-from devnet.faults.targets import misfit_of, possible
+from devnet.faults.targets import misfit_of_program
 from devnet.model.terms import Target
 from devnet.model.topology import Role, Topology
 from dst.spec.drills import CRASH_EXIT_CODE, CRASH_POINTS, CRASH_VARIABLE
@@ -49,14 +49,7 @@ class Crash(Fault):
         return cls(target=dice.one_of(dice.operators), point=dice.one_of(list(CRASH_POINTS)))
 
     def misfit(self, topology: Topology) -> str:
-        if complaint := misfit_of(self.target, topology):
-            return complaint
-        without = [
-            node
-            for node in possible(self.target, topology)
-            if self._program(node) not in topology.pod(node).programs
-        ]
-        return f"{', '.join(without)} has no {self._role}" if without else ""
+        return misfit_of_program(self.target, self._role, topology)
 
     @property
     def _role(self) -> str:

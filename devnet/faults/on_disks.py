@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from devnet.faults.base import Fault, Plane, Sight, Site
-from devnet.faults.targets import misfit_of, possible
+from devnet.faults.targets import misfit_of_program
 from devnet.model.terms import Target
 from devnet.model.topology import Topology
 
@@ -21,11 +21,7 @@ class OnDisks(Fault):
 
     def misfit(self, topology: Topology) -> str:
         target, role = self.whose()
-        if complaint := misfit_of(target, topology):
-            return complaint
-        nodes = possible(target, topology)
-        without = [node for node in nodes if f"{node}.{role}" not in topology.pod(node).programs]
-        return f"{', '.join(without)} has no {role}" if without else ""
+        return misfit_of_program(target, role, topology)
 
     def aim(self, sight: Sight) -> Site:
         target, role = self.whose()

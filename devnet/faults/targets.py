@@ -70,6 +70,15 @@ def misfit_of(target: Target | None, topology: Topology) -> str:
     return "" if target in known else f"target {target}: the network has {', '.join(known)}"
 
 
+def misfit_of_program(target: Target, role: str, topology: Topology) -> str:
+    """Why some node that it may mean has no such program; empty when all have."""
+    if complaint := misfit_of(target, topology):
+        return complaint
+    nodes = possible(target, topology)
+    without = [node for node in nodes if f"{node}.{role}" not in topology.pod(node).programs]
+    return f"{', '.join(without)} has no {role}" if without else ""
+
+
 def how_many(target: Target | None, topology: Topology) -> int:
     """Nodes that it means."""
     operators = len(topology.operator_names)

@@ -37,7 +37,7 @@ from dst.spec.errors import BadConfig
 
 BATCH: Final = 10
 """Seeds on one network: a start costs about as much as a run, and a broken network costs the
-rest."""
+rest. One that a scenario has to break serves one run."""
 TRIES: Final = 2
 """Of a batch; what the harness could not carry out twice is missing."""
 STRIDE: Final = 2000
@@ -178,7 +178,8 @@ class MatrixRun:
         done = self.done()
         for cell in self.matrix.cells:
             left = (s for s in self.matrix.seeds if cell.digest(s, self.backend) not in done)
-            for first, count in batches(left, BATCH):
+            spent = bool(cell.scenario.expect.fails)
+            for first, count in batches(left, 1 if spent else BATCH):
                 yield Batch(cell=cell, first=first, count=count)
 
     async def _watch(self) -> None:

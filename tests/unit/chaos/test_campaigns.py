@@ -546,6 +546,14 @@ def test_seeds_that_follow_each_other_share_a_network() -> None:
     assert list(batches(iter([1, 2, 3, 5, 9, 10]), 2)) == [(1, 2), (3, 1), (5, 1), (9, 2)]
 
 
+def test_a_network_that_a_scenario_breaks_serves_one_run(tmp_path: Path) -> None:
+    text = "campaign: 1\nname: x\nscenarios: [beyond-f-silent, leader-kill]\nseeds: 3\n"
+    matrix = load_matrix(written(tmp_path / "c.yaml", text))
+    run = MatrixRun(matrix=matrix, folder=tmp_path / "x", backend="process")
+    shared = [(batch.cell.name, batch.count) for batch in run._missing()]
+    assert shared == [("beyond-f-silent", 1)] * 3 + [("leader-kill", 3)]
+
+
 def test_the_command_reports_on_what_is_there(
     small: Matrix, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
