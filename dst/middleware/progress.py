@@ -106,6 +106,8 @@ class Progress:
                 if not self._ready():
                     return "its rollup node, which needs a first look at L1, to begin"
                 needed, heard = core.peers_to_begin(n), _names(self._state.ready)
+                if len(self._state.ready) >= needed and self.is_behind:
+                    return f"{self.lags()}, to begin"
                 return f"{needed} other operators that are ready, to begin; so far: {heard}"
             case Phase.ASKING:
                 heard = _names(core.reports(self._state))

@@ -7,10 +7,10 @@ that holds a COMMIT of his that his log does not hold. Nothing less is taken for
 that lacks a height may have been late, or have been left out by a liar, and asking needs so many
 others that one silent liar could keep it from voting for ever.
 
-    GATHERING ─ a quorum is ready ─▶ VOTING
-        │ shown a vote that it forgot  │
-        ▼                              ▼
-     ASKING ◀───────────────────────────
+    GATHERING ─ a quorum is ready, what it decided is here ─▶ VOTING
+        │ shown a vote that it forgot                           │
+        ▼                                                       ▼
+     ASKING ◀────────────────────────────────────────────────────
         │ enough reports: the bound is fixed
         ▼
      WAITING ─ the bound is certified here ─▶ VOTING
@@ -105,12 +105,16 @@ def upon_tick(state: State, event: Tick) -> Transition:
 
 
 def _gather(state: State, tick: Tick) -> Transition:
-    """So operators begin together, when a quorum of them can build and judge."""
+    """So operators begin together, when a quorum of them can build and judge; and what they have
+    decided is imported first, so that a store that lost its votes meets them while it still says
+    that it is new. Else a restart in between would forget that, too, before anybody was heard."""
     if not tick.ready or len(state.ready) < peers_to_begin(state.n):
         return Transition(state=state)
     since = tick.now if state.heard_enough_at is None else state.heard_enough_at
     is_complete = len(state.ready) == state.n - 1
     if not is_complete and tick.now - since < STRAGGLERS_S:
+        return Transition(state=replace(state, heard_enough_at=since))
+    if tick.decided < claimed_height(state):
         return Transition(state=replace(state, heard_enough_at=since))
     return Transition(state=replace(state, phase=Phase.VOTING), effects=(Began(),))
 

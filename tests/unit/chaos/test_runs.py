@@ -125,15 +125,7 @@ def test_lost_transactions_fail_inclusion() -> None:
 def test_a_network_that_seals_nothing_is_a_harness_error() -> None:
     network = FakeNetwork()
     network.away = set(network.operators)
-
-    async def work() -> Run:
-        journal = Journal(network.setup())
-        scenario = catalogue.load("leader-kill")
-        return await Runner(scenario, 1, network, journal, lambda _: None).run()
-
-    with pytest.raises(BaseExceptionGroup) as caught:
-        in_virtual_time(work)
-    assert caught.group_contains(HarnessError, match="no sealed block at op1, op2, op3, op4, f1")
+    _refused(network, "no sealed block at op1, op2, op3, op4, f1")
 
 
 def test_the_leader_fault_hits_the_leader_and_stays_until_its_turn() -> None:
@@ -259,16 +251,7 @@ def test_a_network_that_lacks_a_program_is_a_harness_error() -> None:
     """A validator has no listener, and three of four sign."""
     network = FakeNetwork()
     network.programs.down = {"op2.validator"}
-
-    async def work() -> Run:
-        journal = Journal(network.setup())
-        scenario = catalogue.load("leader-kill")
-        return await Runner(scenario, 1, network, journal, lambda _: None).run()
-
-    with pytest.raises(BaseExceptionGroup) as caught:
-        in_virtual_time(work)
-    words = r"not whole before the first fault: op2\.validator"
-    assert caught.group_contains(HarnessError, match=words)
+    _refused(network, "not whole before the first fault: op2.validator")
 
 
 @pytest.mark.parametrize("program", ["l1.anvil", "op3.toxiproxy"])

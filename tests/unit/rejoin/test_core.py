@@ -87,17 +87,39 @@ def test_a_new_store_begins_when_a_quorum_could_vote_itself_included() -> None:
     assert new.votes, "all are ready"
 
 
-@pytest.mark.parametrize("claim", [1, 10**6])
-def test_who_begins_late_begins_all_the_same(claim: int) -> None:
-    """What others have decided is imported before it votes; a claim, true or not, delays nothing
-    and makes it ask nobody: with a silent liar beside it it would ask for ever."""
+@pytest.mark.parametrize("lie", [5, 10**6])
+def test_who_begins_late_begins_with_what_others_decided(lie: int) -> None:
+    """A claim makes it ask nobody how far it may have voted: with a silent liar beside it it would
+    ask for ever. One that nobody confirms delays nothing."""
     late = Dialogue(is_new=True)
-    late.claims(1, claim)
-    late.claims(2, claim)
+    late.claims(1, lie)
+    late.claims(2, 5)
     assert core.unproven(late.state) == {}
     late.tick(100.0)
-    assert late.tick(100.0 + core.STRAGGLERS_S) == (Began(),)
+    assert late.tick(100.0 + core.STRAGGLERS_S, decided=4) == ()
+    assert not late.votes, "one of those who say so is honest, and has height 5 to give"
+    assert late.tick(200.0, decided=5) == (Began(),)
     assert late.votes
+    alone = Dialogue(is_new=True)
+    alone.claims(1, lie)
+    alone.claims(2, 0)
+    alone.tick(100.0)
+    assert alone.tick(100.0 + core.STRAGGLERS_S) == (Began(),)
+
+
+def test_a_restart_before_it_has_caught_up_leaves_a_store_new() -> None:
+    """A lost disk that was called new would else propose again at a height that it decided."""
+    lost = Dialogue(is_new=True)
+    for peer in (1, 2, 3):
+        lost.claims(peer, 7)
+    assert lost.tick(1.0) == ()
+    again = Dialogue(is_new=True)  # what its store says after the restart
+    again.tick(2.0)
+    assert not again.votes
+    for peer in (1, 2, 3):
+        again.claims(peer, 7)
+    again.tick(3.0)
+    assert again.feed(VoteForgotten()) == (Rejoin(vote_above=None),)
 
 
 @pytest.mark.parametrize("is_new", [True, False])
