@@ -60,7 +60,7 @@ def _fault(fault: Scheduled) -> str:
 def _begins(at: At) -> str:
     parts = [_after(at.after)] if at.after else []
     if at.heights != Count():
-        parts.append(f"when {_heights(at.heights)} more are decided")
+        parts.append(f"when {_decided(at.heights, more=' more')}")
     if at.trigger is not Trigger.START:
         parts.append(_EVENTS[at.trigger])
     if at.delay.upto is not None:
@@ -79,7 +79,7 @@ def _ends(fault: Scheduled) -> str:
     until = fault.until
     parts = []
     if until.heights != Count():
-        parts.append(f"{_heights(until.heights)} are decided (or {_time(until.timeout)} are over)")
+        parts.append(f"{_decided(until.heights)} (or {_time(until.timeout)} are over)")
     if until.hold != Duration():
         parts.append(f"it has stood for {_time(until.hold)}")
     if until.after is not None:
@@ -116,6 +116,11 @@ def _expected(scenario: Scenario) -> Iterator[str]:
 def _heights(count: Count) -> str:
     text = str(written(count))
     return f"{text} height" if text == "1" else f"{text} heights"
+
+
+def _decided(count: Count, more: str = "") -> str:
+    verb = "is" if count == Count(plain=1) else "are"
+    return f"{_heights(count)}{more} {verb} decided"
 
 
 def _time(duration: Duration) -> str:
