@@ -91,6 +91,11 @@ def test_a_new_store_begins_when_a_quorum_could_vote_itself_included() -> None:
 def test_who_begins_late_begins_with_what_others_decided(lie: int) -> None:
     """A claim makes it ask nobody how far it may have voted: with a silent liar beside it it would
     ask for ever. One that nobody confirms delays nothing."""
+    alone = Dialogue(is_new=True)
+    alone.claims(1, lie)
+    alone.claims(2, 0)
+    alone.tick(100.0)
+    assert alone.tick(100.0 + core.STRAGGLERS_S) == (Began(),)
     late = Dialogue(is_new=True)
     late.claims(1, lie)
     late.claims(2, 5)
@@ -100,11 +105,6 @@ def test_who_begins_late_begins_with_what_others_decided(lie: int) -> None:
     assert not late.votes, "one of those who say so is honest, and has height 5 to give"
     assert late.tick(200.0, decided=5) == (Began(),)
     assert late.votes
-    alone = Dialogue(is_new=True)
-    alone.claims(1, lie)
-    alone.claims(2, 0)
-    alone.tick(100.0)
-    assert alone.tick(100.0 + core.STRAGGLERS_S) == (Began(),)
 
 
 def test_a_restart_before_it_has_caught_up_leaves_a_store_new() -> None:
