@@ -15,11 +15,10 @@ from typing import Final, TypeAlias
 from devnet.checkers.base import inconclusive, judge
 from devnet.model.history import History, ObjectRead, ObjectWrite, ReceiptSeen
 from devnet.model.verdict import Verdict, Violation
+from devnet.model.work import BANK_ACCOUNTS, BANK_COINS
 
 NAME: Final = "S18 linearizable objects"
 State: TypeAlias = tuple[int, tuple[int, ...]]
-ACCOUNTS: Final = 4
-COINS: Final = 100
 
 
 @dataclass(slots=True)
@@ -33,7 +32,7 @@ class Objects:
         """() creates, (value) sets, (from, to, amount) moves, or changes nothing when there are not
         so many; what comes before the creation goes nowhere."""
         if not arguments:
-            self.balances = self.balances or (COINS,) * ACCOUNTS
+            self.balances = self.balances or (BANK_COINS,) * BANK_ACCOUNTS
         elif not self.balances:
             return
         elif len(arguments) == 1:

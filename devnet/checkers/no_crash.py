@@ -3,9 +3,8 @@ not."""
 
 from typing import Final
 
-from devnet.checkers import sound_harness
-from devnet.checkers.base import judge, replay
-from devnet.checkers.sound_harness import is_part
+from devnet.checkers.base import judge
+from devnet.checkers.sound_harness import ended, is_part
 from devnet.model.history import History, ProgramEnded, Record
 from devnet.model.verdict import Verdict, Violation
 
@@ -24,13 +23,11 @@ class LiveNoCrash:
 def check(history: History) -> Verdict:
     """A node whose Toxiproxy ended may have ended with it: its host did, or the Docker daemon."""
     nodes = {event.node for event in history.events}
-    hosts = {each.program.partition(".")[0] for each in sound_harness.ended(history)}
-    found = [
-        breach
-        for breach in replay(LiveNoCrash(), history)
-        if not any(
-            isinstance(each, ProgramEnded) and each.program.partition(".")[0] in hosts
-            for each in breach.witness
-        )
-    ]
+    lost, live = {_pod(each) for each in ended(history)}, LiveNoCrash()
+    alone = [each for each in history.ended if _pod(each) not in lost]
+    found = [breach for each in alone for breach in live.feed(each)]
     return judge(NAME, found, looked_at=len(nodes), what="node{s}")
+
+
+def _pod(record: ProgramEnded) -> str:
+    return record.program.partition(".")[0]

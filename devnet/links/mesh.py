@@ -3,9 +3,10 @@ links."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from devnet.links.standing import Standing
 from devnet.links.toxiproxy import (
     STREAMS,
     Proxy,
@@ -13,6 +14,10 @@ from devnet.links.toxiproxy import (
     ToxiproxyClient,
     ToxiproxyError,
     ToxiproxyUnreachable,
+    after_cut,
+    after_heal,
+    after_shape,
+    guard_toxics,
     is_cut,
     is_shaped,
 )
@@ -32,6 +37,7 @@ class Mesh:
     """
 
     topology: Topology
+    standing: Standing
     _clients: dict[str, ToxiproxyClient] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,66 +63,66 @@ class Mesh:
         )
 
     async def populate(self, listen_host: Callable[[Link], str]) -> None:
-        """Create every proxy, with the toxics that cuts patch later; probe and client links stay
-        bare and quick."""
+        """Create every proxy, with the toxics that cuts patch later; probe links stay bare and
+        quick."""
+        self.standing.clear()
         await asyncio.gather(
             *(self._populate_pod(pod.name, listen_host) for pod in self.topology.pods)
         )
 
-    async def _populate_pod(
-        self, pod: str, listen_host: Callable[[Link], str], *, enabled: bool = True
-    ) -> None:
-        client, links = self._clients[pod], self.topology.links_on(pod)
-        await client.populate([_proxy_of(link, listen_host(link), enabled) for link in links])
-        for link in links:
-            if link.kind is not LinkClass.PROBE:
-                await client.guard(link.name)
-
-    async def proxies_of(self, pod: str) -> Mapping[str, Proxy]:
-        """As its server describes them; none while it does not answer."""
-        try:
-            return await self._clients[pod].proxies()
-        except (ToxiproxyUnreachable, ToxiproxyError):
-            return {}
-
-    async def restore(
-        self, pod: str, listen_host: Callable[[Link], str], known: Mapping[str, Proxy]
-    ) -> None:
-        """A server that has just been started anew: its proxies, as they were when `known` was
-        read."""
-        client = self._clients[pod]
-        await _until_answers(client, START_TIMEOUT_S)
-        await self._populate_pod(pod, listen_host, enabled=False)
-        for proxy in known.values():
-            present = {toxic.name for toxic in (await client.proxy(proxy.name)).toxics}
+    async def _populate_pod(self, pod: str, listen_host: Callable[[Link], str]) -> None:
+        """Nothing passes before what stands on a link is in place."""
+        client, standing = self._clients[pod], self.standing.read()
+        wanted = [
+            replace(
+                standing.get(link.name) or _untouched(link),
+                listen=f"{listen_host(link)}:{link.listen_port}",
+            )
+            for link in self.topology.links_on(pod)
+        ]
+        await client.populate([replace(proxy, enabled=False) for proxy in wanted])
+        for proxy in wanted:
             for toxic in proxy.toxics:
-                if toxic.name not in present:
-                    await client.add_toxic(proxy.name, toxic)
-                elif toxic.toxicity:
-                    await client.patch_toxic(proxy.name, toxic.name, toxicity=toxic.toxicity)
-        for link in self.topology.links_on(pod):  # nothing passes before what stands is back
-            if link.name not in known or known[link.name].enabled:
-                await client.set_enabled(link.name, True)
+                await client.add_toxic(proxy.name, toxic)
+            if proxy.enabled:
+                await client.set_enabled(proxy.name, True)
+
+    async def restore(self, pod: str, listen_host: Callable[[Link], str]) -> None:
+        """Set up a server that has just been started anew, with the faults that stand now."""
+        await _until_answers(self._clients[pod], START_TIMEOUT_S)
+        await self._populate_pod(pod, listen_host)
 
     async def cut(
         self, links: Iterable[Link], mode: CutMode, streams: Iterable[Stream] = STREAMS
     ) -> None:
         """Cut all of them at once; when this returns, every server has said so."""
         chosen = tuple(streams)
-        await self._each(links, lambda client, link: client.cut(link.name, mode, chosen))
+        await self._each(
+            links,
+            lambda proxy: after_cut(proxy, mode, chosen),
+            lambda client, link: client.cut(link.name, mode, chosen),
+        )
 
     async def heal(
         self, links: Iterable[Link], mode: CutMode, streams: Iterable[Stream] = STREAMS
     ) -> None:
         """Undo a cut of the same mode; frozen processes must be resumed first."""
         chosen = tuple(streams)
-        await self._each(links, lambda client, link: client.heal(link.name, mode, chosen))
+        await self._each(
+            links,
+            lambda proxy: after_heal(proxy, mode, chosen),
+            lambda client, link: client.heal(link.name, mode, chosen),
+        )
 
     async def shape(
         self, links: Iterable[Link], kind: str, attributes: Mapping[str, int] | None
     ) -> None:
         """A toxic on both streams of every link; None takes it away."""
-        await self._each(links, lambda client, link: client.shape(link.name, kind, attributes))
+        await self._each(
+            links,
+            lambda proxy: after_shape(proxy, kind, attributes),
+            lambda client, link: client.shape(link.name, kind, attributes),
+        )
 
     async def not_shaped(
         self, links: Iterable[Link], kind: str, attributes: Mapping[str, int] | None
@@ -127,8 +133,11 @@ class Mesh:
 
     async def lead_to(self, ports: Mapping[Link, int]) -> None:
         """Each link to a port of its pod, its service or what stands before that."""
+        upstreams = {link.name: _upstream(port) for link, port in ports.items()}
         await self._each(
-            ports, lambda client, link: client.repoint(link.name, _upstream(ports[link]))
+            ports,
+            lambda proxy: replace(proxy, upstream=upstreams[proxy.name]),
+            lambda client, link: client.repoint(link.name, upstreams[link.name]),
         )
 
     async def not_leading_to(self, ports: Mapping[Link, int]) -> list[str]:
@@ -174,12 +183,22 @@ class Mesh:
         return "answers bent" if proxy.upstream != service else ""
 
     async def _each(
-        self, links: Iterable[Link], call: Callable[[ToxiproxyClient, Link], Awaitable[None]]
+        self,
+        links: Iterable[Link],
+        leaves: Callable[[Proxy], Proxy],
+        call: Callable[[ToxiproxyClient, Link], Awaitable[None]],
     ) -> None:
+        """What `call` leaves of each stands from before it is tried, also when it fails."""
         chosen = tuple(links)
         for link in chosen:
             if link.kind is LinkClass.PROBE:
                 raise ValueError(f"{link.name} is a probe link: faults never touch it")
+        with self.standing.changing() as standing:
+            for link in chosen:
+                wanted = leaves(standing.get(link.name) or _untouched(link))
+                standing.pop(link.name, None)
+                if wanted != _untouched(link):
+                    standing[link.name] = wanted
         await asyncio.gather(*(call(self._clients[link.target], link) for link in chosen))
 
 
@@ -204,12 +223,12 @@ def describe_fault(proxy: Proxy) -> str:
     return ", ".join(sorted(set(words)))
 
 
-def _proxy_of(link: Link, listen_host: str, enabled: bool) -> Proxy:
+def _untouched(link: Link) -> Proxy:
     return Proxy(
         name=link.name,
-        enabled=enabled,
-        listen=f"{listen_host}:{link.listen_port}",
+        listen=f"127.0.0.1:{link.listen_port}",
         upstream=_upstream(link.service_port),
+        toxics=() if link.kind is LinkClass.PROBE else guard_toxics(),
     )
 
 

@@ -6,13 +6,13 @@ stream whose sink is frozen and full hangs for 25 s holding the proxy's lock; so
 crash the whole server on the first data, and so does a rate that rises while a chunk waits for it
 (it is read again after the wait, and slices past the chunk's end); `GET /version` answers even
 while the rest hangs. So every call has a time-out, every attribute is checked before it is sent, no
-rate changes under traffic, and the four cut modes switch toxics on and off that `guard` installed
-while the link was idle. Order in a heal: resume frozen processes first, then touch toxics.
+rate changes under traffic, and the four cut modes switch toxics on and off that are installed while
+the link is idle (`guard_toxics`). Order in a heal: resume frozen processes, then touch toxics.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Self
 from urllib.parse import quote
 
@@ -155,18 +155,51 @@ def is_shaped(proxy: Proxy, kind: str, attributes: Mapping[str, int] | None) -> 
 def is_cut(proxy: Proxy, mode: CutMode | None, streams: Iterable[Stream] = STREAMS) -> bool:
     """Whether it is as a cut of this mode (or, with None, a heal of everything) leaves it."""
     toxics = {toxic.name: toxic for toxic in proxy.toxics}
-    match mode:
-        case None:
-            return proxy.enabled and not any(_is_cutting(toxic) for toxic in proxy.toxics)
-        case CutMode.REFUSE:
-            return not proxy.enabled
-        case CutMode.HOLD:
-            names = [_hold_toxic(stream) for stream in streams]
-        case CutMode.BLACKHOLE:
-            names = [_blackhole_toxic(stream) for stream in streams]
-        case CutMode.DROP:
-            names = [_drop_toxic(stream) for stream in streams]
+    if mode is None:
+        return proxy.enabled and not any(_is_cutting(toxic) for toxic in proxy.toxics)
+    if mode is CutMode.REFUSE:
+        return not proxy.enabled
+    names = [_CUTTING[mode](stream) for stream in streams]
     return proxy.enabled and all(name in toxics and _is_cutting(toxics[name]) for name in names)
+
+
+def after_cut(proxy: Proxy, mode: CutMode, streams: Iterable[Stream] = STREAMS) -> Proxy:
+    """What `ToxiproxyClient.cut` leaves of a guarded proxy."""
+    if mode is CutMode.REFUSE:
+        return replace(proxy, enabled=False)
+    cut = _switched(proxy, mode, streams, toxicity=1.0)
+    return replace(cut, enabled=True) if mode is CutMode.DROP else cut
+
+
+def after_heal(proxy: Proxy, mode: CutMode, streams: Iterable[Stream] = STREAMS) -> Proxy:
+    """What `ToxiproxyClient.heal` leaves of it."""
+    if mode is CutMode.REFUSE:
+        return replace(proxy, enabled=True)
+    return _switched(proxy, mode, streams, toxicity=0.0)
+
+
+def after_shape(proxy: Proxy, kind: str, attributes: Mapping[str, int] | None) -> Proxy:
+    """What `ToxiproxyClient.shape` leaves of it, but for toxics that are off and not the guard's:
+    a link whose faults are all over is as it was."""
+    ours = {shaping_toxic(kind, stream): stream for stream in STREAMS}
+    toxics = [toxic for toxic in proxy.toxics if toxic.name not in ours]
+    if attributes is not None:
+        toxics += (
+            Toxic(name=name, type=kind, stream=stream, attributes=attributes)
+            for name, stream in ours.items()
+        )
+    return replace(proxy, toxics=tuple(toxics))
+
+
+def _switched(proxy: Proxy, mode: CutMode, streams: Iterable[Stream], *, toxicity: float) -> Proxy:
+    names = {_CUTTING[mode](stream) for stream in streams}
+    return replace(
+        proxy,
+        toxics=tuple(
+            replace(toxic, toxicity=toxicity) if toxic.name in names else toxic
+            for toxic in proxy.toxics
+        ),
+    )
 
 
 def _has(toxic: Toxic, wanted: Mapping[str, int]) -> bool:
@@ -179,6 +212,14 @@ def _blackhole_toxic(stream: Stream) -> str:
 
 def _drop_toxic(stream: Stream) -> str:
     return f"drop_{stream}"
+
+
+_CUTTING: Final[Mapping[CutMode, Callable[[Stream], str]]] = {
+    CutMode.HOLD: _hold_toxic,
+    CutMode.BLACKHOLE: _blackhole_toxic,
+    CutMode.DROP: _drop_toxic,
+}
+"""Mode -> the toxic of a stream that makes it. `refuse` has none: the proxy is off."""
 
 
 def guard_toxics() -> tuple[Toxic, ...]:
@@ -228,13 +269,13 @@ class ToxiproxyClient:
 
     async def proxies(self) -> dict[str, Proxy]:
         answer = await self._call("GET", "/proxies")
-        return {name: _proxy_from(entry) for name, entry in answer.items()}
+        return {name: proxy_from(entry) for name, entry in answer.items()}
 
     async def proxy(self, name: str) -> Proxy:
-        return _proxy_from(await self._call("GET", _path(name)))
+        return proxy_from(await self._call("GET", _path(name)))
 
     async def create(self, proxy: Proxy) -> Proxy:
-        return _proxy_from(await self._call("POST", "/proxies", _proxy_body(proxy)))
+        return proxy_from(await self._call("POST", "/proxies", _proxy_body(proxy)))
 
     async def populate(self, proxies: Sequence[Proxy]) -> None:
         """Create many at once and check that exactly these answer as asked: the server's call is
@@ -301,11 +342,6 @@ class ToxiproxyClient:
         never need this."""
         await self._call("DELETE", _path(proxy, "toxics", name))
 
-    async def guard(self, proxy: str) -> None:
-        """Install the toxics that `cut` patches; once, at set-up."""
-        for toxic in guard_toxics():
-            await self.add_toxic(proxy, toxic)
-
     async def cut(self, proxy: str, mode: CutMode, streams: Iterable[Stream] = STREAMS) -> None:
         """Cut a guarded link. One direction alone is possible for `hold` and `blackhole`.
 
@@ -314,42 +350,21 @@ class ToxiproxyClient:
         chosen = tuple(streams)
         if mode in (CutMode.DROP, CutMode.REFUSE) and set(chosen) != set(STREAMS):
             raise InvalidInput(f"{mode} closes connections: it has no single direction")
-        match mode:
-            case CutMode.REFUSE:
-                await self.set_enabled(proxy, False)
-            case CutMode.HOLD:
-                await asyncio.gather(
-                    *(self._switch(proxy, _hold_toxic(s), on=True) for s in chosen)
-                )
-            case CutMode.BLACKHOLE:
-                await asyncio.gather(
-                    *(self._switch(proxy, _blackhole_toxic(s), on=True) for s in chosen)
-                )
-            case CutMode.DROP:
-                await asyncio.gather(
-                    *(self._switch(proxy, _drop_toxic(s), on=True) for s in chosen)
-                )
-                await self.set_enabled(proxy, False)  # ends idle connections too
-                await self.set_enabled(proxy, True)
+        if mode is CutMode.REFUSE:
+            await self.set_enabled(proxy, False)
+            return
+        await self._switch_all(proxy, mode, chosen, on=True)
+        if mode is CutMode.DROP:
+            await self.set_enabled(proxy, False)  # ends idle connections too
+            await self.set_enabled(proxy, True)
 
     async def heal(self, proxy: str, mode: CutMode, streams: Iterable[Stream] = STREAMS) -> None:
         """Undo `cut` of the same mode and streams. Frozen processes behind the link must be resumed
         first."""
-        match mode:
-            case CutMode.REFUSE:
-                await self.set_enabled(proxy, True)
-            case CutMode.HOLD:
-                await asyncio.gather(
-                    *(self._switch(proxy, _hold_toxic(s), on=False) for s in streams)
-                )
-            case CutMode.BLACKHOLE:
-                await asyncio.gather(
-                    *(self._switch(proxy, _blackhole_toxic(s), on=False) for s in streams)
-                )
-            case CutMode.DROP:
-                await asyncio.gather(
-                    *(self._switch(proxy, _drop_toxic(s), on=False) for s in streams)
-                )
+        if mode is CutMode.REFUSE:
+            await self.set_enabled(proxy, True)
+        else:
+            await self._switch_all(proxy, mode, streams, on=False)
 
     async def verify(
         self, proxy: str, mode: CutMode | None, streams: Iterable[Stream] = STREAMS
@@ -377,6 +392,11 @@ class ToxiproxyClient:
             elif attributes is not None:
                 toxic = Toxic(name=name, type=kind, stream=stream, attributes=attributes)
                 await self.add_toxic(proxy, toxic)
+
+    async def _switch_all(
+        self, proxy: str, mode: CutMode, streams: Iterable[Stream], *, on: bool
+    ) -> None:
+        await asyncio.gather(*(self._switch(proxy, _CUTTING[mode](s), on=on) for s in streams))
 
     async def _switch(self, proxy: str, toxic: str, *, on: bool) -> None:
         await self.patch_toxic(proxy, toxic, toxicity=1.0 if on else 0.0)
@@ -425,6 +445,22 @@ def _path(proxy: str, *rest: str) -> str:
     return "/".join(("/proxies", *(quote(part, safe="") for part in (proxy, *rest))))
 
 
+def proxy_from(entry: Mapping[str, Any]) -> Proxy:
+    """Raises: KeyError for what is none."""
+    return Proxy(
+        name=entry["name"],
+        listen=entry["listen"],
+        upstream=entry["upstream"],
+        enabled=entry["enabled"],
+        toxics=tuple(_toxic_from(toxic) for toxic in entry.get("toxics") or ()),
+    )
+
+
+def described(proxy: Proxy) -> dict[str, Any]:
+    """As the server describes it."""
+    return _proxy_body(proxy) | {"toxics": [_toxic_body(toxic) for toxic in proxy.toxics]}
+
+
 def _proxy_body(proxy: Proxy) -> dict[str, Any]:
     _path(proxy.name)
     return {
@@ -443,16 +479,6 @@ def _toxic_body(toxic: Toxic) -> dict[str, Any]:
         "toxicity": toxic.toxicity,
         "attributes": dict(toxic.attributes),
     }
-
-
-def _proxy_from(entry: Mapping[str, Any]) -> Proxy:
-    return Proxy(
-        name=entry["name"],
-        listen=entry["listen"],
-        upstream=entry["upstream"],
-        enabled=entry["enabled"],
-        toxics=tuple(_toxic_from(toxic) for toxic in entry.get("toxics") or ()),
-    )
 
 
 def _toxic_from(entry: Mapping[str, Any]) -> Toxic:

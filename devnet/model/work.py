@@ -9,6 +9,9 @@ OBJECT_WRITERS: Final = 2
 """Clients that write the register and the bank (`workload.objects`): the last of the accounts are
 theirs."""
 MAX_SENDERS: Final = 10 - OBJECT_WRITERS
+BANK_ACCOUNTS: Final = 4
+BANK_COINS: Final = 100
+"""Of each account of the bank at first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

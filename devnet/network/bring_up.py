@@ -24,6 +24,7 @@ import aiohttp
 from devnet.backends.base import Backend, OnCrash
 from devnet.backends.process import ProcessBackend, python_executable
 from devnet.links.mesh import Mesh
+from devnet.links.standing import standing_in
 from devnet.model.descriptor import Descriptor, build_descriptor, read_descriptor, write_descriptor
 from devnet.model.topology import Topology, compute_topology
 from devnet.network.claim import claim, is_claimed, read_mark, remove_files
@@ -161,7 +162,7 @@ async def attached(directory: Path) -> AsyncIterator[Network]:
         raise BadConfig(f"the network in {directory} lost its harness; clean up with `devnet down`")
     descriptor = read_descriptor(directory)
     topology = descriptor.topology
-    mesh = Mesh(topology)
+    mesh = Mesh(topology, standing_in(directory))
     try:
         async with aiohttp.ClientSession() as session:
             yield Network(
@@ -218,7 +219,7 @@ class _Start:
             self.say(f"==> {line}")
         plan = Plan(self.topology, self.kind, self._l1_followers)
         backend = self._backend = self._make_backend(plan)
-        mesh = self._mesh = Mesh(self.topology)
+        mesh = self._mesh = Mesh(self.topology, standing_in(self.directory))
         # The dealer needs py-evm for the genesis hash: load it while the L1 starts.
         await asyncio.gather(
             self._start_hosts(backend, mesh, plan),

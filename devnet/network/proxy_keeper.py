@@ -1,22 +1,17 @@
-"""A Toxiproxy that ends on its own is started again with the proxies and toxics that it had.
+"""A Toxiproxy that ends on its own is started again, with the faults that stand on its links.
 
 Its operator would be unreachable until the network is built anew, by nobody's fault but the
 harness's. A run that meets it shows nothing (`checkers.sound_harness`), the network goes on.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from devnet.backends.base import Backend, RunState
 from devnet.links.mesh import Mesh
-from devnet.links.toxiproxy import Proxy
 from devnet.model.topology import Role
 from dst.spec.errors import DstError
-
-LOOK_SECONDS: Final = 1.0
-"""Between looks at what to restore: a fault of the last second may be missing."""
 
 
 @dataclass
@@ -24,7 +19,6 @@ class ProxyKeeper:
     mesh: Mesh
     backend: Backend
     say: Callable[[str], None]
-    _known: dict[str, Mapping[str, Proxy]] = field(default_factory=dict)
     _ended: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
 
     def on_crash(self, name: str) -> None:
@@ -35,19 +29,7 @@ class ProxyKeeper:
 
     async def run(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    pod = await self._ended.get()
-            except TimeoutError:
-                await self.look()
-            else:
-                await self._restart(pod)
-
-    async def look(self) -> None:
-        seen = await asyncio.gather(*map(self.mesh.proxies_of, self.mesh.pods))
-        self._known.update(
-            (pod, proxies) for pod, proxies in zip(self.mesh.pods, seen, strict=True) if proxies
-        )
+            await self._restart(await self._ended.get())
 
     async def _restart(self, pod: str) -> None:
         host = f"{pod}.{Role.TOXIPROXY}"
@@ -61,13 +43,13 @@ class ProxyKeeper:
             try:
                 await self.backend.start([host])
                 listen_host = await self.backend.listen_host()
-                await self.mesh.restore(pod, listen_host, self._known.get(pod, {}))
+                await self.mesh.restore(pod, listen_host)
             finally:
                 await self.backend.start(fallen)
         except (DstError, OSError) as error:
             self.say(f"{pod} stays unreachable: its Toxiproxy could not be started again: {error}")
         else:
-            self.say(f"{host} runs again, with the proxies and toxics that it had")
+            self.say(f"{host} runs again, with the faults that stand on its links")
 
     async def _running(self, programs: Sequence[str]) -> list[str]:
         """Those of them that no fault holds down."""

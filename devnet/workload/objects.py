@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import rlp
@@ -17,15 +18,13 @@ from eth_utils.crypto import keccak
 
 from devnet.model.clock import now
 from devnet.model.history import ObjectRead, ObjectWrite, Record
+from devnet.model.work import BANK_ACCOUNTS, BANK_COINS
 from devnet.probes.chain import read_receipt
 from devnet.probes.rpc import RpcRefused, RpcUnknown
 from devnet.workload.hostile.assembly import Code
 from devnet.workload.load import SenderLoop, prepare_senders
 from devnet.workload.sender import Endpoint, Sender
 
-ACCOUNTS: Final = 4
-COINS: Final = 100
-"""Of each account at first."""
 WORD: Final = 32
 WRITE_SECONDS: Final = 2.0
 """Between writes of a writer."""
@@ -43,13 +42,12 @@ def runtime() -> bytes:
     three: moves (from, to, amount), accounts counted from 1, or reverts."""
     code = Code().op("CALLDATASIZE").push_label("write").op("JUMPI")
     code.op("NUMBER").push(0).op("MSTORE")
-    for slot in range(ACCOUNTS + 1):
+    for slot in range(BANK_ACCOUNTS + 1):
         code.push(slot).op("SLOAD").push(WORD * (slot + 1)).op("MSTORE")
-    code.push(WORD * (ACCOUNTS + 2), 0).op("RETURN")
+    code.push(WORD * (BANK_ACCOUNTS + 2), 0).op("RETURN")
     code.jumpdest("write").push(WORD).op("CALLDATASIZE", "GT").push_label("move").op("JUMPI")
     code.push(0).op("CALLDATALOAD").push(0).op("SSTORE", "STOP")
-    amount = ("CALLDATALOAD",)
-    code.jumpdest("move").push(2 * WORD).op(*amount).push(0).op("CALLDATALOAD", "SLOAD")
+    code.jumpdest("move").push(2 * WORD).op("CALLDATALOAD").push(0).op("CALLDATALOAD", "SLOAD")
     # balance, amount (below it)
     code.op("DUP2", "DUP2", "LT").push_label("poor").op("JUMPI")
     code.op("SUB").push(0).op("CALLDATALOAD", "SSTORE")
@@ -60,13 +58,18 @@ def runtime() -> bytes:
 
 def init_code() -> bytes:
     code = Code()
-    for account in range(1, ACCOUNTS + 1):
-        code.push(COINS, account).op("SSTORE")
+    for account in range(1, BANK_ACCOUNTS + 1):
+        code.push(BANK_COINS, account).op("SSTORE")
     return code.copy_data(runtime()).push(len(runtime()), 0).op("RETURN").build()
 
 
 def words(*values: int) -> bytes:
     return b"".join(value.to_bytes(WORD, "big") for value in values)
+
+
+def numbers(data: bytes) -> list[int]:
+    """The other way round."""
+    return [int.from_bytes(data[at : at + WORD], "big") for at in range(0, len(data), WORD)]
 
 
 @dataclass
@@ -97,20 +100,13 @@ class Writer(Sender):
         if self._turn % 2:
             data = words(self._turn << 16 | self._number + 1)
         else:
-            giver, taker = self._draws.sample(range(1, ACCOUNTS + 1), 2)
-            data = words(giver, taker, self._draws.randrange(1, COINS))
+            giver, taker = self._draws.sample(range(1, BANK_ACCOUNTS + 1), 2)
+            data = words(giver, taker, self._draws.randrange(1, BANK_COINS))
         to = bytes.fromhex(self._objects.address[2:])
         return {"to": to, "data": data, "value": 0, "gas": CALL_GAS}
 
     def signed(self, transaction: str, content: dict[str, Any]) -> None:
-        data = bytes(content["data"])
-        arguments = (
-            ()
-            if "to" not in content
-            else tuple(
-                int.from_bytes(data[at : at + WORD], "big") for at in range(0, len(data), WORD)
-            )
-        )
+        arguments = tuple(numbers(content["data"])) if "to" in content else ()
         self._objects.written.append(transaction)
         self._objects.record(
             ObjectWrite(transaction=transaction, arguments=arguments, monotonic=now())
@@ -143,7 +139,7 @@ class Reader:
         try:
             call = {"to": self._objects.address, "data": "0x"}
             answer = str(await self._endpoint.call("eth_call", call, "latest"))
-            height, register, *balances = _numbers(answer) if answer != "0x" else (0, 0)
+            height, register, *balances = _answered(answer) if answer != "0x" else (0, 0)
         except (RpcRefused, RpcUnknown, ValueError):
             return
         self._objects.record(
@@ -169,12 +165,12 @@ class Reader:
             self._objects.record(seen)
 
 
-def _numbers(answer: str) -> list[int]:
+def _answered(answer: str) -> list[int]:
     """Raises: ValueError for what is no answer of the contract."""
     data = bytes.fromhex(answer.removeprefix("0x"))
-    if len(data) != WORD * (ACCOUNTS + 2):
+    if len(data) != WORD * (BANK_ACCOUNTS + 2):
         raise ValueError(f"{len(data)} bytes")
-    return [int.from_bytes(data[at : at + WORD], "big") for at in range(0, len(data), WORD)]
+    return numbers(data)
 
 
 async def use_objects(
@@ -187,11 +183,7 @@ async def use_objects(
 ) -> None:
     """Until cancelled. keys: one a writer."""
     objects = Objects(record)
-
-    def make(number: int, **account: Any) -> Sender:
-        return Writer(objects, number, **account)
-
-    senders = await prepare_senders(writers, keys, chain_id, seed, make)
+    senders = await prepare_senders(writers, keys, chain_id, seed, partial(Writer, objects))
     async with asyncio.TaskGroup() as tasks:
         for number, sender in enumerate(senders):
             loop = SenderLoop(sender, writers, number, record, WRITE_SECONDS)

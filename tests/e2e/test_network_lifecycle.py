@@ -131,7 +131,7 @@ def test_logs_of_a_node_and_of_one_that_is_not_there(network: Path) -> None:
 def test_a_toxiproxy_that_ends_is_started_again_and_the_chain_goes_on(network: Path) -> None:
     _kill_from_outside(network, "op1.toxiproxy")
     _said(network, "CRASH: op1.toxiproxy ended on its own (killed by SIGKILL)")
-    _said(network, "op1.toxiproxy runs again, with the proxies and toxics that it had")
+    _said(network, "op1.toxiproxy runs again, with the faults that stand on its links")
     before = _heights(network)
     deadline = time.monotonic() + 30
     while not all(now > was for was, now in zip(before, _heights(network), strict=True)):

@@ -12,6 +12,7 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 from devnet.backends.process import ProcessBackend
 from devnet.backends.processes import read_pid_file
 from devnet.links.mesh import Mesh
+from devnet.links.standing import standing_in
 from devnet.links.toxiproxy import (
     STREAMS,
     Proxy,
@@ -27,6 +29,10 @@ from devnet.links.toxiproxy import (
     ToxiproxyClient,
     ToxiproxyError,
     ToxiproxyUnreachable,
+    after_cut,
+    after_heal,
+    after_shape,
+    guard_toxics,
 )
 from devnet.model.cut import CutMode
 from devnet.model.topology import compute_topology
@@ -114,8 +120,13 @@ async def link(client: ToxiproxyClient, echo: int) -> int:
     await client.populate(
         [Proxy(name=NAME, listen=f"127.0.0.1:{port}", upstream=f"127.0.0.1:{echo}")]
     )
-    await client.guard(NAME)
+    await _guard(client, NAME)
     return port
+
+
+async def _guard(client: ToxiproxyClient, proxy: str) -> None:
+    for toxic in guard_toxics():
+        await client.add_toxic(proxy, toxic)
 
 
 class Conversation:
@@ -362,7 +373,7 @@ async def test_a_change_behind_a_frozen_full_sink_hangs_for_our_time_out_only(
             await client.populate(
                 [Proxy(name="full", listen=f"127.0.0.1:{port}", upstream=upstream)]
             )
-            await client.guard("full")
+            await _guard(client, "full")
             _reader, writer = await asyncio.open_connection("127.0.0.1", port)
             await _fill(writer)
             with pytest.raises(ToxiproxyUnreachable, match="resume the process"):
@@ -382,12 +393,62 @@ async def test_refusals_carry_the_servers_words(
     with pytest.raises(ToxiproxyError, match="already exists"):
         await client.create(again)
     with pytest.raises(ToxiproxyError, match="already exists"):
-        await client.guard(NAME)
+        await _guard(client, NAME)
     taken = Proxy(name="other", listen=f"127.0.0.1:{link}", upstream=f"127.0.0.1:{echo}")
     with pytest.raises(ToxiproxyError, match="address already in use"):
         await client.populate([taken])
     with pytest.raises(InvalidInput):
         await client.patch_toxic(NAME, "hold_upstream", "bandwidth", {"rate": -1})
+
+
+async def test_what_stands_on_a_link_is_what_the_server_has(
+    client: ToxiproxyClient, link: int, echo: int
+) -> None:
+    """The file that a server is set up from anew is written from these, before it is asked."""
+    latency = {"latency": 20, "jitter": 3}
+    limit = {"bytes": 5}
+    expected = Proxy(
+        name=NAME,
+        listen=f"127.0.0.1:{link}",
+        upstream=f"127.0.0.1:{echo}",
+        toxics=guard_toxics(),
+    )
+
+    async def compare() -> None:
+        there = await client.proxy(NAME)
+        guards = {toxic.name for toxic in guard_toxics()}
+        acting = [toxic for toxic in there.toxics if toxic.toxicity or toxic.name in guards]
+        assert sorted(acting, key=str) == sorted(expected.toxics, key=str)
+        assert replace(there, toxics=()) == replace(expected, toxics=())
+
+    await compare()
+    for mode in CutMode:
+        await client.cut(NAME, mode)
+        expected = after_cut(expected, mode)
+        await compare()
+    for mode in CutMode:
+        await client.heal(NAME, mode)
+        expected = after_heal(expected, mode)
+        await compare()
+    await client.cut(NAME, CutMode.HOLD, ["upstream"])
+    expected = after_cut(expected, CutMode.HOLD, ["upstream"])
+    await compare()
+    await client.cut(NAME, CutMode.REFUSE)
+    await client.cut(NAME, CutMode.DROP)  # ends by letting connections in
+    expected = after_cut(after_cut(expected, CutMode.REFUSE), CutMode.DROP)
+    await compare()
+    shapes: list[tuple[str, dict[str, int] | None]] = [
+        ("latency", latency),
+        ("limit_data", limit),
+        ("latency", {"latency": 5, "jitter": 0}),
+        ("limit_data", None),
+        ("latency", None),
+        ("latency", latency),
+    ]
+    for kind, attributes in shapes:
+        await client.shape(NAME, kind, attributes)
+        expected = after_shape(expected, kind, attributes)
+        await compare()
 
 
 async def test_a_server_that_ends_is_started_again_with_what_it_had(
@@ -406,28 +467,42 @@ async def test_a_server_that_ends_is_started_again_with_what_it_had(
         source=REPOSITORY,
         on_crash=lambda name, _detail: keeper.on_crash(name),
     )
-    mesh = Mesh(topology)
+    mesh = Mesh(topology, standing_in(tmp_path))
     keeper = ProxyKeeper(mesh, backend, said.append)
-    cut, slow = (topology.link(name) for name in ("op1.middleware>op1.rollup", "op1>l1.rpc"))
+    names = (
+        "op1.middleware>op1.rollup",
+        "op1>l1.rpc",
+        "op1.rollup>op1.engine",
+        "op1.execution>op1.rollup",
+    )
+    cut, slow, healed, bent = map(topology.link, names)
+
+    async def described() -> list[dict[str, Proxy]]:
+        return [await mesh.client(pod).proxies() for pod in mesh.pods]
+
     await backend.start(hosts)
     await mesh.wait_until_up()
     await mesh.populate(await backend.listen_host())
     await mesh.cut([cut], CutMode.HOLD)
     await mesh.cut([cut], CutMode.REFUSE)
     await mesh.shape([slow], "latency", {"latency": 20, "jitter": 0})
-    before = {pod: await mesh.proxies_of(pod) for pod in mesh.pods}
+    await mesh.lead_to({bent: bent.service_port + 1})
+    await mesh.cut([healed], CutMode.REFUSE)
+    elsewhere = Mesh(topology, standing_in(tmp_path))  # as another process has it
+    await elsewhere.heal([healed], CutMode.REFUSE)
+    await elsewhere.close()
+    before = await described()
     try:
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(keeper.run())
             for host in hosts:
                 said.clear()
-                await keeper.look()
                 os.kill(_pid(tmp_path, host), signal.SIGSEGV)
                 while not said:
                     await asyncio.sleep(0.02)
-                assert said == [f"{host} runs again, with the proxies and toxics that it had"]
+                assert said == [f"{host} runs again, with the faults that stand on its links"]
             keeping.cancel()
-        assert {pod: await mesh.proxies_of(pod) for pod in mesh.pods} == before
+        assert await described() == before
     finally:
         await mesh.close()
         await backend.close()
@@ -505,7 +580,7 @@ async def test_the_same_server_in_a_container(tools: dict[str, Path]) -> None:
         async with ToxiproxyClient(f"http://127.0.0.1:{port}") as client:
             await _until_answers(client)
             await client.create(Proxy(name=NAME, listen="127.0.0.1:0", upstream="127.0.0.1:9"))
-            await client.guard(NAME)
+            await _guard(client, NAME)
             for mode in CutMode:
                 await client.cut(NAME, mode)
                 assert await client.verify(NAME, mode)

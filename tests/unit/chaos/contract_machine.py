@@ -5,6 +5,8 @@ from eth.db.atomic import AtomicDB
 from eth.vm.forks.prague import PragueVM
 from eth.vm.message import Message
 
+from devnet.workload.objects import numbers
+
 ADDRESS = b"\x0c" * 20
 CALLER = b"\x0a" * 20
 GAS = 10_000_000
@@ -30,7 +32,7 @@ class Machine:
     def read(self) -> list[int]:
         output = self.call(b"")
         assert output is not None
-        return [int.from_bytes(output[at : at + 32], "big") for at in range(0, len(output), 32)]
+        return numbers(output)
 
     def _run(self, code: bytes, data: bytes) -> bytes | None:
         message = Message(

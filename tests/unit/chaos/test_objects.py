@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from devnet.checkers.linearizable import Objects as Specification
 from devnet.model.history import ObjectRead, ObjectWrite, ReceiptSeen, Record
+from devnet.model.work import BANK_ACCOUNTS
 from devnet.probes.rpc import RpcUnknown
 from devnet.workload.objects import (
-    ACCOUNTS,
     Objects,
     Reader,
     Writer,
@@ -24,7 +24,7 @@ from tests.unit.chaos.contract_machine import Machine
 
 KEY = "0x" + "22" * 32
 
-moves = st.tuples(st.integers(1, ACCOUNTS), st.integers(1, ACCOUNTS), st.integers(0, 250))
+moves = st.tuples(st.integers(1, BANK_ACCOUNTS), st.integers(1, BANK_ACCOUNTS), st.integers(0, 250))
 sets = st.tuples(st.integers(0, 2**256 - 1))
 
 
@@ -115,7 +115,7 @@ async def test_a_reader_tells_what_the_node_says_and_asks_for_each_receipt_in_tu
     await reader.look()
     reads = [each for each in records if isinstance(each, ObjectRead)]
     assert [(each.node, each.height, each.balances) for each in reads] == [
-        ("op1", node.machine.number, (100,) * ACCOUNTS)
+        ("op1", node.machine.number, (100,) * BANK_ACCOUNTS)
     ] * 3
     assert all(each.asked <= each.monotonic for each in reads)
     receipts = [each for each in records if isinstance(each, ReceiptSeen)]

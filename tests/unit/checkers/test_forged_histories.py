@@ -568,6 +568,15 @@ def with_machine(records: Sequence[Record], *looks: MachineSeen) -> History:
     return draft.history()
 
 
+def test_what_ended_with_its_toxiproxy_is_not_accused_and_another_is() -> None:
+    """A Docker daemon that was restarted takes whole pods with it."""
+    names = ("op1.toxiproxy", "op1.rollup", "op3.validator")
+    draft = sound()
+    draft.records += [ProgramEnded(program=each, detail="x", monotonic=4.5) for each in names]
+    (breach,) = no_crash.check(draft.history()).violations
+    assert breach.summary == "op3.validator ended on its own: x"
+
+
 def test_objects_that_were_never_created_or_a_node_that_was_never_read_show_nothing() -> None:
     draft = sound()
     draft.records = [

@@ -80,6 +80,8 @@ async def anvil() -> AsyncIterator[Bench]:
         def silence(is_silent: bool) -> None:
             """Frozen: it keeps its connections and answers nothing."""
             os.kill(process.pid, signal.SIGSTOP if is_silent else signal.SIGCONT)
+            if is_silent:  # once every thread has stopped: one may be answering still
+                os.waitpid(process.pid, os.WUNTRACED)
 
         yield Bench(client, mine, reorg, silence)
 

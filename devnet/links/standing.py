@@ -1,0 +1,51 @@
+"""What stands on the links, as it was asked for: what a Toxiproxy that is started anew is set up
+from.
+
+Faults come from more than one process (the harness's own, `devnet chaos`, `devnet verify`), and one
+that has just been healed must not come back with its server. So whoever changes a link writes it
+here first, and asks the server then.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from devnet.links.toxiproxy import Proxy, described, proxy_from
+
+
+def standing_in(directory: Path) -> "Standing":
+    """Of the network in this folder."""
+    return Standing(directory / "run" / "links.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A file that all processes of a network share; no file: all links are as at the start."""
+
+    path: Path
+
+    def clear(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    def read(self) -> dict[str, Proxy]:
+        """Link name -> how it was last asked to be; those that no fault has touched are absent."""
+        try:
+            written = json.loads(self.path.read_text())
+        except FileNotFoundError:
+            return {}
+        return {name: proxy_from(entry) for name, entry in written.items()}
+
+    @contextmanager
+    def changing(self) -> Iterator[dict[str, Proxy]]:
+        """To change in place, by one process at a time; written whole or not at all."""
+        self.path.parent.mkdir(exist_ok=True)
+        with self.path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = self.read()
+            yield known
+            fresh = self.path.with_suffix(".new")
+            fresh.write_text(json.dumps({name: described(proxy) for name, proxy in known.items()}))
+            fresh.replace(self.path)
