@@ -54,6 +54,7 @@ class InboxScanner:
         self._verify_seal, self._bus, self._on_batch = verify_seal, bus, on_batch
         self._log, self._metrics = log, metrics
         self._woken = asyncio.Event()
+        self._l1_was_ours = False
         metrics.function("derived_height", lambda: self.derived.height)
         self.move_heads()
 
@@ -70,7 +71,7 @@ class InboxScanner:
         return DerivedHead(height=newest.last_height, root=newest.last_root)
 
     async def run(self) -> None:
-        """Scan until cancelled. Raises: BadConfig when L1 is not the chain of the lock."""
+        """Scan until cancelled. Raises: BadConfig when L1 never was the chain of the lock."""
         backoff = Backoff()
         while True:
             try:
@@ -99,6 +100,8 @@ class InboxScanner:
             if self._is_dropped(number, block_hash):
                 self._rewind(number)
                 continue
+            if self._l1.chain.contains(block_hash, number):
+                self._l1_was_ours = True
             if number >= self._l1.chain.head.number:
                 break
             block = await self._client.block(number + 1)
@@ -122,10 +125,13 @@ class InboxScanner:
     def _rewind(self, number: int) -> None:
         genesis = self._lock.chain.l1_genesis
         if number <= genesis.number:
-            raise BadConfig(
+            other = (
                 f"L1 block {genesis.number} is not the genesis origin 0x{genesis.hash.hex()} of "
-                "the lock: point `l1` at the right network"
+                "the lock"
             )
+            if self._l1_was_ours:  # one that lies or is on a fork may be back any time
+                raise Unavailable(f"{other} any more")
+            raise BadConfig(f"{other}: point `l1` at the right network")
         self._chain.store.forget_scanned_from(number)
         if self._chain.store.cursor() is None:
             # Deeper than the hashes kept: derive anew from the beginning.

@@ -33,7 +33,7 @@ from dst.runtime.metrics import Metrics
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock, header_of
 from dst.spec.cluster import ClusterLock
-from dst.spec.errors import InvalidInput, Unavailable
+from dst.spec.errors import BadConfig, InvalidInput, Unavailable
 from dst.spec.primitives import G2_POINT_AT_INFINITY, BLSSignature, Root, Term
 from tests.unit.rollup.rollup_bench import (
     STRANGER,
@@ -503,6 +503,34 @@ async def test_the_chain_is_rebuilt_from_l1_alone(tmp_path: Path) -> None:
         await at.l1.poll()
         await at.scanner.scan()
         assert at.chain.finalized_height == 5
+
+
+async def test_an_l1_that_was_ours_and_is_another_one_is_waited_for(tmp_path: Path) -> None:
+    """It lies or is on a fork: the node must not end, and goes on when it is back."""
+    async with bench(tmp_path) as at:
+        batch = frame(at.lock, make_chain(at.lock, 3))
+        at.fake_l1.mine(2, data=[batch])
+        await at.l1.poll()
+        await at.scanner.scan()
+        assert at.chain.safe_height == 3
+        honest = list(at.fake_l1.blocks)
+        at.fake_l1.reorg(3, "other")
+        await at.l1.poll()
+        with pytest.raises(Unavailable, match="the lock any more"):
+            await at.scanner.scan()
+        at.fake_l1.blocks[:] = honest
+        at.fake_l1.mine(1)
+        await at.l1.poll()
+        await at.scanner.scan()
+        assert at.chain.safe_height == 3
+
+
+async def test_an_l1_that_never_was_ours_is_a_wrong_setting(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        at.fake_l1.reorg(1, "other")
+        await at.l1.poll()
+        with pytest.raises(BadConfig, match="right network"):
+            await at.scanner.scan()
 
 
 async def test_a_batch_that_a_full_disk_did_not_keep_is_told_once_it_has(
