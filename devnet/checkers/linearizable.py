@@ -5,9 +5,10 @@ The order needs no search: every read names the block that it was read at. So it
 (Herlihy and Wing, 1990) if each read is what the chain's writes up to that block make of the
 objects, blocks do not go back from one read to a later one, a read after a receipt knows of that
 write, and none knows of a write that was not signed yet. A node may be behind another one: that
-they agree in the end is what S1 and S8 say.
+they agree in the end is what S1 and S8 say. One whose store a fault takes away begins anew.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -60,8 +61,11 @@ def check(history: History) -> Verdict:
         return inconclusive(NAME, f"nothing was read at {', '.join(sorted(unseen))}")
     found = [*_wrong_values(history.object_reads, states)]
     for node, reads in by_node.items():
-        found += _out_of_order(reads)
-        found += _forgotten(reads, [each for each in history.receipts if each.node == node])
+        receipts = [each for each in history.receipts if each.node == node]
+        for since, to in _lives(history, node):
+            told = [each for each in reads if since <= each.asked and each.monotonic <= to]
+            found += _out_of_order(told)
+            found += _forgotten(told, [each for each in receipts if since <= each.monotonic <= to])
     found += _foreseen(history)
     return judge(NAME, found, looked_at=len(history.object_reads), what="read{s}")
 
@@ -97,10 +101,24 @@ def _wrong_values(reads: Iterable[ObjectRead], states: Mapping[int, State]) -> I
             )
 
 
+def _lives(history: History, node: str) -> list[tuple[float, float]]:
+    """From when to when it keeps what it had: it begins anew with the heal of what took it away."""
+    lost = [fault for fault in history.faults if node in fault.forgetting]
+    begun = (math.inf if fault.healed is None else fault.healed for fault in lost)
+    return list(
+        zip(
+            sorted((-math.inf, *begun)),
+            sorted((*(fault.requested for fault in lost), math.inf)),
+            strict=True,
+        )
+    )
+
+
 def _out_of_order(reads: list[ObjectRead]) -> Iterator[Violation]:
     """Of one node, whose reader has one question open at a time."""
-    newest = reads[0]
+    newest: ObjectRead | None = None
     for read in reads:
+        newest = newest or read
         if read.height < newest.height:
             yield _violation(
                 f"{read.node} read {_where(read)} after it had at height {newest.height}",

@@ -142,6 +142,10 @@ class Fault(ABC):
         catch up with afterwards, too."""
         return ()
 
+    def forgets(self, site: Site) -> tuple[str, ...]:
+        """Nodes whose chain may go back: what they kept of it is gone, or older."""
+        return ()
+
     def disturbs(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
         """Nodes that do not count as having stayed up."""
         return self.silences(site, operators) or site.targets

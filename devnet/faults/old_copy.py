@@ -1,13 +1,16 @@
 import asyncio
+import time
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from devnet.faults import keys
 from devnet.faults.base import Site
 from devnet.faults.restored import Restored
 from devnet.faults.surface import CannotInject, World
 from devnet.model.terms import Duration
+
+UP_POLL_SECONDS: Final = 0.2
 
 
 class Rejoin(StrEnum):
@@ -45,11 +48,17 @@ class OldCopy(Restored):
         await world.programs.stop(site.programs)
         await world.stores.copy(site.programs)
         await world.programs.start(site.programs)
+        await self._until_up(site, world)
         await asyncio.sleep(self.age.seconds)
-        if complaint := await world.programs.not_up(site.programs):
-            raise CannotInject(f"after the copy was made: {complaint}")
         await world.programs.kill(site.programs)
         await world.stores.bring_copy(site.programs)
+
+    async def _until_up(self, site: Site, world: World) -> None:
+        deadline = time.monotonic() + self.healed_within_s
+        while complaint := await world.programs.not_up(site.programs):
+            if time.monotonic() > deadline:
+                raise CannotInject(f"after the copy was made: {complaint}")
+            await asyncio.sleep(UP_POLL_SECONDS)
 
     async def take_back(self, site: Site, world: World) -> None:
         if self.rejoin is Rejoin.ASKED:

@@ -15,6 +15,7 @@ class PowerLoss(Stopped):
 
     name: ClassVar = "power-loss"
     plane: ClassVar = Plane.STORAGE
+    loses: ClassVar = True
     proof: ClassVar = "the programs do not run, and their files are as the loss left them"
 
     async def inject(self, site: Site, world: World) -> None:

@@ -21,6 +21,7 @@ class Restored(Stopped):
     """The store is not what it was: who votes by it is started with `--rejoin`."""
 
     plane: ClassVar = Plane.STORAGE
+    loses: ClassVar = True
     weight: ClassVar = 0
     """Who rejoins takes part again after two heights of the others: schedules do not wait for
     that, and with the next operator away there would be none."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
@@ -24,8 +24,14 @@ class Part(StrEnum):
     VALIDATOR = "validator"
 
 
+_CHAIN: Final = (Part.EXECUTION, Part.ROLLUP)
+"""Who of them keep blocks."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stopped(Fault):
+    loses: ClassVar[bool] = False
+    """Of what they keep."""
     plane: ClassVar = Plane.PROCESSES
     proof: ClassVar = "the backend reports every program ended or stopped, and none of them answers"
     healed_within_s: ClassVar = 60.0
@@ -73,6 +79,10 @@ class Stopped(Fault):
     def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
         """Without its validator alone an operator votes on, and signs nothing."""
         return () if self.role is Part.VALIDATOR else site.targets
+
+    def forgets(self, site: Site) -> tuple[str, ...]:
+        split = (name.partition(".") for name in site.programs if self.loses)
+        return tuple(dict.fromkeys(node for node, _, role in split if role in _CHAIN))
 
     def told(self, site: Site) -> str:
         return ", ".join(site.targets if self.role is Part.ALL else site.programs)

@@ -150,6 +150,7 @@ class Injector:
             targets=do.disturbs(site, self._operators),
             silenced=silenced,
             lying=do.lies(site),
+            forgetting=do.forgets(site),
             requested=now(),
             repeats=do.repeats,
             components=do.components(site, self._operators),

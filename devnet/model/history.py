@@ -217,6 +217,8 @@ class FaultReceipt(
     lying: tuple[str, ...] = ()
     """Operators whose word counts for nothing from `requested` to `healed`, although they take
     part; they have something to catch up with afterwards, too."""
+    forgetting: tuple[str, ...] = ()
+    """Nodes whose chain may go back: what they kept of it is gone or older from `requested` on."""
     requested: float
     applied: float | None = None
     verified: float | None = None

@@ -166,7 +166,7 @@ def read_at(value: object, where: str) -> At:
 
 
 def _read_after(fields: Fields) -> Moment | None:
-    """`kill` (its heal), `{inject: kill}`, `{heal: kill}`."""
+    """`kill` (its heal), `{inject: kill}`, `{heal: kill}`, `{rejoin: kill}`."""
     if not fields.has("after"):
         return None
     value, where = fields.required("after"), fields.at("after")
@@ -176,7 +176,8 @@ def _read_after(fields: Fields) -> Moment | None:
     given = [edge for edge in Edge if edges.has(edge)]
     if len(given) != 1:
         raise BadConfig(
-            f"{where}: expected the id of a fault, or one of {{inject: ID}}, {{heal: ID}}"
+            f"{where}: expected the id of a fault, or one of "
+            f"{', '.join(f'{{{edge}: ID}}' for edge in Edge)}"
         )
     name = read_name(edges.required(given[0]), edges.at(given[0]))
     return Moment(fault=name, edge=given[0])

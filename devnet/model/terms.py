@@ -61,6 +61,8 @@ class Edge(StrEnum):
     """It was proven to stand (or could not be injected)."""
     HEAL = "heal"
     """It was taken back; of one that repeats, the last time."""
+    REJOIN = "rejoin"
+    """After that, whom it silenced has caught up and votes again, as `expect.rejoin` asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

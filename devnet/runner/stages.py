@@ -7,7 +7,7 @@ before a run ends.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
@@ -198,6 +198,11 @@ class Runner:
             due = now() + repeat.pause.in_seconds(self._slot)
             await self._occurrence(replace(fault, id=name), of=fault.id)
         self._come[Moment(fault=fault.id)].set()
+        returned = Moment(fault=fault.id, edge=Edge.REJOIN)
+        if any(returned in (each.at.after, each.until.after) for each in self._scenario.faults):
+            timeout = self._scenario.settle_timeout.in_seconds(self._slot)
+            await self._rejoined(fault.occurrences, now() + timeout)
+        self._come[returned].set()
 
     async def _occurrence(self, fault: Scheduled, *, of: str) -> None:
         planned = await self._fire(fault)
@@ -307,19 +312,22 @@ class Runner:
         except HarnessError as error:
             self._say(f"settle: {error}")
             return
-        rejoined = self._all_rejoined()
-        while not rejoined and now() < deadline:
-            await asyncio.sleep(REJOIN_POLL_SECONDS)
-            rejoined = self._all_rejoined()
+        if scenario.expect.rejoin is not None:
+            await self._rejoined({fault.id for fault in self._journal.history().faults}, deadline)
 
-    def _all_rejoined(self) -> bool:
-        if self._scenario.expect.rejoin is None:
-            return True
+    async def _rejoined(self, faults: Collection[str], deadline: float) -> None:
+        """Too late is a verdict."""
+        back = self._are_back(faults)
+        while not back and now() < deadline:
+            await asyncio.sleep(REJOIN_POLL_SECONDS)
+            back = self._are_back(faults)
+
+    def _are_back(self, faults: Collection[str]) -> bool:
         history = self._journal.history()
         return all(
             rejoined_at(history, fault, node) is not None
             for fault in history.faults
-            if fault.healed is not None
+            if fault.id in faults and fault.healed is not None
             for node in fault.returning
         )
 

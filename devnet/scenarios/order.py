@@ -31,6 +31,7 @@ class Order:
             if fault.until.forever:
                 last += [Moment(fault=other) for other in ending]
             waits[heal] = (inject, *last)
+            waits[Moment(fault=fault.id, edge=Edge.REJOIN)] = (heal,)
         return cls(
             waits,
             at_once=frozenset(fault.id for fault in faults if fault.at == At()),

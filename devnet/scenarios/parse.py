@@ -19,7 +19,7 @@ from devnet.model.reading import (
     read_text,
     read_until,
 )
-from devnet.model.terms import Until
+from devnet.model.terms import Edge, Until
 from devnet.model.topology import OPERATOR_COUNTS
 from devnet.model.work import Hostile, Load
 from devnet.scenarios.lines import line_of
@@ -197,7 +197,20 @@ def parse_scenario(value: object) -> Scenario:
     )
     if not scenario.faults and scenario.hostile is None:
         raise BadConfig("scenario: the key 'faults' is missing (or give 'hostile')")
+    if scenario.expect.rejoin is None:
+        _require_no_return(scenario.faults)
     return scenario
+
+
+def _require_no_return(faults: tuple[Scheduled, ...]) -> None:
+    """One that waits for a return that is never judged would pass without it."""
+    for index, fault in enumerate(faults):
+        for key, moment in (("at", fault.at.after), ("until", fault.until.after)):
+            if moment is not None and moment.edge is Edge.REJOIN:
+                raise BadConfig(
+                    f"faults[{index}].{key}.after: a return is waited for and must be judged: "
+                    "add expect: {rejoin: 60s}"
+                )
 
 
 def parse_text(text: str, *, what: str) -> Scenario:

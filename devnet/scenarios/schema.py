@@ -64,7 +64,10 @@ def _moment() -> dict[str, Any]:
         }
         for edge in Edge
     ]
-    about = "The heal of this fault, or its inject: {inject: ID}."
+    about = (
+        "The heal of this fault, its inject: {inject: ID}, or the return of whom it silenced: "
+        "{rejoin: ID}."
+    )
     return {"oneOf": [{"$ref": "#/$defs/name"}, *edges], "description": about}
 
 

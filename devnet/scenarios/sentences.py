@@ -71,8 +71,17 @@ def _begins(at: At) -> str:
 
 
 def _after(moment: Moment) -> str:
-    done = "stands" if moment.edge is Edge.INJECT else "is healed"
-    return f"when {moment.fault} {done}"
+    return f"when {_comes(moment)}"
+
+
+def _comes(moment: Moment) -> str:
+    match moment.edge:
+        case Edge.INJECT:
+            return f"{moment.fault} stands"
+        case Edge.HEAL:
+            return f"{moment.fault} is healed"
+        case Edge.REJOIN:
+            return f"whom {moment.fault} silenced is back"
 
 
 def _ends(fault: Scheduled) -> str:
@@ -83,8 +92,7 @@ def _ends(fault: Scheduled) -> str:
     if until.hold != Duration():
         parts.append(f"it has stood for {_time(until.hold)}")
     if until.after is not None:
-        done = "stands" if until.after.edge is Edge.INJECT else "is healed"
-        parts.append(f"{until.after.fault} {done}")
+        parts.append(_comes(until.after))
     if until.forever:
         parts.append("all others that have an end are healed")
     return f"until {' and '.join(parts)}"

@@ -378,6 +378,17 @@ def test_of_a_lost_host_those_alone_that_vote() -> None:
             if flags} == {"op2.middleware", "op2.validator"}  # fmt: skip
 
 
+def test_whoever_keeps_blocks_and_loses_them_may_go_back() -> None:
+    def forgets(do: Fault) -> tuple[str, ...]:
+        return do.forgets(do.aim(sight()))
+
+    for kind in (LostStore, PowerLoss):
+        assert forgets(kind(target="op2", role=Part.ALL)) == ("op2",)
+        assert forgets(kind(target="op2", role=Part.EXECUTION)) == ("op2",)
+        assert forgets(kind(target="op2", role=Part.VALIDATOR)) == ()
+    assert forgets(Kill(target="op2")) == ()
+
+
 def test_a_power_loss_is_no_reason_to_rejoin() -> None:
     flags = started_with(PowerLoss(target="op2"))
     assert set(flags.values()) == {()}

@@ -15,6 +15,7 @@ from devnet.chaos_cli import main
 from devnet.model.history import FaultReceipt
 from devnet.model.reading import read_target
 from devnet.model.terms import Several
+from devnet.model.timeline import rejoined_at
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome
 from devnet.runner.journal import Journal
@@ -71,6 +72,28 @@ def test_one_fault_stands_inside_another() -> None:
     slow, kill = receipts["slow"], receipts["kill"]
     assert of(slow.verified) + 2 <= kill.requested <= of(slow.verified) + 3
     assert of(kill.healed) <= of(slow.revert_requested) <= of(kill.healed) + 0.1
+
+
+def test_the_next_waits_until_whom_a_fault_silenced_votes_again() -> None:
+    scenario = read(
+        """
+        - {id: one, do: kill, target: op1, until: {heights: 3}}
+        - {id: two, do: kill, target: op2, at: {after: {rejoin: one}}, until: {heights: 1}}
+        """,
+        "expect: {rejoin: 60s}",
+    )
+    run, receipts = play(scenario)
+    assert run.history is not None
+    back = rejoined_at(run.history, receipts["one"], "op1")
+    assert of(receipts["one"].healed) < of(back) <= receipts["two"].requested <= of(back) + 0.4
+
+
+def test_a_return_that_nobody_judges_is_not_waited_for() -> None:
+    with pytest.raises(BadConfig, match=r"faults\[1\].at.after: .* add expect: \{rejoin"):
+        read("""
+            - {id: one, do: kill, target: op1, until: {heights: 3}}
+            - {id: two, do: kill, target: op2, at: {after: {rejoin: one}}, until: {heights: 1}}
+            """)
 
 
 def test_forever_is_to_the_end_of_all_that_have_one() -> None:

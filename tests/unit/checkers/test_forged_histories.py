@@ -593,6 +593,22 @@ def test_objects_that_were_never_created_or_a_node_that_was_never_read_show_noth
     assert linearizable.check(draft.history()).outcome is Outcome.VACUOUS
 
 
+def test_who_lost_its_store_reads_from_the_beginning_and_not_back_from_there() -> None:
+    lost = msgspec.structs.replace(LEADER_KILL, id="lost", forgetting=("op1",), healed=8.45)
+    again = [read(each, 8.5 + each / 100, "op1") for each in (3, 5, 8)]
+    during = read(4, 7.5, "op1")  # before what it had is gone, or after
+    draft = sound()
+    draft.records += [lost, during, *again]
+    assert linearizable.check(draft.history()).outcome is Outcome.PASS
+    for others in ([read(4, 8.57, "op1")], [receipt(9, 8.56, "op1")]):
+        accused = Draft([*draft.records, *others])
+        assert linearizable.check(accused.history()).outcome is Outcome.FAIL
+    unhealed = Draft([*draft.records, msgspec.structs.replace(lost, healed=None)])
+    assert linearizable.check(unhealed.history()).outcome is Outcome.PASS
+    elsewhere = msgspec.structs.replace(lost, forgetting=("op2",))
+    assert linearizable.check(Draft([*draft.records, elsewhere]).history()).outcome is Outcome.FAIL
+
+
 def test_a_late_recovery_on_a_machine_that_stood_still_accuses_nobody() -> None:
     assert recovery.check(with_machine(LATE_RECOVERY, seen(17.0, 0.02))).outcome is Outcome.FAIL
     verdict = recovery.check(with_machine(LATE_RECOVERY, seen(17.0, 1.4)))
