@@ -18,10 +18,12 @@ import msgspec
 
 from devnet.checkers.base import counted
 from devnet.model.command import DEFAULT_DIR, Exit
+from devnet.model.descriptor import read_descriptor
 from devnet.model.reading import MAX_SECONDS
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, exit_code, worst
 from devnet.network.bring_up import choose_backend
+from devnet.network.claim import is_claimed
 from devnet.report.campaign import exit_of, render_report
 from devnet.report.progress import shown_progress
 from devnet.report.summary import CampaignSummary, worst_outcome
@@ -238,7 +240,24 @@ def run_named(arguments: argparse.Namespace) -> int:
 
 
 def run_all(arguments: argparse.Namespace) -> int:
-    return _guarded(arguments, list(catalogue.names()))
+    """All that the backend can do; the others are named, for they were not tried."""
+    try:
+        backend = _backend_of(arguments)
+    except DstError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.HARNESS
+    possible = catalogue.possible_on(backend)
+    if others := [name for name in catalogue.names() if name not in possible]:
+        _say(f"not on the {backend} backend, and so not run: {', '.join(others)}")
+    return _guarded(arguments, list(possible))
+
+
+def _backend_of(arguments: argparse.Namespace) -> str:
+    """That of the network in DIR, else the one that a new one would have. Raises: DstError."""
+    directory = arguments.dir.resolve()
+    if is_claimed(directory):
+        return read_descriptor(directory).backend
+    return choose_backend(arguments.backend)
 
 
 def run_random(arguments: argparse.Namespace) -> int:

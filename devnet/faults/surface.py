@@ -182,6 +182,19 @@ class Machines(Protocol):
         """Those that say so, or say nothing."""
 
 
+class Hosts(Protocol):
+    """Whole hosts of nodes, Toxiproxy and network included. Raises (all): CannotInject."""
+
+    async def lose(self, nodes: Sequence[str]) -> None:
+        """All that runs there, at once."""
+
+    async def bring_back(self, nodes: Sequence[str]) -> None:
+        """Started, with links as they are meant to be now."""
+
+    async def not_lost(self, nodes: Sequence[str]) -> str:
+        """What runs or answers there."""
+
+
 class World(Protocol):
     """All of it."""
 
@@ -201,3 +214,5 @@ class World(Protocol):
     def stores(self) -> Stores: ...
     @property
     def machines(self) -> Machines: ...
+    @property
+    def hosts(self) -> Hosts: ...

@@ -30,7 +30,8 @@ from devnet.backends.base import (
 )
 from devnet.model.topology import Link
 
-MAX_LINE: Final = 64 * 1024
+MAX_LINE: Final = 256 * 1024
+"""All links of the largest network are a quarter of it."""
 CALL_TIMEOUT_S: Final = 70.0
 """Above the docker backend's own 60 s; a healthy call takes milliseconds."""
 LONGEST_SOCKET_PATH: Final = 100
@@ -93,6 +94,10 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
                 ],
                 "kind": backend.kind,
             }
+        if action == "listen_host":
+            host_of = await backend.listen_host()
+            links = msgspec.convert(request["links"], list[Link])
+            return {"hosts": {link.name: host_of(link) for link in links}}
         names = [str(name) for name in request["names"]]
         if action == "start":
             await backend.start(names, msgspec.convert(request.get("extra", {}), Extra))
@@ -107,10 +112,14 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
 
 @dataclass
 class RemoteBackend:
-    """The backend of a network that another process runs. Raises (all): BackendError."""
+    """The backend of a network that another process runs. Raises (all): BackendError.
+
+    links: those of its pods.
+    """
 
     directory: Path
     kind: str
+    links: tuple[Link, ...] = ()
     stood_in: set[str] = field(default_factory=set, init=False)
     """Known to whoever watches the network, which is its supervisor."""
 
@@ -142,7 +151,10 @@ class RemoteBackend:
         }
 
     async def listen_host(self) -> Callable[[Link], str]:
-        raise BackendError("the supervisor has set the proxies up")
+        """As it is now: what is asked of it later is another question."""
+        links = [msgspec.to_builtins(link) for link in self.links]
+        hosts: dict[str, str] = (await self._ask("listen_host", (), links=links))["hosts"]
+        return lambda link: hosts[link.name]
 
     def falls_with(self, host: str) -> tuple[str, ...]:
         raise BackendError("the supervisor looks after the proxies")

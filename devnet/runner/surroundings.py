@@ -27,6 +27,7 @@ from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Verifier
 from devnet.runner.bending import LiveBends
 from devnet.runner.dependencies import LiveL1, LiveTelling
+from devnet.runner.hosts import LiveHosts
 from devnet.runner.journal import Journal
 from devnet.runner.machines import LiveMachines
 from devnet.runner.stages import HarnessError
@@ -260,6 +261,7 @@ class LiveNetwork:
         self.l1 = LiveL1(topology, session)
         self.stores = LiveStores(directory)
         self.machines = LiveMachines(directory, topology, session)
+        self.hosts = LiveHosts(backend, mesh, topology)
         self._credentials = credentials
         self._session = session
         self._verifier = Verifier(lock)

@@ -376,6 +376,31 @@ class FakeL1:
         return "" if self._network.reorgs else "it dropped nothing"
 
 
+class FakeHosts:
+    """A host is gone while all of its programs are down, its Toxiproxy with them."""
+
+    def __init__(self, network: "FakeNetwork") -> None:
+        self._network = network
+
+    def _programs(self, nodes: Sequence[str]) -> list[str]:
+        return [name for node in nodes for name in self._network.topology.pod(node).programs]
+
+    async def lose(self, nodes: Sequence[str]) -> None:
+        await self._network.programs.kill(self._programs(nodes))
+        self._network.cut |= self._links(nodes)
+
+    async def bring_back(self, nodes: Sequence[str]) -> None:
+        await self._network.programs.start(self._programs(nodes))
+        self._network.cut -= self._links(nodes)
+
+    async def not_lost(self, nodes: Sequence[str]) -> str:
+        return await self._network.programs.not_down(self._programs(nodes))
+
+    def _links(self, nodes: Sequence[str]) -> set[str]:
+        links = self._network.topology.consensus_links
+        return {link.name for link in links if {link.source, link.target} & set(nodes)}
+
+
 class FakeNetwork:
     """`Surroundings` of nodes that do not exist."""
 
@@ -397,6 +422,7 @@ class FakeNetwork:
         self.l1 = FakeL1(self)
         self.stores = FakeStores(self)
         self.machines = FakeMachines()
+        self.hosts = FakeHosts(self)
         self.lies_since: dict[str, float] = {}
         self.height = 0
         self.pool: list[str] = []

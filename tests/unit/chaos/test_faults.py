@@ -57,6 +57,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "flipped-bytes": {"target": "op2", "role": "validator"},
     "freeze": {"target": "random"},
     "full-disk": {"target": "op4", "role": "rollup"},
+    "host-lost": {"target": "op3"},
     "kill": {"target": "leader", "role": "execution"},
     "l1-answers": {"target": "op1", "answer": "half"},
     "l1-reorg": {"depth": 3},

@@ -46,6 +46,7 @@ WANTED = {
     "resets",
     "world",
     "execution-killed",
+    "host-lost",
     "planned-restart",
     "restart-loop",
     "l1-torn",
