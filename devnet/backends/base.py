@@ -37,6 +37,8 @@ class Program:
     """Folders that it writes; the first is its home."""
     code: tuple[str, ...] = ("dst",)
     """What of the source a Python program imports (containers see nothing else of it)."""
+    capabilities: tuple[str, ...] = ()
+    """Of the kernel's, in its pod, where it runs as root for them (docker alone)."""
     on_demand: bool = False
     """Started by a fault that needs it, not with the network; listed only while it runs."""
 

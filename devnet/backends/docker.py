@@ -345,6 +345,7 @@ class DockerBackend:
             read_only=True,
             tmpfs={"/tmp": "size=64m"},
             cap_drop=["ALL"],
+            cap_add=list(program.capabilities),
             security_opt=["no-new-privileges"],
             pids_limit=PIDS_LIMIT,
             log_config={"Type": "json-file", "Config": {"max-size": "1m"}},
@@ -359,7 +360,7 @@ class DockerBackend:
                 PROGRAM_LABEL: program.name,
                 **({ONCE_LABEL: "1"} if first or extra != NOTHING_EXTRA else {}),
             },
-            user=":".join(str(number) for number in _container_user()),
+            user=":".join(str(number) for number in _user_of(program)),
             ports=list(self.topology.host_ports(pod)) if is_host else None,
             environment=dict(program.environment),
             host_config=host_config,
@@ -394,7 +395,7 @@ class DockerBackend:
             (self.directory / path).mkdir(parents=True, exist_ok=True)
         if os.getuid() != 0:
             return
-        user, group = _container_user()
+        user, group = _user_of(program)
         named = [self.directory / path for path in (*program.reads, *program.writes)]
         for top in (log, *named):
             for one in (top, *(top.rglob("*") if top.is_dir() else ())):
@@ -638,6 +639,11 @@ def _remove_container(client: Any, container: Mapping[str, Any]) -> str:
     with contextlib.suppress(docker.errors.NotFound):
         client.api.remove_container(container["Id"], force=True, v=True)
     return str(container["Names"][0]).lstrip("/")
+
+
+def _user_of(program: Program) -> tuple[int, int]:
+    """Capabilities take effect for root alone."""
+    return (0, 0) if program.capabilities else _container_user()
 
 
 def _container_user() -> tuple[int, int]:

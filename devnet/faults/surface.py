@@ -195,6 +195,21 @@ class Hosts(Protocol):
         """What runs or answers there."""
 
 
+class Firewalls(Protocol):
+    """Packets of links, dropped by the kernel of a pod. Raises (all): CannotInject."""
+
+    async def drop(self, links: Mapping[str, Sequence[str]]) -> None:
+        """links: pod -> those whose packets it drops from now on."""
+
+    async def let_pass(self, pods: Sequence[str]) -> None: ...
+
+    async def not_dropping(self, links: Mapping[str, Sequence[str]]) -> str:
+        """Links without a rule, and those that nothing was dropped of."""
+
+    async def not_passing(self, pods: Sequence[str]) -> str:
+        """Those that still drop."""
+
+
 class World(Protocol):
     """All of it."""
 
@@ -216,3 +231,5 @@ class World(Protocol):
     def machines(self) -> Machines: ...
     @property
     def hosts(self) -> Hosts: ...
+    @property
+    def firewalls(self) -> Firewalls: ...

@@ -27,6 +27,7 @@ from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Verifier
 from devnet.runner.bending import LiveBends
 from devnet.runner.dependencies import LiveL1, LiveTelling
+from devnet.runner.firewalls import LiveFirewalls
 from devnet.runner.hosts import LiveHosts
 from devnet.runner.journal import Journal
 from devnet.runner.machines import LiveMachines
@@ -262,6 +263,7 @@ class LiveNetwork:
         self.stores = LiveStores(directory)
         self.machines = LiveMachines(directory, topology, session)
         self.hosts = LiveHosts(backend, mesh, topology)
+        self.firewalls = LiveFirewalls(backend, topology, directory)
         self._credentials = credentials
         self._session = session
         self._verifier = Verifier(lock)

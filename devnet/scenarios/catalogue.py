@@ -27,6 +27,7 @@ ORDER: Final = (
     "restart-loop",
     "execution-killed",
     "host-lost",
+    "packet-blackhole",
     "l1-unreachable",
     "l1-torn",
     "l1-lags",

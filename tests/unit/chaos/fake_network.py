@@ -401,6 +401,27 @@ class FakeHosts:
         return {link.name for link in links if {link.source, link.target} & set(nodes)}
 
 
+class FakeFirewalls:
+    def __init__(self, network: "FakeNetwork") -> None:
+        self._network = network
+        self.dropped: dict[str, tuple[str, ...]] = {}
+        """Pod -> links."""
+
+    async def drop(self, links: Mapping[str, Sequence[str]]) -> None:
+        self.dropped |= {pod: tuple(names) for pod, names in links.items()}
+        self._network.cut |= {name for names in links.values() for name in names}
+
+    async def let_pass(self, pods: Sequence[str]) -> None:
+        for pod in pods:
+            self._network.cut -= set(self.dropped.pop(pod))
+
+    async def not_dropping(self, links: Mapping[str, Sequence[str]]) -> str:
+        return ", ".join(pod for pod in links if self.dropped.get(pod) != tuple(links[pod]))
+
+    async def not_passing(self, pods: Sequence[str]) -> str:
+        return ", ".join(pod for pod in pods if pod in self.dropped)
+
+
 class FakeNetwork:
     """`Surroundings` of nodes that do not exist."""
 
@@ -423,6 +444,7 @@ class FakeNetwork:
         self.stores = FakeStores(self)
         self.machines = FakeMachines()
         self.hosts = FakeHosts(self)
+        self.firewalls = FakeFirewalls(self)
         self.lies_since: dict[str, float] = {}
         self.height = 0
         self.pool: list[str] = []

@@ -66,6 +66,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "lost-store": {"target": "op3", "role": "all"},
     "old-copy": {"target": "op2"},
     "overlap": {},
+    "packet-blackhole": {"target": "op2", "direction": "in"},
     "partition": {"groups": [["op1", "op4"], ["op2", "op3"]]},
     "power-loss": {"target": "op1"},
     "regions": {"matrix": "world"},
@@ -131,7 +132,7 @@ def traces(network: FakeNetwork) -> list[object]:
     """What of any fault is there; a reorg stays."""
     found = (
         network.cut, network.toxics, network.programs.down, network.programs.modules,
-        network.machines.machines, network.bent, network.reorgs,
+        network.machines.machines, network.bent, network.reorgs, network.firewalls.dropped,
     )  # fmt: skip
     return [each for each in found if each]
 

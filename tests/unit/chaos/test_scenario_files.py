@@ -47,6 +47,7 @@ WANTED = {
     "world",
     "execution-killed",
     "host-lost",
+    "packet-blackhole",
     "planned-restart",
     "restart-loop",
     "l1-torn",

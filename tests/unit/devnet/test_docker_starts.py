@@ -96,6 +96,23 @@ async def test_what_is_extra_holds_for_one_start(backend: DockerBackend) -> None
     ], "the third start found a container that it could take"
 
 
+async def test_who_has_a_capability_is_root_with_nothing_else(backend: DockerBackend) -> None:
+    program = Program(
+        name="op1.firewall", command="python", arguments=(), capabilities=("NET_ADMIN",)
+    )
+    backend.programs = {**backend.programs, program.name: program}
+    await backend.start([NAME, program.name])
+    made = {each["name"].rpartition("-")[2]: each for each in backend._client.api.made}
+    rights = {name: each["host_config"] for name, each in made.items()}
+    assert made["op1.firewall"]["user"] == "0:0"
+    assert made[NAME]["user"] != "0:0"
+    assert {name: each["cap_add"] for name, each in rights.items()} == {
+        NAME: [],
+        "op1.firewall": ["NET_ADMIN"],
+    }
+    assert all(each["cap_drop"] == ["ALL"] for each in rights.values())
+
+
 async def test_an_end_that_was_asked_for_is_no_crash_and_another_is(
     backend: DockerBackend, crashes: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
