@@ -45,6 +45,22 @@ class Programs(Protocol):
     async def freeze(self, programs: Sequence[str]) -> None: ...
     async def thaw(self, programs: Sequence[str]) -> None: ...
 
+    async def hold_cpu(self, programs: Sequence[str], percent: int | None) -> None:
+        """Each to so much of one processor; None: to nothing."""
+
+    async def use_up_memory(self, programs: Sequence[str]) -> None:
+        """Until the kernel ends them."""
+
+    async def not_held(self, programs: Sequence[str], percent: int) -> str:
+        """Those that the kernel does not hold to it; and, of a node, whether it has kept none of
+        them from running."""
+
+    async def not_free(self, programs: Sequence[str]) -> str:
+        """Those that the kernel holds to a share."""
+
+    async def not_out_of_memory(self, programs: Sequence[str]) -> str:
+        """Those that run, or that ended for another reason."""
+
     async def not_down(self, programs: Sequence[str]) -> str:
         """Those that run or answer."""
 

@@ -24,6 +24,7 @@ from devnet.backends.base import (
     NOTHING_EXTRA,
     Backend,
     BackendError,
+    CpuUse,
     Extra,
     ProgramStatus,
     RunState,
@@ -82,6 +83,7 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
         "stop": backend.stop,
         "pause": backend.pause,
         "resume": backend.resume,
+        "use_up_memory": backend.use_up_memory,
     }
     try:
         request = json.loads(line)
@@ -99,7 +101,12 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
             links = msgspec.convert(request["links"], list[Link])
             return {"hosts": {link.name: host_of(link) for link in links}}
         names = [str(name) for name in request["names"]]
-        if action == "start":
+        if action == "cpu":
+            use = await backend.cpu(names)
+            return {"cpu": {name: [each.percent, each.held_back_s] for name, each in use.items()}}
+        if action == "hold_cpu":
+            await backend.hold_cpu(names, msgspec.convert(request["percent"], int | None))
+        elif action == "start":
             await backend.start(names, msgspec.convert(request.get("extra", {}), Extra))
         else:
             await calls[action](names)
@@ -140,6 +147,19 @@ class RemoteBackend:
 
     async def resume(self, names: Iterable[str]) -> None:
         await self._ask("resume", names)
+
+    async def hold_cpu(self, names: Iterable[str], percent: int | None) -> None:
+        await self._ask("hold_cpu", names, percent=percent)
+
+    async def cpu(self, names: Iterable[str]) -> Mapping[str, CpuUse]:
+        found = (await self._ask("cpu", names))["cpu"]
+        return {
+            name: CpuUse(percent=percent, held_back_s=held_back)
+            for name, (percent, held_back) in found.items()
+        }
+
+    async def use_up_memory(self, names: Iterable[str]) -> None:
+        await self._ask("use_up_memory", names)
 
     async def status(self) -> Mapping[str, ProgramStatus]:
         answer = await self._ask("status", ())

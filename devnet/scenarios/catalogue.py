@@ -28,6 +28,8 @@ ORDER: Final = (
     "execution-killed",
     "host-lost",
     "packet-blackhole",
+    "cpu-starved",
+    "out-of-memory",
     "l1-unreachable",
     "l1-torn",
     "l1-lags",

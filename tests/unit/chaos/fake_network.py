@@ -74,6 +74,9 @@ class FakePrograms:
         self.calls: list[tuple[str, tuple[str, ...]]] = []
         self.down: set[str] = set()
         self.ended: dict[str, int] = {}
+        self.held: dict[str, int] = {}
+        """Program -> percent of a processor."""
+        self.starved_of_memory: set[str] = set()
         self.flags: dict[str, tuple[str, ...]] = {}
         """Program -> of its last start."""
         self.modules: dict[str, str] = {}
@@ -104,6 +107,7 @@ class FakePrograms:
     ) -> None:
         assert not (module or flags) or self.down.issuperset(programs), "they have to be stopped"
         self.ended = {name: code for name, code in self.ended.items() if name not in programs}
+        self.starved_of_memory -= set(programs)
         if ends_with is not None:
             self._take("start", programs)
             self.ended |= dict.fromkeys(programs, ends_with)
@@ -116,6 +120,25 @@ class FakePrograms:
                 self.modules[name] = module
                 self._network.lies_since[name.partition(".")[0]] = now()
         self._give("start", programs)
+
+    async def hold_cpu(self, programs: Sequence[str], percent: int | None) -> None:
+        for name in programs:
+            self.held.pop(name, None)
+            if percent is not None:
+                self.held[name] = percent
+
+    async def use_up_memory(self, programs: Sequence[str]) -> None:
+        self.starved_of_memory |= set(programs)
+        self._take("use up memory", programs)
+
+    async def not_held(self, programs: Sequence[str], percent: int) -> str:
+        return ", ".join(name for name in programs if self.held.get(name) != percent)
+
+    async def not_free(self, programs: Sequence[str]) -> str:
+        return ", ".join(name for name in programs if name in self.held)
+
+    async def not_out_of_memory(self, programs: Sequence[str]) -> str:
+        return ", ".join(name for name in programs if name not in self.starved_of_memory)
 
     async def thaw(self, programs: Sequence[str]) -> None:
         self._give("thaw", programs)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devnet.backends.base import BackendError, ProgramStatus, RunState
+from devnet.backends.base import BackendError, CpuUse, ProgramStatus, RunState
 from devnet.faults.host_lost import HostLost
 from devnet.faults.surface import CannotInject
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
@@ -42,6 +42,15 @@ class Pods:
         self._take("start", names, RunState.RUNNING)
 
     stop = pause = resume = kill
+
+    async def hold_cpu(self, names: Iterable[str], percent: int | None) -> None:
+        self.asked.append(("hold", percent, *names))
+
+    async def cpu(self, names: Iterable[str]) -> Mapping[str, CpuUse]:
+        return {name: CpuUse(percent=None, held_back_s=0.5) for name in names}
+
+    async def use_up_memory(self, names: Iterable[str]) -> None:
+        self._take("use up", names, RunState.KILLED)
 
     def _take(self, what: str, names: Iterable[str], state: RunState) -> None:
         chosen = tuple(names)
@@ -125,6 +134,25 @@ async def test_another_process_is_told_where_pods_listen(tmp_path: Path) -> None
     async with serve_control(tmp_path, Pods()):  # type: ignore[arg-type]
         host_of = await remote.listen_host()
     assert {host_of(link) for link in large.links} == {f"host of {pod.name}" for pod in large.pods}
+
+
+async def test_shares_and_memory_go_through_the_socket(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    pods, remote = Pods(), RemoteBackend(tmp_path, "docker")
+    async with serve_control(tmp_path, pods):  # type: ignore[arg-type]
+        await remote.hold_cpu(["op2.rollup"], 5)
+        await remote.hold_cpu(["op2.rollup"], None)
+        found = await remote.cpu(["op1.rollup", "op2.rollup"])
+        await remote.use_up_memory(["op2.execution"])
+    assert pods.asked == [
+        ("hold", 5, "op2.rollup"),
+        ("hold", None, "op2.rollup"),
+        ("use up", "op2.execution"),
+    ]
+    assert found == {
+        "op1.rollup": CpuUse(percent=None, held_back_s=0.5),
+        "op2.rollup": CpuUse(percent=None, held_back_s=0.5),
+    }
 
 
 @pytest.mark.parametrize("spared", ["runs", "reached"])

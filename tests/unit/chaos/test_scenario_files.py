@@ -48,6 +48,8 @@ WANTED = {
     "execution-killed",
     "host-lost",
     "packet-blackhole",
+    "cpu-starved",
+    "out-of-memory",
     "planned-restart",
     "restart-loop",
     "l1-torn",
