@@ -123,6 +123,8 @@ def test_a_target_drops_in_its_own_pod_both_ways() -> None:
 def test_links_without_a_target_are_dropped_where_they_are_dialled() -> None:
     site = PacketBlackhole(links="op[12]>op3.consensus").aim(sight())
     assert places(site) == {"op3": ("op1>op3.consensus", "op2>op3.consensus")}
+    both_ways = PacketBlackhole(links="op[13]>op[13].consensus").aim(sight())
+    assert places(both_ways) == {"op1": ("op3>op1.consensus",), "op3": ("op1>op3.consensus",)}
     inside = PacketBlackhole(links="engine").aim(sight(compute_topology(operators=1)))
     assert places(inside) == {
         "op1": ("op1.rollup>op1.engine",),

@@ -157,6 +157,17 @@ def test_a_kernel_that_refuses_is_quoted() -> None:
     filter_on(errors(0, 0, 0), errors(0, 0, 0, 0)).drop({"a": 1})
 
 
+def test_what_goes_out_is_dropped_before_it_leaves() -> None:
+    """On a loopback one would not see which hook it was."""
+    made = filter_on(errors(*[0] * 7))
+    made.drop({"a": 1})
+    (batch,) = made._socket.sent  # type: ignore[attr-defined]
+    assert {chain: batch.count(chain) for chain in (b"in\0", b"out\0")} == {
+        b"in\0": 3,
+        b"out\0": 3,
+    }, "the chain itself, and a rule for source and one for destination"
+
+
 def test_only_pods_of_containers_have_one_and_it_may_nothing_but_that() -> None:
     topology = compute_topology(operators=4)
     assert "op1.firewall" not in Plan(topology, "process", frozenset()).programs

@@ -1,11 +1,13 @@
 """What a Docker daemon cannot do is said before anything starts, and what was tried is gone."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import docker.errors
 import pytest
 
+from devnet import chaos_cli
 from devnet.backends import means as means_module
 from devnet.backends.base import BackendError
 from devnet.backends.means import require_of_docker
@@ -95,6 +97,38 @@ def test_limits_are_the_daemons_own_word(means: Means, word: str) -> None:
     ask(Daemon(info={word: True}), means)
     with pytest.raises(BackendError, match="this Docker daemon cannot"):
         ask(Daemon(info={word: False}), means)
+
+
+def test_all_means_all_that_this_machine_can_and_names_the_rest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Asked by name it is refused, before anything starts."""
+    ran: list[str] = []
+
+    def poor(needed: Collection[Means], backend: str, _say: Any) -> None:
+        assert backend == "process"
+        if Means.CPU_QUOTA in needed:
+            raise BackendError("no control groups here")
+
+    def guarded(_arguments: object, names: list[str]) -> int:
+        ran.extend(names)
+        return 0
+
+    monkeypatch.setattr(chaos_cli, "require_means", poor)
+    monkeypatch.setattr("devnet.runner.campaign.require_means", poor)
+    words = ["--backend", "process", "--dir", str(tmp_path)]
+    assert chaos_cli.main(["run", "cpu-starved", *words]) == 3
+    assert capsys.readouterr().err == "error: no control groups here\n"
+    assert chaos_cli.main(["run", "host-lost", *words]) == 3
+    assert "host-lost cannot be done on the process backend" in capsys.readouterr().err
+
+    monkeypatch.setattr(chaos_cli, "_guarded", guarded)
+    assert chaos_cli.main(["all", *words]) == 0
+    left_out = {"host-lost", "packet-blackhole", "out-of-memory", "cpu-starved"}
+    assert set(ran) == set(catalogue.names()) - left_out
+    told = capsys.readouterr().err
+    assert "not on the process backend, and so not run: host-lost, packet-blackhole" in told
+    assert "cpu-starved is not run: no control groups here" in told
 
 
 def test_only_what_a_scenario_needs_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
