@@ -466,9 +466,7 @@ class DockerBackend:
         """A limit a little above what it uses, and then something beside it that takes the rest."""
         api, name = self._client.api, self._name(program.name)
         self._out_of_memory[program.name] = ""
-        used = api.stats(name, stream=False, one_shot=True)["memory_stats"]["usage"]
-        limit = used + ROOM_BYTES
-        api.update_container(name, mem_limit=limit, memswap_limit=limit)
+        self._limit_memory(name, api.stats(name, stream=False, one_shot=True)["memory_stats"])
         state = {"Running": True}
         for _ in range(TRIES):
             eater = [f"{image.APP}/bin/python", "-I", "-S", "-c", _EATER]
@@ -482,6 +480,18 @@ class DockerBackend:
             self._kill(program)
             raise BackendError(f"the kernel did not end {program.name} for want of memory")
         self._out_of_memory[program.name] = told_exit(str(state["ExitCode"]), memory=True)
+
+    def _limit_memory(self, name: str, memory: Mapping[str, Any]) -> None:
+        """To what it cannot do without; where the kernel does not let go of the rest at once, to
+        what it has."""
+        for used in (in_need(memory), memory["usage"]):
+            limit = used + ROOM_BYTES
+            try:
+                self._client.api.update_container(name, mem_limit=limit, memswap_limit=limit)
+                return
+            except docker.errors.APIError:
+                if used == memory["usage"]:
+                    raise
 
     def _pause(self, program: Program) -> None:
         self._tolerating("already paused", self._client.api.pause, program)
@@ -585,6 +595,16 @@ class DockerBackend:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         except (docker.errors.DockerException, OSError) as error:
             raise BackendError(f"Docker: {_short(error)}") from error
+
+
+def in_need(memory: Mapping[str, Any]) -> int:
+    """Bytes, without the files that the kernel keeps at hand and can drop; `memory_stats` of either
+    version of control groups."""
+    known: Mapping[str, int] = memory.get("stats", {})
+    whose = "total_" if "total_active_file" in known else ""
+    files = sum(known.get(f"{whose}{which}_file", 0) for which in ("active", "inactive"))
+    used: int = memory["usage"]
+    return max(0, used - files)
 
 
 def told_exit(code: str, *, memory: bool) -> str:

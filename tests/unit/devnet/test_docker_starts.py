@@ -15,11 +15,12 @@ from devnet.backends.base import (
     Program,
     RunState,
 )
-from devnet.backends.docker import PROGRAM_LABEL, ROOM_BYTES, DockerBackend
+from devnet.backends.docker import PROGRAM_LABEL, ROOM_BYTES, DockerBackend, in_need
 from devnet.model.topology import compute_topology
 
 NAME = "op1.middleware"
 CONTAINER = f"dst-test-{NAME}"
+USED = 100 << 20
 
 
 class FakeDaemon:
@@ -54,7 +55,11 @@ class FakeDaemon:
 
     def wait(self, name: str, timeout: int) -> None: ...
 
+    files_are_dirty = False
+
     def update_container(self, name: str, **limits: int) -> None:
+        if self.files_are_dirty and limits.get("mem_limit", USED) < USED:
+            raise docker.errors.APIError("unable to set memory limit")
         self.containers[name].setdefault("HostConfig", {"CpuQuota": 0})
         given = {"CpuQuota": limits["cpu_quota"]} if "cpu_quota" in limits else limits
         self.containers[name]["HostConfig"] |= given
@@ -64,7 +69,7 @@ class FakeDaemon:
         throttling = {"throttled_time": 1_500_000_000}
         return {
             "cpu_stats": {"throttling_data": throttling},
-            "memory_stats": {"usage": 100 << 20},
+            "memory_stats": {"usage": USED, "stats": {"active_file": 10 << 20}},
         }
 
     eaters: tuple[bool, ...] = (True,)
@@ -137,17 +142,24 @@ async def test_a_share_of_a_processor_is_set_told_and_taken_away(backend: Docker
         assert await backend.cpu([NAME]) == {NAME: CpuUse(percent=told, held_back_s=1.5)}
 
 
-@pytest.mark.parametrize("eaters", [(True,), (False, False, True)])
+@pytest.mark.parametrize(
+    ("eaters", "dirty", "need"),
+    [((True,), False, 90 << 20), ((False, False, True), False, 90 << 20), ((True,), True, USED)],
+)
 async def test_memory_that_is_used_up_is_an_end_that_was_asked_for(
-    backend: DockerBackend, crashes: list[tuple[str, str]], eaters: tuple[bool, ...]
+    backend: DockerBackend,
+    crashes: list[tuple[str, str]],
+    eaters: tuple[bool, ...],
+    dirty: bool,
+    need: int,
 ) -> None:
     """And the limit ends with its container."""
     daemon: FakeDaemon = backend._client.api
-    daemon.eaters = eaters
+    daemon.eaters, daemon.files_are_dirty = eaters, dirty
     await backend.start([NAME])
     await backend.use_up_memory([NAME])
     limits = daemon.containers[CONTAINER]["HostConfig"]
-    assert limits["mem_limit"] == limits["memswap_limit"] == (100 << 20) + ROOM_BYTES
+    assert limits["mem_limit"] == limits["memswap_limit"] == need + ROOM_BYTES
     backend._ended(NAME, "137", "killed by SIGKILL")
     exited = {"Id": "0" * 64, "State": "exited", "Status": "Exited (137) 1 second ago"}
     status = backend._status(NAME, exited)
@@ -157,6 +169,13 @@ async def test_memory_that_is_used_up_is_an_end_that_was_asked_for(
     assert len(daemon.made) == 2
     await backend.kill([NAME])
     assert backend._status(NAME, exited).detail == "Exited (137) 1 second ago"
+
+
+def test_what_a_container_needs_is_told_by_both_versions() -> None:
+    first = {"total_active_file": 5, "total_inactive_file": 10, "active_file": 1}
+    assert in_need({"usage": 100, "stats": first}) == 85
+    assert in_need({"usage": 100, "stats": {"active_file": 7, "inactive_file": 0}}) == 93
+    assert in_need({"usage": 100}) == 100
 
 
 async def test_a_kernel_that_ends_nothing_leaves_nothing_limited_that_runs(
