@@ -4,9 +4,9 @@ roles join it.
 So a role can die while its host's address and listeners live. Services listen on the pod's own
 loopback; the mesh is an internal network (no way out), the control port listens on a management
 network that each pod has for itself, and is published, like client and probe links, on the host's
-127.0.0.1 alone. Containers run without root, without capabilities, with a read-only root, and see
-exactly the files that their program names. Everything carries the label `dst.devnet=ID`; removal
-goes by that label and by nothing else.
+127.0.0.1 alone. Containers run without root, without capabilities (but for a packet filter, while a
+fault wants one), with a read-only root, and see exactly the files that their program names.
+Everything carries the label `dst.devnet=ID`; removal goes by that label and by nothing else.
 """
 
 import asyncio
