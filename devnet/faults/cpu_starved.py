@@ -26,7 +26,7 @@ class CpuStarved(Stopped):
     )
     seen_within_s: ClassVar = 10.0
 
-    percent: int = keys.integer(1, 90, "of one processor, each program", default=5)
+    percent: int = keys.integer(1, 90, "of one processor, each program", default=1)
 
     async def inject(self, site: Site, world: World) -> None:
         await world.programs.hold_cpu(site.programs, self.percent)

@@ -89,7 +89,7 @@ class LivePrograms:
         await self._call(self._backend.resume, programs)
 
     async def hold_cpu(self, programs: Sequence[str], percent: int | None) -> None:
-        for group, seconds in (await self._held_back_of(programs)).items():
+        for group, seconds in _held_back(programs, await self._cpu(programs)).items():
             self._held_back[group] = (seconds, 0.0)  # what was before is not what comes now
         await self._call(partial(self._backend.hold_cpu, percent=percent), programs)
 
@@ -102,24 +102,13 @@ class LivePrograms:
         if free:
             return f"{', '.join(free)} not held to {percent} %"
         easy: list[str] = []
-        for group, seconds in (await self._held_back_of(programs)).items():
+        for group, seconds in _held_back(programs, found).items():
             before, since = self._held_back.get(group, (0.0, 0.0))
             if seconds > before:
                 self._held_back[group] = (seconds, now())
             elif now() - since >= EASY_S:
                 easy += group
         return f"none of {', '.join(easy)} had to wait for a processor" if easy else ""
-
-    async def _held_back_of(self, programs: Sequence[str]) -> dict[tuple[str, ...], float]:
-        """Programs of a node -> seconds: of its programs, one may have little to do."""
-        found = await self._cpu(programs)
-        nodes: dict[str, list[str]] = {}
-        for name in programs:
-            nodes.setdefault(name.partition(".")[0], []).append(name)
-        return {
-            tuple(names): sum(found[name].held_back_s for name in names if name in found)
-            for names in nodes.values()
-        }
 
     async def not_free(self, programs: Sequence[str]) -> str:
         found = await self._cpu(programs)
@@ -201,6 +190,17 @@ class LivePrograms:
         """Program -> its `/livez`, of those that have one."""
         urls = {name: probe_url(self._topology, name) for name in programs}
         return {name: f"{url}/livez" for name, url in urls.items() if url}
+
+
+def _held_back(programs: Sequence[str], use: Mapping[str, CpuUse]) -> dict[tuple[str, ...], float]:
+    """Programs of a node -> seconds, of all together: one of them may have little to do."""
+    nodes: dict[str, list[str]] = {}
+    for name in programs:
+        nodes.setdefault(name.partition(".")[0], []).append(name)
+    return {
+        tuple(names): sum(use[name].held_back_s for name in names if name in use)
+        for names in nodes.values()
+    }
 
 
 class LiveLinks:
