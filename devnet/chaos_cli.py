@@ -18,10 +18,14 @@ import msgspec
 
 from devnet.checkers.base import counted
 from devnet.model.command import DEFAULT_DIR, Exit
+from devnet.model.descriptor import read_descriptor
+from devnet.model.means import Means
 from devnet.model.reading import MAX_SECONDS
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, exit_code, worst
 from devnet.network.bring_up import choose_backend
+from devnet.network.claim import is_claimed
+from devnet.network.means import require_means
 from devnet.report.campaign import exit_of, render_report
 from devnet.report.progress import shown_progress
 from devnet.report.summary import CampaignSummary, worst_outcome
@@ -31,7 +35,7 @@ from devnet.runner.campaign import Campaign, require_possible, run_campaign
 from devnet.runner.judging import judge_folder, said_before
 from devnet.runner.matrix_report import Earlier, report_of, require_about, write_report
 from devnet.runner.matrix_run import MatrixRun, networks_that_fit
-from devnet.runner.plan import require_fits
+from devnet.runner.plan import needs_of, require_fits
 from devnet.runner.shrink import MAX_RUNS, MINUTES, told_of
 from devnet.runner.shrink_live import failing_of, shrink, written_to
 from devnet.runner.stages import HarnessError
@@ -238,7 +242,43 @@ def run_named(arguments: argparse.Namespace) -> int:
 
 
 def run_all(arguments: argparse.Namespace) -> int:
-    return _guarded(arguments, list(catalogue.names()))
+    """All that the backend can do here; the others are named, for they were not tried."""
+    try:
+        backend = _backend_of(arguments)
+    except DstError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.HARNESS
+    possible = catalogue.possible_on(backend)
+    if others := [name for name in catalogue.names() if name not in possible]:
+        _say(f"not on the {backend} backend, and so not run: {', '.join(others)}")
+    lacking = _lacking(possible, backend)
+    for name, why in lacking.items():
+        _say(f"{name} is not run: {why}")
+    return _guarded(arguments, [name for name in possible if name not in lacking])
+
+
+def _lacking(names: Sequence[str], backend: str) -> dict[str, str]:
+    """Scenario -> what this machine has not that it needs."""
+    needs = {name: needs_of(catalogue.load(name)) for name in names}
+    reasons: dict[Means, str] = {}
+    for means in frozenset[Means]().union(*needs.values()):
+        try:
+            require_means({means}, backend, _say)
+        except DstError as error:
+            reasons[means] = str(error)
+    return {
+        name: "; ".join(reasons[each] for each in sorted(needed & reasons.keys()))
+        for name, needed in needs.items()
+        if needed & reasons.keys()
+    }
+
+
+def _backend_of(arguments: argparse.Namespace) -> str:
+    """That of the network in DIR, else the one that a new one would have. Raises: DstError."""
+    directory = arguments.dir.resolve()
+    if is_claimed(directory):
+        return read_descriptor(directory).backend
+    return choose_backend(arguments.backend)
 
 
 def run_random(arguments: argparse.Namespace) -> int:

@@ -13,6 +13,9 @@ from dst.spec.errors import DstError
 STOP_TIMEOUT_S: Final = 10.0
 """Roles need milliseconds; containers of a busy machine a second or two."""
 
+MEMORY_END: Final = "by the kernel: its memory was used up"
+"""How the detail of a program ends that the kernel ended for want of its own memory."""
+
 
 class BackendError(DstError):
     """A program could not be started, stopped or found; the message is for a person."""
@@ -37,6 +40,8 @@ class Program:
     """Folders that it writes; the first is its home."""
     code: tuple[str, ...] = ("dst",)
     """What of the source a Python program imports (containers see nothing else of it)."""
+    capabilities: tuple[str, ...] = ()
+    """Of the kernel's, in its pod, where it runs as root for them (docker alone)."""
     on_demand: bool = False
     """Started by a fault that needs it, not with the network; listed only while it runs."""
 
@@ -110,6 +115,14 @@ class ProgramStatus:
     """What is known about the last of them."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuUse:
+    percent: float | None
+    """Of one processor, that it is held to; None: it is not held."""
+    held_back_s: float
+    """How long the kernel has kept it from running for that, so far, in seconds of its threads."""
+
+
 @dataclass
 class Crashes:
     """A backend's memory of what ended unasked."""
@@ -161,6 +174,16 @@ class Backend(Protocol):
         connections."""
 
     async def resume(self, names: Iterable[str]) -> None: ...
+
+    async def hold_cpu(self, names: Iterable[str], percent: int | None) -> None:
+        """Each to so much of one processor, also when it is started anew; None: to nothing."""
+
+    async def cpu(self, names: Iterable[str]) -> Mapping[str, CpuUse]:
+        """As the kernel has it."""
+
+    async def use_up_memory(self, names: Iterable[str]) -> None:
+        """Until the kernel ends them for want of it, which is then no crash. Their next start is as
+        ever."""
 
     async def status(self) -> Mapping[str, ProgramStatus]: ...
 

@@ -4,9 +4,9 @@ roles join it.
 So a role can die while its host's address and listeners live. Services listen on the pod's own
 loopback; the mesh is an internal network (no way out), the control port listens on a management
 network that each pod has for itself, and is published, like client and probe links, on the host's
-127.0.0.1 alone. Containers run without root, without capabilities, with a read-only root, and see
-exactly the files that their program names. Everything carries the label `dst.devnet=ID`; removal
-goes by that label and by nothing else.
+127.0.0.1 alone. Containers run without root, without capabilities (but for a packet filter, while a
+fault wants one), with a read-only root, and see exactly the files that their program names.
+Everything carries the label `dst.devnet=ID`; removal goes by that label and by nothing else.
 """
 
 import asyncio
@@ -33,9 +33,11 @@ from docker.context.config import get_current_context_name
 
 from devnet.backends import image
 from devnet.backends.base import (
+    MEMORY_END,
     NOTHING_EXTRA,
     STOP_TIMEOUT_S,
     BackendError,
+    CpuUse,
     Crashes,
     Extra,
     OnCrash,
@@ -76,6 +78,14 @@ SIGNALLED: Final = 128
 KILLED_CODE: Final = 137
 """Of a container that SIGKILL ended."""
 STOP_GRACE_S: Final = 3
+CPU_PERIOD_US: Final = 100_000
+ROOM_BYTES: Final = 8 << 20
+"""Left to a container whose memory is to be used up: no kernel takes a limit below what is in use,
+and what is started there must stay smaller than every role, for the kernel ends the largest."""
+TRIES: Final = 3
+"""To use it up: the kernel may end the small one first."""
+EATEN_TIMEOUT_S: Final = 3
+_EATER: Final = "x = []\nwhile True: x.append(bytes([1]) * (1 << 20))"
 
 T = TypeVar("T")
 
@@ -171,6 +181,8 @@ class DockerBackend:
     _started: dict[str, int] = field(default_factory=dict, init=False)
     """When each was started last, Unix nanoseconds."""
     _crashes: Crashes = field(default_factory=Crashes, init=False)
+    _out_of_memory: dict[str, str] = field(default_factory=dict, init=False)
+    """Those whose container has a limit, which cannot be taken away again -> how they ended."""
     _ends_with: dict[str, int | None] = field(default_factory=dict, init=False)
     _events: Any = field(default=None, init=False)
     _closing: bool = field(default=False, init=False)
@@ -208,6 +220,21 @@ class DockerBackend:
 
     async def resume(self, names: Iterable[str]) -> None:
         await self._each([self._program(name) for name in names], self._resume)
+
+    async def hold_cpu(self, names: Iterable[str], percent: int | None) -> None:
+        quota = -1 if percent is None else CPU_PERIOD_US * percent // 100
+        call = partial(self._hold_cpu, quota=quota)
+        await self._each([self._program(name) for name in names], call)
+
+    async def cpu(self, names: Iterable[str]) -> Mapping[str, CpuUse]:
+        programs = [self._program(name) for name in names]
+        found = await asyncio.gather(*(self._call(partial(self._cpu, each)) for each in programs))
+        return {program.name: use for program, use in zip(programs, found, strict=True)}
+
+    async def use_up_memory(self, names: Iterable[str]) -> None:
+        chosen = [self._program(name) for name in names]
+        self._wanted_ends.update(program.name for program in chosen)
+        await self._each(chosen, self._use_up_memory)
 
     async def status(self) -> Mapping[str, ProgramStatus]:
         expected = self._wanted_ends | self._crashed.keys()  # as of before the look
@@ -318,7 +345,8 @@ class DockerBackend:
             if facts["State"]["Running"]:
                 refuse_if_extra(program, extra)
                 return
-            if facts["Config"]["Labels"].get(ONCE_LABEL) or extra != NOTHING_EXTRA:
+            limited = self._out_of_memory.pop(program.name, None) is not None
+            if limited or facts["Config"]["Labels"].get(ONCE_LABEL) or extra != NOTHING_EXTRA:
                 self._client.api.remove_container(name, v=True)
                 self._create(program, extra)
         self._ends_with[program.name] = extra.ends_with
@@ -345,6 +373,7 @@ class DockerBackend:
             read_only=True,
             tmpfs={"/tmp": "size=64m"},
             cap_drop=["ALL"],
+            cap_add=list(program.capabilities),
             security_opt=["no-new-privileges"],
             pids_limit=PIDS_LIMIT,
             log_config={"Type": "json-file", "Config": {"max-size": "1m"}},
@@ -359,7 +388,7 @@ class DockerBackend:
                 PROGRAM_LABEL: program.name,
                 **({ONCE_LABEL: "1"} if first or extra != NOTHING_EXTRA else {}),
             },
-            user=":".join(str(number) for number in _container_user()),
+            user=":".join(str(number) for number in _user_of(program)),
             ports=list(self.topology.host_ports(pod)) if is_host else None,
             environment=dict(program.environment),
             host_config=host_config,
@@ -394,7 +423,7 @@ class DockerBackend:
             (self.directory / path).mkdir(parents=True, exist_ok=True)
         if os.getuid() != 0:
             return
-        user, group = _container_user()
+        user, group = _user_of(program)
         named = [self.directory / path for path in (*program.reads, *program.writes)]
         for top in (log, *named):
             for one in (top, *(top.rglob("*") if top.is_dir() else ())):
@@ -421,6 +450,49 @@ class DockerBackend:
         if code == KILLED_CODE:
             raise BackendError(f"{program.name} ran on {STOP_TIMEOUT_S:.0f} s after SIGTERM")
 
+    def _hold_cpu(self, program: Program, quota: int) -> None:
+        name = self._name(program.name)
+        self._client.api.update_container(name, cpu_period=CPU_PERIOD_US, cpu_quota=quota)
+
+    def _cpu(self, program: Program) -> CpuUse:
+        name = self._name(program.name)
+        quota = self._client.api.inspect_container(name)["HostConfig"]["CpuQuota"]
+        stats = self._client.api.stats(name, stream=False, one_shot=True)
+        held_back = stats["cpu_stats"]["throttling_data"]["throttled_time"]
+        percent = 100 * quota / CPU_PERIOD_US if quota > 0 else None
+        return CpuUse(percent=percent, held_back_s=held_back / 1e9)
+
+    def _use_up_memory(self, program: Program) -> None:
+        """A limit a little above what it uses, and then something beside it that takes the rest."""
+        api, name = self._client.api, self._name(program.name)
+        self._out_of_memory[program.name] = ""
+        self._limit_memory(name, api.stats(name, stream=False, one_shot=True)["memory_stats"])
+        state = {"Running": True}
+        for _ in range(TRIES):
+            eater = [f"{image.APP}/bin/python", "-I", "-S", "-c", _EATER]
+            with contextlib.suppress(docker.errors.APIError, OSError):  # it ended, or runs on
+                api.exec_start(api.exec_create(name, eater)["Id"])
+                api.wait(name, timeout=EATEN_TIMEOUT_S)
+            state = api.inspect_container(name)["State"]
+            if not state["Running"]:
+                break
+        if not state.get("OOMKilled"):
+            self._kill(program)
+            raise BackendError(f"the kernel did not end {program.name} for want of memory")
+        self._out_of_memory[program.name] = told_exit(str(state["ExitCode"]), memory=True)
+
+    def _limit_memory(self, name: str, memory: Mapping[str, Any]) -> None:
+        """To what it cannot do without; where the kernel does not let go of the rest at once, to
+        what it has."""
+        for used in (in_need(memory), memory["usage"]):
+            limit = used + ROOM_BYTES
+            try:
+                self._client.api.update_container(name, mem_limit=limit, memswap_limit=limit)
+                return
+            except docker.errors.APIError:
+                if used == memory["usage"]:
+                    raise
+
     def _pause(self, program: Program) -> None:
         self._tolerating("already paused", self._client.api.pause, program)
 
@@ -443,7 +515,8 @@ class DockerBackend:
             return self._crashes.status(name, state, f"container {container['Id'][:12]}")
         if name in self._crashed:
             return self._crashes.status(name, RunState.CRASHED, self._crashed[name])
-        return self._crashes.status(name, RunState.KILLED, container["Status"])
+        detail = self._out_of_memory.get(name) or container["Status"]
+        return self._crashes.status(name, RunState.KILLED, detail)
 
     def _containers(self) -> list[dict[str, Any]]:
         found = self._client.api.containers(
@@ -524,6 +597,16 @@ class DockerBackend:
             raise BackendError(f"Docker: {_short(error)}") from error
 
 
+def in_need(memory: Mapping[str, Any]) -> int:
+    """Bytes, without the files that the kernel keeps at hand and can drop; `memory_stats` of either
+    version of control groups."""
+    known: Mapping[str, int] = memory.get("stats", {})
+    whose = "total_" if "total_active_file" in known else ""
+    files = sum(known.get(f"{whose}{which}_file", 0) for which in ("active", "inactive"))
+    used: int = memory["usage"]
+    return max(0, used - files)
+
+
 def told_exit(code: str, *, memory: bool) -> str:
     """An exit code as the daemon has it: 128 and more is a signal.
 
@@ -533,7 +616,7 @@ def told_exit(code: str, *, memory: bool) -> str:
         return f"exit code {code}"
     number = int(code)
     told = told_end(128 - number if SIGNALLED < number <= SIGNALLED + 64 else number)
-    return f"{told} by the kernel: its memory was used up" if memory else told
+    return f"{told} {MEMORY_END}" if memory else told
 
 
 def ensure_image(
@@ -638,6 +721,11 @@ def _remove_container(client: Any, container: Mapping[str, Any]) -> str:
     with contextlib.suppress(docker.errors.NotFound):
         client.api.remove_container(container["Id"], force=True, v=True)
     return str(container["Names"][0]).lstrip("/")
+
+
+def _user_of(program: Program) -> tuple[int, int]:
+    """Capabilities take effect for root alone."""
+    return (0, 0) if program.capabilities else _container_user()
 
 
 def _container_user() -> tuple[int, int]:

@@ -19,6 +19,7 @@ from devnet.backends.base import (
     NOTHING_EXTRA,
     STOP_TIMEOUT_S,
     BackendError,
+    CpuUse,
     Crashes,
     Extra,
     OnCrash,
@@ -30,6 +31,7 @@ from devnet.backends.base import (
     take_first_arguments,
     with_extra,
 )
+from devnet.backends.cgroups import find_cpu_groups
 from devnet.backends.processes import (
     MEMORY_KILL,
     ProcessId,
@@ -84,6 +86,8 @@ class ProcessBackend:
     _running: dict[str, _Running] = field(default_factory=dict, init=False)
     _ends: dict[str, tuple[RunState, str]] = field(default_factory=dict, init=False)
     _crashes: Crashes = field(default_factory=Crashes, init=False)
+    _held: dict[str, int] = field(default_factory=dict, init=False)
+    """Program -> percent of a processor."""
 
     async def prepare(self) -> None:
         """Nothing to fetch or build."""
@@ -128,6 +132,24 @@ class ProcessBackend:
         for name, running in chosen.items():
             await _until_state(name, running.identity, stopped=False)
 
+    async def hold_cpu(self, names: Iterable[str], percent: int | None) -> None:
+        groups = find_cpu_groups()
+        for name in [self._program(name).name for name in names]:
+            self._held.pop(name, None)
+            if percent is None:
+                groups.release(name)
+                continue
+            self._held[name] = percent
+            if name in self._running:
+                groups.hold(name, self._running[name].process.pid, percent)
+
+    async def cpu(self, names: Iterable[str]) -> Mapping[str, CpuUse]:
+        groups, known = find_cpu_groups(), self._chosen(names)
+        return {name: groups.use(name, each.process.pid) for name, each in known.items()}
+
+    async def use_up_memory(self, names: Iterable[str]) -> None:
+        raise BackendError("a process has no memory of its own to use up: that needs containers")
+
     async def status(self) -> Mapping[str, ProgramStatus]:
         return listed(self.programs, map(self._status, self.programs))
 
@@ -144,6 +166,8 @@ class ProcessBackend:
         if roles:
             await asyncio.wait([r.watcher for r in roles.values()], timeout=STOP_GRACE_S)
         await self.kill(list(self._running))
+        if self._held:
+            await self.hold_cpu(list(self._held), None)
 
     async def listen_host(self) -> Callable[[Link], str]:
         """All proxies lie side by side on loopback."""
@@ -188,6 +212,8 @@ class ProcessBackend:
             self._watch(program.name, process, ends_with)
         )
         self._running[program.name] = _Running(process, identity, watcher, memory_kills())
+        if percent := self._held.get(program.name):
+            find_cpu_groups().hold(program.name, process.pid, percent)
 
     async def _watch(
         self, name: str, process: asyncio.subprocess.Process, ends_with: int | None

@@ -11,7 +11,7 @@ from devnet.model.history import History, ProgramEnded
 from devnet.model.verdict import Outcome, Verdict
 
 NAME: Final = "the harness was well"
-PARTS: Final = ("toxiproxy", "anvil")
+PARTS: Final = ("toxiproxy", "anvil", "bender", "firewall")
 """Roles that are no part of the cluster."""
 
 

@@ -16,6 +16,7 @@ from typing import ClassVar, Final, Self
 from devnet.faults.dice import Dice
 from devnet.faults.surface import World
 from devnet.faults.targets import resolve_target
+from devnet.model.means import Means
 from devnet.model.terms import Target
 from devnet.model.topology import Topology
 
@@ -75,6 +76,8 @@ class Fault(ABC):
     """`do:` of the scenario."""
     plane: ClassVar[Plane]
     backends: ClassVar[tuple[str, ...]] = BOTH_BACKENDS
+    needs: ClassVar[frozenset[Means]] = frozenset()
+    """Refused before anything starts where the machine has them not."""
     proof: ClassVar[str]
     """What is looked at, in a few words."""
     more: ClassVar[str] = ""

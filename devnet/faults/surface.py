@@ -45,6 +45,22 @@ class Programs(Protocol):
     async def freeze(self, programs: Sequence[str]) -> None: ...
     async def thaw(self, programs: Sequence[str]) -> None: ...
 
+    async def hold_cpu(self, programs: Sequence[str], percent: int | None) -> None:
+        """Each to so much of one processor; None: to nothing."""
+
+    async def use_up_memory(self, programs: Sequence[str]) -> None:
+        """Until the kernel ends them."""
+
+    async def not_held(self, programs: Sequence[str], percent: int) -> str:
+        """Those that the kernel does not hold to it; and, of a node, whether it has kept none of
+        them from running."""
+
+    async def not_free(self, programs: Sequence[str]) -> str:
+        """Those that the kernel holds to a share."""
+
+    async def not_out_of_memory(self, programs: Sequence[str]) -> str:
+        """Those that run, or that ended for another reason."""
+
     async def not_down(self, programs: Sequence[str]) -> str:
         """Those that run or answer."""
 
@@ -182,6 +198,34 @@ class Machines(Protocol):
         """Those that say so, or say nothing."""
 
 
+class Hosts(Protocol):
+    """Whole hosts of nodes, Toxiproxy and network included. Raises (all): CannotInject."""
+
+    async def lose(self, nodes: Sequence[str]) -> None:
+        """All that runs there, at once."""
+
+    async def bring_back(self, nodes: Sequence[str]) -> None:
+        """Started, with links as they are meant to be now."""
+
+    async def not_lost(self, nodes: Sequence[str]) -> str:
+        """What runs or answers there."""
+
+
+class Firewalls(Protocol):
+    """Packets of links, dropped by the kernel of a pod. Raises (all): CannotInject."""
+
+    async def drop(self, links: Mapping[str, Sequence[str]]) -> None:
+        """links: pod -> those whose packets it drops from now on."""
+
+    async def let_pass(self, pods: Sequence[str]) -> None: ...
+
+    async def not_dropping(self, links: Mapping[str, Sequence[str]]) -> str:
+        """Links without a rule, and those that nothing was dropped of."""
+
+    async def not_passing(self, pods: Sequence[str]) -> str:
+        """Those that still drop."""
+
+
 class World(Protocol):
     """All of it."""
 
@@ -201,3 +245,7 @@ class World(Protocol):
     def stores(self) -> Stores: ...
     @property
     def machines(self) -> Machines: ...
+    @property
+    def hosts(self) -> Hosts: ...
+    @property
+    def firewalls(self) -> Firewalls: ...

@@ -171,7 +171,7 @@ async def attached(directory: Path) -> AsyncIterator[Network]:
                 lock=load_lock(directory / "cluster" / "cluster-lock.json"),
                 topology=topology,
                 mesh=mesh,
-                backend=RemoteBackend(directory, descriptor.backend),
+                backend=RemoteBackend(directory, descriptor.backend, topology.links),
                 session=session,
             )
     finally:

@@ -24,13 +24,15 @@ from devnet.backends.base import (
     NOTHING_EXTRA,
     Backend,
     BackendError,
+    CpuUse,
     Extra,
     ProgramStatus,
     RunState,
 )
 from devnet.model.topology import Link
 
-MAX_LINE: Final = 64 * 1024
+MAX_LINE: Final = 256 * 1024
+"""All links of the largest network are a quarter of it."""
 CALL_TIMEOUT_S: Final = 70.0
 """Above the docker backend's own 60 s; a healthy call takes milliseconds."""
 LONGEST_SOCKET_PATH: Final = 100
@@ -81,6 +83,7 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
         "stop": backend.stop,
         "pause": backend.pause,
         "resume": backend.resume,
+        "use_up_memory": backend.use_up_memory,
     }
     try:
         request = json.loads(line)
@@ -93,8 +96,17 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
                 ],
                 "kind": backend.kind,
             }
+        if action == "listen_host":
+            host_of = await backend.listen_host()
+            links = msgspec.convert(request["links"], list[Link])
+            return {"hosts": {link.name: host_of(link) for link in links}}
         names = [str(name) for name in request["names"]]
-        if action == "start":
+        if action == "cpu":
+            use = await backend.cpu(names)
+            return {"cpu": {name: [each.percent, each.held_back_s] for name, each in use.items()}}
+        if action == "hold_cpu":
+            await backend.hold_cpu(names, msgspec.convert(request["percent"], int | None))
+        elif action == "start":
             await backend.start(names, msgspec.convert(request.get("extra", {}), Extra))
         else:
             await calls[action](names)
@@ -107,10 +119,14 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
 
 @dataclass
 class RemoteBackend:
-    """The backend of a network that another process runs. Raises (all): BackendError."""
+    """The backend of a network that another process runs. Raises (all): BackendError.
+
+    links: those of its pods.
+    """
 
     directory: Path
     kind: str
+    links: tuple[Link, ...] = ()
     stood_in: set[str] = field(default_factory=set, init=False)
     """Known to whoever watches the network, which is its supervisor."""
 
@@ -132,6 +148,19 @@ class RemoteBackend:
     async def resume(self, names: Iterable[str]) -> None:
         await self._ask("resume", names)
 
+    async def hold_cpu(self, names: Iterable[str], percent: int | None) -> None:
+        await self._ask("hold_cpu", names, percent=percent)
+
+    async def cpu(self, names: Iterable[str]) -> Mapping[str, CpuUse]:
+        found = (await self._ask("cpu", names))["cpu"]
+        return {
+            name: CpuUse(percent=percent, held_back_s=held_back)
+            for name, (percent, held_back) in found.items()
+        }
+
+    async def use_up_memory(self, names: Iterable[str]) -> None:
+        await self._ask("use_up_memory", names)
+
     async def status(self) -> Mapping[str, ProgramStatus]:
         answer = await self._ask("status", ())
         return {
@@ -142,7 +171,10 @@ class RemoteBackend:
         }
 
     async def listen_host(self) -> Callable[[Link], str]:
-        raise BackendError("the supervisor has set the proxies up")
+        """As it is now: what is asked of it later is another question."""
+        links = [msgspec.to_builtins(link) for link in self.links]
+        hosts: dict[str, str] = (await self._ask("listen_host", (), links=links))["hosts"]
+        return lambda link: hosts[link.name]
 
     def falls_with(self, host: str) -> tuple[str, ...]:
         raise BackendError("the supervisor looks after the proxies")

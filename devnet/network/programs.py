@@ -17,6 +17,12 @@ from typing import Any, Final
 from devnet.backends.base import Program
 from devnet.model.accounts import BATCHER_ACCOUNTS, L1_ACCOUNTS
 from devnet.model.bend import bender_home, bender_of
+from devnet.model.firewall import (
+    FIREWALL_CAPABILITIES,
+    FIREWALL_CODE,
+    firewall_home,
+    firewall_of,
+)
 from devnet.model.topology import Link, LinkClass, Pod, Role, Service, Topology
 from dst.spec.drills import MACHINE_VARIABLE
 
@@ -65,6 +71,7 @@ class Plan:
             self._toxiproxy(pod),
             *(self._anvil(pod) if r is Role.ANVIL else _role(pod, r) for r in pod.roles),
             _bender(pod),
+            *([_firewall(pod)] if self.backend == "docker" else []),
         ]
 
     def _toxiproxy(self, pod: Pod) -> Program:
@@ -229,6 +236,20 @@ def _bender(pod: Pod) -> Program:
         arguments=("-P", "-m", "devnet.bender.main", home),
         writes=(home,),
         code=("devnet/bender", "devnet/model/bend.py"),
+        on_demand=True,
+    )
+
+
+def _firewall(pod: Pod) -> Program:
+    """None of the pod's roles either."""
+    home = firewall_home(pod.name)
+    return Program(
+        name=firewall_of(pod.name),
+        command="python",
+        arguments=("-P", "-m", "devnet.firewall.main", home),
+        writes=(home,),
+        code=FIREWALL_CODE,
+        capabilities=FIREWALL_CAPABILITIES,
         on_demand=True,
     )
 

@@ -52,6 +52,8 @@ class ProxyKeeper:
             self.say(f"{host} runs again, with the faults that stand on its links")
 
     async def _running(self, programs: Sequence[str]) -> list[str]:
-        """Those of them that no fault holds down."""
+        """Those of them that no fault holds down; what runs on demand is listed only while it
+        does."""
         status = await self.backend.status()
-        return [name for name in programs if status[name].state is RunState.RUNNING]
+        alive = {name for name, each in status.items() if each.state is RunState.RUNNING}
+        return [name for name in programs if name in alive]

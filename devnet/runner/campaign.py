@@ -16,12 +16,13 @@ from devnet.model.topology import compute_topology
 from devnet.model.verdict import Violation
 from devnet.network.bring_up import choose_backend
 from devnet.network.claim import is_claimed
+from devnet.network.means import require_means
 from devnet.report.summary import CampaignSummary, RunSummary, summarise, summarise_campaign
 from devnet.runner.attach import Wanted, network_for, require_same, surroundings_of
 from devnet.runner.folder import RunFolder
 from devnet.runner.journal import CannotRecord, Journal
 from devnet.runner.judging import verdicts_of
-from devnet.runner.plan import require_fits
+from devnet.runner.plan import needs_of, require_fits
 from devnet.runner.stages import HarnessError, Run, Runner
 from devnet.runner.surroundings import LiveNetwork
 from devnet.scenarios import catalogue
@@ -99,13 +100,16 @@ def require_possible(campaign: Campaign) -> bool:
         operators, followers = len(found.operators), len(found.followers)
         topology = compute_topology(operators=operators, followers=followers)
         require_fits(scenario, topology, found.backend)
+        require_means(needs_of(scenario), found.backend, campaign.say)
         return True
     operators = scenario.operators if wanted.operators is None else wanted.operators
     try:
         topology = compute_topology(operators=operators, followers=scenario.followers)
     except ValueError as error:
         raise BadConfig(str(error)) from error
-    require_fits(scenario, topology, choose_backend(wanted.backend))
+    backend = choose_backend(wanted.backend)
+    require_fits(scenario, topology, backend)
+    require_means(needs_of(scenario), backend, campaign.say)
     return False
 
 

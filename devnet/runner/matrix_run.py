@@ -23,14 +23,16 @@ from typing import Final
 
 import msgspec
 
+from devnet.model.means import Means
 from devnet.model.topology import HIGHEST_OFFSET, compute_topology
 from devnet.model.verdict import Outcome, worst
 from devnet.network.claim import is_claimed
+from devnet.network.means import require_means
 from devnet.report.campaign import CellFigures, RunFigures, figures_of
 from devnet.report.measures import measures_of
 from devnet.report.summary import reason_of
 from devnet.runner.judging import SCENARIO, judge_folder
-from devnet.runner.plan import require_fits
+from devnet.runner.plan import needs_of, require_fits
 from devnet.scenarios.matrix import Cell, Matrix, batches, digest_of
 from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig
@@ -113,6 +115,8 @@ class MatrixRun:
                 "some places of the matrix cannot run; leave them out with except:\n  "
                 + "\n  ".join(wrong)
             )
+        needed = frozenset[Means]().union(*(needs_of(cell.scenario) for cell in self.matrix.cells))
+        require_means(needed, self.backend, self.say)
 
     def _misfit(self, cell: Cell) -> str:
         topology = compute_topology(operators=cell.operators, followers=cell.scenario.followers)

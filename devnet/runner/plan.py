@@ -9,6 +9,7 @@ import yaml
 
 from devnet.faults.base import Sight
 from devnet.injector.planned import Planned
+from devnet.model.means import Means
 from devnet.model.terms import Delay
 from devnet.model.topology import Topology
 from devnet.model.work import MAX_SENDERS, Hostile
@@ -64,6 +65,11 @@ def require_fits(scenario: Scenario, topology: Topology, backend: str | None) ->
         if complaint := _misfit(fault, topology, backend):
             raise BadConfig(f"{fault.where or scenario.name}: fault {fault.id}: {complaint}")
     require_sense(scenario, topology)
+
+
+def needs_of(scenario: Scenario) -> frozenset[Means]:
+    """Of all its faults."""
+    return frozenset[Means]().union(*(fault.do.needs for fault in scenario.faults))
 
 
 def _misfit(fault: Scheduled, topology: Topology, backend: str | None) -> str:

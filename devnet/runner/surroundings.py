@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import aiohttp
 
-from devnet.backends.base import Backend, BackendError, Extra, RunState
+from devnet.backends.base import MEMORY_END, Backend, BackendError, CpuUse, Extra, RunState
 from devnet.faults.surface import NO_ENVIRONMENT, CannotInject
 from devnet.links.mesh import Mesh
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
+from devnet.model.clock import now
 from devnet.model.cut import CutMode
 from devnet.model.history import HostileFate, TransactionSubmitted
 from devnet.model.topology import Link, Topology
@@ -27,6 +28,8 @@ from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Verifier
 from devnet.runner.bending import LiveBends
 from devnet.runner.dependencies import LiveL1, LiveTelling
+from devnet.runner.firewalls import LiveFirewalls
+from devnet.runner.hosts import LiveHosts
 from devnet.runner.journal import Journal
 from devnet.runner.machines import LiveMachines
 from devnet.runner.stages import HarnessError
@@ -39,6 +42,8 @@ from dst.spec.cluster import ClusterLock
 from dst.spec.errors import InvalidInput
 
 READ_TIMEOUT: Final = 10.0
+EASY_S: Final = 5.0
+"""Without having to wait for a processor for so long, a node is not short of it any more."""
 
 
 class LivePrograms:
@@ -50,6 +55,9 @@ class LivePrograms:
         self._backend = backend
         self._topology = topology
         self._session = session
+        self._held_back: dict[tuple[str, ...], tuple[float, float]] = {}
+        """Programs of a node -> seconds that they had to wait for a processor, and when a look last
+        found more of them."""
 
     async def kill(self, programs: Sequence[str]) -> None:
         await self._call(self._backend.kill, programs)
@@ -79,6 +87,52 @@ class LivePrograms:
 
     async def thaw(self, programs: Sequence[str]) -> None:
         await self._call(self._backend.resume, programs)
+
+    async def hold_cpu(self, programs: Sequence[str], percent: int | None) -> None:
+        for group, seconds in _held_back(programs, await self._cpu(programs)).items():
+            self._held_back[group] = (seconds, 0.0)  # what was before is not what comes now
+        await self._call(partial(self._backend.hold_cpu, percent=percent), programs)
+
+    async def use_up_memory(self, programs: Sequence[str]) -> None:
+        await self._call(self._backend.use_up_memory, programs)
+
+    async def not_held(self, programs: Sequence[str], percent: int) -> str:
+        found = await self._cpu(programs)
+        free = [name for name in programs if name not in found or found[name].percent != percent]
+        if free:
+            return f"{', '.join(free)} not held to {percent} %"
+        easy: list[str] = []
+        for group, seconds in _held_back(programs, found).items():
+            before, since = self._held_back.get(group, (0.0, 0.0))
+            if seconds > before:
+                self._held_back[group] = (seconds, now())
+            elif now() - since >= EASY_S:
+                easy += group
+        return f"none of {', '.join(easy)} had to wait for a processor" if easy else ""
+
+    async def not_free(self, programs: Sequence[str]) -> str:
+        found = await self._cpu(programs)
+        held = [name for name, use in found.items() if use.percent is not None]
+        return f"{', '.join(held)} still held" if held else ""
+
+    async def _cpu(self, programs: Sequence[str]) -> Mapping[str, CpuUse]:
+        try:
+            return await self._backend.cpu(programs)
+        except BackendError as error:
+            raise CannotInject(str(error)) from error
+
+    async def not_out_of_memory(self, programs: Sequence[str]) -> str:
+        try:
+            status = await self._backend.status()
+        except BackendError as error:
+            raise CannotInject(str(error)) from error
+        wrong = [
+            f"{name} is {status[name].state} ({status[name].detail})"
+            for name in programs
+            if status[name].state is not RunState.KILLED
+            or not status[name].detail.endswith(MEMORY_END)
+        ]
+        return ", ".join(wrong)
 
     async def not_down(self, programs: Sequence[str]) -> str:
         states = await self._states(programs)
@@ -136,6 +190,17 @@ class LivePrograms:
         """Program -> its `/livez`, of those that have one."""
         urls = {name: probe_url(self._topology, name) for name in programs}
         return {name: f"{url}/livez" for name, url in urls.items() if url}
+
+
+def _held_back(programs: Sequence[str], use: Mapping[str, CpuUse]) -> dict[tuple[str, ...], float]:
+    """Programs of a node -> seconds, of all together: one of them may have little to do."""
+    nodes: dict[str, list[str]] = {}
+    for name in programs:
+        nodes.setdefault(name.partition(".")[0], []).append(name)
+    return {
+        tuple(names): sum(use[name].held_back_s for name in names if name in use)
+        for names in nodes.values()
+    }
 
 
 class LiveLinks:
@@ -260,6 +325,8 @@ class LiveNetwork:
         self.l1 = LiveL1(topology, session)
         self.stores = LiveStores(directory)
         self.machines = LiveMachines(directory, topology, session)
+        self.hosts = LiveHosts(backend, mesh, topology)
+        self.firewalls = LiveFirewalls(backend, topology, directory)
         self._credentials = credentials
         self._session = session
         self._verifier = Verifier(lock)

@@ -26,6 +26,10 @@ ORDER: Final = (
     "planned-restart",
     "restart-loop",
     "execution-killed",
+    "host-lost",
+    "packet-blackhole",
+    "cpu-starved",
+    "out-of-memory",
     "l1-unreachable",
     "l1-torn",
     "l1-lags",
@@ -80,6 +84,13 @@ def names() -> tuple[str, ...]:
     found = {path.stem for path in FOLDER.glob("*.yaml")}
     known = [name for name in ORDER if name in found]
     return (*known, *sorted(found - set(known)))
+
+
+def possible_on(backend: str) -> tuple[str, ...]:
+    """Names of those whose every fault this backend can do."""
+    return tuple(
+        name for name in names() if all(backend in fault.do.backends for fault in load(name).faults)
+    )
 
 
 def load_file(path: Path) -> Scenario:

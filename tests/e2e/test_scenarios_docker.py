@@ -13,7 +13,19 @@ def network(network_factory: NetworkFactory) -> RunningNetwork:
     return network_factory("--backend", "docker", "--port-offset", str(PORT_OFFSET + 2000))
 
 
-@pytest.mark.parametrize("name", ["leader-kill", "leader-freeze", "split-2-2", "planned-restart"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "leader-kill",
+        "leader-freeze",
+        "split-2-2",
+        "planned-restart",
+        "host-lost",
+        "packet-blackhole",
+        "cpu-starved",
+        "out-of-memory",
+    ],
+)
 def test_scenario_passes(network: RunningNetwork, name: str) -> None:
     done, answer = network.chaos(name, "--seed", "20261123")
     assert done.code == 0, done.told

@@ -74,6 +74,9 @@ class FakePrograms:
         self.calls: list[tuple[str, tuple[str, ...]]] = []
         self.down: set[str] = set()
         self.ended: dict[str, int] = {}
+        self.held: dict[str, int] = {}
+        """Program -> percent of a processor."""
+        self.starved_of_memory: set[str] = set()
         self.flags: dict[str, tuple[str, ...]] = {}
         """Program -> of its last start."""
         self.modules: dict[str, str] = {}
@@ -104,6 +107,7 @@ class FakePrograms:
     ) -> None:
         assert not (module or flags) or self.down.issuperset(programs), "they have to be stopped"
         self.ended = {name: code for name, code in self.ended.items() if name not in programs}
+        self.starved_of_memory -= set(programs)
         if ends_with is not None:
             self._take("start", programs)
             self.ended |= dict.fromkeys(programs, ends_with)
@@ -116,6 +120,25 @@ class FakePrograms:
                 self.modules[name] = module
                 self._network.lies_since[name.partition(".")[0]] = now()
         self._give("start", programs)
+
+    async def hold_cpu(self, programs: Sequence[str], percent: int | None) -> None:
+        for name in programs:
+            self.held.pop(name, None)
+            if percent is not None:
+                self.held[name] = percent
+
+    async def use_up_memory(self, programs: Sequence[str]) -> None:
+        self.starved_of_memory |= set(programs)
+        self._take("use up memory", programs)
+
+    async def not_held(self, programs: Sequence[str], percent: int) -> str:
+        return ", ".join(name for name in programs if self.held.get(name) != percent)
+
+    async def not_free(self, programs: Sequence[str]) -> str:
+        return ", ".join(name for name in programs if name in self.held)
+
+    async def not_out_of_memory(self, programs: Sequence[str]) -> str:
+        return ", ".join(name for name in programs if name not in self.starved_of_memory)
 
     async def thaw(self, programs: Sequence[str]) -> None:
         self._give("thaw", programs)
@@ -376,6 +399,52 @@ class FakeL1:
         return "" if self._network.reorgs else "it dropped nothing"
 
 
+class FakeHosts:
+    """A host is gone while all of its programs are down, its Toxiproxy with them."""
+
+    def __init__(self, network: "FakeNetwork") -> None:
+        self._network = network
+
+    def _programs(self, nodes: Sequence[str]) -> list[str]:
+        return [name for node in nodes for name in self._network.topology.pod(node).programs]
+
+    async def lose(self, nodes: Sequence[str]) -> None:
+        await self._network.programs.kill(self._programs(nodes))
+        self._network.cut |= self._links(nodes)
+
+    async def bring_back(self, nodes: Sequence[str]) -> None:
+        await self._network.programs.start(self._programs(nodes))
+        self._network.cut -= self._links(nodes)
+
+    async def not_lost(self, nodes: Sequence[str]) -> str:
+        return await self._network.programs.not_down(self._programs(nodes))
+
+    def _links(self, nodes: Sequence[str]) -> set[str]:
+        links = self._network.topology.consensus_links
+        return {link.name for link in links if {link.source, link.target} & set(nodes)}
+
+
+class FakeFirewalls:
+    def __init__(self, network: "FakeNetwork") -> None:
+        self._network = network
+        self.dropped: dict[str, tuple[str, ...]] = {}
+        """Pod -> links."""
+
+    async def drop(self, links: Mapping[str, Sequence[str]]) -> None:
+        self.dropped |= {pod: tuple(names) for pod, names in links.items()}
+        self._network.cut |= {name for names in links.values() for name in names}
+
+    async def let_pass(self, pods: Sequence[str]) -> None:
+        for pod in pods:
+            self._network.cut -= set(self.dropped.pop(pod))
+
+    async def not_dropping(self, links: Mapping[str, Sequence[str]]) -> str:
+        return ", ".join(pod for pod in links if self.dropped.get(pod) != tuple(links[pod]))
+
+    async def not_passing(self, pods: Sequence[str]) -> str:
+        return ", ".join(pod for pod in pods if pod in self.dropped)
+
+
 class FakeNetwork:
     """`Surroundings` of nodes that do not exist."""
 
@@ -397,6 +466,8 @@ class FakeNetwork:
         self.l1 = FakeL1(self)
         self.stores = FakeStores(self)
         self.machines = FakeMachines()
+        self.hosts = FakeHosts(self)
+        self.firewalls = FakeFirewalls(self)
         self.lies_since: dict[str, float] = {}
         self.height = 0
         self.pool: list[str] = []

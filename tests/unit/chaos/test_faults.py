@@ -50,6 +50,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "clock-drift": {"target": "op3", "ppm": -2000},
     "clock-jump": {"target": "not-leader", "by": "3s"},
     "clock-offset": {"target": "op1", "behind": "700ms"},
+    "cpu-starved": {"target": "op2", "percent": 10},
     "crash": {"target": "op2", "point": "vote-after-persist", "count": 3},
     "cut": {"links": "l1", "target": "op1", "mode": "refuse"},
     "engine": {"target": "op2", "answer": "other-state"},
@@ -57,6 +58,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "flipped-bytes": {"target": "op2", "role": "validator"},
     "freeze": {"target": "random"},
     "full-disk": {"target": "op4", "role": "rollup"},
+    "host-lost": {"target": "op3"},
     "kill": {"target": "leader", "role": "execution"},
     "l1-answers": {"target": "op1", "answer": "half"},
     "l1-reorg": {"depth": 3},
@@ -64,7 +66,9 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "limit-data": {"links": "op1>op*.consensus", "bytes": 5000},
     "lost-store": {"target": "op3", "role": "all"},
     "old-copy": {"target": "op2"},
+    "out-of-memory": {"target": "op2", "role": "execution"},
     "overlap": {},
+    "packet-blackhole": {"target": "op2", "direction": "in"},
     "partition": {"groups": [["op1", "op4"], ["op2", "op3"]]},
     "power-loss": {"target": "op1"},
     "regions": {"matrix": "world"},
@@ -130,7 +134,8 @@ def traces(network: FakeNetwork) -> list[object]:
     """What of any fault is there; a reorg stays."""
     found = (
         network.cut, network.toxics, network.programs.down, network.programs.modules,
-        network.machines.machines, network.bent, network.reorgs,
+        network.machines.machines, network.bent, network.reorgs, network.firewalls.dropped,
+        network.programs.held,
     )  # fmt: skip
     return [each for each in found if each]
 

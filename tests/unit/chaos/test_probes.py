@@ -11,8 +11,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from devnet.backends.base import (
+    MEMORY_END,
     NOTHING_EXTRA,
     BackendError,
+    CpuUse,
     Extra,
     ProgramStatus,
     RunState,
@@ -25,6 +27,7 @@ from devnet.probes.chain import block_of, read_receipt
 from devnet.probes.events import EventTail, record_of
 from devnet.probes.health import links_up, sum_of
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
+from devnet.runner import surroundings
 from devnet.runner.surroundings import LivePrograms
 from dst.apis.dst_v1 import Event as WireEvent
 from dst.apis.dst_v1 import EventKind as WireKind
@@ -224,6 +227,69 @@ class FakeBackend:
         return {
             name: ProgramStatus(name=name, state=self.state, detail=self.detail) for name in names
         }
+
+
+class Kernel(FakeBackend):
+    """What it says of shares and waits."""
+
+    def __init__(self) -> None:
+        super().__init__(RunState.RUNNING)
+        self.use: dict[str, CpuUse] = {}
+
+    def says(self, percent: float | None, **held_back_s: float) -> None:
+        for role, seconds in held_back_s.items():
+            self.use[f"op2.{role}"] = CpuUse(percent=percent, held_back_s=seconds)
+
+    async def hold_cpu(self, names: Iterable[str], percent: int | None) -> None: ...
+
+    async def cpu(self, names: Iterable[str]) -> Mapping[str, CpuUse]:
+        return {name: self.use[name] for name in names if name in self.use}
+
+
+async def test_a_node_is_starved_while_some_program_of_it_waits_more_and_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it waited before it was held does not count; a validator has little to wait for."""
+    moment, kernel = [100.0], Kernel()
+    monkeypatch.setattr(surroundings, "now", lambda: moment[0])
+    held = ["op2.rollup", "op2.validator"]
+    async with aiohttp.ClientSession() as session:
+        programs = live_programs(kernel, session)
+        kernel.says(None, rollup=7.0, validator=0.0)
+        assert await programs.not_free(held) == ""
+        await programs.hold_cpu(held, 5)
+        assert await programs.not_held(held, 5) == "op2.rollup, op2.validator not held to 5 %"
+        kernel.says(5.0, rollup=7.0, validator=0.0)
+        easy = "none of op2.rollup, op2.validator had to wait for a processor"
+        assert await programs.not_held(held, 5) == easy
+        assert await programs.not_free(held) == "op2.rollup, op2.validator still held"
+        kernel.says(5.0, rollup=7.5)
+        for wait, told in ((0.0, ""), (4.0, ""), (1.5, easy)):
+            moment[0] += wait
+            assert await programs.not_held(held, 5) == told
+        kernel.says(5.0, rollup=8.0)
+        assert await programs.not_held(held, 5) == ""
+        kernel.says(10.0, validator=0.0)
+        assert await programs.not_held(held, 5) == "op2.validator not held to 5 %"
+        del kernel.use["op2.rollup"]
+        assert "op2.rollup" in await programs.not_held(held, 5)
+
+
+@pytest.mark.parametrize(
+    ("state", "detail", "is_proven"),
+    [
+        (RunState.KILLED, f"killed by SIGKILL {MEMORY_END}", True),
+        (RunState.KILLED, "Exited (137) 2 seconds ago", False),
+        (RunState.CRASHED, f"killed by SIGKILL {MEMORY_END}", False),
+        (RunState.RUNNING, "container 0", False),
+    ],
+)
+async def test_only_an_end_for_want_of_memory_is_one(
+    state: RunState, detail: str, is_proven: bool
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        programs = live_programs(FakeBackend(state, detail=detail), session)
+        assert (await programs.not_out_of_memory(["op1.rollup"]) == "") is is_proven
 
 
 def live_programs(backend: FakeBackend, session: aiohttp.ClientSession) -> LivePrograms:

@@ -224,7 +224,19 @@ def test_what_may_work_is_not_refused(faults: str) -> None:
 @pytest.mark.parametrize("name", catalogue.names())
 def test_the_catalogue_makes_sense_at_every_size_it_is_for(name: str) -> None:
     scenario = catalogue.load(name)
-    require_fits(scenario, compute_topology(operators=4, followers=1), "process")
+    require_fits(scenario, compute_topology(operators=4, followers=1), "docker")
+
+
+def test_what_needs_containers_is_refused_on_processes_and_left_out_of_all() -> None:
+    topology = compute_topology(operators=4, followers=1)
+    with pytest.raises(BadConfig) as caught:
+        require_fits(catalogue.load("host-lost"), topology, "process")
+    told = "fault lost: host-lost cannot be done on the process backend, only on docker"
+    assert told in str(caught.value)
+    assert set(catalogue.names()) == set(catalogue.possible_on("docker"))
+    for name in catalogue.possible_on("process"):
+        require_fits(catalogue.load(name), topology, "process")
+    assert "host-lost" not in catalogue.possible_on("process")
 
 
 def test_triggers_that_wait_for_each_other_are_refused() -> None:
