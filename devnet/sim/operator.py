@@ -41,6 +41,8 @@ from dst.spec.primitives import Height, OperatorIndex, Root, Round, Slot, Term
 WRITE_US: Final = (50, 2_000)
 """What an fsync takes, least and most."""
 FULL_RETRY_US: Final = 300_000
+ABSENT_RETRY_US: Final = 20_000
+"""A validator that is gone looks so often whether it is back."""
 POWER_CUT: Final = "the machine died"
 
 
@@ -79,7 +81,13 @@ class Observer(Protocol):
 
 
 class Operator:
-    """`name` differs from `index` for a twin only: two instances of one operator."""
+    """`name` differs from `index` for a twin only: two instances of one operator.
+
+    What a schedule of faults does to it (`surface`), by default nothing: rollup_is_gone,
+    validator_is_gone: that program does not run, or nobody reaches it. rollup_late_us,
+    signs_late_us, flush_us: what an answer, a signature or an fsync takes more. l1_stands_us: its
+    L1 node hears of nothing later.
+    """
 
     def __init__(
         self,
@@ -104,6 +112,9 @@ class Operator:
         self.life: Life | None = None
         self.calm = False
         self.frozen_until = self.full_until = 0
+        self.rollup_is_gone = self.validator_is_gone = False
+        self.rollup_late_us = self.signs_late_us = self.flush_us = 0
+        self.l1_stands_us: int | None = None
         self.drift_ppm = params.drift_ppm.get(index, 0)
         self.rate = 1 + self.drift_ppm / 1e6
         self.set_clock(self.rng.randrange(-params.skew_us, params.skew_us + 1))
@@ -240,16 +251,17 @@ class Operator:
     def rollup_delay_us(self) -> int:
         most = 20_000 if self.calm else self.params.validate_us
         frozen = max(0, self.frozen_until - self.loop.now_us())
-        return frozen + self.rng.randrange(100, most + 1)
+        return frozen + self.rollup_late_us + self.rng.randrange(100, most + 1)
 
     def rollup_is_away(self) -> bool:
-        return self.drawn(0.0 if self.calm else self.params.engine_fails)
+        return self.rollup_is_gone or self.drawn(0.0 if self.calm else self.params.engine_fails)
 
     def slot_now(self) -> int:
         return max(0, self.wall_us() // SLOT_US)
 
     def l1_moment_us(self) -> int:
-        return self.loop.now_us() - (0 if self.calm else self._lag_us)
+        heard = self.loop.now_us() - (0 if self.calm else self._lag_us)
+        return heard if self.l1_stands_us is None else min(heard, self.l1_stands_us)
 
 
 class Life:
@@ -398,7 +410,7 @@ class Life:
         operator = self._operator
         operator.may_die()
         least, most = WRITE_US
-        await self.pause(operator.rng.randrange(least, most))
+        await self.pause(operator.flush_us + operator.rng.randrange(least, most))
         while self.is_full:
             await self.pause(FULL_RETRY_US)
         operator.may_die()
@@ -414,6 +426,10 @@ class Life:
         """None where the height is sealed already: a restart signs all of them again, and one after
         the other that would take longer than a run."""
         operator, found = self._operator, self.shells.progress.at_slot(slot)
+        if operator.signs_late_us:
+            await self.pause(operator.signs_late_us)
+        while operator.validator_is_gone:
+            await self.pause(ABSENT_RETRY_US)
         if found is not None and found.height not in operator.disk.seals:
             most = 20_000 if operator.calm else operator.params.signing_us
             await self.pause(operator.rng.randrange(100, most + 1))
