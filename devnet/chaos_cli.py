@@ -8,9 +8,11 @@ import argparse
 import asyncio
 import secrets
 import signal
+import subprocess
 import sys
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -22,9 +24,10 @@ from devnet.model.reading import MAX_SECONDS
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, exit_code, worst
 from devnet.network.bring_up import choose_backend
+from devnet.network.claim import is_claimed
 from devnet.report.campaign import exit_of, render_report
 from devnet.report.progress import shown_progress
-from devnet.report.summary import CampaignSummary, worst_outcome
+from devnet.report.summary import CampaignSummary, rehearsal_command, worst_outcome
 from devnet.report.table import render_campaign, render_verdicts
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, require_possible, run_campaign
@@ -32,6 +35,7 @@ from devnet.runner.judging import judge_folder, said_before
 from devnet.runner.matrix_report import Earlier, report_of, require_about, write_report
 from devnet.runner.matrix_run import MatrixRun, networks_that_fit
 from devnet.runner.plan import require_fits
+from devnet.runner.recorded import Schedule, schedule_of
 from devnet.runner.shrink import MAX_RUNS, MINUTES, told_of
 from devnet.runner.shrink_live import failing_of, shrink, written_to
 from devnet.runner.stages import HarnessError
@@ -45,6 +49,9 @@ from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig, DstError
 
 MOST_RUNS: Final = 1000
+MOST_VARIATIONS: Final = 100_000
+SIMULATOR: Final = "devnet.sim.variations"
+"""Run as a program of its own: nothing here imports the simulator."""
 _T = TypeVar("_T")
 
 
@@ -83,6 +90,26 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     draw.add_argument("--write", type=Path, metavar="FILE", help="write it, and run nothing")
     _add_flags(draw)
     draw.set_defaults(call=run_random)
+    again = commands.add_parser(
+        "replay",
+        help="play a run's schedule again, on a network or in the simulator",
+    )
+    again.add_argument(
+        "what", metavar="RUN|SCENARIO", help="a run's folder; or a scenario's name or file"
+    )
+    again.add_argument(
+        "--simulated",
+        action="store_true",
+        help="in the simulator; --runs are variations, with other delays",
+    )
+    again.add_argument(
+        "--leave-out",
+        action="store_true",
+        help="with --simulated: play it without the faults that have no counterpart there",
+    )
+    again.add_argument("--write", type=Path, metavar="FILE", help="write it, and run nothing")
+    _add_flags(again, most=MOST_VARIATIONS)
+    again.set_defaults(call=replay)
     small = commands.add_parser("shrink", help="make a failing schedule small, by playing it again")
     small.add_argument("what", metavar="FILE|RUN", type=Path, help="a scenario, or a run's folder")
     small.add_argument("--most-runs", type=_runs, default=MAX_RUNS, metavar="N", dest="most_runs")
@@ -135,9 +162,13 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     every.set_defaults(call=run_all)
 
 
-def _add_flags(parser: argparse.ArgumentParser) -> None:
+def _add_flags(parser: argparse.ArgumentParser, most: int = MOST_RUNS) -> None:
     parser.add_argument(
-        "--runs", type=_runs, default=1, metavar="N", help="repeat with seeds S, S+1, ..."
+        "--runs",
+        type=partial(_runs, most=most),
+        default=1,
+        metavar="N",
+        help="repeat with seeds S, S+1, ...",
     )
     parser.add_argument(
         "--seed", type=int, default=None, metavar="S", help="default: drawn and printed"
@@ -162,13 +193,13 @@ def _add_network_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _runs(text: str) -> int:
+def _runs(text: str, most: int = MOST_RUNS) -> int:
     try:
         value = int(text)
     except ValueError:
         value = 0
-    if not 1 <= value <= MOST_RUNS:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to {MOST_RUNS}, got {text!r}")
+    if not 1 <= value <= most:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to {most}, got {text!r}")
     return value
 
 
@@ -265,6 +296,58 @@ def run_random(arguments: argparse.Namespace) -> int:
     return Exit.OK if arguments.write else _guarded(arguments, [str(path)])
 
 
+def replay(arguments: argparse.Namespace) -> int:
+    """The schedule is written first, as a scenario: what runs is what stands there."""
+    try:
+        if arguments.simulated:
+            return _simulated(arguments)
+        if arguments.runs > MOST_RUNS or arguments.leave_out:
+            wrong = "--leave-out" if arguments.leave_out else f"--runs above {MOST_RUNS}"
+            raise BadConfig(f"{wrong}: with --simulated only")
+        schedule = schedule_of(arguments.what)
+        name = f"{schedule.scenario.name}.yaml"
+        path = arguments.write or arguments.out / schedule.scenario.name / name
+        written_to(path, schedule.scenario)
+    except (BadConfig, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.HARNESS
+    if arguments.seed is None:
+        arguments.seed = schedule.seed
+    _say(sentences(schedule.scenario))
+    seed = "" if arguments.seed is None else f", to be run with --seed {arguments.seed}"
+    _say(f"written to {path}{seed}")
+    if arguments.write:
+        return Exit.OK
+    if not is_claimed(arguments.dir):
+        _as_in(arguments, schedule)
+    return _guarded(arguments, [str(path)])
+
+
+def _as_in(arguments: argparse.Namespace, schedule: Schedule) -> None:
+    """A network of its own is like that of the run, but for what was asked for."""
+    if arguments.backend is None:
+        arguments.backend = schedule.backend
+    if arguments.slot_seconds is None and schedule.slot_seconds is not None:
+        arguments.slot_seconds = int(schedule.slot_seconds)
+
+
+def _simulated(arguments: argparse.Namespace) -> int:
+    """Raises: BadConfig for what only a network has."""
+    for flag in ("backend", "slot_seconds", "port_offset", "write"):
+        if getattr(arguments, flag) is not None:
+            raise BadConfig(f"--{flag.replace('_', '-')}: not with --simulated")
+    words = [arguments.what, "--runs", str(arguments.runs)]
+    for flag in ("seed", "operators"):
+        if (value := getattr(arguments, flag)) is not None:
+            words += [f"--{flag}", str(value)]
+    words += ["--leave-out"] if arguments.leave_out else []
+    words += ["--json"] if arguments.json else []
+    try:
+        return subprocess.run([sys.executable, "-m", SIMULATOR, *words], check=False).returncode
+    except KeyboardInterrupt:
+        return Exit.HARNESS
+
+
 def shrink_schedule(arguments: argparse.Namespace) -> int:
     """A breaking-off costs nothing: the same command goes on."""
     try:
@@ -302,6 +385,7 @@ def shrink_schedule(arguments: argparse.Namespace) -> int:
     ended = f" (not to the end: {shrinking.ended})" if shrinking.ended else ""
     print(f"{counted(shrinking.played, 'run{s}')}: {told_of(shrinking.met)}{ended}")
     print(f"fails in {shrinking.checker}: devnet chaos run {target} --seed {seed}")
+    print(f"in the simulator: {rehearsal_command(str(target))} --seed {seed}")
     return Exit.OK
 
 

@@ -44,6 +44,10 @@ def schema() -> dict[str, Any]:
     found["$defs"]["at"]["properties"] |= _at()
     found["$defs"]["at"]["dependentRequired"] = {"every": ["times"], "times": ["every"]}
     found["$defs"]["until"]["properties"] |= {
+        "total": {
+            "$ref": "#/$defs/duration",
+            "description": "Least time after its request; the proof's own time is within it.",
+        },
         "after": {"$ref": "#/$defs/moment"},
         "forever": {
             "type": "boolean",
@@ -77,6 +81,10 @@ def _at() -> dict[str, Any]:
             "enum": [str(trigger) for trigger in Trigger],
             "default": str(Trigger.START),
             "description": "The next one of any node after that.",
+        },
+        "leader": {
+            "$ref": "#/$defs/name",
+            "description": "With event: decided, the next one after which this operator leads.",
         },
         "every": {
             "anyOf": list(often),

@@ -16,7 +16,8 @@ from random import Random
 from typing import Any, Final
 
 from devnet.faults.base import Fault, Sight
-from devnet.faults.surface import CannotInject, World as Surface
+from devnet.faults.surface import CannotInject
+from devnet.faults.surface import World as Surface
 from devnet.model.clock import now
 from devnet.model.history import History, Record, RunBroken, Setup
 from devnet.model.topology import compute_topology
@@ -48,7 +49,6 @@ from devnet.sim.tape import stream
 from devnet.sim.world import Breach, World
 from dst.middleware.wire_messages import WireMessage
 from dst.spec.errors import BadConfig
-from dst.spec.primitives import Height
 
 SLOT_SECONDS: Final = SLOT_US / 1e6
 
@@ -68,7 +68,8 @@ class Rehearsal(World):
         rng: Random | None = None,
         story: Story | None = None,
     ) -> None:
-        super().__init__(loop, seed, n, params=replace(CALM, n=n), rng=rng, story=story)
+        super().__init__(loop, seed, n, params=replace(CALM, n=n), rng=rng)
+        self._untold = story
         self._live = []
         self._haste = Haste(n, frozenset())
         self.cluster = Cluster(
@@ -83,11 +84,12 @@ class Rehearsal(World):
         )
 
     async def warm_up(self) -> None:
-        """Until the cluster knows how fast it is. Raises: Breach."""
+        """Until the cluster knows how fast it is; nothing is told of that. Raises: Breach."""
         for operator in self._all():
             self.loop.after(self.rng.randrange(SLOT_US), self._boot, operator)
         if not await self._until(lambda: self.top >= WARM_UP, BOUND_US):
             raise Breach([self._stuck(WARM_UP)])
+        self._story = self._untold
 
     def breach(self) -> tuple[Violation, ...]:
         """What the simulator's own checkers saw: bounded haste (L12)."""

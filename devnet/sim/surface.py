@@ -21,7 +21,7 @@ from devnet.byzantine.strategies import LIARS
 from devnet.faults.byzantine import MODULE
 from devnet.faults.restored import REJOIN
 from devnet.faults.surface import NO_ENVIRONMENT, CannotInject
-from devnet.model.bend import Bend, Form, Late, OldHead, OtherFork, Silence, Status, Torn
+from devnet.model.bend import Bend, Form, Late, OldHead, OtherFork, Result, Silence, Status, Torn
 from devnet.model.cut import CutMode
 from devnet.model.topology import OPERATOR_ROLES, Link, LinkClass, Role, Service, Topology
 from devnet.probes.health import sum_of
@@ -32,7 +32,6 @@ from devnet.sim.loop import VirtualLoop
 from devnet.sim.network import LinkEnds, Network
 from devnet.sim.operator import Operator
 from dst.middleware.store import Rejoin
-from dst.spec.primitives import OperatorIndex
 
 FOR_EVER_US: Final = 10**13
 START_US: Final = (800_000, 2_000_000)
@@ -141,9 +140,7 @@ class SimPrograms:
             delay = self._cluster.rng.randrange(*START_US)
             self._cluster.loop.after(delay, self._ready, name, self._starts[name])
 
-    def _commission(
-        self, node: Operator, strategy: Strategy | None, flags: Sequence[str]
-    ) -> None:
+    def _commission(self, node: Operator, strategy: Strategy | None, flags: Sequence[str]) -> None:
         """As whom the middleware starts."""
         node.liar = None
         if strategy is not None:
@@ -350,14 +347,13 @@ class SimBends:
         self._cluster = cluster
 
     async def bend(self, links: Sequence[str], bends: Sequence[Bend]) -> None:
-        for name in links:
-            link = self._cluster.topology.link(name)
-            for bend in bends:
-                self._bend(link, bend)
+        """The first tells: an execution layer that answers to no block builds none either."""
+        for link in map(self._cluster.topology.link, links):
+            self._bend(link, bends[0].form)
 
-    def _bend(self, link: Link, bend: Bend) -> None:
+    def _bend(self, link: Link, form: Form) -> None:
         node = self._cluster.node(link.source)
-        match felt(link), bend.form:
+        match felt(link), form:
             case Role.ANVIL, Status() | Silence() | Torn():
                 self._cluster.gone(node, Role.ANVIL, link.name, True)
             case Role.ANVIL, OldHead():
@@ -365,11 +361,11 @@ class SimBends:
             case Role.ANVIL, OtherFork(depth=depth):
                 head = node.l1_moment_us() // BLOCK_US
                 node.rollup.l1.leave(max(1, head - depth + 1))
-            case Role.ROLLUP, Status() | Silence() if bend.questions == ("*",):
+            case Role.ROLLUP, Status() | Silence() | Result():
                 self._cluster.gone(node, Role.ROLLUP, link.name, True)
             case Role.VALIDATOR, Late(seconds=seconds):
                 node.signs_late_us = round(seconds * 1e6)
-            case _, form:
+            case _:
                 raise NoCounterpart(f"{_worded(form)} on {link.name}")
 
     async def straighten(self, links: Sequence[str]) -> None:
@@ -423,6 +419,8 @@ class SimTelling:
                 return sum(at <= heard for at, _ in self._cluster.l1.reorgs)
             case "dst_decided_height":
                 return len(operator.rollup.chain)
+            case "dst_proposals_refused_total":
+                return 0.0  # whoever asks bends what is refused above
         raise NoCounterpart(f"the metric {name}")
 
     async def counted(
@@ -537,17 +535,25 @@ class SimMachines:
         self._cluster = cluster
 
     async def change(self, programs: Sequence[str], **fields: float | bool) -> None:
-        names = [name.partition(".")[0] for name in programs if name.endswith(".middleware")]
-        if not names:
-            raise NoCounterpart(f"a machine of its own for {', '.join(programs)}")
-        for node in map(self._cluster.node, names):
-            if fields.keys() & {"ahead_s", "drift"}:
-                node.drift_ppm = round(float(fields.get("drift", 0)) * 1e6)
-                node.set_clock(round(float(fields.get("ahead_s", 0)) * 1e6))
-            if "flush_s" in fields:
-                node.flush_us = round(float(fields["flush_s"]) * 1e6)
-            if "full" in fields:
-                node.full_until = FOR_EVER_US if fields["full"] else self._cluster.loop.now_us()
+        """Without room for its rollup node or execution layer an operator has neither."""
+        for name in programs:
+            node, _, role = name.partition(".")
+            if role == Role.MIDDLEWARE:
+                self._change(self._cluster.node(node), **fields)
+            elif "full" in fields:
+                full = bool(fields["full"])
+                self._cluster.gone(self._cluster.node(node), Role.ROLLUP, f"{name} disk", full)
+            elif "flush_s" in fields:
+                raise NoCounterpart(f"a disk of its own for {name}")
+
+    def _change(self, node: Operator, **fields: float | bool) -> None:
+        if fields.keys() & {"ahead_s", "drift"}:
+            node.drift_ppm = round(float(fields.get("drift", 0)) * 1e6)
+            node.set_clock(round(float(fields.get("ahead_s", 0)) * 1e6))
+        if "flush_s" in fields:
+            node.flush_us = round(float(fields["flush_s"]) * 1e6)
+        if "full" in fields:
+            node.full_until = FOR_EVER_US if fields["full"] else self._cluster.loop.now_us()
 
     async def not_telling(self, programs: Sequence[str], *, ahead_s: float, drift: float) -> str:
         return ""
