@@ -1,4 +1,4 @@
-"""`devnet chaos list` and `devnet chaos run NAME`: flags in, table or JSON out, exit code.
+"""`devnet chaos COMMAND`: flags in, table or JSON out, exit code.
 
 0 every run passed, 1 an invariant broke, 2 nothing was shown (inconclusive or vacuous), 3 the
 harness failed. `python -m devnet.chaos_cli all` runs the whole catalogue.
@@ -60,6 +60,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     code."""
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help="names of the scenarios, a line about each")
+    _add_json(listing, "a JSON array of names and lines")
     listing.set_defaults(call=list_scenarios)
     run = commands.add_parser("run", help="run one scenario, on the network in DIR or on its own")
     run.add_argument("name", metavar="NAME", help="a scenario's name, or the path of a YAML file")
@@ -71,9 +72,11 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     show.set_defaults(call=show_scenario)
     validate = commands.add_parser("validate", help="read scenario files and say what is wrong")
     validate.add_argument("files", metavar="FILE", nargs="+", type=Path)
+    _add_json(validate, "a JSON array, an object for each file")
     validate.set_defaults(call=validate_files)
     judge = commands.add_parser("judge", help="judge a run again, from its folder alone")
     judge.add_argument("folder", metavar="RUN", type=Path)
+    _add_json(judge, "a JSON array of verdicts")
     judge.set_defaults(call=judge_run)
     draw = commands.add_parser("random", help="draw a schedule from a seed, and run or write it")
     draw.add_argument("--n", type=int, default=None, metavar="N", help="the same as --operators")
@@ -125,6 +128,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "--write", type=Path, metavar="FILE", help="the small one (default: NAME-small.yaml)"
     )
     small.add_argument("--seed", type=int, default=None, metavar="S")
+    _add_json(small, "one JSON object")
     _add_network_flags(small)
     small.set_defaults(call=shrink_schedule)
     many = commands.add_parser(
@@ -145,7 +149,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     many.add_argument(
         "--no-runs", action="store_true", help="report on what is there, and run nothing"
     )
-    many.add_argument("--json", action="store_true", help="print campaign.json, not the table")
+    _add_json(many, "campaign.json")
     many.add_argument("--backend", choices=("docker", "process"), default=None)
     many.add_argument(
         "--port-offset", type=int, default=0, metavar="K", help="of the first network"
@@ -173,10 +177,12 @@ def _add_flags(parser: argparse.ArgumentParser, most: int = MOST_RUNS) -> None:
     parser.add_argument(
         "--seed", type=int, default=None, metavar="S", help="default: drawn and printed"
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object instead of the table"
-    )
+    _add_json(parser, "a JSON object for each scenario")
     _add_network_flags(parser)
+
+
+def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--json", action="store_true", help=f"print {what} instead")
 
 
 def _add_network_flags(parser: argparse.ArgumentParser) -> None:
@@ -213,12 +219,19 @@ def _budget(text: str) -> float:
     return value
 
 
-def list_scenarios(_arguments: argparse.Namespace) -> int:
+def list_scenarios(arguments: argparse.Namespace) -> int:
     names = catalogue.names()
+    if arguments.json:
+        _print_json([{"name": name, "about": catalogue.load(name).about} for name in names])
+        return Exit.OK
     width = max(len(name) for name in names)
     for name in names:
         print(f"{name.ljust(width)}  {catalogue.load(name).about}")
-    return 0
+    return Exit.OK
+
+
+def _print_json(value: object) -> None:
+    print(msgspec.json.encode(value).decode())
 
 
 def show_scenario(arguments: argparse.Namespace) -> int:
@@ -233,15 +246,21 @@ def show_scenario(arguments: argparse.Namespace) -> int:
 
 def validate_files(arguments: argparse.Namespace) -> int:
     """Every file is read, so that one look shows all that is wrong."""
-    code = Exit.OK
+    code, found = Exit.OK, []
     for path in arguments.files:
         try:
             scenario = catalogue.load_file(path)
             _require_work(scenario)
-            print(f"{path}: {scenario.name}, {counted(len(scenario.faults), 'fault{s}')}")
+            line = f"{path}: {scenario.name}, {counted(len(scenario.faults), 'fault{s}')}"
+            found.append({"file": str(path), "name": scenario.name, "error": ""})
         except BadConfig as error:
+            line, code = "", Exit.HARNESS
             print(f"error: {error}", file=sys.stderr)
-            code = Exit.HARNESS
+            found.append({"file": str(path), "name": "", "error": str(error)})
+        if line and not arguments.json:
+            print(line)
+    if arguments.json:
+        _print_json(found)
     return code
 
 
@@ -258,9 +277,12 @@ def judge_run(arguments: argparse.Namespace) -> int:
     except BadConfig as error:
         print(f"error: {error}", file=sys.stderr)
         return Exit.HARNESS
-    print(render_verdicts(verdicts))
+    if arguments.json:
+        _print_json(verdicts)
+    else:
+        print(render_verdicts(verdicts))
     if before and before != verdicts:
-        print("not what the run said: its verdicts.json is of another version of the checkers")
+        _say("not what the run said: its verdicts.json is of another version of the checkers")
     return exit_code(worst(verdicts))
 
 
@@ -380,12 +402,28 @@ def shrink_schedule(arguments: argparse.Namespace) -> int:
     except asyncio.CancelledError:
         _say("broken off; the same command goes on from here")
         return Exit.HARNESS
+    again = f"devnet chaos run {target} --seed {seed}"
+    rehearsal = f"{rehearsal_command(str(target))} --seed {seed}"
+    if arguments.json:
+        _print_json(
+            {
+                "checker": shrinking.checker,
+                "file": str(target),
+                "dropped": shrinking.dropped,
+                "played": shrinking.played,
+                "met": shrinking.met,
+                "ended": shrinking.ended,
+                "again": again,
+                "simulated": rehearsal,
+            }
+        )
+        return Exit.OK
     for line in shrinking.dropped:
         print(f"- {line}")
     ended = f" (not to the end: {shrinking.ended})" if shrinking.ended else ""
     print(f"{counted(shrinking.played, 'run{s}')}: {told_of(shrinking.met)}{ended}")
-    print(f"fails in {shrinking.checker}: devnet chaos run {target} --seed {seed}")
-    print(f"in the simulator: {rehearsal_command(str(target))} --seed {seed}")
+    print(f"fails in {shrinking.checker}: {again}")
+    print(f"in the simulator: {rehearsal}")
     return Exit.OK
 
 
@@ -514,7 +552,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """`python -m devnet.chaos_cli COMMAND`; the same commands as `devnet chaos`."""
     parser = argparse.ArgumentParser(prog="devnet chaos", description=__doc__)
     add_commands(parser)
-    arguments = parser.parse_args(argv)
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as left:  # argparse ends with 2, which says "inconclusive" here
+        return Exit.HARNESS if left.code else Exit.OK
     result: int = arguments.call(arguments)
     return result
 

@@ -189,7 +189,9 @@ below `Fault` (`devnet/faults/base.py`): its fields are the keys of the YAML for
 and what follows for those who judge (`silences`, `components`). Random schedules have it as soon
 as it says how one is drawn (`drawn`, `weight`; else it is never drawn). What it needs of the
 network is in `devnet/faults/surface.py`; a method there that does not exist yet belongs into
-`devnet/runner/surroundings.py` too, and into the fake of the tests. Then `make docs`.
+`devnet/runner/surroundings.py` too, into the simulator's surface (`devnet/sim/surface.py`: it does
+the same to a simulated cluster, or says that it has no counterpart), and into the fake of the
+tests. Then `make docs`.
 """
 
 
