@@ -9,9 +9,12 @@ rollup node outlive it.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
 from random import Random
 from typing import Final, Protocol
 
+from devnet.byzantine.strategies import Equivocator
 from devnet.sim import blocks, chain, ideal
 from devnet.sim.disk import Disk
 from devnet.sim.l1 import L1
@@ -23,6 +26,7 @@ from devnet.sim.rollup import SimRollup
 from devnet.sim.store import SimStore
 from devnet.sim.tape import chance, stream
 from devnet.sim.validator import Duties, SimValidator
+from dst.apis.beacon import ProduceRequest, WireBlock
 from dst.apis.dst_v1 import EventKind, Scalar
 from dst.middleware.store import Record, Rejoin
 from dst.middleware.wire import Shells, Surroundings
@@ -44,6 +48,17 @@ FULL_RETRY_US: Final = 300_000
 ABSENT_RETRY_US: Final = 20_000
 """A validator that is gone looks so often whether it is back."""
 POWER_CUT: Final = "the machine died"
+
+
+_WHOSE: "Final[ContextVar[Operator | None]]" = ContextVar("whose", default=None)
+"""The operator whose code runs."""
+
+
+def crash_point(name: str) -> None:
+    """In place of the shipped one, which ends its process there."""
+    operator = _WHOSE.get()
+    if operator is not None and operator.ends_here(name):
+        raise asyncio.CancelledError(POWER_CUT)
 
 
 class Observer(Protocol):
@@ -80,13 +95,22 @@ class Observer(Protocol):
     def failed(self, operator: "Operator", error: BaseException) -> None: ...
 
 
+@dataclass(slots=True)
+class EndsAt:
+    """count: the time that it comes by. told: called when it has ended there."""
+
+    point: str
+    count: int
+    told: Callable[[], None]
+
+
 class Operator:
     """`name` differs from `index` for a twin only: two instances of one operator.
 
     What a schedule of faults does to it (`surface`), by default nothing: rollup_is_gone,
     validator_is_gone: that program does not run, or nobody reaches it. rollup_late_us,
     signs_late_us, flush_us: what an answer, a signature or an fsync takes more. l1_stands_us: its
-    L1 node hears of nothing later.
+    L1 node hears of nothing later. ends_at: a crash point of the shipped code.
     """
 
     def __init__(
@@ -115,6 +139,7 @@ class Operator:
         self.rollup_is_gone = self.validator_is_gone = False
         self.rollup_late_us = self.signs_late_us = self.flush_us = 0
         self.l1_stands_us: int | None = None
+        self.ends_at: EndsAt | None = None
         self.drift_ppm = params.drift_ppm.get(index, 0)
         self.rate = 1 + self.drift_ppm / 1e6
         self.set_clock(self.rng.randrange(-params.skew_us, params.skew_us + 1))
@@ -143,12 +168,30 @@ class Operator:
         assert self.life is None, f"{self.name} runs already"
         self.life = at_rate(self.rate, Life, self)
 
+    def ends_here(self, point: str) -> bool:
+        """Whether it dies at that crash point, now."""
+        if self.ends_at is None or self.ends_at.point != point:
+            return False
+        self.ends_at.count -= 1
+        if self.ends_at.count:
+            return False
+        told, self.ends_at = self.ends_at.told, None
+        self.crash()
+        told()
+        return True
+
     def crash(self) -> None:
         if self.life is not None:
             self.life.end()
             self.life = None
             self.disk.crash()
             self.observer.crashed(self)
+
+    @property
+    def beacon(self) -> "SimRollup | Builder":
+        """Whoever builds its blocks."""
+        liar = self.liar
+        return Builder(liar, self.rollup) if isinstance(liar, Equivocator) else self.rollup
 
     # ---------------------------------------------------------------- clocks
 
@@ -175,6 +218,9 @@ class Operator:
     @property
     def term(self) -> Term:
         return chain.TERM
+
+    def root_of(self, block: bytes) -> Root:
+        return blocks.root_of(block)
 
     def sign(self, payload: qbft.Payload) -> bytes:
         return ideal.signer(self.index)(qbft.signing_digest(chain.CHAIN, payload))
@@ -264,6 +310,20 @@ class Operator:
         return heard if self.l1_stands_us is None else min(heard, self.l1_stands_us)
 
 
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """The rollup node of a liar who has more built than it is asked for."""
+
+    liar: Equivocator
+    rollup: SimRollup
+
+    async def produce_block(self, request: ProduceRequest) -> bytes | None:
+        return await self.liar.build(self.rollup.produce_block, request)
+
+    async def publish_block(self, block: WireBlock) -> None:
+        await self.rollup.publish_block(block)
+
+
 class Life:
     """The shells of one start, their `Links` and `Machine`, and the validator client beside."""
 
@@ -280,7 +340,7 @@ class Life:
                 store=self.store,
                 links=self,
                 rollup=operator.rollup,
-                beacon=operator.rollup,
+                beacon=operator.beacon,
                 observe=self._observe,
                 metrics=self.metrics,
                 now=lambda: operator.wall_us() / 1e6,
@@ -291,7 +351,9 @@ class Life:
         peers = range(operator.params.n)
         self._peers = tuple(OperatorIndex(each) for each in peers if each != operator.index)
         self.watch = PeerWatch(self._peers, self, operator.monotonic)
+        token = _WHOSE.set(operator)
         self._task = operator.loop.create_task(self._run())
+        _WHOSE.reset(token)
 
     async def _run(self) -> None:
         try:

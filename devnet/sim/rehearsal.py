@@ -10,10 +10,11 @@ schedule, whose own draws have a seed of their own.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
+from unittest.mock import patch
 
 from devnet.faults.base import Fault, Sight
 from devnet.faults.surface import CannotInject
@@ -30,7 +31,7 @@ from devnet.runner.stages import HarnessError, Run, Runner
 from devnet.scenarios.scenario import Scenario
 from devnet.sim.haste import Haste
 from devnet.sim.loop import VirtualLoop, play
-from devnet.sim.operator import Operator
+from devnet.sim.operator import Operator, crash_point
 from devnet.sim.params import SLOT_US
 from devnet.sim.recovery import BOUND_US, CALM, WARM_UP
 from devnet.sim.story import Story
@@ -47,6 +48,7 @@ from devnet.sim.surface import (
 )
 from devnet.sim.tape import stream
 from devnet.sim.world import Breach, World
+from dst.middleware import consensus, sealing
 from dst.middleware.wire_messages import WireMessage
 from dst.spec.errors import BadConfig
 
@@ -196,7 +198,7 @@ def rehearse(
         world = Rehearsal(loop, seed, scenario.operators, rng=rng, story=story)
         return await _carried_out(world, scenario, seed, drawn_from)
 
-    with _quiet():
+    with _quiet(), _drilling():
         return play(run)
 
 
@@ -247,6 +249,15 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
+
+
+@contextmanager
+def _drilling() -> Iterator[None]:
+    """The shipped code asks the simulated operator at its crash points."""
+    with ExitStack() as stack:
+        for module in (consensus, sealing):
+            stack.enter_context(patch.object(module, "crash_point", crash_point))
+        yield
 
 
 # -------------------------------------------------------------------- what has no counterpart

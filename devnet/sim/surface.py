@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -30,8 +31,9 @@ from devnet.sim.disk import Disk
 from devnet.sim.l1 import BLOCK_US, L1
 from devnet.sim.loop import VirtualLoop
 from devnet.sim.network import LinkEnds, Network
-from devnet.sim.operator import Operator
+from devnet.sim.operator import EndsAt, Operator
 from dst.middleware.store import Rejoin
+from dst.spec.drills import CRASH_EXIT_CODE, CRASH_POINTS, CRASH_VARIABLE
 
 FOR_EVER_US: Final = 10**13
 START_US: Final = (800_000, 2_000_000)
@@ -41,7 +43,7 @@ FREEZE_TICK_US: Final = 20_000
 SILENT: Final = (CutMode.HOLD, CutMode.BLACKHOLE)
 """Alike here: what was held goes down with its connection, three seconds later; a silent cut is
 proven only then."""
-_BUILDS: Final = (Strategy.EQUIVOCATE, Strategy.CENSOR, Strategy.INVALID_BLOCK)
+_READS_BLOCKS: Final = (Strategy.CENSOR, Strategy.INVALID_BLOCK)
 """They look into blocks, and those of the simulator are stand-ins."""
 
 
@@ -109,9 +111,13 @@ class SimPrograms:
             for name in cluster.topology.pod(node.name).programs[1:]
         }
         self._starts: Counter[str] = Counter()
+        self._exits: dict[str, int] = {}
+        """Of those that ended at a crash point."""
 
     async def kill(self, programs: Sequence[str]) -> None:
         self._become(programs, State.DOWN)
+        for name in programs:
+            self._cluster.node(name.partition(".")[0]).ends_at = None
 
     async def stop(self, programs: Sequence[str]) -> None:
         self._become(programs, State.DOWN)
@@ -125,10 +131,10 @@ class SimPrograms:
         environment: Mapping[str, str] = NO_ENVIRONMENT,
         ends_with: int | None = None,
     ) -> None:
-        if environment:
-            raise NoCounterpart("a program that ends at a named place of its own code")
-        if ends_with is not None:
+        if ends_with not in (None, CRASH_EXIT_CODE):
             raise NoCounterpart("a program that refuses its store")
+        for name in programs if environment else ():
+            self._end_at(name, environment[CRASH_VARIABLE])
         strategy = _strategy_of(flags) if module == MODULE else None
         for name in programs:
             node, _, role = name.partition(".")
@@ -136,9 +142,21 @@ class SimPrograms:
                 self._commission(self._cluster.node(node), strategy, flags)
         self._become(programs, State.STARTING)
         for name in programs:
+            self._exits.pop(name, None)
             self._starts[name] += 1
             delay = self._cluster.rng.randrange(*START_US)
             self._cluster.loop.after(delay, self._ready, name, self._starts[name])
+
+    def _end_at(self, name: str, where: str) -> None:
+        point, _, count = where.partition(":")
+        if CRASH_POINTS[point].role != Role.MIDDLEWARE:
+            raise NoCounterpart(f"the crash point {point}: it has those of middlewares")
+        node = self._cluster.node(name.partition(".")[0])
+        node.ends_at = EndsAt(point, int(count or 1), partial(self._ended, name))
+
+    def _ended(self, name: str) -> None:
+        self._states[name] = State.DOWN
+        self._exits[name] = CRASH_EXIT_CODE
 
     def _commission(self, node: Operator, strategy: Strategy | None, flags: Sequence[str]) -> None:
         """As whom the middleware starts."""
@@ -208,7 +226,8 @@ class SimPrograms:
         return _told("not running", (n for n in known if self._states[n] is not State.RUNNING))
 
     async def not_ended_with(self, programs: Sequence[str], code: int) -> str:
-        raise NoCounterpart("exit codes")
+        wrong = (name for name in programs if self._exits.get(name) != code)
+        return _told(f"did not end with {code}", wrong)
 
 
 def _require_whole_freeze(node: str, states: Mapping[str, State]) -> None:
@@ -220,8 +239,8 @@ def _require_whole_freeze(node: str, states: Mapping[str, State]) -> None:
 
 def _strategy_of(flags: Sequence[str]) -> Strategy:
     strategy = Strategy(flags[flags.index("--strategy") + 1])
-    if strategy in _BUILDS:
-        raise NoCounterpart(f"the strategy {strategy}, which makes blocks of its own")
+    if strategy in _READS_BLOCKS:
+        raise NoCounterpart(f"the strategy {strategy}, which looks into blocks")
     return strategy
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from devnet.model.expect import Expect
 from devnet.model.terms import Duration
+from devnet.model.topology import Role
 from devnet.model.verdict import Outcome
 from devnet.runner.recorded import recorded, schedule_of
 from devnet.scenarios import catalogue
@@ -20,6 +21,7 @@ from devnet.sim.mutants import mutated
 from devnet.sim.rehearsal import rehearse, without_counterpart
 from devnet.sim.replay import invariant, play, record_schedule
 from devnet.sim.tape import Schedule, Tape
+from dst.spec.drills import CRASH_POINTS
 
 RECORDED = Path(__file__).parents[2] / "fixtures/runs"
 
@@ -30,15 +32,13 @@ REFUSED = {
     "engine-invalid": "Patched",
     "resets": "reset_peer",
     "torn-frames": "slicer",
-    "crash-after-persist": "a named place of its own code",
-    "crash-points": "a named place of its own code",
+    "crash-after-persist": "crash point block-before-forkchoice",
+    "crash-points": "crash point write-before-commit",
     "old-copy": "a validator that forgets by itself",
     "flipped-bytes": "bits that flip",
     "hostile-transactions": "executes none",
-    "byzantine-equivocate": "strategy equivocate",
     "byzantine-censor": "strategy censor",
     "byzantine-invalid-block": "strategy invalid-block",
-    "beyond-f-equivocate": "strategy equivocate",
 }
 """What the simulator cannot play, and the words that say why. All others pass live, and here."""
 
@@ -54,6 +54,35 @@ def test_a_shipped_scenario_passes_here_too_or_is_refused_in_words(name: str) ->
     found = rehearse(scenario, 1, drawn_from=1)
     assert found.summary.outcome is Outcome.PASS, found.summary.reason
     assert all(fault.verified and fault.healed for fault in found.history.faults)
+
+
+CRASHES = """
+scenario: 1
+name: crashes
+about: One operator after another ends at each crash point of its middleware.
+faults:
+"""
+
+
+def test_the_shipped_code_ends_at_its_crash_points() -> None:
+    points = [name for name, point in CRASH_POINTS.items() if point.role == Role.MIDDLEWARE]
+    lines = (
+        f"  - {{id: {point}, do: crash, target: op{index % 4 + 1}, point: {point}, count: 2,"
+        f" at: {{delay: {6 * index}s}}, until: {{hold: 1s}}}}\n"
+        for index, point in enumerate(points)
+    )
+    scenario = parse_text(CRASHES + "".join(lines), what="crashes")
+    assert without_counterpart(scenario, 1) == {}
+    found = rehearse(scenario, 1, drawn_from=1)
+    assert found.summary.outcome is Outcome.PASS, found.summary.reason
+    waits = [(fault.verified or 0) - fault.requested for fault in found.history.faults]
+    assert len(waits) == len(points) == 5
+    assert min(waits) > 0.8, "it starts, and comes by for the second time"
+
+
+def test_more_than_f_liars_have_two_blocks_decided() -> None:
+    found = rehearse(catalogue.load("beyond-f-equivocate"), 1, drawn_from=1)
+    assert found.verdicts[0].note.startswith("S1 agreement: height ")
 
 
 # -------------------------------------------------------------- runs of a running network
@@ -154,7 +183,7 @@ scenario: 1
 name: both
 about: One that the simulator has, and one that it has not.
 faults:
-  - {id: crash, do: crash, target: op1, point: vote-after-send, until: {hold: 2s}}
+  - {id: crash, do: crash, target: op1, point: write-before-commit, until: {hold: 2s}}
   - {id: cut, do: cut, target: op2, at: {after: crash}, until: {hold: 2s}}
 """,
                 what="both",
