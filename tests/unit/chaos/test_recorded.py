@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from devnet import chaos_cli
@@ -160,14 +161,10 @@ def test_a_failing_run_says_how_to_rehearse_it() -> None:
         gap=None, recovery=None, tx_ok=0, tx_lost=0, seconds=1.0, folder="runs/x/1",
     )  # fmt: skip
     assert rehearsal_of(run) == "devnet chaos replay runs/x/1 --simulated --runs 100"
-    passed = RunSummary(**{**_fields(run), "outcome": Outcome.PASS})
+    passed = msgspec.structs.replace(run, outcome=Outcome.PASS)
     assert rehearsal_of(passed) == ""
-    hostile = RunSummary(**{**_fields(run), "aimed": "-"})
+    hostile = msgspec.structs.replace(run, aimed="-")
     assert rehearsal_of(hostile) == "", "no fault, no schedule"
-
-
-def _fields(run: RunSummary) -> dict[str, object]:
-    return {name: getattr(run, name) for name in run.__struct_fields__}
 
 
 @pytest.mark.parametrize(
