@@ -1,4 +1,4 @@
-"""`devnet chaos list` and `devnet chaos run NAME`: flags in, table or JSON out, exit code.
+"""`devnet chaos COMMAND`: flags in, table or JSON out, exit code.
 
 0 every run passed, 1 an invariant broke, 2 nothing was shown (inconclusive or vacuous), 3 the
 harness failed. `python -m devnet.chaos_cli all` runs the whole catalogue.
@@ -8,9 +8,11 @@ import argparse
 import asyncio
 import secrets
 import signal
+import subprocess
 import sys
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,7 +30,7 @@ from devnet.network.claim import is_claimed
 from devnet.network.means import require_means
 from devnet.report.campaign import exit_of, render_report
 from devnet.report.progress import shown_progress
-from devnet.report.summary import CampaignSummary, worst_outcome
+from devnet.report.summary import CampaignSummary, rehearsal_command, worst_outcome
 from devnet.report.table import render_campaign, render_verdicts
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, require_possible, run_campaign
@@ -36,6 +38,7 @@ from devnet.runner.judging import judge_folder, said_before
 from devnet.runner.matrix_report import Earlier, report_of, require_about, write_report
 from devnet.runner.matrix_run import MatrixRun, networks_that_fit
 from devnet.runner.plan import needs_of, require_fits
+from devnet.runner.recorded import Schedule, schedule_of
 from devnet.runner.shrink import MAX_RUNS, MINUTES, told_of
 from devnet.runner.shrink_live import failing_of, shrink, written_to
 from devnet.runner.stages import HarnessError
@@ -49,6 +52,9 @@ from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig, DstError
 
 MOST_RUNS: Final = 1000
+MOST_VARIATIONS: Final = 100_000
+SIMULATOR: Final = "devnet.sim.variations"
+"""Run as a program of its own: nothing here imports the simulator."""
 _T = TypeVar("_T")
 
 
@@ -57,6 +63,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     code."""
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help="names of the scenarios, a line about each")
+    _add_json(listing, "a JSON array of names and lines")
     listing.set_defaults(call=list_scenarios)
     run = commands.add_parser("run", help="run one scenario, on the network in DIR or on its own")
     run.add_argument("name", metavar="NAME", help="a scenario's name, or the path of a YAML file")
@@ -68,9 +75,11 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     show.set_defaults(call=show_scenario)
     validate = commands.add_parser("validate", help="read scenario files and say what is wrong")
     validate.add_argument("files", metavar="FILE", nargs="+", type=Path)
+    _add_json(validate, "a JSON array, an object for each file")
     validate.set_defaults(call=validate_files)
     judge = commands.add_parser("judge", help="judge a run again, from its folder alone")
     judge.add_argument("folder", metavar="RUN", type=Path)
+    _add_json(judge, "a JSON array of verdicts")
     judge.set_defaults(call=judge_run)
     draw = commands.add_parser("random", help="draw a schedule from a seed, and run or write it")
     draw.add_argument("--n", type=int, default=None, metavar="N", help="the same as --operators")
@@ -87,6 +96,26 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     draw.add_argument("--write", type=Path, metavar="FILE", help="write it, and run nothing")
     _add_flags(draw)
     draw.set_defaults(call=run_random)
+    again = commands.add_parser(
+        "replay",
+        help="play a run's schedule again, on a network or in the simulator",
+    )
+    again.add_argument(
+        "what", metavar="RUN|SCENARIO", help="a run's folder; or a scenario's name or file"
+    )
+    again.add_argument(
+        "--simulated",
+        action="store_true",
+        help="in the simulator; --runs are variations, with other delays",
+    )
+    again.add_argument(
+        "--leave-out",
+        action="store_true",
+        help="with --simulated: play it without the faults that have no counterpart there",
+    )
+    again.add_argument("--write", type=Path, metavar="FILE", help="write it, and run nothing")
+    _add_flags(again, most=MOST_VARIATIONS)
+    again.set_defaults(call=replay)
     small = commands.add_parser("shrink", help="make a failing schedule small, by playing it again")
     small.add_argument("what", metavar="FILE|RUN", type=Path, help="a scenario, or a run's folder")
     small.add_argument("--most-runs", type=_runs, default=MAX_RUNS, metavar="N", dest="most_runs")
@@ -102,6 +131,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "--write", type=Path, metavar="FILE", help="the small one (default: NAME-small.yaml)"
     )
     small.add_argument("--seed", type=int, default=None, metavar="S")
+    _add_json(small, "one JSON object")
     _add_network_flags(small)
     small.set_defaults(call=shrink_schedule)
     many = commands.add_parser(
@@ -122,7 +152,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     many.add_argument(
         "--no-runs", action="store_true", help="report on what is there, and run nothing"
     )
-    many.add_argument("--json", action="store_true", help="print campaign.json, not the table")
+    _add_json(many, "campaign.json")
     many.add_argument("--backend", choices=("docker", "process"), default=None)
     many.add_argument(
         "--port-offset", type=int, default=0, metavar="K", help="of the first network"
@@ -139,17 +169,23 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     every.set_defaults(call=run_all)
 
 
-def _add_flags(parser: argparse.ArgumentParser) -> None:
+def _add_flags(parser: argparse.ArgumentParser, most: int = MOST_RUNS) -> None:
     parser.add_argument(
-        "--runs", type=_runs, default=1, metavar="N", help="repeat with seeds S, S+1, ..."
+        "--runs",
+        type=partial(_runs, most=most),
+        default=1,
+        metavar="N",
+        help="repeat with seeds S, S+1, ...",
     )
     parser.add_argument(
         "--seed", type=int, default=None, metavar="S", help="default: drawn and printed"
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object instead of the table"
-    )
+    _add_json(parser, "a JSON object for each scenario")
     _add_network_flags(parser)
+
+
+def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--json", action="store_true", help=f"print {what} instead")
 
 
 def _add_network_flags(parser: argparse.ArgumentParser) -> None:
@@ -166,13 +202,13 @@ def _add_network_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _runs(text: str) -> int:
+def _runs(text: str, most: int = MOST_RUNS) -> int:
     try:
         value = int(text)
     except ValueError:
         value = 0
-    if not 1 <= value <= MOST_RUNS:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to {MOST_RUNS}, got {text!r}")
+    if not 1 <= value <= most:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to {most}, got {text!r}")
     return value
 
 
@@ -186,12 +222,19 @@ def _budget(text: str) -> float:
     return value
 
 
-def list_scenarios(_arguments: argparse.Namespace) -> int:
+def list_scenarios(arguments: argparse.Namespace) -> int:
     names = catalogue.names()
+    if arguments.json:
+        _print_json([{"name": name, "about": catalogue.load(name).about} for name in names])
+        return Exit.OK
     width = max(len(name) for name in names)
     for name in names:
         print(f"{name.ljust(width)}  {catalogue.load(name).about}")
-    return 0
+    return Exit.OK
+
+
+def _print_json(value: object) -> None:
+    print(msgspec.json.encode(value).decode())
 
 
 def show_scenario(arguments: argparse.Namespace) -> int:
@@ -206,15 +249,21 @@ def show_scenario(arguments: argparse.Namespace) -> int:
 
 def validate_files(arguments: argparse.Namespace) -> int:
     """Every file is read, so that one look shows all that is wrong."""
-    code = Exit.OK
+    code, found = Exit.OK, []
     for path in arguments.files:
         try:
             scenario = catalogue.load_file(path)
             _require_work(scenario)
-            print(f"{path}: {scenario.name}, {counted(len(scenario.faults), 'fault{s}')}")
+            line = f"{path}: {scenario.name}, {counted(len(scenario.faults), 'fault{s}')}"
+            found.append({"file": str(path), "name": scenario.name, "error": ""})
         except BadConfig as error:
+            line, code = "", Exit.HARNESS
             print(f"error: {error}", file=sys.stderr)
-            code = Exit.HARNESS
+            found.append({"file": str(path), "name": "", "error": str(error)})
+        if line and not arguments.json:
+            print(line)
+    if arguments.json:
+        _print_json(found)
     return code
 
 
@@ -231,9 +280,12 @@ def judge_run(arguments: argparse.Namespace) -> int:
     except BadConfig as error:
         print(f"error: {error}", file=sys.stderr)
         return Exit.HARNESS
-    print(render_verdicts(verdicts))
+    if arguments.json:
+        _print_json(verdicts)
+    else:
+        print(render_verdicts(verdicts))
     if before and before != verdicts:
-        print("not what the run said: its verdicts.json is of another version of the checkers")
+        _say("not what the run said: its verdicts.json is of another version of the checkers")
     return exit_code(worst(verdicts))
 
 
@@ -305,6 +357,58 @@ def run_random(arguments: argparse.Namespace) -> int:
     return Exit.OK if arguments.write else _guarded(arguments, [str(path)])
 
 
+def replay(arguments: argparse.Namespace) -> int:
+    """The schedule is written first, as a scenario: what runs is what stands there."""
+    try:
+        if arguments.simulated:
+            return _simulated(arguments)
+        if arguments.runs > MOST_RUNS or arguments.leave_out:
+            wrong = "--leave-out" if arguments.leave_out else f"--runs above {MOST_RUNS}"
+            raise BadConfig(f"{wrong}: with --simulated only")
+        schedule = schedule_of(arguments.what)
+        name = f"{schedule.scenario.name}.yaml"
+        path = arguments.write or arguments.out / schedule.scenario.name / name
+        written_to(path, schedule.scenario)
+    except (BadConfig, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.HARNESS
+    if arguments.seed is None:
+        arguments.seed = schedule.seed
+    _say(sentences(schedule.scenario))
+    seed = "" if arguments.seed is None else f", to be run with --seed {arguments.seed}"
+    _say(f"written to {path}{seed}")
+    if arguments.write:
+        return Exit.OK
+    if not is_claimed(arguments.dir):
+        _as_in(arguments, schedule)
+    return _guarded(arguments, [str(path)])
+
+
+def _as_in(arguments: argparse.Namespace, schedule: Schedule) -> None:
+    """A network of its own is like that of the run, but for what was asked for."""
+    if arguments.backend is None:
+        arguments.backend = schedule.backend
+    if arguments.slot_seconds is None and schedule.slot_seconds is not None:
+        arguments.slot_seconds = int(schedule.slot_seconds)
+
+
+def _simulated(arguments: argparse.Namespace) -> int:
+    """Raises: BadConfig for what only a network has."""
+    for flag in ("backend", "slot_seconds", "port_offset", "write"):
+        if getattr(arguments, flag) is not None:
+            raise BadConfig(f"--{flag.replace('_', '-')}: not with --simulated")
+    words = [arguments.what, "--runs", str(arguments.runs)]
+    for flag in ("seed", "operators"):
+        if (value := getattr(arguments, flag)) is not None:
+            words += [f"--{flag}", str(value)]
+    words += ["--leave-out"] if arguments.leave_out else []
+    words += ["--json"] if arguments.json else []
+    try:
+        return subprocess.run([sys.executable, "-m", SIMULATOR, *words], check=False).returncode
+    except KeyboardInterrupt:
+        return Exit.HARNESS
+
+
 def shrink_schedule(arguments: argparse.Namespace) -> int:
     """A breaking-off costs nothing: the same command goes on."""
     try:
@@ -337,11 +441,28 @@ def shrink_schedule(arguments: argparse.Namespace) -> int:
     except asyncio.CancelledError:
         _say("broken off; the same command goes on from here")
         return Exit.HARNESS
+    again = f"devnet chaos run {target} --seed {seed}"
+    rehearsal = f"{rehearsal_command(str(target))} --seed {seed}"
+    if arguments.json:
+        _print_json(
+            {
+                "checker": shrinking.checker,
+                "file": str(target),
+                "dropped": shrinking.dropped,
+                "played": shrinking.played,
+                "met": shrinking.met,
+                "ended": shrinking.ended,
+                "again": again,
+                "simulated": rehearsal,
+            }
+        )
+        return Exit.OK
     for line in shrinking.dropped:
         print(f"- {line}")
     ended = f" (not to the end: {shrinking.ended})" if shrinking.ended else ""
     print(f"{counted(shrinking.played, 'run{s}')}: {told_of(shrinking.met)}{ended}")
-    print(f"fails in {shrinking.checker}: devnet chaos run {target} --seed {seed}")
+    print(f"fails in {shrinking.checker}: {again}")
+    print(f"in the simulator: {rehearsal}")
     return Exit.OK
 
 
@@ -470,7 +591,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """`python -m devnet.chaos_cli COMMAND`; the same commands as `devnet chaos`."""
     parser = argparse.ArgumentParser(prog="devnet chaos", description=__doc__)
     add_commands(parser)
-    arguments = parser.parse_args(argv)
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as left:  # argparse ends with 2, which says "inconclusive" here
+        return Exit.HARNESS if left.code else Exit.OK
     result: int = arguments.call(arguments)
     return result
 

@@ -21,7 +21,7 @@ from dst.qbft.messages import (
     RoundChangeMessage,
 )
 from dst.sealing.messages import GroupSignature, PartialSignature
-from dst.spec.primitives import Address, OperatorIndex, Term
+from dst.spec.primitives import Address, OperatorIndex, Root, Term
 
 V = TypeVar("V", bound=Payload)
 Ask: TypeAlias = Callable[[ProduceRequest], Awaitable[bytes | None]]
@@ -54,6 +54,9 @@ class Hands(Protocol):
 
     def now(self) -> float:
         """Seconds."""
+
+    def root_of(self, block: bytes) -> Root:
+        """Of an encoded block."""
 
 
 class Honest:

@@ -17,7 +17,7 @@ from devnet.byzantine.strategies import LIARS
 from dst.apis.beacon import BeaconNode, ProduceRequest
 from dst.middleware.config import Settings
 from dst.middleware.store import Store
-from dst.middleware.wire import Middleware, RollupDst
+from dst.middleware.wire import Middleware, RollupDst, root_of
 from dst.middleware.wire_messages import (
     WireMessage,
     decode_message,
@@ -32,7 +32,7 @@ from dst.runtime.metrics import Metrics
 from dst.spec.cluster import genesis_validators_root
 from dst.spec.errors import InvalidInput
 from dst.spec.judgement import Judgement, Verdict
-from dst.spec.primitives import Height, OperatorIndex, Term
+from dst.spec.primitives import Height, OperatorIndex, Root, Term
 
 
 class Mouth:
@@ -56,6 +56,9 @@ class Mouth:
 
     def now(self) -> float:
         return time.monotonic()
+
+    def root_of(self, block: bytes) -> Root:
+        return root_of(block)
 
     def sign(self, payload: Payload) -> bytes:
         return self._settings.identity.sign(signing_digest(self._chain, payload))

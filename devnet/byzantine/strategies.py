@@ -354,7 +354,7 @@ class Equivocator(Honest):
         if block is not None:
             sibling = await self._sibling_of(block, ask, request)
             if sibling is not None:
-                self._siblings.put(root_of(block), sibling)
+                self._siblings.put(self.hands.root_of(block), sibling)
         return block
 
     async def _sibling_of(self, block: bytes, ask: Ask, request: ProduceRequest) -> bytes | None:
@@ -398,7 +398,7 @@ class Equivocator(Honest):
         return (pair[half], *self._votes_for(pair[half]).values(), pair[1 - half])
 
     def _propose(self, message: ProposalMessage, block: bytes) -> ProposalMessage:
-        payload = replace(message.signed.payload, root=root_of(block))
+        payload = replace(message.signed.payload, root=self.hands.root_of(block))
         signed = SignedProposal(*self._vote(payload))
         return replace(message, signed=signed, block=block)
 

@@ -153,16 +153,28 @@ def read_delay(value: object, where: str) -> Delay:
 
 def read_at(value: object, where: str) -> At:
     """Every part of it may be left out."""
-    fields = Fields(value, where, ("after", "heights", "event", "delay", "every", "times"))
+    known = ("after", "heights", "event", "leader", "delay", "every", "times")
+    fields = Fields(value, where, known)
     return At(
         after=_read_after(fields),
         heights=fields.count("heights", Count()),
         trigger=fields.choice("event", Trigger, Trigger.START),
+        leader=_read_leader(fields),
         repeat=_read_repeat(fields),
         delay=read_delay(fields.required("delay"), fields.at("delay"))
         if fields.has("delay")
         else Delay(),
     )
+
+
+def _read_leader(fields: Fields) -> str:
+    """Goes with `event: decided`: only then it is known who leads next."""
+    if not fields.has("leader"):
+        return ""
+    where = fields.at("leader")
+    if fields.get("event", "") != Trigger.DECIDED:
+        raise BadConfig(f"{where}: goes with event: {Trigger.DECIDED}")
+    return read_name(fields.required("leader"), where)
 
 
 def _read_after(fields: Fields) -> Moment | None:
@@ -198,7 +210,7 @@ def _read_repeat(fields: Fields) -> Repeat:
 
 
 def read_until(value: object, where: str) -> Until:
-    fields = Fields(value, where, ("heights", "hold", "after", "forever", "timeout"))
+    fields = Fields(value, where, ("heights", "hold", "total", "after", "forever", "timeout"))
     forever = fields.get("forever", False)
     if not isinstance(forever, bool):
         raise BadConfig(f"{where}.forever: expected true or false, got {forever!r}")
@@ -207,11 +219,14 @@ def read_until(value: object, where: str) -> Until:
         forever=forever,
         heights=fields.count("heights", Count()),
         hold=fields.duration("hold", Duration()),
+        total=fields.duration("total", Duration()),
         timeout=fields.duration("timeout", Until().timeout),
     )
-    has_end = until.heights != Count() or until.hold != Duration() or until.after or forever
-    if not has_end:
-        raise BadConfig(f"{where}: a fault needs an end: give heights, hold, after or forever")
+    lasts = until.heights != Count() or {until.hold, until.total} != {Duration()}
+    if not (lasts or until.after or forever):
+        raise BadConfig(
+            f"{where}: a fault needs an end: give heights, hold, total, after or forever"
+        )
     return until
 
 

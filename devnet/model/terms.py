@@ -92,6 +92,8 @@ class At:
     heights: Count = Count()
     """So many decided after that."""
     trigger: Trigger = Trigger.START
+    leader: str = ""
+    """Of `decided` events, the next one after which this operator leads; empty: whoever does."""
     delay: Delay = Delay()
     repeat: Repeat = Repeat()
 
@@ -99,7 +101,8 @@ class At:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Until:
     """When a fault is reverted: `heights` decided from the height it hit on, at least `hold` after
-    its proof, and not before `after`. `forever`: not before all others that have an end.
+    its proof, `total` after its request, and not before `after`. `forever`: not before all others
+    that have an end.
 
     `timeout` bounds the wait for heights: a chain that stands still must not leave the fault
     standing for ever.
@@ -107,6 +110,7 @@ class Until:
 
     heights: Count = Count()
     hold: Duration = Duration()
+    total: Duration = Duration()
     after: Moment | None = None
     forever: bool = False
     timeout: Duration = Duration(seconds=60.0)

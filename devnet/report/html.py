@@ -23,7 +23,7 @@ from devnet.model.history import (
 )
 from devnet.model.timeline import first_sealed, is_sealed_there
 from devnet.model.verdict import Outcome, Verdict, Violation
-from devnet.report.summary import RunSummary, aimed_of, hit_of, target_of
+from devnet.report.summary import RunSummary, aimed_of, hit_of, rehearsal_of, target_of
 from devnet.report.table import figure_of, seconds_text
 
 WIDTH: Final = 960
@@ -131,9 +131,11 @@ def _header(summary: RunSummary, replay: str) -> str:
         f"{counted(summary.tx_ok, 'transaction{s}')} accepted, {summary.tx_lost} lost · "
         f"took {summary.seconds:.0f} s"
     )
+    rehearsal = rehearsal_of(summary)
+    simulated = f"<br>In the simulator: <code>{escape(rehearsal)}</code>" if rehearsal else ""
     return (
         f"<p>{badge(summary.outcome)}{reason}</p><p class=soft>{facts}</p>"
-        f"<p>Run it again: <code>{escape(replay)}</code></p>"
+        f"<p>Run it again: <code>{escape(replay)}</code>{simulated}</p>"
     )
 
 

@@ -1,5 +1,6 @@
 """The figures of one run, and of many: what the table, the JSON output and the page all show."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Final
 
@@ -72,6 +73,20 @@ def recovery_of(history: History) -> float | None:
     healed = max(heals)
     after = [event for event in first_sealed(history) if event.monotonic > healed]
     return after[0].monotonic - healed if after else None
+
+
+VARIATIONS: Final = 100
+
+
+def rehearsal_command(what: str) -> str:
+    """That plays the schedule of a run's folder, or of a scenario, in the simulator."""
+    return f"devnet chaos replay {shlex.quote(what)} --simulated --runs {VARIATIONS}"
+
+
+def rehearsal_of(run: RunSummary) -> str:
+    """The same of a run whose failure may be one of its faults'; else empty."""
+    failed = run.outcome is Outcome.FAIL and run.aimed != "-"
+    return rehearsal_command(run.folder) if failed and run.folder else ""
 
 
 def hit_of(fault: FaultReceipt) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from devnet.checkers.base import amount
 from devnet.model.verdict import Outcome, Verdict
-from devnet.report.summary import CampaignSummary, RunSummary
+from devnet.report.summary import CampaignSummary, RunSummary, rehearsal_of
 
 
 def seconds_text(value: float | None) -> str:
@@ -53,6 +53,8 @@ def render_campaign(campaign: CampaignSummary) -> str:
         if run.outcome is not Outcome.PASS:
             kept = f" (kept in {run.folder})" if run.folder else ""
             parts.append(f"run {number}: {run.outcome.value}: {run.reason}{kept}")
+        if rehearsal := rehearsal_of(run):
+            parts.append(f"in the simulator: {rehearsal}")
     parts += [f"report: {run.folder}/report.html" for run in campaign.runs if run.folder]
     return "\n".join(parts)
 

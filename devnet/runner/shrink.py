@@ -300,6 +300,9 @@ def _shorter(fault: Scheduled, operators: int) -> Iterator[tuple[Scheduled, str]
     if half := _half(until.hold):
         changed = replace(until, hold=half)
         yield replace(fault, until=changed), f"stands for {written(half)}"
+    if half := _half(until.total):
+        changed = replace(until, total=half)
+        yield replace(fault, until=changed), f"stands for {written(half)} in all"
     if fewer := _fewer(until.heights, operators):
         changed = replace(until, heights=fewer)
         yield replace(fault, until=changed), f"stands for {written(fewer)} heights"

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from devnet.checkers.base import counted
 from devnet.faults.surface import World
+from devnet.faults.targets import leader_name
 from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
 from devnet.model.clock import now
@@ -30,6 +31,8 @@ START_TIMEOUT: Final = 60.0
 """Seconds until the heights before the first fault are sealed everywhere."""
 TRIGGER_TIMEOUT: Final = 30.0
 """Seconds to wait for an event to fire on."""
+TURNS: Final = 3
+"""Of an operator that a fault waits for: where two heights are heard of at once, one is missed."""
 SLOTS_A_HEIGHT: Final = 10
 """Time for a height that a fault waits for, while others stand."""
 REJOIN_POLL_SECONDS: Final = 0.3
@@ -236,7 +239,7 @@ class Runner:
             case Trigger.START:
                 come: object = True
             case Trigger.DECIDED:
-                come = await self._journal.next_decided(TRIGGER_TIMEOUT)
+                come = await self._decided_before(fault.at.leader)
             case other:
                 come = await self._journal.next_event(EventKind(other.value), TRIGGER_TIMEOUT)
         if come is None:
@@ -254,6 +257,16 @@ class Runner:
         )
         await asyncio.sleep(delay)
         return planned
+
+    async def _decided_before(self, leader: str) -> int | None:
+        """The next height decided after which that operator leads, or the next one at all. None
+        when none comes in time, or its turn does not."""
+        operators, heights = self._net.topology.operator_names, self._journal.heights
+        for _ in range(TURNS * self._n):
+            come = await self._journal.next_decided(TRIGGER_TIMEOUT)
+            if come is None or leader in ("", leader_name(operators, heights.newest_decided + 1)):
+                return come
+        return None
 
     async def _stand(self, fault: Scheduled, planned: Planned, receipt: FaultReceipt) -> None:
         """To its end, looked at all the while; one that lapsed is not waited for."""
@@ -273,13 +286,15 @@ class Runner:
         hold = fault.until.hold.in_seconds(self._slot)
         parts = [counted(wanted, "height{s}")] if wanted else []
         parts += [f"{hold:g} s"] if hold else []
+        total = fault.until.total.in_seconds(self._slot)
+        parts += [f"{total:g} s from its request on"] if total else []
         holding = [f"for {' and at least '.join(parts)}"] if parts else []
         holding += [f"to the {fault.until.after}"] if fault.until.after else []
         holding += ["to the end of all others"] if fault.until.forever else []
         return f"holding {' and '.join(holding)}"
 
     async def _hold(self, fault: Scheduled, receipt: FaultReceipt) -> None:
-        """Until enough heights are decided from the hit on, and the hold is over."""
+        """Until enough heights are decided from the hit on, and its time is over."""
         wanted = fault.until.heights.for_operators(self._n)
         hold = fault.until.hold.in_seconds(self._slot)
         timeout = fault.until.timeout.in_seconds(self._slot)
@@ -288,7 +303,9 @@ class Runner:
             goal = (receipt.height or 0) + wanted
             heights = self._journal.heights
             await self._journal.until(lambda: heights.newest_decided >= goal, timeout)
-        await asyncio.sleep(max(0.0, started + hold - now()))
+        total = fault.until.total.in_seconds(self._slot)
+        ends = max(started + hold, receipt.requested + total)
+        await asyncio.sleep(max(0.0, ends - now()))
         for moment in self._ends_after(fault):
             await self._come[moment].wait()
 

@@ -44,6 +44,10 @@ def schema() -> dict[str, Any]:
     found["$defs"]["at"]["properties"] |= _at()
     found["$defs"]["at"]["dependentRequired"] = {"every": ["times"], "times": ["every"]}
     found["$defs"]["until"]["properties"] |= {
+        "total": {
+            "$ref": "#/$defs/duration",
+            "description": "Least time after its request; the proof's own time is within it.",
+        },
         "after": {"$ref": "#/$defs/moment"},
         "forever": {
             "type": "boolean",
@@ -80,6 +84,10 @@ def _at() -> dict[str, Any]:
             "enum": [str(trigger) for trigger in Trigger],
             "default": str(Trigger.START),
             "description": "The next one of any node after that.",
+        },
+        "leader": {
+            "$ref": "#/$defs/name",
+            "description": "With event: decided, the next one after which this operator leads.",
         },
         "every": {
             "anyOf": list(often),
@@ -184,7 +192,9 @@ below `Fault` (`devnet/faults/base.py`): its fields are the keys of the YAML for
 and what follows for those who judge (`silences`, `components`). Random schedules have it as soon
 as it says how one is drawn (`drawn`, `weight`; else it is never drawn). What it needs of the
 network is in `devnet/faults/surface.py`; a method there that does not exist yet belongs into
-`devnet/runner/surroundings.py` too, and into the fake of the tests. Then `make docs`.
+`devnet/runner/surroundings.py` too, into the simulator's surface (`devnet/sim/surface.py`: it does
+the same to a simulated cluster, or says that it has no counterpart), and into the fake of the
+tests. Then `make docs`.
 """
 
 

@@ -63,6 +63,8 @@ def _begins(at: At) -> str:
         parts.append(f"when {_decided(at.heights, more=' more')}")
     if at.trigger is not Trigger.START:
         parts.append(_EVENTS[at.trigger])
+    if at.leader:
+        parts.append(f"with {at.leader} to lead next")
     if at.delay.upto is not None:
         parts.append(f"up to {_time(at.delay.upto)} later (drawn)")
     elif at.delay != Delay():
@@ -91,6 +93,8 @@ def _ends(fault: Scheduled) -> str:
         parts.append(f"{_decided(until.heights)} (or {_time(until.timeout)} are over)")
     if until.hold != Duration():
         parts.append(f"it has stood for {_time(until.hold)}")
+    if until.total != Duration():
+        parts.append(f"{_time(until.total)} after it was asked for")
     if until.after is not None:
         parts.append(_comes(until.after))
     if until.forever:

@@ -14,7 +14,7 @@ from devnet.model.work import Hostile, Load
 from devnet.scenarios.scenario import SCHEMA_VERSION, Scenario, Scheduled
 
 _USUAL: Final = Scenario(name="x", about="x")
-_UNTIL: Final = ("heights", "hold", "after", "forever", "timeout")
+_UNTIL: Final = ("heights", "hold", "total", "after", "forever", "timeout")
 
 
 def written(value: object) -> Any:
@@ -89,6 +89,8 @@ def _at(at: At) -> dict[str, Any]:
     found = _unusual(at, At(), ("after", "heights"))
     if at.trigger is not At().trigger:
         found["event"] = str(at.trigger)
+    if at.leader:
+        found["leader"] = at.leader
     if at.delay.upto is not None:
         found["delay"] = {"upto": written(at.delay.upto)}
     elif at.delay != Delay():

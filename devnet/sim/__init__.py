@@ -7,6 +7,8 @@ schema of the wire (`mutation`); `phases` takes whole phases away; `haste` bound
 `minority` asks how many rounds liars cost who never stop; `recovery` measures what faults cost.
 `lockstep` explores one height of the pure core phase by phase, `synchrony` what follows its heal,
 `twins` one key in two places, `formal` a model; `two_signatures` replays one known attack.
+`rehearsal` plays a scenario of the harness, over the `surface` that its faults ask for, and
+`variations` many times.
 `mutants` breaks cores and shells on purpose (`core_mutants`, `shell_mutants`), and `core_scenes`
 and `shell_scenes` are the settings in which that shows; `sometimes` names where a campaign must
 have been. `campaign` runs many seeds, `long` very many, on `machines`; `tape` is a run as data,

@@ -29,13 +29,23 @@ def explain(
     whole = record(generator, seed, n, mutant)
     if not whole.failure:
         return f"seed {seed} passes now"
-    short = shrink(whole.tape, budget=budget, shown=shown)
     folder = RUNS if mutant or not CORPUS.is_dir() else CORPUS
     file = folder / "-".join([generator, f"n{n}", str(seed), *([mutant] if mutant else [])])
-    file = file.with_suffix(".json")
-    folder.mkdir(parents=True, exist_ok=True)
+    return shrunk_to(file.with_suffix(".json"), whole.tape, f"seed {seed}", budget, shown)
+
+
+def shrunk_to(
+    file: Path,
+    tape: Tape,
+    whose: str,
+    budget: int = BUDGET,
+    shown: Callable[[Shrinking], None] | None = None,
+) -> str:
+    """What a tape comes down to: told, and kept in a file."""
+    short = shrink(tape, budget=budget, shown=shown)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(short.written())
-    shrunk = f"{len(whole.tape)} choices of seed {seed} shrunk to {len(short)}:"
+    shrunk = f"{len(tape)} choices of {whose} shrunk to {len(short)}:"
     return "\n".join([shrunk, retold(short)[1], f"again: {command(file)}"])
 
 

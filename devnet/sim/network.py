@@ -48,6 +48,7 @@ class Network:
         self._held: dict[LinkEnds, list[Any]] = {}
         self._last: dict[LinkEnds, int] = {}
         self._open: set[LinkEnds] = set()
+        self._late_us: dict[LinkEnds, int] = {}
         self._connection: dict[LinkEnds, int] = {}
         """How many connections the link has lost with what was under way on them."""
         links = [(source, target) for source in range(params.n) for target in range(params.n)]
@@ -91,7 +92,7 @@ class Network:
         return (source, target) in self._open and (source, target) not in self._cut
 
     def _post(self, link: LinkEnds, message: Any) -> None:
-        delay = self._draw_delay(link)
+        delay = self._draw_delay(link) + self._late_us.get(link, 0)
         if link in self._slow and not self.calm:
             delay += self._params.slow_us
         if delay > LATE_US:
@@ -122,6 +123,10 @@ class Network:
             else:
                 since = self._connection.get(link, 0)
                 self._loop.after(GIVE_UP_US, self._give_up, link, since)
+
+    def slow_down(self, links: Iterable[LinkEnds], late_us: int) -> None:
+        """So much more from now on; 0: as before."""
+        self._late_us |= dict.fromkeys(links, late_us)
 
     def mend(self, links: Iterable[LinkEnds] | None = None) -> None:
         """Bring links (None: all) back: held messages arrive, then both ends hear of it."""

@@ -9,9 +9,12 @@ rollup node outlive it.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
 from random import Random
 from typing import Final, Protocol
 
+from devnet.byzantine.strategies import Equivocator
 from devnet.sim import blocks, chain, ideal
 from devnet.sim.disk import Disk
 from devnet.sim.l1 import L1
@@ -23,6 +26,7 @@ from devnet.sim.rollup import SimRollup
 from devnet.sim.store import SimStore
 from devnet.sim.tape import chance, stream
 from devnet.sim.validator import Duties, SimValidator
+from dst.apis.beacon import ProduceRequest, WireBlock
 from dst.apis.dst_v1 import EventKind, Scalar
 from dst.middleware.store import Record, Rejoin
 from dst.middleware.wire import Shells, Surroundings
@@ -41,7 +45,20 @@ from dst.spec.primitives import Height, OperatorIndex, Root, Round, Slot, Term
 WRITE_US: Final = (50, 2_000)
 """What an fsync takes, least and most."""
 FULL_RETRY_US: Final = 300_000
+ABSENT_RETRY_US: Final = 20_000
+"""A validator that is gone looks so often whether it is back."""
 POWER_CUT: Final = "the machine died"
+
+
+_WHOSE: "Final[ContextVar[Operator | None]]" = ContextVar("whose", default=None)
+"""The operator whose code runs."""
+
+
+def crash_point(name: str) -> None:
+    """In place of the shipped one, which ends its process there."""
+    operator = _WHOSE.get()
+    if operator is not None and operator.ends_here(name):
+        raise asyncio.CancelledError(POWER_CUT)
 
 
 class Observer(Protocol):
@@ -78,8 +95,23 @@ class Observer(Protocol):
     def failed(self, operator: "Operator", error: BaseException) -> None: ...
 
 
+@dataclass(slots=True)
+class EndsAt:
+    """count: the time that it comes by. told: called when it has ended there."""
+
+    point: str
+    count: int
+    told: Callable[[], None]
+
+
 class Operator:
-    """`name` differs from `index` for a twin only: two instances of one operator."""
+    """`name` differs from `index` for a twin only: two instances of one operator.
+
+    What a schedule of faults does to it (`surface`), by default nothing: rollup_is_gone,
+    validator_is_gone: that program does not run, or nobody reaches it. rollup_late_us,
+    signs_late_us, flush_us: what an answer, a signature or an fsync takes more. l1_stands_us: its
+    L1 node hears of nothing later. ends_at: a crash point of the shipped code.
+    """
 
     def __init__(
         self,
@@ -104,6 +136,10 @@ class Operator:
         self.life: Life | None = None
         self.calm = False
         self.frozen_until = self.full_until = 0
+        self.rollup_is_gone = self.validator_is_gone = False
+        self.rollup_late_us = self.signs_late_us = self.flush_us = 0
+        self.l1_stands_us: int | None = None
+        self.ends_at: EndsAt | None = None
         self.drift_ppm = params.drift_ppm.get(index, 0)
         self.rate = 1 + self.drift_ppm / 1e6
         self.set_clock(self.rng.randrange(-params.skew_us, params.skew_us + 1))
@@ -132,12 +168,30 @@ class Operator:
         assert self.life is None, f"{self.name} runs already"
         self.life = at_rate(self.rate, Life, self)
 
+    def ends_here(self, point: str) -> bool:
+        """Whether it dies at that crash point, now."""
+        if self.ends_at is None or self.ends_at.point != point:
+            return False
+        self.ends_at.count -= 1
+        if self.ends_at.count:
+            return False
+        told, self.ends_at = self.ends_at.told, None
+        self.crash()
+        told()
+        return True
+
     def crash(self) -> None:
         if self.life is not None:
             self.life.end()
             self.life = None
             self.disk.crash()
             self.observer.crashed(self)
+
+    @property
+    def beacon(self) -> "SimRollup | Builder":
+        """Whoever builds its blocks."""
+        liar = self.liar
+        return Builder(liar, self.rollup) if isinstance(liar, Equivocator) else self.rollup
 
     # ---------------------------------------------------------------- clocks
 
@@ -164,6 +218,9 @@ class Operator:
     @property
     def term(self) -> Term:
         return chain.TERM
+
+    def root_of(self, block: bytes) -> Root:
+        return blocks.root_of(block)
 
     def sign(self, payload: qbft.Payload) -> bytes:
         return ideal.signer(self.index)(qbft.signing_digest(chain.CHAIN, payload))
@@ -240,16 +297,31 @@ class Operator:
     def rollup_delay_us(self) -> int:
         most = 20_000 if self.calm else self.params.validate_us
         frozen = max(0, self.frozen_until - self.loop.now_us())
-        return frozen + self.rng.randrange(100, most + 1)
+        return frozen + self.rollup_late_us + self.rng.randrange(100, most + 1)
 
     def rollup_is_away(self) -> bool:
-        return self.drawn(0.0 if self.calm else self.params.engine_fails)
+        return self.rollup_is_gone or self.drawn(0.0 if self.calm else self.params.engine_fails)
 
     def slot_now(self) -> int:
         return max(0, self.wall_us() // SLOT_US)
 
     def l1_moment_us(self) -> int:
-        return self.loop.now_us() - (0 if self.calm else self._lag_us)
+        heard = self.loop.now_us() - (0 if self.calm else self._lag_us)
+        return heard if self.l1_stands_us is None else min(heard, self.l1_stands_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """The rollup node of a liar who has more built than it is asked for."""
+
+    liar: Equivocator
+    rollup: SimRollup
+
+    async def produce_block(self, request: ProduceRequest) -> bytes | None:
+        return await self.liar.build(self.rollup.produce_block, request)
+
+    async def publish_block(self, block: WireBlock) -> None:
+        await self.rollup.publish_block(block)
 
 
 class Life:
@@ -268,7 +340,7 @@ class Life:
                 store=self.store,
                 links=self,
                 rollup=operator.rollup,
-                beacon=operator.rollup,
+                beacon=operator.beacon,
                 observe=self._observe,
                 metrics=self.metrics,
                 now=lambda: operator.wall_us() / 1e6,
@@ -279,7 +351,9 @@ class Life:
         peers = range(operator.params.n)
         self._peers = tuple(OperatorIndex(each) for each in peers if each != operator.index)
         self.watch = PeerWatch(self._peers, self, operator.monotonic)
+        token = _WHOSE.set(operator)
         self._task = operator.loop.create_task(self._run())
+        _WHOSE.reset(token)
 
     async def _run(self) -> None:
         try:
@@ -398,7 +472,7 @@ class Life:
         operator = self._operator
         operator.may_die()
         least, most = WRITE_US
-        await self.pause(operator.rng.randrange(least, most))
+        await self.pause(operator.flush_us + operator.rng.randrange(least, most))
         while self.is_full:
             await self.pause(FULL_RETRY_US)
         operator.may_die()
@@ -414,6 +488,10 @@ class Life:
         """None where the height is sealed already: a restart signs all of them again, and one after
         the other that would take longer than a run."""
         operator, found = self._operator, self.shells.progress.at_slot(slot)
+        if operator.signs_late_us:
+            await self.pause(operator.signs_late_us)
+        while operator.validator_is_gone:
+            await self.pause(ABSENT_RETRY_US)
         if found is not None and found.height not in operator.disk.seals:
             most = 20_000 if operator.calm else operator.params.signing_us
             await self.pause(operator.rng.randrange(100, most + 1))

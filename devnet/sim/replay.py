@@ -7,14 +7,19 @@ from typing import Final, Protocol
 import msgspec
 
 from devnet.model.verdict import Violation
+from devnet.scenarios.parse import parse_text
 from devnet.sim import lockstep, synchrony, twins, world
 from devnet.sim.minority import draw_minority, run_minority
 from devnet.sim.mutants import MUTANTS, mutated
 from devnet.sim.params import Params, draw_params
+from devnet.sim.rehearsal import rehearse, require_playable
 from devnet.sim.story import Story
-from devnet.sim.tape import Book, Choices, Tape, params_of, unusual
+from devnet.sim.tape import Book, Choices, Schedule, Tape, params_of, unusual
 from devnet.sim.world import Outcome
-from dst.spec.errors import InvalidInput
+from dst.spec.errors import BadConfig, InvalidInput
+
+SCHEDULE: Final = "schedule"
+"""A tape's generator where faults come from a scenario, and nothing of them from the seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,16 +51,23 @@ def record(generator: str, seed: int, n: int, mutant: str | None = None) -> Play
     return _play(Tape(generator=generator, n=n, mutant=mutant), Book(), seed, None)
 
 
+def record_schedule(schedule: Schedule, seed: int, n: int, mutant: str | None = None) -> Played:
+    """The same of a rehearsal."""
+    tape = Tape(generator=SCHEDULE, n=n, mutant=mutant, schedule=schedule)
+    return _play(tape, Book(), seed, None)
+
+
 def invariant(failure: str) -> str:
     """`S1 agreement` of `S1 agreement: two roots ...`."""
     return failure.partition(":")[0]
 
 
 def _play(tape: Tape, book: Book, seed: int | None, story: Story | None) -> Played:
-    if tape.generator not in GENERATORS or tape.mutant not in (None, *MUTANTS):
+    generator = _schedule if tape.generator == SCHEDULE else GENERATORS.get(tape.generator)
+    if generator is None or tape.mutant not in (None, *MUTANTS):
         raise InvalidInput(f"nothing here is called {tape.generator} or {tape.mutant}")
     with mutated(tape.mutant):
-        played = GENERATORS[tape.generator](tape, book, seed, story)
+        played = generator(tape, book, seed, story)
     found = msgspec.structs.replace(
         played.tape, choices=book.taken, failure=invariant(played.failure)
     )
@@ -90,6 +102,23 @@ def _minority(tape: Tape, book: Book, seed: int | None, story: Story | None) -> 
         params,
         lambda: run_minority(seed or 0, tape.n, params=params, rng=rng, story=story)[0],
     )
+
+
+def _schedule(tape: Tape, book: Book, seed: int | None, story: Story | None) -> Played:
+    if tape.schedule is None:
+        raise InvalidInput("the tape of a schedule has none")
+    try:
+        scenario = parse_text(tape.schedule.text, what="the schedule of the tape")
+        require_playable(scenario, tape.schedule.seed)
+    except BadConfig as error:
+        raise InvalidInput(str(error)) from error
+    rng = Choices(book, None if seed is None else world.seeded(seed, tape.n))
+    drawn_from = tape.schedule.seed
+    try:
+        rehearsed = rehearse(scenario, seed or 0, drawn_from=drawn_from, rng=rng, story=story)
+    except Exception as error:
+        return Played(tape=tape, failure=f"{type(error).__name__}: {error}")
+    return Played(tape=tape, failure=rehearsed.failure, trace=rehearsed.trace)
 
 
 def _in_time(tape: Tape, params: Params, run: Callable[[], Outcome]) -> Played:

@@ -30,11 +30,19 @@ HELPERS: Final = ("drawn",)
 """Functions that draw for their caller, after which the stream is named."""
 
 
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of faults. text: a scenario, YAML. seed: of what it draws itself."""
+
+    text: str
+    seed: int
+
+
 class Tape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One run, whole: what is not said is benign.
 
     generator: what plays it (`devnet.sim.replay`). failure: the invariant it breaks, with `mutant`
-    switched on if there is one. params: of a chaos run. choices: stream -> place in it -> choice.
+    switched on if there is one. params: of a chaos run. schedule: of a rehearsal. choices: stream
+    -> place in it -> choice.
     """
 
     generator: str
@@ -43,6 +51,7 @@ class Tape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     failure: str = ""
     why: str = ""
     params: dict[str, Any] = {}
+    schedule: Schedule | None = None
     choices: dict[str, dict[int, int]] = {}
 
     @classmethod

@@ -77,6 +77,9 @@ class FakeHands:
     def now(self) -> float:
         return self.clock
 
+    def root_of(self, block: bytes) -> Root:
+        return root_of(block)
+
 
 Make = Callable[..., tuple[Honest, FakeHands]]
 

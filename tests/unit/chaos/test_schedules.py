@@ -109,6 +109,22 @@ def test_forever_is_to_the_end_of_all_that_have_one() -> None:
     assert last <= of(receipts["cut"].revert_requested) <= last + 0.1
 
 
+@pytest.mark.parametrize("leader", ["op1", "op4"])
+def test_a_fault_waits_for_an_operators_turn_and_lasts_from_its_request_on(leader: str) -> None:
+    """The proof of a silent cut takes three seconds, which are within the total."""
+    scenario = read(f"""
+        - {{id: turn, do: cut, target: op2, mode: blackhole,
+           at: {{event: decided, leader: {leader}, delay: 200ms}}, until: {{total: 5s}}}}
+        """)
+    _, receipts = play(scenario)
+    turn = receipts["turn"]
+    assert f"op{(turn.aimed_height or 0) % 4 + 1}" == leader
+    assert of(turn.revert_requested) - turn.requested == pytest.approx(5.0, abs=0.1)
+    told = sentences(scenario)
+    assert f"with {leader} to lead next" in told
+    assert "until 5s after it was asked for" in told
+
+
 def test_a_fault_repeats_every_so_many_heights_each_time_elsewhere_drawn() -> None:
     scenario = read("""
         - {id: kill, do: kill, target: random, at: {every: 6 heights, times: 4},
@@ -179,6 +195,8 @@ KILL_1 = "- {id: one, do: kill, target: op1, until: {hold: 5s}}\n"
     [
         (KILL_1 + "- {id: a, do: kill, target: op9, until: {hold: 1s}}", "",
          "mine.yaml:6: fault a: target op9: the network has"),
+        ("- {id: a, do: kill, target: op1, at: {event: decided, leader: op9}, until: {hold: 1s}}",
+         "", "mine.yaml:5: fault a: leader op9: the network has op1, op2, op3, op4"),
         ("- {id: a, do: kill, target: random(5), until: {hold: 1s}}", "",
          "mine.yaml:5: fault a: target random(5) is 5 operators, the network has 4"),
         (KILL_1 + "- {id: two, do: stop, target: op1, until: {hold: 5s}}", "",
@@ -263,6 +281,11 @@ def test_triggers_that_wait_for_each_other_are_refused() -> None:
             9,
         ),
         (HEAD + "faults:\n  - id: a\n    do: kill\n    until: {hold: 3s}\n", 5),
+        (
+            HEAD + "faults:\n  - id: a\n    do: kill\n    target: op1\n    at:\n"
+            "      leader: op1\n    until: {hold: 3s}\n",
+            9,
+        ),
         (HEAD + "faults:\n" + KILL_1 * 2, 6),
     ],
 )

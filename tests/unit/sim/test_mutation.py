@@ -112,6 +112,9 @@ class NoHands:
     def now(self) -> float:
         return 0.0
 
+    def root_of(self, block: bytes) -> Root:
+        return blocks.root_of(block)
+
 
 def prepare(round_: int = 0, sender: OperatorIndex = ME) -> PrepareMessage:
     payload = Prepare(TERM, Height(1), Round(round_), Root(b"r" * 32))
