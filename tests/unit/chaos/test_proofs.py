@@ -28,6 +28,7 @@ from devnet.probes import heads
 from devnet.probes.derived import FromL1
 from devnet.probes.rpc import RpcUnknown
 from devnet.probes.seals import BeaconSeals, Certificates, Verifier, genesis_of
+from devnet.runner.stages import background
 from dst.apis.beacon import WireBlock, encode_signed
 from dst.apis.dst_v1 import DecidedBlock, encode_decided
 from dst.crypto.bls import SecretShare
@@ -255,8 +256,7 @@ async def test_a_safe_head_is_recorded_when_it_has_moved(monkeypatch: pytest.Mon
     application.router.add_get("/dst/v1/status", status)
     async with TestServer(application) as server, asyncio.timeout(20):
         url = str(server.make_url("")).rstrip("/")
-        watching = asyncio.create_task(heads.watch_safe_head("op1", url, record.append))
-        while len(record) < 3:
-            await asyncio.sleep(0.001)
-        watching.cancel()
+        async with background([heads.watch_safe_head("op1", url, record.append)]):
+            while len(record) < 3:
+                await asyncio.sleep(0.001)
     assert [each.height for each in record if isinstance(each, SafeHeadSeen)] == [3, 8, 4]

@@ -3,7 +3,7 @@ fail proves nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 
 import msgspec
 import pytest
@@ -26,8 +26,10 @@ from devnet.checkers import (
     no_round_change,
     normal_gap,
     one_group_signature,
+    progress_under_fault,
     readable,
     recovery,
+    rejoin,
     rounds_as_promised,
     safe_head,
     sign_once,
@@ -71,7 +73,7 @@ from devnet.model.history import (
     history_of,
     records_of,
 )
-from devnet.model.terms import Duration
+from devnet.model.terms import Count, Duration
 from devnet.model.timeline import worst_gap
 from devnet.model.verdict import Outcome, Verdict, exit_code, worst
 from dst.crypto.bls import SecretShare, public_key, sign
@@ -201,6 +203,7 @@ LEADER_KILL = FaultReceipt(
     id="kill",
     kind="kill",
     targets=("op3",),
+    silenced=("op3",),
     requested=2.5,
     applied=2.6,
     verified=2.7,
@@ -530,6 +533,72 @@ def test_every_safety_and_liveness_checker_has_a_forgery() -> None:
     forged = {CHECKERS[checker] for checker, _ in FORGED.values()} | {steady_state.check}
     assert {*checkers.SAFETY, *checkers.LIVENESS} <= forged
 
+
+# -------------------------------------------------------------------- what one scenario promises
+
+PROMISES: dict[str, Checker] = {
+    "gap": partial(gap.check, limit=Duration(seconds=7)),
+    "rejoin": partial(rejoin.check, limit=Duration(seconds=2)),
+    "progress_under_fault": partial(progress_under_fault.check, wanted=8),
+    "rounds_as_promised": partial(
+        rounds_as_promised.check,
+        expect=Expect(round_changes=RoundChanges.FORBIDDEN, settle_in=Count(plain=1)),
+    ),
+    "known_fate": known_fate.check,
+}
+BROKEN: dict[str, tuple[str, list[Record]]] = {
+    "nothing is sealed to the end of a fault": (
+        "gap",
+        [msgspec.structs.replace(SPLIT, id="long", healed=40.0)],
+    ),
+    "who was killed does not vote again": (
+        "rejoin",
+        [msgspec.structs.replace(LEADER_KILL, id="late", requested=15.5, healed=16.5)],
+    ),
+    "who was killed votes again too late": (
+        "rejoin",
+        [
+            msgspec.structs.replace(LEADER_KILL, id="late", requested=15.5, healed=16.5),
+            event(EventKind.SEALED, 12, 18.0, "op3"),
+            event(EventKind.SIGNED, 12, 18.6, "op3"),
+        ],
+    ),
+    "too few heights while a fault stood": (
+        "progress_under_fault",
+        [msgspec.structs.replace(LEADER_KILL, requested=4.5)],
+    ),
+    "a round changed after all had settled": (
+        "rounds_as_promised",
+        [event(EventKind.ROUND_CHANGE, 5, 5.05, root=None, round=1)],
+    ),
+    "a hostile transaction that nobody heard of again": (
+        "known_fate",
+        [
+            HostileFate(
+                kind="x", gas=1, hash="0xh", sent=1.0, settled=2.0, fate=Fate.UNKNOWN, via="op1"
+            )
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_promise_fails_and_is_told_where_it_was_kept(name: str) -> None:
+    promise, forgery = BROKEN[name]
+    draft = sound()
+    kept = PROMISES[promise](draft.history()).outcome
+    assert kept is (Outcome.VACUOUS if promise == "known_fate" else Outcome.PASS)
+    draft.records += forgery
+    verdict = PROMISES[promise](draft.history())
+    assert verdict.outcome is Outcome.FAIL, verdict
+    assert verdict.violations[0].witness
+
+
+def test_every_promise_can_be_broken() -> None:
+    assert {promise for promise, _ in BROKEN.values()} == PROMISES.keys()
+
+
+# ------------------------------------------------------------------------------------------- live
 
 LIVE_FORGED = (
     "another root decided",
