@@ -463,6 +463,13 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
             msgspec.structs.replace(submission(12), hash="0xlate", nonce=4),
         ],
     ),
+    "a nonce twice": (
+        "stable_order",
+        [
+            msgspec.structs.replace(block("op1", 12), transactions=("0xtwin",)),
+            msgspec.structs.replace(submission(12), hash="0xtwin", nonce=11),
+        ],
+    ),
     "L1 holds another block than is served": (
         "derived_chain",
         [msgspec.structs.replace(block("f2", 4), block_hash="0xother")],
@@ -480,6 +487,14 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
     "locked on what two had seen": (
         "justified_votes",
         [event(EventKind.PREPARED, 9, 8.95, "op4", root=root(9, "b"), round=0)],
+    ),
+    "locked on what one too few had seen": (
+        "justified_votes",
+        [
+            event(EventKind.PROPOSAL, 9, 8.9, "op1", root=root(9, "b"), round=0),
+            event(EventKind.PROPOSAL, 9, 8.9, "op2", root=root(9, "b"), round=0),
+            event(EventKind.PREPARED, 9, 8.95, "op4", root=root(9, "b"), round=0),
+        ],
     ),
     "locked before the others had seen it": (
         "justified_votes",
@@ -596,6 +611,100 @@ def test_a_broken_promise_fails_and_is_told_where_it_was_kept(name: str) -> None
 
 def test_every_promise_can_be_broken() -> None:
     assert {promise for promise, _ in BROKEN.values()} == PROMISES.keys()
+
+
+# -------------------------------------------------------------------- what signatures vouch for
+
+
+def served(*heights: int) -> History:
+    """One node's blocks, of which the highest alone is signed."""
+    return history_of(SETUP, [*(block("op1", height) for height in heights), signature(70)])
+
+
+def test_a_signature_vouches_for_64_blocks_below_it_and_no_more() -> None:
+    assert valid_certificates.check(served(*range(6, 71))).outcome is Outcome.PASS
+    verdict = valid_certificates.check(served(*range(5, 71)))
+    assert [breach.height for breach in verdict.violations] == [5]
+
+
+def test_what_is_above_the_last_signature_or_below_a_hole_is_not_judged() -> None:
+    """A signature may still come; a hole is S10's."""
+    assert valid_certificates.check(served(*range(60, 75))).outcome is Outcome.PASS
+    assert valid_certificates.check(served(*range(40, 50), *range(60, 71))).outcome is Outcome.PASS
+
+
+def test_time_stamps_are_whole_block_times_apart_and_slots_may_be_missed() -> None:
+    slow = msgspec.structs.replace(SETUP, slot_seconds=2.0)
+
+    def outcome(*stamps: int) -> Outcome:
+        made = [
+            msgspec.structs.replace(block("op1", at), timestamp=t) for at, t in enumerate(stamps)
+        ]
+        return linked_chain.check(history_of(slow, list(made))).outcome
+
+    assert outcome(10, 12, 18) is Outcome.PASS
+    assert outcome(10, 13, 18) is Outcome.FAIL
+    assert outcome(10, 12, 12) is Outcome.FAIL
+
+
+# ------------------------------------------------------------------------- what L1 was read for
+
+
+def test_a_safe_head_without_a_reading_of_l1_shows_nothing() -> None:
+    history = msgspec.structs.replace(sound().history(), derived=())
+    verdict = derived_chain.check(history)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.note == "op1 calls heights safe, and L1 was not read"
+    none_safe = msgspec.structs.replace(history, safe_heads=())
+    assert derived_chain.check(none_safe).outcome is Outcome.VACUOUS
+
+
+def test_a_safe_head_that_came_after_the_reading_is_not_judged() -> None:
+    draft = sound()
+    draft.records.append(SafeHeadSeen(node="op2", height=12, monotonic=20.5))
+    assert derived_chain.check(draft.history()).outcome is Outcome.PASS
+
+
+# -------------------------------------------------------------------- votes that nobody told of
+
+
+def locked(height: int, at: float, **changes: object) -> History:
+    """One operator locks on what nobody proposed, and one fault is another than in a sound run."""
+    draft = sound()
+    draft.records.append(
+        event(EventKind.PREPARED, height, at, "op4", root=root(height, "b"), round=0)
+    )
+    if changes:
+        draft.records.append(msgspec.structs.replace(LEADER_KILL, id="other", **changes))
+    return draft.history()
+
+
+def test_a_vote_is_judged_from_the_first_height_heard_from_its_beginning_to_the_last_told() -> None:
+    assert justified_votes.check(locked(1, 1.05)).outcome is Outcome.PASS
+    assert justified_votes.check(locked(2, 2.05)).outcome is Outcome.FAIL
+    assert justified_votes.check(locked(11, 14.1)).outcome is Outcome.FAIL
+    assert justified_votes.check(locked(11, 14.3)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({"targets": (), "lying": ("op1", "op2", "op3")}, Outcome.PASS),
+        ({"targets": (), "lying": ("op1", "op2")}, Outcome.FAIL),
+        ({"targets": ("op1", "op2", "op3"), "components": ()}, Outcome.PASS),
+        (
+            {"targets": ("op1", "op2", "op3"), "components": (("op1",), ("op2", "op3"))},
+            Outcome.FAIL,
+        ),
+        ({"targets": ("op1", "op2", "op3"), "components": (), "requested": 11.1}, Outcome.FAIL),
+        ({"targets": ("op1", "op2", "op3"), "components": (), "healed": 6.9}, Outcome.FAIL),
+    ],
+)
+def test_who_lied_or_was_ended_may_have_voted_and_not_told(
+    changes: dict[str, object], outcome: Outcome
+) -> None:
+    known = {"requested": 8.5, "healed": 9.5, **changes}
+    assert justified_votes.check(locked(9, 9.0, **known)).outcome is outcome
 
 
 # ------------------------------------------------------------------------------------------- live
