@@ -2,9 +2,10 @@
 after an outage the backlog is gone as fast as if it were posted at twice the rate it grows at.
 
 Measured at each node, in heights, at each newly sealed block while nothing disturbs the network:
-from when the node had come so close once, it stays so close. It has to come so close, from the last
-heal or the beginning of the run, within the time of L4, one interval more for the next batch to be
-due, an inclusion, and the backlog's own length in block times. A run that ends before says nothing.
+from when all was posted that had to be, which the node shows by coming within an inclusion of the
+head. It has to come there, from the last heal or the beginning of the run, within the time of L4,
+one interval for the next batch to be due, an inclusion, and the backlog's own length in block
+times. A run that ends before says nothing.
 """
 
 from bisect import bisect_right
@@ -92,7 +93,7 @@ def _lags(history: History, node: str, span: tuple[float, float]) -> Iterator[La
 
 
 def _judged(node: str, lags: list[Lag], limits: Allowed) -> Iterator[tuple[float, Violation]]:
-    near = next((i for i, lag in enumerate(lags) if lag.heights <= limits.lag), len(lags))
+    near = next((i for i, lag in enumerate(lags) if lag.heights <= limits.inclusion), len(lags))
     if lags:
         due = limits.drain(max(0, lags[0].heights - limits.lag))
         for lag in lags[due:near]:

@@ -174,6 +174,15 @@ def test_a_backlog_has_its_own_length_to_drain() -> None:
     assert "op1's safe head is 0" in stuck.violations[0].summary
 
 
+def test_a_batch_that_was_missed_before_the_heal_is_no_breach_of_the_calm() -> None:
+    """Its poster was away at height 16; the next one is due at 24, and has all of it."""
+    away = fault(13.0, 20.0)
+    kept = [each for each in batches() if each.height != 16]
+    verdict = safe_head.check(run(away, *kept))
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.measured == 10.0
+
+
 def test_a_run_that_ends_before_a_backlog_has_to_be_gone_says_nothing_of_it() -> None:
     short = run(fault(9.0, 30.0), safe(0.6, 0), slots=range(1, 45))
     assert safe_head.check(short).outcome is Outcome.PASS
