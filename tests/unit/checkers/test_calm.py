@@ -96,7 +96,7 @@ def test_what_a_node_tells_of_before_the_run_is_not_of_it() -> None:
 def test_one_slot_without_a_block_is_more_than_the_normal_gap() -> None:
     verdict = normal_gap.check(run(without=(20,)))
     assert verdict.outcome is Outcome.FAIL
-    assert verdict.violations[0].summary.endswith("was sealed: 2.00 s, allowed 1.50 s")
+    assert verdict.violations[0].summary.endswith("was sealed: 2.00 s, allowed 1.75 s")
     assert verdict.violations[0].monotonic == pytest.approx(21.4)
     assert normal_gap.check(run()).outcome is Outcome.PASS
 

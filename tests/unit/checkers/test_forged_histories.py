@@ -519,7 +519,7 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
     "a block left out in calm": (
         "normal_gap",
         [msgspec.structs.replace(LEADER_KILL, healed=-9.0), event(EventKind.DECIDED, 1, 0.9),
-         event(EventKind.SEALED, 20, 29.0), event(EventKind.SEALED, 21, 30.6)],
+         event(EventKind.SEALED, 20, 29.0), event(EventKind.SEALED, 21, 30.8)],
     ),
     "a safe head that stays": (
         "safe_head",
