@@ -116,6 +116,7 @@ name: nobody-seals-so-fast
 about: A bound that nobody meets.
 faults:
   - {id: kill, do: kill, target: follower, until: {heights: 1}}
+settle: {heights: 10}  # to a batch on L1
 expect: {gap: 1ms}
 """
 
@@ -159,14 +160,15 @@ def expecting(words: str) -> Callable[[Path], None]:
 
 
 def forging(kind: str, **fields: Any) -> Callable[[Path], None]:
-    """The last record of this kind, changed."""
+    """The first record of this kind, changed; of a fault the last, which counts."""
 
     def change(folder: Path) -> None:
         packed = folder / "history.ndjson.gz"
         lines = gzip.decompress(packed.read_bytes()).splitlines()
         records = [msgspec.json.decode(line) for line in lines]
-        last = max(at for at, record in enumerate(records) if record["type"] == kind)
-        lines[last] = msgspec.json.encode(records[last] | fields)
+        places = [at for at, record in enumerate(records) if record["type"] == kind]
+        place = places[-1] if kind == "fault" else places[0]
+        lines[place] = msgspec.json.encode(records[place] | fields)
         packed.write_bytes(gzip.compress(b"\n".join(lines) + b"\n"))
 
     return change
