@@ -169,11 +169,12 @@ bench-lag: $(STAMP) ## what a member that floods its link costs an operator's ev
 bench-ports: $(STAMP) ## what crowded ports and hostile log searches cost others
 	@$(BIN)/python -m tests.benchmarks.ports
 
-docs: $(STAMP) ## pages written from the code: docs/{json-rpc,refusals,faults,mutants}.md, the schema of scenarios
+docs: $(STAMP) ## pages written from the code: docs/{json-rpc,refusals,faults,mutants,checkers}.md, the schema of scenarios
 	@$(BIN)/python -m dst.execution.rpc.page
 	@$(BIN)/python -m dst.middleware.refusals_page
 	@$(BIN)/python -m devnet.scenarios.schema
 	@$(BIN)/python -m tests.simulation.kill_table --write
+	@$(BIN)/python -m tests.unit.checkers.page --write
 
 lock: $(STAMP) ## renew requirements.lock
 	@$(BIN)/uv pip compile --universal --generate-hashes --all-extras --no-header --no-emit-index-url --no-annotate \

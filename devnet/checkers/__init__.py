@@ -1,9 +1,10 @@
 """Checkers: pure functions `History -> Verdict`, a file per invariant, for sim and live runs alike.
 
-agreement S1, one_group_signature S2, stable_receipts S4/S5, exactly_once S6, equal_states S8,
-linked_chain S10, sign_once S12, no_quorum_no_progress S14, true_evidence S15, no_crash S17,
-linearizable S18, gap L2, recovery L4, rejoin L5, inclusion L6, progress_under_fault L9,
-no_round_change L10, known_fate L11;
+agreement S1, one_group_signature S2, valid_certificates S3, stable_receipts S4/S5,
+exactly_once S6, stable_order S7, equal_states S8, derived_chain S9, linked_chain S10, sign_once
+S12, justified_votes S13, no_quorum_no_progress S14, true_evidence S15, no_crash S17, linearizable
+S18, normal_gap L1, gap L2, recovery L4, rejoin L5, inclusion L6, safe_head L7, steady_state L8,
+progress_under_fault L9, no_round_change L10, known_fate L11;
 faults_happened and standstill judge the experiment. `expectations` says which of them a scenario
 asks for, `honest` what liars say of themselves, which none of them is told, `must_fail` judges a
 positive control. Their forged histories, which each must fail, are in tests/unit/checkers.
@@ -15,22 +16,29 @@ from typing import Final
 from devnet.checkers import (
     agreement,
     carried_out,
+    derived_chain,
     equal_states,
     exactly_once,
     faults_happened,
     inclusion,
+    justified_votes,
     linearizable,
     linked_chain,
     no_crash,
     no_quorum_no_progress,
+    normal_gap,
     one_group_signature,
     readable,
     recovery,
+    safe_head,
     sign_once,
     sound_harness,
     sound_machine,
+    stable_order,
     stable_receipts,
+    steady_state,
     true_evidence,
+    valid_certificates,
 )
 from devnet.checkers.agreement import LiveAgreement
 from devnet.checkers.base import Checker, LiveChecker
@@ -59,19 +67,30 @@ __all__ = [
 SAFETY: Final[tuple[Checker, ...]] = (
     agreement.check,
     one_group_signature.check,
+    valid_certificates.check,
     stable_receipts.check,
     exactly_once.check,
+    stable_order.check,
     equal_states.check,
+    derived_chain.check,
     linked_chain.check,
     linearizable.check,
     sign_once.check,
+    justified_votes.check,
     no_quorum_no_progress.check,
     true_evidence.check,
     no_crash.check,
 )
 """Run on every history; those that find nothing to look at answer vacuous, which is no blame."""
 
-LIVENESS: Final[tuple[Checker, ...]] = (recovery.check, inclusion.check, readable.check)
+LIVENESS: Final[tuple[Checker, ...]] = (
+    normal_gap.check,
+    recovery.check,
+    inclusion.check,
+    safe_head.check,
+    steady_state.check,
+    readable.check,
+)
 
 RESTS_ON_CUTS: Final = (no_quorum_no_progress.check, *LIVENESS)
 """What the end of a Toxiproxy may break, without anybody's fault."""

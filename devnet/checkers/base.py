@@ -71,18 +71,36 @@ def judge_within(
 ) -> Verdict:
     """A verdict on a measured amount (`worst` with the violation it would be, whose summary ends
     with what was measured) against its bound."""
-    if worst is None:
-        return Verdict(checker=checker, outcome=Outcome.VACUOUS, note=note, bound=bound, unit=unit)
-    measured, violation = worst
-    failed = measured > bound
-    told = f"{violation.summary}, allowed {amount(bound, unit)}"
-    violation = msgspec.structs.replace(violation, summary=told)
+    found = [] if worst is None else [worst]
+    return judge_each_within(checker, found, bound=bound, note=note, unit=unit)
+
+
+def judge_each_within(
+    checker: str,
+    found: Iterable[tuple[float, Violation]],
+    *,
+    bound: float,
+    note: str = "",
+    unit: str = "s",
+) -> Verdict:
+    """As `judge_within`, of many amounts: the worst is what was measured, and those above the bound
+    are the violations, the first first."""
+    every = list(found)
+    broken = [
+        msgspec.structs.replace(
+            violation, summary=f"{violation.summary}, allowed {amount(bound, unit)}"
+        )
+        for measured, violation in every
+        if measured > bound
+    ]
+    broken.sort(key=lambda each: float("inf") if each.monotonic is None else each.monotonic)
+    outcome = Outcome.FAIL if broken else Outcome.PASS if every else Outcome.VACUOUS
     return Verdict(
         checker=checker,
-        outcome=Outcome.FAIL if failed else Outcome.PASS,
-        violations=(violation,) if failed else (),
+        outcome=outcome,
+        violations=tuple(broken[:MAX_VIOLATIONS]),
         note=note,
-        measured=measured,
+        measured=max((measured for measured, _ in every), default=None),
         bound=bound,
         unit=unit,
     )

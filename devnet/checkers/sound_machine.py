@@ -5,7 +5,7 @@ A stall is a timer of the harness that came this late; with a hundred programs o
 few tens of milliseconds is ordinary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Concatenate, Final, ParamSpec
 
@@ -13,7 +13,7 @@ import msgspec
 
 from devnet.checkers.base import amount
 from devnet.model.history import History, MachineSeen
-from devnet.model.timeline import disturbed_span
+from devnet.model.timeline import Span, disturbed_span
 from devnet.model.verdict import Outcome, Verdict
 
 NAME: Final = "this machine was well"
@@ -56,14 +56,28 @@ def timing(
     @wraps(check_timing)
     def careful(history: History, /, *rest: _P.args, **named: _P.kwargs) -> Verdict:
         verdict = check_timing(history, *rest, **named)
-        if verdict.outcome is not Outcome.FAIL or verdict.measured is None or verdict.bound is None:
-            return verdict
-        late = sum(seen.late for seen in stalls(history))
-        if verdict.measured - verdict.bound > CONSEQUENCES * late:
-            return verdict
-        return excused(verdict, late)
+        return careful_of(verdict, sum(seen.late for seen in stalls(history)))
 
     return careful
+
+
+def careful_of(verdict: Verdict, late: float) -> Verdict:
+    """late: seconds of stalls that may have to do with it."""
+    if verdict.outcome is not Outcome.FAIL or verdict.measured is None or verdict.bound is None:
+        return verdict
+    if verdict.measured - verdict.bound > CONSEQUENCES * late:
+        return verdict
+    return excused(verdict, late)
+
+
+def lateness_in(history: History, spans: Iterable[Span]) -> float:
+    """Seconds of stalls within these, or just before."""
+    return sum(
+        seen.late
+        for start, end in spans
+        for seen in history.machine
+        if seen.late > LATE_SECONDS and start - seen.late <= seen.monotonic <= end + seen.late
+    )
 
 
 def excused(verdict: Verdict, late: float) -> Verdict:

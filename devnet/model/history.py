@@ -13,6 +13,22 @@ from typing import Final, TypeAlias
 import msgspec
 
 
+class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What signatures are checked with and bounds follow from, from the genesis files: no node is
+    believed about these."""
+
+    group_public_key: str
+    seal_domain: str
+    """Of block signatures, 32 bytes."""
+    validators_root: str
+    """Identity of the chain; part of every vote."""
+    identities: tuple[str, ...]
+    """Operators' keys, in their order."""
+    batch_interval: int
+    """Heights between two batches."""
+    l1_block_seconds: float
+
+
 class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup", forbid_unknown_fields=True):
     """Facts of the network under test; the first record of a history."""
 
@@ -22,6 +38,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup", forbid_unkno
     chain_id: int = 0
     scenario: str = ""
     seed: int = 0
+    genesis: Genesis | None = None
+    """None in the simulator, whose signatures are ideal."""
 
 
 class EventKind(StrEnum):
@@ -81,6 +99,72 @@ class GroupSignatureSeen(
     """`op1.beacon`, `f1.beacon`, `l1.inbox`, ..."""
     term: int = 0
     monotonic: float = 0.0
+    block_hash: str = ""
+    """Of the execution block in it."""
+    l1_origin: int | None = None
+    """Number of the L1 block that it names."""
+
+
+class SealRefused(
+    msgspec.Struct, frozen=True, kw_only=True, tag="seal_refused", forbid_unknown_fields=True
+):
+    """What a node served as the group's signature of a block, and does not verify."""
+
+    node: str
+    height: int
+    root: str
+    signature: str
+    monotonic: float
+
+
+class CommitRead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One vote of a certificate."""
+
+    operator: int
+    """Its number, from 0, as it stands there."""
+    term: int
+    height: int
+    round: int
+    root: str
+    signature: str
+
+
+class CertificateRead(
+    msgspec.Struct, frozen=True, kw_only=True, tag="certificate", forbid_unknown_fields=True
+):
+    """By what one operator's node has a height decided, as it served it at the end of the run."""
+
+    node: str
+    term: int
+    height: int
+    round: int
+    root: str
+    commits: tuple[CommitRead, ...]
+    monotonic: float
+
+
+class SafeHeadSeen(
+    msgspec.Struct, frozen=True, kw_only=True, tag="safe_head", forbid_unknown_fields=True
+):
+    """A node's safe head when it had moved: up to there it has found its chain on L1."""
+
+    node: str
+    height: int
+    monotonic: float
+
+
+class DerivedBlock(
+    msgspec.Struct, frozen=True, kw_only=True, tag="derived", forbid_unknown_fields=True
+):
+    """A block as the harness derives it from L1 alone at the end of the run."""
+
+    height: int
+    root: str
+    parent_root: str
+    block_hash: str
+    l1_block: int
+    """Number of the L1 block that holds it."""
+    monotonic: float
 
 
 class BlockRead(msgspec.Struct, frozen=True, kw_only=True, tag="block", forbid_unknown_fields=True):
@@ -95,6 +179,8 @@ class BlockRead(msgspec.Struct, frozen=True, kw_only=True, tag="block", forbid_u
     """Transaction hashes in block order."""
     root: str | None = None
     """Beacon block root, when the reader asked for it."""
+    timestamp: int | None = None
+    """Unix seconds."""
 
 
 class Answer(StrEnum):
@@ -117,6 +203,8 @@ class TransactionSubmitted(
     answered: float | None
     """Monotonic seconds; None when no answer came."""
     answer: Answer
+    sender: str = ""
+    nonce: int | None = None
 
 
 class Fate(StrEnum):
@@ -320,6 +408,10 @@ Record: TypeAlias = (
     | NodeUnread
     | RunBroken
     | MachineSeen
+    | SealRefused
+    | CertificateRead
+    | SafeHeadSeen
+    | DerivedBlock
 )
 
 
@@ -341,6 +433,10 @@ class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     unread: tuple[NodeUnread, ...] = ()
     broken: tuple[RunBroken, ...] = ()
     machine: tuple[MachineSeen, ...] = ()
+    seals_refused: tuple[SealRefused, ...] = ()
+    certificates: tuple[CertificateRead, ...] = ()
+    safe_heads: tuple[SafeHeadSeen, ...] = ()
+    derived: tuple[DerivedBlock, ...] = ()
 
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -396,6 +492,10 @@ def history_of(setup: Setup, records: list[Record]) -> History:
         unread=tuple(item for item in ordered if isinstance(item, NodeUnread)),
         broken=tuple(item for item in ordered if isinstance(item, RunBroken)),
         machine=tuple(item for item in ordered if isinstance(item, MachineSeen)),
+        seals_refused=tuple(item for item in ordered if isinstance(item, SealRefused)),
+        certificates=tuple(item for item in ordered if isinstance(item, CertificateRead)),
+        safe_heads=tuple(item for item in ordered if isinstance(item, SafeHeadSeen)),
+        derived=tuple(item for item in ordered if isinstance(item, DerivedBlock)),
     )
 
 
@@ -416,5 +516,9 @@ def records_of(history: History) -> list[Record]:
         history.unread,
         history.broken,
         history.machine,
+        history.seals_refused,
+        history.certificates,
+        history.safe_heads,
+        history.derived,
     )
     return [history.setup, *sorted((item for group in groups for item in group), key=record_time)]

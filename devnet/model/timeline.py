@@ -94,3 +94,38 @@ def rejoined_at(history: History, fault: FaultReceipt, node: str) -> float | Non
         return caught_up
     voted = next((e.monotonic for e in mine if e.kind in VOTES and e.height > head), None)
     return None if caught_up is None or voted is None else max(caught_up, voted)
+
+
+def observed_span(history: History) -> Span | None:
+    """From the first look of this run to its last event; what a node told of before is not of this
+    run. None when nothing was seen."""
+    looks = [seen.monotonic for seen in history.machine]
+    looks += [transaction.sent for transaction in history.transactions]
+    events = [event.monotonic for event in history.events]
+    if not events:
+        return None
+    return (min(looks, default=min(events)), max(events))
+
+
+def calm_spans(history: History, settling: float) -> list[Span]:
+    """When nothing was done to the network, everybody was back, and that for `settling` seconds;
+    in order. None at all where a program ended on its own: nobody knows since when."""
+    whole = observed_span(history)
+    if whole is None or history.ended:
+        return []
+    done = [(fault.requested, _over(history, fault)) for fault in history.faults]
+    done += [(item.sent, item.settled) for item in history.hostile if item.fate is not Fate.UNSENT]
+    calm, start = [], whole[0]
+    for begins, ends in sorted(done, key=lambda each: each[0]):
+        calm.append((start, min(begins, whole[1])))
+        start = max(start, float("inf") if ends is None else ends + settling)
+    return [(a, b) for a, b in [*calm, (start, whole[1])] if a < b]
+
+
+def _over(history: History, fault: FaultReceipt) -> float | None:
+    """When whoever it silenced was back; None when that was not seen."""
+    if fault.healed is None:
+        return None
+    back = [rejoined_at(history, fault, node) for node in fault.returning]
+    known = [moment for moment in back if moment is not None]
+    return None if len(known) < len(back) else max([fault.healed, *known])

@@ -1,5 +1,4 @@
-"""The end state as every node serves it: blocks, receipts, and the group signatures, each verified
-under the genesis key.
+"""The end state as every node serves it: blocks, receipts, and what proves the blocks.
 
 Reads go over `probe>` links and run in parallel over nodes, one block after another within a node.
 """
@@ -9,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from devnet.model.clock import now
-from devnet.model.history import BlockRead, GroupSignatureSeen, ReceiptSeen, Record
+from devnet.model.history import BlockRead, ReceiptSeen, Record
 from devnet.probes.rpc import RpcRefused, RpcUnknown
 from dst.spec.errors import DstError
 
@@ -25,12 +24,12 @@ class Endpoint(Protocol):
     async def call(self, method: str, *params: Any) -> Any: ...
 
 
-class SealReader(Protocol):
-    """Reads one node's group signatures; verification is part of reading."""
+class ProofReader(Protocol):
+    """Reads what one node has as proof of its blocks: group signatures, certificates."""
 
     name: str
 
-    async def seals(self, first: int, last: int) -> list[GroupSignatureSeen]: ...
+    async def read(self, first: int, last: int) -> Sequence[Record]: ...
 
 
 def block_of(node: str, answer: dict[str, Any]) -> BlockRead:
@@ -43,6 +42,7 @@ def block_of(node: str, answer: dict[str, Any]) -> BlockRead:
         parent_hash=str(answer["parentHash"]).lower(),
         state_root=str(answer["stateRoot"]).lower(),
         transactions=tuple(str(item).lower() for item in answer["transactions"]),
+        timestamp=int(answer["timestamp"], 16),
     )
 
 
@@ -93,13 +93,13 @@ async def read_receipt(endpoint: Endpoint, transaction: str) -> ReceiptSeen | No
 async def read_end_state(
     *,
     endpoints: Sequence[Endpoint],
-    seal_readers: Sequence[SealReader],
+    proof_readers: Sequence[ProofReader],
     transactions: Iterable[str],
     first: int,
     last: int,
     record: Callable[[Record], None],
 ) -> dict[str, str]:
-    """Record blocks first..last of every node, their group signatures, and receipts of the load's
+    """Record blocks first..last of every node, what proves them, and receipts of the load's
     transactions.
 
     Returns: node -> why it could not be read, for those that could not; the others are evidence.
@@ -107,7 +107,7 @@ async def read_end_state(
     unread: dict[str, str] = {}
     reads = [
         *(_read_node(at.name, read_blocks(at, first, last), unread, record) for at in endpoints),
-        *(_read_node(at.name, at.seals(first, last), unread, record) for at in seal_readers),
+        *(_read_node(at.name, at.read(first, last), unread, record) for at in proof_readers),
     ]
     await asyncio.gather(*reads)
     readable = [endpoint for endpoint in endpoints if endpoint.name not in unread]
@@ -121,7 +121,7 @@ async def read_end_state(
 
 async def _read_node(
     node: str,
-    read: Awaitable[Sequence[BlockRead] | Sequence[GroupSignatureSeen]],
+    read: Awaitable[Sequence[Record]],
     unread: dict[str, str],
     record: Callable[[Record], None],
 ) -> None:

@@ -1,5 +1,5 @@
-"""Group signatures as a node serves them. Only what verifies under the key of the genesis files is
-evidence.
+"""Group signatures and certificates as a node serves them. Of the signatures only what verifies
+under the key of the genesis files is evidence.
 
 Blocks are asked for by root, every root that any node ever reported: two roots at one height are
 both looked up.
@@ -9,18 +9,38 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from devnet.model.clock import now
-from devnet.model.history import Event, GroupSignatureSeen
+from devnet.model.history import (
+    CertificateRead,
+    CommitRead,
+    Event,
+    Genesis,
+    GroupSignatureSeen,
+    SealRefused,
+)
 from dst.apis.beacon import BeaconClient
+from dst.apis.dst_v1 import DecidedBlock, DstClient
 from dst.crypto.bls import verify
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock
-from dst.spec.cluster import ClusterLock, lock_proposer_domain
+from dst.spec.cluster import ClusterLock, genesis_validators_root, lock_proposer_domain
 from dst.spec.domains import signing_root
 from dst.spec.errors import DstError
-from dst.spec.primitives import Root, to_hex
+from dst.spec.primitives import Height, Root, to_hex
 
 MAX_ROOTS: Final = 4096
 """Looked up per node at the end of one run."""
+
+
+def genesis_of(lock: ClusterLock, l1_block_seconds: float) -> Genesis:
+    """For the record, so that whoever reads it needs nothing else."""
+    return Genesis(
+        group_public_key=to_hex(lock.group_public_key),
+        seal_domain=to_hex(lock_proposer_domain(lock)),
+        validators_root=to_hex(genesis_validators_root(lock)),
+        identities=tuple(to_hex(operator.identity) for operator in lock.operators),
+        batch_interval=lock.chain.batch_interval,
+        l1_block_seconds=l1_block_seconds,
+    )
 
 
 class Verifier:
@@ -59,7 +79,7 @@ class BeaconSeals:
         self._verifier = verifier
         self._events = events
 
-    async def seals(self, first: int, last: int) -> list[GroupSignatureSeen]:
+    async def read(self, first: int, last: int) -> list[GroupSignatureSeen | SealRefused]:
         """Raises: DstError when the node cannot be read."""
         found = []
         async with BeaconClient(self._url) as client:
@@ -69,7 +89,9 @@ class BeaconSeals:
                     found.append(seen)
         return found
 
-    async def _read(self, client: BeaconClient, term: int, root: Root) -> GroupSignatureSeen | None:
+    async def _read(
+        self, client: BeaconClient, term: int, root: Root
+    ) -> GroupSignatureSeen | SealRefused | None:
         wire = await client.block(root)
         if wire is None or not wire.is_sealed:
             return None
@@ -77,13 +99,62 @@ class BeaconSeals:
         served = ssz.hash_tree_root(block)
         if served != root:
             raise DstError(f"{self.name} serves {to_hex(served)} for the root {to_hex(root)}")
+        payload = block.body.execution_payload
         if not self._verifier.is_valid(root, wire.signature):
-            return None
+            return SealRefused(
+                node=self.name,
+                height=payload.block_number,
+                root=to_hex(root),
+                signature=to_hex(wire.signature),
+                monotonic=now(),
+            )
         return GroupSignatureSeen(
-            height=block.body.execution_payload.block_number,
+            height=payload.block_number,
             root=to_hex(root),
             signature=to_hex(wire.signature),
             source=f"{self.name}.beacon",
             term=term,
+            monotonic=now(),
+            block_hash=to_hex(payload.block_hash),
+            l1_origin=block.l1_origin.number,
+        )
+
+
+class Certificates:
+    """By what one operator's node has its blocks decided, over `/dst/v1`."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name = name
+        self._url = url
+
+    async def read(self, first: int, last: int) -> list[CertificateRead]:
+        """Nothing is checked here. Raises: DstError when the node cannot be read."""
+        found = []
+        async with DstClient(self._url) as client:
+            for height in range(first, last + 1):
+                decided = await client.get_decided(Height(height))
+                if decided is not None:
+                    found.append(self._record(height, decided))
+        return found
+
+    def _record(self, height: int, decided: DecidedBlock) -> CertificateRead:
+        certificate = decided.certificate
+        return CertificateRead(
+            node=self.name,
+            term=certificate.term,
+            height=height,
+            round=certificate.round,
+            root=to_hex(certificate.root),
+            commits=tuple(
+                CommitRead(
+                    operator=commit.sender,
+                    term=commit.payload.term,
+                    height=commit.payload.height,
+                    round=commit.payload.round,
+                    root=to_hex(commit.payload.root),
+                    signature=to_hex(commit.signature),
+                )
+                for commit in certificate.commits
+            ),
             monotonic=now(),
         )

@@ -146,6 +146,7 @@ async def _one_run(
         chain_id=descriptor.chain_id,
         scenario=campaign.scenario.name,
         seed=seed,
+        genesis=network.genesis,
     )
     try:
         journal = Journal(setup, folder.history, _alarm(campaign))

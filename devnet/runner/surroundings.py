@@ -17,15 +17,18 @@ from devnet.links.mesh import Mesh
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
 from devnet.model.clock import now
 from devnet.model.cut import CutMode
-from devnet.model.history import HostileFate, TransactionSubmitted
+from devnet.model.history import Genesis, HostileFate, TransactionSubmitted
 from devnet.model.topology import Link, Topology
 from devnet.model.work import OBJECT_WRITERS
+from devnet.network.programs import L1_BLOCK_SECONDS
 from devnet.probes.chain import read_end_state
+from devnet.probes.derived import FromL1
 from devnet.probes.events import EventTail
+from devnet.probes.heads import watch_safe_head
 from devnet.probes.health import answers, links_up, probe_url, read_metrics
 from devnet.probes.machine import watch_machine
 from devnet.probes.rpc import Rpc
-from devnet.probes.seals import BeaconSeals, Verifier
+from devnet.probes.seals import BeaconSeals, Certificates, Verifier, genesis_of
 from devnet.runner.bending import LiveBends
 from devnet.runner.dependencies import LiveL1, LiveTelling
 from devnet.runner.firewalls import LiveFirewalls
@@ -330,6 +333,14 @@ class LiveNetwork:
         self._credentials = credentials
         self._session = session
         self._verifier = Verifier(lock)
+        self.genesis: Genesis = genesis_of(lock, L1_BLOCK_SECONDS)
+        self._from_l1 = FromL1(
+            _ProbeRpc("l1", self._url("probe>l1.rpc"), session),
+            chain_id=lock.chain.chain_id,
+            inbox=lock.chain.batch_inbox,
+            genesis=lock.chain.l1_genesis.number,
+            verifier=self._verifier,
+        )
 
     @property
     def _nodes(self) -> tuple[str, ...]:
@@ -343,6 +354,10 @@ class LiveNetwork:
             watch_machine(self._directory, journal.record),
             *(
                 EventTail(name, self._url(f"probe>{name}.beacon"), journal.record).run()
+                for name in self._nodes
+            ),
+            *(
+                watch_safe_head(name, self._url(f"probe>{name}.beacon"), journal.record)
                 for name in self._nodes
             ),
         ]
@@ -401,23 +416,27 @@ class LiveNetwork:
     async def read_end_state(self, journal: Journal, first: int, last: int) -> dict[str, str]:
         names = self._nodes
         endpoints = self._readers(names)
-        readers = [
-            BeaconSeals(name, self._url(f"probe>{name}.beacon"), self._verifier, journal.events)
-            for name in names
+        urls = {name: self._url(f"probe>{name}.beacon") for name in names}
+        readers: list[BeaconSeals | Certificates] = [
+            BeaconSeals(name, url, self._verifier, journal.events) for name, url in urls.items()
         ]
+        readers += [Certificates(name, urls[name]) for name in self.topology.operator_names]
         sent = [
             item.hash
             for item in journal.records
             if isinstance(item, TransactionSubmitted | HostileFate) and item.hash
         ]
-        return await read_end_state(
+        unread = await read_end_state(
             endpoints=endpoints,
-            seal_readers=readers,
+            proof_readers=readers,
             transactions=sent,
             first=first,
             last=last,
             record=journal.record,
         )
+        for block in await self._from_l1.read(first):
+            journal.record(block)
+        return unread
 
 
 class _ProbeRpc(NodeRpc):

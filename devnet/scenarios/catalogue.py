@@ -10,6 +10,7 @@ from dst.spec.errors import BadConfig
 FOLDER: Final = Path(__file__).parent
 ORDER: Final = (
     "follower-restart",
+    "steady",
     "operator-restart",
     "leader-kill",
     "leader-freeze",

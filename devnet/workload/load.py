@@ -144,6 +144,8 @@ class SenderLoop:
                 sent=sent,
                 answered=None if answer is Answer.UNKNOWN else now(),
                 answer=answer,
+                sender=self._sender.address.lower(),
+                nonce=transfer.nonce,
             )
         )
         return settled or answer is Answer.OK

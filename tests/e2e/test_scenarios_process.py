@@ -1,17 +1,23 @@
 """Scenarios on plain processes: what `make test` runs. All on one network, one after another, as a
 user would."""
 
+import gzip
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from tests.e2e.conftest import (
     PORT_OFFSET,
     REPOSITORY,
+    Finished,
     NetworkFactory,
     RunningNetwork,
     run_devnet,
@@ -100,3 +106,139 @@ def test_list_names_every_scenario(tmp_path: Path) -> None:
     assert done.code == 0, done.told
     assert "leader-kill" in done.out
     assert len(done.out.splitlines()) >= 10
+
+
+# --------------------------------------------------------- positive controls: what has to be a fail
+
+TOO_FAST = """\
+scenario: 1
+name: nobody-seals-so-fast
+about: A bound that nobody meets.
+faults:
+  - {id: kill, do: kill, target: follower, until: {heights: 1}}
+settle: {heights: 10}  # to a batch on L1
+expect: {gap: 1ms}
+"""
+
+
+@pytest.fixture(scope="module")
+def missed(network: RunningNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run that missed a bound of one millisecond, and nothing else."""
+    path = tmp_path_factory.mktemp("controls") / "too-fast.yaml"
+    path.write_text(TOO_FAST)
+    done, answer = network.chaos(str(path), "--seed", "1")
+    assert done.code == 1, done.told
+    (run,) = answer["runs"]
+    assert "L2 gap between sealed blocks" in run["reason"]
+    assert "allowed 0.00 s" in run["reason"]
+    folder = Path(run["folder"]).resolve()
+    assert verdicts_in(folder) == {"L2 gap between sealed blocks": "fail"}
+    return folder
+
+
+def verdicts_in(folder: Path) -> dict[str, str]:
+    """Checker -> outcome, of those that did not pass."""
+    verdicts = msgspec.json.decode((folder / "verdicts.json").read_bytes())
+    return {v["checker"]: v["outcome"] for v in verdicts if v["outcome"] != "pass"}
+
+
+def judged(folder: Path, change: Callable[[Path], None], to: Path) -> Finished:
+    """`devnet chaos judge` of a changed copy."""
+    shutil.copytree(folder, to)
+    change(to)
+    return run_devnet(["chaos", "judge", str(to)], to.parent)
+
+
+def expecting(words: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        scenario = folder / "scenario.yaml"
+        text = scenario.read_text()
+        assert "expect:" in text
+        scenario.write_text(text[: text.index("expect:")] + f"expect: {words}\n")
+
+    return change
+
+
+def forging(kind: str, **fields: Any) -> Callable[[Path], None]:
+    """The first record of this kind, changed; of a fault the last, which counts."""
+
+    def change(folder: Path) -> None:
+        packed = folder / "history.ndjson.gz"
+        lines = gzip.decompress(packed.read_bytes()).splitlines()
+        records = [msgspec.json.decode(line) for line in lines]
+        places = [at for at, record in enumerate(records) if record["type"] == kind]
+        place = places[-1] if kind == "fault" else places[0]
+        lines[place] = msgspec.json.encode(records[place] | fields)
+        packed.write_bytes(gzip.compress(b"\n".join(lines) + b"\n"))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (expecting("{gap: 1ms, fails: L2}"), 0, "fails as it must"),
+        (expecting("{gap: 1ms, fails: S1}"), 1, "S1 agreement had to fail, and is: pass"),
+        (expecting("{gap: 60s}"), 0, "S3 valid certificates"),
+    ],
+    ids=["the bound was to be missed", "another reason was asked for", "a bound that is met"],
+)
+def test_a_missed_bound_fails_its_run_and_passes_as_a_control(
+    missed: Path, tmp_path: Path, change: Callable[[Path], None], code: int, words: str
+) -> None:
+    done = judged(missed, change, tmp_path / "copy")
+    assert done.code == code, done.told
+    assert words in done.out
+
+
+OTHER = "0x" + "66" * 32
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (forging("certificate", commits=[]), 1, "S3 valid certificates: op"),
+        (forging("block", block_hash=OTHER), 1, "S1 agreement: height"),
+        (forging("receipt", block_hash=OTHER), 1, "S7 order stays: height"),
+        (forging("derived", root=OTHER), 1, "S9 derived from L1: height"),
+        (forging("fault", verified=None), 2, "kill: not verified"),
+    ],
+    ids=["certificate", "block", "receipt", "L1", "fault"],
+)
+def test_a_record_in_which_something_is_wrong_is_judged_so(
+    missed: Path, tmp_path: Path, change: Callable[[Path], None], code: int, words: str
+) -> None:
+    """Each by the layer that it concerns: what is decided, served, confirmed, on L1, injected."""
+
+    def both(folder: Path) -> None:
+        expecting("{}")(folder)
+        change(folder)
+
+    done = judged(missed, both, tmp_path / "copy")
+    assert done.code == code, done.told
+    assert words in done.out
+
+
+TWO_CHAINS = """\
+scenario: 1
+name: two-chains
+about: Two of four show the other two different blocks.
+faults:
+  - {id: liars, do: byzantine, target: random(f+1), strategy: equivocate, until: {hold: 1s}}
+settle: {timeout: 1s}
+expect: {fails: S1}
+"""
+
+
+def test_one_liar_too_many_is_found_out(network: RunningNetwork, tmp_path: Path) -> None:
+    """The last one: a network that had more liars than it bears is spent."""
+    path = tmp_path / "two-chains.yaml"
+    path.write_text(TWO_CHAINS)
+    done, answer = network.chaos(str(path), "--seed", "20261123")
+    assert done.code == 0, done.told
+    assert "BREACH S1 agreement" in done.err  # when it happened, not afterwards
+    (run,) = answer["runs"]
+    folder = Path(run["folder"]).resolve()
+    without = judged(folder, expecting("{}"), folder.parent / "without-the-promise")
+    assert without.code == 1, without.told
+    assert "S1 agreement: height" in without.out

@@ -189,9 +189,11 @@ def test_a_block_is_read_from_its_json() -> None:
             "parentHash": "0xBB",
             "stateRoot": "0xCC",
             "transactions": ["0xDD"],
+            "timestamp": "0x11",
         },
     )
     assert (block.height, block.block_hash, block.transactions) == (16, "0xaa", ("0xdd",))
+    assert block.timestamp == 17
 
 
 class FakeBackend:

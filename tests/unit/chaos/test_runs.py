@@ -239,11 +239,11 @@ async def test_the_end_state_of_a_node_is_not_blamed_for_a_full_disk() -> None:
 
         async def call(self, *_request: object) -> object:
             block = dict.fromkeys(("hash", "parentHash", "stateRoot"), "0x1")
-            return {"number": "0x1", "transactions": [], **block}
+            return {"number": "0x1", "timestamp": "0x1", "transactions": [], **block}
 
     with pytest.raises(CannotRecord):
         await read_end_state(
-            endpoints=[Node()], seal_readers=[], transactions=[], first=1, last=1, record=full
+            endpoints=[Node()], proof_readers=[], transactions=[], first=1, last=1, record=full
         )
 
 

@@ -24,6 +24,7 @@ from dst.spec.errors import BadConfig
 SCHEMA = json.loads((catalogue.FOLDER / "scenario.schema.json").read_text())
 
 WANTED = {
+    "steady",
     "follower-restart",
     "operator-restart",
     "leader-kill",

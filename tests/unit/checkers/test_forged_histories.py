@@ -3,6 +3,7 @@ fail proves nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 import msgspec
 import pytest
@@ -10,35 +11,48 @@ import pytest
 from devnet import checkers
 from devnet.checkers import (
     agreement,
+    derived_chain,
     equal_states,
     exactly_once,
     faults_happened,
     gap,
     inclusion,
+    justified_votes,
     known_fate,
     linearizable,
     linked_chain,
     no_crash,
     no_quorum_no_progress,
     no_round_change,
+    normal_gap,
     one_group_signature,
+    progress_under_fault,
     readable,
     recovery,
+    rejoin,
     rounds_as_promised,
+    safe_head,
     sign_once,
     sound_machine,
+    stable_order,
     stable_receipts,
+    steady_state,
     true_evidence,
+    valid_certificates,
 )
 from devnet.checkers.base import Checker
 from devnet.model.expect import Expect, RoundChanges
 from devnet.model.history import (
     Answer,
     BlockRead,
+    CertificateRead,
+    CommitRead,
+    DerivedBlock,
     Event,
     EventKind,
     Fate,
     FaultReceipt,
+    Genesis,
     GroupSignatureSeen,
     History,
     HostileFate,
@@ -49,6 +63,8 @@ from devnet.model.history import (
     ProgramEnded,
     ReceiptSeen,
     Record,
+    SafeHeadSeen,
+    SealRefused,
     Setup,
     TransactionSubmitted,
     VoteSeen,
@@ -57,16 +73,68 @@ from devnet.model.history import (
     history_of,
     records_of,
 )
-from devnet.model.terms import Duration
+from devnet.model.terms import Count, Duration
 from devnet.model.timeline import worst_gap
 from devnet.model.verdict import Outcome, Verdict, exit_code, worst
+from dst.crypto.bls import SecretShare, public_key, sign
+from dst.crypto.secp256k1 import IdentityKey
+from dst.qbft.messages import Commit, signing_digest
+from dst.spec.domains import Domain, signing_root
+from dst.spec.primitives import Height, Root, Round, Term, to_hex
 
-SETUP = Setup(operators=("op1", "op2", "op3", "op4"), followers=("f1",), slot_seconds=1.0)
+GROUP = SecretShare(7)
+IDENTITIES = tuple(IdentityKey(number.to_bytes(32, "big")) for number in range(11, 15))
+GENESIS = Genesis(
+    group_public_key=to_hex(public_key(GROUP)),
+    seal_domain="0x" + "05" * 32,
+    validators_root="0x" + "06" * 32,
+    identities=tuple(to_hex(key.public_key) for key in IDENTITIES),
+    batch_interval=4,
+    l1_block_seconds=1.0,
+)
+SETUP = Setup(
+    operators=("op1", "op2", "op3", "op4"), followers=("f1",), slot_seconds=1.0, genesis=GENESIS
+)
 HEIGHTS = 10
 
 
 def root(height: int, fork: str = "a") -> str:
-    return f"0x{fork}{height:02d}"
+    return f"0x{fork}{height:02d}".ljust(66, "0")
+
+
+@cache
+def seal(root: str) -> str:
+    """The group's signature."""
+    domain = Domain(bytes.fromhex(GENESIS.seal_domain[2:]))
+    return to_hex(sign(GROUP, signing_root(Root(bytes.fromhex(root[2:])), domain)))
+
+
+@cache
+def vote(operator: int, height: int, fork: str = "a", term: int = 0) -> CommitRead:
+    said = Commit(
+        term=Term(term), height=Height(height), round=Round(0),
+        root=Root(bytes.fromhex(root(height, fork)[2:])),
+    )  # fmt: skip
+    digest = signing_digest(Root(bytes.fromhex(GENESIS.validators_root[2:])), said)
+    signature = to_hex(IDENTITIES[operator].sign(digest))
+    return CommitRead(
+        operator=operator, term=term, height=height, round=0, root=root(height, fork),
+        signature=signature,
+    )  # fmt: skip
+
+
+def certificate(height: int, *commits: CommitRead, fork: str = "a") -> CertificateRead:
+    return CertificateRead(
+        node="op1", term=0, height=height, round=0, root=root(height, fork), commits=commits,
+        monotonic=20.0,
+    )  # fmt: skip
+
+
+def derived(height: int) -> DerivedBlock:
+    return DerivedBlock(
+        height=height, root=root(height), parent_root=root(height - 1), block_hash=f"0xb{height}",
+        l1_block=5, monotonic=20.0,
+    )  # fmt: skip
 
 
 def event(kind: EventKind, height: int, at: float, node: str = "op1", **extra: object) -> Event:
@@ -82,13 +150,15 @@ def block(node: str, height: int) -> BlockRead:
         parent_hash=f"0xb{height - 1}",
         state_root=f"0xs{height}",
         transactions=(f"0xt{height}",),
+        timestamp=1000 + height,
     )
 
 
 def signature(height: int, fork: str = "a") -> GroupSignatureSeen:
     return GroupSignatureSeen(
-        height=height, root=root(height, fork), signature=f"0xsig{fork}{height}", source="op1"
-    )
+        height=height, root=root(height, fork), signature=seal(root(height, fork)), source="op1",
+        block_hash=f"0xb{height}", l1_origin=height // 4,
+    )  # fmt: skip
 
 
 def receipt(height: int, at: float, node: str = "op1") -> ReceiptSeen:
@@ -110,6 +180,8 @@ def submission(height: int) -> TransactionSubmitted:
         sent=height - 0.95,
         answered=height - 0.94,
         answer=Answer.OK,
+        sender="0xa",
+        nonce=height,
     )
 
 
@@ -131,6 +203,7 @@ LEADER_KILL = FaultReceipt(
     id="kill",
     kind="kill",
     targets=("op3",),
+    silenced=("op3",),
     requested=2.5,
     applied=2.6,
     verified=2.7,
@@ -169,19 +242,23 @@ def sound() -> Draft:
     records: list[Record] = [LEADER_KILL, SPLIT]
     for height in range(1, HEIGHTS + 2):
         at = float(height) if height <= HEIGHTS else 16.0
-        records.append(event(EventKind.PROPOSAL, height, at + 0.01))
         for node in SETUP.operators:
-            records.append(event(EventKind.DECIDED, height, at + 0.1, node))
+            records.append(event(EventKind.PROPOSAL, height, at + 0.01, node, round=0))
+            records.append(event(EventKind.PREPARED, height, at + 0.05, node, round=0))
+            records.append(event(EventKind.DECIDED, height, at + 0.1, node, round=0))
             records.append(event(EventKind.SIGNED, height, at + 0.11, node))
             records.append(event(EventKind.SEALED, height, at + 0.2, node))
             records.append(block(node, height))
-            vote = VoteSeen(
+            prepare = VoteSeen(
                 node=node, step="prepare", term=0, height=height, round=0, root=root(height),
                 monotonic=at + 0.05,
             )  # fmt: skip
-            records.append(vote)
+            records.append(prepare)
         records.append(block("f1", height))
         records.append(signature(height))
+        records.append(certificate(height, vote(0, height), vote(1, height), vote(3, height)))
+        records.append(derived(height))
+        records.append(SafeHeadSeen(node="op1", height=height // 4 * 4, monotonic=at + 0.9))
         records.append(receipt(height, at + 0.3))
         records.append(submission(height))
         arguments = () if height == 1 else (height,) if height % 2 else (1, 2, height)
@@ -209,6 +286,12 @@ CHECKERS: dict[str, Checker] = {
     "true_evidence": true_evidence.check,
     "no_crash": no_crash.check,
     "readable": readable.check,
+    "valid_certificates": valid_certificates.check,
+    "stable_order": stable_order.check,
+    "derived_chain": derived_chain.check,
+    "justified_votes": justified_votes.check,
+    "normal_gap": normal_gap.check,
+    "safe_head": safe_head.check,
 }
 
 
@@ -332,6 +415,117 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
         "readable",
         [NodeUnread(node="op3", why="no answer", monotonic=20.0)],
     ),
+    "a signature that is none": (
+        "valid_certificates",
+        [SealRefused(node="op2", height=4, root=root(4), signature="0x00", monotonic=20.0)],
+    ),
+    "a recorded signature that does not verify": (
+        "valid_certificates",
+        [msgspec.structs.replace(signature(4), signature=seal(root(5)))],
+    ),
+    "a block that nobody signed": (
+        "valid_certificates",
+        [msgspec.structs.replace(block("f2", 4), block_hash="0xother")],
+    ),
+    "a certificate of two": ("valid_certificates", [certificate(4, vote(0, 4), vote(1, 4))]),
+    "a certificate with a vote twice": (
+        "valid_certificates",
+        [certificate(4, vote(0, 4), vote(1, 4), vote(1, 4))],
+    ),
+    "a vote of a stranger": (
+        "valid_certificates",
+        [certificate(4, vote(0, 4), vote(1, 4), msgspec.structs.replace(vote(2, 4), operator=4))],
+    ),
+    "a vote in another's name": (
+        "valid_certificates",
+        [certificate(4, vote(0, 4), vote(1, 4), msgspec.structs.replace(vote(2, 4), operator=3))],
+    ),
+    "a vote for another root": (
+        "valid_certificates",
+        [certificate(4, vote(0, 4), vote(1, 4), vote(2, 4, "b"))],
+    ),
+    "a vote of another term": (
+        "valid_certificates",
+        [certificate(4, vote(0, 4), vote(1, 4), vote(2, 4, term=1))],
+    ),
+    "decided on what its leader did not propose": (
+        "valid_certificates",
+        [certificate(4, *(vote(number, 4, "b") for number in range(3)), fork="b")],
+    ),
+    "another block before what was confirmed": (
+        "stable_order",
+        [msgspec.structs.replace(receipt(4, 4.4, "op2"), block_hash="0xbefore")],
+    ),
+    "an account's transactions in another order": (
+        "stable_order",
+        [
+            msgspec.structs.replace(block("op1", 12), transactions=("0xlate",)),
+            msgspec.structs.replace(submission(12), hash="0xlate", nonce=4),
+        ],
+    ),
+    "a nonce twice": (
+        "stable_order",
+        [
+            msgspec.structs.replace(block("op1", 12), transactions=("0xtwin",)),
+            msgspec.structs.replace(submission(12), hash="0xtwin", nonce=11),
+        ],
+    ),
+    "L1 holds another block than is served": (
+        "derived_chain",
+        [msgspec.structs.replace(block("f2", 4), block_hash="0xother")],
+    ),
+    "L1 holds another block than was signed": ("derived_chain", [signature(4, "b")]),
+    "what is on L1 does not link": (
+        "derived_chain",
+        [msgspec.structs.replace(derived(12), parent_root=root(4))],
+    ),
+    "a hole on L1": ("derived_chain", [derived(13)]),
+    "safe and not on L1": (
+        "derived_chain",
+        [SafeHeadSeen(node="op2", height=12, monotonic=17.0)],
+    ),
+    "locked on what two had seen": (
+        "justified_votes",
+        [event(EventKind.PREPARED, 9, 8.95, "op4", root=root(9, "b"), round=0)],
+    ),
+    "locked on what one too few had seen": (
+        "justified_votes",
+        [
+            event(EventKind.PROPOSAL, 9, 8.9, "op1", root=root(9, "b"), round=0),
+            event(EventKind.PROPOSAL, 9, 8.9, "op2", root=root(9, "b"), round=0),
+            event(EventKind.PREPARED, 9, 8.95, "op4", root=root(9, "b"), round=0),
+        ],
+    ),
+    "locked before the others had seen it": (
+        "justified_votes",
+        [event(EventKind.PREPARED, 9, 9.005, "op4", round=0)],
+    ),
+    "decided on what nobody had locked": (
+        "justified_votes",
+        [event(EventKind.DECIDED, 9, 9.07, "op4", root=root(9, "b"), round=0)],
+    ),
+    "a later round that nobody asked for": (
+        "justified_votes",
+        [event(EventKind.PROPOSAL, 9, 9.08, "op4", round=1)],
+    ),
+    "a time stamp between two slots": (
+        "linked_chain",
+        [msgspec.structs.replace(block("op1", 12), timestamp=1011)],
+    ),
+    "an older L1 block than below": (
+        "linked_chain",
+        [msgspec.structs.replace(signature(12), l1_origin=1)],
+    ),
+    "a block left out in calm": (
+        "normal_gap",
+        [msgspec.structs.replace(LEADER_KILL, healed=-9.0), event(EventKind.DECIDED, 1, 0.9),
+         event(EventKind.SEALED, 20, 29.0), event(EventKind.SEALED, 21, 30.8)],
+    ),
+    "a safe head that stays": (
+        "safe_head",
+        [SafeHeadSeen(node="op2", height=0, monotonic=0.5),
+         *(event(EventKind.SEALED, height, height + 10.0) for height in range(12, 40))],
+    ),
     "round changed late": (
         "no_round_change",
         [event(EventKind.ROUND_CHANGE, 5, 5.05, root=None, round=1)],
@@ -351,9 +545,169 @@ def test_a_forged_history_fails(name: str) -> None:
 
 
 def test_every_safety_and_liveness_checker_has_a_forgery() -> None:
-    forged = {CHECKERS[checker] for checker, _ in FORGED.values()}
+    forged = {CHECKERS[checker] for checker, _ in FORGED.values()} | {steady_state.check}
     assert {*checkers.SAFETY, *checkers.LIVENESS} <= forged
 
+
+# -------------------------------------------------------------------- what one scenario promises
+
+PROMISES: dict[str, Checker] = {
+    "gap": partial(gap.check, limit=Duration(seconds=7)),
+    "rejoin": partial(rejoin.check, limit=Duration(seconds=2)),
+    "progress_under_fault": partial(progress_under_fault.check, wanted=8),
+    "rounds_as_promised": partial(
+        rounds_as_promised.check,
+        expect=Expect(round_changes=RoundChanges.FORBIDDEN, settle_in=Count(plain=1)),
+    ),
+    "known_fate": known_fate.check,
+}
+BROKEN: dict[str, tuple[str, list[Record]]] = {
+    "nothing is sealed to the end of a fault": (
+        "gap",
+        [msgspec.structs.replace(SPLIT, id="long", healed=40.0)],
+    ),
+    "who was killed does not vote again": (
+        "rejoin",
+        [msgspec.structs.replace(LEADER_KILL, id="late", requested=15.5, healed=16.5)],
+    ),
+    "who was killed votes again too late": (
+        "rejoin",
+        [
+            msgspec.structs.replace(LEADER_KILL, id="late", requested=15.5, healed=16.5),
+            event(EventKind.SEALED, 12, 18.0, "op3"),
+            event(EventKind.SIGNED, 12, 18.6, "op3"),
+        ],
+    ),
+    "too few heights while a fault stood": (
+        "progress_under_fault",
+        [msgspec.structs.replace(LEADER_KILL, requested=4.5)],
+    ),
+    "a round changed after all had settled": (
+        "rounds_as_promised",
+        [event(EventKind.ROUND_CHANGE, 5, 5.05, root=None, round=1)],
+    ),
+    "a hostile transaction that nobody heard of again": (
+        "known_fate",
+        [
+            HostileFate(
+                kind="x", gas=1, hash="0xh", sent=1.0, settled=2.0, fate=Fate.UNKNOWN, via="op1"
+            )
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_promise_fails_and_is_told_where_it_was_kept(name: str) -> None:
+    promise, forgery = BROKEN[name]
+    draft = sound()
+    kept = PROMISES[promise](draft.history()).outcome
+    assert kept is (Outcome.VACUOUS if promise == "known_fate" else Outcome.PASS)
+    draft.records += forgery
+    verdict = PROMISES[promise](draft.history())
+    assert verdict.outcome is Outcome.FAIL, verdict
+    assert verdict.violations[0].witness
+
+
+def test_every_promise_can_be_broken() -> None:
+    assert {promise for promise, _ in BROKEN.values()} == PROMISES.keys()
+
+
+# -------------------------------------------------------------------- what signatures vouch for
+
+
+def served(*heights: int) -> History:
+    """One node's blocks, of which the highest alone is signed."""
+    return history_of(SETUP, [*(block("op1", height) for height in heights), signature(70)])
+
+
+def test_a_signature_vouches_for_64_blocks_below_it_and_no_more() -> None:
+    assert valid_certificates.check(served(*range(6, 71))).outcome is Outcome.PASS
+    verdict = valid_certificates.check(served(*range(5, 71)))
+    assert [breach.height for breach in verdict.violations] == [5]
+
+
+def test_what_is_above_the_last_signature_or_below_a_hole_is_not_judged() -> None:
+    """A signature may still come; a hole is S10's."""
+    assert valid_certificates.check(served(*range(60, 75))).outcome is Outcome.PASS
+    assert valid_certificates.check(served(*range(40, 50), *range(60, 71))).outcome is Outcome.PASS
+
+
+def test_time_stamps_are_whole_block_times_apart_and_slots_may_be_missed() -> None:
+    slow = msgspec.structs.replace(SETUP, slot_seconds=2.0)
+
+    def outcome(*stamps: int) -> Outcome:
+        made = [
+            msgspec.structs.replace(block("op1", at), timestamp=t) for at, t in enumerate(stamps)
+        ]
+        return linked_chain.check(history_of(slow, list(made))).outcome
+
+    assert outcome(10, 12, 18) is Outcome.PASS
+    assert outcome(10, 13, 18) is Outcome.FAIL
+    assert outcome(10, 12, 12) is Outcome.FAIL
+
+
+# ------------------------------------------------------------------------- what L1 was read for
+
+
+def test_a_safe_head_without_a_reading_of_l1_shows_nothing() -> None:
+    history = msgspec.structs.replace(sound().history(), derived=())
+    verdict = derived_chain.check(history)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.note == "op1 calls heights safe, and L1 was not read"
+    none_safe = msgspec.structs.replace(history, safe_heads=())
+    assert derived_chain.check(none_safe).outcome is Outcome.VACUOUS
+
+
+def test_a_safe_head_that_came_after_the_reading_is_not_judged() -> None:
+    draft = sound()
+    draft.records.append(SafeHeadSeen(node="op2", height=12, monotonic=20.5))
+    assert derived_chain.check(draft.history()).outcome is Outcome.PASS
+
+
+# -------------------------------------------------------------------- votes that nobody told of
+
+
+def locked(height: int, at: float, **changes: object) -> History:
+    """One operator locks on what nobody proposed, and one fault is another than in a sound run."""
+    draft = sound()
+    draft.records.append(
+        event(EventKind.PREPARED, height, at, "op4", root=root(height, "b"), round=0)
+    )
+    if changes:
+        draft.records.append(msgspec.structs.replace(LEADER_KILL, id="other", **changes))
+    return draft.history()
+
+
+def test_a_vote_is_judged_from_the_first_height_heard_from_its_beginning_to_the_last_told() -> None:
+    assert justified_votes.check(locked(1, 1.05)).outcome is Outcome.PASS
+    assert justified_votes.check(locked(2, 2.05)).outcome is Outcome.FAIL
+    assert justified_votes.check(locked(11, 14.1)).outcome is Outcome.FAIL
+    assert justified_votes.check(locked(11, 14.3)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({"targets": (), "lying": ("op1", "op2", "op3")}, Outcome.PASS),
+        ({"targets": (), "lying": ("op1", "op2")}, Outcome.FAIL),
+        ({"targets": ("op1", "op2", "op3"), "components": ()}, Outcome.PASS),
+        (
+            {"targets": ("op1", "op2", "op3"), "components": (("op1",), ("op2", "op3"))},
+            Outcome.FAIL,
+        ),
+        ({"targets": ("op1", "op2", "op3"), "components": (), "requested": 11.1}, Outcome.FAIL),
+        ({"targets": ("op1", "op2", "op3"), "components": (), "healed": 6.9}, Outcome.FAIL),
+    ],
+)
+def test_who_lied_or_was_ended_may_have_voted_and_not_told(
+    changes: dict[str, object], outcome: Outcome
+) -> None:
+    known = {"requested": 8.5, "healed": 9.5, **changes}
+    assert justified_votes.check(locked(9, 9.0, **known)).outcome is outcome
+
+
+# ------------------------------------------------------------------------------------------- live
 
 LIVE_FORGED = (
     "another root decided",
