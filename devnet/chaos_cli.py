@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from devnet.checkers.base import counted
+from devnet.model.cluster import ClusterKind
 from devnet.model.command import DEFAULT_DIR, Exit
 from devnet.model.reading import MAX_SECONDS
 from devnet.model.topology import compute_topology
@@ -36,6 +37,7 @@ from devnet.runner.shrink import MAX_RUNS, MINUTES, told_of
 from devnet.runner.shrink_live import failing_of, shrink, written_to
 from devnet.runner.stages import HarnessError
 from devnet.scenarios import catalogue
+from devnet.scenarios.baselines import as_on
 from devnet.scenarios.draw import BUDGET_S, LEAST_OPERATORS, draw_schedule
 from devnet.scenarios.matrix import load_matrix
 from devnet.scenarios.scenario import Scenario
@@ -150,6 +152,13 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_network_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=("docker", "process"), default=None)
+    parser.add_argument(
+        "--cluster",
+        type=ClusterKind,
+        choices=list(ClusterKind),
+        default=None,
+        help="a baseline suffers the same faults; nothing but safety is promised there",
+    )
     parser.add_argument("--operators", type=int, default=None, metavar="N")
     parser.add_argument("--slot-seconds", type=int, default=None, metavar="SECONDS")
     parser.add_argument("--port-offset", type=int, default=None, metavar="K")
@@ -354,10 +363,11 @@ def _guarded(arguments: argparse.Namespace, names: Sequence[str]) -> int:
 def _campaign(arguments: argparse.Namespace, name: str) -> Campaign:
     # Small enough to be read aloud and typed again.
     seed = secrets.randbelow(1_000_000) if arguments.seed is None else arguments.seed
+    wanted = _wanted(arguments)
     return Campaign(
-        scenario=catalogue.load(name),
+        scenario=as_on(wanted.kind, catalogue.load(name)),
         source=name,
-        wanted=_wanted(arguments),
+        wanted=wanted,
         runs=arguments.runs,
         seed=seed,
         root=arguments.out,
@@ -369,6 +379,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
     return Wanted(
         directory=arguments.dir.resolve(),
         backend=arguments.backend,
+        cluster=arguments.cluster,
         operators=arguments.operators,
         slot_seconds=arguments.slot_seconds,
         port_offset=arguments.port_offset,

@@ -12,6 +12,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from devnet.model.cluster import ClusterKind
+
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup", forbid_unknown_fields=True):
     """Facts of the network under test; the first record of a history."""
@@ -22,6 +24,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup", forbid_unkno
     chain_id: int = 0
     scenario: str = ""
     seed: int = 0
+    cluster: ClusterKind = ClusterKind.DST
 
 
 class EventKind(StrEnum):

@@ -25,6 +25,7 @@ from devnet.backends.base import Backend, OnCrash
 from devnet.backends.process import ProcessBackend, python_executable
 from devnet.links.mesh import Mesh
 from devnet.links.standing import standing_in
+from devnet.model.cluster import ClusterKind
 from devnet.model.descriptor import Descriptor, build_descriptor, read_descriptor, write_descriptor
 from devnet.model.topology import Topology, compute_topology
 from devnet.network.claim import claim, is_claimed, read_mark, remove_files
@@ -57,6 +58,7 @@ class NetworkOptions:
 
     directory: Path
     """Absolute: programs run with it as their working directory."""
+    cluster: ClusterKind = ClusterKind.DST
     operators: int = 4
     followers: int = 1
     l1_follower: bool = False
@@ -191,6 +193,7 @@ def _topology_of(options: NetworkOptions) -> Topology:
             operators=options.operators,
             followers=options.followers + int(options.l1_follower),
             port_offset=options.port_offset,
+            cluster=options.cluster,
         )
     except ValueError as error:
         raise BadConfig(str(error)) from error

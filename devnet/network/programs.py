@@ -106,6 +106,8 @@ class Plan:
                 return self._middleware(pod)
             case Role.VALIDATOR:
                 return self._validator(pod)
+            case Role.SEQUENCER:
+                return self._sequencer(pod)
             case _:
                 raise AssertionError(f"{role} has no config file")
 
@@ -141,7 +143,7 @@ class Plan:
             "listen": f"127.0.0.1:{pod.port(Service.ROLLUP)}",
             "own_listen": f"127.0.0.1:{pod.port(Service.ROLLUP_OWN)}" if is_operator else None,
             "own_secret": f"{_UP}/{_secrets(pod)}/own.hex" if is_operator else None,
-            "index": _index(pod) if is_operator else None,
+            "index": self._index(pod) if is_operator else None,
             "sources": [] if from_l1 else [self._url(link) for link in follow],
             "from_l1": from_l1,
             "batcher_key": f"{_UP}/{_secrets(pod)}/batcher.key" if is_operator else None,
@@ -179,6 +181,21 @@ class Plan:
             "beacon": self._url_of(f"{pod.name}.validator>{pod.name}.middleware"),
         }
 
+    def _sequencer(self, pod: Pod) -> dict[str, Any]:
+        return {
+            "lock": f"{_UP}/cluster/cluster-lock.json",
+            "keystore": f"{_UP}/{_secrets(pod)}/keystore.json",
+            "password_file": f"{_UP}/{_secrets(pod)}/keystore.password",
+            "identity_key": f"{_UP}/{_secrets(pod)}/identity.key",
+            "rollup": self._url_of(f"{pod.name}.sequencer>{pod.name}.rollup"),
+            "own_secret": f"{_UP}/{_secrets(pod)}/own.hex",
+            "listen": f"127.0.0.1:{pod.port(Service.SEQUENCER)}",
+        }
+
+    def _index(self, pod: Pod) -> int:
+        """In the lock: baselines have the keys of a cluster of one."""
+        return 1 if self.topology.cluster.is_baseline else _index(pod)
+
     def _address(self, link: Link) -> str:
         """How the dialling pod reaches the link's listener: by the pod's name on the mesh, or side
         by side."""
@@ -193,7 +210,7 @@ class Plan:
 
 
 def _is_operator(pod: Pod) -> bool:
-    return Role.VALIDATOR in pod.roles
+    return pod.name.startswith("op")
 
 
 def _index(pod: Pod) -> int:
@@ -210,13 +227,16 @@ _SECRETS_OF: Final[Mapping[Role, tuple[str, ...]]] = {
     Role.ROLLUP: ("jwt.hex", "own.hex", "batcher.key"),
     Role.MIDDLEWARE: ("own.hex", "identity.key", "transport.key", "transport.crt"),
     Role.VALIDATOR: ("keystore.json", "keystore.password"),
+    Role.SEQUENCER: ("own.hex", "identity.key", "keystore.json", "keystore.password"),
 }
 _SHARED_WITH: Final[Mapping[Role, tuple[str, ...]]] = {
     Role.EXECUTION: ("cluster/cluster-lock.json", "cluster/genesis.json"),
     Role.ROLLUP: ("cluster/cluster-lock.json", "cluster/genesis.json"),
     Role.MIDDLEWARE: ("cluster/cluster-lock.json", "cluster/certs"),
     Role.VALIDATOR: ("cluster/cluster-lock.json",),
+    Role.SEQUENCER: ("cluster/cluster-lock.json",),
 }
+_OF_BASELINES: Final = ("devnet/__init__.py", "devnet/baseline")
 _HAS_STORE: Final = frozenset({Role.MIDDLEWARE, Role.VALIDATOR})
 
 
@@ -239,7 +259,7 @@ def _role(pod: Pod, role: Role) -> Program:
     return Program(
         name=f"{pod.name}.{role}",
         command="python",
-        arguments=("-P", "-m", "dst", str(role), "--config", f"{home}/config.json"),
+        arguments=("-P", "-m", *_module(role), "--config", f"{home}/config.json"),
         first_arguments=("--new",) if role in _HAS_STORE else (),
         reads=(
             *_SHARED_WITH[role],
@@ -248,8 +268,13 @@ def _role(pod: Pod, role: Role) -> Program:
             f"{home}/{MACHINE_FOLDER}",
         ),
         writes=(f"{home}/data",),
+        code=("dst", *(_OF_BASELINES if role is Role.SEQUENCER else ())),
         environment=((MACHINE_VARIABLE, f"{home}/{MACHINE_FOLDER}/{MACHINE_FILE}"),),
     )
+
+
+def _module(role: Role) -> tuple[str, ...]:
+    return ("devnet.baseline",) if role is Role.SEQUENCER else ("dst", str(role))
 
 
 def write_configs(directory: Path, plan: Plan) -> None:

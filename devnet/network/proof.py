@@ -147,7 +147,7 @@ class Proof:
         return {link.name: known[link.source].get(link.target, False) for link in consensus}
 
     async def _metrics(self, node: str) -> str | None:
-        port = self.topology.host_port(f"probe>{node}.middleware")
+        port = self.topology.host_port(f"probe>{node}.{self.topology.voting_role}")
         return await read_metrics(self.session, f"http://127.0.0.1:{port}/metrics")
 
     async def _connected(self, links: list[Link]) -> list[str]:

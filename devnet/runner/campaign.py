@@ -96,13 +96,14 @@ def require_possible(campaign: Campaign) -> bool:
     if is_claimed(wanted.directory):
         found = read_descriptor(wanted.directory)
         require_same(wanted, found)
-        operators, followers = len(found.operators), len(found.followers)
-        topology = compute_topology(operators=operators, followers=followers)
-        require_fits(scenario, topology, found.backend)
+        require_fits(scenario, found.topology, found.backend)
         return True
-    operators = scenario.operators if wanted.operators is None else wanted.operators
     try:
-        topology = compute_topology(operators=operators, followers=scenario.followers)
+        topology = compute_topology(
+            operators=wanted.size(scenario.operators),
+            followers=scenario.followers,
+            cluster=wanted.kind,
+        )
     except ValueError as error:
         raise BadConfig(str(error)) from error
     require_fits(scenario, topology, choose_backend(wanted.backend))
@@ -116,6 +117,7 @@ def replay_command(campaign: Campaign, seed: int, descriptor: Descriptor) -> str
     source = campaign.source if in_catalogue else str(Path(campaign.source).resolve())
     return (
         f"devnet chaos run {shlex.quote(source)} --seed {seed} --backend {descriptor.backend} "
+        f"{f'--cluster {descriptor.cluster} ' if descriptor.cluster.is_baseline else ''}"
         f"--operators {len(descriptor.operators)} --slot-seconds {descriptor.slot_seconds}"
         f"{f' --port-offset {descriptor.port_offset}' if descriptor.port_offset else ''}"
     )
@@ -142,6 +144,7 @@ async def _one_run(
         chain_id=descriptor.chain_id,
         scenario=campaign.scenario.name,
         seed=seed,
+        cluster=descriptor.cluster,
     )
     try:
         journal = Journal(setup, folder.history, _alarm(campaign))

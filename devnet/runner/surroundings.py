@@ -222,7 +222,7 @@ class LiveLinks:
         return "; ".join(told)
 
     async def _report(self, node: str) -> dict[str, bool]:
-        url = f"{probe_url(self._topology, f'{node}.middleware')}/metrics"
+        url = f"{probe_url(self._topology, f'{node}.{self._topology.voting_role}')}/metrics"
         text = await read_metrics(self._session, url)
         return {} if text is None else dict(links_up(text))
 

@@ -1,0 +1,24 @@
+"""What sequences the chain of a network: our cluster, or a baseline that suffers the same faults."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class ClusterKind(StrEnum):
+    DST = "dst"
+    """n operators, one key split over them, QBFT."""
+    SINGLE = "single"
+    """One sequencer, one key: what a rollup runs today."""
+
+    @property
+    def is_baseline(self) -> bool:
+        return self is not ClusterKind.DST
+
+
+SIZES: Final[Mapping[ClusterKind, tuple[int, ...]]] = {
+    ClusterKind.DST: (1, 4, 7, 10),
+    ClusterKind.SINGLE: (1,),
+}
+"""Sequencers of each."""
+USUAL_SIZE: Final[Mapping[ClusterKind, int]] = {ClusterKind.DST: 4, ClusterKind.SINGLE: 1}
