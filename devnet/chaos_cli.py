@@ -24,6 +24,7 @@ from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, exit_code, worst
 from devnet.network.bring_up import choose_backend
 from devnet.report.campaign import exit_of, render_report
+from devnet.report.comparison import compares, render_comparison
 from devnet.report.progress import shown_progress
 from devnet.report.summary import CampaignSummary, worst_outcome
 from devnet.report.table import render_campaign, render_verdicts
@@ -59,6 +60,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     run = commands.add_parser("run", help="run one scenario, on the network in DIR or on its own")
     run.add_argument("name", metavar="NAME", help="a scenario's name, or the path of a YAML file")
     _add_flags(run)
+    _add_cluster_flag(run)
     run.set_defaults(call=run_named)
     show = commands.add_parser("show", help="say in sentences what a scenario does")
     show.add_argument("name", metavar="NAME")
@@ -134,6 +136,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     many.set_defaults(call=run_matrix)
     every = commands.add_parser("all", help="run every scenario of the catalogue in turn")
     _add_flags(every)
+    _add_cluster_flag(every)
     every.set_defaults(call=run_all)
 
 
@@ -150,8 +153,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     _add_network_flags(parser)
 
 
-def _add_network_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--backend", choices=("docker", "process"), default=None)
+def _add_cluster_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cluster",
         type=ClusterKind,
@@ -159,6 +161,10 @@ def _add_network_flags(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="a baseline suffers the same faults; nothing but safety is promised there",
     )
+
+
+def _add_network_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backend", choices=("docker", "process"), default=None)
     parser.add_argument("--operators", type=int, default=None, metavar="N")
     parser.add_argument("--slot-seconds", type=int, default=None, metavar="SECONDS")
     parser.add_argument("--port-offset", type=int, default=None, metavar="K")
@@ -342,7 +348,12 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     except asyncio.CancelledError:
         _say("broken off; the same command goes on from here")
         return Exit.HARNESS
-    print(msgspec.json.encode(report).decode() if arguments.json else render_report(report))
+    if arguments.json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        print(render_report(report))
+        if compares(report.cells):
+            print(f"\n{render_comparison(report.cells)}")
     _say(f"report: {page}")
     return exit_of(report)
 
@@ -379,7 +390,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
     return Wanted(
         directory=arguments.dir.resolve(),
         backend=arguments.backend,
-        cluster=arguments.cluster,
+        cluster=getattr(arguments, "cluster", None),
         operators=arguments.operators,
         slot_seconds=arguments.slot_seconds,
         port_offset=arguments.port_offset,

@@ -74,9 +74,7 @@ def _load_key(path: Path, config: SequencerConfig, lock: ClusterLock) -> bls.Sec
     file = resolve(path, config.keystore)
     password = read_secret(resolve(path, config.password_file), what="keystore password")
     try:
-        key = keystore.decrypt(
-            read_secret(file, what="keystore"), password.decode().rstrip("\r\n")
-        )
+        key = keystore.decrypt(read_secret(file, what="keystore"), password.decode().rstrip("\r\n"))
     except (InvalidInput, UnicodeDecodeError) as error:
         raise BadConfig(f"keystore {file}: {error}") from None
     if bls.public_key(key) != lock.group_public_key:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 
 class ClusterKind(StrEnum):
@@ -22,3 +22,11 @@ SIZES: Final[Mapping[ClusterKind, tuple[int, ...]]] = {
 }
 """Sequencers of each."""
 USUAL_SIZE: Final[Mapping[ClusterKind, int]] = {ClusterKind.DST: 4, ClusterKind.SINGLE: 1}
+
+Place: TypeAlias = tuple[str, int, str, int, ClusterKind]
+"""Of a campaign's matrix: scenario, operators, regions, slot in seconds, what sequences."""
+
+
+def sequencers_told(cluster: ClusterKind, operators: int) -> str:
+    """`n = 4`, `single`."""
+    return str(cluster) if cluster.is_baseline else f"n = {operators}"

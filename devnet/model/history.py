@@ -296,6 +296,14 @@ class MachineSeen(
     whatever else runs here."""
 
 
+class CpuSeen(msgspec.Struct, frozen=True, kw_only=True, tag="cpu", forbid_unknown_fields=True):
+    """CPU time that everything which sequences has used since the record began: all programs of all
+    operators, without the Toxiproxies, which are the harness's."""
+
+    monotonic: float
+    seconds: float
+
+
 class RunBroken(
     msgspec.Struct, frozen=True, kw_only=True, tag="broken", forbid_unknown_fields=True
 ):
@@ -321,6 +329,7 @@ Record: TypeAlias = (
     | NodeUnread
     | RunBroken
     | MachineSeen
+    | CpuSeen
 )
 
 
@@ -342,6 +351,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     unread: tuple[NodeUnread, ...] = ()
     broken: tuple[RunBroken, ...] = ()
     machine: tuple[MachineSeen, ...] = ()
+    cpu: tuple[CpuSeen, ...] = ()
 
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -397,6 +407,7 @@ def history_of(setup: Setup, records: list[Record]) -> History:
         unread=tuple(item for item in ordered if isinstance(item, NodeUnread)),
         broken=tuple(item for item in ordered if isinstance(item, RunBroken)),
         machine=tuple(item for item in ordered if isinstance(item, MachineSeen)),
+        cpu=tuple(item for item in ordered if isinstance(item, CpuSeen)),
     )
 
 
@@ -417,5 +428,6 @@ def records_of(history: History) -> list[Record]:
         history.unread,
         history.broken,
         history.machine,
+        history.cpu,
     )
     return [history.setup, *sorted((item for group in groups for item in group), key=record_time)]

@@ -23,6 +23,7 @@ from typing import Final
 
 import msgspec
 
+from devnet.model.cluster import ClusterKind
 from devnet.model.topology import HIGHEST_OFFSET, compute_topology
 from devnet.model.verdict import Outcome, worst
 from devnet.network.claim import is_claimed
@@ -74,6 +75,7 @@ class _Network(msgspec.Struct):
     backend: str
     operators: int
     slot_seconds: int
+    cluster: ClusterKind = ClusterKind.DST
 
 
 class _Manifest(msgspec.Struct):
@@ -115,7 +117,9 @@ class MatrixRun:
             )
 
     def _misfit(self, cell: Cell) -> str:
-        topology = compute_topology(operators=cell.operators, followers=cell.scenario.followers)
+        topology = compute_topology(
+            operators=cell.operators, followers=cell.scenario.followers, cluster=cell.cluster
+        )
         try:
             require_fits(cell.scenario, topology, self.backend)
         except BadConfig as error:
@@ -124,7 +128,8 @@ class MatrixRun:
 
     def runs(self, cell: Cell) -> Path:
         """Where runs of one cell go: batches at work side by side meet in no folder."""
-        return self.folder / "runs" / f"n{cell.operators}-{cell.slot_seconds}s"
+        by = cell.cluster if cell.cluster.is_baseline else f"n{cell.operators}"
+        return self.folder / "runs" / f"{by}-{cell.slot_seconds}s"
 
     @property
     def total(self) -> int:
@@ -202,11 +207,12 @@ class MatrixRun:
     async def _chaos_run(self, batch: Batch, place: Place) -> None:
         """A command of its own, whose last words are kept."""
         cell = batch.cell
-        scenario = _written(self.folder / "scenarios" / f"{cell.scenario.name}.yaml", cell)
+        on = f"-{cell.cluster}" if cell.cluster.is_baseline else ""
+        scenario = _written(self.folder / "scenarios" / f"{cell.scenario.name}{on}.yaml", cell)
         words = [
             sys.executable, "-m", "devnet.chaos_cli", "run", str(scenario),
             "--seed", str(batch.first), "--runs", str(batch.count),
-            "--backend", self.backend, "--operators", str(cell.operators),
+            "--backend", self.backend, "--cluster", str(cell.cluster), "--operators", str(cell.operators),
             "--slot-seconds", str(cell.slot_seconds), "--port-offset", str(place.port_offset),
             "--dir", str(place.directory), "--out", str(self.runs(cell)),
         ]  # fmt: skip
@@ -253,7 +259,14 @@ def _digest_in(manifest: Path) -> str:
     if said.error:
         return ""
     network = said.network
-    return digest_of(text, network.operators, network.slot_seconds, network.backend, said.seed)
+    return digest_of(
+        text,
+        network.operators,
+        network.slot_seconds,
+        network.backend,
+        said.seed,
+        network.cluster,
+    )
 
 
 def _figures(seed: int, path: Path, root: Path) -> RunFigures:

@@ -20,6 +20,7 @@ from devnet.model.history import HostileFate, TransactionSubmitted
 from devnet.model.topology import Link, Topology
 from devnet.model.work import OBJECT_WRITERS
 from devnet.probes.chain import read_end_state
+from devnet.probes.cpu import watch_cpu
 from devnet.probes.events import EventTail
 from devnet.probes.health import answers, links_up, probe_url, read_metrics
 from devnet.probes.machine import watch_machine
@@ -274,11 +275,28 @@ class LiveNetwork:
     def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
         return [
             watch_machine(self._directory, journal.record),
+            watch_cpu(self._sequencing, journal.record),
             *(
                 EventTail(name, self._url(f"probe>{name}.beacon"), journal.record).run()
                 for name in self._nodes
             ),
         ]
+
+    async def _sequencing(self) -> Mapping[str, int]:
+        """Processes of all operators' programs; of containers, none."""
+        if self._backend.kind != "process":
+            return {}
+        try:
+            status = await self._backend.status()
+        except BackendError:
+            return {}
+        counted = {
+            program
+            for name in self.topology.operator_names
+            for program in self.topology.pod(name).programs[1:]
+        }
+        pids = {name: status[name].detail.removeprefix("pid ") for name in counted & set(status)}
+        return {name: int(pid) for name, pid in pids.items() if pid.isdigit()}
 
     def load(self, journal: Journal, scenario: Scenario, seed: int) -> Coroutine[Any, Any, None]:
         return self._load(journal, scenario, seed)
