@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from devnet import VERSION
-from devnet.model.cluster import USUAL_SIZE, ClusterKind
+from devnet.model.cluster import LEASE_SECONDS, USUAL_SIZE, ClusterKind
 from devnet.model.command import DEFAULT_DIR, Exit
 from dst.spec.errors import DstError
 
@@ -113,7 +113,14 @@ def _add_up(commands: _Commands) -> None:
         type=int,
         default=None,
         metavar="N",
-        help="1, 4, 7 or 10 (default: 4); a single sequencer is 1",
+        help="1, 4, 7 or 10 (default: 4); a single sequencer is 1, stand-bys are 2 or 3",
+    )
+    up.add_argument(
+        "--lease-seconds",
+        type=int,
+        default=LEASE_SECONDS,
+        metavar="S",
+        help="of a stand-by's leader, at least 2 (default: %(default)s)",
     )
     up.add_argument(
         "--slot-seconds",
@@ -221,6 +228,7 @@ def _up(arguments: argparse.Namespace) -> int:
         directory=arguments.dir.resolve(),
         cluster=arguments.cluster,
         operators=_operators(arguments),
+        lease_seconds=arguments.lease_seconds,
         followers=arguments.followers,
         l1_follower=arguments.l1_follower,
         slot_seconds=arguments.slot_seconds,
@@ -247,7 +255,7 @@ def _supervisor_words(arguments: argparse.Namespace, directory: Path) -> list[st
     """The same command, to be run by a process of its own."""
     words = ["up", "--supervise", "--dir", str(directory)]
     words += ["--cluster", arguments.cluster, "--operators", str(_operators(arguments))]
-    for flag in ("slot_seconds", "port_offset", "followers", "seed"):
+    for flag in ("slot_seconds", "port_offset", "followers", "seed", "lease_seconds"):
         words += [f"--{flag.replace('_', '-')}", str(getattr(arguments, flag))]
     if arguments.backend:
         words += ["--backend", arguments.backend]

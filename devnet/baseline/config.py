@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -14,6 +14,21 @@ from dst.runtime.config import check_url, load_json, resolve, split_address
 from dst.runtime.files import read_secret
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import BadConfig, InvalidInput
+
+
+class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another sequencer, and where its rollup node is read."""
+
+    name: str
+    url: str
+
+
+class StandbyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Several of which one leads."""
+
+    etcd: str
+    lease_seconds: Annotated[int, msgspec.Meta(ge=1, le=600)]
+    peers: tuple[PeerConfig, ...]
 
 
 class SequencerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,6 +45,8 @@ class SequencerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Base URL of the own rollup node's `own_listen`."""
     own_secret: str
     listen: str
+    standby: StandbyConfig | None = None
+    """None: the only one."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -44,6 +61,7 @@ class Settings:
     rollup: str
     own_secret: bytes
     listen: str
+    standby: StandbyConfig | None
     log_level: str
 
 
@@ -66,6 +84,7 @@ def load_settings(path: Path) -> Settings:
         rollup=check_url(config.rollup, what=f"{what}: rollup"),
         own_secret=load_jwt_secret(resolve(path, config.own_secret), what="own secret"),
         listen=config.listen,
+        standby=config.standby,
         log_level=config.log_level,
     )
 

@@ -1,4 +1,5 @@
-"""One ordinary sequencer: a block a slot, signed with the one key, and nobody else is asked.
+"""One ordinary sequencer: a block a slot, signed with the one key, and nobody else is asked; of
+several, only while it leads.
 
 It keeps nothing: where the chain stands is what its rollup node says. That wants each block with a
 certificate of a cluster of one, a single signature; the sequencer makes it.
@@ -29,6 +30,9 @@ from dst.spec.rules import slot_at, timestamp_at
 ROUND: Final = Round(0)
 TRY_S: Final = 2.0
 """For one call. A link may swallow it, and then nothing but asking again finds that it healed."""
+
+LOOK_S: Final = 0.1
+"""Between looks of a stand-by whether it leads."""
 
 log = Logger("sequencer")
 
@@ -61,8 +65,10 @@ class Sequencer:
         beacon: Builder,
         metrics: Metrics,
         now: Callable[[], float] = wall_clock,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         """now: Unix seconds."""
+        self._leads = leads
         self._chain, self._term = settings.lock.chain, Term(settings.lock.chain.term)
         self._key, self._identity = settings.key, settings.identity
         self._domain = lock_proposer_domain(settings.lock)
@@ -101,12 +107,14 @@ class Sequencer:
         """
         async with asyncio.timeout(TRY_S):
             status = await self._rollup.status()
+        if not self._leads():
+            return LOOK_S
         await self._sign_owed(status)
         slot = slot_at(self._chain, self._now())
         if slot > status.decided_slot:
             # A block takes as long as it takes: nobody else is there to make one.
             block = await self._beacon.produce_block(ProduceRequest(slot=slot))
-            if block is not None:
+            if block is not None and self._leads():
                 await self._make(block)
         return max(0.0, timestamp_at(self._chain, Slot(slot + 1)) - self._now())
 
@@ -137,6 +145,15 @@ class Sequencer:
             EventKind.DECIDED, height=height, round_=ROUND, root=root, slot=decoded.slot
         )
         await self._sign(block)
+
+    async def take(self, decided: DecidedBlock, sealed: WireBlock) -> None:
+        """A block that another one made. Raises: DstError."""
+        await self._rollup.decided(decided)
+        await self._beacon.publish_block(sealed)
+
+    async def status(self) -> Status:
+        """Of the own rollup node. Raises: DstError."""
+        return await self._rollup.status()
 
     async def _sign(self, block: bytes) -> None:
         decoded = ssz.decode(BeaconBlock, block)

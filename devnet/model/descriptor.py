@@ -103,6 +103,9 @@ def build_descriptor(
 ) -> Descriptor:
     """Describe a network; pure."""
     chain = lock.chain
+    # A baseline has the keys of a cluster of one, each sequencer all of them.
+    each = topology.operators if topology.cluster.is_baseline else 1
+    records = lock.operators * each
     return Descriptor(
         id=identifier,
         backend=backend,
@@ -117,14 +120,16 @@ def build_descriptor(
         l1=L1Endpoint(rpc=topology.host_url("client>l1.rpc"), toxiproxy=_admin(topology.pod("l1"))),
         operators=tuple(
             OperatorEndpoint(
-                index=record.index,
+                index=index,
                 name=name,
                 rpc=topology.host_url(f"client>{name}.rpc"),
                 beacon=topology.host_url(f"client>{name}.beacon"),
                 identity=to_hex(record.identity),
                 toxiproxy=_admin(topology.pod(name)),
             )
-            for name, record in zip(topology.operator_names, lock.operators, strict=True)
+            for index, (name, record) in enumerate(
+                zip(topology.operator_names, records, strict=True), 1
+            )
         ),
         followers=tuple(
             FollowerEndpoint(

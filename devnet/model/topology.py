@@ -17,6 +17,8 @@ from typing import Final
 from devnet.model.cluster import SIZES, ClusterKind
 
 L1_BASE: Final = 20_000
+ETCD_BASE: Final = 20_050
+"""In the L1's block of 100, which needs only half of it."""
 OPERATOR_STRIDE: Final = 100
 FOLLOWER_BASE: Final = 21_100
 """Operators end at 21,099 (op10); follower j starts at 21,100 + 100 * j."""
@@ -42,12 +44,17 @@ class Service(StrEnum):
     MIDDLEWARE = "middleware"
     SEQUENCER = "sequencer"
     P2P = "p2p"
+    ETCD = "etcd"
+    ETCD_PEER = "etcd-peer"
+    """Of other members of an etcd cluster; there are none, but it listens."""
     ROLLUP_OWN = "rollup-own"
     """For the operator's own middleware (or sequencer) alone."""
 
 
 SERVICE_PORT: Final = {
     Service.L1_RPC: 10,
+    Service.ETCD: 10,
+    Service.ETCD_PEER: 11,
     Service.ENGINE: 10,
     Service.RPC: 11,
     Service.ROLLUP: 12,
@@ -69,12 +76,14 @@ class Role(StrEnum):
     VALIDATOR = "validator"
     SEQUENCER = "sequencer"
     """Of a baseline, instead of middleware and validator (`devnet.baseline`)."""
+    ETCD = "etcd"
 
 
 OPERATOR_ROLES: Final = (Role.EXECUTION, Role.ROLLUP, Role.MIDDLEWARE, Role.VALIDATOR)
 BASELINE_ROLES: Final = (Role.EXECUTION, Role.ROLLUP, Role.SEQUENCER)
 FOLLOWER_ROLES: Final = (Role.EXECUTION, Role.ROLLUP)
 L1_ROLES: Final = (Role.ANVIL,)
+ETCD_ROLES: Final = (Role.ETCD,)
 
 
 class LinkClass(StrEnum):
@@ -133,6 +142,8 @@ class Pod:
     def services(self) -> tuple[Service, ...]:
         if self.name == "l1":
             return (Service.L1_RPC,)
+        if self.name == "etcd":
+            return (Service.ETCD, Service.ETCD_PEER)
         follower = (Service.ENGINE, Service.RPC, Service.ROLLUP)
         if self.name.startswith("f"):
             return follower
@@ -218,7 +229,7 @@ class Topology:
 
     @property
     def consensus_links(self) -> tuple[Link, ...]:
-        """Between operators, a link in either direction for each pair."""
+        """Between operators, a link in either direction for each pair; those to etcd, too."""
         return tuple(link for link in self.links if link.kind is LinkClass.CONSENSUS)
 
     def host_port(self, link_name: str) -> int:
@@ -280,6 +291,8 @@ def _pods(topology: Topology) -> Iterator[Pod]:
     roles = BASELINE_ROLES if topology.cluster.is_baseline else OPERATOR_ROLES
     for i in range(1, topology.operators + 1):
         yield Pod(name=f"op{i}", base_port=L1_BASE + OPERATOR_STRIDE * i + offset, roles=roles)
+    if topology.cluster is ClusterKind.STANDBY:
+        yield Pod(name="etcd", base_port=ETCD_BASE + offset, roles=ETCD_ROLES)
     for j in range(1, topology.followers + 1):
         yield Pod(
             name=f"f{j}",
@@ -295,6 +308,7 @@ _ROLLUP_TO_ENGINE, _MIDDLEWARE_TO_ROLLUP, _VALIDATOR_TO_MIDDLEWARE = 20, 21, 22
 _EXECUTION_TO_ROLLUP = 23
 _CONSENSUS_FROM_OPERATOR, _RPC_FROM_OPERATOR = 29, 39
 _BEACON_FROM_FOLLOWER, _RPC_FROM_FOLLOWER = 49, 59
+_ETCD_FROM_OPERATOR = 19
 _L1_CLIENT, _L1_PROBE, _L1_FROM_OPERATOR, _L1_FROM_FOLLOWER = 0, 2, 19, 39
 
 
@@ -318,6 +332,15 @@ def _links(topology: Topology) -> Iterator[Link]:
         yield from _links_of_every_node(pod)
     for name in topology.operator_names:
         yield from _links_on_operator(topology, topology.pod(name))
+    if topology.cluster is ClusterKind.STANDBY:
+        yield from _links_on_etcd(topology, topology.pod("etcd"))
+
+
+def _links_on_etcd(topology: Topology, etcd: Pod) -> Iterator[Link]:
+    """Consensus, for a stand-by: by these it is settled who leads."""
+    for i, name in enumerate(topology.operator_names, 1):
+        place = _ETCD_FROM_OPERATOR + i
+        yield _link(f"{name}>etcd.lease", name, etcd, Service.ETCD, LinkClass.CONSENSUS, place)
 
 
 def _links_on_l1(topology: Topology, l1: Pod) -> Iterator[Link]:
@@ -354,13 +377,15 @@ def _links_on_operator(topology: Topology, pod: Pod) -> Iterator[Link]:
     yield from (_links_of_sequencer if topology.cluster.is_baseline else _links_of_member)(pod)
     me = pod.name
     consensus = LinkClass.CONSENSUS
+    # Stand-bys have nothing to agree on: they fetch blocks where members exchange votes.
+    peers = Service.ROLLUP if topology.cluster.is_baseline else Service.P2P
     for j, other in enumerate(topology.operator_names, 1):
         if other != me:
             yield _link(
                 f"{other}>{me}.consensus",
                 other,
                 pod,
-                Service.P2P,
+                peers,
                 consensus,
                 _CONSENSUS_FROM_OPERATOR + j,
             )
@@ -426,7 +451,7 @@ def _links_of_sequencer(pod: Pod) -> Iterator[Link]:
     )
 
 
-_PROGRAM: Final = re.compile(r"(l1|op[1-9][0-9]?|f[1-9])(?:\.([a-z0-9]+))?")
+_PROGRAM: Final = re.compile(r"(l1|etcd|op[1-9][0-9]?|f[1-9])(?:\.([a-z0-9]+))?")
 
 
 def resolve_programs(topology: Topology, target: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from devnet.backends.base import Program
 from devnet.model.accounts import BATCHER_ACCOUNTS, L1_ACCOUNTS
 from devnet.model.bend import bender_home, bender_of
+from devnet.model.cluster import LEASE_SECONDS, ClusterKind
 from devnet.model.topology import Link, LinkClass, Pod, Role, Service, Topology
 from dst.spec.drills import MACHINE_VARIABLE
 
@@ -39,6 +40,7 @@ class Plan:
     backend: str
     l1_followers: frozenset[str]
     log_level: str = "info"
+    lease_seconds: int = LEASE_SECONDS
 
     @property
     def programs(self) -> dict[str, Program]:
@@ -63,7 +65,7 @@ class Plan:
     def _programs_of(self, pod: Pod) -> list[Program]:
         return [
             self._toxiproxy(pod),
-            *(self._anvil(pod) if r is Role.ANVIL else _role(pod, r) for r in pod.roles),
+            *(self._program(pod, role) for role in pod.roles),
             _bender(pod),
         ]
 
@@ -77,6 +79,15 @@ class Plan:
             arguments=("-host", host, "-port", str(pod.admin_port)),
             environment=(("LOG_LEVEL", "error"),),  # at info it writes two lines a connection
         )
+
+    def _program(self, pod: Pod, role: Role) -> Program:
+        match role:
+            case Role.ANVIL:
+                return self._anvil(pod)
+            case Role.ETCD:
+                return _etcd(pod)
+            case _:
+                return _role(pod, role)
 
     def _anvil(self, pod: Pod) -> Program:
         flags = {
@@ -146,8 +157,13 @@ class Plan:
             "index": self._index(pod) if is_operator else None,
             "sources": [] if from_l1 else [self._url(link) for link in follow],
             "from_l1": from_l1,
-            "batcher_key": f"{_UP}/{_secrets(pod)}/batcher.key" if is_operator else None,
+            "batcher_key": f"{_UP}/{_secrets(pod)}/batcher.key" if self._posts(pod) else None,
         }
+
+    def _posts(self, pod: Pod) -> bool:
+        """Batches to L1. Stand-bys post none: which of two chains L1 were to take when a leader's
+        newest blocks are lost is no question to the sequencers."""
+        return _is_operator(pod) and self.topology.cluster is not ClusterKind.STANDBY
 
     def _middleware(self, pod: Pod) -> dict[str, Any]:
         peers = [
@@ -190,6 +206,17 @@ class Plan:
             "rollup": self._url_of(f"{pod.name}.sequencer>{pod.name}.rollup"),
             "own_secret": f"{_UP}/{_secrets(pod)}/own.hex",
             "listen": f"127.0.0.1:{pod.port(Service.SEQUENCER)}",
+            "standby": self._standby(pod),
+        }
+
+    def _standby(self, pod: Pod) -> dict[str, Any] | None:
+        if self.topology.cluster is not ClusterKind.STANDBY:
+            return None
+        mine = [k for k in self.topology.consensus_links if k.source == pod.name]
+        return {
+            "etcd": self._url_of(f"{pod.name}>etcd.lease"),
+            "lease_seconds": self.lease_seconds,
+            "peers": [{"name": k.target, "url": self._url(k)} for k in mine if k.target != "etcd"],
         }
 
     def _index(self, pod: Pod) -> int:
@@ -250,6 +277,28 @@ def _bender(pod: Pod) -> Program:
         writes=(home,),
         code=("devnet/bender", "devnet/model/bend.py"),
         on_demand=True,
+    )
+
+
+def _etcd(pod: Pod) -> Program:
+    client, peer = (
+        f"http://127.0.0.1:{pod.port(service)}" for service in (Service.ETCD, Service.ETCD_PEER)
+    )
+    home = "nodes/etcd/etcd"
+    flags = {
+        "--name": "etcd",
+        "--data-dir": f"{home}/data",
+        "--listen-client-urls": client,
+        "--advertise-client-urls": client,
+        "--listen-peer-urls": peer,
+        "--initial-advertise-peer-urls": peer,
+        "--initial-cluster": f"etcd={peer}",
+    }
+    return Program(
+        name="etcd.etcd",
+        command="etcd",
+        arguments=tuple(word for pair in flags.items() for word in pair),
+        writes=(home,),
     )
 
 

@@ -106,7 +106,7 @@ def require_possible(campaign: Campaign) -> bool:
         )
     except ValueError as error:
         raise BadConfig(str(error)) from error
-    require_fits(scenario, topology, choose_backend(wanted.backend))
+    require_fits(scenario, topology, choose_backend(wanted.backend, wanted.kind))
     return False
 
 

@@ -38,7 +38,8 @@ from dst.spec.errors import BadConfig
 
 BATCH: Final = 10
 """Seeds on one network: a start costs about as much as a run, and a broken network costs the
-rest. One that a scenario has to break serves one run."""
+rest. One that a scenario has to break serves one run, and so do stand-bys, which a fault may leave
+with two chains."""
 TRIES: Final = 2
 """Of a batch; what the harness could not carry out twice is missing."""
 STRIDE: Final = 2000
@@ -183,7 +184,7 @@ class MatrixRun:
         done = self.done()
         for cell in self.matrix.cells:
             left = (s for s in self.matrix.seeds if cell.digest(s, self.backend) not in done)
-            spent = bool(cell.scenario.expect.fails)
+            spent = bool(cell.scenario.expect.fails) or cell.cluster is ClusterKind.STANDBY
             for first, count in batches(left, 1 if spent else BATCH):
                 yield Batch(cell=cell, first=first, count=count)
 
@@ -212,7 +213,8 @@ class MatrixRun:
         words = [
             sys.executable, "-m", "devnet.chaos_cli", "run", str(scenario),
             "--seed", str(batch.first), "--runs", str(batch.count),
-            "--backend", self.backend, "--cluster", str(cell.cluster), "--operators", str(cell.operators),
+            "--backend", self.backend, "--cluster", str(cell.cluster),
+            "--operators", str(cell.operators),
             "--slot-seconds", str(cell.slot_seconds), "--port-offset", str(place.port_offset),
             "--dir", str(place.directory), "--out", str(self.runs(cell)),
         ]  # fmt: skip

@@ -246,9 +246,18 @@ class Runner:
             topology=self._net.topology,
             next_height=next_height,
             delay_seconds=delay,
+            leader=self._leader(),
         )
         await asyncio.sleep(delay)
         return planned
+
+    def _leader(self) -> str | None:
+        """Of a baseline whoever made the newest block; in our cluster each height has its own."""
+        if not self._net.topology.cluster.is_baseline:
+            return None
+        made = (e for e in reversed(self._journal.events()) if e.kind is EventKind.PROPOSAL)
+        newest = next(made, None)
+        return None if newest is None else newest.node
 
     async def _stand(self, fault: Scheduled, planned: Planned, receipt: FaultReceipt) -> None:
         """To its end, looked at all the while; one that lapsed is not waited for."""

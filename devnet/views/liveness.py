@@ -60,14 +60,16 @@ def cluster_of(
     decided_at: float | None,
     now: float,
     slot_seconds: float,
+    votes: bool = True,
 ) -> Cluster:
     """Args:
     links: operator -> peer -> whether it holds the link to it; None while it does not answer.
     decided_at, now: Unix seconds; start of the newest decided slot, and the present.
+    votes: False of a baseline, where one sequencer is enough.
     """
     return Cluster(
         operators=len(links),
-        quorum=quorum(len(links)),
+        quorum=quorum(len(links)) if votes else 1,
         connected=largest_group(links),
         decided_age_s=None if decided_at is None else now - decided_at,
         slot_seconds=slot_seconds,

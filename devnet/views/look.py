@@ -26,6 +26,7 @@ def state_for(network: Network) -> NetworkState:
         network.topology.operator_names,
         network.topology.follower_names,
         slot_seconds=descriptor.slot_seconds,
+        votes=not network.topology.cluster.is_baseline,
         l1_followers=frozenset(each.name for each in descriptor.followers if each.from_l1),
     )
 

@@ -105,10 +105,9 @@ async def test_what_a_restart_left_unsigned_is_signed_before_anything_else(
 async def test_its_stream_says_who_made_which_block(settings: Settings, single: Cluster) -> None:
     rollup = Rollup(single)
     sequencer = Sequencer(settings, rollup, rollup, Metrics(), Time())
-    running = asyncio.create_task(sequencer.run())
-    try:
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(sequencer.run())
         await eventually(lambda: len(rollup.events_seen) == 3)
-    finally:
         running.cancel()
     kinds = [event.kind for event in rollup.events_seen]
     assert kinds == [EventKind.PROPOSAL, EventKind.DECIDED, EventKind.SIGNED]
@@ -122,12 +121,11 @@ async def test_one_that_cannot_reach_its_rollup_node_says_so_until_it_can(
     rollup = Rollup(single)
     rollup.down = True
     sequencer = Sequencer(settings, rollup, rollup, Metrics(), Time())
-    running = asyncio.create_task(sequencer.run())
-    try:
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(sequencer.run())
         await eventually(lambda: "is down" in (sequencer.waits_for() or ""))
         rollup.down = False
         await eventually(lambda: list(rollup.sealed) == [1])
-    finally:
         running.cancel()
 
 

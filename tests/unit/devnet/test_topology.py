@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devnet.faults.targets import isolate, links_between
+from devnet.model.cluster import SIZES, ClusterKind
 from devnet.model.topology import (
     HIGHEST_OFFSET,
-    OPERATOR_COUNTS,
     SERVICE_PORT,
     LinkClass,
     Service,
@@ -21,8 +22,10 @@ from devnet.model.topology import (
 PAGE = Path(__file__).parents[3] / "docs" / "ports.md"
 
 topologies = st.builds(
-    compute_topology,
-    operators=st.sampled_from(OPERATOR_COUNTS),
+    lambda sequenced, **rest: compute_topology(
+        cluster=sequenced[0], operators=sequenced[1], **rest
+    ),
+    sequenced=st.sampled_from([(kind, n) for kind, sizes in SIZES.items() for n in sizes]),
     followers=st.integers(0, 5),
     port_offset=st.integers(0, HIGHEST_OFFSET),
 )
@@ -51,6 +54,23 @@ def test_four_operators_have_a_consensus_link_per_direction() -> None:
     consensus = [k.name for k in topology.links if k.kind is LinkClass.CONSENSUS]
     pairs = [(i, j) for i in range(1, 5) for j in range(1, 5) if i != j]
     assert sorted(consensus) == sorted(f"op{i}>op{j}.consensus" for i, j in pairs)
+
+
+def test_stand_bys_agree_over_etcd_and_one_cut_off_alone_loses_it_too() -> None:
+    topology = compute_topology(operators=3, cluster=ClusterKind.STANDBY)
+    consensus = {link.name for link in topology.consensus_links}
+    pairs = {f"op{i}>op{j}.consensus" for i in (1, 2, 3) for j in (1, 2, 3) if i != j}
+    assert consensus == pairs | {f"op{i}>etcd.lease" for i in (1, 2, 3)}
+    alone = set(links_between(topology, isolate(("op2",), topology.operator_names)))
+    assert alone == {name for name in consensus if "op2" in name}
+
+
+def test_a_single_sequencer_has_nobody_to_agree_with() -> None:
+    topology = compute_topology(operators=1, cluster=ClusterKind.SINGLE)
+    assert topology.consensus_links == ()
+    assert topology.pod("op1").programs == (
+        "op1.toxiproxy", "op1.execution", "op1.rollup", "op1.sequencer",
+    )  # fmt: skip
 
 
 def test_a_partition_cuts_both_directions_and_nothing_inside_a_side() -> None:
