@@ -123,6 +123,15 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "--no-runs", action="store_true", help="report on what is there, and run nothing"
     )
     many.add_argument("--json", action="store_true", help="print campaign.json, not the table")
+    many.add_argument(
+        "--cluster",
+        type=ClusterKind,
+        choices=list(ClusterKind),
+        action="append",
+        default=[],
+        dest="clusters",
+        help="instead of the file's; may be given several times",
+    )
     many.add_argument("--backend", choices=("docker", "process"), default=None)
     many.add_argument(
         "--port-offset", type=int, default=0, metavar="K", help="of the first network"
@@ -324,7 +333,7 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     """What is there already is not run again. All that was asked for is read before anything
     starts."""
     try:
-        matrix = load_matrix(arguments.file)
+        matrix = load_matrix(arguments.file, arguments.clusters)
         levels = load_service_levels(arguments.slo) if arguments.slo else None
         earlier = Earlier.of(arguments.against) if arguments.against else None
         with shown_progress(sys.stderr) as shown:

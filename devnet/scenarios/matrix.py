@@ -1,7 +1,7 @@
 """A campaign as a file: scenario x size x regions x slot x seed, read strictly, and the runs that
 it asks for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import product
@@ -83,8 +83,8 @@ class Matrix:
     seeds: tuple[int, ...]
 
 
-def load_matrix(path: Path) -> Matrix:
-    """Raises: BadConfig, with file, line and reason."""
+def load_matrix(path: Path, clusters: Sequence[ClusterKind] = ()) -> Matrix:
+    """clusters: instead of the file's. Raises: BadConfig, with file, line and reason."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -92,7 +92,7 @@ def load_matrix(path: Path) -> Matrix:
     if len(text) > MAX_BYTES:
         raise BadConfig(f"{path}: longer than {MAX_BYTES} bytes, this is no campaign")
     try:
-        return parse_matrix(yaml.safe_load(text), path.parent)
+        return parse_matrix(yaml.safe_load(text), path.parent, clusters)
     except yaml.YAMLError as error:
         raise BadConfig(f"{path}: not YAML: {error}") from error
     except BadConfig as error:
@@ -100,7 +100,7 @@ def load_matrix(path: Path) -> Matrix:
         raise BadConfig(f"{path}{f':{line}' if line else ''}: {error}") from error
 
 
-def parse_matrix(value: object, folder: Path) -> Matrix:
+def parse_matrix(value: object, folder: Path, clusters: Sequence[ClusterKind] = ()) -> Matrix:
     """folder: of the file, from where it names scenarios. Raises: BadConfig."""
     fields = Fields(value, "", KEYS)
     if fields.required("campaign") != VERSION:
@@ -116,9 +116,10 @@ def parse_matrix(value: object, folder: Path) -> Matrix:
     slots = [
         read_integer(each, "slot_seconds", 1, 60) for each in _several(fields, "slot_seconds", [1])
     ]
+    asked = [_cluster(each) for each in _several(fields, "clusters", [ClusterKind.DST])]
     sequenced = [
         (cluster, n)
-        for cluster in map(_cluster, _several(fields, "clusters", [ClusterKind.DST]))
+        for cluster in dict.fromkeys(clusters or asked)
         for n in ([USUAL_SIZE[cluster]] if cluster.is_baseline else operators)
     ]
     left_out = [

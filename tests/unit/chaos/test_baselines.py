@@ -191,6 +191,24 @@ def test_a_baseline_that_cannot_be_says_so(old: str, new: str, words: str, tmp_p
         loaded(tmp_path, TEXT.replace(old, new)).require_possible()
 
 
+def test_the_flag_is_instead_of_the_files(tmp_path: Path) -> None:
+    loaded(tmp_path)
+    matrix = load_matrix(tmp_path / "c.yaml", [SINGLE])
+    assert [cell.told() for cell in matrix.cells] == ["leader-kill, single, 1 s"]
+
+
+def test_the_example_can_run_and_plays_the_same_faults_on_each() -> None:
+    matrix = load_matrix(Path(__file__).parents[3] / "docs" / "examples" / "compare.yaml")
+    run = MatrixRun(matrix=matrix, folder=Path("nowhere"), backend="process")
+    run.require_possible()
+    played: dict[str, set[str]] = {}
+    for cell in matrix.cells:
+        faults = [(each.do, each.at, each.until) for each in cell.scenario.faults]
+        played.setdefault(cell.name, set()).add(repr(faults))
+    assert {name: len(each) for name, each in played.items()} == dict.fromkeys(played, 1)
+    assert {cell.cluster for cell in matrix.cells} == set(ClusterKind)
+
+
 def runs(n: int, *, unsafe: bool = False, **measures: float) -> list[RunFigures]:
     outcome = Outcome.FAIL if unsafe else Outcome.PASS
     made = Measures(**measures)

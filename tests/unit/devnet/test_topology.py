@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -97,6 +98,8 @@ def test_links_of_an_operator_leave_the_probes_alone() -> None:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
+        ({"operators": 4, "cluster": ClusterKind.SINGLE}, "a single cluster has 1; leave"),
+        ({"operators": 4, "cluster": ClusterKind.STANDBY}, "a standby cluster has 2 or 3"),
         ({"operators": 5}, "1, 4, 7 or 10"),
         ({"operators": 4, "port_offset": -1}, "port-offset"),
         ({"operators": 4, "port_offset": HIGHEST_OFFSET + 1}, "port-offset"),
@@ -104,7 +107,7 @@ def test_links_of_an_operator_leave_the_probes_alone() -> None:
     ],
 )
 def test_wrong_numbers_are_refused_with_what_is_allowed(
-    arguments: dict[str, int], word: str
+    arguments: dict[str, Any], word: str
 ) -> None:
     with pytest.raises(ValueError, match=word):
         compute_topology(**arguments)
@@ -156,6 +159,19 @@ def test_the_page_of_ports_is_true(section: str, pod: str) -> None:
         assert links[name] == _place(cell, **_LETTERS), name
         seen.add(re.sub(r"[0-9]+(?=>)", "", name))
     assert seen == {re.sub(r"[0-9]+(?=>)", "", name) for name in links}
+
+
+def test_the_page_tells_where_a_baseline_differs() -> None:
+    topology = compute_topology(operators=3, cluster=ClusterKind.STANDBY)
+    text = PAGE.read_text().split("## Baselines\n", 1)[1]
+    etcd, one = topology.pod("etcd"), topology.pod("op1")
+    assert f"pod, `etcd`, at {etcd.base_port}" in text
+    (row,) = re.findall(r"^\| (\+[^|]+?) \| `op\{i\}>etcd.lease`", text, re.MULTILINE)
+    lease = topology.link("op2>etcd.lease").listen_port
+    assert etcd.base_port + _place(row, i=2) == lease
+    assert one.port(Service.SEQUENCER) == one.base_port + 13
+    assert topology.link("op1.sequencer>op1.rollup").listen_port == one.base_port + 21
+    assert topology.link("probe>op1.sequencer").listen_port == one.base_port + 5
 
 
 def test_the_page_names_the_service_ports() -> None:
