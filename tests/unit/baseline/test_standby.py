@@ -18,7 +18,7 @@ from dst.runtime.metrics import Metrics
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock
 from dst.spec.errors import InvalidInput
-from dst.spec.primitives import Height, Root
+from dst.spec.primitives import G2_POINT_AT_INFINITY, Height, Root
 from tests.unit.baseline.test_sequencer import Rollup, Time, config_in
 from tests.unit.middleware.conftest import Cluster, eventually
 
@@ -26,10 +26,14 @@ from tests.unit.middleware.conftest import Cluster, eventually
 class Node(Rollup):
     """One that others read, and that refuses what does not extend its chain."""
 
+    unsigned_served = 0
+
     async def block(self, block_id: object) -> WireBlock | None:
         for height, decided in enumerate(self.chain, 1):
-            if ssz.decode(BeaconBlock, decided.block).slot == block_id and height in self.sealed:
-                return WireBlock(message=decided.block, signature=self.sealed[height])
+            if ssz.decode(BeaconBlock, decided.block).slot == block_id:
+                signature = self.sealed.get(height, G2_POINT_AT_INFINITY)
+                self.unsigned_served += height not in self.sealed
+                return WireBlock(message=decided.block, signature=signature)
         return None
 
     async def decided(self, decided: DecidedBlock) -> Height:
@@ -59,17 +63,20 @@ def app_of(node: Node) -> web.Application:
 async def test_it_takes_over_signed_blocks_in_order(settings: Settings, single: Cluster) -> None:
     leader, own, metrics = Node(single), Node(single), Metrics()
     await grown(leader, settings, Time(), 3)
-    leader.sealed.pop(3)  # not signed yet
+    late = leader.sealed.pop(2)  # not signed yet
     standby = Sequencer(settings, own, own, Metrics(), leads=lambda: False)
     async with TestServer(app_of(leader)) as server, asyncio.TaskGroup() as tasks:
         following = Following("op1", str(server.make_url("")).rstrip("/"), standby, metrics)
         running = tasks.create_task(following.run())
-        await eventually(lambda: list(own.sealed) == [1, 2])
+        await eventually(lambda: leader.unsigned_served >= 2)
+        assert (len(own.chain), list(own.sealed)) == (1, [1])
         assert metrics.get("p2p_link_up", peer="op1") == 1
+        leader.sealed[2] = late
+        await eventually(lambda: list(own.sealed) == [1, 2, 3])
         assert following.waits_for() is None
         running.cancel()
     assert [each.certificate.root for each in own.chain] == [
-        each.certificate.root for each in leader.chain[:2]
+        each.certificate.root for each in leader.chain
     ]
 
 
