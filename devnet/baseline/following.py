@@ -65,22 +65,29 @@ class Following:
     async def _follow(self, node: DstClient, beacon: BeaconClient) -> None:
         while True:
             self._news.clear()
+            height = await self._height_of(node)
+            self._metrics.set(LINK_UP, int(height is not None), peer=self._name)
             try:
-                async with asyncio.timeout(TRY_S):
-                    status = await node.status()
-                self._metrics.set(LINK_UP, 1, peer=self._name)
-                await self._catch_up(status.sealed_height, node, beacon)
+                await self._catch_up(height or 0, node, beacon)
             except InvalidInput as error:
                 if self._refused is None:
                     log.error("block_refused", source=self._name, reason=str(error))
                 self._refused = f"a person: it has other blocks than {self._name} ({error})"
             except (DstError, TimeoutError):
-                self._metrics.set(LINK_UP, 0, peer=self._name)
+                pass  # of its own rollup node or of the other: the next look tells which
             try:
                 async with asyncio.timeout(POLL_S):
                     await self._news.wait()
             except TimeoutError:
                 pass
+
+    async def _height_of(self, node: DstClient) -> int | None:
+        """Signed there; None without an answer."""
+        try:
+            async with asyncio.timeout(TRY_S):
+                return (await node.status()).sealed_height
+        except (DstError, TimeoutError):
+            return None
 
     async def _catch_up(self, to: int, node: DstClient, beacon: BeaconClient) -> None:
         """Raises: InvalidInput for a block that does not extend ours; DstError, TimeoutError."""

@@ -105,10 +105,10 @@ class Sequencer:
 
         Raises: DstError, TimeoutError.
         """
-        async with asyncio.timeout(TRY_S):
-            status = await self._rollup.status()
         if not self._leads():
             return LOOK_S
+        async with asyncio.timeout(TRY_S):
+            status = await self._rollup.status()
         await self._sign_owed(status)
         slot = slot_at(self._chain, self._now())
         if slot > status.decided_slot:

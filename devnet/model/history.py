@@ -298,7 +298,7 @@ class MachineSeen(
 
 class CpuSeen(msgspec.Struct, frozen=True, kw_only=True, tag="cpu", forbid_unknown_fields=True):
     """CPU time that everything which sequences has used since the record began: all programs of all
-    operators, without the Toxiproxies, which are the harness's."""
+    operators (and the etcd of stand-bys), without the Toxiproxies, which are the harness's."""
 
     monotonic: float
     seconds: float

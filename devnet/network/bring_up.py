@@ -144,7 +144,8 @@ async def running(options: NetworkOptions, say: Say, on_crash: OnCrash) -> Async
     if options.cluster is ClusterKind.STANDBY:
         tools["etcd"] = await asyncio.to_thread(ensure_etcd)
     kind = await asyncio.to_thread(choose_backend, options.backend, options.cluster)
-    say(f"==> backend: {kind}" + ("" if options.backend else _why(kind)))
+    was_asked = options.backend or options.cluster is ClusterKind.STANDBY
+    say(f"==> backend: {kind}" + ("" if was_asked else _why(kind)))
     with claim(directory, kind) as identifier:
         start = _Start(options, directory, identifier, kind, topology, tools, say, on_crash)
         try:

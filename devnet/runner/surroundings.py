@@ -283,18 +283,17 @@ class LiveNetwork:
         ]
 
     async def _sequencing(self) -> Mapping[str, int]:
-        """Processes of all operators' programs; of containers, none."""
+        """Processes of all operators' programs, and of the etcd of stand-bys; of containers,
+        none."""
         if self._backend.kind != "process":
             return {}
         try:
             status = await self._backend.status()
         except BackendError:
             return {}
-        counted = {
-            program
-            for name in self.topology.operator_names
-            for program in self.topology.pod(name).programs[1:]
-        }
+        beside = {"l1", *self.topology.follower_names}
+        pods = (pod for pod in self.topology.pods if pod.name not in beside)
+        counted = {program for pod in pods for program in pod.programs[1:]}
         pids = {name: status[name].detail.removeprefix("pid ") for name in counted & set(status)}
         return {name: int(pid) for name, pid in pids.items() if pid.isdigit()}
 
