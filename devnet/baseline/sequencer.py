@@ -90,9 +90,10 @@ class Sequencer:
         backoff = Backoff()
         while True:
             try:
-                await asyncio.sleep(await self.turn())
+                pause = await self.turn()
                 backoff.reset()
                 self._lacks = None
+                await asyncio.sleep(pause)
             except (DstError, TimeoutError) as error:
                 reason = str(error) or f"no answer within {TRY_S} s"
                 if self._lacks is None:

@@ -77,9 +77,14 @@ RESTS_ON_CUTS: Final = (no_quorum_no_progress.check, *LIVENESS)
 """What the end of a Toxiproxy may break, without anybody's fault."""
 
 
-NOT_ON_BASELINES: Final = (no_quorum_no_progress.check, true_evidence.check, recovery.check)
-"""A baseline has no quorum (S14), nobody to accuse but its one key (S15), and no bound to come back
-within (L4): what it took is a figure."""
+NOT_ON_BASELINES: Final = (
+    no_quorum_no_progress.check,
+    true_evidence.check,
+    recovery.check,
+    inclusion.check,
+)
+"""A baseline has no quorum (S14), nobody to accuse but its one key (S15), and promises neither when
+it is back (L4) nor a turn to everybody (L6): what it took is a figure."""
 
 
 def live_checkers() -> list[LiveChecker]:

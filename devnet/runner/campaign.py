@@ -83,6 +83,7 @@ async def run_campaign(campaign: Campaign) -> CampaignSummary:
         backend=descriptor.backend,
         operators=len(descriptor.operators),
         slot_seconds=float(descriptor.slot_seconds),
+        cluster=descriptor.cluster,
     )
 
 

@@ -96,9 +96,10 @@ def _both_ways(links: Mapping[str, Mapping[str, bool] | None], one: str, other: 
 
 
 def peers_text(links: Mapping[str, Mapping[str, bool] | None]) -> dict[str, str]:
-    """Operator -> `3/3`, the links to other operators that it holds up; `-` while it is silent."""
+    """Operator -> `3/3`, the links to other operators (and to etcd) that it holds up; `-` while it
+    is silent."""
     return {
-        name: "-" if held is None else f"{sum(held.values())}/{len(links) - 1}"
+        name: "-" if held is None else f"{sum(held.values())}/{max(len(held), len(links) - 1)}"
         for name, held in links.items()
     }
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from devnet.chaos_cli import main
-from devnet.checkers import check_all
+from devnet.checkers import LiveTrueEvidence, check_all
 from devnet.model.cluster import ClusterKind
 from devnet.model.command import Exit
 from devnet.model.history import (
@@ -118,10 +118,24 @@ def test_safety_is_judged_on_a_baseline_and_what_supposes_a_quorum_is_not() -> N
     assert there["S1 agreement"] is Outcome.PASS
     assert there["the faults happened"] is Outcome.PASS
     ours = verdicts(history(ClusterKind.DST))
-    for absent in ("S14 no progress without quorum", "S15 evidence is true"):
+    for absent in (
+        "S14 no progress without quorum",
+        "S15 evidence is true",
+    ):
         assert absent not in there
         assert absent in ours
     assert ours["the faults happened"] is Outcome.VACUOUS  # no round changed
+
+
+def test_evidence_accuses_nobody_where_there_is_one_key() -> None:
+    """Live, too: followers of two chains keep both blocks as evidence."""
+    evidence = Event(kind=EventKind.EVIDENCE, node="f1", height=2, monotonic=3.0, wall=3.0)
+    told = {}
+    for cluster in (SINGLE, ClusterKind.DST):
+        live = LiveTrueEvidence()
+        live.feed(history(cluster).setup)
+        told[cluster] = len(live.feed(evidence))
+    assert told == {SINGLE: 0, ClusterKind.DST: 1}
 
 
 def test_two_blocks_at_one_height_fail_on_a_baseline_too() -> None:
