@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from devnet.checkers.base import counted
+from devnet.model.cluster import ClusterKind
 from devnet.model.command import DEFAULT_DIR, Exit
 from devnet.model.descriptor import read_descriptor
 from devnet.model.means import Means
@@ -29,6 +30,7 @@ from devnet.network.bring_up import choose_backend
 from devnet.network.claim import is_claimed
 from devnet.network.means import require_means
 from devnet.report.campaign import exit_of, render_report
+from devnet.report.comparison import compares, render_comparison
 from devnet.report.progress import shown_progress
 from devnet.report.summary import CampaignSummary, rehearsal_command, worst_outcome
 from devnet.report.table import render_campaign, render_verdicts
@@ -43,6 +45,7 @@ from devnet.runner.shrink import MAX_RUNS, MINUTES, told_of
 from devnet.runner.shrink_live import failing_of, shrink, written_to
 from devnet.runner.stages import HarnessError
 from devnet.scenarios import catalogue
+from devnet.scenarios.baselines import as_on
 from devnet.scenarios.draw import BUDGET_S, LEAST_OPERATORS, draw_schedule
 from devnet.scenarios.matrix import load_matrix
 from devnet.scenarios.scenario import Scenario
@@ -68,6 +71,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     run = commands.add_parser("run", help="run one scenario, on the network in DIR or on its own")
     run.add_argument("name", metavar="NAME", help="a scenario's name, or the path of a YAML file")
     _add_flags(run)
+    _add_cluster_flag(run)
     run.set_defaults(call=run_named)
     show = commands.add_parser("show", help="say in sentences what a scenario does")
     show.add_argument("name", metavar="NAME")
@@ -153,6 +157,15 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "--no-runs", action="store_true", help="report on what is there, and run nothing"
     )
     _add_json(many, "campaign.json")
+    many.add_argument(
+        "--cluster",
+        type=ClusterKind,
+        choices=list(ClusterKind),
+        action="append",
+        default=[],
+        dest="clusters",
+        help="instead of the file's; may be given several times",
+    )
     many.add_argument("--backend", choices=("docker", "process"), default=None)
     many.add_argument(
         "--port-offset", type=int, default=0, metavar="K", help="of the first network"
@@ -166,6 +179,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     many.set_defaults(call=run_matrix)
     every = commands.add_parser("all", help="run every scenario of the catalogue in turn")
     _add_flags(every)
+    _add_cluster_flag(every)
     every.set_defaults(call=run_all)
 
 
@@ -186,6 +200,16 @@ def _add_flags(parser: argparse.ArgumentParser, most: int = MOST_RUNS) -> None:
 
 def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--json", action="store_true", help=f"print {what} instead")
+
+
+def _add_cluster_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cluster",
+        type=ClusterKind,
+        choices=list(ClusterKind),
+        default=None,
+        help="a baseline suffers the same faults; nothing but safety is promised there",
+    )
 
 
 def _add_network_flags(parser: argparse.ArgumentParser) -> None:
@@ -470,7 +494,7 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     """What is there already is not run again. All that was asked for is read before anything
     starts."""
     try:
-        matrix = load_matrix(arguments.file)
+        matrix = load_matrix(arguments.file, arguments.clusters)
         levels = load_service_levels(arguments.slo) if arguments.slo else None
         earlier = Earlier.of(arguments.against) if arguments.against else None
         with shown_progress(sys.stderr) as shown:
@@ -494,7 +518,12 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     except asyncio.CancelledError:
         _say("broken off; the same command goes on from here")
         return Exit.HARNESS
-    print(msgspec.json.encode(report).decode() if arguments.json else render_report(report))
+    if arguments.json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        print(render_report(report))
+        if compares(report.cells):
+            print(f"\n{render_comparison(report.cells)}")
     _say(f"report: {page}")
     return exit_of(report)
 
@@ -515,10 +544,11 @@ def _guarded(arguments: argparse.Namespace, names: Sequence[str]) -> int:
 def _campaign(arguments: argparse.Namespace, name: str) -> Campaign:
     # Small enough to be read aloud and typed again.
     seed = secrets.randbelow(1_000_000) if arguments.seed is None else arguments.seed
+    wanted = _wanted(arguments)
     return Campaign(
-        scenario=catalogue.load(name),
+        scenario=as_on(wanted.kind, catalogue.load(name)),
         source=name,
-        wanted=_wanted(arguments),
+        wanted=wanted,
         runs=arguments.runs,
         seed=seed,
         root=arguments.out,
@@ -530,6 +560,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
     return Wanted(
         directory=arguments.dir.resolve(),
         backend=arguments.backend,
+        cluster=getattr(arguments, "cluster", None),
         operators=arguments.operators,
         slot_seconds=arguments.slot_seconds,
         port_offset=arguments.port_offset,

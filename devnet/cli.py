@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from devnet import VERSION
+from devnet.model.cluster import LEASE_SECONDS, USUAL_SIZE, ClusterKind
 from devnet.model.command import DEFAULT_DIR, Exit
 from dst.spec.errors import DstError
 
@@ -101,7 +102,25 @@ def _add_up(commands: _Commands) -> None:
         "-d", "--detach", action="store_true", help="return once every node has a sealed block"
     )
     up.add_argument(
-        "--operators", type=int, default=4, metavar="N", help="1, 4, 7 or 10 (default: 4)"
+        "--cluster",
+        type=ClusterKind,
+        choices=list(ClusterKind),
+        default=ClusterKind.DST,
+        help="what sequences: our cluster, or a baseline to compare with (default: %(default)s)",
+    )
+    up.add_argument(
+        "--operators",
+        type=int,
+        default=None,
+        metavar="N",
+        help="1, 4, 7 or 10 (default: 4); a single sequencer is 1, stand-bys are 2 or 3",
+    )
+    up.add_argument(
+        "--lease-seconds",
+        type=int,
+        default=LEASE_SECONDS,
+        metavar="S",
+        help="of a stand-by's leader, at least 2 (default: %(default)s)",
     )
     up.add_argument(
         "--slot-seconds",
@@ -207,7 +226,9 @@ def _up(arguments: argparse.Namespace) -> int:
 
     options = NetworkOptions(
         directory=arguments.dir.resolve(),
-        operators=arguments.operators,
+        cluster=arguments.cluster,
+        operators=_operators(arguments),
+        lease_seconds=arguments.lease_seconds,
         followers=arguments.followers,
         l1_follower=arguments.l1_follower,
         slot_seconds=arguments.slot_seconds,
@@ -226,10 +247,15 @@ def _up(arguments: argparse.Namespace) -> int:
     return supervise(options, detached=arguments.supervise)
 
 
+def _operators(arguments: argparse.Namespace) -> int:
+    return USUAL_SIZE[arguments.cluster] if arguments.operators is None else arguments.operators
+
+
 def _supervisor_words(arguments: argparse.Namespace, directory: Path) -> list[str]:
     """The same command, to be run by a process of its own."""
     words = ["up", "--supervise", "--dir", str(directory)]
-    for flag in ("operators", "slot_seconds", "port_offset", "followers", "seed"):
+    words += ["--cluster", arguments.cluster, "--operators", str(_operators(arguments))]
+    for flag in ("slot_seconds", "port_offset", "followers", "seed", "lease_seconds"):
         words += [f"--{flag.replace('_', '-')}", str(getattr(arguments, flag))]
     if arguments.backend:
         words += ["--backend", arguments.backend]

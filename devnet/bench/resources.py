@@ -2,32 +2,18 @@
 counters)."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 import aiohttp
 
 from devnet.network.bring_up import Network
+from devnet.probes.cpu import cpu_seconds_of
 from devnet.probes.health import read_metrics, sum_of
 
-TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 SENT_BYTES: Final = "dst_p2p_sent_bytes_total"
 METRICS_SECONDS: Final = 2.0
-
-
-def cpu_seconds_of(pid: int) -> float:
-    """User and system time of a process and its waited-for children (proc(5), stat fields 14 to
-    17)."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return 0.0
-    # The command in parentheses may hold blanks: count fields from behind it.
-    fields = text.rpartition(")")[2].split()
-    return sum(int(field) for field in fields[11:15]) / TICKS_PER_SECOND
 
 
 async def cpu_by_role(network: Network) -> dict[str, float]:

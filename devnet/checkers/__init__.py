@@ -96,6 +96,16 @@ RESTS_ON_CUTS: Final = (no_quorum_no_progress.check, *LIVENESS)
 """What the end of a Toxiproxy may break, without anybody's fault."""
 
 
+NOT_ON_BASELINES: Final = (
+    no_quorum_no_progress.check,
+    true_evidence.check,
+    recovery.check,
+    inclusion.check,
+)
+"""A baseline has no quorum (S14), nobody to accuse but its one key (S15), and promises neither when
+it is back (L4) nor a turn to everybody (L6): what it took is a figure."""
+
+
 def live_checkers() -> list[LiveChecker]:
     """Fresh live checkers for one run; feed `Setup` first."""
     checkers: tuple[LiveChecker, ...] = (
@@ -120,6 +130,7 @@ def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdic
     standing = [
         excused(checker(history)) if checker in RESTS_ON_CUTS else checker(history)
         for checker in (*SAFETY, *LIVENESS)
+        if not (history.setup.cluster.is_baseline and checker in NOT_ON_BASELINES)
     ]
     told = [verdict for verdict in standing if verdict.outcome is not Outcome.VACUOUS]
     named = [excused(checker(history)) for checker in extra]

@@ -43,6 +43,8 @@ class Sight:
     """The one after the newest decided."""
     rng: random.Random
     """Of this fault alone."""
+    leader: str | None = None
+    """Who leads, where that is no function of the height."""
 
     @property
     def operators(self) -> tuple[str, ...]:
@@ -50,7 +52,13 @@ class Sight:
 
     def resolve(self, target: Target) -> tuple[str, ...]:
         """Names of the nodes that it means now. Raises: BadConfig."""
-        return resolve_target(target, self.topology, next_height=self.next_height, rng=self.rng)
+        return resolve_target(
+            target,
+            self.topology,
+            next_height=self.next_height,
+            rng=self.rng,
+            leader=self.leader,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

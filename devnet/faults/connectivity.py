@@ -8,6 +8,7 @@ from dst.spec.primitives import quorum
 _LIFELINES: Final = (
     "{0}.rollup>{0}.engine",
     "{0}.middleware>{0}.rollup",
+    "{0}.sequencer>{0}.rollup",
 )
 """Without one of them an operator cannot execute, and so not vote."""
 

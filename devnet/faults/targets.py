@@ -16,20 +16,26 @@ def leader_name(operators: Sequence[str], height: int, round_: int = 0) -> str:
 
 
 def resolve_target(
-    target: Target, topology: Topology, *, next_height: int, rng: random.Random
+    target: Target,
+    topology: Topology,
+    *,
+    next_height: int,
+    rng: random.Random,
+    leader: str | None = None,
 ) -> tuple[str, ...]:
     """Names of the nodes that `target` means now.
 
     Args:
         next_height: the height after the newest decided one; its round-0 leader is `leader`.
+        leader: who leads, where that is no function of the height.
     Raises: BadConfig when the network has no such node.
     """
     operators, followers = topology.operator_names, topology.follower_names
     match target:
         case Aim.LEADER:
-            return (leader_name(operators, next_height),)
+            return (leader or leader_name(operators, next_height),)
         case Aim.NOT_LEADER:
-            soon = {leader_name(operators, next_height + ahead) for ahead in (0, 1)}
+            soon = {leader or leader_name(operators, next_height + ahead) for ahead in (0, 1)}
             return (_one_of([name for name in operators if name not in soon], target, rng),)
         case Aim.RANDOM:
             return (_one_of(operators, target, rng),)
@@ -148,10 +154,12 @@ def pair_links(topology: Topology, pairs: frozenset[frozenset[str]]) -> tuple[st
 
 
 def links_between(topology: Topology, groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Consensus links that join two different groups, both directions."""
+    """Consensus links that join two different groups, both directions. What is in none, such as
+    etcd, stays with the largest."""
     place = {name: index for index, group in enumerate(groups) for name in group}
+    with_rest = max(range(len(groups)), key=lambda index: len(groups[index]))
     return tuple(
         link.name
         for link in topology.consensus_links
-        if place.get(link.source) != place.get(link.target)
+        if place.get(link.source, with_rest) != place.get(link.target, with_rest)
     )

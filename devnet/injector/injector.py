@@ -141,19 +141,21 @@ class Injector:
 
     def _requested(self, fault: Planned) -> FaultReceipt:
         do, site = fault.do, fault.site
-        silenced = do.silences(site, self._operators)
+        # Without votes nobody falls silent because others do: only those that are hit.
+        votes = not self._world.topology.cluster.is_baseline
+        silenced = do.silences(site, self._operators) if votes else site.targets
         leader = leader_name(self._operators, fault.aimed_height)
         receipt = FaultReceipt(
             id=fault.id,
             kind=do.name,
             where=do.told(site),
-            targets=do.disturbs(site, self._operators),
+            targets=do.disturbs(site, self._operators) if votes else site.targets,
             silenced=silenced,
             lying=do.lies(site),
             forgetting=do.forgets(site),
             requested=now(),
             repeats=do.repeats,
-            components=do.components(site, self._operators),
+            components=do.components(site, self._operators) if votes else (),
             hits_leader=do.at_once and site.targets == (leader,) == silenced,
             aimed_height=fault.aimed_height,
             height=fault.aimed_height,

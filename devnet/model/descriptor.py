@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from devnet.model.accounts import ACCOUNTS
+from devnet.model.cluster import ClusterKind
 from devnet.model.topology import Pod, Topology, compute_topology
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import BadConfig
@@ -75,6 +76,7 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     slot_seconds: int
     group_public_key: str
     l1: L1Endpoint
+    cluster: ClusterKind = ClusterKind.DST
     operators: tuple[OperatorEndpoint, ...]
     followers: tuple[FollowerEndpoint, ...]
     accounts: tuple[FundedAccount, ...]
@@ -86,6 +88,7 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             operators=len(self.operators),
             followers=len(self.followers),
             port_offset=self.port_offset,
+            cluster=self.cluster,
         )
 
 
@@ -100,6 +103,9 @@ def build_descriptor(
 ) -> Descriptor:
     """Describe a network; pure."""
     chain = lock.chain
+    # A baseline has the keys of a cluster of one, each sequencer all of them.
+    each = topology.operators if topology.cluster.is_baseline else 1
+    records = lock.operators * each
     return Descriptor(
         id=identifier,
         backend=backend,
@@ -110,17 +116,20 @@ def build_descriptor(
         genesis_time=chain.genesis_time,
         slot_seconds=chain.seconds_per_slot,
         group_public_key=to_hex(lock.group_public_key),
+        cluster=topology.cluster,
         l1=L1Endpoint(rpc=topology.host_url("client>l1.rpc"), toxiproxy=_admin(topology.pod("l1"))),
         operators=tuple(
             OperatorEndpoint(
-                index=record.index,
+                index=index,
                 name=name,
                 rpc=topology.host_url(f"client>{name}.rpc"),
                 beacon=topology.host_url(f"client>{name}.beacon"),
                 identity=to_hex(record.identity),
                 toxiproxy=_admin(topology.pod(name)),
             )
-            for name, record in zip(topology.operator_names, lock.operators, strict=True)
+            for index, (name, record) in enumerate(
+                zip(topology.operator_names, records, strict=True), 1
+            )
         ),
         followers=tuple(
             FollowerEndpoint(

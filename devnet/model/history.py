@@ -12,6 +12,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from devnet.model.cluster import ClusterKind
+
 
 class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What signatures are checked with and bounds follow from, from the genesis files: no node is
@@ -40,6 +42,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup", forbid_unkno
     seed: int = 0
     genesis: Genesis | None = None
     """None in the simulator, whose signatures are ideal."""
+    cluster: ClusterKind = ClusterKind.DST
 
 
 class EventKind(StrEnum):
@@ -383,6 +386,14 @@ class MachineSeen(
     whatever else runs here."""
 
 
+class CpuSeen(msgspec.Struct, frozen=True, kw_only=True, tag="cpu", forbid_unknown_fields=True):
+    """CPU time that everything which sequences has used since the record began: all programs of all
+    operators (and the etcd of stand-bys), without the Toxiproxies, which are the harness's."""
+
+    monotonic: float
+    seconds: float
+
+
 class RunBroken(
     msgspec.Struct, frozen=True, kw_only=True, tag="broken", forbid_unknown_fields=True
 ):
@@ -412,6 +423,7 @@ Record: TypeAlias = (
     | CertificateRead
     | SafeHeadSeen
     | DerivedBlock
+    | CpuSeen
 )
 
 
@@ -437,6 +449,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     certificates: tuple[CertificateRead, ...] = ()
     safe_heads: tuple[SafeHeadSeen, ...] = ()
     derived: tuple[DerivedBlock, ...] = ()
+    cpu: tuple[CpuSeen, ...] = ()
 
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -496,6 +509,7 @@ def history_of(setup: Setup, records: list[Record]) -> History:
         certificates=tuple(item for item in ordered if isinstance(item, CertificateRead)),
         safe_heads=tuple(item for item in ordered if isinstance(item, SafeHeadSeen)),
         derived=tuple(item for item in ordered if isinstance(item, DerivedBlock)),
+        cpu=tuple(item for item in ordered if isinstance(item, CpuSeen)),
     )
 
 
@@ -520,5 +534,6 @@ def records_of(history: History) -> list[Record]:
         history.certificates,
         history.safe_heads,
         history.derived,
+        history.cpu,
     )
     return [history.setup, *sorted((item for group in groups for item in group), key=record_time)]

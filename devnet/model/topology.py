@@ -14,7 +14,11 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
+from devnet.model.cluster import SIZES, ClusterKind
+
 L1_BASE: Final = 20_000
+ETCD_BASE: Final = 20_050
+"""In the L1's block of 100, which needs only half of it."""
 OPERATOR_STRIDE: Final = 100
 FOLLOWER_BASE: Final = 21_100
 """Operators end at 21,099 (op10); follower j starts at 21,100 + 100 * j."""
@@ -23,7 +27,7 @@ MAX_FOLLOWERS: Final = 5
 HIGHEST_OFFSET: Final = 11_000
 """Ports stay below 32,768, where the kernel's ephemeral range begins: a dialling socket never takes
 a listener's port."""
-OPERATOR_COUNTS: Final = (1, 4, 7, 10)
+OPERATOR_COUNTS: Final = SIZES[ClusterKind.DST]
 
 ADMIN: Final = 2
 """Toxiproxy's control port within a pod's block of 100; the L1 pod keeps it at +1."""
@@ -38,17 +42,24 @@ class Service(StrEnum):
     RPC = "rpc"
     ROLLUP = "rollup"
     MIDDLEWARE = "middleware"
+    SEQUENCER = "sequencer"
     P2P = "p2p"
+    ETCD = "etcd"
+    ETCD_PEER = "etcd-peer"
+    """Of other members of an etcd cluster; there are none, but it listens."""
     ROLLUP_OWN = "rollup-own"
-    """For the operator's own middleware alone."""
+    """For the operator's own middleware (or sequencer) alone."""
 
 
 SERVICE_PORT: Final = {
     Service.L1_RPC: 10,
+    Service.ETCD: 10,
+    Service.ETCD_PEER: 11,
     Service.ENGINE: 10,
     Service.RPC: 11,
     Service.ROLLUP: 12,
     Service.MIDDLEWARE: 13,
+    Service.SEQUENCER: 13,
     Service.P2P: 14,
     Service.ROLLUP_OWN: 15,
 }
@@ -63,11 +74,16 @@ class Role(StrEnum):
     ROLLUP = "rollup"
     MIDDLEWARE = "middleware"
     VALIDATOR = "validator"
+    SEQUENCER = "sequencer"
+    """Of a baseline, instead of middleware and validator (`devnet.baseline`)."""
+    ETCD = "etcd"
 
 
 OPERATOR_ROLES: Final = (Role.EXECUTION, Role.ROLLUP, Role.MIDDLEWARE, Role.VALIDATOR)
+BASELINE_ROLES: Final = (Role.EXECUTION, Role.ROLLUP, Role.SEQUENCER)
 FOLLOWER_ROLES: Final = (Role.EXECUTION, Role.ROLLUP)
 L1_ROLES: Final = (Role.ANVIL,)
+ETCD_ROLES: Final = (Role.ETCD,)
 
 
 class LinkClass(StrEnum):
@@ -126,9 +142,13 @@ class Pod:
     def services(self) -> tuple[Service, ...]:
         if self.name == "l1":
             return (Service.L1_RPC,)
+        if self.name == "etcd":
+            return (Service.ETCD, Service.ETCD_PEER)
         follower = (Service.ENGINE, Service.RPC, Service.ROLLUP)
         if self.name.startswith("f"):
             return follower
+        if Role.SEQUENCER in self.roles:
+            return (*follower, Service.SEQUENCER, Service.ROLLUP_OWN)
         return (*follower, Service.MIDDLEWARE, Service.P2P, Service.ROLLUP_OWN)
 
     @property
@@ -139,11 +159,12 @@ class Pod:
 
 @dataclass(frozen=True)
 class Topology:
-    """All pods and links of a network; a pure function of three numbers."""
+    """All pods and links of a network; a pure function of three numbers and the kind of cluster."""
 
     operators: int
     followers: int
     port_offset: int
+    cluster: ClusterKind = ClusterKind.DST
 
     @cached_property
     def pods(self) -> tuple[Pod, ...]:
@@ -160,6 +181,12 @@ class Topology:
     @property
     def operator_names(self) -> tuple[str, ...]:
         return tuple(f"op{i}" for i in range(1, self.operators + 1))
+
+    @property
+    def voting_role(self) -> Role:
+        """The program of an operator that makes blocks the chain's: its middleware, or the
+        sequencer of a baseline."""
+        return Role.SEQUENCER if self.cluster.is_baseline else Role.MIDDLEWARE
 
     @property
     def follower_names(self) -> tuple[str, ...]:
@@ -202,7 +229,7 @@ class Topology:
 
     @property
     def consensus_links(self) -> tuple[Link, ...]:
-        """Between operators, a link in either direction for each pair."""
+        """Between operators, a link in either direction for each pair; those to etcd, too."""
         return tuple(link for link in self.links if link.kind is LinkClass.CONSENSUS)
 
     def host_port(self, link_name: str) -> int:
@@ -231,27 +258,41 @@ class Topology:
         return tuple(sorted(found))
 
 
-def compute_topology(*, operators: int, followers: int = 1, port_offset: int = 0) -> Topology:
+def compute_topology(
+    *,
+    operators: int,
+    followers: int = 1,
+    port_offset: int = 0,
+    cluster: ClusterKind = ClusterKind.DST,
+) -> Topology:
     """Build the topology after checking the numbers.
 
     Raises: ValueError, saying what is allowed.
     """
-    if operators not in OPERATOR_COUNTS:
+    if cluster.is_baseline and operators not in SIZES[cluster]:
+        sizes = " or ".join(map(str, SIZES[cluster]))
+        raise ValueError(
+            f"--operators {operators}: a {cluster} cluster has {sizes}; leave the flag out"
+        )
+    if operators not in OPERATOR_COUNTS and not cluster.is_baseline:
         raise ValueError(f"--operators {operators}: a cluster has 1, 4, 7 or 10 operators")
     if not 0 <= followers <= MAX_FOLLOWERS:
         raise ValueError(f"{followers} followers: at most {MAX_FOLLOWERS}")
     if not 0 <= port_offset <= HIGHEST_OFFSET:
         raise ValueError(f"--port-offset {port_offset}: must lie in 0..{HIGHEST_OFFSET}")
-    return Topology(operators=operators, followers=followers, port_offset=port_offset)
+    return Topology(
+        operators=operators, followers=followers, port_offset=port_offset, cluster=cluster
+    )
 
 
 def _pods(topology: Topology) -> Iterator[Pod]:
     offset = topology.port_offset
     yield Pod(name="l1", base_port=L1_BASE + offset, roles=L1_ROLES)
+    roles = BASELINE_ROLES if topology.cluster.is_baseline else OPERATOR_ROLES
     for i in range(1, topology.operators + 1):
-        yield Pod(
-            name=f"op{i}", base_port=L1_BASE + OPERATOR_STRIDE * i + offset, roles=OPERATOR_ROLES
-        )
+        yield Pod(name=f"op{i}", base_port=L1_BASE + OPERATOR_STRIDE * i + offset, roles=roles)
+    if topology.cluster is ClusterKind.STANDBY:
+        yield Pod(name="etcd", base_port=ETCD_BASE + offset, roles=ETCD_ROLES)
     for j in range(1, topology.followers + 1):
         yield Pod(
             name=f"f{j}",
@@ -267,6 +308,7 @@ _ROLLUP_TO_ENGINE, _MIDDLEWARE_TO_ROLLUP, _VALIDATOR_TO_MIDDLEWARE = 20, 21, 22
 _EXECUTION_TO_ROLLUP = 23
 _CONSENSUS_FROM_OPERATOR, _RPC_FROM_OPERATOR = 29, 39
 _BEACON_FROM_FOLLOWER, _RPC_FROM_FOLLOWER = 49, 59
+_ETCD_FROM_OPERATOR = 19
 _L1_CLIENT, _L1_PROBE, _L1_FROM_OPERATOR, _L1_FROM_FOLLOWER = 0, 2, 19, 39
 
 
@@ -290,6 +332,15 @@ def _links(topology: Topology) -> Iterator[Link]:
         yield from _links_of_every_node(pod)
     for name in topology.operator_names:
         yield from _links_on_operator(topology, topology.pod(name))
+    if topology.cluster is ClusterKind.STANDBY:
+        yield from _links_on_etcd(topology, topology.pod("etcd"))
+
+
+def _links_on_etcd(topology: Topology, etcd: Pod) -> Iterator[Link]:
+    """Consensus, for a stand-by: by these it is settled who leads."""
+    for i, name in enumerate(topology.operator_names, 1):
+        place = _ETCD_FROM_OPERATOR + i
+        yield _link(f"{name}>etcd.lease", name, etcd, Service.ETCD, LinkClass.CONSENSUS, place)
 
 
 def _links_on_l1(topology: Topology, l1: Pod) -> Iterator[Link]:
@@ -323,34 +374,18 @@ def _links_of_every_node(pod: Pod) -> Iterator[Link]:
 
 
 def _links_on_operator(topology: Topology, pod: Pod) -> Iterator[Link]:
+    yield from (_links_of_sequencer if topology.cluster.is_baseline else _links_of_member)(pod)
     me = pod.name
-    inside, consensus = LinkClass.INTERNAL, LinkClass.CONSENSUS
-    yield _link(
-        f"probe>{me}.middleware",
-        "probe",
-        pod,
-        Service.MIDDLEWARE,
-        LinkClass.PROBE,
-        _PROBE_MIDDLEWARE,
-    )
-    yield _link(
-        f"{me}.middleware>{me}.rollup", me, pod, Service.ROLLUP_OWN, inside, _MIDDLEWARE_TO_ROLLUP
-    )
-    yield _link(
-        f"{me}.validator>{me}.middleware",
-        me,
-        pod,
-        Service.MIDDLEWARE,
-        inside,
-        _VALIDATOR_TO_MIDDLEWARE,
-    )
+    consensus = LinkClass.CONSENSUS
+    # Stand-bys have nothing to agree on: they fetch blocks where members exchange votes.
+    peers = Service.ROLLUP if topology.cluster.is_baseline else Service.P2P
     for j, other in enumerate(topology.operator_names, 1):
         if other != me:
             yield _link(
                 f"{other}>{me}.consensus",
                 other,
                 pod,
-                Service.P2P,
+                peers,
                 consensus,
                 _CONSENSUS_FROM_OPERATOR + j,
             )
@@ -376,7 +411,47 @@ def _links_on_operator(topology: Topology, pod: Pod) -> Iterator[Link]:
         )
 
 
-_PROGRAM: Final = re.compile(r"(l1|op[1-9][0-9]?|f[1-9])(?:\.([a-z0-9]+))?")
+def _links_of_member(pod: Pod) -> Iterator[Link]:
+    """Middleware and validator."""
+    me, inside = pod.name, LinkClass.INTERNAL
+    yield _link(
+        f"probe>{me}.middleware",
+        "probe",
+        pod,
+        Service.MIDDLEWARE,
+        LinkClass.PROBE,
+        _PROBE_MIDDLEWARE,
+    )
+    yield _link(
+        f"{me}.middleware>{me}.rollup", me, pod, Service.ROLLUP_OWN, inside, _MIDDLEWARE_TO_ROLLUP
+    )
+    yield _link(
+        f"{me}.validator>{me}.middleware",
+        me,
+        pod,
+        Service.MIDDLEWARE,
+        inside,
+        _VALIDATOR_TO_MIDDLEWARE,
+    )
+
+
+def _links_of_sequencer(pod: Pod) -> Iterator[Link]:
+    """Of a baseline: where a member has the links of its middleware."""
+    me = pod.name
+    yield _link(
+        f"probe>{me}.sequencer", "probe", pod, Service.SEQUENCER, LinkClass.PROBE, _PROBE_MIDDLEWARE
+    )
+    yield _link(
+        f"{me}.sequencer>{me}.rollup",
+        me,
+        pod,
+        Service.ROLLUP_OWN,
+        LinkClass.INTERNAL,
+        _MIDDLEWARE_TO_ROLLUP,
+    )
+
+
+_PROGRAM: Final = re.compile(r"(l1|etcd|op[1-9][0-9]?|f[1-9])(?:\.([a-z0-9]+))?")
 
 
 def resolve_programs(topology: Topology, target: str) -> tuple[str, ...]:

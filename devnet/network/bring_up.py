@@ -10,9 +10,10 @@ import asyncio
 import compileall
 import contextlib
 import errno
+import shutil
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -25,6 +26,7 @@ from devnet.backends.base import Backend, OnCrash
 from devnet.backends.process import ProcessBackend, python_executable
 from devnet.links.mesh import Mesh
 from devnet.links.standing import standing_in
+from devnet.model.cluster import LEASE_SECONDS, SHORTEST_LEASE, ClusterKind
 from devnet.model.descriptor import Descriptor, build_descriptor, read_descriptor, write_descriptor
 from devnet.model.topology import Topology, compute_topology
 from devnet.network.claim import claim, is_claimed, read_mark, remove_files
@@ -33,6 +35,7 @@ from devnet.network.programs import L1_CHAIN_ID, L2_CHAIN_ID, Plan, write_config
 from devnet.network.proof import Proof
 from devnet.network.proxy_keeper import ProxyKeeper
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
+from devnet.toolchain.etcd import ensure_etcd
 from devnet.toolchain.tools import REPOSITORY, ensure_all
 from dst.crypto.locks import load_lock
 from dst.spec.cluster import ClusterLock
@@ -57,6 +60,9 @@ class NetworkOptions:
 
     directory: Path
     """Absolute: programs run with it as their working directory."""
+    cluster: ClusterKind = ClusterKind.DST
+    lease_seconds: int = LEASE_SECONDS
+    """Of a stand-by's leader."""
     operators: int = 4
     followers: int = 1
     l1_follower: bool = False
@@ -109,10 +115,12 @@ class Network:
         )
 
 
-def choose_backend(wanted: str | None) -> str:
+def choose_backend(wanted: str | None, cluster: ClusterKind = ClusterKind.DST) -> str:
     """Docker when a daemon answers. Raises: BackendError when docker was asked for by name and does
-    not."""
-    if wanted == "process":
+    not; BadConfig when it cannot have such a cluster."""
+    if cluster is ClusterKind.STANDBY and wanted == "docker":
+        raise BadConfig("--cluster standby runs as processes only: give --backend process")
+    if wanted == "process" or cluster is ClusterKind.STANDBY:
         return "process"
     from devnet.backends.docker import daemon_answers, docker_client
 
@@ -133,8 +141,11 @@ async def running(options: NetworkOptions, say: Say, on_crash: OnCrash) -> Async
     directory = options.directory
     topology = _topology_of(options)
     tools = await asyncio.to_thread(ensure_all)
-    kind = await asyncio.to_thread(choose_backend, options.backend)
-    say(f"==> backend: {kind}" + ("" if options.backend else _why(kind)))
+    if options.cluster is ClusterKind.STANDBY:
+        tools["etcd"] = await asyncio.to_thread(ensure_etcd)
+    kind = await asyncio.to_thread(choose_backend, options.backend, options.cluster)
+    was_asked = options.backend or options.cluster is ClusterKind.STANDBY
+    say(f"==> backend: {kind}" + ("" if was_asked else _why(kind)))
     with claim(directory, kind) as identifier:
         start = _Start(options, directory, identifier, kind, topology, tools, say, on_crash)
         try:
@@ -181,6 +192,13 @@ async def attached(directory: Path) -> AsyncIterator[Network]:
 def _topology_of(options: NetworkOptions) -> Topology:
     if options.slot_seconds < 1:
         raise BadConfig(f"--slot-seconds {options.slot_seconds}: whole seconds, at least 1")
+    if options.lease_seconds < SHORTEST_LEASE:
+        raise BadConfig(
+            f"--lease-seconds {options.lease_seconds}: at least {SHORTEST_LEASE}, etcd knows no "
+            "shorter one"
+        )
+    if options.l1_follower and options.cluster is ClusterKind.STANDBY:
+        raise BadConfig("--l1-follower: stand-bys post no batches, so there is nothing to follow")
     if options.chain_id == L1_CHAIN_ID:
         raise BadConfig(
             f"--chain-id {L1_CHAIN_ID}: the L1 has that number, so a signature for one chain would "
@@ -191,6 +209,7 @@ def _topology_of(options: NetworkOptions) -> Topology:
             operators=options.operators,
             followers=options.followers + int(options.l1_follower),
             port_offset=options.port_offset,
+            cluster=options.cluster,
         )
     except ValueError as error:
         raise BadConfig(str(error)) from error
@@ -217,7 +236,12 @@ class _Start:
     async def bring_up(self, session: aiohttp.ClientSession, started: float) -> Network:
         for line in check_ports_free(self.topology, self.kind):
             self.say(f"==> {line}")
-        plan = Plan(self.topology, self.kind, self._l1_followers)
+        plan = Plan(
+            self.topology,
+            self.kind,
+            self._l1_followers,
+            lease_seconds=self.options.lease_seconds,
+        )
         backend = self._backend = self._make_backend(plan)
         mesh = self._mesh = Mesh(self.topology, standing_in(self.directory))
         # The dealer needs py-evm for the genesis hash: load it while the L1 starts.
@@ -227,6 +251,8 @@ class _Start:
             asyncio.to_thread(_compile_roles),
         )
         lock = await self._deal(await self._l1_genesis(session))
+        if self.topology.cluster.is_baseline:
+            share_key(self.directory / "cluster", self.topology.operator_names)
         write_configs(self.directory, plan)
         self.say(
             f"==> starting {len(plan.configs)} programs of {len(self.topology.pods) - 1} nodes"
@@ -336,10 +362,9 @@ class _Start:
         if self.options.gas_limit is not None:
             chain["gas_limit"] = self.options.gas_limit
         folder = self.directory / "cluster"
+        members = 1 if self.topology.cluster.is_baseline else self.topology.operators
         return await asyncio.to_thread(
-            lambda: create_cluster(
-                folder, operators=self.topology.operators, name="devnet", chain=chain
-            )
+            lambda: create_cluster(folder, operators=members, name="devnet", chain=chain)
         )
 
     @property
@@ -403,6 +428,13 @@ def _compile_roles() -> None:
     """Bytecode beside the sources, once for all: containers mount them read-only, and 18 processes
     that each compile the same files cost seconds."""
     compileall.compile_dir(REPOSITORY / "dst", quiet=2)
+
+
+def share_key(cluster: Path, names: Sequence[str]) -> None:
+    """The keys of a cluster of one for each of several sequencers: a hot stand-by has them all."""
+    first, *others = names
+    for name in others:
+        shutil.copytree(cluster / "operators" / first, cluster / "operators" / name)
 
 
 async def read_status(

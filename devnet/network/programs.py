@@ -17,6 +17,7 @@ from typing import Any, Final
 from devnet.backends.base import Program
 from devnet.model.accounts import BATCHER_ACCOUNTS, L1_ACCOUNTS
 from devnet.model.bend import bender_home, bender_of
+from devnet.model.cluster import LEASE_SECONDS, ClusterKind
 from devnet.model.firewall import (
     FIREWALL_CAPABILITIES,
     FIREWALL_CODE,
@@ -45,6 +46,7 @@ class Plan:
     backend: str
     l1_followers: frozenset[str]
     log_level: str = "info"
+    lease_seconds: int = LEASE_SECONDS
 
     @property
     def programs(self) -> dict[str, Program]:
@@ -69,7 +71,7 @@ class Plan:
     def _programs_of(self, pod: Pod) -> list[Program]:
         return [
             self._toxiproxy(pod),
-            *(self._anvil(pod) if r is Role.ANVIL else _role(pod, r) for r in pod.roles),
+            *(self._program(pod, role) for role in pod.roles),
             _bender(pod),
             *([_firewall(pod)] if self.backend == "docker" else []),
         ]
@@ -84,6 +86,15 @@ class Plan:
             arguments=("-host", host, "-port", str(pod.admin_port)),
             environment=(("LOG_LEVEL", "error"),),  # at info it writes two lines a connection
         )
+
+    def _program(self, pod: Pod, role: Role) -> Program:
+        match role:
+            case Role.ANVIL:
+                return self._anvil(pod)
+            case Role.ETCD:
+                return _etcd(pod)
+            case _:
+                return _role(pod, role)
 
     def _anvil(self, pod: Pod) -> Program:
         flags = {
@@ -113,6 +124,8 @@ class Plan:
                 return self._middleware(pod)
             case Role.VALIDATOR:
                 return self._validator(pod)
+            case Role.SEQUENCER:
+                return self._sequencer(pod)
             case _:
                 raise AssertionError(f"{role} has no config file")
 
@@ -148,11 +161,16 @@ class Plan:
             "listen": f"127.0.0.1:{pod.port(Service.ROLLUP)}",
             "own_listen": f"127.0.0.1:{pod.port(Service.ROLLUP_OWN)}" if is_operator else None,
             "own_secret": f"{_UP}/{_secrets(pod)}/own.hex" if is_operator else None,
-            "index": _index(pod) if is_operator else None,
+            "index": self._index(pod) if is_operator else None,
             "sources": [] if from_l1 else [self._url(link) for link in follow],
             "from_l1": from_l1,
-            "batcher_key": f"{_UP}/{_secrets(pod)}/batcher.key" if is_operator else None,
+            "batcher_key": f"{_UP}/{_secrets(pod)}/batcher.key" if self._posts(pod) else None,
         }
+
+    def _posts(self, pod: Pod) -> bool:
+        """Batches to L1. Stand-bys post none: which of two chains L1 were to take when a leader's
+        newest blocks are lost is no question to the sequencers."""
+        return _is_operator(pod) and self.topology.cluster is not ClusterKind.STANDBY
 
     def _middleware(self, pod: Pod) -> dict[str, Any]:
         peers = [
@@ -186,6 +204,32 @@ class Plan:
             "beacon": self._url_of(f"{pod.name}.validator>{pod.name}.middleware"),
         }
 
+    def _sequencer(self, pod: Pod) -> dict[str, Any]:
+        return {
+            "lock": f"{_UP}/cluster/cluster-lock.json",
+            "keystore": f"{_UP}/{_secrets(pod)}/keystore.json",
+            "password_file": f"{_UP}/{_secrets(pod)}/keystore.password",
+            "identity_key": f"{_UP}/{_secrets(pod)}/identity.key",
+            "rollup": self._url_of(f"{pod.name}.sequencer>{pod.name}.rollup"),
+            "own_secret": f"{_UP}/{_secrets(pod)}/own.hex",
+            "listen": f"127.0.0.1:{pod.port(Service.SEQUENCER)}",
+            "standby": self._standby(pod),
+        }
+
+    def _standby(self, pod: Pod) -> dict[str, Any] | None:
+        if self.topology.cluster is not ClusterKind.STANDBY:
+            return None
+        mine = [k for k in self.topology.consensus_links if k.source == pod.name]
+        return {
+            "etcd": self._url_of(f"{pod.name}>etcd.lease"),
+            "lease_seconds": self.lease_seconds,
+            "peers": [{"name": k.target, "url": self._url(k)} for k in mine if k.target != "etcd"],
+        }
+
+    def _index(self, pod: Pod) -> int:
+        """In the lock: baselines have the keys of a cluster of one."""
+        return 1 if self.topology.cluster.is_baseline else _index(pod)
+
     def _address(self, link: Link) -> str:
         """How the dialling pod reaches the link's listener: by the pod's name on the mesh, or side
         by side."""
@@ -200,7 +244,7 @@ class Plan:
 
 
 def _is_operator(pod: Pod) -> bool:
-    return Role.VALIDATOR in pod.roles
+    return pod.name.startswith("op")
 
 
 def _index(pod: Pod) -> int:
@@ -217,13 +261,16 @@ _SECRETS_OF: Final[Mapping[Role, tuple[str, ...]]] = {
     Role.ROLLUP: ("jwt.hex", "own.hex", "batcher.key"),
     Role.MIDDLEWARE: ("own.hex", "identity.key", "transport.key", "transport.crt"),
     Role.VALIDATOR: ("keystore.json", "keystore.password"),
+    Role.SEQUENCER: ("own.hex", "identity.key", "keystore.json", "keystore.password"),
 }
 _SHARED_WITH: Final[Mapping[Role, tuple[str, ...]]] = {
     Role.EXECUTION: ("cluster/cluster-lock.json", "cluster/genesis.json"),
     Role.ROLLUP: ("cluster/cluster-lock.json", "cluster/genesis.json"),
     Role.MIDDLEWARE: ("cluster/cluster-lock.json", "cluster/certs"),
     Role.VALIDATOR: ("cluster/cluster-lock.json",),
+    Role.SEQUENCER: ("cluster/cluster-lock.json",),
 }
+_OF_BASELINES: Final = ("devnet/__init__.py", "devnet/baseline")
 _HAS_STORE: Final = frozenset({Role.MIDDLEWARE, Role.VALIDATOR})
 
 
@@ -254,13 +301,35 @@ def _firewall(pod: Pod) -> Program:
     )
 
 
+def _etcd(pod: Pod) -> Program:
+    client, peer = (
+        f"http://127.0.0.1:{pod.port(service)}" for service in (Service.ETCD, Service.ETCD_PEER)
+    )
+    home = "nodes/etcd/etcd"
+    flags = {
+        "--name": "etcd",
+        "--data-dir": f"{home}/data",
+        "--listen-client-urls": client,
+        "--advertise-client-urls": client,
+        "--listen-peer-urls": peer,
+        "--initial-advertise-peer-urls": peer,
+        "--initial-cluster": f"etcd={peer}",
+    }
+    return Program(
+        name="etcd.etcd",
+        command="etcd",
+        arguments=tuple(word for pair in flags.items() for word in pair),
+        writes=(home,),
+    )
+
+
 def _role(pod: Pod, role: Role) -> Program:
     home = f"nodes/{pod.name}/{role}"
     own = [f for f in _SECRETS_OF[role] if _is_operator(pod) or f == "jwt.hex"]
     return Program(
         name=f"{pod.name}.{role}",
         command="python",
-        arguments=("-P", "-m", "dst", str(role), "--config", f"{home}/config.json"),
+        arguments=("-P", "-m", *_module(role), "--config", f"{home}/config.json"),
         first_arguments=("--new",) if role in _HAS_STORE else (),
         reads=(
             *_SHARED_WITH[role],
@@ -269,8 +338,13 @@ def _role(pod: Pod, role: Role) -> Program:
             f"{home}/{MACHINE_FOLDER}",
         ),
         writes=(f"{home}/data",),
+        code=("dst", *(_OF_BASELINES if role is Role.SEQUENCER else ())),
         environment=((MACHINE_VARIABLE, f"{home}/{MACHINE_FOLDER}/{MACHINE_FILE}"),),
     )
+
+
+def _module(role: Role) -> tuple[str, ...]:
+    return ("devnet.baseline",) if role is Role.SEQUENCER else ("dst", str(role))
 
 
 def write_configs(directory: Path, plan: Plan) -> None:

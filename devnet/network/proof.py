@@ -20,7 +20,7 @@ from devnet.backends.base import BackendError
 from devnet.backends.processes import read_pid_file
 from devnet.links.mesh import Mesh
 from devnet.model.cut import CutMode
-from devnet.model.topology import Link, LinkClass, Pod, Role, Topology
+from devnet.model.topology import Link, LinkClass, Pod, Role, Service, Topology
 from devnet.network import sockets
 from devnet.probes.health import links_up, read_metrics
 from dst.spec.errors import DstError
@@ -147,7 +147,7 @@ class Proof:
         return {link.name: known[link.source].get(link.target, False) for link in consensus}
 
     async def _metrics(self, node: str) -> str | None:
-        port = self.topology.host_port(f"probe>{node}.middleware")
+        port = self.topology.host_port(f"probe>{node}.{self.topology.voting_role}")
         return await read_metrics(self.session, f"http://127.0.0.1:{port}/metrics")
 
     async def _connected(self, links: list[Link]) -> list[str]:
@@ -158,7 +158,8 @@ class Proof:
         return [link.name for link in links if counts[link.target].get(str(link.listen_port))]
 
     async def _survey(self, pod: Pod) -> dict[str, Any]:
-        ports = [pod.port(service) for service in pod.services]
+        # The gateway of etcd is a client of etcd itself, at the port that everybody asks.
+        ports = [pod.port(each) for each in pod.services if each is not Service.ETCD]
         if self.backend == "docker":
             answer = await self._in_docker(
                 "run_in_pod", pod.name, _SURVEY_SCRIPT, "1", *(str(port) for port in ports)

@@ -33,7 +33,12 @@ _SAMPLE: Final = re.compile(
     r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{([^}]*)\})?\s+([0-9.eE+-]+)$", re.MULTILINE
 )
 _EVERY: Final[Mapping[str, str]] = MappingProxyType({})
-_LISTENS: Final = {Role.EXECUTION: "rpc", Role.ROLLUP: "beacon", Role.MIDDLEWARE: "middleware"}
+_LISTENS: Final = {
+    Role.EXECUTION: "rpc",
+    Role.ROLLUP: "beacon",
+    Role.MIDDLEWARE: "middleware",
+    Role.SEQUENCER: "sequencer",
+}
 
 
 def probe_url(topology: Topology, program: str) -> str | None:

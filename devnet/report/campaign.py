@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from devnet.checkers.base import counted
+from devnet.model.cluster import ClusterKind, Place, sequencers_told
 from devnet.model.command import Exit
 from devnet.model.verdict import Outcome
 from devnet.report.measures import NAMES, Measures
@@ -39,6 +40,7 @@ NOTICED: Final = 0.05
 LEAST_RUNS: Final = 5
 """On either side of a comparison."""
 TIMES: Final = ("gap", "detection", "recovery", "inclusion")
+COUNTS: Final = ("rounds", "lost")
 
 
 class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,12 +58,13 @@ class CellFigures(msgspec.Struct, frozen=True, kw_only=True):
     operators: int
     regions: str
     slot_seconds: int
+    cluster: ClusterKind = ClusterKind.DST
     runs: tuple[RunFigures, ...]
     statistics: dict[str, Statistics] = {}
 
     @property
-    def key(self) -> tuple[str, int, str, int]:
-        return (self.scenario, self.operators, self.regions, self.slot_seconds)
+    def key(self) -> Place:
+        return (self.scenario, self.operators, self.regions, self.slot_seconds, self.cluster)
 
     @property
     def shown(self) -> list[RunFigures]:
@@ -76,7 +79,12 @@ class CellFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     def told(self) -> str:
         regions = "" if self.regions == "none" else f", {self.regions}"
-        return f"{self.scenario}, n = {self.operators}{regions}, {self.slot_seconds} s"
+        return f"{self.scenario}, {self.sequenced_by}{regions}, {self.slot_seconds} s"
+
+    @property
+    def sequenced_by(self) -> str:
+        """`n = 4`, `single`."""
+        return sequencers_told(self.cluster, self.operators)
 
 
 class Said(StrEnum):
@@ -127,13 +135,14 @@ class CampaignReport(msgspec.Struct, frozen=True, kw_only=True):
     too_few_to_compare: tuple[str, ...] = ()
 
 
-def figures_of(place: tuple[str, int, str, int], runs: Sequence[RunFigures]) -> CellFigures:
-    scenario, operators, regions, slot_seconds = place
+def figures_of(place: Place, runs: Sequence[RunFigures]) -> CellFigures:
+    scenario, operators, regions, slot_seconds, cluster = place
     bare = CellFigures(
         scenario=scenario,
         operators=operators,
         regions=regions,
         slot_seconds=slot_seconds,
+        cluster=cluster,
         runs=tuple(runs),
     )
     known = {name: statistics_of(bare.values(name)) for name in NAMES}
@@ -142,13 +151,14 @@ def figures_of(place: tuple[str, int, str, int], runs: Sequence[RunFigures]) -> 
 
 
 def judge_levels(levels: ServiceLevels, cells: Sequence[CellFigures]) -> tuple[LevelVerdict, ...]:
-    """A verdict for each, over all runs that it is about. Raises: BadConfig for one that is about
-    nothing here."""
+    """A verdict for each, over all runs that it is about, none of them on a baseline. Raises:
+    BadConfig for one that is about nothing here."""
     return tuple(_judged(objective, cells) for objective in levels.objectives)
 
 
 def _judged(objective: Objective, cells: Sequence[CellFigures]) -> LevelVerdict:
-    mine = [cell for cell in cells if objective.is_about(*cell.key)]
+    ours = [cell for cell in cells if not cell.cluster.is_baseline]
+    mine = [cell for cell in ours if objective.is_about(*cell.key[:4])]
     if not mine:
         raise BadConfig(f"service level {objective.name}: this campaign has no such place")
     kept = [
@@ -239,10 +249,14 @@ def _is_noticed(change: Change) -> bool:
 
 def exit_of(report: CampaignReport) -> Exit:
     """What was promised is broken (1), not shown (2), or not even run (3). Without service levels a
-    run that failed is what is broken; with them, only one that was unsafe."""
-    runs = [run for cell in report.cells for run in cell.runs]
+    run that failed is what is broken; with them, only one that was unsafe. What baselines do is no
+    promise."""
+    ours = [cell for cell in report.cells if not cell.cluster.is_baseline]
+    runs = [run for cell in ours for run in cell.runs]
     said = [level.said for level in report.levels]
-    broken = any(run.unsafe for run in runs) or any(change.worse for change in report.changes)
+    places = {cell.told() for cell in ours}
+    worse_here = any(change.worse and change.cell in places for change in report.changes)
+    broken = any(run.unsafe for run in runs) or worse_here
     if not report.levels:
         broken = broken or any(run.outcome is Outcome.FAIL for run in runs)
     if broken or Said.MISSED in said:
@@ -266,7 +280,9 @@ def amount_of(measure: str, value: float | None) -> str:
         return "-"
     if measure in TIMES:
         return f"{value:.2f} s"
-    return f"{value:g}" if measure == "rounds" else f"{100 * value:.0f} %"
+    if measure == "cpu_block":
+        return f"{1000 * value:.0f} ms"
+    return f"{value:g}" if measure in COUNTS else f"{100 * value:.0f} %"
 
 
 def interval_of(measure: str, quantile: Quantile) -> str:

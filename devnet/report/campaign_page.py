@@ -17,6 +17,8 @@ from devnet.report.campaign import (
     interval_of,
     level_note,
 )
+from devnet.report.comparison import ABOUT, compares, comparison_rows
+from devnet.report.comparison import HEAD as HEAD_OF_COMPARISON
 from devnet.report.html import OUTCOME_COLOUR, STYLE, badge, round_ticks, table
 from devnet.report.measures import MEANS, NAMES
 from devnet.report.statistics import CONFIDENCE, Statistics
@@ -38,6 +40,10 @@ def render_campaign_page(report: CampaignReport) -> str:
         parts += [f"<h2>Service levels: {escape(report.slo)}</h2>", _levels(report)]
     if report.against:
         parts += [f"<h2>Against {escape(report.against)}</h2>", _changes(report)]
+    if compares(report.cells):
+        rows = [tuple(map(escape, row)) for row in comparison_rows(report.cells)]
+        parts += ["<h2>What it costs, what it buys</h2>", f"<p class=soft>{escape(ABOUT)}</p>"]
+        parts.append(table(HEAD_OF_COMPARISON, rows))
     parts += ["<h2>How the runs ended</h2>", _outcomes(report.cells)]
     parts.append(_legend())
     for name in NAMES:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from devnet.checkers.base import counted
+from devnet.model.cluster import ClusterKind
 from devnet.model.history import Answer, Fate, FaultReceipt, History
 from devnet.model.timeline import first_sealed, worst_gap
 from devnet.model.verdict import Outcome, Verdict, worst
@@ -46,6 +47,7 @@ class CampaignSummary(msgspec.Struct, frozen=True, kw_only=True):
     version: int = SCHEMA_VERSION
     scenario: str
     backend: str
+    cluster: ClusterKind = ClusterKind.DST
     operators: int
     slot_seconds: float
     outcome: Outcome
@@ -188,13 +190,20 @@ def summarise(
 
 
 def summarise_campaign(
-    runs: Sequence[RunSummary], *, scenario: str, backend: str, operators: int, slot_seconds: float
+    runs: Sequence[RunSummary],
+    *,
+    scenario: str,
+    backend: str,
+    operators: int,
+    slot_seconds: float,
+    cluster: ClusterKind = ClusterKind.DST,
 ) -> CampaignSummary:
     gaps = [run.gap for run in runs if run.gap is not None]
     recoveries = [run.recovery for run in runs if run.recovery is not None]
     return CampaignSummary(
         scenario=scenario,
         backend=backend,
+        cluster=cluster,
         operators=operators,
         slot_seconds=slot_seconds,
         outcome=worst_outcome([run.outcome for run in runs]),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from devnet.checkers.base import amount
+from devnet.model.cluster import sequencers_told
 from devnet.model.verdict import Outcome, Verdict
 from devnet.report.summary import CampaignSummary, RunSummary, rehearsal_of
 
@@ -63,8 +64,9 @@ def _overall(campaign: CampaignSummary) -> str:
     """Of a single run there is no distribution."""
     passed = sum(run.outcome is Outcome.PASS for run in campaign.runs)
     percentiles = f"; {_percentiles(campaign)}" if len(campaign.runs) > 1 else ""
+    by = sequencers_told(campaign.cluster, campaign.operators)
     return (
-        f"{campaign.scenario} on {campaign.backend}, n = {campaign.operators}, "
+        f"{campaign.scenario} on {campaign.backend}, {by}, "
         f"{campaign.slot_seconds:g} s slots: {passed} of {len(campaign.runs)} passed{percentiles}"
     )
 

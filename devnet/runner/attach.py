@@ -9,7 +9,8 @@ from pathlib import Path
 
 import aiohttp
 
-from devnet.model.descriptor import Descriptor
+from devnet.model.cluster import USUAL_SIZE, ClusterKind
+from devnet.model.descriptor import Descriptor, read_descriptor
 from devnet.network.bring_up import Network, NetworkOptions, running
 from devnet.network.bring_up import attached as attached_network
 from devnet.network.claim import is_claimed
@@ -23,15 +24,34 @@ class Wanted:
 
     directory: Path
     backend: str | None = None
+    cluster: ClusterKind | None = None
     operators: int | None = None
     slot_seconds: int | None = None
     port_offset: int | None = None
+
+    @property
+    def kind(self) -> ClusterKind:
+        """Of the network that it will be: the one that runs there, else the one asked for.
+
+        Raises: BadConfig.
+        """
+        if is_claimed(self.directory):
+            return read_descriptor(self.directory).cluster
+        return self.cluster or ClusterKind.DST
+
+    def size(self, default_operators: int) -> int:
+        """Of a network of our own; `default_operators` of a DST cluster."""
+        if self.operators is not None:
+            return self.operators
+        cluster = self.cluster or ClusterKind.DST
+        return USUAL_SIZE[cluster] if cluster.is_baseline else default_operators
 
     def options(self, default_operators: int, followers: int) -> NetworkOptions:
         """Of a network of our own."""
         return NetworkOptions(
             directory=self.directory,
-            operators=default_operators if self.operators is None else self.operators,
+            cluster=self.cluster or ClusterKind.DST,
+            operators=self.size(default_operators),
             followers=followers,
             slot_seconds=1 if self.slot_seconds is None else self.slot_seconds,
             backend=self.backend,
@@ -48,6 +68,7 @@ def require_same(wanted: Wanted, descriptor: Descriptor) -> None:
         f"{name} {got} instead of {asked}"
         for name, asked, got in (
             ("backend", wanted.backend, descriptor.backend),
+            ("cluster", wanted.cluster, descriptor.cluster),
             ("operators", wanted.operators, len(descriptor.operators)),
             ("slot seconds", wanted.slot_seconds, descriptor.slot_seconds),
             ("port offset", wanted.port_offset, descriptor.port_offset),

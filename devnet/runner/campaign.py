@@ -84,6 +84,7 @@ async def run_campaign(campaign: Campaign) -> CampaignSummary:
         backend=descriptor.backend,
         operators=len(descriptor.operators),
         slot_seconds=float(descriptor.slot_seconds),
+        cluster=descriptor.cluster,
     )
 
 
@@ -97,17 +98,18 @@ def require_possible(campaign: Campaign) -> bool:
     if is_claimed(wanted.directory):
         found = read_descriptor(wanted.directory)
         require_same(wanted, found)
-        operators, followers = len(found.operators), len(found.followers)
-        topology = compute_topology(operators=operators, followers=followers)
-        require_fits(scenario, topology, found.backend)
+        require_fits(scenario, found.topology, found.backend)
         require_means(needs_of(scenario), found.backend, campaign.say)
         return True
-    operators = scenario.operators if wanted.operators is None else wanted.operators
     try:
-        topology = compute_topology(operators=operators, followers=scenario.followers)
+        topology = compute_topology(
+            operators=wanted.size(scenario.operators),
+            followers=scenario.followers,
+            cluster=wanted.kind,
+        )
     except ValueError as error:
         raise BadConfig(str(error)) from error
-    backend = choose_backend(wanted.backend)
+    backend = choose_backend(wanted.backend, wanted.kind)
     require_fits(scenario, topology, backend)
     require_means(needs_of(scenario), backend, campaign.say)
     return False
@@ -120,6 +122,7 @@ def replay_command(campaign: Campaign, seed: int, descriptor: Descriptor) -> str
     source = campaign.source if in_catalogue else str(Path(campaign.source).resolve())
     return (
         f"devnet chaos run {shlex.quote(source)} --seed {seed} --backend {descriptor.backend} "
+        f"{f'--cluster {descriptor.cluster} ' if descriptor.cluster.is_baseline else ''}"
         f"--operators {len(descriptor.operators)} --slot-seconds {descriptor.slot_seconds}"
         f"{f' --port-offset {descriptor.port_offset}' if descriptor.port_offset else ''}"
     )
@@ -147,6 +150,7 @@ async def _one_run(
         scenario=campaign.scenario.name,
         seed=seed,
         genesis=network.genesis,
+        cluster=descriptor.cluster,
     )
     try:
         journal = Journal(setup, folder.history, _alarm(campaign))

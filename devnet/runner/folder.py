@@ -96,6 +96,7 @@ def manifest_of(
         "summary": summary,
         "network": {
             "backend": descriptor.backend,
+            "cluster": descriptor.cluster,
             "operators": len(descriptor.operators),
             "followers": len(descriptor.followers),
             "slot_seconds": descriptor.slot_seconds,

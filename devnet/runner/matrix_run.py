@@ -23,6 +23,7 @@ from typing import Final
 
 import msgspec
 
+from devnet.model.cluster import ClusterKind
 from devnet.model.means import Means
 from devnet.model.topology import HIGHEST_OFFSET, compute_topology
 from devnet.model.verdict import Outcome, worst
@@ -39,7 +40,8 @@ from dst.spec.errors import BadConfig
 
 BATCH: Final = 10
 """Seeds on one network: a start costs about as much as a run, and a broken network costs the
-rest. One that a scenario has to break serves one run."""
+rest. One that a scenario has to break serves one run, and so do stand-bys, which a fault may leave
+with two chains."""
 TRIES: Final = 2
 """Of a batch; what the harness could not carry out twice is missing."""
 STRIDE: Final = 2000
@@ -76,6 +78,7 @@ class _Network(msgspec.Struct):
     backend: str
     operators: int
     slot_seconds: int
+    cluster: ClusterKind = ClusterKind.DST
 
 
 class _Manifest(msgspec.Struct):
@@ -119,7 +122,9 @@ class MatrixRun:
         require_means(needed, self.backend, self.say)
 
     def _misfit(self, cell: Cell) -> str:
-        topology = compute_topology(operators=cell.operators, followers=cell.scenario.followers)
+        topology = compute_topology(
+            operators=cell.operators, followers=cell.scenario.followers, cluster=cell.cluster
+        )
         try:
             require_fits(cell.scenario, topology, self.backend)
         except BadConfig as error:
@@ -128,7 +133,8 @@ class MatrixRun:
 
     def runs(self, cell: Cell) -> Path:
         """Where runs of one cell go: batches at work side by side meet in no folder."""
-        return self.folder / "runs" / f"n{cell.operators}-{cell.slot_seconds}s"
+        by = cell.cluster if cell.cluster.is_baseline else f"n{cell.operators}"
+        return self.folder / "runs" / f"{by}-{cell.slot_seconds}s"
 
     @property
     def total(self) -> int:
@@ -182,7 +188,7 @@ class MatrixRun:
         done = self.done()
         for cell in self.matrix.cells:
             left = (s for s in self.matrix.seeds if cell.digest(s, self.backend) not in done)
-            spent = bool(cell.scenario.expect.fails)
+            spent = bool(cell.scenario.expect.fails) or cell.cluster is ClusterKind.STANDBY
             for first, count in batches(left, 1 if spent else BATCH):
                 yield Batch(cell=cell, first=first, count=count)
 
@@ -206,11 +212,13 @@ class MatrixRun:
     async def _chaos_run(self, batch: Batch, place: Place) -> None:
         """A command of its own, whose last words are kept."""
         cell = batch.cell
-        scenario = _written(self.folder / "scenarios" / f"{cell.scenario.name}.yaml", cell)
+        on = f"-{cell.cluster}" if cell.cluster.is_baseline else ""
+        scenario = _written(self.folder / "scenarios" / f"{cell.scenario.name}{on}.yaml", cell)
         words = [
             sys.executable, "-m", "devnet.chaos_cli", "run", str(scenario),
             "--seed", str(batch.first), "--runs", str(batch.count),
-            "--backend", self.backend, "--operators", str(cell.operators),
+            "--backend", self.backend, "--cluster", str(cell.cluster),
+            "--operators", str(cell.operators),
             "--slot-seconds", str(cell.slot_seconds), "--port-offset", str(place.port_offset),
             "--dir", str(place.directory), "--out", str(self.runs(cell)),
         ]  # fmt: skip
@@ -257,7 +265,14 @@ def _digest_in(manifest: Path) -> str:
     if said.error:
         return ""
     network = said.network
-    return digest_of(text, network.operators, network.slot_seconds, network.backend, said.seed)
+    return digest_of(
+        text,
+        network.operators,
+        network.slot_seconds,
+        network.backend,
+        said.seed,
+        network.cluster,
+    )
 
 
 def _figures(seed: int, path: Path, root: Path) -> RunFigures:

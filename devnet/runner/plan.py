@@ -90,9 +90,15 @@ def _require_known_kinds(name: str, hostile: Hostile) -> None:
 
 
 def plan_fault(
-    fault: Scheduled, *, seed: int, topology: Topology, next_height: int, delay_seconds: float
+    fault: Scheduled,
+    *,
+    seed: int,
+    topology: Topology,
+    next_height: int,
+    delay_seconds: float,
+    leader: str | None = None,
 ) -> Planned:
-    """Resolve one fault at the moment it fires.
+    """Resolve one fault at the moment it fires. leader: see `Sight`.
 
     Raises: BadConfig when the network has no such node or another number of operators.
     """
@@ -100,7 +106,9 @@ def plan_fault(
     return Planned(
         id=fault.id,
         do=fault.do,
-        site=fault.do.aim(Sight(topology=topology, next_height=next_height, rng=rng)),
+        site=fault.do.aim(
+            Sight(topology=topology, next_height=next_height, rng=rng, leader=leader)
+        ),
         aimed_height=next_height,
         delay_seconds=delay_seconds,
     )

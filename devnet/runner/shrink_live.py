@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from devnet.model.clock import now
+from devnet.model.cluster import ClusterKind
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, worst
 from devnet.network.bring_up import choose_backend
@@ -41,6 +42,7 @@ class _Network(msgspec.Struct):
     backend: str
     operators: int
     slot_seconds: int
+    cluster: ClusterKind = ClusterKind.DST
 
 
 class _Manifest(msgspec.Struct):
@@ -59,6 +61,8 @@ def failing_of(path: Path) -> Failing:
         manifest = msgspec.json.decode((path / "manifest.json").read_bytes(), type=_Manifest)
     except (OSError, msgspec.MsgspecError) as error:
         raise BadConfig(f"{path}: no manifest of a run that can be read: {error}") from error
+    if manifest.network.cluster.is_baseline:
+        raise BadConfig(f"{path}: a run on a baseline, which is measured and not mended")
     return Failing(
         scenario=load_file(path / SCENARIO),
         seed=manifest.seed,

@@ -254,6 +254,7 @@ class Runner:
             topology=self._net.topology,
             next_height=next_height,
             delay_seconds=delay,
+            leader=self._leader(),
         )
         await asyncio.sleep(delay)
         return planned
@@ -267,6 +268,14 @@ class Runner:
             if come is None or leader in ("", leader_name(operators, heights.newest_decided + 1)):
                 return come
         return None
+
+    def _leader(self) -> str | None:
+        """Of a baseline whoever made the newest block; in our cluster each height has its own."""
+        if not self._net.topology.cluster.is_baseline:
+            return None
+        made = (e for e in reversed(self._journal.events()) if e.kind is EventKind.PROPOSAL)
+        newest = next(made, None)
+        return None if newest is None else newest.node
 
     async def _stand(self, fault: Scheduled, planned: Planned, receipt: FaultReceipt) -> None:
         """To its end, looked at all the while; one that lapsed is not waited for."""

@@ -22,6 +22,7 @@ from devnet.model.topology import Link, Topology
 from devnet.model.work import OBJECT_WRITERS
 from devnet.network.programs import L1_BLOCK_SECONDS
 from devnet.probes.chain import read_end_state
+from devnet.probes.cpu import watch_cpu
 from devnet.probes.derived import FromL1
 from devnet.probes.events import EventTail
 from devnet.probes.heads import watch_safe_head
@@ -290,7 +291,7 @@ class LiveLinks:
         return "; ".join(told)
 
     async def _report(self, node: str) -> dict[str, bool]:
-        url = f"{probe_url(self._topology, f'{node}.middleware')}/metrics"
+        url = f"{probe_url(self._topology, f'{node}.{self._topology.voting_role}')}/metrics"
         text = await read_metrics(self._session, url)
         return {} if text is None else dict(links_up(text))
 
@@ -352,6 +353,7 @@ class LiveNetwork:
     def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
         return [
             watch_machine(self._directory, journal.record),
+            watch_cpu(self._sequencing, journal.record),
             *(
                 EventTail(name, self._url(f"probe>{name}.beacon"), journal.record).run()
                 for name in self._nodes
@@ -361,6 +363,21 @@ class LiveNetwork:
                 for name in self._nodes
             ),
         ]
+
+    async def _sequencing(self) -> Mapping[str, int]:
+        """Processes of all operators' programs, and of the etcd of stand-bys; of containers,
+        none."""
+        if self._backend.kind != "process":
+            return {}
+        try:
+            status = await self._backend.status()
+        except BackendError:
+            return {}
+        beside = {"l1", *self.topology.follower_names}
+        pods = (pod for pod in self.topology.pods if pod.name not in beside)
+        counted = {program for pod in pods for program in pod.programs[1:]}
+        pids = {name: status[name].detail.removeprefix("pid ") for name in counted & set(status)}
+        return {name: int(pid) for name, pid in pids.items() if pid.isdigit()}
 
     def load(self, journal: Journal, scenario: Scenario, seed: int) -> Coroutine[Any, Any, None]:
         return self._load(journal, scenario, seed)

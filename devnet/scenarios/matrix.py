@@ -1,7 +1,7 @@
 """A campaign as a file: scenario x size x regions x slot x seed, read strictly, and the runs that
 it asks for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import product
@@ -12,10 +12,12 @@ import yaml
 
 from devnet.faults.regions import Matrix as Regions
 from devnet.faults.regions import Regions as RegionsFault
+from devnet.model.cluster import USUAL_SIZE, ClusterKind, Place, sequencers_told
 from devnet.model.reading import Fields, read_integer, read_name, read_text
 from devnet.model.terms import Edge, Moment, Until
 from devnet.model.topology import OPERATOR_COUNTS
 from devnet.scenarios import catalogue
+from devnet.scenarios.baselines import as_on
 from devnet.scenarios.lines import line_of
 from devnet.scenarios.scenario import Scenario, Scheduled
 from devnet.scenarios.write import scenario_yaml
@@ -27,10 +29,10 @@ MAX_RUNS: Final = 100_000
 MAX_SEED: Final = 2**31
 NO_REGIONS: Final = "none"
 KEYS: Final = (
-    "campaign", "name", "about", "scenarios", "operators", "regions", "slot_seconds", "seeds",
-    "except",
+    "campaign", "name", "about", "scenarios", "clusters", "operators", "regions", "slot_seconds",
+    "seeds", "except",
 )  # fmt: skip
-_EXCEPT: Final = ("scenario", "operators", "regions", "slot_seconds")
+_EXCEPT: Final = ("scenario", "operators", "regions", "slot_seconds", "cluster")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,25 +43,35 @@ class Cell:
     operators: int
     regions: str
     slot_seconds: int
+    cluster: ClusterKind = ClusterKind.DST
     scenario: Scenario
 
     @property
-    def key(self) -> tuple[str, int, str, int]:
-        return (self.name, self.operators, self.regions, self.slot_seconds)
+    def key(self) -> Place:
+        return (self.name, self.operators, self.regions, self.slot_seconds, self.cluster)
 
     def told(self) -> str:
         """`leader-kill, n = 4, world, 1 s`."""
         regions = "" if self.regions == NO_REGIONS else f", {self.regions}"
-        return f"{self.name}, n = {self.operators}{regions}, {self.slot_seconds} s"
+        by = sequencers_told(self.cluster, self.operators)
+        return f"{self.name}, {by}{regions}, {self.slot_seconds} s"
 
     def digest(self, seed: int, backend: str) -> str:
         text = scenario_yaml(self.scenario)
-        return digest_of(text, self.operators, self.slot_seconds, backend, seed)
+        return digest_of(text, self.operators, self.slot_seconds, backend, seed, self.cluster)
 
 
-def digest_of(scenario: str, operators: int, slot_seconds: int, backend: str, seed: int) -> str:
+def digest_of(
+    scenario: str,
+    operators: int,
+    slot_seconds: int,
+    backend: str,
+    seed: int,
+    cluster: ClusterKind = ClusterKind.DST,
+) -> str:
     """What makes two runs the same run. scenario: as written into the run's folder."""
-    said = repr((scenario, operators, slot_seconds, backend, seed))
+    what = (str(cluster),) if cluster.is_baseline else ()
+    said = repr((scenario, operators, slot_seconds, backend, seed, *what))
     return blake2b(said.encode(), digest_size=16).hexdigest()
 
 
@@ -71,8 +83,8 @@ class Matrix:
     seeds: tuple[int, ...]
 
 
-def load_matrix(path: Path) -> Matrix:
-    """Raises: BadConfig, with file, line and reason."""
+def load_matrix(path: Path, clusters: Sequence[ClusterKind] = ()) -> Matrix:
+    """clusters: instead of the file's. Raises: BadConfig, with file, line and reason."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -80,7 +92,7 @@ def load_matrix(path: Path) -> Matrix:
     if len(text) > MAX_BYTES:
         raise BadConfig(f"{path}: longer than {MAX_BYTES} bytes, this is no campaign")
     try:
-        return parse_matrix(yaml.safe_load(text), path.parent)
+        return parse_matrix(yaml.safe_load(text), path.parent, clusters)
     except yaml.YAMLError as error:
         raise BadConfig(f"{path}: not YAML: {error}") from error
     except BadConfig as error:
@@ -88,7 +100,7 @@ def load_matrix(path: Path) -> Matrix:
         raise BadConfig(f"{path}{f':{line}' if line else ''}: {error}") from error
 
 
-def parse_matrix(value: object, folder: Path) -> Matrix:
+def parse_matrix(value: object, folder: Path, clusters: Sequence[ClusterKind] = ()) -> Matrix:
     """folder: of the file, from where it names scenarios. Raises: BadConfig."""
     fields = Fields(value, "", KEYS)
     if fields.required("campaign") != VERSION:
@@ -104,6 +116,12 @@ def parse_matrix(value: object, folder: Path) -> Matrix:
     slots = [
         read_integer(each, "slot_seconds", 1, 60) for each in _several(fields, "slot_seconds", [1])
     ]
+    asked = [_cluster(each) for each in _several(fields, "clusters", [ClusterKind.DST])]
+    sequenced = [
+        (cluster, n)
+        for cluster in dict.fromkeys(clusters or asked)
+        for n in ([USUAL_SIZE[cluster]] if cluster.is_baseline else operators)
+    ]
     left_out = [
         Fields(each, f"except[{i}]", _EXCEPT)
         for i, each in enumerate(_several(fields, "except", []))
@@ -114,12 +132,13 @@ def parse_matrix(value: object, folder: Path) -> Matrix:
             operators=n,
             regions=region,
             slot_seconds=slot,
-            scenario=with_regions(scenario, region, name),
+            cluster=cluster,
+            scenario=as_on(cluster, with_regions(scenario, region, name)),
         )
-        for (name, scenario), n, region, slot in product(
-            scenarios.items(), operators, regions, slots
+        for (name, scenario), (cluster, n), region, slot in product(
+            scenarios.items(), sequenced, regions, slots
         )
-        if not any(_meant(each, name, n, region, slot) for each in left_out)
+        if not any(_meant(each, (name, n, region, slot, cluster)) for each in left_out)
     )
     seeds = _seeds(fields.required("seeds"))
     if not 1 <= len(cells) * len(seeds) <= MAX_RUNS:
@@ -178,8 +197,14 @@ def _seeds(value: object) -> tuple[int, ...]:
     return tuple(range(1, read_integer(value, "seeds", 1, MAX_RUNS) + 1))
 
 
-def _meant(rule: Fields, name: str, operators: int, regions: str, slot_seconds: int) -> bool:
-    place = dict(zip(_EXCEPT, (name, operators, regions, slot_seconds), strict=True))
+def _cluster(value: object) -> ClusterKind:
+    if value in set(ClusterKind):
+        return ClusterKind(str(value))
+    raise BadConfig(f"clusters: expected some of {', '.join(ClusterKind)}; got {value!r}")
+
+
+def _meant(rule: Fields, where: Place) -> bool:
+    place = dict(zip(_EXCEPT, where, strict=True))
     return all(rule.get(key, here) == here for key, here in place.items())
 
 
@@ -221,6 +246,7 @@ def schema() -> dict[str, Any]:
     """JSON Schema of a campaign."""
     name = {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,63}$"}
     sizes = {"enum": list(OPERATOR_COUNTS)}
+    clusters = {"enum": list(map(str, ClusterKind))}
     regions = {"enum": [NO_REGIONS, *map(str, Regions)]}
     slot = {"type": "integer", "minimum": 1, "maximum": 60}
 
@@ -245,6 +271,10 @@ def schema() -> dict[str, Any]:
                 ],
                 "description": "Names of the catalogue, or files beside this one.",
             },
+            "clusters": {
+                **some(clusters, [str(ClusterKind.DST)]),
+                "description": "Baselines suffer the same faults, each at its own size.",
+            },
             "operators": some(sizes, [4]),
             "regions": some(regions, [NO_REGIONS]),
             "slot_seconds": some(slot, [1]),
@@ -267,6 +297,7 @@ def schema() -> dict[str, Any]:
                         "operators": sizes,
                         "regions": regions,
                         "slot_seconds": slot,
+                        "cluster": clusters,
                     },
                 },
             },

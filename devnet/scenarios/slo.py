@@ -14,8 +14,8 @@ from dst.spec.errors import BadConfig
 VERSION: Final = 1
 MAX_BYTES: Final = 64 * 1024
 MAX_OBJECTIVES: Final = 64
-TIMES: Final = ("gap", "detection", "recovery", "inclusion")
-NUMBERS: Final = ("rounds", "cpu")
+TIMES: Final = ("gap", "detection", "recovery", "inclusion", "cpu_block")
+NUMBERS: Final = ("rounds", "cpu", "lost")
 PASSES: Final = "passes"
 MEASURES: Final = (*TIMES, *NUMBERS, PASSES)
 SELECTORS: Final = ("scenarios", "operators", "regions", "slot_seconds")

@@ -60,6 +60,7 @@ class Watch:
                 slot_seconds=descriptor.slot_seconds,
                 chain_id=descriptor.chain_id,
                 seed=descriptor.seed,
+                cluster=topology.cluster,
             )
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from devnet.backends.base import RunState
-from devnet.model.topology import FOLLOWER_ROLES, OPERATOR_ROLES, Role
+from devnet.model.topology import BASELINE_ROLES, FOLLOWER_ROLES, OPERATOR_ROLES, Role
 
 CUT_MODES: Final = frozenset({"refuse", "hold", "drop", "blackhole"})
 """What `Mesh.faults` says of a link that carries nothing."""
@@ -19,7 +19,7 @@ def state_of(node: str, programs: Mapping[str, str]) -> str:
     Args:
         programs: `op1.rollup` -> its state, of those that do not run.
     """
-    states = [programs.get(f"{node}.{role}", "") for role in _roles_of(node)]
+    states = [programs.get(f"{node}.{role}", "") for role in _roles_of(node, programs)]
     return _word(states[0]) if len(set(states)) == 1 else ""
 
 
@@ -53,8 +53,10 @@ def is_cut_off(node: str, links: Mapping[str, str]) -> bool:
     return any(what.startswith("cut") for what in _by_what(node, links))
 
 
-def _roles_of(node: str) -> tuple[str, ...]:
-    return FOLLOWER_ROLES if node.startswith("f") else OPERATOR_ROLES
+def _roles_of(node: str, programs: Mapping[str, str]) -> tuple[str, ...]:
+    if node.startswith("f"):
+        return FOLLOWER_ROLES
+    return BASELINE_ROLES if f"{node}.{Role.SEQUENCER}" in programs else OPERATOR_ROLES
 
 
 def _word(state: str) -> str:

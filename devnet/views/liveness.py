@@ -60,14 +60,16 @@ def cluster_of(
     decided_at: float | None,
     now: float,
     slot_seconds: float,
+    votes: bool = True,
 ) -> Cluster:
     """Args:
     links: operator -> peer -> whether it holds the link to it; None while it does not answer.
     decided_at, now: Unix seconds; start of the newest decided slot, and the present.
+    votes: False of a baseline, where one sequencer is enough.
     """
     return Cluster(
         operators=len(links),
-        quorum=quorum(len(links)),
+        quorum=quorum(len(links)) if votes else 1,
         connected=largest_group(links),
         decided_age_s=None if decided_at is None else now - decided_at,
         slot_seconds=slot_seconds,
@@ -94,9 +96,10 @@ def _both_ways(links: Mapping[str, Mapping[str, bool] | None], one: str, other: 
 
 
 def peers_text(links: Mapping[str, Mapping[str, bool] | None]) -> dict[str, str]:
-    """Operator -> `3/3`, the links to other operators that it holds up; `-` while it is silent."""
+    """Operator -> `3/3`, the links to other operators (and to etcd) that it holds up; `-` while it
+    is silent."""
     return {
-        name: "-" if held is None else f"{sum(held.values())}/{len(links) - 1}"
+        name: "-" if held is None else f"{sum(held.values())}/{max(len(held), len(links) - 1)}"
         for name, held in links.items()
     }
 

@@ -13,6 +13,7 @@ from devnet.views.state import Look, NetworkState
 
 _TELLS_WAITS: Final = (
     (Role.MIDDLEWARE, "middleware"),
+    (Role.SEQUENCER, "sequencer"),
     (Role.ROLLUP, "beacon"),
     (Role.EXECUTION, "rpc"),
 )
@@ -25,6 +26,7 @@ def state_for(network: Network) -> NetworkState:
         network.topology.operator_names,
         network.topology.follower_names,
         slot_seconds=descriptor.slot_seconds,
+        votes=not network.topology.cluster.is_baseline,
         l1_followers=frozenset(each.name for each in descriptor.followers if each.from_l1),
     )
 
@@ -52,8 +54,8 @@ async def look_at(network: Network) -> Look:
 
 async def _metrics_of(network: Network) -> dict[str, str | None]:
     """Of the middlewares; None while one does not answer."""
-    names = network.topology.operator_names
-    urls = [f"{network.probe_url(name, 'middleware')}/metrics" for name in names]
+    names, role = network.topology.operator_names, network.topology.voting_role
+    urls = [f"{network.probe_url(name, role)}/metrics" for name in names]
     texts = await asyncio.gather(*(read_metrics(network.session, url) for url in urls))
     return dict(zip(names, texts, strict=True))
 
@@ -65,7 +67,7 @@ async def waits_of(network: Network) -> dict[str, tuple[str, ...]]:
         f"{name}.{role}": f"{network.probe_url(name, link)}/healthz"
         for name in network.nodes
         for role, link in _TELLS_WAITS
-        if role is not Role.MIDDLEWARE or name in network.topology.operator_names
+        if role in network.topology.pod(name).roles
     }
     told = await asyncio.gather(*(read_waits(network.session, url) for url in asked.values()))
     return {name: texts for name, texts in zip(asked, told, strict=True) if texts}

@@ -74,6 +74,8 @@ class NetworkState:
     operators: tuple[str, ...]
     followers: tuple[str, ...]
     slot_seconds: float = 1.0
+    votes: bool = True
+    """False of a baseline: who leads is no function of the height."""
     l1_followers: frozenset[str] = frozenset()
     """They follow the batches on L1, so they are always some blocks behind."""
     nodes: dict[str, Node] = field(init=False)
@@ -144,7 +146,11 @@ class NetworkState:
         self.peers, self.clocks = peers_text(look.links), look.clocks
         self.pools, self.waits, self.links = look.pools, look.waits, look.faults
         self.cluster = cluster_of(
-            look.links, decided_at=decided_at, now=now, slot_seconds=self.slot_seconds
+            look.links,
+            decided_at=decided_at,
+            now=now,
+            slot_seconds=self.slot_seconds,
+            votes=self.votes,
         )
         self.trouble = look.trouble
         if not look.trouble:
@@ -161,7 +167,9 @@ class NetworkState:
 
     def next_duty(self) -> tuple[int, str] | None:
         """The height after the highest decided one, and the leader of its round 0; None while no
-        node tells."""
+        node tells, and where no rule does."""
+        if not self.votes:
+            return None
         decided = max((node.decided for node in self.nodes.values()), default=0)
         if not decided and not any(node.answers for node in self.nodes.values()):
             return None

@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from devnet.model.cluster import ClusterKind
 from devnet.network.bring_up import Network, attached, read_status
 from devnet.views.liveness import blocked_text, newest_decided_at, waits_text
 from devnet.views.look import look_at, state_for
@@ -40,6 +41,7 @@ async def _collect(directory: Path) -> dict[str, Any]:
             "id": descriptor.id,
             "directory": str(network.directory),
             "backend": descriptor.backend,
+            "kind": descriptor.cluster,
             "chain_id": descriptor.chain_id,
             **facts_of(state),
         }
@@ -110,7 +112,8 @@ def _shown(value: object) -> str:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    print(f"devnet {facts['id']}  {facts['backend']}  {facts['directory']}")
+    kind = "" if facts["kind"] == ClusterKind.DST else f"{facts['kind']}  "
+    print(f"devnet {facts['id']}  {facts['backend']}  {kind}{facts['directory']}")
     for line in lines_of(_table(facts["nodes"])):
         print(line)
     if facts["cluster"]["trouble"]:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from devnet.chaos_cli import add_commands, main
+from devnet.model.cluster import ClusterKind
 from devnet.model.command import Exit
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome
@@ -255,7 +256,7 @@ def cell(
         )
         for number in range(runs)
     ]  # fmt: skip
-    return figures_of(("leader-kill", 4, "none", 1), found)
+    return figures_of(("leader-kill", 4, "none", 1, ClusterKind.DST), found)
 
 
 def levels_of(**objective: Any) -> ServiceLevels:
@@ -290,7 +291,7 @@ def test_what_showed_nothing_is_in_no_figure_and_told() -> None:
 
 def test_a_run_that_failed_without_a_figure_is_beyond_any_limit() -> None:
     bad = RunFigures(seed=1, outcome=Outcome.FAIL, folder="x", measures=Measures())
-    there = figures_of(("leader-kill", 4, "none", 1), [bad] * 3)
+    there = figures_of(("leader-kill", 4, "none", 1, ClusterKind.DST), [bad] * 3)
     (verdict,) = judge_levels(levels_of(measure="recovery", at_most="9s"), [there])
     assert (verdict.beyond, verdict.said) == (3, Said.MISSED)
     (verdict,) = judge_levels(levels_of(measure="passes", at_least=0.9), [there])
@@ -360,7 +361,7 @@ def record_run(root: Path, batch: Batch, seed: int) -> None:
     summary = summarise(run.history, run.verdicts, scenario=scenario.name, seed=seed)
     descriptor = SimpleNamespace(
         backend="process", operators=[None] * n, followers=[None], slot_seconds=1, chain_id=901,
-        genesis_time=0, group_public_key="0x",
+        genesis_time=0, group_public_key="0x", cluster=ClusterKind.DST,
     )  # fmt: skip
     folder.write(run, summary, descriptor, "replay")  # type: ignore[arg-type]
     pack(folder.path)

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from devnet.model.cluster import ClusterKind
 from devnet.model.history import FaultReceipt, History, RunBroken
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, worst
@@ -385,8 +386,9 @@ def test_a_wrong_target_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_the_replay_command_finds_a_file_from_anywhere(tmp_path: Path) -> None:
     descriptor = SimpleNamespace(
-        backend="process", operators=[1, 2, 3, 4], slot_seconds=1, port_offset=0
-    )
+        backend="process", operators=[1, 2, 3, 4], slot_seconds=1, port_offset=0,
+        cluster=ClusterKind.DST,
+    )  # fmt: skip
     path = str(tmp_path / "my own.yaml")
     line = replay_command(campaign_of(path, kill_of("op1"), tmp_path), 5, descriptor)  # type: ignore[arg-type]
     assert shlex.split(line)[3] == path

@@ -9,6 +9,7 @@ import pytest
 import devnet
 from devnet.backends.base import Extra, with_extra
 from devnet.model.accounts import ACCOUNTS, BATCHER_ACCOUNTS
+from devnet.model.cluster import SIZES
 from devnet.model.topology import LinkClass, Topology, compute_topology
 from devnet.network.programs import Plan, write_configs
 from dst.cli.genesis import DEV_ACCOUNTS
@@ -21,6 +22,18 @@ def plan(backend: str = "process") -> Plan:
     return Plan(TOPOLOGY, backend, frozenset({"f2"}))
 
 
+NETWORKS = [
+    plan(),
+    *(
+        Plan(compute_topology(operators=n, followers=1, cluster=kind), "process", frozenset())
+        for kind, sizes in SIZES.items()
+        if kind.is_baseline
+        for n in sizes
+    ),
+]
+"""Our cluster, and every baseline."""
+
+
 def _addresses(value: object) -> list[str]:
     if isinstance(value, dict):
         return [a for item in value.values() for a in _addresses(item)]
@@ -30,32 +43,50 @@ def _addresses(value: object) -> list[str]:
     return [text] if text.rpartition(":")[2].isdigit() and ":" in text else []
 
 
-def test_no_role_dials_a_service_port() -> None:
-    services = {pod.port(s) for pod in TOPOLOGY.pods for s in pod.services}
-    for name, config in plan().configs.items():
+@pytest.mark.parametrize("network", NETWORKS)
+def test_no_role_dials_a_service_port(network: Plan) -> None:
+    services = {pod.port(s) for pod in network.topology.pods for s in pod.services}
+    for name, config in network.configs.items():
         dialled = {k: v for k, v in config.items() if not k.endswith("listen")}
         for address in _addresses(dialled):
             assert int(address.rpartition(":")[2]) not in services, (name, address)
 
 
-def test_every_listener_is_on_loopback() -> None:
-    for backend in ("process", "docker"):
-        for config in plan(backend).configs.values():
-            listens = [v for k, v in config.items() if k.endswith("listen") and v is not None]
-            assert all(str(listen).startswith("127.0.0.1:") for listen in listens)
+@pytest.mark.parametrize("network", [*NETWORKS, plan("docker")])
+def test_every_listener_is_on_loopback(network: Plan) -> None:
+    for config in network.configs.values():
+        listens = [v for k, v in config.items() if k.endswith("listen") and v is not None]
+        assert all(str(listen).startswith("127.0.0.1:") for listen in listens)
 
 
-def test_every_link_between_pods_is_dialled_by_exactly_one_config() -> None:
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_link_between_pods_is_dialled_by_exactly_one_config(network: Plan) -> None:
     dialled: list[str] = []
-    for config in plan().configs.values():
+    for config in network.configs.values():
         dialled += _addresses({k: v for k, v in config.items() if not k.endswith("listen")})
     ports = sorted(int(address.rpartition(":")[2]) for address in dialled)
-    wanted = sorted(k.listen_port for k in TOPOLOGY.links if not k.is_from_host)
+    links = network.topology.links
+    wanted = sorted(k.listen_port for k in links if not k.is_from_host)
     # A follower that rebuilds the chain from L1 has beacon links that it does not use.
     unused = {
-        k.listen_port for k in TOPOLOGY.links if k.source == "f2" and k.kind is LinkClass.FOLLOW
+        k.listen_port
+        for k in links
+        if k.source in network.l1_followers and k.kind is LinkClass.FOLLOW
     }
     assert ports == [port for port in wanted if port not in unused]
+
+
+def test_a_sequencer_has_the_key_and_its_code_and_only_one_alone_posts_batches() -> None:
+    _, single, *_, standby = NETWORKS
+    program = standby.programs["op2.sequencer"]
+    assert program.arguments[:3] == ("-P", "-m", "devnet.baseline")
+    assert "cluster/operators/op2/keystore.json" in program.reads
+    assert all((Path(devnet.__file__).parents[1] / path).exists() for path in program.code)
+    config = standby.configs["op2.sequencer"]
+    assert [peer["name"] for peer in config["standby"]["peers"]] == ["op1", "op3"]
+    assert single.configs["op1.sequencer"]["standby"] is None
+    assert single.configs["op1.rollup"]["batcher_key"] is not None
+    assert standby.configs["op2.rollup"]["batcher_key"] is None
 
 
 def test_docker_dials_other_pods_by_name_and_its_own_by_loopback() -> None:

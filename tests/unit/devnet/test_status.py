@@ -8,6 +8,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from devnet.model.topology import Topology
 from devnet.views.look import waits_of
 from devnet.views.state import Look, NetworkState
 from devnet.views.status import _table, facts_of, lines_of
@@ -81,7 +82,7 @@ async def test_status_asks_every_program_with_a_listener_what_it_waits_for() -> 
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         network: Any = SimpleNamespace(
             nodes=("op1", "op2", "f1"),
-            topology=SimpleNamespace(operator_names=("op1", "op2")),
+            topology=Topology(operators=2, followers=1, port_offset=0),
             session=session,
             probe_url=lambda node, link="beacon": str(server.make_url(f"/{node}.{link}")),
         )

@@ -2,14 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devnet.faults.targets import isolate, links_between
+from devnet.model.cluster import SIZES, ClusterKind
 from devnet.model.topology import (
     HIGHEST_OFFSET,
-    OPERATOR_COUNTS,
     SERVICE_PORT,
     LinkClass,
     Service,
@@ -21,8 +23,10 @@ from devnet.model.topology import (
 PAGE = Path(__file__).parents[3] / "docs" / "ports.md"
 
 topologies = st.builds(
-    compute_topology,
-    operators=st.sampled_from(OPERATOR_COUNTS),
+    lambda sequenced, **rest: compute_topology(
+        cluster=sequenced[0], operators=sequenced[1], **rest
+    ),
+    sequenced=st.sampled_from([(kind, n) for kind, sizes in SIZES.items() for n in sizes]),
     followers=st.integers(0, 5),
     port_offset=st.integers(0, HIGHEST_OFFSET),
 )
@@ -53,6 +57,23 @@ def test_four_operators_have_a_consensus_link_per_direction() -> None:
     assert sorted(consensus) == sorted(f"op{i}>op{j}.consensus" for i, j in pairs)
 
 
+def test_stand_bys_agree_over_etcd_and_one_cut_off_alone_loses_it_too() -> None:
+    topology = compute_topology(operators=3, cluster=ClusterKind.STANDBY)
+    consensus = {link.name for link in topology.consensus_links}
+    pairs = {f"op{i}>op{j}.consensus" for i in (1, 2, 3) for j in (1, 2, 3) if i != j}
+    assert consensus == pairs | {f"op{i}>etcd.lease" for i in (1, 2, 3)}
+    alone = set(links_between(topology, isolate(("op2",), topology.operator_names)))
+    assert alone == {name for name in consensus if "op2" in name}
+
+
+def test_a_single_sequencer_has_nobody_to_agree_with() -> None:
+    topology = compute_topology(operators=1, cluster=ClusterKind.SINGLE)
+    assert topology.consensus_links == ()
+    assert topology.pod("op1").programs == (
+        "op1.toxiproxy", "op1.execution", "op1.rollup", "op1.sequencer",
+    )  # fmt: skip
+
+
 def test_a_partition_cuts_both_directions_and_nothing_inside_a_side() -> None:
     topology = compute_topology(operators=4)
     left, right = frozenset({"op1", "op2"}), frozenset({"op3", "op4"})
@@ -77,6 +98,8 @@ def test_links_of_an_operator_leave_the_probes_alone() -> None:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
+        ({"operators": 4, "cluster": ClusterKind.SINGLE}, "a single cluster has 1; leave"),
+        ({"operators": 4, "cluster": ClusterKind.STANDBY}, "a standby cluster has 2 or 3"),
         ({"operators": 5}, "1, 4, 7 or 10"),
         ({"operators": 4, "port_offset": -1}, "port-offset"),
         ({"operators": 4, "port_offset": HIGHEST_OFFSET + 1}, "port-offset"),
@@ -84,7 +107,7 @@ def test_links_of_an_operator_leave_the_probes_alone() -> None:
     ],
 )
 def test_wrong_numbers_are_refused_with_what_is_allowed(
-    arguments: dict[str, int], word: str
+    arguments: dict[str, Any], word: str
 ) -> None:
     with pytest.raises(ValueError, match=word):
         compute_topology(**arguments)
@@ -136,6 +159,19 @@ def test_the_page_of_ports_is_true(section: str, pod: str) -> None:
         assert links[name] == _place(cell, **_LETTERS), name
         seen.add(re.sub(r"[0-9]+(?=>)", "", name))
     assert seen == {re.sub(r"[0-9]+(?=>)", "", name) for name in links}
+
+
+def test_the_page_tells_where_a_baseline_differs() -> None:
+    topology = compute_topology(operators=3, cluster=ClusterKind.STANDBY)
+    text = PAGE.read_text().split("## Baselines\n", 1)[1]
+    etcd, one = topology.pod("etcd"), topology.pod("op1")
+    assert f"pod, `etcd`, at {etcd.base_port}" in text
+    (row,) = re.findall(r"^\| (\+[^|]+?) \| `op\{i\}>etcd.lease`", text, re.MULTILINE)
+    lease = topology.link("op2>etcd.lease").listen_port
+    assert etcd.base_port + _place(row, i=2) == lease
+    assert one.port(Service.SEQUENCER) == one.base_port + 13
+    assert topology.link("op1.sequencer>op1.rollup").listen_port == one.base_port + 21
+    assert topology.link("probe>op1.sequencer").listen_port == one.base_port + 5
 
 
 def test_the_page_names_the_service_ports() -> None:

@@ -1,0 +1,40 @@
+"""A scenario as it is on a baseline: the same faults for the same time, and no promise but safety.
+
+What a scenario expects (rounds that change, progress without an operator, a bounded stall) is what
+our cluster promises. A baseline promises none of it: its figures say what happened. Pure.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from devnet.model.cluster import USUAL_SIZE, ClusterKind
+from devnet.model.expect import Expect
+from devnet.model.terms import Count, Duration, Until
+from devnet.scenarios.scenario import Scenario
+
+_N: Final = USUAL_SIZE[ClusterKind.DST]
+
+
+def as_on(cluster: ClusterKind, scenario: Scenario) -> Scenario:
+    if not cluster.is_baseline:
+        return scenario
+    return replace(
+        scenario,
+        faults=tuple(replace(each, until=_in_time(each.until)) for each in scenario.faults),
+        min_operators=1,
+        start=_plain(scenario.start),
+        settle=_plain(scenario.settle),
+        expect=Expect(),
+    )
+
+
+def _in_time(until: Until) -> Until:
+    """Heights that a cluster of the usual size decides meanwhile, a block a slot: a chain that
+    stands still would hold the fault for ever, and that would be another fault."""
+    slots = until.hold.slots + until.heights.for_operators(_N)
+    hold = Duration(seconds=until.hold.seconds, slots=slots)
+    return replace(until, heights=Count(), hold=hold) if until.heights != Count() else until
+
+
+def _plain(count: Count) -> Count:
+    return Count(plain=count.for_operators(_N))
