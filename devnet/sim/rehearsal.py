@@ -39,6 +39,8 @@ from devnet.sim.surface import (
     Cluster,
     NoCounterpart,
     SimBends,
+    SimFirewalls,
+    SimHosts,
     SimL1,
     SimLinks,
     SimMachines,
@@ -139,6 +141,8 @@ class SimNetwork:
         self.l1 = SimL1(cluster)
         self.stores = SimStores(cluster)
         self.machines = SimMachines(cluster)
+        self.hosts = SimHosts()
+        self.firewalls = SimFirewalls()
 
     def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
         """The world tells the journal itself."""

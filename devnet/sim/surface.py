@@ -225,9 +225,49 @@ class SimPrograms:
         known = (name for name in programs if name in self._states)
         return _told("not running", (n for n in known if self._states[n] is not State.RUNNING))
 
+    async def hold_cpu(self, programs: Sequence[str], percent: int | None) -> None:
+        raise NoCounterpart("a processor that is shared out")
+
+    async def use_up_memory(self, programs: Sequence[str]) -> None:
+        raise NoCounterpart("memory that runs out")
+
+    async def not_held(self, programs: Sequence[str], percent: int) -> str:
+        return "held by nothing"
+
+    async def not_free(self, programs: Sequence[str]) -> str:
+        return ""
+
+    async def not_out_of_memory(self, programs: Sequence[str]) -> str:
+        return await self.not_down(programs)
+
     async def not_ended_with(self, programs: Sequence[str], code: int) -> str:
         wrong = (name for name in programs if self._exits.get(name) != code)
         return _told(f"did not end with {code}", wrong)
+
+
+class SimHosts:
+    async def lose(self, nodes: Sequence[str]) -> None:
+        raise NoCounterpart("hosts: who dials a program that is gone is told at once")
+
+    async def bring_back(self, nodes: Sequence[str]) -> None:
+        pass
+
+    async def not_lost(self, nodes: Sequence[str]) -> str:
+        return "it has none"
+
+
+class SimFirewalls:
+    async def drop(self, links: Mapping[str, Sequence[str]]) -> None:
+        raise NoCounterpart("packets that a kernel drops")
+
+    async def let_pass(self, pods: Sequence[str]) -> None:
+        pass
+
+    async def not_dropping(self, links: Mapping[str, Sequence[str]]) -> str:
+        return "nothing drops them"
+
+    async def not_passing(self, pods: Sequence[str]) -> str:
+        return ""
 
 
 def _require_whole_freeze(node: str, states: Mapping[str, State]) -> None:

@@ -38,6 +38,11 @@ REFUSED = {
     "flipped-bytes": "bits that flip",
     "hostile-transactions": "executes none",
     "byzantine-censor": "strategy censor",
+    "host-lost": "hosts: who dials",
+    "steady": "operators only",
+    "packet-blackhole": "packets that a kernel drops",
+    "cpu-starved": "a processor that is shared out",
+    "out-of-memory": "memory that runs out",
     "byzantine-invalid-block": "strategy invalid-block",
 }
 """What the simulator cannot play, and the words that say why. All others pass live, and here."""
