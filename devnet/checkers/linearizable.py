@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 
 from devnet.checkers.base import inconclusive, judge
 from devnet.model.history import History, ObjectRead, ObjectWrite, ReceiptSeen
+from devnet.model.timeline import rejoined_at
 from devnet.model.verdict import Verdict, Violation
 from devnet.model.work import BANK_ACCOUNTS, BANK_COINS
 
@@ -102,9 +103,11 @@ def _wrong_values(reads: Iterable[ObjectRead], states: Mapping[int, State]) -> I
 
 
 def _lives(history: History, node: str) -> list[tuple[float, float]]:
-    """From when to when it keeps what it had: it begins anew with the heal of what took it away."""
+    """From when to when it keeps what it had. Between what took it away and its return it may go
+    back more than once: its rollup node may have kept less than its execution layer."""
     lost = [fault for fault in history.faults if node in fault.forgetting]
-    begun = (math.inf if fault.healed is None else fault.healed for fault in lost)
+    back = (fault.healed and rejoined_at(history, fault, node) for fault in lost)
+    begun = (math.inf if moment is None else moment for moment in back)
     return list(
         zip(
             sorted((-math.inf, *begun)),
