@@ -122,6 +122,11 @@ class FakePrograms:
         self._give("start", programs)
 
     async def hold_cpu(self, programs: Sequence[str], percent: int | None) -> None:
+        """Whoever is held does nothing in time."""
+        nodes = {name.partition(".")[0] for name in programs if name.endswith(".middleware")}
+        self._network.away = (
+            self._network.away - nodes if percent is None else (self._network.away | nodes)
+        )
         for name in programs:
             self.held.pop(name, None)
             if percent is not None:
