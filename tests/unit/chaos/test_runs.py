@@ -5,6 +5,7 @@ import asyncio
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,13 @@ from devnet.model.verdict import Outcome, worst
 from devnet.probes.chain import read_end_state
 from devnet.probes.events import EventTail
 from devnet.runner.attach import Wanted
-from devnet.runner.campaign import Campaign, replay_command, run_campaign, told_when_stopped
+from devnet.runner.campaign import (
+    Campaign,
+    replay_command,
+    require_possible,
+    run_campaign,
+    told_when_stopped,
+)
 from devnet.runner.folder import RunFolder
 from devnet.runner.journal import CannotRecord, Journal
 from devnet.runner.judging import judge_folder, pack
@@ -381,6 +388,14 @@ def test_a_wrong_target_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="target op9"):
         asyncio.run(run_campaign(campaign_of("mine.yaml", kill_of("op9"), tmp_path)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_control_is_run_once_on_a_network(tmp_path: Path) -> None:
+    control = catalogue.load("beyond-f-equivocate")
+    once = campaign_of("beyond-f-equivocate", control, tmp_path)
+    assert require_possible(once) is False
+    with pytest.raises(BadConfig, match="3 runs cannot share one"):
+        require_possible(replace(once, runs=3))
 
 
 def test_the_replay_command_finds_a_file_from_anywhere(tmp_path: Path) -> None:
