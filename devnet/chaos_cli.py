@@ -387,11 +387,15 @@ def _say(line: str) -> None:
 
 
 async def _stoppable(work: Coroutine[Any, Any, _T]) -> _T:
-    """SIGTERM ends it as Ctrl-C does, with clean-up."""
+    """SIGTERM ends it as Ctrl-C does, with clean-up, and so does the end of its terminal, unless
+    whoever started it wants that ignored (`nohup`)."""
     task = asyncio.current_task()
     assert task is not None, "runs inside a task"
     stop = _Stop(task)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         asyncio.get_running_loop().add_signal_handler(number, stop.ask)
     return await work
 

@@ -24,7 +24,7 @@ be thrown away.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from devnet.byzantine.names import IS_LIAR, KNOWN, LIAR, LIES, PREFIX, Counted, Strategy, table
@@ -60,8 +60,6 @@ _ADDRESS_SCHEMA: Final = {"type": "string", "pattern": "^0x[0-9a-fA-F]{40}$"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Liars(Site):
     seed: int = 0
-    before: dict[str, float] = field(default_factory=dict)
-    """What the victims had counted when it began: node -> count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +111,8 @@ class Byzantine(Fault):
 
     async def inject(self, site: Site, world: World) -> None:
         assert isinstance(site, Liars), "aimed by this kind"
-        site.before.update(await self._noticed(site, world))
+        if KNOWN[self.strategy].noticed is not None:
+            site.rise.note(await self._noticed(site, world))
         words = ["--strategy", str(self.strategy), "--seed", str(site.seed)]
         words += ["--fellows", *site.targets]
         words += ["--address", self.address] if self.address else []
@@ -134,9 +133,7 @@ class Byzantine(Fault):
         noticed = KNOWN[self.strategy].noticed
         if noticed is None:
             return ""
-        counts = await self._noticed(site, world)
-        # One that was restarted counts from 0.
-        if any(count > site.before.get(node, 0.0) for node, count in counts.items()):
+        if site.rise.look(await self._noticed(site, world)):
             return ""
         return f"no victim has counted {noticed.told()}"
 
@@ -146,7 +143,7 @@ class Byzantine(Fault):
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             heard = await self._lies(site, world)
-            lied = [node for node, lies in heard.items() if lies > told.get(node, 0.0)]
+            lied = [node for node, lies in heard.items() if lies > told.get(node, lies)]
             last_lie |= dict.fromkeys(lied, now())
             told |= heard
             if lied:
@@ -168,14 +165,15 @@ class Byzantine(Fault):
     async def _noticed(self, site: Site, world: World) -> dict[str, float]:
         """What each victim has counted that this lie explains."""
         noticed = KNOWN[self.strategy].noticed
+        assert noticed is not None, "asked where there is something to notice"
         victims = [each for each in world.topology.operator_names if each not in site.targets]
-        found: dict[str, float] = {}
-        for labels in [] if noticed is None else _labels(noticed, site.targets):
-            assert noticed is not None, "labels come from it"
-            counts = await _counted(world, victims, noticed.name, labels)
-            for node, count in counts.items():
-                found[node] = found.get(node, 0.0) + count
-        return found
+        found = [
+            await _counted(world, victims, noticed.name, labels)
+            for labels in _labels(noticed, site.targets)
+        ]
+        # Who tells a part of it alone would count the rest as new at the next look.
+        whole = [node for node in victims if all(node in counts for counts in found)]
+        return {node: sum(counts[node] for counts in found) for node in whole}
 
     def lies(self, site: Site) -> tuple[str, ...]:
         return site.targets

@@ -47,5 +47,9 @@ class FullDisk(OnDisks):
     async def remaining(self, site: Site, world: World) -> str:
         return await world.machines.not_roomy(site.programs)
 
+    def claims(self, site: Site) -> frozenset[str]:
+        """The program too: one that is started on a full disk does not wait for room, but ends."""
+        return super().claims(site) | frozenset(site.programs)
+
     def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
         return site.targets

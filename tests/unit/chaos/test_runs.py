@@ -5,6 +5,8 @@ import asyncio
 import json
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -272,6 +274,40 @@ def test_a_link_that_something_was_done_to_is_a_harness_error() -> None:
     """A run that was killed, or a Toxiproxy that came back with a fault that had been healed."""
     network = FakeNetwork(bugs=frozenset({"left-over"}))
     _refused(network, "op1>op2.consensus hold; start it anew")
+
+
+def test_what_a_killed_run_left_on_programs_and_machines_is_a_harness_error() -> None:
+    for left, words in (
+        ("full", "op2.middleware another machine"),
+        ("liar", "op2.middleware devnet.byzantine"),
+    ):
+        network = FakeNetwork()
+        if left == "full":
+            asyncio.run(network.machines.change(["op2.middleware"], full=True))
+        else:
+            network.programs.modules["op2.middleware"] = "devnet.byzantine"
+        _refused(network, f"{words}; start it anew")
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_terminal_that_closes_ends_a_run_with_clean_up(ignored: bool) -> None:
+    code = (
+        "import asyncio, os, signal\n"
+        "from devnet.chaos_cli import _stoppable\n"
+        "async def work():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGHUP)\n"
+        "        await asyncio.sleep(0.2)\n"
+        "        print('went on')\n"
+        "    finally:\n"
+        "        print('taken back')\n"
+        f"signal.signal(signal.SIGHUP, signal.{'SIG_IGN' if ignored else 'SIG_DFL'})\n"
+        "asyncio.run(_stoppable(work()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout == ("went on\ntaken back\n" if ignored else "taken back\n")
 
 
 def _refused(network: FakeNetwork, words: str) -> None:
