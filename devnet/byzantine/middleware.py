@@ -86,8 +86,9 @@ class Mouth:
             self._lied(target)
 
     def _is_false_block(self, message: WireMessage) -> bool:
-        proposes = isinstance(message, ProposalMessage)
-        return proposes and message.signed.payload.root in self._false_blocks
+        if not isinstance(message, ProposalMessage):
+            return False
+        return message.signed.payload.root in self._false_blocks
 
     def _lied(self, target: OperatorIndex) -> None:
         assert self._transport is not None, "the mouth is opened with the links"

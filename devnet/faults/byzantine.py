@@ -67,15 +67,15 @@ class Byzantine(Fault):
     """The middleware of an operator is stopped, and runs as one that lies with the operator's own
     keys; its other programs are honest. Taken back by killing it and starting the honest one with
     `--rejoin`, since the liar signed what no honest store knows of. Checkers hold nothing against
-    its word meanwhile, and take nothing from it. Up to f liars are to be survived; with more the
-    run is to fail (`expect.fails`), and the network is not fit for another one."""
+    its word meanwhile, and take nothing from it. Up to f liars are to be survived; more are
+    refused, but where the run is to fail (`expect.fails`): the network is not fit for another."""
 
     name: ClassVar = "byzantine"
     plane: ClassVar = Plane.PROCESSES
     proof: ClassVar = (
-        "every liar counts its lies: a first one before the fault counts as verified, and another "
-        f"each {QUIET_S:.0f} s while it stands (the receipt counts the seconds with lies); where "
-        "its peers count what only such a lie makes them refuse, they have counted it, too"
+        "every liar counts its lies, on links that are up: a first one before the fault counts as "
+        f"verified, and another each {QUIET_S:.0f} s while it stands (the receipt counts the "
+        "seconds with lies); where its peers count what only such a lie makes them refuse, they have counted it, too"
     )
     more: ClassVar = table()
     seen_within_s: ClassVar = QUIET_S

@@ -21,7 +21,9 @@ class ClockJump(OnClocks):
     repeats: ClassVar = True
 
     by: Duration = keys.duration("how far, in seconds", default=Duration(seconds=5.0))
-    every: Duration = keys.duration("from jump to jump", default=Duration(seconds=1.0))
+    every: Duration = keys.duration(
+        "from jump to jump, at least 100ms", default=Duration(seconds=1.0)
+    )
 
     def nonsense(self) -> str:
         if self.by.slots or self.every.slots or not self.by.seconds:

@@ -31,7 +31,7 @@ class SlowFsync(OnDisks):
 
     target: Target = keys.target("the node")
     role: Flushing = keys.choice(Flushing, "whose disk", default=Flushing.MIDDLEWARE)
-    by: Duration = keys.duration("in seconds", default=Duration(seconds=0.2))
+    by: Duration = keys.duration("in seconds, at most 10", default=Duration(seconds=0.2))
 
     def nonsense(self) -> str:
         if not self.by.seconds or self.by.slots:

@@ -348,8 +348,8 @@ def test_a_flood_is_about_the_height_that_is_open_whatever_a_fellow_says(make: M
     hands.told.clear()
     hands.clock += 1.0
     liar.hears(prepare(height=101, sender=0))
-    heights = [height for _, each in hands.told if (height := height_of(each)) is not None]
-    near = [height for height in heights if 99 <= height <= 102]
+    heights = [at for _, each in hands.told if (at := height_of(each)) is not None]
+    near = [at for at in heights if 99 <= at <= 102]
     assert len(near) > len(heights) / 2
     assert max(heights) <= 2 * FAR
 
@@ -361,9 +361,9 @@ def test_what_is_old_is_told_by_its_own_votes(make: Make) -> None:
     for height in (FAR, 7, 8):
         hands.clock += 1.0
         liar.hears(prepare(height=height, sender=3))
-    said = {height_of(each) for _, each in hands.told}
-    assert said
-    assert said <= set(range(1, 7))
+    told = {height_of(each) for _, each in hands.told}
+    assert told
+    assert told <= set(range(1, 7))
 
 
 def test_a_claim_is_a_hoarders_lie_and_a_vote_kept_back_is_none(make: Make, cluster: Any) -> None:

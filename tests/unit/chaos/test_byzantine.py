@@ -334,7 +334,7 @@ REFUSED = msgspec.structs.replace(LIARS, applied=None)
     ids=str,
 )
 def test_what_broke_before_the_lie_is_no_success_of_the_control(
-    faults: list[FaultReceipt], when: dict[str, Any], outcome: Outcome
+    faults: list[Record], when: dict[str, Any], outcome: Outcome
 ) -> None:
     history = history_of(SETUP, faults)
     (judged,) = must_fail.judged([failed("S1 agreement", **when)], "S1 agreement", history)

@@ -204,7 +204,7 @@ def test_a_path_that_can_be_none_is_refused() -> None:
 @pytest.mark.parametrize("do", [[], {}, ["kill"], 3, None])
 def test_a_kind_that_is_no_word_is_refused(do: object) -> None:
     document = minimal()
-    document["faults"][0]["do"] = do
+    document["faults"] = [{"id": "x", "do": do, "until": {"hold": "1s"}}]
     with pytest.raises(BadConfig, match=r"faults\[0\]\.do: expected one of"):
         parse_scenario(document)
 
