@@ -75,7 +75,8 @@ class Byzantine(Fault):
     proof: ClassVar = (
         "every liar counts its lies, on links that are up: a first one before the fault counts as "
         f"verified, and another each {QUIET_S:.0f} s while it stands (the receipt counts the "
-        "seconds with lies); where its peers count what only such a lie makes them refuse, they have counted it, too"
+        "seconds with lies); where its peers count what only such a lie makes them refuse, they "
+        "have counted it, too"
     )
     more: ClassVar = table()
     seen_within_s: ClassVar = QUIET_S
