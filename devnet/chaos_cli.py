@@ -330,7 +330,8 @@ def run_all(arguments: argparse.Namespace) -> int:
     lacking = _lacking(possible, backend)
     for name, why in lacking.items():
         _say(f"{name} is not run: {why}")
-    return _guarded(arguments, [name for name in possible if name not in lacking])
+    chosen = [name for name in possible if name not in lacking]
+    return _guarded(arguments, chosen, controls_once=True)
 
 
 def _lacking(names: Sequence[str], backend: str) -> dict[str, str]:
@@ -528,10 +529,17 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     return exit_of(report)
 
 
-def _guarded(arguments: argparse.Namespace, names: Sequence[str]) -> int:
-    """Turn errors into one line and exit code 3."""
+def _guarded(
+    arguments: argparse.Namespace, names: Sequence[str], *, controls_once: bool = False
+) -> int:
+    """Turn errors into one line and exit code 3. controls_once: whatever number of runs is asked
+    of the others, since none can have the network that a control broke."""
     try:
         campaigns = [_campaign(arguments, name) for name in names]
+        if controls_once:
+            campaigns = [
+                replace(each, runs=1) if each.scenario.expect.fails else each for each in campaigns
+            ]
         return _print(arguments, asyncio.run(_stoppable(_run_each(campaigns))))
     except (BadConfig, HarnessError, DstError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -572,11 +580,15 @@ def _say(line: str) -> None:
 
 
 async def _stoppable(work: Coroutine[Any, Any, _T]) -> _T:
-    """SIGTERM ends it as Ctrl-C does, with clean-up."""
+    """SIGTERM ends it as Ctrl-C does, with clean-up, and so does the end of its terminal, unless
+    whoever started it wants that ignored (`nohup`)."""
     task = asyncio.current_task()
     assert task is not None, "runs inside a task"
     stop = _Stop(task)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         asyncio.get_running_loop().add_signal_handler(number, stop.ask)
     return await work
 

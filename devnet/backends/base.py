@@ -65,6 +65,14 @@ class Extra:
     ends_with: int | None = None
     """An exit code that is asked for, and so no crash."""
 
+    @property
+    def told(self) -> str:
+        """What a fault has to take back of it; its flags do no harm when it is left as it is."""
+        parts = [f"run as {self.module}"] if self.module else []
+        parts += [f"started with {key}={value}" for key, value in self.environment]
+        parts += [f"to end with {self.ends_with}"] if self.ends_with is not None else []
+        return ", ".join(parts)
+
 
 NOTHING_EXTRA: Final = Extra()
 
@@ -113,6 +121,8 @@ class ProgramStatus:
     """How often it ended on its own in this network's life, whether or not it runs again."""
     last_crash: str = ""
     """What is known about the last of them."""
+    extra: str = ""
+    """Of one that runs: what is another than ever about it (`Extra.told`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +144,14 @@ class Crashes:
         self._counts[name] = self._counts.get(name, 0) + 1
         self._last[name] = detail
 
-    def status(self, name: str, state: RunState, detail: str) -> ProgramStatus:
+    def status(self, name: str, state: RunState, detail: str, *, extra: str = "") -> ProgramStatus:
         return ProgramStatus(
             name=name,
             state=state,
             detail=detail,
             crashes=self._counts.get(name, 0),
             last_crash=self._last.get(name, ""),
+            extra=extra,
         )
 
 

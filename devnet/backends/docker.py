@@ -55,6 +55,7 @@ from devnet.model.topology import Link, Role, Topology
 LABEL: Final = "dst.devnet"
 PROGRAM_LABEL: Final = "dst.program"
 ONCE_LABEL: Final = "dst.once"
+EXTRA_LABEL: Final = "dst.extra"
 """Its command holds once (`--new`, or what one start asked for): the next needs another."""
 CHECKOUT_LABEL: Final = "dst.checkout"
 """On images: whose they are, so that one checkout never removes another's."""
@@ -173,6 +174,8 @@ class DockerBackend:
     stood_in: set[str] = field(default_factory=set, init=False)
     _client: Any = field(default=None, init=False)
     _pool: ThreadPoolExecutor = field(init=False)
+    _turns: dict[str, threading.Lock] = field(init=False)
+    """One call at a time for each program: two starts would both create its container."""
     _image: str = field(default="", init=False)
     _subnets: dict[str, str] = field(default_factory=dict, init=False)
     _wanted_ends: set[str] = field(default_factory=set, init=False)
@@ -189,6 +192,7 @@ class DockerBackend:
 
     def __post_init__(self) -> None:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="docker")
+        self._turns = {name: threading.Lock() for name in self.programs}
 
     async def prepare(self) -> None:
         """Client, image and networks, in parallel where the daemon allows."""
@@ -387,6 +391,7 @@ class DockerBackend:
                 LABEL: self.identifier,
                 PROGRAM_LABEL: program.name,
                 **({ONCE_LABEL: "1"} if first or extra != NOTHING_EXTRA else {}),
+                **({EXTRA_LABEL: extra.told} if extra.told else {}),
             },
             user=":".join(str(number) for number in _user_of(program)),
             ports=list(self.topology.host_ports(pod)) if is_host else None,
@@ -431,6 +436,7 @@ class DockerBackend:
 
     def _kill(self, program: Program) -> None:
         name = self._name(program.name)
+        self._wanted_ends.add(program.name)  # a start on its way has just taken it out
         try:
             self._client.api.kill(name, "SIGKILL")
         except docker.errors.APIError as error:
@@ -442,6 +448,7 @@ class DockerBackend:
 
     def _stop(self, program: Program) -> None:
         name = self._name(program.name)
+        self._wanted_ends.add(program.name)
         try:
             self._client.api.stop(name, timeout=int(STOP_TIMEOUT_S))
             code = self._client.api.inspect_container(name)["State"]["ExitCode"]
@@ -512,7 +519,9 @@ class DockerBackend:
         states = {"running": RunState.RUNNING, "paused": RunState.PAUSED}
         state = states.get(container["State"])
         if state is not None:
-            return self._crashes.status(name, state, f"container {container['Id'][:12]}")
+            extra = container["Labels"].get(EXTRA_LABEL, "")
+            detail = f"container {container['Id'][:12]}"
+            return self._crashes.status(name, state, detail, extra=extra)
         if name in self._crashed:
             return self._crashes.status(name, RunState.CRASHED, self._crashed[name])
         detail = self._out_of_memory.get(name) or container["Status"]
@@ -588,7 +597,11 @@ class DockerBackend:
         return self.programs[name]
 
     async def _each(self, programs: Iterable[Program], call: Callable[[Program], None]) -> None:
-        await asyncio.gather(*(self._call(partial(call, program)) for program in programs))
+        def in_turn(program: Program) -> None:
+            with self._turns[program.name]:
+                call(program)
+
+        await asyncio.gather(*(self._call(partial(in_turn, program)) for program in programs))
 
     async def _call(self, call: Callable[[], T]) -> T:
         try:

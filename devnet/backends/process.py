@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,7 @@ class _Running:
     watcher: "asyncio.Task[None]"
     memory_kills: int
     """Of the whole machine, when it started."""
+    extra: Extra
     wanted_end: bool = False
     paused: bool = False
 
@@ -84,6 +86,10 @@ class ProcessBackend:
     kind: str = field(default="process", init=False)
     stood_in: set[str] = field(default_factory=set, init=False)
     _running: dict[str, _Running] = field(default_factory=dict, init=False)
+    _starts: defaultdict[str, asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock), init=False
+    )
+    """A program is started once at a time: of two nobody could end the first."""
     _ends: dict[str, tuple[RunState, str]] = field(default_factory=dict, init=False)
     _crashes: Crashes = field(default_factory=Crashes, init=False)
     _held: dict[str, int] = field(default_factory=dict, init=False)
@@ -97,14 +103,14 @@ class ProcessBackend:
 
     async def kill(self, names: Iterable[str]) -> None:
         """SIGKILL at once for all, then wait: a group of victims dies together."""
-        victims = self._chosen(names)
+        victims = await self._started(names)
         for running in victims.values():
             running.wanted_end = True
             signal_group(running.identity, signal.SIGKILL)
         await asyncio.gather(*(running.watcher for running in victims.values()))
 
     async def stop(self, names: Iterable[str]) -> None:
-        victims = self._chosen(names)
+        victims = await self._started(names)
         for running in victims.values():
             running.wanted_end = True
             signal_group(running.identity, signal.SIGTERM)
@@ -156,7 +162,7 @@ class ProcessBackend:
     async def close(self) -> None:
         """End everything: roles by SIGTERM, then whatever is left (and Toxiproxies, whose SIGTERM
         can take 25 s) by SIGKILL."""
-        everybody = dict(self._running)
+        everybody = await self._started(self.programs)
         for running in everybody.values():
             running.wanted_end = True
         roles = {n: r for n, r in everybody.items() if not n.endswith(f".{Role.TOXIPROXY}")}
@@ -178,6 +184,10 @@ class ProcessBackend:
         return ()
 
     async def _start(self, program: Program, extra: Extra) -> None:
+        async with self._starts[program.name]:
+            await self._start_once(program, extra)
+
+    async def _start_once(self, program: Program, extra: Extra) -> None:
         if program.name in self._running:
             refuse_if_extra(program, extra)
             return
@@ -199,19 +209,17 @@ class ProcessBackend:
                 start_new_session=True,
                 preexec_fn=die_with_parent(),
             )
-        self._adopt(program, process, extra.ends_with)
+        self._adopt(program, process, extra)
 
-    def _adopt(
-        self, program: Program, process: asyncio.subprocess.Process, ends_with: int | None
-    ) -> None:
+    def _adopt(self, program: Program, process: asyncio.subprocess.Process, extra: Extra) -> None:
         identity = ProcessId.of(process.pid) or ProcessId(process.pid, "ended")
         write_pid_file(self._pid_file(program.name), identity)
         self._ends.pop(program.name, None)
         # Kept in _running until it ends, so it is neither lost nor left behind.
         watcher = asyncio.get_running_loop().create_task(
-            self._watch(program.name, process, ends_with)
+            self._watch(program.name, process, extra.ends_with)
         )
-        self._running[program.name] = _Running(process, identity, watcher, memory_kills())
+        self._running[program.name] = _Running(process, identity, watcher, memory_kills(), extra)
         if percent := self._held.get(program.name):
             find_cpu_groups().hold(program.name, process.pid, percent)
 
@@ -235,10 +243,10 @@ class ProcessBackend:
         running = self._running.get(name)
         if running is None:
             state, detail = self._ends.get(name, (RunState.KILLED, "not started"))
-        else:
-            state = RunState.PAUSED if running.paused else RunState.RUNNING
-            detail = f"pid {running.process.pid}"
-        return self._crashes.status(name, state, detail)
+            return self._crashes.status(name, state, detail)
+        state = RunState.PAUSED if running.paused else RunState.RUNNING
+        detail = f"pid {running.process.pid}"
+        return self._crashes.status(name, state, detail, extra=running.extra.told)
 
     def _command(self, program: Program) -> list[str]:
         executable = self.executables[program.command]
@@ -255,6 +263,14 @@ class ProcessBackend:
         if name not in self.programs:
             raise BackendError(f"no program {name!r}; there are {', '.join(self.programs)}")
         return self.programs[name]
+
+    async def _started(self, names: Iterable[str]) -> dict[str, _Running]:
+        """The chosen ones, those among them that are on their way up."""
+        wanted = list(names)
+        for name in wanted:
+            async with self._starts[name]:
+                pass
+        return self._chosen(wanted)
 
     def _chosen(self, names: Iterable[str]) -> dict[str, _Running]:
         wanted = [self._program(name).name for name in names]

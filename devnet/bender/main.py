@@ -5,6 +5,7 @@ control port would be one more way into a pod.
 
 import asyncio
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from devnet.bender.answers import Answers
-from devnet.model.bend import TABLE, TOLD, BentLink, LinkTold, Table, Told
+from devnet.model.bend import BEAT_S, TABLE, TOLD, BentLink, LinkTold, Table, Told
 
 LOOK_EVERY_S: Final = 0.05
 MAX_QUESTION_BYTES: Final = 64 * 2**20
@@ -78,7 +79,8 @@ class Bender:
         links = {
             name: LinkTold(port=each.port, bent=each.bent) for name, each in self._listeners.items()
         }
-        told = Told(edition=self._table.edition, links=links)
+        beat = int(time.monotonic() / BEAT_S)
+        told = Told(edition=self._table.edition, links=links, beat=beat)
         if told != self._said:
             self._said = told
             partial = self._folder / f"{TOLD}.partial"

@@ -21,7 +21,7 @@ from dst.qbft.messages import (
     RoundChangeMessage,
 )
 from dst.sealing.messages import GroupSignature, PartialSignature
-from dst.spec.primitives import Address, OperatorIndex, Root, Term
+from dst.spec.primitives import Address, Height, OperatorIndex, Root, Term
 
 V = TypeVar("V", bound=Payload)
 Ask: TypeAlias = Callable[[ProduceRequest], Awaitable[bytes | None]]
@@ -72,6 +72,10 @@ class Honest:
         """To `target` instead of `message`: nothing, it, others."""
         return (message,)
 
+    def is_lie(self, target: int, message: WireMessage, said: tuple[WireMessage, ...]) -> bool:
+        """Whether it is this that its strategy is named after, not what goes with it."""
+        return said != (message,)
+
     def hears(self, message: WireMessage) -> None:
         """Nothing that it makes use of."""
 
@@ -100,6 +104,22 @@ class Honest:
 
     def _vote(self, payload: V) -> tuple[V, OperatorIndex, bytes]:
         return payload, self.index, self.hands.sign(payload)
+
+
+class Voting(Honest):
+    """Knows by its own votes which height is open: what it hears may be a fellow's lie."""
+
+    def __init__(
+        self, index: int, n: int, rng: Random, hands: Hands, orders: Orders = ALONE
+    ) -> None:
+        super().__init__(index, n, rng, hands, orders)
+        self.open_height = Height(1)
+
+    def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
+        if isinstance(message, PrepareMessage | CommitMessage | RoundChangeMessage):
+            if message.signed.sender == self.index:
+                self.open_height = max(self.open_height, message.signed.payload.height)
+        return super().say(target, message)
 
 
 def place_of(message: WireMessage) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ holds what the shells promise, and its validator signs what is decided alone.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from random import Random
@@ -13,7 +14,7 @@ from typing import Any, cast
 
 from devnet.byzantine.liar import Honest, Orders
 from devnet.byzantine.names import IS_LIAR, LIES, Strategy
-from devnet.byzantine.strategies import LIARS
+from devnet.byzantine.strategies import LIARS, REMEMBERED
 from dst.apis.beacon import BeaconNode, ProduceRequest
 from dst.middleware.config import Settings
 from dst.middleware.store import Store
@@ -27,7 +28,7 @@ from dst.middleware.wire_messages import (
 from dst.p2p.framing import FrameError
 from dst.p2p.link import LinkEvents
 from dst.p2p.transport import Transport
-from dst.qbft.messages import Payload, signing_digest
+from dst.qbft.messages import Payload, ProposalMessage, signing_digest
 from dst.runtime.metrics import Metrics
 from dst.spec.cluster import genesis_validators_root
 from dst.spec.errors import InvalidInput
@@ -36,7 +37,8 @@ from dst.spec.primitives import Height, OperatorIndex, Root, Term
 
 
 class Mouth:
-    """What comes out of this operator; the liar's `Hands`. Lies are counted where they leave."""
+    """What comes out of this operator; the liar's `Hands`. A lie counts once it was told, and only
+    where a link is up to tell it on, or to be silent on."""
 
     def __init__(self, settings: Settings, strategy: Strategy, orders: Orders, seed: int) -> None:
         self.term = Term(settings.lock.chain.term)
@@ -44,6 +46,8 @@ class Mouth:
         self._chain = genesis_validators_root(settings.lock)
         self._transport: LyingTransport | None = None
         self._metrics: Metrics | None = None
+        self._false_blocks: deque[Root] = deque(maxlen=REMEMBERED)
+        """Those that it had built otherwise: proposing one of them is the lie."""
         rng = Random(f"{seed} {strategy} {settings.operator}")
         self.liar: Honest = LIARS[strategy](settings.operator, settings.lock.n, rng, self, orders)
 
@@ -66,23 +70,34 @@ class Mouth:
     def tell(self, target: int, message: WireMessage) -> None:
         """Never stale, and nothing where it is larger than a frame."""
         assert self._transport is not None, "the mouth is opened with the links"
-        self.lied()
         try:
             self._transport.utter(OperatorIndex(target), encode_message(message), height=None)
         except FrameError:
             return
+        self._lied(OperatorIndex(target))
 
     # ------------------------------------------------------- what the operator says
 
     def words(self, target: OperatorIndex, message: WireMessage) -> tuple[WireMessage, ...]:
-        said = self.liar.say(target, message)
-        if said != (message,):
-            self.lied()
-        return said
+        return self.liar.say(target, message)
 
-    def lied(self) -> None:
-        assert self._metrics is not None, "the mouth is opened with the links"
-        self._metrics.inc(LIES, strategy=self._strategy)
+    def has_said(
+        self, target: OperatorIndex, message: WireMessage, said: tuple[WireMessage, ...]
+    ) -> None:
+        """Instead of `message`."""
+        if self.liar.is_lie(target, message, said) or self._is_false_block(message):
+            self._lied(target)
+
+    def _is_false_block(self, message: WireMessage) -> bool:
+        if not isinstance(message, ProposalMessage):
+            return False
+        return message.signed.payload.root in self._false_blocks
+
+    def _lied(self, target: OperatorIndex) -> None:
+        assert self._transport is not None, "the mouth is opened with the links"
+        assert self._metrics is not None, "likewise"
+        if self._transport.reaches(target):
+            self._metrics.inc(LIES, strategy=self._strategy)
 
     def hears(self, body: bytes) -> None:
         try:
@@ -101,7 +116,7 @@ class Mouth:
 
         block = await self.liar.build(ask, request)
         if block is not None and block != answers[0]:
-            self.lied()
+            self._false_blocks.append(root_of(block))
         return block
 
     async def validate(self, rollup: RollupDst, block: bytes, **asked: Any) -> Judgement:
@@ -121,15 +136,21 @@ class LyingTransport(Transport):
 
     def send(self, to: OperatorIndex, body: bytes, *, height: Height | None) -> None:
         message = decode_message(body)
-        for said in self._mouth.words(to, message):
-            if said is message:
+        said = self._mouth.words(to, message)
+        for each in said:
+            if each is message:
                 self.utter(to, body, height=height)
             else:
-                self.utter(to, encode_message(said), height=stale_below(said))
+                self.utter(to, encode_message(each), height=stale_below(each))
+        self._mouth.has_said(to, message, said)
 
     def broadcast(self, body: bytes, *, height: Height | None) -> None:
         for peer in self._everybody:
             self.send(peer, body, height=height)
+
+    def reaches(self, to: OperatorIndex) -> bool:
+        link = self._links.get(to)
+        return link is not None and link.is_up
 
     def utter(self, to: OperatorIndex, body: bytes, *, height: Height | None) -> None:
         super().send(to, body, height=height)

@@ -9,7 +9,16 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from devnet.byzantine.liar import ALONE, Ask, Hands, Honest, Orders, height_of, place_of
+from devnet.byzantine.liar import (
+    ALONE,
+    Ask,
+    Hands,
+    Honest,
+    Orders,
+    Voting,
+    height_of,
+    place_of,
+)
 from devnet.byzantine.names import Strategy
 from dst.apis.beacon import ProduceRequest
 from dst.middleware.inbox import MAX_PER_PEER
@@ -270,6 +279,10 @@ class Hoarder(Honest):
             case _:
                 return (message,)
 
+    def is_lie(self, target: int, message: WireMessage, said: tuple[WireMessage, ...]) -> bool:
+        """A claim: votes that it keeps to itself are what any silent operator's are."""
+        return any(isinstance(each, RoundChangeMessage) and each != message for each in said)
+
     def _claim(self, message: RoundChangeMessage) -> WireMessage:
         payload = message.signed.payload
         proof = self._lock.get(payload.height)
@@ -280,7 +293,7 @@ class Hoarder(Honest):
         return replace(claimed, prepares=proof)
 
 
-class Flooder(Honest):
+class Flooder(Voting):
     """Takes part, and beside that says more than anybody can read: votes of rounds and heights to
     come, what others have said, questions, and answers that nobody asked for."""
 
@@ -296,10 +309,9 @@ class Flooder(Honest):
         if self.hands.now() < self._next:
             return
         self._next = self.hands.now() + FLOOD_EVERY_S
-        height = max((height_of(each) or 0 for each in self._heard), default=0)
         for target in self.others:
             for _ in range(FLOOD):
-                self.hands.tell(target, self._anything(Height(height)))
+                self.hands.tell(target, self._anything(self.open_height))
 
     def _anything(self, near: Height) -> WireMessage:
         term = self.hands.term
@@ -519,7 +531,7 @@ class InvalidBuilder(Honest):
         return ssz.encode(with_fields(decoded, body=body))
 
 
-class StaleResender(Honest):
+class StaleResender(Voting):
     """What was said at heights long decided is said again, by whomever it was signed."""
 
     def __init__(
@@ -531,15 +543,15 @@ class StaleResender(Honest):
 
     def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
         self._keep(message)
-        return (message,)
+        return super().say(target, message)
 
     def hears(self, message: WireMessage) -> None:
         self._keep(message)
         if self.hands.now() < self._next:
             return
         self._next = self.hands.now() + RESEND_EVERY_S
-        newest = max((height_of(each) or 0 for each in self._known), default=0)
-        stale = [each for each in self._known if (height_of(each) or 0) < newest - 1]
+        oldest = self.open_height - 1
+        stale = [each for each in self._known if (height_of(each) or 0) < oldest]
         for each in self.rng.sample(stale, min(RESENT, len(stale))):
             for target in self.others:
                 self.hands.tell(target, each)

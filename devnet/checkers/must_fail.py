@@ -1,5 +1,6 @@
 """A positive control: the scenario is made to break an invariant, and passes when the checker of
-just that one says so.
+just that one says so, of something that came with or after the fault: of the liars, where there are
+some. What broke before it broke by itself, and shows nothing of the checker.
 
 What else broke is named beside it and does not count: what follows from a broken promise is
 anybody's guess. That the fault was proven, and the run carried out, is asked as ever; that
@@ -8,6 +9,8 @@ something happened is not, since where a chain has to stand still nothing does.
 
 from collections.abc import Iterable
 from typing import Final
+
+import msgspec
 
 from devnet.checkers import (
     agreement,
@@ -37,6 +40,7 @@ from devnet.checkers import (
     true_evidence,
     valid_certificates,
 )
+from devnet.model.history import FaultReceipt, History
 from devnet.model.verdict import Outcome, Verdict, Violation
 
 NAME: Final = "fails as it must"
@@ -74,7 +78,7 @@ CHECKERS: Final[tuple[str, ...]] = tuple(
 """What a scenario may ask to fail; the others judge the experiment."""
 
 
-def judged(verdicts: Iterable[Verdict], wanted: str) -> tuple[Verdict, ...]:
+def judged(verdicts: Iterable[Verdict], wanted: str, history: History) -> tuple[Verdict, ...]:
     """The verdicts of a run that must fail `wanted`."""
     every = tuple(verdicts)
     experiment = tuple(
@@ -88,17 +92,42 @@ def judged(verdicts: Iterable[Verdict], wanted: str) -> tuple[Verdict, ...]:
         for verdict in every
         if verdict.outcome is Outcome.FAIL and verdict.checker != wanted
     ]
-    return (_control(found, wanted, others), *experiment)
+    return (_control(found, wanted, others, history), *experiment)
 
 
-def _control(found: Verdict | None, wanted: str, others: list[str]) -> Verdict:
+def _control(found: Verdict | None, wanted: str, others: list[str], history: History) -> Verdict:
     beside = f"; beside it: {', '.join(others)}" if others else ""
     if found is not None and found.outcome is Outcome.FAIL:
-        note = f"{wanted}: {found.violations[0].summary}{beside}"
-        return Verdict(checker=NAME, outcome=Outcome.PASS, note=note)
+        breach = next((each for each in found.violations if _may_follow(each, history)), None)
+        if breach is not None:
+            note = f"{wanted}: {breach.summary}{beside}"
+            return Verdict(checker=NAME, outcome=Outcome.PASS, note=note)
+        first = found.violations[0]
+        early = msgspec.structs.replace(
+            first, checker=NAME, summary=f"{wanted} broke, but before the fault: {first.summary}"
+        )
+        return Verdict(checker=NAME, outcome=Outcome.FAIL, violations=(early,))
     if found is not None and found.outcome is Outcome.INCONCLUSIVE:
         note = f"{wanted}: {found.note}{beside}"
         return Verdict(checker=NAME, outcome=Outcome.INCONCLUSIVE, note=note)
     what = "nothing to look at" if found is None else f"{found.outcome} ({found.note})"
     violation = Violation(checker=NAME, summary=f"{wanted} had to fail, and is: {what}{beside}")
     return Verdict(checker=NAME, outcome=Outcome.FAIL, violations=(violation,))
+
+
+def _may_follow(breach: Violation, history: History) -> bool:
+    """Whether it came with or after the fault, by its moment, or else by its height; what has
+    neither is of the whole run."""
+    cause = _cause(history)
+    if cause is None:
+        return not history.faults
+    if breach.monotonic is not None:
+        return breach.monotonic >= (cause.applied or 0.0)
+    return breach.height is None or breach.height >= (cause.height or 0)
+
+
+def _cause(history: History) -> FaultReceipt | None:
+    """The first fault that took hold; where there are liars, theirs."""
+    lying = [fault for fault in history.faults if fault.lying]
+    applied = [fault for fault in lying or history.faults if fault.applied is not None]
+    return min(applied, key=lambda fault: fault.applied or 0.0, default=None)

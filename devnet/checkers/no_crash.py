@@ -4,7 +4,7 @@ not."""
 from typing import Final
 
 from devnet.checkers.base import judge
-from devnet.checkers.sound_harness import ended, is_part
+from devnet.checkers.sound_harness import HOST, ended, is_part
 from devnet.model.history import History, ProgramEnded, Record
 from devnet.model.verdict import Verdict, Violation
 
@@ -23,7 +23,8 @@ class LiveNoCrash:
 def check(history: History) -> Verdict:
     """A node whose Toxiproxy ended may have ended with it: its host did, or the Docker daemon."""
     nodes = {event.node for event in history.events}
-    lost, live = {_pod(each) for each in ended(history)}, LiveNoCrash()
+    lost = {_pod(each) for each in ended(history) if each.program.endswith(f".{HOST}")}
+    live = LiveNoCrash()
     alone = [each for each in history.ended if _pod(each) not in lost]
     found = [breach for each in alone for breach in live.feed(each)]
     return judge(NAME, found, looked_at=len(nodes), what="node{s}")

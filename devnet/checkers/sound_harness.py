@@ -1,6 +1,6 @@
-"""Did the harness itself hold? A Toxiproxy or the L1 that ended on its own is no fault that anybody
-asked for and none of the cluster's: what waited then shows nothing. What broke safety broke it all
-the same."""
+"""Did the harness itself hold? A Toxiproxy, the L1 or a bender that ended on its own is no fault
+that anybody asked for and none of the cluster's: what waited then shows nothing. What broke safety
+broke it all the same."""
 
 from typing import Final
 
@@ -11,7 +11,9 @@ from devnet.model.history import History, ProgramEnded
 from devnet.model.verdict import Outcome, Verdict
 
 NAME: Final = "the harness was well"
-PARTS: Final = ("toxiproxy", "anvil", "bender", "firewall")
+HOST: Final = "toxiproxy"
+"""Stands for a node's host."""
+PARTS: Final = (HOST, "anvil", "bender", "firewall")
 """Roles that are no part of the cluster."""
 
 

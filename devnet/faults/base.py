@@ -9,11 +9,12 @@ import asyncio
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Final, Self
 
 from devnet.faults.dice import Dice
+from devnet.faults.rise import Rise
 from devnet.faults.surface import World
 from devnet.faults.targets import resolve_target
 from devnet.model.means import Means
@@ -74,6 +75,8 @@ class Site:
     links: tuple[str, ...] = ()
     links_back: tuple[str, ...] = ()
     """In the order in which they are healed, where it is another."""
+    rise: Rise = field(default_factory=Rise, compare=False)
+    """What has been counted since it began, where that proves it."""
 
 
 class Fault(ABC):
@@ -141,6 +144,11 @@ class Fault(ABC):
     def claims(self, site: Site) -> frozenset[str]:
         """What no other fault may take hold of at the same time."""
         return frozenset((*site.programs, *(f"{link} (cut)" for link in site.links)))
+
+    def doubtful(self, site: Site) -> tuple[str, ...]:
+        """Operators of which no more than f may be at a time: they lie, or may lack what they
+        promised."""
+        return self.lies(site)
 
     # What follows while it stands, for those who judge.
 

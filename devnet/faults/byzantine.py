@@ -24,7 +24,7 @@ be thrown away.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from devnet.byzantine.names import IS_LIAR, KNOWN, LIAR, LIES, PREFIX, Counted, Strategy, table
@@ -60,8 +60,6 @@ _ADDRESS_SCHEMA: Final = {"type": "string", "pattern": "^0x[0-9a-fA-F]{40}$"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Liars(Site):
     seed: int = 0
-    before: dict[str, float] = field(default_factory=dict)
-    """What the victims had counted when it began: node -> count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +67,16 @@ class Byzantine(Fault):
     """The middleware of an operator is stopped, and runs as one that lies with the operator's own
     keys; its other programs are honest. Taken back by killing it and starting the honest one with
     `--rejoin`, since the liar signed what no honest store knows of. Checkers hold nothing against
-    its word meanwhile, and take nothing from it. Up to f liars are to be survived; with more the
-    run is to fail (`expect.fails`), and the network is not fit for another one."""
+    its word meanwhile, and take nothing from it. Up to f liars are to be survived; more are
+    refused, but where the run is to fail (`expect.fails`): the network is not fit for another."""
 
     name: ClassVar = "byzantine"
     plane: ClassVar = Plane.PROCESSES
     proof: ClassVar = (
-        "every liar counts its lies: a first one before the fault counts as verified, and another "
-        f"each {QUIET_S:.0f} s while it stands (the receipt counts the seconds with lies); where "
-        "its peers count what only such a lie makes them refuse, they have counted it, too"
+        "every liar counts its lies, on links that are up: a first one before the fault counts as "
+        f"verified, and another each {QUIET_S:.0f} s while it stands (the receipt counts the "
+        "seconds with lies); where its peers count what only such a lie makes them refuse, they "
+        "have counted it, too"
     )
     more: ClassVar = table()
     seen_within_s: ClassVar = QUIET_S
@@ -113,7 +112,8 @@ class Byzantine(Fault):
 
     async def inject(self, site: Site, world: World) -> None:
         assert isinstance(site, Liars), "aimed by this kind"
-        site.before.update(await self._noticed(site, world))
+        if KNOWN[self.strategy].noticed is not None:
+            site.rise.note(await self._noticed(site, world))
         words = ["--strategy", str(self.strategy), "--seed", str(site.seed)]
         words += ["--fellows", *site.targets]
         words += ["--address", self.address] if self.address else []
@@ -134,9 +134,7 @@ class Byzantine(Fault):
         noticed = KNOWN[self.strategy].noticed
         if noticed is None:
             return ""
-        counts = await self._noticed(site, world)
-        # One that was restarted counts from 0.
-        if any(count > site.before.get(node, 0.0) for node, count in counts.items()):
+        if site.rise.look(await self._noticed(site, world)):
             return ""
         return f"no victim has counted {noticed.told()}"
 
@@ -146,7 +144,7 @@ class Byzantine(Fault):
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             heard = await self._lies(site, world)
-            lied = [node for node, lies in heard.items() if lies > told.get(node, 0.0)]
+            lied = [node for node, lies in heard.items() if lies > told.get(node, lies)]
             last_lie |= dict.fromkeys(lied, now())
             told |= heard
             if lied:
@@ -168,14 +166,15 @@ class Byzantine(Fault):
     async def _noticed(self, site: Site, world: World) -> dict[str, float]:
         """What each victim has counted that this lie explains."""
         noticed = KNOWN[self.strategy].noticed
+        assert noticed is not None, "asked where there is something to notice"
         victims = [each for each in world.topology.operator_names if each not in site.targets]
-        found: dict[str, float] = {}
-        for labels in [] if noticed is None else _labels(noticed, site.targets):
-            assert noticed is not None, "labels come from it"
-            counts = await _counted(world, victims, noticed.name, labels)
-            for node, count in counts.items():
-                found[node] = found.get(node, 0.0) + count
-        return found
+        found = [
+            await _counted(world, victims, noticed.name, labels)
+            for labels in _labels(noticed, site.targets)
+        ]
+        # Who tells a part of it alone would count the rest as new at the next look.
+        whole = [node for node in victims if all(node in counts for counts in found)]
+        return {node: sum(counts[node] for counts in found) for node in whole}
 
     def lies(self, site: Site) -> tuple[str, ...]:
         return site.targets

@@ -1,13 +1,16 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from devnet.faults import keys
 from devnet.faults.base import Site
 from devnet.faults.on_clocks import OnClocks
 from devnet.faults.surface import CannotInject, World
 from devnet.model.terms import Duration
+
+LEAST_S: Final = 0.1
+"""Each jump is seen at every program of the node before the next one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +21,14 @@ class ClockJump(OnClocks):
     repeats: ClassVar = True
 
     by: Duration = keys.duration("how far, in seconds", default=Duration(seconds=5.0))
-    every: Duration = keys.duration("from jump to jump", default=Duration(seconds=1.0))
+    every: Duration = keys.duration(
+        "from jump to jump, at least 100ms", default=Duration(seconds=1.0)
+    )
 
     def nonsense(self) -> str:
-        whole = not self.by.slots and not self.every.slots and self.by.seconds
-        return "" if whole else "give seconds, not slots, and not none"
+        if self.by.slots or self.every.slots or not self.by.seconds:
+            return "give seconds, not slots, and not none"
+        return f"every: at least {LEAST_S:g} s" if self.every.seconds < LEAST_S else ""
 
     async def inject(self, site: Site, world: World) -> None:
         await world.machines.change(site.programs, ahead_s=self.by.seconds)

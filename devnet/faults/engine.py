@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final
 from devnet.faults import keys
 from devnet.faults.base import Site
 from devnet.faults.bent import Bent, present, waiting
+from devnet.faults.rise import told_by
 from devnet.faults.surface import World
 from devnet.model.bend import Bend, Patched, Result, Silence, Status
 from devnet.model.topology import Topology
@@ -83,15 +84,14 @@ class Engine(Bent):
         return present(topology, f"{node}.rollup>{node}.engine")
 
     async def inject(self, site: Site, world: World) -> None:
-        for node in world.topology.operator_names:
-            await world.telling.note(node, _REFUSED)
+        if self.answer is Answer.OTHER_BUILD:  # one that refuses will do: who is silent may be
+            site.rise.note(await told_by(world, world.topology.operator_names, _REFUSED))
         await super().inject(site, world)
 
     async def unfelt(self, site: Site, world: World) -> str:
         if self.answer is Answer.OTHER_BUILD:
-            names = world.topology.operator_names
-            risen = [await world.telling.risen(node, _REFUSED) for node in names]
-            return "" if any(risen) else "no proposal was refused"
+            counts = await told_by(world, world.topology.operator_names, _REFUSED)
+            return "" if site.rise.look(counts) else "no proposal was refused"
         return await self._not_behind(site, world)
 
     async def _not_behind(self, site: Site, world: World) -> str:

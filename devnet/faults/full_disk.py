@@ -22,7 +22,8 @@ class Keeping(StrEnum):
 class FullDisk(OnDisks):
     """The disk takes nothing more, while the program runs: SQLite's stores refuse each commit as on
     a full disk, the file of the execution layer may not grow. The program waits, says so, and goes
-    on when there is room; until then its operator promises nothing."""
+    on when there is room; until then its operator promises nothing. No other fault may stop or
+    start it meanwhile: one that starts on a full disk ends."""
 
     name: ClassVar = "full-disk"
     proof: ClassVar = "the program says in its `/healthz` that it waits for room on its disk"
@@ -46,6 +47,10 @@ class FullDisk(OnDisks):
 
     async def remaining(self, site: Site, world: World) -> str:
         return await world.machines.not_roomy(site.programs)
+
+    def claims(self, site: Site) -> frozenset[str]:
+        """The program too: one that is started on a full disk does not wait for room, but ends."""
+        return super().claims(site) | frozenset(site.programs)
 
     def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
         return site.targets

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
+from devnet.faults.rise import note_each, told_by
 from devnet.faults.surface import World
 
 _REORGS = "dst_l1_reorgs_total"
@@ -29,8 +30,7 @@ class L1Reorg(Fault):
         return Site(targets=sight.operators)
 
     async def inject(self, site: Site, world: World) -> None:
-        for node in site.targets:
-            await world.telling.note(node, _REORGS)
+        await note_each(site.rise, world, site.targets, _REORGS)
         await world.l1.reorg(self.depth)
 
     async def take_back(self, site: Site, world: World) -> None:
@@ -39,7 +39,8 @@ class L1Reorg(Fault):
     async def missing(self, site: Site, world: World) -> str:
         if back := await world.l1.not_reorged():
             return back
-        blind = [node for node in site.targets if not await world.telling.risen(node, _REORGS)]
+        seen = site.rise.look(await told_by(world, site.targets, _REORGS))
+        blind = [node for node in site.targets if node not in seen]
         return f"no reorg seen by {', '.join(blind)}" if blind else ""
 
     async def remaining(self, site: Site, world: World) -> str:

@@ -42,7 +42,8 @@ class OldCopy(Restored):
     )
 
     def nonsense(self) -> str:
-        return "age: give seconds, not slots" if self.age.slots else ""
+        whole = self.age.seconds and not self.age.slots
+        return "" if whole else "age: give seconds, not slots, and not none"
 
     async def inject(self, site: Site, world: World) -> None:
         await world.programs.stop(site.programs)
@@ -61,6 +62,7 @@ class OldCopy(Restored):
             await asyncio.sleep(UP_POLL_SECONDS)
 
     async def take_back(self, site: Site, world: World) -> None:
+        await world.programs.kill(site.programs)  # broken off while the copy aged, they run
         if self.rejoin is Rejoin.ASKED:
             await super().take_back(site, world)
         else:

@@ -41,6 +41,11 @@ class Restored(Stopped):
             return "who rejoins asks the others how far they are, and none would be left to say"
         return ""
 
+    def doubtful(self, site: Site) -> tuple[str, ...]:
+        """A quorum is made of what middlewares promised."""
+        voting = (name.partition(".") for name in site.programs)
+        return tuple(node for node, _, role in voting if role == Role.MIDDLEWARE)
+
     async def take_back(self, site: Site, world: World) -> None:
         voting = [name for name in site.programs if name.partition(".")[2] in VOTING]
         others = [name for name in site.programs if name not in voting]

@@ -1,12 +1,15 @@
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from devnet.faults import keys
 from devnet.faults.base import Site
 from devnet.faults.on_disks import OnDisks
 from devnet.faults.surface import World
 from devnet.model.terms import Duration, Target
+
+MOST_S: Final = 10.0
+"""A flush goes on to its end, also when the fault is taken back meanwhile."""
 
 
 class Flushing(StrEnum):
@@ -28,11 +31,12 @@ class SlowFsync(OnDisks):
 
     target: Target = keys.target("the node")
     role: Flushing = keys.choice(Flushing, "whose disk", default=Flushing.MIDDLEWARE)
-    by: Duration = keys.duration("in seconds", default=Duration(seconds=0.2))
+    by: Duration = keys.duration("in seconds, at most 10", default=Duration(seconds=0.2))
 
     def nonsense(self) -> str:
-        whole = self.by.seconds and not self.by.slots
-        return "" if whole else "by: give seconds, not slots, and not none"
+        if not self.by.seconds or self.by.slots:
+            return "by: give seconds, not slots, and not none"
+        return f"by: at most {MOST_S:g} s" if self.by.seconds > MOST_S else ""
 
     def whose(self) -> tuple[Target, str]:
         return self.target, self.role

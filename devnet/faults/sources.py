@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 from devnet.faults import keys
 from devnet.faults.base import Sight, Site
 from devnet.faults.bent import Bent, waiting
+from devnet.faults.rise import note_each, told_by
 from devnet.faults.surface import World
 from devnet.faults.targets import is_follower
 from devnet.model.bend import Bend, Endless, OtherBlock, OtherHeader
@@ -70,14 +71,15 @@ class Sources(Bent):
         return Site(targets=site.targets, links=tuple(sorted(liars)))
 
     async def inject(self, site: Site, world: World) -> None:
-        for node in site.targets:
-            await world.telling.note(node, _LIES)
+        if self.answer is not Answer.ENDLESS:
+            await note_each(site.rise, world, site.targets, _LIES)
         await super().inject(site, world)
 
     async def unfelt(self, site: Site, world: World) -> str:
         if self.answer is Answer.ENDLESS:
             return ""
-        deaf = [node for node in site.targets if not await world.telling.risen(node, _LIES)]
+        seen = site.rise.look(await told_by(world, site.targets, _LIES))
+        deaf = [node for node in site.targets if node not in seen]
         return f"{', '.join(deaf)} has counted no lie" if deaf else ""
 
     async def felt(self, site: Site, world: World) -> str:

@@ -128,12 +128,6 @@ class Telling(Protocol):
         """Of operators' middlewares: node -> the metric, summed over all other labels; without
         those that do not answer."""
 
-    async def note(self, node: str, name: str) -> None:
-        """Remember a metric, for `risen`."""
-
-    async def risen(self, node: str, name: str) -> float:
-        """Since it was noted; 0 without an answer."""
-
 
 class L1(Protocol):
     """The L1 itself. Raises (all): CannotInject."""

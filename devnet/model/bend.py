@@ -10,6 +10,7 @@ import msgspec
 
 TABLE: Final = "table.json"
 TOLD: Final = "told.json"
+BEAT_S: Final = 0.5
 
 
 def bender_of(pod: str) -> str:
@@ -130,7 +131,9 @@ class LinkTold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What the bender says: written anew when something changed."""
+    """What the bender says: written anew when something changed, its beat at least."""
 
     edition: str
     links: dict[str, LinkTold]
+    beat: int = 0
+    """Another one each `BEAT_S` while it is well."""

@@ -92,7 +92,8 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
             found = await backend.status()
             return {
                 "programs": [
-                    [s.name, s.state, s.detail, s.crashes, s.last_crash] for s in found.values()
+                    [s.name, s.state, s.detail, s.crashes, s.last_crash, s.extra]
+                    for s in found.values()
                 ],
                 "kind": backend.kind,
             }
@@ -165,9 +166,14 @@ class RemoteBackend:
         answer = await self._ask("status", ())
         return {
             name: ProgramStatus(
-                name=name, state=RunState(state), detail=detail, crashes=crashes, last_crash=last
+                name=name,
+                state=RunState(state),
+                detail=detail,
+                crashes=crashes,
+                last_crash=last,
+                extra=extra,
             )
-            for name, state, detail, crashes, last in answer["programs"]
+            for name, state, detail, crashes, last, extra in answer["programs"]
         }
 
     async def listen_host(self) -> Callable[[Link], str]:

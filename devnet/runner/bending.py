@@ -6,7 +6,9 @@ to it instead of to the service. After the last link it is gone, and nothing of 
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,7 @@ from devnet.faults.surface import CannotInject
 from devnet.links.mesh import Mesh
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
 from devnet.model.bend import (
+    BEAT_S,
     TABLE,
     TOLD,
     Bend,
@@ -35,6 +38,8 @@ START_TIMEOUT_S: Final = 20.0
 POLL_S: Final = 0.05
 QUIET_S: Final = 30.0
 """Without a bent answer on a link for so long, nobody asks there any more."""
+DEAF_S: Final = 6 * BEAT_S
+"""Without a beat for so long, a bender has ended or stands still."""
 
 
 class LiveBends:
@@ -46,33 +51,42 @@ class LiveBends:
         self._bent: dict[str, tuple[Bend, ...]] = {}
         self._grown: dict[str, tuple[int, float]] = {}
         """Link -> bent answers at the last look that found more of them, and when."""
+        self._beats: dict[str, tuple[int, float]] = {}
+        """Pod -> its bender's beat at the last look that found another one, and when."""
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Pod -> who gives its bender a table waits for whoever does."""
 
     async def bend(self, links: Sequence[str], bends: Sequence[Bend]) -> None:
         chosen = self._links(links)
-        for link in links:
-            self._bent[link] = tuple(bends)
-            self._grown.pop(link, None)
-        told: dict[str, LinkTold] = {}
-        for pod in _pods(chosen):
-            told |= await self._told_to(pod)
-        await self._call(self._mesh.lead_to({link: told[link.name].port for link in chosen}))
+        async with self._alone_at(_pods(chosen)):
+            for link in links:
+                self._bent[link] = tuple(bends)
+                self._grown.pop(link, None)
+            told: dict[str, LinkTold] = {}
+            for pod in _pods(chosen):
+                told |= await self._told_to(pod)
+            await self._call(self._mesh.lead_to({link: told[link.name].port for link in chosen}))
 
     async def straighten(self, links: Sequence[str]) -> None:
         chosen = self._links(links)
-        await self._call(self._mesh.lead_to({link: link.service_port for link in chosen}))
-        for link in links:
-            self._bent.pop(link, None)
-        for pod in _pods(chosen):
-            if any(self._topology.link(name).target == pod for name in self._bent):
-                await self._told_to(pod)
-            else:
-                await self._call(self._backend.kill([bender_of(pod)]))
+        async with self._alone_at(_pods(chosen)):
+            await self._call(self._mesh.lead_to({link: link.service_port for link in chosen}))
+            for link in links:
+                self._bent.pop(link, None)
+            for pod in _pods(chosen):
+                if any(self._topology.link(name).target == pod for name in self._bent):
+                    await self._told_to(pod)
+                else:
+                    await self._call(self._backend.kill([bender_of(pod)]))
 
     async def not_bent(self, links: Sequence[str]) -> str:
         chosen = self._links(links)
         told: dict[str, LinkTold] = {}
         for pod in _pods(chosen):
-            told |= self._told(pod).links
+            said = self._told(pod)
+            if self._is_deaf(pod, said.beat):
+                return f"{bender_of(pod)} has said nothing for {DEAF_S:g} s"
+            told |= said.links
         if missing := [link.name for link in chosen if link.name not in told]:
             return f"the bender says nothing of {', '.join(missing)}"
         ports = {link: told[link.name].port for link in chosen}
@@ -92,6 +106,21 @@ class LiveBends:
             self._grown[link] = (bent, now())
             return False
         return now() - since >= QUIET_S
+
+    def _is_deaf(self, pod: str, beat: int) -> bool:
+        before, since = self._beats.get(pod, (None, 0.0))
+        if beat != before:
+            self._beats[pod] = (beat, now())
+            return False
+        return now() - since >= DEAF_S
+
+    @asynccontextmanager
+    async def _alone_at(self, pods: Sequence[str]) -> AsyncIterator[None]:
+        """In one order for all, so that none waits for another in a circle."""
+        async with AsyncExitStack() as held:
+            for pod in pods:
+                await held.enter_async_context(self._locks[pod])
+            yield
 
     async def _told_to(self, pod: str) -> dict[str, LinkTold]:
         """Give its bender the table; what it says once it listens as the table wants."""

@@ -95,6 +95,11 @@ def require_possible(campaign: Campaign) -> bool:
     Raises: BadConfig.
     """
     wanted, scenario = campaign.wanted, campaign.scenario
+    if campaign.runs > 1 and scenario.expect.fails:
+        raise BadConfig(
+            f"{scenario.name} is made to break its network (expect.fails), so {campaign.runs} runs "
+            "cannot share one: run it once, on a new network each time"
+        )
     if is_claimed(wanted.directory):
         found = read_descriptor(wanted.directory)
         require_same(wanted, found)

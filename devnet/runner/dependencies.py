@@ -23,7 +23,6 @@ class LiveTelling:
 
     def __init__(self, topology: Topology, session: aiohttp.ClientSession) -> None:
         self._topology, self._session = topology, session
-        self._noted: dict[tuple[str, str], float] = {}
 
     async def waits_for(self, node: str) -> tuple[str, ...]:
         url = f"{probe_url(self._topology, f'{node}.rollup')}/healthz"
@@ -44,13 +43,6 @@ class LiveTelling:
             for node, text in zip(nodes, texts, strict=True)
             if text is not None
         }
-
-    async def note(self, node: str, name: str) -> None:
-        self._noted[node, name] = await self.metric(node, name) or 0.0
-
-    async def risen(self, node: str, name: str) -> float:
-        value = await self.metric(node, name)
-        return 0.0 if value is None else value - self._noted.get((node, name), 0.0)
 
     async def _metrics(self, program: str, seconds: float = READ_SECONDS) -> str | None:
         url = f"{probe_url(self._topology, program)}/metrics"

@@ -25,7 +25,7 @@ def verdicts_of(scenario: Scenario, history: History) -> tuple[Verdict, ...]:
     hostile = scenario.hostile is not None
     verdicts = check_all(history, checkers_for(scenario.expect, operators, hostile=hostile))
     wanted = scenario.expect.fails
-    return must_fail.judged(verdicts, wanted) if wanted else verdicts
+    return must_fail.judged(verdicts, wanted, history) if wanted else verdicts
 
 
 def read_history(folder: Path) -> History:

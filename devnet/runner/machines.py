@@ -69,6 +69,11 @@ class LiveMachines:
         told = [f"{name} waits for room" for name in programs if await self._waits(name)]
         return ", ".join(told) or await self._wrong(programs, self._silent)
 
+    def left(self) -> dict[str, str]:
+        """Program -> what was done to its machine and not taken back."""
+        files = self._directory.glob(f"nodes/*/*/{MACHINE_FOLDER}/{MACHINE_FILE}")
+        return {".".join(file.parts[-4:-2]): _told(file) for file in sorted(files)}
+
     # -------------------------------------------------------------------- what they say
 
     async def _wrong(self, programs: Sequence[str], look: _Look) -> str:
@@ -122,3 +127,14 @@ class LiveMachines:
         partial = file.with_suffix(".partial")
         partial.write_bytes(msgspec.json.encode(machine))
         partial.replace(file)
+
+
+def _told(file: Path) -> str:
+    """`full, ahead_s=3.0`."""
+    try:
+        machine = msgspec.to_builtins(msgspec.json.decode(file.read_bytes(), type=Machine))
+    except (OSError, msgspec.DecodeError) as error:
+        return f"machine file: {error}"
+    usual = msgspec.to_builtins(AS_IT_IS)
+    changed = [f"{key}={value}" for key, value in machine.items() if value != usual[key]]
+    return f"another machine ({', '.join(changed)})"

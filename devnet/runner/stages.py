@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from devnet.checkers.base import counted
-from devnet.faults.surface import World
+from devnet.faults.surface import CannotInject, World
 from devnet.faults.targets import leader_name
 from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
@@ -59,7 +59,8 @@ class Surroundings(World, Protocol):
         """The hostile transactions of the scenario, one after another, to the last one's fate."""
 
     async def standing(self) -> Mapping[str, str]:
-        """Links that something is done to -> what; of a Toxiproxy that does not answer, too."""
+        """Links, programs and machines that something is done to -> what; of a Toxiproxy that does
+        not answer, too. Raises: CannotInject."""
 
     async def crashes(self) -> dict[str, tuple[int, str]]:
         """Program -> how often it ended on its own in the network's life, and what is known about
@@ -152,7 +153,11 @@ class Runner:
         """Raises: HarnessError when something was done to the network already."""
         programs = [program for pod in self._net.topology.pods for program in pod.programs]
         missing = await self._net.programs.not_up(programs)
-        left = [f"{link} {what}" for link, what in (await self._net.standing()).items()]
+        try:
+            standing = await self._net.standing()
+        except CannotInject as error:
+            raise HarnessError(str(error)) from error
+        left = [f"{where} {what}" for where, what in standing.items()]
         if missing or left:
             told = "; ".join([missing] * bool(missing) + left)
             raise HarnessError(

@@ -13,6 +13,8 @@ import os
 import shutil
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -91,7 +93,7 @@ class LiveStores:
     async def _each(self, programs: Sequence[str], work: Callable[[Path, str], None]) -> None:
         try:
             for name in programs:
-                await asyncio.to_thread(work, self._home(name), name)
+                await _to_its_end(partial(work, self._home(name), name))
         except (OSError, struct.error) as error:
             raise CannotInject(f"store of {name}: {error}") from error
 
@@ -108,6 +110,20 @@ class LiveStores:
     def _home(self, name: str) -> Path:
         node, _, role = name.partition(".")
         return self._directory / "nodes" / node / role
+
+
+async def _to_its_end(work: Callable[[], None]) -> None:
+    """In a thread, which nobody can break off: whoever is cancelled meanwhile learns it after its
+    end, since next comes a program that is started on those files."""
+    running = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        running.exception()  # what went wrong is no news to whoever breaks off
+        raise
 
 
 def _files(folder: Path) -> list[Path]:

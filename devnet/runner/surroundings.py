@@ -18,7 +18,7 @@ from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
 from devnet.model.clock import now
 from devnet.model.cut import CutMode
 from devnet.model.history import Genesis, HostileFate, TransactionSubmitted
-from devnet.model.topology import Link, Topology
+from devnet.model.topology import Link, Role, Topology
 from devnet.model.work import OBJECT_WRITERS
 from devnet.network.programs import L1_BLOCK_SECONDS
 from devnet.probes.chain import read_end_state
@@ -48,20 +48,29 @@ from dst.spec.errors import InvalidInput
 READ_TIMEOUT: Final = 10.0
 EASY_S: Final = 5.0
 """Without having to wait for a processor for so long, a node is not short of it any more."""
+READY: Final = b" validator ready "
+"""In the line that a validator logs when its store is open."""
+MAX_WORDS: Final = 1 << 16
+"""Of a log after a start: that line is the first."""
 
 
 class LivePrograms:
-    """`Programs` over a backend, proven through probe links."""
+    """`Programs` over a backend, proven through probe links; a validator, which listens nowhere, by
+    its log."""
 
     def __init__(
-        self, backend: Backend, topology: Topology, session: aiohttp.ClientSession
+        self, backend: Backend, topology: Topology, session: aiohttp.ClientSession, logs: Path
     ) -> None:
+        """`logs`: folder of what the programs print."""
         self._backend = backend
         self._topology = topology
         self._session = session
         self._held_back: dict[tuple[str, ...], tuple[float, float]] = {}
         """Programs of a node -> seconds that they had to wait for a processor, and when a look last
         found more of them."""
+        self._logs = logs
+        self._quiet_up_to: dict[str, int] = {}
+        """Validator that has not said yet that it serves -> bytes of its log before it started."""
 
     async def kill(self, programs: Sequence[str]) -> None:
         await self._call(self._backend.kill, programs)
@@ -84,6 +93,7 @@ class LivePrograms:
             environment=tuple(environment.items()),
             ends_with=ends_with,
         )
+        await self._expect_word_of(programs)
         await self._call(partial(self._backend.start, extra=extra), programs)
 
     async def freeze(self, programs: Sequence[str]) -> None:
@@ -152,8 +162,25 @@ class LivePrograms:
         if down:
             return f"{', '.join(down)} not running"
         answering = await self._answering(programs, seconds=READ_TIMEOUT)
-        silent = [name for name in self._urls(programs) if name not in answering]
-        return f"no answer from {', '.join(silent)}" if silent else ""
+        if silent := [name for name in self._urls(programs) if name not in answering]:
+            return f"no answer from {', '.join(silent)}"
+        unready = [name for name in programs if not self._serves(name)]
+        return f"{', '.join(unready)} not ready" if unready else ""
+
+    async def otherwise(self) -> dict[str, str]:
+        """Program -> what is another than ever about how it runs; of those that run, also where a
+        fault alone starts them. Raises: CannotInject."""
+        known = {program for pod in self._topology.pods for program in pod.programs}
+        try:
+            status = await self._backend.status()
+        except BackendError as error:
+            raise CannotInject(str(error)) from error
+        return {
+            name: each.extra or "runs"
+            for name, each in status.items()
+            if each.state in (RunState.RUNNING, RunState.PAUSED)
+            and (each.extra or name not in known)
+        }
 
     async def not_ended_with(self, programs: Sequence[str], code: int) -> str:
         try:
@@ -167,6 +194,39 @@ class LivePrograms:
             if status[name].state is not RunState.KILLED or not ended.search(status[name].detail)
         ]
         return ", ".join(wrong)
+
+    async def _expect_word_of(self, programs: Sequence[str]) -> None:
+        """Of validators that do not run: those that do have said it."""
+        validators = [name for name in programs if name.endswith(f".{Role.VALIDATOR}")]
+        if not validators:
+            return
+        for name, state in (await self._states(validators)).items():
+            if state not in (RunState.RUNNING, RunState.PAUSED):
+                self._quiet_up_to[name] = self._log_size(name)
+
+    def _log_size(self, name: str) -> int:
+        try:
+            return self._log(name).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _serves(self, name: str) -> bool:
+        """It says so once its store is open; whoever was not started here may have, long ago."""
+        if name not in self._quiet_up_to:
+            return True
+        try:
+            with self._log(name).open("rb") as log:
+                log.seek(self._quiet_up_to[name])
+                words = log.read(MAX_WORDS)
+        except FileNotFoundError:
+            return False
+        if READY not in words:
+            return False
+        del self._quiet_up_to[name]
+        return True
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
 
     async def _call(
         self, call: Callable[[Sequence[str]], Awaitable[None]], programs: Sequence[str]
@@ -322,7 +382,7 @@ class LiveNetwork:
         self.topology = topology
         self._directory = directory
         self._backend, self._mesh = backend, mesh
-        self.programs = LivePrograms(backend, topology, session)
+        self.programs = LivePrograms(backend, topology, session, directory / "logs")
         self.links = LiveLinks(mesh, topology, session)
         self.bends = LiveBends(backend, mesh, topology, directory)
         self.telling = LiveTelling(topology, session)
@@ -419,7 +479,11 @@ class LiveNetwork:
         return client.run(scenario.hostile, float(journal.setup.slot_seconds))
 
     async def standing(self) -> Mapping[str, str]:
-        return await self._mesh.faults()
+        return {
+            **await self._mesh.faults(),
+            **self.machines.left(),
+            **await self.programs.otherwise(),
+        }
 
     async def crashes(self) -> dict[str, tuple[int, str]]:
         try:

@@ -98,7 +98,7 @@ def load_file(path: Path) -> Scenario:
     """Raises: BadConfig when the file cannot be read or says something it should not."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # bytes that are no text, a path that can be none
         raise BadConfig(f"{path}: cannot read the scenario: {error}") from error
     return parse_text(text, what=str(path))
 

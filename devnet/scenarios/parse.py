@@ -55,9 +55,9 @@ def _kind_of(value: object, where: str) -> str:
     """`do:`. Raises: BadConfig."""
     every = {name: None for kind in KINDS.values() for name in keys_of(kind)}
     name = Fields(value, where, (*FAULT_KEYS, *every)).required("do")
-    if name not in KINDS:
+    if not isinstance(name, str) or name not in KINDS:
         raise BadConfig(f"{where}.do: expected one of {', '.join(KINDS)}; got {name!r}")
-    return str(name)
+    return name
 
 
 def _scheduled(value: object, where: str) -> Scheduled:

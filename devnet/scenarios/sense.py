@@ -14,10 +14,10 @@ from typing import Any, Final, NoReturn
 from devnet.faults.base import Fault, Sight, Site
 from devnet.model.terms import At, Duration, Edge, Moment
 from devnet.model.topology import Topology
-from devnet.scenarios.order import Order
+from devnet.scenarios.order import Order, heaviest_together
 from devnet.scenarios.scenario import Scenario, Scheduled
 from dst.spec.errors import BadConfig
-from dst.spec.primitives import quorum
+from dst.spec.primitives import faults_tolerated, quorum
 
 DRAWS: Final = 4
 """Of each height: what holds in all of them counts as sure where sizes, not names, matter."""
@@ -59,6 +59,8 @@ def possible_sites(do: Fault, topology: Topology) -> list[Site]:
 def require_sense(scenario: Scenario, topology: Topology) -> None:
     """Raises: BadConfig, naming the fault. Every fault has something to hit there."""
     _require_own_claims(scenario, topology)
+    if not scenario.expect.fails:
+        _require_tolerated(scenario, topology)
     for fault in scenario.faults:
         _require_quorum(scenario, fault, topology)
 
@@ -77,6 +79,25 @@ def _require_own_claims(scenario: Scenario, topology: Topology) -> None:
                 f"{min(both)} is under the fault {one.id} at that time: they would undo each "
                 "other; let one wait for the other's heal (at: {after: ...})",
             )
+
+
+def _require_tolerated(scenario: Scenario, topology: Topology) -> None:
+    """Whoever leads and whatever is drawn, as long as no wait keeps two apart."""
+    operators, order = topology.operator_names, Order.of(scenario.faults)
+    weights = {
+        fault.id: min(len(fault.do.doubtful(s)) for s in possible_sites(fault.do, topology))
+        for fault in scenario.faults
+    }
+    guilty = [fault for fault in scenario.faults if weights[fault.id]]
+    most = heaviest_together(weights, order, [fault.id for fault in guilty])
+    if most > (bound := faults_tolerated(len(operators))):
+        _refuse(
+            scenario,
+            guilty[-1],
+            f"{most} of {len(operators)} operators lie or lack what they promised at one time, and "
+            f"no more than {bound} are survived: let faults wait for each other's heal, or say "
+            "what is to break (expect: {fails: S1})",
+        )
 
 
 def _meet(one: Scheduled, other: Scheduled, order: Order) -> bool:

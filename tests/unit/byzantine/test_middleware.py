@@ -3,15 +3,22 @@ leaves, its victims notice where they can, and the chain goes on."""
 
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from devnet.byzantine import middleware
 from devnet.byzantine.__main__ import main
 from devnet.byzantine.liar import Orders
-from devnet.byzantine.middleware import lying
+from devnet.byzantine.middleware import Mouth, lying
 from devnet.byzantine.names import IS_LIAR, KNOWN, LIAR, LIES, Strategy
-from dst.spec.primitives import Address, OperatorIndex
+from dst.apis.beacon import ProduceRequest
+from dst.middleware.wire import root_of
+from dst.middleware.wire_messages import Status
+from dst.qbft.messages import Proposal, ProposalMessage, SignedProposal
+from dst.runtime.metrics import Metrics
+from dst.spec.primitives import Address, Height, OperatorIndex, Root, Round, Slot, Term
 
 HONEST = (0, 1, 2)
 HEIGHTS = 5
@@ -52,6 +59,54 @@ async def test_one_of_four_lies_and_the_chain_goes_on(
         noticed = KNOWN[strategy].noticed
         if noticed is not None:
             await eventually(lambda: any(count_at(each, strategy) for each in others))
+
+
+def opened(strategy: Strategy, *, up: bool) -> tuple[Mouth, Metrics, list[bytes]]:
+    """A mouth, what it counts, what leaves it."""
+    uttered: list[bytes] = []
+    settings: Any = SimpleNamespace(
+        operator=OperatorIndex(3),
+        lock=SimpleNamespace(n=4, chain=SimpleNamespace(term=0)),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(middleware, "genesis_validators_root", lambda _: Root(bytes(32)))
+        mouth = Mouth(settings, strategy, Orders(), seed=1)
+    transport: Any = SimpleNamespace(
+        reaches=lambda _: up, utter=lambda _to, body, *, height: uttered.append(body)
+    )
+    metrics = Metrics()
+    mouth.open(transport, metrics)
+    return mouth, metrics, uttered
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_lie_counts_where_it_can_be_heard(up: bool) -> None:
+    mouth, metrics, uttered = opened(Strategy.FALSE_STATUS, up=up)
+    status, to = Status(Height(5)), OperatorIndex(0)
+    mouth.has_said(to, status, mouth.words(to, status))
+    mouth.has_said(to, status, (status,))
+    assert metrics.get(LIES, strategy=Strategy.FALSE_STATUS) == int(up)
+    mouth.tell(0, status)
+    assert (metrics.get(LIES, strategy=Strategy.FALSE_STATUS), len(uttered)) == (2 * int(up), 1)
+
+
+async def test_a_block_that_was_built_otherwise_is_a_lie_when_it_is_proposed(cluster: Any) -> None:
+    mouth, metrics, _ = opened(Strategy.INVALID_BLOCK, up=True)
+    true = cluster.block(1)
+
+    class Builds:
+        async def produce_block(self, _: ProduceRequest) -> bytes:
+            return bytes(true)
+
+    block = await mouth.build(cast(Any, Builds()), ProduceRequest(slot=Slot(5)))
+    assert block is not None
+    counts = []
+    for each in (true, block):
+        payload = Proposal(Term(0), Height(1), Round(0), root_of(each))
+        said = ProposalMessage(SignedProposal(payload, OperatorIndex(3), b""), each)
+        mouth.has_said(OperatorIndex(0), said, (said,))
+        counts.append(metrics.get(LIES, strategy=Strategy.INVALID_BLOCK))
+    assert counts == [0, 1]
 
 
 def count_at(operator: Any, strategy: Strategy) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from devnet.byzantine import strategies
-from devnet.byzantine.liar import Honest, Orders
+from devnet.byzantine.liar import Honest, Orders, height_of
 from devnet.byzantine.names import KNOWN, Strategy
 from devnet.byzantine.strategies import FAR, FLOOD, LIARS
 from devnet.sim import ideal
@@ -330,6 +330,7 @@ def test_a_false_status_is_far_ahead_or_nothing(make: Make) -> None:
 
 def test_a_flood_is_more_than_an_inbox_takes_once_a_second(make: Make) -> None:
     liar, hands = make(Strategy.FLOOD)
+    liar.say(0, prepare())
     liar.hears(prepare(sender=0))
     assert len(hands.told) == FLOOD * len(OTHERS)
     liar.hears(prepare(sender=2))
@@ -338,6 +339,45 @@ def test_a_flood_is_more_than_an_inbox_takes_once_a_second(make: Make) -> None:
     liar.hears(prepare(sender=2))
     assert len(hands.told) == 2 * FLOOD * len(OTHERS)
     assert len({type(each) for _, each in hands.told}) >= 8
+
+
+def test_a_flood_is_about_the_height_that_is_open_whatever_a_fellow_says(make: Make) -> None:
+    """Two that heard each other's far heights would flood with what nobody looks at."""
+    liar, hands = make(Strategy.FLOOD)
+    liar.say(0, prepare(height=100))
+    liar.say(0, prepare(height=FAR, sender=3))
+    for height in (101, FAR, 2 * FAR):
+        liar.hears(prepare(height=height, sender=3))
+    hands.told.clear()
+    hands.clock += 1.0
+    liar.hears(prepare(height=101, sender=0))
+    heights = [at for _, each in hands.told if (at := height_of(each)) is not None]
+    near = [at for at in heights if 99 <= at <= 102]
+    assert len(near) > len(heights) / 2
+    assert max(heights) <= 2 * FAR
+
+
+def test_what_is_old_is_told_by_its_own_votes(make: Make) -> None:
+    liar, hands = make(Strategy.STALE_RESEND)
+    for height in range(1, 9):
+        liar.say(0, commit(height=height))
+    for height in (FAR, 7, 8):
+        hands.clock += 1.0
+        liar.hears(prepare(height=height, sender=3))
+    told = {height_of(each) for _, each in hands.told}
+    assert told
+    assert told <= set(range(1, 7))
+
+
+def test_a_claim_is_a_hoarders_lie_and_a_vote_kept_back_is_none(make: Make, cluster: Any) -> None:
+    liar, _ = make(Strategy.CLAIM_LOCK)
+    root = root_of(cluster.block(1))
+    for each in (prepare(root), commit(root), round_change(), BlockReply(root, b"x")):
+        assert not liar.is_lie(0, each, liar.say(0, each))
+    for sender in OTHERS:
+        liar.hears(prepare(root, sender=sender))
+    claim = round_change(2)
+    assert liar.is_lie(0, claim, liar.say(0, claim))
 
 
 def test_what_is_long_decided_is_said_again(make: Make) -> None:

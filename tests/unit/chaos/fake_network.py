@@ -321,7 +321,6 @@ class FakeTelling:
 
     def __init__(self, network: "FakeNetwork") -> None:
         self._network = network
-        self._noted: dict[tuple[str, str], float] = {}
         self._lies_noticed: dict[str, float] = {}
 
     async def waits_for(self, node: str) -> tuple[str, ...]:
@@ -372,12 +371,6 @@ class FakeTelling:
             return 0.0
         told = 1 + int(now() - self._network.lies_since[node])
         return float(min(told, 2) if "tires" in self._network.bugs else told)
-
-    async def note(self, node: str, name: str) -> None:
-        self._noted[node, name] = await self.metric(node, name) or 0.0
-
-    async def risen(self, node: str, name: str) -> float:
-        return (await self.metric(node, name) or 0.0) - self._noted.get((node, name), 0.0)
 
     def _forms(self, node: str, to: str) -> list[Form]:
         if "unfelt" in self._network.bugs:
@@ -530,7 +523,9 @@ class FakeNetwork:
             )
 
     async def standing(self) -> dict[str, str]:
-        return {"op1>op2.consensus": "hold"} if "left-over" in self.bugs else {}
+        left = {"op1>op2.consensus": "hold"} if "left-over" in self.bugs else {}
+        machines = dict.fromkeys(self.machines.machines, "another machine")
+        return {**left, **machines, **self.programs.modules}
 
     async def crashes(self) -> dict[str, tuple[int, str]]:
         found = {"op1.validator": (1, "exit code 1, before this run")}

@@ -1,6 +1,7 @@
 """Faults that bend answers: what they say of whom they silence, that a victim that feels nothing is
 no proof, and how the benders of a network are led."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from devnet.backends.docker import DockerBackend
 from devnet.faults.base import Fault
+from devnet.faults.rise import Rise
 from devnet.faults.surface import CannotInject
 from devnet.model.bend import TABLE, TOLD, Bend, LinkTold, Status, Table, Told, bender_home
 from devnet.model.topology import Link, compute_topology
@@ -68,6 +70,70 @@ def test_a_reorg_that_an_operator_does_not_count_is_no_proof() -> None:
         return await kind.missing(site, network)
 
     assert in_virtual_time(work) == "no reorg seen by op1, op2, op3, op4"
+
+
+# --- counters ---
+
+
+def test_a_counter_proves_what_was_counted_since_and_a_proof_is_not_taken_back() -> None:
+    rise = Rise()
+    rise.note({"op1": 0.0, "op2": 7.0})
+    assert rise.look({"op1": 0.0, "op2": 7.0, "op3": 7.0}) == frozenset()
+    assert rise.look({"op1": 0.0, "op2": 0.0}) == frozenset()  # started anew
+    assert rise.look({"op2": 1.0}) == {"op2"}
+    assert rise.look({}) == rise.look({"op2": 0.0}) == {"op2"}
+    with pytest.raises(CannotInject, match="nobody says"):
+        Rise().note({})
+
+
+class Answers:
+    """Telling, scripted: at each question of a node the next of its answers, the last for ever."""
+
+    def __init__(self, **answers: list[float | None]) -> None:
+        self._answers = answers
+
+    async def metric(self, node: str, name: str) -> float | None:
+        left = self._answers[node]
+        return left.pop(0) if len(left) > 1 else left[0]
+
+
+def heard(**answers: list[float | None]) -> FakeNetwork:
+    network = FakeNetwork()
+    network.telling = Answers(**answers)  # type: ignore[assignment]
+    return network
+
+
+@pytest.mark.parametrize(
+    ("op3", "op2", "complaint"),
+    [
+        ([None, 7.0], [7.0], "no proposal was refused"),
+        ([7.0], [7.0, 0.0], "no proposal was refused"),
+        ([7.0, 8.0], [7.0], ""),
+    ],
+)
+async def test_what_was_refused_before_is_no_proof_of_another_build(
+    op3: list[float | None], op2: list[float | None], complaint: str
+) -> None:
+    kind = fault("engine", target="op1", answer="other-build")
+    site, network = kind.aim(sight()), heard(op1=[0.0], op2=op2, op3=op3, op4=[7.0])
+    await kind.inject(site, network)
+    assert await kind.missing(site, network) == complaint
+
+
+async def test_a_reorg_is_seen_once_seen_and_needs_a_mark_of_everybody() -> None:
+    kind = fault("l1-reorg", depth=2)
+    site = kind.aim(sight())
+    network = heard(op1=[3.0, 4.0, 0.0], op2=[3.0, 4.0, None], op3=[3.0, 4.0], op4=[3.0, 4.0])
+    await kind.inject(site, network)
+    assert await kind.missing(site, network) == ""
+    assert await kind.missing(site, network) == ""
+    anew = heard(op1=[3.0, 0.0], op2=[3.0, 0.0], op3=[3.0, 0.0], op4=[None, None, 3.0, 0.0])
+    again = kind.aim(sight())
+    await kind.inject(again, anew)
+    assert await kind.missing(again, anew) == "no reorg seen by op1, op2, op3, op4"
+    silent = heard(op1=[3.0], op2=[None], op3=[3.0], op4=[3.0])
+    with pytest.raises(CannotInject, match="op2 does not say"):
+        await kind.inject(kind.aim(sight()), silent)
 
 
 @pytest.mark.parametrize("answer", ["half", "old-head", "other-fork"])
@@ -148,6 +214,7 @@ class Benders:
     def __init__(self, directory: Path, *, deaf: bool = False) -> None:
         self._directory, self._deaf = directory, deaf
         self.running: set[str] = set()
+        self.beat = 0
 
     def folder(self, pod: str) -> Path:
         return self._directory / bender_home(pod)
@@ -163,7 +230,9 @@ class Benders:
             name: LinkTold(port=40_000 + place, bent=bent)
             for place, name in enumerate(sorted(table.links))
         }
-        told = Told(edition="" if self._deaf else table.edition, links=links)
+        self.beat += 1
+        edition = "" if self._deaf else table.edition
+        told = Told(edition=edition, links=links, beat=self.beat)
         (self.folder(pod) / TOLD).write_bytes(msgspec.json.encode(told))
 
     async def kill(self, names: Iterable[str]) -> None:
@@ -215,6 +284,7 @@ async def test_it_is_seen_that_nothing_is_bent_any_more(
     backend.say("op1", bent=1)
     assert await live.not_bent([ENGINE]) == ""
     moment += bending.QUIET_S - 1
+    backend.say("op1", bent=1)
     assert await live.not_bent([ENGINE]) == ""
     moment += 2
     assert "no answer was bent" in await live.not_bent([ENGINE])
@@ -222,6 +292,44 @@ async def test_it_is_seen_that_nothing_is_bent_any_more(
     assert await live.not_bent([ENGINE]) == ""
     mesh.ports[ENGINE] = FOUR.link(ENGINE).service_port  # by somebody else
     assert "not through the bender" in await live.not_bent([ENGINE])
+
+
+async def test_a_bender_that_ended_after_its_first_bent_answer_is_seen_within_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = 1000.0
+    monkeypatch.setattr(bending, "now", lambda: moment)
+    live, backend, _ = bends_of(tmp_path)
+    await live.bend([ENGINE], BENDS)
+    backend.say("op1", bent=1)
+    assert await live.not_bent([ENGINE]) == ""
+    moment += bending.DEAF_S - 0.1
+    assert await live.not_bent([ENGINE]) == ""
+    moment += 0.2
+    assert await live.not_bent([ENGINE]) == "op1.bender has said nothing for 3 s"
+    backend.say("op1", bent=1)
+    assert await live.not_bent([ENGINE]) == ""
+
+
+async def test_two_faults_that_come_to_one_bender_at_once_find_both_their_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bender reads the newest table alone, a while after it was written."""
+    monkeypatch.setattr(bending, "START_TIMEOUT_S", 1.0)
+    live, backend, _ = bends_of(tmp_path)
+
+    async def start(names: Iterable[str]) -> None:
+        await asyncio.sleep(0)
+        backend.running |= set(names)
+        asyncio.get_running_loop().call_later(0.01, backend.say, "l1", 0)
+
+    backend.start = start  # type: ignore[method-assign]
+    other = "op2>l1.rpc"
+    await asyncio.gather(live.bend([L1], BENDS), live.bend([other], BENDS))
+    assert await live._not_leading_to({FOUR.link(L1): 40_000, FOUR.link(other): 40_001}) == []
+    await asyncio.gather(live.straighten([L1]), live.straighten([other]))
+    assert backend.running == set()
+    assert await live.not_straight([L1, other]) == ""
 
 
 async def test_a_bender_that_does_not_listen_is_an_error_that_names_its_log(

@@ -4,7 +4,9 @@ those who judge, and what a scenario that must fail makes of it."""
 import asyncio
 import random
 from collections.abc import Callable
+from typing import Any
 
+import msgspec
 import pytest
 
 from devnet.byzantine.names import KNOWN, LIAR, Strategy
@@ -284,8 +286,8 @@ def test_a_control_fails_where_nothing_breaks_or_a_liar_alone_says_so() -> None:
     assert "S1 agreement had to fail, and is: pass" in result.verdicts[0].violations[0].summary
 
 
-def failed(checker: str) -> Verdict:
-    breach = Violation(checker=checker, summary="it broke")
+def failed(checker: str, **when: Any) -> Verdict:
+    breach = Violation(checker=checker, summary="it broke", **when)
     return Verdict(checker=checker, outcome=Outcome.FAIL, violations=(breach,))
 
 
@@ -308,8 +310,37 @@ FAULTS = "the faults happened"
     ],
 )
 def test_the_named_reason_counts_and_no_other(verdicts: list[Verdict], outcome: Outcome) -> None:
-    judged = must_fail.judged(verdicts, "S1 agreement")
+    judged = must_fail.judged(verdicts, "S1 agreement", history_of(SETUP, [LIE]))
     assert worst(judged) is outcome
+
+
+LIARS = msgspec.structs.replace(LIE, height=5)
+FIRST = msgspec.structs.replace(LIARS, id="first", lying=(), applied=1.0, height=1)
+REFUSED = msgspec.structs.replace(LIARS, applied=None)
+
+
+@pytest.mark.parametrize(
+    ("faults", "when", "outcome"),
+    [
+        ([LIARS], {"monotonic": 10.9, "height": 9}, Outcome.FAIL),
+        ([LIARS], {"monotonic": 11.1, "height": 4}, Outcome.PASS),
+        ([LIARS], {"height": 4}, Outcome.FAIL),
+        ([LIARS], {"height": 5}, Outcome.PASS),
+        ([FIRST, LIARS], {"monotonic": 10.9}, Outcome.FAIL),
+        ([FIRST], {"monotonic": 1.0}, Outcome.PASS),
+        ([REFUSED], {"monotonic": 30.0}, Outcome.FAIL),
+        ([], {"monotonic": 0.5}, Outcome.PASS),
+    ],
+    ids=str,
+)
+def test_what_broke_before_the_lie_is_no_success_of_the_control(
+    faults: list[Record], when: dict[str, Any], outcome: Outcome
+) -> None:
+    history = history_of(SETUP, faults)
+    (judged,) = must_fail.judged([failed("S1 agreement", **when)], "S1 agreement", history)
+    assert judged.outcome is outcome
+    if outcome is Outcome.FAIL:
+        assert "before the fault: it broke" in judged.violations[0].summary
 
 
 def test_a_checker_is_named_by_its_number_or_whole() -> None:

@@ -373,6 +373,25 @@ def test_who_may_have_forgotten_votes_starts_with_rejoin(kind: type[Restored], r
     assert flags == {f"op2.{role}": ("--rejoin",) if votes else ()}
 
 
+@pytest.mark.parametrize("rejoin", list(Rejoin))
+def test_a_copy_that_is_broken_off_while_it_ages_is_taken_back(rejoin: Rejoin) -> None:
+    """Its programs run then, and cannot be started otherwise than they were."""
+    network, do = FakeNetwork(), OldCopy(target="op2", rejoin=rejoin)
+    site = do.aim(sight())
+
+    async def work() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(do.age.seconds / 2):
+                await do.inject(site, network)
+        assert await network.programs.not_up(site.programs) == ""
+        await do.take_back(site, network)
+        assert await do.remaining(site, network) == ""
+
+    in_virtual_time(work)
+    wanted = ("--rejoin",) if rejoin is Rejoin.ASKED else ()
+    assert network.programs.flags["op2.middleware"] == wanted
+
+
 def test_an_operator_may_forget_it() -> None:
     forgets = OldCopy(target="op2", role=Part.ALL, rejoin=Rejoin.FORGOTTEN)
     assert set(started_with(forgets).values()) == {()}
@@ -448,6 +467,9 @@ def test_what_they_can_is_not_refused(fault: Fault) -> None:
         (ClockDrift(target="op1", ppm=0), "no drift"),
         (SlowFsync(target="op1", by=Duration()), "seconds"),
         (OldCopy(target="op1", age=Duration(slots=2)), "seconds, not slots"),
+        (OldCopy(target="op1", age=Duration()), "not none"),
+        (SlowFsync(target="op1", by=Duration(seconds=10.1)), "at most 10 s"),
+        (ClockJump(target="op1", every=Duration(seconds=0.09)), "at least 0.1 s"),
     ],
 )
 def test_what_makes_no_sense_is_said(fault: Fault, words: str) -> None:

@@ -100,3 +100,21 @@ async def test_a_full_disk_is_what_the_program_says_it_waits_for(
         gone = LiveMachines(tmp_path, TOPOLOGY, session)
         assert "no answer" in await gone.not_roomy(one)
         assert await gone.not_full(one)
+
+
+async def test_what_a_killed_run_left_on_a_machine_is_told(tmp_path: Path) -> None:
+    for name in PROGRAMS:
+        folder(tmp_path, name).mkdir(parents=True)
+    async with aiohttp.ClientSession() as session:
+        machines = LiveMachines(tmp_path, TOPOLOGY, session)
+        assert machines.left() == {}
+        await machines.change([PROGRAMS[0]], full=True, ahead_s=2.5)
+        (folder(tmp_path, PROGRAMS[1]) / MACHINE_FILE).write_text("{")
+        found = machines.left()
+        assert set(found) == set(PROGRAMS)
+        assert "full=True" in found[PROGRAMS[0]]
+        assert "ahead_s=2.5" in found[PROGRAMS[0]]
+        assert found[PROGRAMS[1]].startswith("machine file: ")
+        (folder(tmp_path, PROGRAMS[1]) / MACHINE_FILE).unlink()
+        await machines.change([PROGRAMS[0]], full=False, ahead_s=0.0)
+        assert machines.left() == {}

@@ -4,6 +4,7 @@ complain in words."""
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -206,6 +207,7 @@ class FakeBackend:
         self.broken = broken
         self.killed: list[str] = []
         self.started: list[Extra] = []
+        self.extra: dict[str, str] = {}
 
     async def start(self, names: Iterable[str], extra: Extra = NOTHING_EXTRA) -> None:
         self.started.append(extra)
@@ -227,7 +229,10 @@ class FakeBackend:
         topology = compute_topology(operators=4)
         names = [name for pod in topology.pods for name in pod.programs]
         return {
-            name: ProgramStatus(name=name, state=self.state, detail=self.detail) for name in names
+            name: ProgramStatus(
+                name=name, state=self.state, detail=self.detail, extra=self.extra.get(name, "")
+            )
+            for name in (*names, *self.extra)
         }
 
 
@@ -294,9 +299,15 @@ async def test_only_an_end_for_want_of_memory_is_one(
         assert (await programs.not_out_of_memory(["op1.rollup"]) == "") is is_proven
 
 
-def live_programs(backend: FakeBackend, session: aiohttp.ClientSession) -> LivePrograms:
+NO_LOGS = Path("nowhere")
+
+
+def live_programs(
+    backend: FakeBackend, session: aiohttp.ClientSession, logs: Path = NO_LOGS
+) -> LivePrograms:
     # Ports of nobody: every health probe is refused, as from a dead node.
-    return LivePrograms(backend, compute_topology(operators=4, port_offset=11_000), session)  # type: ignore[arg-type]
+    topology = compute_topology(operators=4, port_offset=11_000)
+    return LivePrograms(backend, topology, session, logs)  # type: ignore[arg-type]
 
 
 EVERY_ROLE = tuple(f"op2.{role}" for role in ("execution", "rollup", "middleware", "validator"))
@@ -324,6 +335,39 @@ async def test_a_program_that_runs_and_does_not_serve_is_not_up() -> None:
         programs = live_programs(FakeBackend(RunState.RUNNING), session)
         silent = await programs.not_up(["op2.rollup", "op2.validator"])
         assert silent == "no answer from op2.rollup"
+
+
+async def test_a_validator_is_up_once_it_says_that_its_store_is_open(tmp_path: Path) -> None:
+    name, backend = "op2.validator", FakeBackend(RunState.KILLED)
+    log, ready = tmp_path / f"{name}.log", "2026-11-26T16:59:13.997Z INFO op2 validator ready x=1\n"
+    async with aiohttp.ClientSession() as session:
+        programs = live_programs(backend, session, tmp_path)
+        for before in ("", ready):
+            log.write_text(before)  # of an earlier start
+            await programs.start([name], flags=["--rejoin"])
+            assert await programs.not_up([name]) == "op2.validator not ready"
+            with log.open("a") as more:
+                more.write("error: config\n" + ready)
+            assert await programs.not_up([name]) == ""
+            await programs.start([name])  # it runs, and will not say it again
+            assert await programs.not_up([name]) == ""
+            await programs.kill([name])
+        log.unlink()
+        await programs.start([name])
+        assert await programs.not_up([name]) == "op2.validator not ready"
+
+
+async def test_a_program_that_runs_otherwise_than_ever_is_told() -> None:
+    backend = FakeBackend(RunState.RUNNING)
+    backend.extra = {"op2.middleware": "run as devnet.byzantine", "l1.bender": ""}
+    async with aiohttp.ClientSession() as session:
+        programs = live_programs(backend, session)
+        assert await programs.otherwise() == {
+            "op2.middleware": "run as devnet.byzantine",
+            "l1.bender": "runs",
+        }
+        backend.state = RunState.KILLED
+        assert await programs.otherwise() == {}
 
 
 async def test_what_the_backend_refuses_is_the_receipts_error() -> None:

@@ -5,6 +5,9 @@ import asyncio
 import json
 import re
 import shlex
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +22,13 @@ from devnet.model.verdict import Outcome, worst
 from devnet.probes.chain import read_end_state
 from devnet.probes.events import EventTail
 from devnet.runner.attach import Wanted
-from devnet.runner.campaign import Campaign, replay_command, run_campaign, told_when_stopped
+from devnet.runner.campaign import (
+    Campaign,
+    replay_command,
+    require_possible,
+    run_campaign,
+    told_when_stopped,
+)
 from devnet.runner.folder import RunFolder
 from devnet.runner.journal import CannotRecord, Journal
 from devnet.runner.judging import judge_folder, pack
@@ -268,6 +277,40 @@ def test_a_link_that_something_was_done_to_is_a_harness_error() -> None:
     _refused(network, "op1>op2.consensus hold; start it anew")
 
 
+def test_what_a_killed_run_left_on_programs_and_machines_is_a_harness_error() -> None:
+    for left, words in (
+        ("full", "op2.middleware another machine"),
+        ("liar", "op2.middleware devnet.byzantine"),
+    ):
+        network = FakeNetwork()
+        if left == "full":
+            asyncio.run(network.machines.change(["op2.middleware"], full=True))
+        else:
+            network.programs.modules["op2.middleware"] = "devnet.byzantine"
+        _refused(network, f"{words}; start it anew")
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_terminal_that_closes_ends_a_run_with_clean_up(ignored: bool) -> None:
+    code = (
+        "import asyncio, os, signal\n"
+        "from devnet.chaos_cli import _stoppable\n"
+        "async def work():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGHUP)\n"
+        "        await asyncio.sleep(0.2)\n"
+        "        print('went on')\n"
+        "    finally:\n"
+        "        print('taken back')\n"
+        f"signal.signal(signal.SIGHUP, signal.{'SIG_IGN' if ignored else 'SIG_DFL'})\n"
+        "asyncio.run(_stoppable(work()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout == ("went on\ntaken back\n" if ignored else "taken back\n")
+
+
 def _refused(network: FakeNetwork, words: str) -> None:
     async def work() -> Run:
         journal = Journal(network.setup())
@@ -382,6 +425,14 @@ def test_a_wrong_target_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="target op9"):
         asyncio.run(run_campaign(campaign_of("mine.yaml", kill_of("op9"), tmp_path)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_control_is_run_once_on_a_network(tmp_path: Path) -> None:
+    control = catalogue.load("beyond-f-equivocate")
+    once = campaign_of("beyond-f-equivocate", control, tmp_path)
+    assert require_possible(once) is False
+    with pytest.raises(BadConfig, match="3 runs cannot share one"):
+        require_possible(replace(once, runs=3))
 
 
 def test_the_replay_command_finds_a_file_from_anywhere(tmp_path: Path) -> None:

@@ -201,6 +201,19 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         catalogue.load(str(tmp_path / "nothing.yaml"))
 
 
+def test_a_path_that_can_be_none_is_refused() -> None:
+    with pytest.raises(BadConfig, match="cannot read the scenario"):
+        catalogue.load("\0.yaml")
+
+
+@pytest.mark.parametrize("do", [[], {}, ["kill"], 3, None])
+def test_a_kind_that_is_no_word_is_refused(do: object) -> None:
+    document = minimal()
+    document["faults"] = [{"id": "x", "do": do, "until": {"hold": "1s"}}]
+    with pytest.raises(BadConfig, match=r"faults\[0\]\.do: expected one of"):
+        parse_scenario(document)
+
+
 @pytest.mark.parametrize("text", ["a: [", "- - -\n  x", "\t", "", "just text", "[" * 60_000])
 def test_text_that_is_no_scenario_is_refused_with_the_files_name(text: str) -> None:
     with pytest.raises(BadConfig, match=r"^mine\.yaml: "):

@@ -188,6 +188,8 @@ def test_so_many_are_drawn_distinct_and_the_same_for_a_seed(seed: int, target: s
 
 
 KILL_1 = "- {id: one, do: kill, target: op1, until: {hold: 5s}}\n"
+LOST_1 = "- {id: one, do: lost-store, target: op3, until: {hold: 9s}}\n"
+FULL_1 = "- {id: one, do: full-disk, target: op1, until: {hold: 60s}}\n"
 
 
 @pytest.mark.parametrize(
@@ -214,6 +216,15 @@ KILL_1 = "- {id: one, do: kill, target: op1, until: {hold: 5s}}\n"
          "leaves no quorum of 3 among 4 operators, and progress is expected"),
         ("- {id: a, do: kill, target: all-operators, until: {hold: 9s}}", "expect: {gap: 3s}",
          "for longer than the gap that is expected"),
+        ("- {id: a, do: byzantine, strategy: flood, target: random(f+1), until: {hold: 9s}}", "",
+         "mine.yaml:5: fault a: 2 of 4 operators lie or lack what they promised at one time"),
+        (LOST_1 + "- {id: two, do: byzantine, strategy: flood, target: op1, until: {hold: 9s}}", "",
+         "mine.yaml:6: fault two: 2 of 4 operators lie or lack"),
+        (LOST_1 + "- {id: two, do: old-copy, target: op1, at: {delay: 40s}, until: {hold: 9s}}",
+         "", "let faults wait for each other's heal"),
+        *((FULL_1 + f"- {{id: two, target: op1, at: {{after: {{inject: one}}}}, {what},"
+           " until: {hold: 1s}}", "", "fault two: op1.middleware is under the fault one")
+          for what in ("do: kill", "do: crash, point: vote-after-send", "do: restarts")),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused_with_file_and_line(faults: str, more: str, words: str) -> None:
@@ -226,6 +237,10 @@ def test_what_cannot_work_is_refused_with_file_and_line(faults: str, more: str, 
 @pytest.mark.parametrize(
     "faults",
     [
+        LOST_1 + "- {id: two, do: old-copy, target: op1, at: {after: one}, until: {hold: 9s}}",
+        LOST_1 + "- {id: two, do: lost-store, target: op1, role: rollup, until: {hold: 9s}}",
+        LOST_1 + "- {id: two, do: lost-store, target: f1, role: all, until: {hold: 9s}}",
+        FULL_1 + "- {id: two, do: slow-fsync, role: execution, target: op1, until: {hold: 9s}}",
         KILL_1 + "- {id: two, do: stop, target: op1, at: {after: one}, until: {hold: 5s}}",
         KILL_1 + "- {id: two, do: stop, target: op1, at: {delay: 6s}, until: {hold: 5s}}",
         KILL_1 + "- {id: two, do: stop, target: op2, until: {hold: 5s}}",
@@ -237,6 +252,12 @@ def test_what_cannot_work_is_refused_with_file_and_line(faults: str, more: str, 
 )
 def test_what_may_work_is_not_refused(faults: str) -> None:
     require_fits(read(faults), compute_topology(operators=4, followers=1), "process")
+
+
+def test_more_than_are_survived_may_lie_where_that_is_to_break_something() -> None:
+    liars = "- {id: a, do: byzantine, strategy: flood, target: random(f+1), until: {hold: 9s}}"
+    scenario = read(liars, "expect: {fails: S1}")
+    require_fits(scenario, compute_topology(operators=4, followers=1), "process")
 
 
 @pytest.mark.parametrize("name", catalogue.names())

@@ -3,10 +3,12 @@
 import asyncio
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 
+from devnet.runner import stores as module
 from devnet.runner.stores import LiveStores
 from dst.crypto import bls
 from dst.middleware.store import open_store
@@ -137,6 +139,31 @@ def test_a_copy_is_of_its_moment_and_is_brought_back_whole(network: Path, filled
     asyncio.run(stores.bring_copy([name]))
     assert asyncio.run(stores.not_copy([name])) == ""
     assert not (filled / "later").exists()
+
+
+async def test_whoever_breaks_off_waits_for_the_files(
+    network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program is started on them next."""
+    begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(_source: Path, _target: Path) -> None:
+        begun.set()
+        go_on.wait(10)
+        done.set()
+
+    monkeypatch.setattr(module, "_copy", slow)
+    replace = LiveStores(network).bring_copy([NAMES[0]])
+    replacing = asyncio.get_running_loop().create_task(replace)
+    await asyncio.to_thread(begun.wait, 10)
+    for _ in range(2):
+        replacing.cancel()
+        await asyncio.sleep(0)
+        assert not replacing.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await replacing
+    assert done.is_set()
 
 
 def test_a_lost_store_is_gone_and_its_folder_is_not(network: Path, filled: Path) -> None:

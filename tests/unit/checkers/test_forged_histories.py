@@ -33,6 +33,7 @@ from devnet.checkers import (
     rounds_as_promised,
     safe_head,
     sign_once,
+    sound_harness,
     sound_machine,
     stable_order,
     stable_receipts,
@@ -929,6 +930,15 @@ def test_what_ended_with_its_toxiproxy_is_not_accused_and_another_is() -> None:
     draft.records += [ProgramEnded(program=each, detail="x", monotonic=4.5) for each in names]
     (breach,) = no_crash.check(draft.history()).violations
     assert breach.summary == "op3.validator ended on its own: x"
+
+
+def test_a_bender_that_ends_is_the_harness_and_takes_nobody_with_it() -> None:
+    names = ("op1.bender", "op1.execution")
+    draft = sound()
+    draft.records += [ProgramEnded(program=each, detail="x", monotonic=4.5) for each in names]
+    (breach,) = no_crash.check(draft.history()).violations
+    assert breach.summary == "op1.execution ended on its own: x"
+    assert sound_harness.check(draft.history()).outcome is Outcome.INCONCLUSIVE
 
 
 def test_objects_that_were_never_created_or_a_node_that_was_never_read_show_nothing() -> None:

@@ -250,6 +250,9 @@ async def test_a_liar_gets_a_container_of_its_own_that_sees_what_it_runs(
         "/source/devnet/byzantine:/app/devnet/byzantine:ro",
     ]
     assert backend.stood_in == {NAME}
+    runs = {"Id": "0" * 64, "State": "running", "Labels": made["labels"]}
+    assert backend._status(NAME, runs).extra == "run as devnet.byzantine"
     await backend.kill([NAME])
     await backend.start([NAME])
+    assert backend._status(NAME, {**runs, "Labels": daemon.made[-1]["labels"]}).extra == ""
     assert daemon.made[-1]["command"][-1] == "config.json", "it was for once"

@@ -65,6 +65,26 @@ async def make(tmp_path: Path, crashes: Crashes) -> AsyncIterator[Callable[..., 
         await backend.close()
 
 
+async def test_two_starts_at_once_make_one_program_and_a_kill_waits_for_them(
+    make: Callable[..., ProcessBackend], tmp_path: Path
+) -> None:
+    (tmp_path / "pids").touch()
+    note = f"import os; open({str(tmp_path / 'pids')!r}, 'a').write(f'{{os.getpid()}} '); "
+    backend = make(program("a.b", note + FOREVER))
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(3):
+            tasks.create_task(backend.start(["a.b"]))
+        await asyncio.sleep(0)
+        tasks.create_task(backend.kill(["a.b"]))
+    assert (await backend.status())["a.b"].state is RunState.KILLED
+    assert not (tmp_path / "run" / "a.b.pid").exists()
+    await asyncio.gather(backend.start(["a.b"]), backend.start(["a.b"]))
+    pid = pid_of(tmp_path, "a.b")
+    await eventually(lambda: str(pid) in (tmp_path / "pids").read_text().split())
+    others = set((tmp_path / "pids").read_text().split()) - {str(pid)}
+    assert not any(state_of(int(other)) for other in others)
+
+
 async def eventually(check: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
     while not check():
@@ -242,9 +262,18 @@ async def test_another_process_reaches_the_backend_over_the_socket(
         with pytest.raises(BackendError, match="no program"):
             await remote.kill(["nobody"])
         await remote.start(["op1.rollup"], Extra(flags=("more",)))
+        assert (await remote.status())["op1.rollup"].extra == ""
         with pytest.raises(BackendError, match="runs already"):
             await remote.start(["op1.rollup"], Extra(flags=("other",)))
         await remote.start(["op1.rollup"])
+        await remote.kill(["op1.rollup"])
+        armed = Extra(environment=(("DST_CRASH_AT", "vote-after-send"),), ends_with=86)
+        await remote.start(["op1.rollup"], armed)
+        told = "started with DST_CRASH_AT=vote-after-send, to end with 86"
+        assert (await remote.status())["op1.rollup"].extra == told
+        await remote.kill(["op1.rollup"])
+        await remote.start(["op1.rollup"])
+        assert (await remote.status())["op1.rollup"].extra == ""
         await remote.kill(["op1.rollup"])
         reader, writer = await asyncio.open_unix_connection(tmp_path / "run" / "control.sock")
         writer.write(b'{"do": "rm"}\nnot json\n')
