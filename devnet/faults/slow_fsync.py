@@ -7,6 +7,7 @@ from devnet.faults.base import Site
 from devnet.faults.on_disks import OnDisks
 from devnet.faults.surface import World
 from devnet.model.terms import Duration, Target
+from dst.spec.drills import MAX_FLUSH_S
 
 
 class Flushing(StrEnum):
@@ -32,6 +33,8 @@ class SlowFsync(OnDisks):
 
     def nonsense(self) -> str:
         whole = self.by.seconds and not self.by.slots
+        if whole and self.by.seconds > MAX_FLUSH_S:
+            return f"by: at most {MAX_FLUSH_S:g} s; the program cannot be told to stop meanwhile"
         return "" if whole else "by: give seconds, not slots, and not none"
 
     def whose(self) -> tuple[Target, str]:
