@@ -389,6 +389,12 @@ def test_whoever_keeps_blocks_and_loses_them_may_go_back() -> None:
     assert forgets(Kill(target="op2")) == ()
 
 
+@pytest.mark.parametrize("role", [Part.MIDDLEWARE, Part.VALIDATOR])
+def test_who_flushes_each_commit_has_no_power_loss_of_its_own(role: Part) -> None:
+    assert "would lose nothing" in PowerLoss(target="op2", role=role).misfit(FOUR)
+    assert PowerLoss(target="op2").misfit(FOUR) == ""
+
+
 def test_a_power_loss_is_no_reason_to_rejoin() -> None:
     flags = started_with(PowerLoss(target="op2"))
     assert set(flags.values()) == {()}

@@ -100,10 +100,22 @@ def test_a_power_loss_takes_the_last_commit_of_the_execution_layer(
 
 
 def test_a_power_loss_takes_nothing_of_who_promises(network: Path) -> None:
+    """Alone it is then no power loss; beside one that lost something it is."""
     name, data = NAMES[0], data_of(network, NAMES[0])
     open_store(data, bytes(32), new=True, rejoin=False)
     killed(data)
-    asyncio.run(LiveStores(network).lose_unsynced([name]))
+    stores = LiveStores(network)
+    asyncio.run(stores.lose_unsynced([name]))
+    assert asyncio.run(stores.not_touched([name])) == f"store of {name} had nothing to lose"
+    rollup = data_of(network, NAMES[1])
+    opened = open_database(rollup / "rollup.sqlite", durable=False)
+    opened.execute("CREATE TABLE kept (number)")
+    killed(rollup)
+    both = [name, NAMES[1]]
+    asyncio.run(stores.lose_unsynced(both))
+    assert asyncio.run(stores.not_touched(both)) == ""
+    asyncio.run(stores.lose_unsynced(both))
+    assert asyncio.run(stores.not_touched(both)).count("had nothing to lose") == 2
     assert open_store(data, bytes(32), new=False, rejoin=False).is_new()
 
 
