@@ -9,7 +9,7 @@ from devnet.faults.surface import World
 from devnet.model.terms import Duration, Target
 
 MOST_S: Final = 10.0
-"""A flush goes on to its end, also when the fault is taken back meanwhile."""
+"""A slow flush is seen when it is over."""
 
 
 class Flushing(StrEnum):

@@ -167,7 +167,8 @@ class Stores(Protocol):
         """Those that have files."""
 
     async def not_touched(self, programs: Sequence[str]) -> str:
-        """Those whose files are not as they were left by `lose_unsynced` or `flip`."""
+        """Those whose files are not as they were left by `lose_unsynced` or `flip`; all, where none
+        of them had anything to lose."""
 
 
 class Machines(Protocol):

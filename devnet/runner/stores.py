@@ -25,6 +25,8 @@ FLIP_EVERY: Final = 512
 """Bytes between two flipped bits: each page is hit."""
 FLIP_FROM: Final = 100
 """The header of an SQLite file lies below: with another one it is no SQLite file at all."""
+_NOTHING_LOST: Final = "nothing"
+"""In place of a digest."""
 _LMDB_PAGE: Final = 4096
 _LMDB_MAGIC: Final = 0xBEEFC0DE
 _LMDB_MAGIC_AT: Final = 16
@@ -55,11 +57,16 @@ class LiveStores:
         await self._each(programs, lose)
 
     async def lose_unsynced(self, programs: Sequence[str]) -> None:
+        lost: list[str] = []
+
         def lose(home: Path, name: str) -> None:
-            _lose_unsynced(home / "data", Role(name.partition(".")[2]))
+            if _lose_unsynced(home / "data", Role(name.partition(".")[2])):
+                lost.append(name)
             self._left[name] = _digest(home / "data")
 
         await self._each(programs, lose)
+        if not lost:
+            self._left.update(dict.fromkeys(programs, _NOTHING_LOST))
 
     async def flip(self, programs: Sequence[str]) -> None:
         def flip(home: Path, name: str) -> None:
@@ -86,7 +93,9 @@ class LiveStores:
         return await self._told(
             programs,
             lambda home, name: (
-                "" if _digest(home / "data") == self._left.get(name) else "is not as it was left"
+                "had nothing to lose"
+                if (left := self._left.get(name)) == _NOTHING_LOST
+                else ("" if _digest(home / "data") == left else "is not as it was left")
             ),
         )
 
@@ -173,17 +182,21 @@ def _flip(file: Path) -> None:
     file.write_bytes(data)
 
 
-def _lose_unsynced(folder: Path, role: Role) -> None:
-    """Raises: OSError."""
+def _lose_unsynced(folder: Path, role: Role) -> bool:
+    """Whether there was any. Raises: OSError."""
+    lost = False
     match role:
         case Role.ROLLUP:
             for log in folder.rglob("*-wal"):
+                lost |= log.stat().st_size > 0
                 os.truncate(log, 0)
         case Role.EXECUTION:
             for file in folder.rglob("data.mdb"):
                 _forget_last_commit(file)
+                lost = True
         case _:
             pass
+    return lost
 
 
 def _forget_last_commit(file: Path) -> None:

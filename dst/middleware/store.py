@@ -4,16 +4,17 @@ SQLite in WAL mode with synchronous=FULL: `append` returns when its records are 
 dedicated thread writes, in the order of the calls; the event loop reads through a second connection
 and never waits for an fsync. A store that may be missing votes does not vote: see `open_store`.
 
-Each value is kept with a checksum over itself and its place: what a disk has changed since is never
-served or built on, the role ends and says so.
+Each value is kept with a checksum over itself and its place, which is all else in its row: what a
+disk has changed since is never served or built on, the role ends and says so.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -23,15 +24,15 @@ from dst.qbft import records as qbft_records
 from dst.qbft.messages import Certificate, ProposalMessage
 from dst.runtime.disk import DiskFull, Room
 from dst.runtime.files import fsync_directory
-from dst.runtime.kv import Key, StoreDamaged, open_database, summed, whole
+from dst.runtime.kv import REJOIN, Key, open_database, summed, whole
 from dst.runtime.log import Logger
 from dst.sealing import records as sealing_records
 from dst.sealing.messages import GroupSignature, PartialSignature
-from dst.spec.errors import BadConfig
+from dst.spec.errors import BadConfig, StoreDamaged
 from dst.spec.primitives import BLSSignature, Height, Root, Round, Slot, Term
 
 FILE_NAME: Final = "middleware.sqlite"
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 MAX_EVIDENCE: Final = 1000
 """Pieces of evidence kept, oldest first out never: a faulty peer must not fill the disk, and the
 first offences are the telling ones."""
@@ -67,9 +68,12 @@ CREATE TABLE IF NOT EXISTS partials (
     PRIMARY KEY (term, height)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seals (height INTEGER PRIMARY KEY, record BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS evidence (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, height INTEGER, culprit INTEGER, reason TEXT NOT NULL,
-    detail TEXT NOT NULL, proof BLOB NOT NULL);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, culprit INTEGER, record BLOB NOT NULL);
 """
+_PLAIN: Final = frozenset({"schema", "lock_hash"})
+"""Of `meta`, without a checksum: compared with what they have to be at each opening."""
+_SUMMED: Final = frozenset({"new", "rejoin", "halt", "sign_above"})
+"""All others: a key that is none of these was one of them once."""
 
 
 class Halt(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -143,7 +147,7 @@ def open_store(data_dir: Path, lock_hash: bytes, *, new: bool, rejoin: bool) -> 
 
     new: create it, once, when the cluster is created. rejoin: votes may be missing here (new disk,
     old copy); the node first learns how far the cluster is. Neither: it must exist.
-    Raises: BadConfig saying what is wrong and what to do.
+    Raises: BadConfig saying what is wrong and what to do; StoreDamaged.
     """
     assert not (new and rejoin), "--new and --rejoin exclude each other"
     path = data_dir / FILE_NAME
@@ -156,7 +160,10 @@ def open_store(data_dir: Path, lock_hash: bytes, *, new: bool, rejoin: bool) -> 
             " given are forgotten. Use --new when the cluster has just been created; else bring"
             " the store back, or use --rejoin to catch up from the peers first"
         )
-    store = SqliteStore(path)
+    try:
+        store = SqliteStore(path)
+    except sqlite3.DatabaseError as error:
+        raise BadConfig(f"store {path} cannot be used: {error}") from None
     try:
         if exists:
             store.check(lock_hash)
@@ -195,7 +202,7 @@ class SqliteStore:
         self._head = Height(self._max_height())
 
     def check(self, lock_hash: bytes) -> None:
-        """Raises: BadConfig for the store of another cluster or of another release."""
+        """Raises: BadConfig for the store of another cluster or another release; StoreDamaged."""
         if self._plain("schema") != bytes([SCHEMA_VERSION]):
             raise BadConfig(f"store {self._path} was written by another release of this program")
         if self._plain("lock_hash") != lock_hash:
@@ -203,18 +210,31 @@ class SqliteStore:
                 f"store {self._path} belongs to the cluster with lock hash"
                 f" {(self._plain('lock_hash') or b'').hex()}, not to {lock_hash.hex()}"
             )
+        for (key,) in self._rows("SELECT CAST(key AS BLOB) FROM meta"):
+            name = bytes(key).decode(errors="replace")
+            if name not in _PLAIN | _SUMMED:  # one that is not found says: nothing to heed
+                raise self._damaged(f"meta {name!r} is not what was written")
+        self.head_entry()
 
     def begin(self, lock_hash: bytes, *, new: bool, rejoin: bool) -> None:
         """Mark the store as this cluster's. One transaction: a crash must not leave a store that
-        is rejoining without saying so."""
-        with self._writer:
-            self._writer.execute("BEGIN IMMEDIATE")
-            if rejoin:
-                self._put_meta("rejoin", _encode(Rejoin(vote_above=None)))
-            if new:
-                self._put_meta("new", b"\x01")
-            self._put_plain("schema", bytes([SCHEMA_VERSION]))
-            self._put_plain("lock_hash", lock_hash)
+        is rejoining without saying so. A full disk is waited for; an ordinary start needs none, for
+        it writes nothing."""
+        wanted = {"schema": bytes([SCHEMA_VERSION]), "lock_hash": lock_hash}
+        if rejoin:
+            wanted["rejoin"] = _in_meta("rejoin", _encode(Rejoin(vote_above=None)))
+        if new:
+            wanted["new"] = _in_meta("new", b"\x01")
+        lacking = {key: value for key, value in wanted.items() if self._plain(key) != value}
+        while lacking:
+            try:
+                with self._room.needed(), self._writer:
+                    self._writer.execute("BEGIN IMMEDIATE")
+                    for key, value in lacking.items():
+                        self._put_plain(key, value)
+                return
+            except DiskFull:
+                time.sleep(FULL_RETRY_S)
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
@@ -307,34 +327,46 @@ class SqliteStore:
             root = proposal.signed.payload.root
             self._writer.execute(
                 "INSERT OR IGNORE INTO promised VALUES (?, ?, ?)",
-                (root, height, summed(proposal.block, "promised", root)),
+                (root, height, summed(proposal.block, "promised", root, height)),
             )
+        place = (height, round_, int(is_lock), root)
         encoded = _encode(_with_block(record, b""))
         self._writer.execute(
             "INSERT INTO log (height, round, is_lock, root, record) VALUES (?, ?, ?, ?, ?)",
-            (height, round_, is_lock, root, summed(encoded, "log", height, round_)),
+            (*place, summed(encoded, "log", *place)),
         )
+        self._overtake(height, round_)
+
+    def _overtake(self, height: Height, round_: Round) -> None:
+        """Reads what it may delete: of a changed row nothing may be concluded."""
+        rows = self._writer.execute(
+            "SELECT record, height, round, is_lock, root FROM log WHERE height = ?", (height,)
+        ).fetchall()
+        for record, *place in rows:
+            self._whole(record, "log", *place)
+        lock = max((its_round for _, _, its_round, is_lock, _ in rows if is_lock), default=-1)
         self._writer.execute(
-            "DELETE FROM log WHERE height = ?1 AND round < ?2 AND round <>"
-            " (SELECT coalesce(max(round), -1) FROM log WHERE height = ?1 AND is_lock)",
-            (height, round_),
+            "DELETE FROM log WHERE height = ? AND round < ? AND round <> ?", (height, round_, lock)
         )
 
     def _insert_decision(self, record: qbft_records.DecisionRecord) -> None:
-        certificate = record.certificate
+        certificate, slot = record.certificate, slot_of(record.block)
         row = self._writer.execute(
-            "SELECT root FROM decided WHERE height = ?", (certificate.height,)
+            "SELECT certificate, height, slot, root FROM decided WHERE height = ?",
+            (certificate.height,),
         ).fetchone()
-        assert row is None or row[0] == certificate.root, (
-            f"two decisions at height {certificate.height}: {row[0].hex()} {certificate.root.hex()}"
-        )
-        if row is None:
+        if row is not None:
+            known = self._certificate(*row).root
+            assert known == certificate.root, (
+                f"two decisions at height {certificate.height}: {known.hex()}"
+                f" {certificate.root.hex()}"
+            )
+        else:
+            place = (certificate.height, slot, certificate.root)
             values = (
-                certificate.height,
-                slot_of(record.block),
-                certificate.root,
-                summed(_encode(certificate), "certificate", certificate.height),
-                summed(record.block, "block", certificate.height),
+                *place,
+                summed(_encode(certificate), "certificate", *place),
+                summed(record.block, "block", *place),
             )
             self._writer.execute("INSERT INTO decided VALUES (?, ?, ?, ?, ?)", values)
         for table in ("log", "promised"):
@@ -367,13 +399,16 @@ class SqliteStore:
             ).fetchone()
             if count < MAX_EVIDENCE and of_culprit < MAX_EVIDENCE_PER_CULPRIT:
                 self._writer.execute(
-                    "INSERT INTO evidence (height, culprit, reason, detail, proof)"
-                    " VALUES (?, ?, ?, ?, ?)",
-                    msgspec.structs.astuple(evidence),
+                    "INSERT INTO evidence (culprit, record) VALUES (?, ?)",
+                    (
+                        evidence.culprit,
+                        summed(_encode(evidence), "evidence", evidence.culprit),
+                    ),
                 )
 
     def _put_meta(self, key: str, value: bytes) -> None:
-        self._put_plain(key, summed(value, "meta", key))
+        assert key in _SUMMED, key
+        self._put_plain(key, _in_meta(key, value))
 
     def _put_plain(self, key: str, value: bytes) -> None:
         self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
@@ -383,29 +418,34 @@ class SqliteStore:
     def promises(self) -> tuple[qbft_records.Record, ...]:
         """This node's promises about undecided heights, in writing order: those of each height's
         latest round and of its lock."""
-        rows = self._reader.execute(
-            "SELECT log.height, round, root, record, block"
+        rows = self._rows(
+            "SELECT log.height, round, is_lock, root, record, promised.height, block"
             " FROM log LEFT JOIN promised USING (root) ORDER BY id"
         )
         return tuple(self._promise(*row) for row in rows)
 
     def _promise(
-        self, height: int, round_: int, root: bytes | None, record: bytes, block: bytes | None
+        self,
+        height: int,
+        round_: int,
+        is_lock: int,
+        root: bytes | None,
+        record: bytes,
+        height_of_block: int | None,
+        block: bytes | None,
     ) -> qbft_records.Record:
-        promise = _QBFT.decode(self._whole(record, "log", height, round_))
+        promise = _QBFT.decode(self._whole(record, "log", height, round_, is_lock, root))
         if root is None:
             return promise
-        return _with_block(promise, self._whole(block or b"", "promised", root))
+        return _with_block(promise, self._whole(block or b"", "promised", root, height_of_block))
 
     def promised_block(self, root: Root) -> bytes | None:
         """A block of an undecided height that this node proposed or prepared, in any round."""
-        row = self._reader.execute("SELECT block FROM promised WHERE root = ?", (root,)).fetchone()
-        return None if row is None else self._whole(row[0], "promised", root)
+        row = self._row("SELECT block, root, height FROM promised WHERE root = ?", root)
+        return None if row is None else self._whole(row[0], "promised", *row[1:])
 
     def own_partials(self) -> tuple[sealing_records.PartialRecord, ...]:
-        rows = self._reader.execute(
-            "SELECT record, term, height FROM partials ORDER BY term, height"
-        )
+        rows = self._rows("SELECT record, term, height FROM partials ORDER BY term, height")
         return tuple(self._partial(*row) for row in rows)
 
     def _partial(self, data: bytes, term: int, height: int) -> sealing_records.PartialRecord:
@@ -424,55 +464,58 @@ class SqliteStore:
     def decided_range(self, first: Height, count: int, max_bytes: int) -> tuple[DecidedBlock, ...]:
         """The unbroken run from `first`: at most `count`, and at most `max_bytes` unless the first
         block alone is larger."""
-        rows = self._reader.execute(
-            "SELECT height, certificate, block FROM decided WHERE height >= ?"
-            " ORDER BY height LIMIT ?",
-            (first, count),
-        )
         run: list[DecidedBlock] = []
         size = 0
-        for height, certificate, block in rows:
-            decided = self._decided_block(height, certificate, block)
-            size += len(certificate) + len(decided.block)
+        for row in self._rows(
+            "SELECT certificate, block, height, slot, root FROM decided WHERE height >= ?"
+            " ORDER BY height LIMIT ?",
+            first,
+            count,
+        ):
+            decided = self._decided_block(*row)
+            size += len(row[0]) + len(decided.block)
             if run and size > max_bytes:
                 break
             run.append(decided)
         return tuple(run)
 
     def decided_by_root(self, root: Root) -> DecidedBlock | None:
-        row = self._reader.execute(
-            "SELECT height, certificate, block FROM decided WHERE root = ?", (root,)
-        ).fetchone()
+        row = self._row(
+            "SELECT certificate, block, height, slot, root FROM decided WHERE root = ?", root
+        )
         return None if row is None else self._decided_block(*row)
 
     def entry_at_slot(self, slot: Slot) -> DecidedEntry | None:
-        return self._entry("slot = ?", (slot,))
+        return self._entry("slot = ?", slot)
 
     def head_entry(self) -> DecidedEntry | None:
-        return self._entry("height = ?", (self._head,))
+        return self._entry("height = ?", self._head)
 
-    def _entry(self, where: str, values: tuple[int]) -> DecidedEntry | None:
-        row = self._reader.execute(
-            f"SELECT height, slot, root, certificate, block FROM decided WHERE {where}", values
-        ).fetchone()
+    def _entry(self, where: str, value: int) -> DecidedEntry | None:
+        row = self._row(
+            f"SELECT certificate, block, height, slot, root FROM decided WHERE {where}", value
+        )
         if row is None:
             return None
-        height, slot, root, certificate, block = row
-        decided = self._decided_block(height, certificate, block)
-        return DecidedEntry(height=height, slot=slot, root=root, decided=decided)
+        decided = self._decided_block(*row)
+        return DecidedEntry(
+            height=decided.certificate.height,
+            slot=slot_of(decided.block),
+            root=decided.certificate.root,
+            decided=decided,
+        )
 
     def unsealed(self) -> dict[Height, Root]:
         """Decided heights that are still owed a group signature, with their block roots."""
-        rows = self._reader.execute(
-            "SELECT height, root FROM decided WHERE height NOT IN (SELECT height FROM seals)"
-            " ORDER BY height"
+        rows = self._rows(
+            "SELECT certificate, height, slot, root FROM decided"
+            " WHERE height NOT IN (SELECT height FROM seals) ORDER BY height"
         )
-        return {Height(height): Root(root) for height, root in rows}
+        certificates = (self._certificate(*row) for row in rows)
+        return {each.height: each.root for each in certificates}
 
     def seal(self, height: Height) -> GroupSignature | None:
-        row = self._reader.execute(
-            "SELECT record FROM seals WHERE height = ?", (height,)
-        ).fetchone()
+        row = self._row("SELECT record FROM seals WHERE height = ?", height)
         if row is None:
             return None
         record = _SEALING.decode(self._whole(row[0], "seals", height))
@@ -484,10 +527,9 @@ class SqliteStore:
         return None if seal is None else seal.signature
 
     def evidence(self) -> tuple[Evidence, ...]:
-        rows = self._reader.execute(
-            "SELECT height, culprit, reason, detail, proof FROM evidence ORDER BY id"
-        )
-        return tuple(Evidence(*row) for row in rows)
+        rows = self._rows("SELECT record, culprit FROM evidence ORDER BY id")
+        kept = (self._whole(record, "evidence", culprit) for record, culprit in rows)
+        return tuple(msgspec.msgpack.decode(each, type=Evidence) for each in kept)
 
     def halt(self) -> Halt | None:
         data = self._meta("halt")
@@ -506,31 +548,54 @@ class SqliteStore:
         data = self._meta("sign_above")
         return Slot(msgspec.msgpack.decode(data, type=int)) if data else Slot(0)
 
-    def _decided_block(self, height: int, certificate: bytes, block: bytes) -> DecidedBlock:
+    def _decided_block(
+        self, certificate: bytes, block: bytes, height: int, slot: int, root: bytes
+    ) -> DecidedBlock:
         return DecidedBlock(
-            certificate=_CERTIFICATE.decode(self._whole(certificate, "certificate", height)),
-            block=self._whole(block, "block", height),
+            certificate=self._certificate(certificate, height, slot, root),
+            block=self._whole(block, "block", height, slot, root),
         )
 
-    def _whole(self, data: bytes, *place: Key) -> bytes:
+    def _certificate(self, data: bytes, height: int, slot: int, root: bytes) -> Certificate:
+        return _CERTIFICATE.decode(self._whole(data, "certificate", height, slot, root))
+
+    def _whole(self, data: object, *place: Key) -> bytes:
         """What was kept there. Raises: StoreDamaged when it is not what was written."""
         kept = whole(data, *place)
         if kept is None:
-            named = " ".join(each.hex() if isinstance(each, bytes) else str(each) for each in place)
-            raise StoreDamaged(self._path, f"{named} is not what was written")
+            parts = (each.hex() if isinstance(each, bytes) else str(each) for each in place)
+            raise self._damaged(f"{' '.join(parts)} is not what was written")
         return kept
+
+    def _damaged(self, how: str) -> StoreDamaged:
+        return StoreDamaged(self._path, how, REJOIN)
+
+    def _rows(self, ask: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        """One after the other, as they are read. Raises: StoreDamaged where SQLite cannot."""
+        try:
+            yield from self._reader.execute(ask, values)
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from error
+
+    def _row(self, ask: str, *values: object) -> tuple[Any, ...] | None:
+        return next(self._rows(ask, *values), None)
 
     def _meta(self, key: str) -> bytes | None:
         data = self._plain(key)
         return None if data is None else self._whole(data, "meta", key)
 
     def _plain(self, key: str) -> bytes | None:
-        row = self._reader.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        row = self._row("SELECT value FROM meta WHERE key = ?", key)
         return None if row is None else bytes(row[0])
 
     def _max_height(self) -> int:
-        (height,) = self._reader.execute("SELECT coalesce(max(height), 0) FROM decided").fetchone()
-        return int(height)
+        row = self._row("SELECT coalesce(max(height), 0) FROM decided")
+        assert row is not None, "an aggregate has a row"
+        return int(row[0])
+
+
+def _in_meta(key: str, value: bytes) -> bytes:
+    return summed(value, "meta", key)
 
 
 def slot_of(block: bytes) -> Slot:

@@ -95,10 +95,17 @@ class Listener:
             return
         task = loop.create_task(self._on_connection(tcp, place))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """What it raised is no peer's doing, and is told at once."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            context = {"message": "a connection's task failed", "exception": error, "task": task}
+            task.get_loop().call_exception_handler(context)
 
     async def _on_connection(self, tcp: asyncio.Transport, place: Place) -> None:
-        """One connection's whole life; nothing it does may raise into the event loop."""
+        """One connection's whole life; nothing that a peer does may raise into the event loop."""
         try:
             reader, writer = await _start_tls(tcp, self._context.identity.server)
             await self._on_tls(place, reader, writer)

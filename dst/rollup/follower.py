@@ -20,7 +20,7 @@ from dst.runtime.backoff import Backoff
 from dst.runtime.log import Logger, Ration
 from dst.runtime.metrics import Metrics
 from dst.spec import ssz
-from dst.spec.errors import DstError, InvalidInput
+from dst.spec.errors import DstError, InvalidInput, StoreDamaged
 from dst.spec.primitives import BLSSignature, Root, Slot
 
 FETCH_WINDOW: Final = 16
@@ -108,6 +108,8 @@ class Follower:
                 self._failing[source.url] = str(error)
                 await asyncio.sleep(DISTRUST_SECONDS)
                 continue
+            except StoreDamaged:
+                raise
             except DstError as error:
                 if not is_told and ration.may_say():
                     self._log.warning("source_failing", source=source.url, error=str(error))

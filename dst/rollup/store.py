@@ -2,8 +2,8 @@
 
 Written without waiting for the disk on each commit: it survives a killed process, and after a power
 loss what is missing comes back from the middleware's own log, which does wait. One row a block,
-written in one transaction, so the file always holds a consistent chain. Each has a checksum: what a
-disk has changed since is never served, the role ends and says so.
+written in one transaction, so the file always holds a consistent chain. Each row has a checksum:
+what a disk has changed since is never served or gone by, the role ends and says so.
 """
 
 import sqlite3
@@ -17,14 +17,14 @@ import msgspec
 
 from dst.l1.rpc import L1BlockRef
 from dst.runtime.disk import Room
-from dst.runtime.kv import REFILL, StoreDamaged, open_database, summed, whole
+from dst.runtime.kv import REFILL, Key, open_database, summed, whole
 from dst.runtime.log import Logger
-from dst.spec.errors import BadConfig
+from dst.spec.errors import BadConfig, StoreDamaged
 from dst.spec.primitives import BLSSignature, Hash32, Height, Root, Slot
 
 log = Logger("rollup-store")
 
-FORMAT: Final = b"2"
+FORMAT: Final = b"3"
 
 SCANNED_KEPT: Final = 1024
 """L1 block hashes kept behind the scan cursor: how deep a reorg the scanner can walk back without
@@ -45,6 +45,11 @@ CREATE TABLE IF NOT EXISTS batches (
 CREATE TABLE IF NOT EXISTS scanned (number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 """
+
+_PLAIN: Final = frozenset({"format", "chain"})
+"""Of `meta`, without a checksum: compared with what they have to be at each opening."""
+_SUMMED: Final = frozenset({"reset_height", "origin"})
+"""All others: a key that is none of these was one of them once."""
 
 _PUT_META: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 
@@ -80,16 +85,20 @@ class Store:
     """Synchronous, microseconds to fractions of a millisecond a call; used from the event loop."""
 
     def __init__(self, path: Path, chain_identity: bytes) -> None:
-        """Raises: BadConfig when the file is damaged or belongs to another chain."""
+        """Raises: BadConfig when the file belongs to another chain; StoreDamaged."""
         self._path, self._room = path, Room(path, log)
         self._db = open_database(path, durable=False)
         self._db.executescript(_SCHEMA)
-        known = self._meta("chain")
+        for (key,) in self._rows("SELECT CAST(key AS BLOB) FROM meta"):
+            name = bytes(key).decode(errors="replace")
+            if name not in _PLAIN | _SUMMED:  # one that is not found says: nothing to heed
+                raise self._damaged(f"meta {name!r} is not what was written")
+        known = self._plain("chain")
         if known is None:
             with self._writing() as db:
                 db.execute(_PUT_META, ("format", FORMAT))
                 db.execute(_PUT_META, ("chain", chain_identity))
-        elif self._meta("format") != FORMAT:
+        elif self._plain("format") != FORMAT:
             raise BadConfig(
                 f"store {path} was written by another release of this program; {REFILL}"
             )
@@ -120,7 +129,9 @@ class Store:
         with self._writing("block") as db:
             db.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", kept)
             if origin is not None:
-                db.execute(_PUT_META, ("origin", msgspec.msgpack.encode(origin)))
+                db.execute(
+                    _PUT_META, ("origin", _in_meta("origin", msgspec.msgpack.encode(origin)))
+                )
 
     def put_signature(self, height: Height, signature: BLSSignature) -> None:
         with self._writing() as db:
@@ -146,10 +157,10 @@ class Store:
 
     def lowest_unsealed(self) -> Height | None:
         """Lowest height above genesis whose signature is not held."""
-        row = self._db.execute(
+        row = self._row(
             "SELECT height FROM blocks WHERE signature IS NULL AND height > 0 "
             "ORDER BY height LIMIT 1"
-        ).fetchone()
+        )
         return None if row is None else Height(row[0])
 
     def first_sealed_from(self, height: int) -> StoredBlock | None:
@@ -160,8 +171,8 @@ class Store:
 
     def range(self, first: int, last: int) -> list[StoredBlock]:
         """Blocks of heights first..last, ascending."""
-        rows = self._db.execute(
-            "SELECT * FROM blocks WHERE height BETWEEN ? AND ? ORDER BY height", (first, last)
+        rows = self._rows(
+            "SELECT * FROM blocks WHERE height BETWEEN ? AND ? ORDER BY height", first, last
         )
         return [self._block_of(row) for row in rows]
 
@@ -171,7 +182,7 @@ class Store:
         block = whole(kept, *_place(row[:4], certificate))
         signature = None if seal is None else whole(seal, "signature", height)
         if block is None or (signature is None and seal is not None):
-            raise StoreDamaged(self._path, f"block {height} is not what was written", REFILL)
+            raise self._damaged(f"block {height} is not what was written")
         return StoredBlock(
             height=Height(height),
             slot=Slot(slot),
@@ -186,7 +197,7 @@ class Store:
         # `clause` is one of the literals above, never input.
         if any(isinstance(value, int) and value > _MAX_INTEGER for value in values):
             return None
-        row = self._db.execute(f"SELECT * FROM blocks {clause}", values).fetchone()
+        row = self._row(f"SELECT * FROM blocks {clause}", *values)
         return None if row is None else self._block_of(row)
 
     # --- what was found on L1 ---
@@ -197,9 +208,14 @@ class Store:
         with self._writing() as db:
             db.executemany(
                 "INSERT INTO batches VALUES (?, ?, ?, ?)",
-                [(b.l1_number, b.position, b.last_height, b.last_root) for b in batches],
+                [
+                    (*place, summed(bytes(b.last_root), "batch", *place))
+                    for b in batches
+                    for place in [(b.l1_number, b.position, b.last_height)]
+                ],
             )
-            db.execute("INSERT INTO scanned VALUES (?, ?)", (number, block_hash))
+            kept = summed(bytes(block_hash), "scanned", number)
+            db.execute("INSERT INTO scanned VALUES (?, ?)", (number, kept))
             db.execute("DELETE FROM scanned WHERE number <= ?", (number - SCANNED_KEPT,))
 
     def forget_scanned_from(self, number: int) -> None:
@@ -210,24 +226,29 @@ class Store:
 
     def cursor(self) -> tuple[int, Hash32] | None:
         """Number and hash of the newest scanned L1 block."""
-        row = self._db.execute(
-            "SELECT number, hash FROM scanned ORDER BY number DESC LIMIT 1"
-        ).fetchone()
-        return None if row is None else (row[0], Hash32(row[1]))
+        row = self._row("SELECT number, hash FROM scanned ORDER BY number DESC LIMIT 1")
+        if row is None:
+            return None
+        return row[0], Hash32(self._whole(row[1], "scanned", row[0]))
 
     def newest_batch(
         self, *, up_to_l1: int = _NO_LIMIT, up_to_height: int = _NO_LIMIT
     ) -> StoredBatch | None:
         """The last batch found, in L1 blocks and of L2 heights up to a number when given."""
-        row = self._db.execute(
+        row = self._row(
             "SELECT * FROM batches WHERE l1_number <= ? AND last_height <= ? "
             "ORDER BY l1_number DESC, position DESC LIMIT 1",
-            (up_to_l1, up_to_height),
-        ).fetchone()
+            up_to_l1,
+            up_to_height,
+        )
         if row is None:
             return None
+        l1_number, position, last_height, kept = row
         return StoredBatch(
-            l1_number=row[0], position=row[1], last_height=Height(row[2]), last_root=Root(row[3])
+            l1_number=l1_number,
+            position=position,
+            last_height=Height(last_height),
+            last_root=Root(self._whole(kept, "batch", l1_number, position, last_height)),
         )
 
     # --- small facts ---
@@ -250,12 +271,40 @@ class Store:
         return None if value is None else msgspec.msgpack.decode(value, type=L1BlockRef)
 
     def _meta(self, key: str) -> bytes | None:
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        kept = self._plain(key)
+        return None if kept is None else self._whole(kept, "meta", key)
+
+    def _plain(self, key: str) -> bytes | None:
+        row = self._row("SELECT value FROM meta WHERE key = ?", key)
         return None if row is None else bytes(row[0])
 
     def _set_meta(self, key: str, value: bytes) -> None:
+        assert key in _SUMMED, key
         with self._writing() as db:
-            db.execute(_PUT_META, (key, value))
+            db.execute(_PUT_META, (key, _in_meta(key, value)))
+
+    # --- reading ---
+
+    def _whole(self, data: object, *place: Key) -> bytes:
+        """What was kept there. Raises: StoreDamaged when it is not what was written."""
+        kept = whole(data, *place)
+        if kept is None:
+            named = " ".join(str(each) for each in place)
+            raise self._damaged(f"{named} is not what was written")
+        return kept
+
+    def _damaged(self, how: str) -> StoreDamaged:
+        return StoreDamaged(self._path, how, REFILL)
+
+    def _rows(self, ask: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        """Raises: StoreDamaged where SQLite cannot read them."""
+        try:
+            yield from self._db.execute(ask, values)
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(str(error)) from error
+
+    def _row(self, ask: str, *values: object) -> tuple[Any, ...] | None:
+        return next(self._rows(ask, *values), None)
 
     @contextmanager
     def _writing(self, what: str = "record") -> Iterator[sqlite3.Connection]:
@@ -270,6 +319,10 @@ def _place(key: Sequence[int | bytes], certificate: bytes | None) -> tuple[int |
     """All of a row but its block and what comes later."""
     height, slot, root, execution_hash = key
     return height, slot, bytes(root), bytes(execution_hash), certificate or ""
+
+
+def _in_meta(key: str, value: bytes) -> bytes:
+    return summed(value, "meta", key)
 
 
 def _sealed(height: int, signature: bytes) -> bytes:

@@ -20,8 +20,9 @@ from dst.runtime.log import Logger, Ration
 from dst.runtime.machine import DRILL
 from dst.runtime.metrics import Metrics
 from dst.runtime.places import PlaceLimits
+from dst.runtime.service import end_role
 from dst.runtime.streams import Streams
-from dst.spec.errors import BadConfig
+from dst.spec.errors import BadConfig, StoreDamaged
 
 METRICS: Final = web.AppKey("metrics", Metrics)
 STREAMS: Final = web.AppKey("streams", Streams)
@@ -80,6 +81,9 @@ def _errors_to_answers() -> Middleware:
             return error_response(error.status, error.text or error.reason)
         except (asyncio.CancelledError, ConnectionError):
             raise
+        except StoreDamaged as error:
+            end_role(error)
+            return error_response(500, "a store of this node is damaged; the node ends")
         except Exception as error:
             status = status_of(error)
             if status is not None:

@@ -7,23 +7,27 @@ others uses FULL.
 
 SQLite takes the first frame of its write-ahead log that is not as written for the log's end, also
 when a disk has changed it: commits behind it are gone without a word. Of a durable store that is
-looked for at each opening. What remains unnoticed is damage to the very last commit, which looks as
-one does that a power loss cut short.
+looked for at each opening, by a connection that cannot write: the last one that can moves what it
+takes for valid into the database as it closes and deletes the log, so that the next start would
+find nothing amiss. What remains unnoticed is damage to the very last commit, which looks as one
+does that a power loss cut short.
 """
 
+import os
 import sqlite3
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from dst.runtime.machine import connect
-from dst.spec.errors import BadConfig
+from dst.spec.errors import BadConfig, StoreDamaged
 
 REJOIN: Final = "restore it or start with --rejoin on a new one"
 REFILL: Final = "move it away, it is filled again"
-Key: TypeAlias = str | int | bytes
+Key: TypeAlias = str | int | bytes | None
 _SUM_BYTES: Final = 4
 """Of a CRC-32 before a value: against disks, not against people."""
 _LOG_HEADER: Final = struct.Struct(">IIIIIIII")
@@ -36,21 +40,16 @@ _VALID_FRAMES_AT: Final = 16
 # Source of all of it: sqlite.org/walformat.html.
 
 
-class StoreDamaged(BadConfig):
-    """A store does not hold what was written to it. `do` is for a person."""
-
-    def __init__(self, path: Path, how: str, do: str = REJOIN) -> None:
-        super().__init__(f"store {path} is corrupt ({how}); {do}")
-
-
 def summed(data: bytes, *place: Key) -> bytes:
     """As it is kept at its place: with a checksum over both."""
     return _sum_of(data, place) + data
 
 
-def whole(data: bytes, *place: Key) -> bytes | None:
-    """What was kept there; None when it is not what was written."""
-    kept = bytes(data[_SUM_BYTES:])
+def whole(data: object, *place: Key) -> bytes | None:
+    """What was kept there; None when it is not what was written: it may not even be bytes."""
+    if not isinstance(data, bytes):
+        return None
+    kept = data[_SUM_BYTES:]
     return kept if data[:_SUM_BYTES] == _sum_of(kept, place) else None
 
 
@@ -62,34 +61,51 @@ def open_database(path: Path, *, durable: bool, create: bool = True) -> sqlite3.
     """Open (or create) an SQLite database in WAL mode, autocommit; check that it is not corrupt.
 
     The connection may be used from one thread at a time (callers serialise).
-    Raises: BadConfig when it is missing (create=False), unreadable or corrupt.
+    Raises: BadConfig when it is missing (create=False) or unreadable; StoreDamaged.
     """
     if not create and not path.exists():
         raise BadConfig(f"store {path} does not exist")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if durable and path.exists():
+            _look(path)
         connection = connect(path, flushes=durable)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-        # The whole check also compares each index with its table.
-        check = "integrity_check" if durable else "quick_check"
-        (verdict,) = connection.execute(f"PRAGMA {check}(1)").fetchone()
-        if verdict == "ok" and durable:
-            verdict = _damage_of_log(path)
+        if not durable:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise StoreDamaged(path, verdict, REFILL)
     except (sqlite3.DatabaseError, OSError) as error:
         raise BadConfig(f"store {path} cannot be used: {error}") from None
-    if verdict != "ok":
-        connection.close()
-        raise StoreDamaged(path, verdict, REJOIN if durable else REFILL)
     return connection
 
 
+def _look(path: Path) -> None:
+    """At a store that promises something, before anybody may write: a refusal leaves database and
+    log as they are, so that it is the same at each start. Raises: StoreDamaged;
+    sqlite3.DatabaseError; OSError."""
+    log = _beside(path, "-wal")
+    if not path.stat().st_size and log.exists() and log.stat().st_size:  # SQLite would delete it
+        raise StoreDamaged(path, "nothing is left of it but its write-ahead log", REJOIN)
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as reader:
+        # The whole check also compares each index with its table.
+        (verdict,) = reader.execute("PRAGMA integrity_check(1)").fetchone()
+        if verdict == "ok":
+            verdict = _damage_of_log(path)
+    if verdict != "ok":
+        raise StoreDamaged(path, verdict, REJOIN)
+
+
 def _damage_of_log(path: Path) -> str:
-    """`ok`, or what of the write-ahead log SQLite passes over. The database was read just now, so
-    the log's index is of today. Raises: OSError."""
-    log, index = path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
-    if not log.exists() or log.stat().st_size < _LOG_HEADER.size or not index.exists():
+    """`ok`, or what of the write-ahead log SQLite passes over. The database was read just now and
+    is still open, so the log's index is of today. Raises: OSError."""
+    log, index = _beside(path, "-wal"), _beside(path, "-shm")
+    if not log.exists() or log.stat().st_size < _LOG_HEADER.size:
         return "ok"
+    if not os.access(index, os.W_OK):  # then SQLite keeps today's in its memory
+        raise PermissionError(f"{index} cannot be written")
     with log.open("rb") as file:
         head = file.read(_LOG_HEADER.size)
     magic, _, page_size, _, *salts, _, _ = _LOG_HEADER.unpack(head)
@@ -104,6 +120,10 @@ def _damage_of_log(path: Path) -> str:
     if len(lost) < 2:  # one may be a commit that a power loss cut short: nobody relied on it
         return "ok"
     return f"its write-ahead log is damaged behind frame {valid}, and {len(lost)} commits with it"
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
 
 
 def _is_as_written(head: bytes, magic: int) -> bool:

@@ -6,6 +6,7 @@ Bytes print as hex. Never pass a secret: nothing here can tell one.
 """
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from dst.runtime.allowance import Allowance
+from dst.spec.drills import DRILL_VARIABLES
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 _MAX_VALUE: Final = 400
@@ -102,10 +104,14 @@ class _Formatter(logging.Formatter):
 
 
 def configure(node: str, level: str = "info") -> None:
-    """Send all of this process's logs to standard error; call once, at start."""
+    """Send all of this process's logs to standard error; call once, at start. Says what the
+    environment asks the role to suffer: left over from a drill, it would be a riddle."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(node))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("dst").setLevel(level.upper())
+    drills = {each: os.environ[each] for each in DRILL_VARIABLES if os.environ.get(each)}
+    if drills:
+        Logger("drill").warning("armed", **drills)

@@ -25,6 +25,8 @@ from dst.spec.drills import AS_IT_IS, CLOCK_METRIC, FLUSH_METRIC, MACHINE_VARIAB
 _MACHINE: Final = msgspec.json.Decoder(Machine)
 _WRITES: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP"})
 _NO_LIMIT: Final = resource.RLIM_INFINITY
+LOOK_EVERY_S: Final = 0.05
+"""While a flush is held: the file may say by now that it is over."""
 log = Logger("drill")
 
 _Mark: TypeAlias = tuple[int, int] | None
@@ -63,11 +65,12 @@ class Drill:
         return self.machine.clock(time.time())
 
     def flushed(self, took_s: float) -> None:
-        """A flush to disk ended: it takes longer, if so asked. Blocks, as a flush does."""
-        added = self.machine.flush_s
-        if added:
-            time.sleep(added)
-        self.last_flush_s = took_s + added
+        """A flush to disk ended: it takes longer, if so asked, and for as long as it is asked.
+        Blocks, as a flush does."""
+        ended = time.monotonic()
+        while (left := self.machine.flush_s - (time.monotonic() - ended)) > 0:
+            time.sleep(min(left, LOOK_EVERY_S))
+        self.last_flush_s = took_s + time.monotonic() - ended
 
     def limit_file(self, path: Path) -> None:
         """A file may grow as long as the disk is not full. The limit is the process's: it is for

@@ -4,15 +4,16 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from dst.runtime.descriptors import complain_now_and_then, raise_limit
 from dst.runtime.log import Logger
-from dst.spec.errors import BadConfig
+from dst.spec.errors import BadConfig, StoreDamaged
 
 EXIT_STOPPED: Final = 0
 EXIT_CRASHED: Final = 1
 EXIT_BAD_CONFIG: Final = 2
+"""Also of a damaged store: a person must act before it can be started again."""
 
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -21,19 +22,23 @@ def run_role(main: Callable[[asyncio.Event], Awaitable[None]], log: Logger) -> i
     """Run `main(stop)` until it returns; SIGINT and SIGTERM set `stop`. Returns the process's exit
     code.
 
-    BadConfig prints one line and exits 2; anything else that escapes is a crash: logged in full,
-    exit 1.
+    BadConfig and StoreDamaged print one line and exit 2, the latter whatever fails beside it;
+    anything else that escapes is a crash: logged in full, exit 1.
     """
     raise_limit()
     try:
         asyncio.run(_until_stopped(main, log))
     except BaseExceptionGroup as group:
-        config_errors, others = group.split(BadConfig)
-        if others is None and config_errors is not None:
-            return _refuse(_first(config_errors))
-        log.exception("crashed")
-        return EXIT_CRASHED
-    except BadConfig as error:
+        damages, _ = group.split(StoreDamaged)
+        refusals, others = group.split((BadConfig, StoreDamaged))
+        if others is not None:
+            log.exception("crashed")
+        if damages is not None:
+            return _refuse(_first(damages))
+        if others is not None or refusals is None:
+            return EXIT_CRASHED
+        return _refuse(_first(refusals))
+    except (BadConfig, StoreDamaged) as error:
         return _refuse(error)
     except KeyboardInterrupt:
         return EXIT_STOPPED
@@ -47,10 +52,39 @@ def run_role(main: Callable[[asyncio.Event], Awaitable[None]], log: Logger) -> i
 async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]], log: Logger) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(complain_now_and_then(log))
+    damages: list[StoreDamaged] = []
+    loop.set_exception_handler(_ending(asyncio.current_task(), damages, log))
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
-    await main(stop)
+    try:
+        await main(stop)
+    finally:
+        if damages:
+            raise damages[0]
+
+
+def end_role(damage: StoreDamaged) -> None:
+    """From where it cannot be raised to the role itself: a handler of requests, a task of its own.
+    `run_role` takes it from the loop's exception handler, where those of lost tasks arrive, too."""
+    context = {"message": "a store is damaged", "exception": damage}
+    asyncio.get_running_loop().call_exception_handler(context)
+
+
+def _ending(
+    role: "asyncio.Task[Any] | None", damages: list[StoreDamaged], log: Logger
+) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    complain = complain_now_and_then(log)
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, StoreDamaged):
+            complain(loop, context)
+        elif not damages:
+            damages.append(error)
+            assert role is not None, "a role runs in a task"
+            role.cancel()
+
+    return handle
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -7,12 +7,13 @@ killed. What follows from both is in `dst.runtime.machine` and `dst.runtime.cras
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, TypeAlias
 
 import msgspec
 
 MACHINE_VARIABLE: Final = "DST_MACHINE"
 CRASH_VARIABLE: Final = "DST_CRASH_AT"
+DRILL_VARIABLES: Final = (MACHINE_VARIABLE, CRASH_VARIABLE)
 CRASH_EXIT_CODE: Final = 86
 """Of a role that ended at its crash point; nothing else uses it."""
 
@@ -22,16 +23,22 @@ FLUSH_METRIC: Final = "dst_drill_flush_seconds"
 """How long its last flush to disk took; 0 before the first."""
 
 
+MAX_FLUSH_S: Final = 60.0
+"""No disk that still works takes longer, and a role can be told to stop only in between."""
+_Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e11, le=1e11)]
+"""Some thousand years: a sum of these is a number."""
+
+
 class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file, as JSON. As it is here, and without a file, nothing is out of order."""
 
-    ahead_s: float = 0.0
+    ahead_s: _Seconds = 0.0
     """Of the wall clock; below 0: behind."""
-    drift: float = 0.0
+    drift: Annotated[float, msgspec.Meta(ge=-10, le=10)] = 0.0
     """Seconds that it gains in each true one since `since`."""
-    since: float = 0.0
+    since: _Seconds = 0.0
     """Unix seconds, true ones."""
-    flush_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    flush_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_FLUSH_S)] = 0.0
     """Added to each flush to disk."""
     full: bool = False
     """The disk takes nothing more."""

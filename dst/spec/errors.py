@@ -4,7 +4,8 @@ DstError
 ├── InvalidInput      somebody sent something wrong: refuse, keep running (4xx, JSON-RPC error)
 │   └── BadConfig     a file or flag of ours is wrong: print the reason and what to do, exit 2
 ├── Unavailable       a neighbour cannot answer now: retry with back-off (503)
-└── ResetRequired     L1 moved below our origin: halt until the next term (409)
+├── ResetRequired     L1 moved below our origin: halt until the next term (409)
+└── StoreDamaged      a disk did not give back what was written: end the role, exit 2
 
 `AssertionError` is our bug: never caught below the top task group. Stop rather than sign nonsense.
 """
@@ -36,6 +37,15 @@ class ResetRequired(DstError):
     def __init__(self, first_affected_height: int, detail: str) -> None:
         super().__init__(f"L1 reset: first affected height {first_affected_height}: {detail}")
         self.first_affected_height = first_affected_height
+
+
+class StoreDamaged(DstError):
+    """A store of ours does not hold what was written to it. Nobody who asked for it did wrong, and
+    the role cannot know what else it forgot: it ends, wherever this is met."""
+
+    def __init__(self, store: object, how: str, do: str) -> None:
+        """do: what, for a person."""
+        super().__init__(f"store {store} is corrupt ({how}); {do}")
 
 
 UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)

@@ -79,7 +79,7 @@ def _run(setup: Setup, share: bls.SecretShare, *, new: bool, rejoin: bool) -> in
     async def main(stop: asyncio.Event) -> None:
         async with BeaconClient(setup.config.beacon) as beacon:
             log.info("ready", index=setup.config.index, beacon=setup.config.beacon)
-            await until(stop, _serve(setup, beacon, share, store, rejoin=rejoin))
+            await until(stop, _serve(setup, beacon, share, store))
 
     try:
         return run_role(main, log)
@@ -100,11 +100,9 @@ async def _serve(
     beacon: BeaconClient,
     share: bls.SecretShare,
     store: ProtectionStore,
-    *,
-    rejoin: bool,
 ) -> None:
-    timing = Timing(now=wall_clock)
-    if rejoin:
+    timing, rejoins = Timing(now=wall_clock), store.is_rejoining
+    if rejoins:
         head = await wait_until_synced(beacon, timing)
         await when_there_is_room(lambda: store.finish_rejoin(head), timing)
         log.info("rejoined", above_slot=store.minimum())
@@ -114,7 +112,7 @@ async def _serve(
         proposer_domain=lock_proposer_domain(setup.lock),
         randao_domain=lock_randao_domain(setup.lock),
     )
-    window = SlotWindow(first_slot(store, rejoined=rejoin))
+    window = SlotWindow(first_slot(store, rejoined=rejoins))
     await ValidatorClient(beacon, signer, setup.lock.chain, window, timing).run()
 
 
@@ -169,7 +167,7 @@ def _check_share(lock: ClusterLock, index: int, pubkey: BLSPubkey, path: Path) -
 
 def open_store(setup: Setup, *, new: bool, rejoin: bool) -> ProtectionStore:
     """The store as the flags say: an existing one, a new one, or with `--rejoin` whichever there
-    is.
+    is. A rejoin that was begun goes on without the flag.
 
     Raises: BadConfig when there is a key and no store (it may have held votes), or with `--new`
     when there is one.

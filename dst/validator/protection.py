@@ -15,11 +15,11 @@ from typing import Final, Self
 
 from dst.runtime.disk import Room
 from dst.runtime.files import fsync_directory
-from dst.runtime.kv import open_database
+from dst.runtime.kv import REJOIN, open_database
 from dst.runtime.log import Logger
 from dst.slashing.interchange import SignedBlock
 from dst.slashing.rules import Refusal, check_block
-from dst.spec.errors import BadConfig, InvalidInput
+from dst.spec.errors import BadConfig, InvalidInput, StoreDamaged
 from dst.spec.primitives import BLSPubkey, Root, Slot
 
 FILE_NAME: Final = "slashing-protection.sqlite"
@@ -85,25 +85,20 @@ class ProtectionStore:
 
     @classmethod
     def open(cls, path: Path, *, pubkey: BLSPubkey, genesis_validators_root: Root) -> Self:
-        """The existing store of this key on this chain.
+        """The existing store of this key on this chain; where a rejoin was begun, that is to be
+        finished first (`is_rejoining`).
 
-        Raises: BadConfig when it is missing, broken, another key's or chain's, or in an unfinished
-        rejoin.
+        Raises: BadConfig when it is missing, broken, or another key's or chain's; StoreDamaged.
         """
-        store = cls._open_any(path, pubkey, genesis_validators_root)
-        if store._meta("state") != _READY:
-            store.close()
-            raise BadConfig(f"slashing protection {path}: a rejoin was begun; start with --rejoin")
-        return store
+        return cls._open_any(path, pubkey, genesis_validators_root)
 
     @classmethod
     def open_for_rejoin(
         cls, path: Path, *, pubkey: BLSPubkey, genesis_validators_root: Root
     ) -> Self:
-        """An existing or new store which may not be opened without `--rejoin` until
-        `finish_rejoin`.
+        """An existing or new store that signs nothing until `finish_rejoin`.
 
-        Raises: BadConfig when it is broken, or another key's or chain's; DiskFull.
+        Raises: BadConfig when it is broken, or another key's or chain's; StoreDamaged; DiskFull.
         """
         if not is_initialised(path):
             root = genesis_validators_root
@@ -155,7 +150,15 @@ class ProtectionStore:
         if {name: found.get(name) for name in identity} != identity or lowest is None:
             store.close()
             raise BadConfig(f"slashing protection {path} belongs to another key or chain")
+        if found.get("state") not in (_READY, _REJOINING):
+            store.close()
+            raise StoreDamaged(path, "its state is not what was written", REJOIN)
         return store
+
+    @property
+    def is_rejoining(self) -> bool:
+        """Records may be missing: it signs nothing before `finish_rejoin`, over restarts."""
+        return self._meta("state") != _READY
 
     def finish_rejoin(self, slot: Slot) -> None:
         """Refuse everything at or below `slot` from now on, and be an ordinary store again, in one
@@ -178,6 +181,7 @@ class ProtectionStore:
         Raises: SlashingRefused; DiskFull.
         """
         with self._transaction():
+            assert not self.is_rejoining, "what was signed before is not known yet"
             refusal = check_block(
                 slot, signing_root, at_slot=self._roots_at(slot), minimum=self.minimum()
             )

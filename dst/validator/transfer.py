@@ -18,7 +18,7 @@ def export_protection(config_path: Path, file: Path) -> str:
     """Write the store's records to `file`; returns a sentence about it. Raises: BadConfig."""
     setup = read_setup(config_path)
     with claimed_store(setup):
-        store = open_store(setup, new=False, rejoin=False)
+        store = _open(setup)
         try:
             blocks = store.blocks()
         finally:
@@ -59,11 +59,23 @@ def import_protection(config_path: Path, file: Path) -> str:
 
 
 def _merge(setup: Setup, blocks: Iterable[SignedBlock]) -> None:
-    store = open_store(setup, new=False, rejoin=False)
+    store = _open(setup)
     try:
         store.merge(blocks)
     finally:
         store.close()
+
+
+def _open(setup: Setup) -> ProtectionStore:
+    """Raises: BadConfig also while it rejoins: records may be missing in it."""
+    store = open_store(setup, new=False, rejoin=False)
+    if store.is_rejoining:
+        store.close()
+        raise BadConfig(
+            f"slashing protection {setup.store_path}: a rejoin was begun; start the validator until"
+            " it has rejoined"
+        )
+    return store
 
 
 def _identity(setup: Setup) -> tuple[BLSPubkey, Root]:

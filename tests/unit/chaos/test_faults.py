@@ -413,6 +413,12 @@ def test_whoever_keeps_blocks_and_loses_them_may_go_back() -> None:
     assert forgets(Kill(target="op2")) == ()
 
 
+@pytest.mark.parametrize("role", [Part.MIDDLEWARE, Part.VALIDATOR])
+def test_who_flushes_each_commit_has_no_power_loss_of_its_own(role: Part) -> None:
+    assert "would lose nothing" in PowerLoss(target="op2", role=role).misfit(FOUR)
+    assert PowerLoss(target="op2").misfit(FOUR) == ""
+
+
 def test_a_power_loss_is_no_reason_to_rejoin() -> None:
     flags = started_with(PowerLoss(target="op2"))
     assert set(flags.values()) == {()}
@@ -466,6 +472,7 @@ def test_what_they_can_is_not_refused(fault: Fault) -> None:
         (ClockJump(target="op1", by=Duration(slots=1)), "seconds, not slots"),
         (ClockDrift(target="op1", ppm=0), "no drift"),
         (SlowFsync(target="op1", by=Duration()), "seconds"),
+        (SlowFsync(target="op1", by=Duration(seconds=3600.0)), "at most 60 s"),
         (OldCopy(target="op1", age=Duration(slots=2)), "seconds, not slots"),
         (OldCopy(target="op1", age=Duration()), "not none"),
         (SlowFsync(target="op1", by=Duration(seconds=10.1)), "at most 10 s"),

@@ -15,7 +15,7 @@ from dst.middleware.store import open_store
 from dst.rollup.store import Store as RollupStore
 from dst.runtime.kv import open_database
 from dst.runtime.tables import Tables
-from dst.spec.errors import BadConfig
+from dst.spec.errors import BadConfig, StoreDamaged
 from dst.spec.primitives import Root
 from dst.validator.protection import FILE_NAME, ProtectionStore
 
@@ -102,10 +102,22 @@ def test_a_power_loss_takes_the_last_commit_of_the_execution_layer(
 
 
 def test_a_power_loss_takes_nothing_of_who_promises(network: Path) -> None:
+    """Alone it is then no power loss; beside one that lost something it is."""
     name, data = NAMES[0], data_of(network, NAMES[0])
     open_store(data, bytes(32), new=True, rejoin=False)
     killed(data)
-    asyncio.run(LiveStores(network).lose_unsynced([name]))
+    stores = LiveStores(network)
+    asyncio.run(stores.lose_unsynced([name]))
+    assert asyncio.run(stores.not_touched([name])) == f"store of {name} had nothing to lose"
+    rollup = data_of(network, NAMES[1])
+    opened = open_database(rollup / "rollup.sqlite", durable=False)
+    opened.execute("CREATE TABLE kept (number)")
+    killed(rollup)
+    both = [name, NAMES[1]]
+    asyncio.run(stores.lose_unsynced(both))
+    assert asyncio.run(stores.not_touched(both)) == ""
+    asyncio.run(stores.lose_unsynced(both))
+    assert asyncio.run(stores.not_touched(both)).count("had nothing to lose") == 2
     assert open_store(data, bytes(32), new=False, rejoin=False).is_new()
 
 
@@ -125,7 +137,7 @@ def test_flipped_bytes_are_noticed_at_the_start(network: Path, filled: Path, tid
     stores = LiveStores(network)
     asyncio.run(stores.flip([NAMES[0]]))
     assert asyncio.run(stores.not_touched([NAMES[0]])) == ""
-    with pytest.raises(BadConfig, match=r"middleware\.sqlite"):
+    with pytest.raises((BadConfig, StoreDamaged), match=r"middleware\.sqlite"):
         open_store(filled, bytes(32), new=False, rejoin=False)
 
 

@@ -1,8 +1,11 @@
 """The store on a real disk: what it keeps, what it refuses."""
 
 import asyncio
+import logging
 import os
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,9 +34,10 @@ from dst.qbft.messages import (
     SignedProposal,
 )
 from dst.qbft.records import CommitRecord, DecisionRecord, PrepareRecord, ProposalRecord
+from dst.runtime.machine import Drill, connect
 from dst.sealing.messages import GroupSignature, PartialSignature
 from dst.sealing.records import PartialRecord, SealRecord
-from dst.spec.errors import BadConfig
+from dst.spec.errors import BadConfig, StoreDamaged
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round, Slot, Term
 
 LOCK = b"\x11" * 32
@@ -99,51 +103,145 @@ def reopened(store: SqliteStore, tmp_path: Path) -> SqliteStore:
 
 
 KEPT = [
+    ("log", "height"),
+    ("log", "round"),
+    ("log", "is_lock"),
+    ("log", "root"),
     ("log", "record"),
+    ("promised", "root"),
+    ("promised", "height"),
     ("promised", "block"),
+    ("decided", "height"),
+    ("decided", "slot"),
+    ("decided", "root"),
     ("decided", "certificate"),
     ("decided", "block"),
+    ("partials", "term"),
+    ("partials", "height"),
     ("partials", "record"),
     ("seals", "record"),
+    ("evidence", "culprit"),
+    ("evidence", "record"),
+    ("meta", "key"),
+    ("meta", "value"),
 ]
+"""All that is written but `id`, which is for the order alone, and the height of a seal: where that
+is changed a block looks unsealed, is sealed again, and nothing else follows."""
 
 
 def read_all(store: SqliteStore) -> tuple[object, ...]:
+    """As a start and the service after it do."""
+    store.check(LOCK)
     return (
         store.promises(),
         store.promised_block(root_at(4)),
         store.own_partials(),
-        store.decided(Height(1)),
+        store.decided_range(Height(1), 10, 10**6),
         store.decided_by_root(root_at(2)),
         store.entry_at_slot(Slot(4)),
         store.head_entry(),
+        store.unsealed(),
         store.seal(Height(1)),
-        store.sign_above(),
+        store.evidence(),
+        (store.is_new(), store.halt(), store.rejoin(), store.sign_above()),
     )
 
 
-@pytest.mark.parametrize(("table", "column"), [*KEPT, ("meta", "value")])
+def changed(value: object) -> list[object]:
+    """As a disk changes it."""
+    match value:
+        case bytes():
+            places = {0, min(4, len(value) - 1), len(value) // 2, len(value) - 1}
+            return [bytes(b ^ (i == at) for i, b in enumerate(value)) for at in places]
+        case str():
+            return [value[:-1] + chr(ord(value[-1]) ^ 1), value[:-1] + chr(ord(value[-1]) ^ 8)]
+        case int():
+            return [value ^ 1, value ^ 64]
+        case _:
+            return [0, b""]
+
+
+@pytest.mark.parametrize(("table", "column"), KEPT)
 async def test_what_a_disk_has_changed_is_never_read(
     store: SqliteStore, table: str, column: str
 ) -> None:
-    """Whichever byte of whichever value: SQLite itself does not see it."""
+    """Whichever part of whichever row: SQLite itself does not see it."""
     for record in (decision(1), decision(2), seal(1), partial(2), *promises(4)):
         await store.append((record,))
+    await store.note_evidence(Evidence(Height(2), 2, "second_proposal", "detail", b"proof"))
+    await store.note_evidence(Evidence(None, None, "garbage", "detail", b"proof"))
+    await store.set_halt(Halt(T0, Height(7), "L1 reset"))
     await store.finish_rejoin(Slot(3))
-    read_all(store)
+    await store.set_rejoin(Rejoin(Height(9)))
+    whole = read_all(store)
     ask = store._writer.execute
-    only = " WHERE key = 'sign_above'" if table == "meta" else ""
-    key = "key" if table in ("meta", "partials") else "rowid"
-    key = "height" if table == "partials" else key
-    for row, value in ask(f"SELECT {key}, {column} FROM {table}{only}").fetchall():
-        for place in {0, 4, len(value) // 2, len(value) - 1}:
-            damaged = bytearray(value)
-            damaged[place] ^= 0x01
-            ask(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (bytes(damaged), row))
-            with pytest.raises(BadConfig, match=r"middleware\.sqlite is corrupt .*--rejoin"):
+    key = "id" if table in ("log", "evidence") else "root" if table == "promised" else "height"
+    key = "key" if table == "meta" else key
+    key = "slot" if (table, column) == ("decided", "height") else key
+    for row, value in ask(f"SELECT {key}, {column} FROM {table}").fetchall():
+        where = f"{key} = ?" if column != key else f"{column} = ?"
+        for damaged in changed(value):
+            ask(f"UPDATE {table} SET {column} = ? WHERE {where}", (damaged, row))
+            with pytest.raises(
+                (StoreDamaged, BadConfig),
+                match=r"middleware\.sqlite (is corrupt .*--rejoin|was written by|belongs to)",
+            ):
                 read_all(store)
-        ask(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (value, row))
-    read_all(store)
+            back = damaged if column == key else row
+            ask(f"UPDATE {table} SET {column} = ? WHERE {where}", (value, back))
+    assert read_all(store) == whole
+
+
+@pytest.mark.parametrize("column", ["is_lock", "round", "record"])
+async def test_a_changed_lock_is_not_overtaken(store: SqliteStore, column: str) -> None:
+    """By a later round, which would delete it and all that tells of the change."""
+    await store.append(promises(1))
+    ask = store._writer.execute
+    (value,) = ask(f"SELECT {column} FROM log WHERE is_lock").fetchone()
+    ask(f"UPDATE log SET {column} = ? WHERE is_lock", (changed(value)[0],))
+    with pytest.raises(StoreDamaged, match=r"log 1 .* is not what was written"):
+        await store.append((prepare_in(Round(1), bytes(40)),))
+    assert ask("SELECT count(*) FROM log").fetchone() == (3,)
+
+
+async def test_a_flipped_bit_of_the_lock_in_the_file_is_noticed(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    """SQLite keeps a 0 and a 1 in the header of the row, one bit apart; no page looks broken."""
+    await store.append(promises(1))
+    store.close()
+    path = tmp_path / FILE_NAME
+    data = path.read_bytes()
+    commit = bytes([0, 9, 8, 9, 0])  # id is the row's key; height 1, round 0, is_lock 1, no root
+    places = [at for at in range(len(data)) if data.startswith(commit, at)]
+    assert len(places) == 1
+    damaged = bytearray(data)
+    damaged[places[0] + 3] ^= 1
+    path.write_bytes(damaged)
+    again = open_store(tmp_path, LOCK, new=False, rejoin=False)
+    with pytest.raises(StoreDamaged, match="log 1 0 0 None is not what was written"):
+        again.promises()
+    again.close()
+
+
+async def test_a_second_decision_is_told_from_a_changed_one(store: SqliteStore) -> None:
+    await store.append((decision(1),))
+    store._writer.execute("UPDATE decided SET root = zeroblob(32)")
+    with pytest.raises(StoreDamaged, match="certificate 1"):
+        await store.append((decision(1),))
+
+
+async def test_what_sqlite_cannot_read_is_damage(store: SqliteStore, tmp_path: Path) -> None:
+    """A page that is none, found in the middle of its life."""
+    await store.append([decision(height, size=20_000) for height in range(1, 200)])
+    store._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    path = tmp_path / FILE_NAME
+    data = bytearray(path.read_bytes())
+    data[8 * 4096 :] = b"\xaa" * (len(data) - 8 * 4096)
+    path.write_bytes(data)
+    store._reader.execute("PRAGMA shrink_memory")
+    with pytest.raises(StoreDamaged, match=r"malformed"):
+        store.decided_range(Height(1), 200, 10**9)
 
 
 async def test_a_value_in_the_place_of_another_is_not_read(store: SqliteStore) -> None:
@@ -151,7 +249,7 @@ async def test_a_value_in_the_place_of_another_is_not_read(store: SqliteStore) -
     store._writer.execute(
         "UPDATE decided SET block = (SELECT block FROM decided WHERE height = 2) WHERE height = 1"
     )
-    with pytest.raises(BadConfig, match="block 1 is not what was written"):
+    with pytest.raises(StoreDamaged, match=r"block 1 2 .* is not what was written"):
         store.decided(Height(1))
 
 
@@ -309,6 +407,54 @@ async def test_full_disk_holds_the_vote_back_until_there_is_room(
     assert caplog.text.count("disk_full_not_voting") == 1
 
 
+def full_or_not(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    drill = Drill(file)
+    monkeypatch.setattr(
+        "dst.runtime.kv.connect", lambda path, flushes: connect(path, flushes=flushes, drill=drill)
+    )
+    monkeypatch.setattr(store_module, "FULL_RETRY_S", 0.01)
+
+
+def test_a_start_on_a_full_disk_needs_none(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_or_not(monkeypatch, tmp_path / "machine.json")
+    (tmp_path / "machine.json").write_text('{"full": true}')
+    again = reopened(store, tmp_path)
+    assert again.is_new()
+    again.close()
+
+
+def test_a_rejoin_on_a_full_disk_waits_until_that_is_written_down(
+    store: SqliteStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    full_or_not(monkeypatch, tmp_path / "machine.json")
+    (tmp_path / "machine.json").write_text('{"full": true}')
+    store.close()
+    found: list[Rejoin | None] = []
+
+    def start() -> None:
+        opened = open_store(tmp_path, LOCK, new=False, rejoin=True)
+        found.append(opened.rejoin())
+        opened.close()
+
+    starting = threading.Thread(target=start)
+    starting.start()
+    deadline = time.monotonic() + 10
+    while "disk_full_not_voting" not in caplog.text and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert found == []
+    (tmp_path / "machine.json").unlink()
+    starting.join(10)
+    assert found == [Rejoin(None)]
+    assert caplog.text.count("disk_full_not_voting") == 1
+    assert "disk_takes_writes_again" in caplog.text
+
+
 async def test_failing_disk_stops_the_node(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,7 +518,7 @@ def test_corrupt_store_is_refused(store: SqliteStore, tmp_path: Path, where: int
     data = bytearray(path.read_bytes())
     data[where : where + 600] = b"\xaa" * 600
     path.write_bytes(data)
-    with pytest.raises(BadConfig, match=r"corrupt|cannot be used"):
+    with pytest.raises((BadConfig, StoreDamaged), match=r"corrupt|cannot be used"):
         open_store(tmp_path, LOCK, new=False, rejoin=False)
 
 

@@ -26,7 +26,7 @@ from dst.p2p.handshake import (
 from dst.p2p.listener import FRAMES_A_TURN, answer
 from dst.p2p.tls import TlsIdentity, load_identity
 from dst.runtime.metrics import Metrics
-from dst.spec.errors import BadConfig
+from dst.spec.errors import BadConfig, StoreDamaged
 from dst.spec.primitives import Height, OperatorIndex
 
 Start = Callable[..., Awaitable[Any]]
@@ -356,6 +356,31 @@ async def test_foreign_index_in_hello_is_answered_with_its_name(
     reader, writer = await dial(receiver.transport.port, keys.identity("op1", ("op2",)))
     writer.write(encode_frame(encode_link_frame(make_hello(2))))
     assert await read_until_closed(reader) == [HelloRefused("index", "0 (by certificate)", "2")]
+
+
+async def test_a_damaged_store_that_a_message_asks_for_is_the_roles_affair(
+    start_node: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reaches the role at once, through the loop's exception handler, and counts against
+    nobody."""
+    damage = StoreDamaged("kept.sqlite", "block 7", "restore it")
+
+    def read(*_: object) -> None:
+        raise damage
+
+    told: asyncio.Queue[BaseException] = asyncio.Queue()
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: told.put_nowait(context["exception"])
+    )
+    a = await start_node(0, {1: 1})
+    b = await start_node(1, {0: a.transport.port})
+    monkeypatch.setattr(a.heard, "received", read)
+    async with asyncio.timeout(5):
+        while not b.transport.up_peers():
+            await asyncio.sleep(0.01)
+        b.transport.send(OperatorIndex(0), BODY, height=None)
+        assert await told.get() is damage
+    assert "refused" not in a.metrics.render()
 
 
 async def test_taken_port_is_a_clear_error(start_node: Start) -> None:

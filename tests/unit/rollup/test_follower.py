@@ -33,7 +33,7 @@ from dst.runtime.metrics import Metrics
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock, header_of
 from dst.spec.cluster import ClusterLock
-from dst.spec.errors import BadConfig, InvalidInput, Unavailable
+from dst.spec.errors import BadConfig, InvalidInput, StoreDamaged, Unavailable
 from dst.spec.primitives import G2_POINT_AT_INFINITY, BLSSignature, Root, Term
 from tests.unit.rollup.rollup_bench import (
     STRANGER,
@@ -450,6 +450,23 @@ async def test_nothing_a_source_answers_ends_the_follower(
         await until_true(lambda: at.chain.head.height == 2)
         assert not following.done()
         following.cancel()
+
+
+async def test_a_damaged_store_of_its_own_ends_it_and_is_no_fault_of_a_source(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bench(tmp_path) as at:
+        blocks = make_chain(at.lock, 3)
+        at.a.serve(at.lock, blocks[:2], [1])
+        await at.follower.catch_up(at.a)
+        at.chain.store._db.execute("UPDATE blocks SET block = zeroblob(9)")
+        at.a.serve(at.lock, blocks, [1, 2])
+        with pytest.raises(BaseExceptionGroup) as ended:
+            async with asyncio.timeout(5):
+                await at.follower.run()
+        assert ended.group_contains(StoreDamaged)
+        assert not at.follower._failing
+        assert "source_" not in caplog.text
 
 
 async def test_a_block_is_hashed_only_when_it_may_belong_to_the_run(

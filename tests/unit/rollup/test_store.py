@@ -1,11 +1,13 @@
 """The rollup node's file: what the API may ask of it."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from dst.rollup.store import Store, StoredBlock
-from dst.spec.errors import BadConfig
+from dst.l1.rpc import L1BlockRef
+from dst.rollup.store import Store, StoredBatch, StoredBlock
+from dst.spec.errors import BadConfig, StoreDamaged
 from dst.spec.primitives import BLSSignature, Hash32, Height, Root, Slot
 
 
@@ -58,7 +60,9 @@ def test_what_a_disk_has_changed_is_never_served(column: str, tmp_path: Path) ->
     changed = value + 1 if isinstance(value, int) else value[:-1] + bytes([value[-1] ^ 1])
     store._db.execute(f"UPDATE blocks SET {column} = ? WHERE height = 1", (changed,))
     for read in (lambda: store.by_height(1), store.head, lambda: store.range(0, 1)):
-        with pytest.raises(BadConfig, match=r"rollup\.sqlite is corrupt \(block 1 .*filled again"):
+        with pytest.raises(
+            StoreDamaged, match=r"rollup\.sqlite is corrupt \(block 1 .*filled again"
+        ):
             read()
     assert store.by_height(0) == stored(0)
     store.close()
@@ -71,3 +75,80 @@ def test_a_file_of_another_release_is_refused_with_what_to_do(tmp_path: Path) ->
     store.close()
     with pytest.raises(BadConfig, match=r"another release .*filled again"):
         Store(path, b"chain")
+
+
+REF = L1BlockRef(number=7, hash=Hash32(b"h" * 32), parent_hash=Hash32(b"p" * 32), timestamp=70)
+FACTS = [
+    ("batches", "l1_number"),
+    ("batches", "position"),
+    ("batches", "last_height"),
+    ("batches", "last_root"),
+    ("scanned", "number"),
+    ("scanned", "hash"),
+    ("meta", "key"),
+    ("meta", "value"),
+]
+
+
+@pytest.mark.parametrize(("table", "column"), FACTS)
+def test_what_was_found_on_l1_is_not_gone_by_once_a_disk_has_changed_it(
+    table: str, column: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "rollup.sqlite"
+    store = Store(path, b"chain")
+    store.put_block(stored(0), REF)
+    batch = StoredBatch(l1_number=5, position=2, last_height=Height(9), last_root=stored(9).root)
+    store.put_scanned(5, Hash32(b"l" * 32), [batch])
+    store.set_reset_height(Height(3))
+
+    def read(store: Store) -> tuple[object, ...]:
+        return store.newest_batch(), store.cursor(), store.reset_height(), store.origin()
+
+    assert read(store) == (batch, (5, b"l" * 32), 3, REF)
+    for row, value in (
+        store._db.execute(f"SELECT rowid, {column} FROM {table}").fetchall()
+        if (table != "meta")
+        else store._db.execute(f"SELECT key, {column} FROM meta").fetchall()
+    ):
+        match value:
+            case int():
+                damaged: object = value ^ 1
+            case str():
+                damaged = value[:-1] + chr(ord(value[-1]) ^ 1)
+            case _:
+                damaged = value[:-1] + bytes([value[-1] ^ 1])
+        key = "key" if table == "meta" else "rowid"
+        ask = f"UPDATE {table} SET {column} = ? WHERE {key} = ?"
+        store._db.execute(ask, (damaged, row))
+        with pytest.raises(
+            (StoreDamaged, BadConfig), match=r"corrupt .*filled again|another (release|chain)"
+        ):
+            read(Store(path, b"chain"))
+        moved = damaged if (table, column) in (("meta", "key"), ("scanned", "number")) else row
+        store._db.execute(ask, (value, moved))
+    assert read(store) == (batch, (5, b"l" * 32), 3, REF)
+    store.close()
+
+
+def test_an_index_that_leads_to_another_block_serves_it_not(tmp_path: Path) -> None:
+    """The quick look at the start compares no index with its table. SQLite takes what an index
+    holds from there, so the checksum does not fit."""
+    path = tmp_path / "rollup.sqlite"
+    store = Store(path, b"chain")
+    for height in range(1, 9):
+        store.put_block(stored(height))
+    store.close()
+    data, root = path.read_bytes(), stored(4).root
+    noticed = 0
+    for at in [at for at in range(len(data)) if data.startswith(root, at)]:
+        damaged = bytearray(data)
+        damaged[at + 32] ^= 1  # behind the root, in its index: the height
+        path.write_bytes(damaged)
+        with suppress(StoreDamaged):  # at the start: it hit no index
+            again = Store(path, b"chain")
+            try:
+                assert again.by_root(root) == stored(4)
+            except StoreDamaged:
+                noticed += 1
+            again.close()
+    assert noticed == 2, "in the index, and in the row"

@@ -1,13 +1,16 @@
 """A store that a disk has changed is refused; one that a crash or a power loss left is not."""
 
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from dst.runtime.kv import StoreDamaged, open_database
-from dst.spec.errors import BadConfig
+from dst.runtime.kv import open_database
+from dst.spec.errors import BadConfig, StoreDamaged
 
 COMMITS = 12
 HEADER, FRAME = 32, 24 + 4096
@@ -61,22 +64,105 @@ def test_a_killed_store_opens_with_all_it_committed(
 def test_a_flipped_bit_before_the_last_commit_of_the_log_is_noticed(
     tmp_path: Path, place: int
 ) -> None:
-    """Without the look SQLite opens it, with those rows alone that came before."""
+    """Without the look SQLite opens it, with those rows alone that came before. And at each start
+    again: a look that leads to no refusal the next time would be none."""
     store = killed(tmp_path)
     log = log_of(store)
     for frame in range(frames_in(log) - 2):
         work = tmp_path / f"frame-{frame}"
         shutil.copytree(store.parent, work)
         flip(work / log.name, HEADER + frame * FRAME + place)
-        with pytest.raises(StoreDamaged, match=r"behind frame \d+, and \d+ commits .*--rejoin"):
-            open_database(work / store.name, durable=True)
+        for _ in range(2):
+            with pytest.raises(StoreDamaged, match=r"behind frame \d+, and \d+ commits .*rejoin"):
+                open_database(work / store.name, durable=True)
+            assert log_of(work / store.name).stat().st_size == log.stat().st_size
 
 
 @pytest.mark.parametrize("place", range(4, HEADER))
 def test_a_flipped_bit_in_the_head_of_the_log_is_noticed(tmp_path: Path, place: int) -> None:
     store = killed(tmp_path)
     flip(log_of(store), place)
-    with pytest.raises(BadConfig, match=r"head of its write-ahead log|cannot be used"):
+    for _ in range(2):
+        with pytest.raises(
+            (BadConfig, StoreDamaged), match=r"head of its write-ahead log|cannot be used"
+        ):
+            open_database(store, durable=True)
+
+
+@pytest.mark.parametrize("index", ["as it was", "gone", "empty", "of another time"])
+def test_what_lies_in_the_index_of_the_log_at_the_start_does_not_count(
+    tmp_path: Path, index: str
+) -> None:
+    """SQLite makes it anew. Of another time: it says that all frames are valid."""
+    for damaged in (False, True):
+        store = killed(tmp_path / str(damaged))
+        place = store.with_name(store.name + "-shm")
+        match index:
+            case "gone":
+                place.unlink()
+            case "empty":
+                place.write_bytes(b"")
+            case "of another time":
+                data = bytearray(place.read_bytes())
+                data[16:20] = (10_000).to_bytes(4, sys.byteorder)
+                place.write_bytes(data)
+        if damaged:
+            flip(log_of(store), HEADER + 4 * FRAME + 50)
+            with pytest.raises(StoreDamaged):
+                open_database(store, durable=True)
+        else:
+            assert rows(store) == COMMITS
+
+
+@pytest.mark.parametrize("left", [0, HEADER - 1])
+def test_a_log_without_a_frame_is_one_that_was_just_begun(tmp_path: Path, left: int) -> None:
+    store = killed(tmp_path, checkpoint_after=COMMITS - 1)
+    os.truncate(log_of(store), left)
+    assert rows(store) == COMMITS
+
+
+def test_a_log_whose_database_is_gone_is_not_thrown_away(tmp_path: Path) -> None:
+    """SQLite deletes it where the database is empty."""
+    store = killed(tmp_path)
+    os.truncate(store, 0)
+    for _ in range(2):
+        with pytest.raises(StoreDamaged, match="nothing is left of it but its write-ahead log"):
+            open_database(store, durable=True)
+
+
+_AS_ANOTHER = """
+import os, sys
+from pathlib import Path
+from dst.runtime.kv import open_database
+from dst.spec.errors import DstError
+if os.getuid() == 0:
+    os.setuid(65534)
+try:
+    open_database(Path(sys.argv[1]), durable=True)
+except DstError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("index", ["there", "gone"])
+def test_where_nothing_can_be_written_a_store_is_refused(tmp_path: Path, index: str) -> None:
+    """The index of today is then in SQLite's memory alone, so nobody can tell what it skips."""
+    store = killed(tmp_path)
+    if index == "gone":
+        store.with_name(store.name + "-shm").unlink()
+    flip(log_of(store), HEADER + 4 * FRAME + 50)
+    for each in store.parent.iterdir():
+        each.chmod(0o444)
+    store.parent.chmod(0o555)
+    for above in (tmp_path, *tmp_path.parents[:2]):
+        above.chmod(above.stat().st_mode | 0o055)
+    words = [sys.executable, "-c", _AS_ANOTHER, str(store)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    store.parent.chmod(0o755)
+    assert "cannot be used" in done.stdout, done.stderr
+    for each in store.parent.iterdir():
+        each.chmod(0o644)
+    with pytest.raises(StoreDamaged, match="behind frame"):
         open_database(store, durable=True)
 
 

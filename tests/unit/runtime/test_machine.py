@@ -6,6 +6,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -125,6 +126,31 @@ def test_a_slow_disk_holds_each_commit_once_and_no_read(put, file: Path) -> None
     assert time.monotonic() - before < 0.1
 
 
+def test_a_slow_flush_ends_when_it_is_taken_back(file: Path) -> None:
+    drill = Drill(file)
+    file.write_text('{"flush_s": 30}')
+    threading.Timer(0.2, file.unlink).start()
+    before = time.monotonic()
+    drill.flushed(0.0)
+    took = time.monotonic() - before
+    assert 0.2 <= took < 10
+    assert drill.last_flush_s == pytest.approx(took, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"flush_s": 61}', '{"flush_s": 1e400}', '{"ahead_s": 1e308}', '{"drift": 1e308}'],
+)
+def test_a_machine_beyond_all_measure_is_told_and_changes_nothing(
+    text: str, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.write_text(text)
+    drill = Drill(file)
+    assert drill.clock() == pytest.approx(time.time(), abs=1)
+    assert drill.machine == Machine()
+    assert "machine_file_unreadable" in caplog.text
+
+
 def test_a_store_that_does_not_flush_each_commit_is_not_slowed(file: Path) -> None:
     drill, connection = database(file, flushes=False)
     file.write_text('{"flush_s": 5}')
@@ -203,7 +229,11 @@ def test_a_role_ends_at_its_point_the_asked_time_and_says_so() -> None:
     assert (done.returncode, done.stdout.split()) == (CRASH_EXIT_CODE, ["0"])
     assert "crash_point" in done.stderr
     assert "vote-after-persist" in done.stderr
-    assert passing("decision-after-persist").returncode == 0
+    assert "drill armed DST_CRASH_AT=vote-after-persist:2" in done.stderr
+    other = passing("decision-after-persist")
+    assert other.returncode == 0
+    assert other.stderr.count("armed") == 1
+    assert passing("").stderr == ""
 
 
 def test_every_point_is_passed_somewhere_in_its_role() -> None:

@@ -1,5 +1,6 @@
 """Start of the role: what it refuses, and the whole program in a process of its own."""
 
+import asyncio
 import json
 import os
 import signal
@@ -18,9 +19,11 @@ from dst.slashing.interchange import SignedBlock, encode_interchange
 from dst.spec.cluster import genesis_validators_root
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import Slot
+from dst.validator import main as main_module
 from dst.validator.main import claimed_store, load_share, open_store, read_setup, run
 from dst.validator.protection import FILE_NAME, ProtectionStore
 from dst.validator.transfer import export_protection
+from dst.validator.window import SlotWindow
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,38 @@ def test_a_key_without_its_store_does_not_start(write_config: Any) -> None:
     open_store(setup, new=True, rejoin=False).close()
     with pytest.raises(BadConfig, match="without --new"):
         run(path, new=True)
+
+
+def test_a_rejoin_that_was_cut_short_goes_on_without_the_flag(
+    write_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the middle of it, and started by whatever starts it ever."""
+    setup = read_setup(write_config())
+    setup.store_path.parent.mkdir()
+    open_store(setup, new=False, rejoin=True).close()
+    with pytest.raises(BadConfig, match="until it has rejoined"):
+        export_protection(write_config(), setup.store_path.with_name("out.json"))
+    windows: list[SlotWindow] = []
+
+    async def synced(*_: object) -> Slot:
+        return Slot(41)
+
+    class Client:
+        def __init__(self, _: object, signer: object, chain: object, window: Any, __: object):
+            windows.append(window)
+
+        async def run(self) -> None:
+            """Signs nothing here."""
+
+    monkeypatch.setattr(main_module, "wait_until_synced", synced)
+    monkeypatch.setattr(main_module, "ValidatorClient", Client)
+    store = open_store(setup, new=False, rejoin=False)
+    share = load_share(setup, write_config())
+    nobody: Any = None
+    asyncio.run(main_module._serve(setup, nobody, share, store))
+    assert (store.is_rejoining, store.minimum()) == (False, 41)
+    assert len(windows) == 1
+    store.close()
 
 
 def test_protection_moves_through_the_front_door(

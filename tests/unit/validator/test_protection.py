@@ -16,7 +16,7 @@ from dst.runtime.disk import DiskFull
 from dst.runtime.kv import open_database
 from dst.slashing.interchange import SignedBlock, decode_interchange, encode_interchange
 from dst.slashing.rules import Refusal
-from dst.spec.errors import BadConfig, InvalidInput
+from dst.spec.errors import BadConfig, InvalidInput, StoreDamaged
 from dst.spec.primitives import BLSPubkey, Root, Slot
 from dst.validator import protection
 from dst.validator.protection import FILE_NAME, ProtectionStore, SlashingRefused
@@ -133,7 +133,7 @@ def test_a_flipped_bit_changes_no_record_without_being_noticed(
     path.write_bytes(data)
     try:
         found = ProtectionStore.open(path, **IDENTITY)
-    except BadConfig:
+    except (BadConfig, StoreDamaged):
         return
     assert found.blocks() == written
     found.close()
@@ -156,8 +156,7 @@ def test_new_after_a_crash_in_creation(path: Path) -> None:
 def test_rejoin_after_a_crash_in_creation(path: Path) -> None:
     crash_in_creation(path)
     ProtectionStore.open_for_rejoin(path, **IDENTITY).close()
-    with pytest.raises(BadConfig, match="a rejoin was begun"):
-        ProtectionStore.open(path, **IDENTITY)
+    assert ProtectionStore.open(path, **IDENTITY).is_rejoining
 
 
 @pytest.mark.parametrize("imported", [[], [BLOCK_9]])
@@ -213,13 +212,27 @@ def test_rejoin_on_nothing_signs_above_the_head_only(path: Path) -> None:
     store.record(Slot(51), A)
 
 
-def test_unfinished_rejoin_needs_the_flag_again(path: Path) -> None:
+def test_an_unfinished_rejoin_outlives_the_flag_and_signs_nothing(path: Path) -> None:
     ProtectionStore.open_for_rejoin(path, **IDENTITY).close()
-    with pytest.raises(BadConfig, match="start with --rejoin"):
-        ProtectionStore.open(path, **IDENTITY)
-    store = ProtectionStore.open_for_rejoin(path, **IDENTITY)
+    store = ProtectionStore.open(path, **IDENTITY)
+    assert store.is_rejoining
+    with pytest.raises(AssertionError, match="not known yet"):
+        store.record(Slot(9), A)
     store.finish_rejoin(Slot(5))
-    reopened(store, path)
+    store = reopened(store, path)
+    assert not store.is_rejoining
+    with pytest.raises(SlashingRefused):
+        store.record(Slot(5), A)
+    store.record(Slot(6), A)
+
+
+def test_a_state_that_is_none_is_damage(path: Path) -> None:
+    store = ProtectionStore.open_for_rejoin(path, **IDENTITY)
+    store._put_meta("state", b"rejoininf")
+    store.close()
+    for start in (ProtectionStore.open, ProtectionStore.open_for_rejoin):
+        with pytest.raises(StoreDamaged, match="its state"):
+            start(path, **IDENTITY)
 
 
 def test_rejoin_keeps_what_it_knows_above_the_head(path: Path) -> None:
