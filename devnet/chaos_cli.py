@@ -9,7 +9,8 @@ import asyncio
 import secrets
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+import traceback
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -28,12 +29,14 @@ from devnet.report.summary import CampaignSummary, worst_outcome
 from devnet.report.table import render_campaign, render_verdicts
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, require_possible, run_campaign
-from devnet.runner.judging import judge_folder, said_before
+from devnet.runner.journal import CannotRecord
+from devnet.runner.judging import judge_folder, judged_anew, said_before
 from devnet.runner.matrix_report import Earlier, report_of, require_about, write_report
-from devnet.runner.matrix_run import MatrixRun, networks_that_fit
+from devnet.runner.matrix_run import MatrixRun, networks_that_fit, newest_product
 from devnet.runner.plan import require_fits
+from devnet.runner.product import product
 from devnet.runner.shrink import MAX_RUNS, MINUTES, told_of
-from devnet.runner.shrink_live import failing_of, shrink, written_to
+from devnet.runner.shrink_live import failing_of, shrink, small_name, written_to
 from devnet.runner.stages import HarnessError
 from devnet.scenarios import catalogue
 from devnet.scenarios.draw import BUDGET_S, LEAST_OPERATORS, draw_schedule
@@ -45,29 +48,30 @@ from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig, DstError
 
 MOST_RUNS: Final = 1000
+_FORESEEN: Final = (DstError, HarnessError, CannotRecord, OSError)
 _T = TypeVar("_T")
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Give `devnet chaos` its commands; each sets `call`, a function from arguments to an exit
-    code."""
+    code, whatever happens."""
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help="names of the scenarios, a line about each")
-    listing.set_defaults(call=list_scenarios)
+    listing.set_defaults(call=answered(list_scenarios))
     run = commands.add_parser("run", help="run one scenario, on the network in DIR or on its own")
     run.add_argument("name", metavar="NAME", help="a scenario's name, or the path of a YAML file")
     _add_flags(run)
-    run.set_defaults(call=run_named)
+    run.set_defaults(call=answered(run_named))
     show = commands.add_parser("show", help="say in sentences what a scenario does")
     show.add_argument("name", metavar="NAME")
     show.add_argument("--yaml", action="store_true", help="print it as it is read instead")
-    show.set_defaults(call=show_scenario)
+    show.set_defaults(call=answered(show_scenario))
     validate = commands.add_parser("validate", help="read scenario files and say what is wrong")
     validate.add_argument("files", metavar="FILE", nargs="+", type=Path)
-    validate.set_defaults(call=validate_files)
+    validate.set_defaults(call=answered(validate_files))
     judge = commands.add_parser("judge", help="judge a run again, from its folder alone")
     judge.add_argument("folder", metavar="RUN", type=Path)
-    judge.set_defaults(call=judge_run)
+    judge.set_defaults(call=answered(judge_run))
     draw = commands.add_parser("random", help="draw a schedule from a seed, and run or write it")
     draw.add_argument("--n", type=int, default=None, metavar="N", help="the same as --operators")
     draw.add_argument(
@@ -82,7 +86,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     )
     draw.add_argument("--write", type=Path, metavar="FILE", help="write it, and run nothing")
     _add_flags(draw)
-    draw.set_defaults(call=run_random)
+    draw.set_defaults(call=answered(run_random))
     small = commands.add_parser("shrink", help="make a failing schedule small, by playing it again")
     small.add_argument("what", metavar="FILE|RUN", type=Path, help="a scenario, or a run's folder")
     small.add_argument("--most-runs", type=_runs, default=MAX_RUNS, metavar="N", dest="most_runs")
@@ -99,7 +103,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     )
     small.add_argument("--seed", type=int, default=None, metavar="S")
     _add_network_flags(small)
-    small.set_defaults(call=shrink_schedule)
+    small.set_defaults(call=answered(shrink_schedule))
     many = commands.add_parser(
         "campaign", help="run scenario x size x regions x slot x seed, and judge what was promised"
     )
@@ -129,10 +133,35 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         default=Path("campaigns"),
         help="where its folder goes (default: %(default)s)",
     )
-    many.set_defaults(call=run_matrix)
+    many.set_defaults(call=answered(run_matrix))
     every = commands.add_parser("all", help="run every scenario of the catalogue in turn")
     _add_flags(every)
-    every.set_defaults(call=run_all)
+    every.set_defaults(call=answered(run_all))
+
+
+def answered(call: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Turns errors into a line each and exit code 3: a traceback would end with 1, which says that
+    an invariant broke."""
+
+    def answer(arguments: argparse.Namespace) -> int:
+        try:
+            return call(arguments)
+        except Exception as error:
+            found = _leaves(error)
+            if not all(isinstance(one, _FORESEEN) for one in found):
+                traceback.print_exception(error)
+                print("a defect of the harness; please report it", file=sys.stderr)
+            for one in found:
+                print(f"error: {one}", file=sys.stderr)
+            return Exit.HARNESS
+
+    return answer
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for each in error.exceptions for leaf in _leaves(each)]
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
@@ -191,12 +220,8 @@ def list_scenarios(_arguments: argparse.Namespace) -> int:
 
 
 def show_scenario(arguments: argparse.Namespace) -> int:
-    try:
-        scenario = catalogue.load(arguments.name)
-        print(scenario_yaml(scenario) if arguments.yaml else sentences(scenario) + "\n", end="")
-    except BadConfig as error:
-        print(f"error: {error}", file=sys.stderr)
-        return Exit.HARNESS
+    scenario = catalogue.load(arguments.name)
+    print(scenario_yaml(scenario) if arguments.yaml else sentences(scenario) + "\n", end="")
     return Exit.OK
 
 
@@ -221,15 +246,11 @@ def _require_work(scenario: Scenario) -> None:
 
 
 def judge_run(arguments: argparse.Namespace) -> int:
-    try:
-        _, _, verdicts = judge_folder(arguments.folder)
-        before = said_before(arguments.folder)
-    except BadConfig as error:
-        print(f"error: {error}", file=sys.stderr)
-        return Exit.HARNESS
+    _, _, verdicts = judge_folder(arguments.folder)
+    changed = judged_anew(said_before(arguments.folder), verdicts)
     print(render_verdicts(verdicts))
-    if before and before != verdicts:
-        print("not what the run said: its verdicts.json is of another version of the checkers")
+    if changed:
+        print(f"not what the run said, to the checkers of its day: {changed}")
     return exit_code(worst(verdicts))
 
 
@@ -247,19 +268,15 @@ def run_random(arguments: argparse.Namespace) -> int:
         arguments.seed = secrets.randbelow(1_000_000)
     if arguments.operators is None:
         arguments.operators = LEAST_OPERATORS if arguments.n is None else arguments.n
-    try:
-        scenario = draw_schedule(
-            arguments.seed,
-            operators=arguments.operators,
-            budget=arguments.budget,
-            beyond_f=arguments.beyond_f,
-        )
-        path = arguments.write or arguments.out / scenario.name / f"{scenario.name}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(scenario_yaml(scenario), encoding="utf-8")
-    except (BadConfig, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return Exit.HARNESS
+    scenario = draw_schedule(
+        arguments.seed,
+        operators=arguments.operators,
+        budget=arguments.budget,
+        beyond_f=arguments.beyond_f,
+    )
+    path = arguments.write or arguments.out / scenario.name / f"{scenario.name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(scenario_yaml(scenario), encoding="utf-8")
     _say(sentences(scenario))
     _say(f"written to {path}")
     return Exit.OK if arguments.write else _guarded(arguments, [str(path)])
@@ -269,7 +286,7 @@ def shrink_schedule(arguments: argparse.Namespace) -> int:
     """A breaking-off costs nothing: the same command goes on."""
     try:
         failing = failing_of(arguments.what)
-        name = f"{failing.scenario.name}-small"
+        name = small_name(failing.scenario.name)
         target = arguments.write or Path(f"{name}.yaml")
         seed = next(s for s in (arguments.seed, failing.seed, 0) if s is not None)
         for flag in ("operators", "slot_seconds", "backend"):
@@ -291,9 +308,6 @@ def shrink_schedule(arguments: argparse.Namespace) -> int:
             )
         )
         written_to(target, replace(shrinking.scenario, name=name))
-    except (BadConfig, DstError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return Exit.HARNESS
     except asyncio.CancelledError:
         _say("broken off; the same command goes on from here")
         return Exit.HARNESS
@@ -311,15 +325,17 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     try:
         matrix = load_matrix(arguments.file)
         levels = load_service_levels(arguments.slo) if arguments.slo else None
-        earlier = Earlier.of(arguments.against) if arguments.against else None
+        folder = (arguments.out / matrix.name).resolve()
+        earlier = Earlier.of(arguments.against, folder) if arguments.against else None
         with shown_progress(sys.stderr) as shown:
             run = MatrixRun(
                 matrix=matrix,
-                folder=(arguments.out / matrix.name).resolve(),
+                folder=folder,
                 backend=choose_backend(arguments.backend),
                 jobs=arguments.jobs,
                 port_offset=arguments.port_offset,
                 shown=shown,
+                product=(arguments.no_runs and newest_product(folder)) or product().digest,
             )
             run.require_possible()
             require_about(levels, matrix)
@@ -327,9 +343,6 @@ def run_matrix(arguments: argparse.Namespace) -> int:
                 asyncio.run(_stoppable(run.run()))
         report = report_of(run, levels, earlier)
         page = write_report(report, run.folder)
-    except (BadConfig, DstError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return Exit.HARNESS
     except asyncio.CancelledError:
         _say("broken off; the same command goes on from here")
         return Exit.HARNESS
@@ -339,13 +352,9 @@ def run_matrix(arguments: argparse.Namespace) -> int:
 
 
 def _guarded(arguments: argparse.Namespace, names: Sequence[str]) -> int:
-    """Turn errors into one line and exit code 3."""
     try:
         campaigns = [_campaign(arguments, name) for name in names]
         return _print(arguments, asyncio.run(_stoppable(_run_each(campaigns))))
-    except (BadConfig, HarnessError, DstError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return Exit.HARNESS
     except asyncio.CancelledError:
         # The campaign has told what became of the fault and of the network.
         return Exit.HARNESS
@@ -393,10 +402,16 @@ async def _run_each(campaigns: Sequence[Campaign]) -> list[CampaignSummary]:
     """One after another. What cannot run is refused before the first starts."""
     for campaign in campaigns:
         require_possible(campaign)
-    summaries = []
+    summaries: list[CampaignSummary] = []
     for campaign in campaigns:
         _say(f"scenario {campaign.scenario.name}: {campaign.scenario.about}")
-        summaries.append(await run_campaign(campaign))
+        try:
+            summaries.append(await run_campaign(campaign))
+        except (DstError, HarnessError) as error:
+            if worst_outcome([summary.outcome for summary in summaries]) is not Outcome.FAIL:
+                raise
+            _say(f"error: {error}; what broke before is the answer")
+            break
     return summaries
 
 

@@ -9,7 +9,6 @@ asks for, `honest` what liars say of themselves, which none of them is told, `mu
 positive control. Their forged histories, which each must fail, are in tests/unit/checkers.
 """
 
-from functools import partial
 from typing import Final
 
 from devnet.checkers import (
@@ -18,6 +17,7 @@ from devnet.checkers import (
     equal_states,
     exactly_once,
     faults_happened,
+    goes_on,
     inclusion,
     linearizable,
     linked_chain,
@@ -71,7 +71,12 @@ SAFETY: Final[tuple[Checker, ...]] = (
 )
 """Run on every history; those that find nothing to look at answer vacuous, which is no blame."""
 
-LIVENESS: Final[tuple[Checker, ...]] = (recovery.check, inclusion.check, readable.check)
+LIVENESS: Final[tuple[Checker, ...]] = (
+    recovery.check,
+    inclusion.check,
+    readable.check,
+    goes_on.check,
+)
 
 RESTS_ON_CUTS: Final = (no_quorum_no_progress.check, *LIVENESS)
 """What the end of a Toxiproxy may break, without anybody's fault."""
@@ -97,7 +102,10 @@ def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdic
     `vacuous` only when it is an `extra` one, which the scenario asked for by name.
     """
     history = believed(history)
-    excused = partial(sound_harness.excused, history=history)
+
+    def excused(verdict: Verdict) -> Verdict:
+        return sound_harness.excused(carried_out.excused(verdict, history), history)
+
     standing = [
         excused(checker(history)) if checker in RESTS_ON_CUTS else checker(history)
         for checker in (*SAFETY, *LIVENESS)

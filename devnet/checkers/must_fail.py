@@ -14,6 +14,7 @@ from devnet.checkers import (
     equal_states,
     exactly_once,
     gap,
+    goes_on,
     inclusion,
     known_fate,
     linearizable,
@@ -54,6 +55,7 @@ CHECKERS: Final[tuple[str, ...]] = tuple(
         progress_under_fault,
         known_fate,
         readable,
+        goes_on,
         rounds_as_promised,
     )
 )
@@ -74,16 +76,21 @@ def judged(verdicts: Iterable[Verdict], wanted: str) -> tuple[Verdict, ...]:
         for verdict in every
         if verdict.outcome is Outcome.FAIL and verdict.checker != wanted
     ]
-    return (_control(found, wanted, others), *experiment)
+    doubt = [v.note for v in experiment if v.outcome is Outcome.INCONCLUSIVE]
+    return (_control(found, wanted, others, doubt), *experiment)
 
 
-def _control(found: Verdict | None, wanted: str, others: list[str]) -> Verdict:
+def _control(found: Verdict | None, wanted: str, others: list[str], doubt: list[str]) -> Verdict:
+    """doubt: why what held may have had nothing to hold against."""
     beside = f"; beside it: {', '.join(others)}" if others else ""
     if found is not None and found.outcome is Outcome.FAIL:
         note = f"{wanted}: {found.violations[0].summary}{beside}"
         return Verdict(checker=NAME, outcome=Outcome.PASS, note=note)
     if found is not None and found.outcome is Outcome.INCONCLUSIVE:
         note = f"{wanted}: {found.note}{beside}"
+        return Verdict(checker=NAME, outcome=Outcome.INCONCLUSIVE, note=note)
+    if doubt:
+        note = f"{wanted} did not break: {doubt[0]}{beside}"
         return Verdict(checker=NAME, outcome=Outcome.INCONCLUSIVE, note=note)
     what = "nothing to look at" if found is None else f"{found.outcome} ({found.note})"
     violation = Violation(checker=NAME, summary=f"{wanted} had to fail, and is: {what}{beside}")

@@ -12,6 +12,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+RECORD_VERSION: Final = 2
+"""Of the format of records. 1 knew neither `WaitedInVain` nor `RunEnded`, and did not say so."""
+
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup", forbid_unknown_fields=True):
     """Facts of the network under test; the first record of a history."""
@@ -22,6 +25,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup", forbid_unkno
     chain_id: int = 0
     scenario: str = ""
     seed: int = 0
+    product: str = ""
+    """Digest of what is tested."""
+    version: int = RECORD_VERSION
 
 
 class EventKind(StrEnum):
@@ -293,6 +299,29 @@ class MachineSeen(
     whatever else runs here."""
 
 
+class WaitedInVain(
+    msgspec.Struct, frozen=True, kw_only=True, tag="waited", forbid_unknown_fields=True
+):
+    """The run waited for the chain, and what it waited for did not come."""
+
+    what: str
+    """`height 12, for which kill waits`."""
+    nodes: tuple[str, ...] = ()
+    """Who did not get there; empty: nobody was asked in particular."""
+    since: float
+    """Monotonic seconds, as the next."""
+    monotonic: float
+
+
+class RunEnded(
+    msgspec.Struct, frozen=True, kw_only=True, tag="run_ended", forbid_unknown_fields=True
+):
+    """The last record of a run that came to its end: without it, or `RunBroken`, it was cut
+    off."""
+
+    monotonic: float
+
+
 class RunBroken(
     msgspec.Struct, frozen=True, kw_only=True, tag="broken", forbid_unknown_fields=True
 ):
@@ -317,6 +346,8 @@ Record: TypeAlias = (
     | ProgramEnded
     | NodeUnread
     | RunBroken
+    | RunEnded
+    | WaitedInVain
     | MachineSeen
 )
 
@@ -338,6 +369,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ended: tuple[ProgramEnded, ...] = ()
     unread: tuple[NodeUnread, ...] = ()
     broken: tuple[RunBroken, ...] = ()
+    run_ended: tuple[RunEnded, ...] = ()
+    waited: tuple[WaitedInVain, ...] = ()
     machine: tuple[MachineSeen, ...] = ()
 
 
@@ -393,6 +426,8 @@ def history_of(setup: Setup, records: list[Record]) -> History:
         ended=tuple(item for item in ordered if isinstance(item, ProgramEnded)),
         unread=tuple(item for item in ordered if isinstance(item, NodeUnread)),
         broken=tuple(item for item in ordered if isinstance(item, RunBroken)),
+        run_ended=tuple(item for item in ordered if isinstance(item, RunEnded)),
+        waited=tuple(item for item in ordered if isinstance(item, WaitedInVain)),
         machine=tuple(item for item in ordered if isinstance(item, MachineSeen)),
     )
 
@@ -413,6 +448,8 @@ def records_of(history: History) -> list[Record]:
         history.ended,
         history.unread,
         history.broken,
+        history.run_ended,
+        history.waited,
         history.machine,
     )
     return [history.setup, *sorted((item for group in groups for item in group), key=record_time)]

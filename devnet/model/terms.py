@@ -107,7 +107,7 @@ class Until:
     hold: Duration = Duration()
     after: Moment | None = None
     forever: bool = False
-    timeout: Duration = Duration(seconds=60.0)
+    timeout: Duration = Duration(seconds=30.0, slots=30.0)
 
 
 class Aim(StrEnum):

@@ -14,6 +14,7 @@ from devnet.checkers import (
     exactly_once,
     faults_happened,
     gap,
+    goes_on,
     inclusion,
     known_fate,
     linearizable,
@@ -49,9 +50,11 @@ from devnet.model.history import (
     ProgramEnded,
     ReceiptSeen,
     Record,
+    RunEnded,
     Setup,
     TransactionSubmitted,
     VoteSeen,
+    WaitedInVain,
     decode_record,
     encode_record,
     history_of,
@@ -189,6 +192,8 @@ def sound() -> Draft:
         for node in (*SETUP.operators, "f1"):
             records.append(read(height, at + 0.4, node))
     records.append(event(EventKind.ROUND_CHANGE, 3, 3.0, root=None, round=1))
+    records.append(WaitedInVain(what="a reset event", since=10.4, monotonic=30.0))
+    records.append(RunEnded(monotonic=31.0))
     return Draft(records)
 
 
@@ -209,6 +214,7 @@ CHECKERS: dict[str, Checker] = {
     "true_evidence": true_evidence.check,
     "no_crash": no_crash.check,
     "readable": readable.check,
+    "goes_on": goes_on.check,
 }
 
 
@@ -219,6 +225,21 @@ def test_a_sound_history_passes(name: str) -> None:
 
 
 FORGED: dict[str, tuple[str, list[Record]]] = {
+    "nothing sealed while it was waited for": (
+        "goes_on",
+        [WaitedInVain(what="height 30", since=17.0, monotonic=40.0)],
+    ),
+    "nothing sealed since the last fault was healed": (
+        "goes_on",
+        [WaitedInVain(what="height 30", since=10.4, monotonic=32.0)],
+    ),
+    "nothing sealed at one node": (
+        "goes_on",
+        [
+            event(EventKind.SEALED, 30, 39.0),
+            WaitedInVain(what="height 30", nodes=("op1", "op2"), since=17.0, monotonic=40.0),
+        ],
+    ),
     "another root decided": (
         "agreement",
         [event(EventKind.DECIDED, 4, 4.5, "op4", root=root(4, "b"))],
