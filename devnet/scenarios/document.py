@@ -87,8 +87,10 @@ class _Strict(yaml.SafeLoader):
         return found
 
 
-def _at(mark: yaml.Mark) -> str:
-    return f" (line {mark.line + 1})"
+def _at(mark: object) -> str:
+    """Where a mark is known."""
+    line = getattr(mark, "line", None)
+    return "" if line is None else f" (line {line + 1})"
 
 
 def _short(told: str) -> str:
