@@ -252,8 +252,8 @@ def test_sentences_say_what_is_done() -> None:
     )
     assert lines[3] == (
         "- kill: when split stands, when the next block is prepared, up to 1 slot later (drawn): "
-        "kill (target leader), until n heights are decided (or 60s are over); 3 times, every "
-        "5 heights."
+        "kill (target leader), until n heights are decided (or 30 slots + 30s are over); 3 times, "
+        "every 5 heights."
     )
     assert lines[4].endswith("blocks are sealed no more than 9s apart.")
 
