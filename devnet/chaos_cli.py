@@ -10,7 +10,8 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Coroutine, Sequence
+import traceback
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,13 +37,15 @@ from devnet.report.summary import CampaignSummary, rehearsal_command, worst_outc
 from devnet.report.table import render_campaign, render_verdicts
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, require_possible, run_campaign
-from devnet.runner.judging import judge_folder, said_before
+from devnet.runner.journal import CannotRecord
+from devnet.runner.judging import judge_folder, judged_anew, said_before
 from devnet.runner.matrix_report import Earlier, report_of, require_about, write_report
-from devnet.runner.matrix_run import MatrixRun, networks_that_fit
+from devnet.runner.matrix_run import MatrixRun, networks_that_fit, newest_product
 from devnet.runner.plan import needs_of, require_fits
+from devnet.runner.product import product
 from devnet.runner.recorded import Schedule, schedule_of
 from devnet.runner.shrink import MAX_RUNS, MINUTES, told_of
-from devnet.runner.shrink_live import failing_of, shrink, written_to
+from devnet.runner.shrink_live import failing_of, shrink, small_name, written_to
 from devnet.runner.stages import HarnessError
 from devnet.scenarios import catalogue
 from devnet.scenarios.baselines import as_on
@@ -58,33 +61,34 @@ MOST_RUNS: Final = 1000
 MOST_VARIATIONS: Final = 100_000
 SIMULATOR: Final = "devnet.sim.variations"
 """Run as a program of its own: nothing here imports the simulator."""
+_FORESEEN: Final = (DstError, HarnessError, CannotRecord, OSError)
 _T = TypeVar("_T")
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Give `devnet chaos` its commands; each sets `call`, a function from arguments to an exit
-    code."""
+    code, whatever happens."""
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help="names of the scenarios, a line about each")
     _add_json(listing, "a JSON array of names and lines")
-    listing.set_defaults(call=list_scenarios)
+    listing.set_defaults(call=answered(list_scenarios))
     run = commands.add_parser("run", help="run one scenario, on the network in DIR or on its own")
     run.add_argument("name", metavar="NAME", help="a scenario's name, or the path of a YAML file")
     _add_flags(run)
     _add_cluster_flag(run)
-    run.set_defaults(call=run_named)
+    run.set_defaults(call=answered(run_named))
     show = commands.add_parser("show", help="say in sentences what a scenario does")
     show.add_argument("name", metavar="NAME")
     show.add_argument("--yaml", action="store_true", help="print it as it is read instead")
-    show.set_defaults(call=show_scenario)
+    show.set_defaults(call=answered(show_scenario))
     validate = commands.add_parser("validate", help="read scenario files and say what is wrong")
     validate.add_argument("files", metavar="FILE", nargs="+", type=Path)
     _add_json(validate, "a JSON array, an object for each file")
-    validate.set_defaults(call=validate_files)
+    validate.set_defaults(call=answered(validate_files))
     judge = commands.add_parser("judge", help="judge a run again, from its folder alone")
     judge.add_argument("folder", metavar="RUN", type=Path)
     _add_json(judge, "a JSON array of verdicts")
-    judge.set_defaults(call=judge_run)
+    judge.set_defaults(call=answered(judge_run))
     draw = commands.add_parser("random", help="draw a schedule from a seed, and run or write it")
     draw.add_argument("--n", type=int, default=None, metavar="N", help="the same as --operators")
     draw.add_argument(
@@ -99,7 +103,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     )
     draw.add_argument("--write", type=Path, metavar="FILE", help="write it, and run nothing")
     _add_flags(draw)
-    draw.set_defaults(call=run_random)
+    draw.set_defaults(call=answered(run_random))
     again = commands.add_parser(
         "replay",
         help="play a run's schedule again, on a network or in the simulator",
@@ -119,7 +123,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     )
     again.add_argument("--write", type=Path, metavar="FILE", help="write it, and run nothing")
     _add_flags(again, most=MOST_VARIATIONS)
-    again.set_defaults(call=replay)
+    again.set_defaults(call=answered(replay))
     small = commands.add_parser("shrink", help="make a failing schedule small, by playing it again")
     small.add_argument("what", metavar="FILE|RUN", type=Path, help="a scenario, or a run's folder")
     small.add_argument("--most-runs", type=_runs, default=MAX_RUNS, metavar="N", dest="most_runs")
@@ -137,7 +141,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     small.add_argument("--seed", type=int, default=None, metavar="S")
     _add_json(small, "one JSON object")
     _add_network_flags(small)
-    small.set_defaults(call=shrink_schedule)
+    small.set_defaults(call=answered(shrink_schedule))
     many = commands.add_parser(
         "campaign", help="run scenario x size x regions x slot x seed, and judge what was promised"
     )
@@ -176,11 +180,36 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         default=Path("campaigns"),
         help="where its folder goes (default: %(default)s)",
     )
-    many.set_defaults(call=run_matrix)
+    many.set_defaults(call=answered(run_matrix))
     every = commands.add_parser("all", help="run every scenario of the catalogue in turn")
     _add_flags(every)
     _add_cluster_flag(every)
-    every.set_defaults(call=run_all)
+    every.set_defaults(call=answered(run_all))
+
+
+def answered(call: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Turns errors into a line each and exit code 3: a traceback would end with 1, which says that
+    an invariant broke."""
+
+    def answer(arguments: argparse.Namespace) -> int:
+        try:
+            return call(arguments)
+        except Exception as error:
+            found = _leaves(error)
+            if not all(isinstance(one, _FORESEEN) for one in found):
+                traceback.print_exception(error)
+                print("a defect of the harness; please report it", file=sys.stderr)
+            for one in found:
+                print(f"error: {one}", file=sys.stderr)
+            return Exit.HARNESS
+
+    return answer
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for each in error.exceptions for leaf in _leaves(each)]
 
 
 def _add_flags(parser: argparse.ArgumentParser, most: int = MOST_RUNS) -> None:
@@ -262,12 +291,8 @@ def _print_json(value: object) -> None:
 
 
 def show_scenario(arguments: argparse.Namespace) -> int:
-    try:
-        scenario = catalogue.load(arguments.name)
-        print(scenario_yaml(scenario) if arguments.yaml else sentences(scenario) + "\n", end="")
-    except BadConfig as error:
-        print(f"error: {error}", file=sys.stderr)
-        return Exit.HARNESS
+    scenario = catalogue.load(arguments.name)
+    print(scenario_yaml(scenario) if arguments.yaml else sentences(scenario) + "\n", end="")
     return Exit.OK
 
 
@@ -298,18 +323,14 @@ def _require_work(scenario: Scenario) -> None:
 
 
 def judge_run(arguments: argparse.Namespace) -> int:
-    try:
-        _, _, verdicts = judge_folder(arguments.folder)
-        before = said_before(arguments.folder)
-    except BadConfig as error:
-        print(f"error: {error}", file=sys.stderr)
-        return Exit.HARNESS
+    _, _, verdicts = judge_folder(arguments.folder)
+    changed = judged_anew(said_before(arguments.folder), verdicts)
     if arguments.json:
         _print_json(verdicts)
     else:
         print(render_verdicts(verdicts))
-    if before and before != verdicts:
-        _say("not what the run said: its verdicts.json is of another version of the checkers")
+    if changed:
+        _say(f"not what the run said, to the checkers of its day: {changed}")
     return exit_code(worst(verdicts))
 
 
@@ -364,19 +385,15 @@ def run_random(arguments: argparse.Namespace) -> int:
         arguments.seed = secrets.randbelow(1_000_000)
     if arguments.operators is None:
         arguments.operators = LEAST_OPERATORS if arguments.n is None else arguments.n
-    try:
-        scenario = draw_schedule(
-            arguments.seed,
-            operators=arguments.operators,
-            budget=arguments.budget,
-            beyond_f=arguments.beyond_f,
-        )
-        path = arguments.write or arguments.out / scenario.name / f"{scenario.name}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(scenario_yaml(scenario), encoding="utf-8")
-    except (BadConfig, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return Exit.HARNESS
+    scenario = draw_schedule(
+        arguments.seed,
+        operators=arguments.operators,
+        budget=arguments.budget,
+        beyond_f=arguments.beyond_f,
+    )
+    path = arguments.write or arguments.out / scenario.name / f"{scenario.name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(scenario_yaml(scenario), encoding="utf-8")
     _say(sentences(scenario))
     _say(f"written to {path}")
     return Exit.OK if arguments.write else _guarded(arguments, [str(path)])
@@ -438,7 +455,7 @@ def shrink_schedule(arguments: argparse.Namespace) -> int:
     """A breaking-off costs nothing: the same command goes on."""
     try:
         failing = failing_of(arguments.what)
-        name = f"{failing.scenario.name}-small"
+        name = small_name(failing.scenario.name)
         target = arguments.write or Path(f"{name}.yaml")
         seed = next(s for s in (arguments.seed, failing.seed, 0) if s is not None)
         for flag in ("operators", "slot_seconds", "backend"):
@@ -460,9 +477,6 @@ def shrink_schedule(arguments: argparse.Namespace) -> int:
             )
         )
         written_to(target, replace(shrinking.scenario, name=name))
-    except (BadConfig, DstError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return Exit.HARNESS
     except asyncio.CancelledError:
         _say("broken off; the same command goes on from here")
         return Exit.HARNESS
@@ -497,15 +511,17 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     try:
         matrix = load_matrix(arguments.file, arguments.clusters)
         levels = load_service_levels(arguments.slo) if arguments.slo else None
-        earlier = Earlier.of(arguments.against) if arguments.against else None
+        folder = (arguments.out / matrix.name).resolve()
+        earlier = Earlier.of(arguments.against, folder) if arguments.against else None
         with shown_progress(sys.stderr) as shown:
             run = MatrixRun(
                 matrix=matrix,
-                folder=(arguments.out / matrix.name).resolve(),
+                folder=folder,
                 backend=choose_backend(arguments.backend),
                 jobs=arguments.jobs,
                 port_offset=arguments.port_offset,
                 shown=shown,
+                product=(arguments.no_runs and newest_product(folder)) or product().digest,
             )
             run.require_possible()
             require_about(levels, matrix)
@@ -513,9 +529,6 @@ def run_matrix(arguments: argparse.Namespace) -> int:
                 asyncio.run(_stoppable(run.run()))
         report = report_of(run, levels, earlier)
         page = write_report(report, run.folder)
-    except (BadConfig, DstError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return Exit.HARNESS
     except asyncio.CancelledError:
         _say("broken off; the same command goes on from here")
         return Exit.HARNESS
@@ -532,8 +545,8 @@ def run_matrix(arguments: argparse.Namespace) -> int:
 def _guarded(
     arguments: argparse.Namespace, names: Sequence[str], *, controls_once: bool = False
 ) -> int:
-    """Turn errors into one line and exit code 3. controls_once: whatever number of runs is asked
-    of the others, since none can have the network that a control broke."""
+    """controls_once: however many runs are asked of the others, since none can have the network that
+    a control broke."""
     try:
         campaigns = [_campaign(arguments, name) for name in names]
         if controls_once:
@@ -541,9 +554,6 @@ def _guarded(
                 replace(each, runs=1) if each.scenario.expect.fails else each for each in campaigns
             ]
         return _print(arguments, asyncio.run(_stoppable(_run_each(campaigns))))
-    except (BadConfig, HarnessError, DstError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return Exit.HARNESS
     except asyncio.CancelledError:
         # The campaign has told what became of the fault and of the network.
         return Exit.HARNESS
@@ -597,10 +607,16 @@ async def _run_each(campaigns: Sequence[Campaign]) -> list[CampaignSummary]:
     """One after another. What cannot run is refused before the first starts."""
     for campaign in campaigns:
         require_possible(campaign)
-    summaries = []
+    summaries: list[CampaignSummary] = []
     for campaign in campaigns:
         _say(f"scenario {campaign.scenario.name}: {campaign.scenario.about}")
-        summaries.append(await run_campaign(campaign))
+        try:
+            summaries.append(await run_campaign(campaign))
+        except (DstError, HarnessError) as error:
+            if worst_outcome([summary.outcome for summary in summaries]) is not Outcome.FAIL:
+                raise
+            _say(f"error: {error}; what broke before is the answer")
+            break
     return summaries
 
 

@@ -10,7 +10,6 @@ asks for, `honest` what liars say of themselves, which none of them is told, `mu
 positive control. Their forged histories, which each must fail, are in tests/unit/checkers.
 """
 
-from functools import partial
 from typing import Final
 
 from devnet.checkers import (
@@ -20,6 +19,7 @@ from devnet.checkers import (
     equal_states,
     exactly_once,
     faults_happened,
+    goes_on,
     inclusion,
     justified_votes,
     linearizable,
@@ -90,6 +90,7 @@ LIVENESS: Final[tuple[Checker, ...]] = (
     safe_head.check,
     steady_state.check,
     readable.check,
+    goes_on.check,
 )
 
 RESTS_ON_CUTS: Final = (no_quorum_no_progress.check, *LIVENESS)
@@ -126,7 +127,10 @@ def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdic
     `vacuous` only when it is an `extra` one, which the scenario asked for by name.
     """
     history = believed(history)
-    excused = partial(sound_harness.excused, history=history)
+
+    def excused(verdict: Verdict) -> Verdict:
+        return sound_harness.excused(carried_out.excused(verdict, history), history)
+
     standing = [
         excused(checker(history)) if checker in RESTS_ON_CUTS else checker(history)
         for checker in (*SAFETY, *LIVENESS)

@@ -18,6 +18,7 @@ from devnet.checkers import (
     equal_states,
     exactly_once,
     gap,
+    goes_on,
     inclusion,
     justified_votes,
     known_fate,
@@ -72,6 +73,7 @@ CHECKERS: Final[tuple[str, ...]] = tuple(
         progress_under_fault,
         known_fate,
         readable,
+        goes_on,
         rounds_as_promised,
     )
 )
@@ -92,10 +94,14 @@ def judged(verdicts: Iterable[Verdict], wanted: str, history: History) -> tuple[
         for verdict in every
         if verdict.outcome is Outcome.FAIL and verdict.checker != wanted
     ]
-    return (_control(found, wanted, others, history), *experiment)
+    doubt = [v.note for v in experiment if v.outcome is Outcome.INCONCLUSIVE]
+    return (_control(found, wanted, others, doubt, history), *experiment)
 
 
-def _control(found: Verdict | None, wanted: str, others: list[str], history: History) -> Verdict:
+def _control(
+    found: Verdict | None, wanted: str, others: list[str], doubt: list[str], history: History
+) -> Verdict:
+    """doubt: why what held may have had nothing to hold against."""
     beside = f"; beside it: {', '.join(others)}" if others else ""
     if found is not None and found.outcome is Outcome.FAIL:
         breach = next((each for each in found.violations if _may_follow(each, history)), None)
@@ -109,6 +115,9 @@ def _control(found: Verdict | None, wanted: str, others: list[str], history: His
         return Verdict(checker=NAME, outcome=Outcome.FAIL, violations=(early,))
     if found is not None and found.outcome is Outcome.INCONCLUSIVE:
         note = f"{wanted}: {found.note}{beside}"
+        return Verdict(checker=NAME, outcome=Outcome.INCONCLUSIVE, note=note)
+    if doubt:
+        note = f"{wanted} did not break: {doubt[0]}{beside}"
         return Verdict(checker=NAME, outcome=Outcome.INCONCLUSIVE, note=note)
     what = "nothing to look at" if found is None else f"{found.outcome} ({found.note})"
     violation = Violation(checker=NAME, summary=f"{wanted} had to fail, and is: {what}{beside}")

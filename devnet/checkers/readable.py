@@ -3,7 +3,7 @@ back."""
 
 from typing import Final
 
-from devnet.checkers.base import judge
+from devnet.checkers.base import inconclusive, judge
 from devnet.model.history import History
 from devnet.model.verdict import Verdict, Violation
 
@@ -18,4 +18,8 @@ def check(history: History) -> Verdict:
         for unread in history.unread
     ]
     nodes = {block.node for block in history.blocks} | {unread.node for unread in history.unread}
+    every = (*history.setup.operators, *history.setup.followers)
+    unasked = [node for node in every if node not in nodes]
+    if nodes and unasked and not found:
+        return inconclusive(NAME, f"{', '.join(unasked)}: nobody looked")
     return judge(NAME, found, looked_at=len(nodes), what="node{s}")

@@ -14,6 +14,9 @@ import msgspec
 
 from devnet.model.cluster import ClusterKind
 
+RECORD_VERSION: Final = 2
+"""Of the format of records. 1 knew neither `WaitedInVain` nor `RunEnded`, and did not say so."""
+
 
 class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What signatures are checked with and bounds follow from, from the genesis files: no node is
@@ -43,6 +46,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup", forbid_unkno
     genesis: Genesis | None = None
     """None in the simulator, whose signatures are ideal."""
     cluster: ClusterKind = ClusterKind.DST
+    product: str = ""
+    """Digest of what is tested."""
+    version: int = RECORD_VERSION
 
 
 class EventKind(StrEnum):
@@ -394,6 +400,29 @@ class CpuSeen(msgspec.Struct, frozen=True, kw_only=True, tag="cpu", forbid_unkno
     seconds: float
 
 
+class WaitedInVain(
+    msgspec.Struct, frozen=True, kw_only=True, tag="waited", forbid_unknown_fields=True
+):
+    """The run waited for the chain, and what it waited for did not come."""
+
+    what: str
+    """`height 12, for which kill waits`."""
+    nodes: tuple[str, ...] = ()
+    """Who did not get there; empty: nobody was asked in particular."""
+    since: float
+    """Monotonic seconds, as the next."""
+    monotonic: float
+
+
+class RunEnded(
+    msgspec.Struct, frozen=True, kw_only=True, tag="run_ended", forbid_unknown_fields=True
+):
+    """The last record of a run that came to its end: without it, or `RunBroken`, it was cut
+    off."""
+
+    monotonic: float
+
+
 class RunBroken(
     msgspec.Struct, frozen=True, kw_only=True, tag="broken", forbid_unknown_fields=True
 ):
@@ -418,6 +447,8 @@ Record: TypeAlias = (
     | ProgramEnded
     | NodeUnread
     | RunBroken
+    | RunEnded
+    | WaitedInVain
     | MachineSeen
     | SealRefused
     | CertificateRead
@@ -444,6 +475,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ended: tuple[ProgramEnded, ...] = ()
     unread: tuple[NodeUnread, ...] = ()
     broken: tuple[RunBroken, ...] = ()
+    run_ended: tuple[RunEnded, ...] = ()
+    waited: tuple[WaitedInVain, ...] = ()
     machine: tuple[MachineSeen, ...] = ()
     seals_refused: tuple[SealRefused, ...] = ()
     certificates: tuple[CertificateRead, ...] = ()
@@ -504,6 +537,8 @@ def history_of(setup: Setup, records: list[Record]) -> History:
         ended=tuple(item for item in ordered if isinstance(item, ProgramEnded)),
         unread=tuple(item for item in ordered if isinstance(item, NodeUnread)),
         broken=tuple(item for item in ordered if isinstance(item, RunBroken)),
+        run_ended=tuple(item for item in ordered if isinstance(item, RunEnded)),
+        waited=tuple(item for item in ordered if isinstance(item, WaitedInVain)),
         machine=tuple(item for item in ordered if isinstance(item, MachineSeen)),
         seals_refused=tuple(item for item in ordered if isinstance(item, SealRefused)),
         certificates=tuple(item for item in ordered if isinstance(item, CertificateRead)),
@@ -529,6 +564,8 @@ def records_of(history: History) -> list[Record]:
         history.ended,
         history.unread,
         history.broken,
+        history.run_ended,
+        history.waited,
         history.machine,
         history.seals_refused,
         history.certificates,

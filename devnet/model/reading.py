@@ -7,6 +7,7 @@ silently ignored would be a fault that silently does not happen.
 import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from reprlib import Repr
 from typing import Any, Final, TypeVar
 
 from devnet.model.terms import (
@@ -28,6 +29,7 @@ from dst.spec.errors import BadConfig
 MAX_SECONDS: Final = 3600.0
 MAX_HEIGHTS: Final = 10_000
 
+MAX_NAME: Final = 64
 NAME_PATTERN: Final = "[a-z0-9][a-z0-9-]{0,63}"
 NODE_PATTERN: Final = "(op|f)[1-9][0-9]?"
 SEVERAL_PATTERN: Final = r"random\((?:10|[1-9]|f(?:\+[1-9])?)\)"
@@ -37,7 +39,19 @@ _NODE: Final = re.compile(NODE_PATTERN)
 _TERM: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|slots?)")
 _COUNT: Final = re.compile(r"(?:([1-9]?n)(?:\s*\+\s*([0-9]+))?|([0-9]+))")
 
+_SHORT: Final = Repr()
+_SHORT.maxstring = _SHORT.maxother = 120
+_SHORT.maxlevel = 3
+
 _Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+def shown(value: object) -> str:
+    """As much of it as a person needs to find it."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # a number of thousands of digits
+        return f"a huge {type(value).__name__}"
 
 
 class Fields:
@@ -47,11 +61,13 @@ class Fields:
         """Raises: BadConfig when it is no mapping, or has a key that is not allowed."""
         if not isinstance(value, Mapping):
             raise BadConfig(f"{where}: expected a mapping with {', '.join(allowed)}")
-        self._values: dict[str, Any] = {str(key): item for key, item in value.items()}
+        self._values: dict[str, Any] = {
+            key if isinstance(key, str) else shown(key): item for key, item in value.items()
+        }
         self.where = where
         for key in self._values:
             if key not in allowed:
-                raise BadConfig(f"{where}: unknown key {key!r}; allowed: {', '.join(allowed)}")
+                raise BadConfig(f"{where}: unknown key {shown(key)}; allowed: {', '.join(allowed)}")
 
     def has(self, key: str) -> bool:
         return key in self._values
@@ -85,19 +101,23 @@ class Fields:
 
 def read_integer(value: object, where: str, low: int, high: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise BadConfig(f"{where}: expected a whole number from {low} to {high}, got {value!r}")
+        raise BadConfig(
+            f"{where}: expected a whole number from {low} to {high}, got {shown(value)}"
+        )
     return value
 
 
 def read_text(value: object, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise BadConfig(f"{where}: expected text, got {value!r}")
+        raise BadConfig(f"{where}: expected text, got {shown(value)}")
     return value.strip()
 
 
 def read_name(value: object, where: str) -> str:
     if not isinstance(value, str) or _NAME.fullmatch(value) is None:
-        raise BadConfig(f"{where}: expected a name of a-z, 0-9 and - (at most 64), got {value!r}")
+        raise BadConfig(
+            f"{where}: expected a name of a-z, 0-9 and - (at most 64), got {shown(value)}"
+        )
     return value
 
 
@@ -106,7 +126,7 @@ def read_choice(value: object, where: str, kind: type[_Choice]) -> _Choice:
         return kind(value)  # type: ignore[arg-type]  # whatever is no value of it is refused
     except ValueError:
         allowed = ", ".join(kind)
-        raise BadConfig(f"{where}: expected one of {allowed}; got {value!r}") from None
+        raise BadConfig(f"{where}: expected one of {allowed}; got {shown(value)}") from None
 
 
 def read_duration(value: object, where: str) -> Duration:
@@ -118,7 +138,7 @@ def read_duration(value: object, where: str) -> Duration:
         if match is None:
             raise BadConfig(
                 f"{where}: expected a duration such as 300ms, 5s, 1 slot or 2 slots + 4s, "
-                f"got {value!r}"
+                f"got {shown(value)}"
             )
         amount, unit = float(match[1]), match[2]
         if unit.startswith("slot"):
@@ -126,7 +146,7 @@ def read_duration(value: object, where: str) -> Duration:
         else:
             seconds += amount / 1000 if unit == "ms" else amount
     if seconds > MAX_SECONDS or slots > MAX_SECONDS:
-        raise BadConfig(f"{where}: {value!r} is longer than {MAX_SECONDS:.0f} s or slots")
+        raise BadConfig(f"{where}: {shown(value)} is longer than {MAX_SECONDS:.0f} s or slots")
     return Duration(seconds=seconds, slots=slots)
 
 
@@ -135,10 +155,12 @@ def read_count(value: object, where: str) -> Count:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     match = _COUNT.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
-        raise BadConfig(f"{where}: expected a number of heights, n, 2n, or n + 2, got {value!r}")
+        raise BadConfig(
+            f"{where}: expected a number of heights, n, 2n, or n + 2, got {shown(value)}"
+        )
     plain = int(match[2] or match[3] or 0)
     if plain > MAX_HEIGHTS:
-        raise BadConfig(f"{where}: at most {MAX_HEIGHTS} heights, got {value!r}")
+        raise BadConfig(f"{where}: at most {MAX_HEIGHTS} heights, got {shown(value)}")
     operators = match[1] and (match[1].removesuffix("n") or 1)
     return Count(plain=plain, operators=int(operators or 0))
 
@@ -213,7 +235,7 @@ def read_until(value: object, where: str) -> Until:
     fields = Fields(value, where, ("heights", "hold", "total", "after", "forever", "timeout"))
     forever = fields.get("forever", False)
     if not isinstance(forever, bool):
-        raise BadConfig(f"{where}.forever: expected true or false, got {forever!r}")
+        raise BadConfig(f"{where}.forever: expected true or false, got {shown(forever)}")
     until = Until(
         after=_read_after(fields),
         forever=forever,
@@ -244,5 +266,5 @@ def read_target(value: object, where: str) -> Target:
         raise BadConfig(
             f"{where}: expected {', '.join(Aim)}, random(2), random(f) or a node "
             f"such as op2 or f1; "
-            f"got {value!r}"
+            f"got {shown(value)}"
         ) from None

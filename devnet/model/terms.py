@@ -113,7 +113,7 @@ class Until:
     total: Duration = Duration()
     after: Moment | None = None
     forever: bool = False
-    timeout: Duration = Duration(seconds=60.0)
+    timeout: Duration = Duration(seconds=30.0, slots=30.0)
 
 
 class Aim(StrEnum):

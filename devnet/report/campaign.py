@@ -48,9 +48,27 @@ class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     reason: str = ""
     unsafe: bool = False
-    """A safety invariant broke, which no service level excuses."""
+    """A safety invariant broke, which no service level excuses; also where only the checkers of the
+    day said so."""
+    judged_anew: str = ""
+    """What the checkers of today say otherwise than those of the run."""
     folder: str
     measures: Measures
+
+
+class BrokenRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that showed nothing, because the harness failed or its record was cut off. unsafe: what
+    there is of it breaks safety."""
+
+    scenario: str
+    seed: int
+    reason: str
+    folder: str
+    unsafe: bool = False
+
+    def told(self) -> str:
+        breach = "; a safety invariant broke before that" if self.unsafe else ""
+        return f"{self.scenario}, seed {self.seed}: {self.reason}{breach} ({self.folder})"
 
 
 class CellFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +146,12 @@ class CampaignReport(msgspec.Struct, frozen=True, kw_only=True):
     cells: tuple[CellFigures, ...]
     missing: int
     """Runs that it asks for and that are not there."""
+    broken: tuple[BrokenRun, ...] = ()
+    """Also those that a second try made up for."""
+    product: str = ""
+    """Digest of what was tested."""
+    others: int = 0
+    """Runs in the folder that do not count: of another scenario, network or product."""
     slo: str = ""
     levels: tuple[LevelVerdict, ...] = ()
     against: str = ""
@@ -256,7 +280,8 @@ def exit_of(report: CampaignReport) -> Exit:
     said = [level.said for level in report.levels]
     places = {cell.told() for cell in ours}
     worse_here = any(change.worse and change.cell in places for change in report.changes)
-    broken = any(run.unsafe for run in runs) or worse_here
+    unsafe = any(run.unsafe for run in runs) or any(run.unsafe for run in report.broken)
+    broken = unsafe or worse_here
     if not report.levels:
         broken = broken or any(run.outcome is Outcome.FAIL for run in runs)
     if broken or Said.MISSED in said:
@@ -304,9 +329,26 @@ def render_report(report: CampaignReport) -> str:
             if run.outcome is not Outcome.PASS:
                 which = f"{cell.told()}, seed {run.seed}"
                 parts.append(f"{which}: {run.outcome.value}: {run.reason} ({run.folder})")
-    if report.missing:
-        parts.append(f"{counted(report.missing, 'run{s}')} could not be carried out")
+    parts += notes_of(report)
     return "\n".join(parts)
+
+
+def notes_of(report: CampaignReport) -> list[str]:
+    """What the figures do not say: runs judged otherwise than before, broken, missing, or not
+    counted."""
+    notes = [
+        f"{cell.told()}, seed {run.seed}: judged anew: {run.judged_anew} ({run.folder})"
+        for cell in report.cells
+        for run in cell.runs
+        if run.judged_anew
+    ]
+    notes += [f"nothing shown: {run.told()}" for run in report.broken]
+    if report.missing:
+        notes.append(f"{counted(report.missing, 'run{s}')} could not be carried out")
+    if report.others:
+        many = counted(report.others, "run{s}")
+        notes.append(f"{many} of another scenario, network or product not counted")
+    return notes
 
 
 def _outcome_rows(report: CampaignReport) -> list[tuple[str, ...]]:

@@ -16,6 +16,7 @@ from devnet.report.campaign import (
     change_told,
     interval_of,
     level_note,
+    notes_of,
 )
 from devnet.report.comparison import ABOUT, compares, comparison_rows
 from devnet.report.comparison import HEAD as HEAD_OF_COMPARISON
@@ -51,6 +52,9 @@ def render_campaign_page(report: CampaignReport) -> str:
             parts += [f"<h2>{name.capitalize()}</h2>", f"<p class=soft>{MEANS[name]}</p>"]
             parts += [_strips(cells, name), _figures(cells, name)]
     parts += _failures(report)
+    if notes := notes_of(report):
+        items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+        parts += ["<h2>What the figures do not say</h2>", f"<ul>{items}</ul>"]
     title = escape(report.name)
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     body = "\n".join(parts)
@@ -61,7 +65,8 @@ def _header(report: CampaignReport, runs: Sequence[RunFigures]) -> str:
     missing = f", {report.missing} missing" if report.missing else ""
     return (
         f"<p>{escape(report.about)}</p><p class=soft>{counted(len(runs), 'run{s}')}{missing} on "
-        f"{escape(report.backend)}, {counted(len(report.cells), 'place{s}')} of the matrix</p>"
+        f"{escape(report.backend)}, {counted(len(report.cells), 'place{s}')} of the matrix"
+        f"{f'; product {escape(report.product)}' if report.product else ''}</p>"
     )
 
 

@@ -151,17 +151,25 @@ def _moment_of_height(history: History, height: int) -> float:
 
 
 def reason_of(verdicts: Sequence[Verdict], error: str = "") -> str:
-    """One sentence: the first thing that speaks against a pass."""
-    if error:
+    """One sentence: the first thing that speaks against a pass. What broke comes before what the
+    harness could not do."""
+    outcome = outcome_of(verdicts, error)
+    if error and outcome is not Outcome.FAIL:
         return error
-    outcome = worst(verdicts)
     if outcome is Outcome.PASS:
         return ""
     first = next((verdict for verdict in verdicts if verdict.outcome is outcome), None)
     if first is None:
         return "nothing was checked"
     detail = first.violations[0].summary if first.violations else first.note
-    return f"{first.checker}: {detail}"
+    beside = f" (and then: {error})" if error else ""
+    return f"{first.checker}: {detail}{beside}"
+
+
+def outcome_of(verdicts: Sequence[Verdict], error: str = "") -> Outcome:
+    """Of a run; of one that could not be carried out: what broke has broken all the same."""
+    outcome = worst(verdicts)
+    return Outcome.INCONCLUSIVE if error and outcome is not Outcome.FAIL else outcome
 
 
 def summarise(
@@ -175,7 +183,7 @@ def summarise(
     return RunSummary(
         scenario=scenario,
         seed=seed,
-        outcome=Outcome.INCONCLUSIVE if error else worst(verdicts),
+        outcome=outcome_of(verdicts, error),
         reason=reason_of(verdicts, error),
         target=target_of(fault) if fault is not None else _hostile_of(history),
         aimed=aimed_of(fault) if fault is not None else "-",

@@ -3,6 +3,7 @@ end."""
 
 import asyncio
 import shlex
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,21 +14,28 @@ from devnet.model.clock import now
 from devnet.model.descriptor import Descriptor, read_descriptor
 from devnet.model.history import History, RunBroken, Setup
 from devnet.model.topology import compute_topology
-from devnet.model.verdict import Violation
+from devnet.model.verdict import Outcome, Violation
 from devnet.network.bring_up import choose_backend
 from devnet.network.claim import is_claimed
 from devnet.network.means import require_means
-from devnet.report.summary import CampaignSummary, RunSummary, summarise, summarise_campaign
+from devnet.report.summary import (
+    CampaignSummary,
+    RunSummary,
+    summarise,
+    summarise_campaign,
+    worst_outcome,
+)
 from devnet.runner.attach import Wanted, network_for, require_same, surroundings_of
 from devnet.runner.folder import RunFolder
 from devnet.runner.journal import CannotRecord, Journal
 from devnet.runner.judging import verdicts_of
 from devnet.runner.plan import needs_of, require_fits
+from devnet.runner.product import product
 from devnet.runner.stages import HarnessError, Run, Runner
 from devnet.runner.surroundings import LiveNetwork
 from devnet.scenarios import catalogue
 from devnet.scenarios.scenario import Scenario
-from dst.spec.errors import BadConfig
+from dst.spec.errors import BadConfig, DstError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +59,13 @@ class Campaign:
 
 
 async def run_campaign(campaign: Campaign) -> CampaignSummary:
-    """Raises: BadConfig; HarnessError, when a run could not be carried out (runs before it are
-    written)."""
+    """Raises: BadConfig; HarnessError, when a run could not be carried out, and nothing broke in it
+    or before (runs before it are written). A network whose chain stands still serves no other
+    run."""
     scenario = campaign.scenario
+    product()  # as it is now: later it may be another
     attached = require_possible(campaign)
-    summaries = []
+    summaries: list[RunSummary] = []
     try:
         async with network_for(
             campaign.wanted,
@@ -69,7 +79,21 @@ async def run_campaign(campaign: Campaign) -> CampaignSummary:
                 for index in range(campaign.runs):
                     seed = campaign.seed + index
                     campaign.say(f"run {index + 1} of {campaign.runs}, seed {seed}")
-                    summaries.append(await _one_run(campaign, seed, descriptor, surroundings))
+                    try:
+                        run, summary = await _one_run(campaign, seed, descriptor, surroundings)
+                    except HarnessError as error:
+                        if worst_outcome([each.outcome for each in summaries]) is not Outcome.FAIL:
+                            raise
+                        campaign.say(f"error: {error}")
+                        break
+                    summaries.append(summary)
+                    left = campaign.runs - index - 1
+                    if left and (run.spent or run.error):
+                        campaign.say(
+                            f"the chain does not go on: {counted(left, 'run{s}')} not carried out; "
+                            f"go on with --seed {seed + 1} --runs {left} on a fresh network"
+                        )
+                        break
     except asyncio.CancelledError:
         where = campaign.wanted.directory
         campaign.say(
@@ -142,7 +166,7 @@ def _alarm(campaign: Campaign) -> Callable[[Violation], None]:
 
 async def _one_run(
     campaign: Campaign, seed: int, descriptor: Descriptor, network: LiveNetwork
-) -> RunSummary:
+) -> tuple[Run, RunSummary]:
     try:
         folder = RunFolder.create(campaign.root, campaign.scenario, seed)
     except OSError as error:
@@ -156,6 +180,7 @@ async def _one_run(
         seed=seed,
         genesis=network.genesis,
         cluster=descriptor.cluster,
+        product=product().digest,
     )
     try:
         journal = Journal(setup, folder.history, _alarm(campaign))
@@ -190,28 +215,31 @@ async def _recorded_run(
     network: LiveNetwork,
     journal: Journal,
     folder: RunFolder,
-) -> RunSummary:
+) -> tuple[Run, RunSummary]:
     started = now()
     run = Run(scenario=campaign.scenario, seed=seed)
     try:
         runner = Runner(campaign.scenario, seed, network, journal, campaign.say)
         run = await runner.run()
-    except* (HarnessError, CannotRecord) as errors:
-        run.error = "; ".join(str(error) for error in _leaves(errors))
+    except* Exception as errors:
+        run.error = "; ".join(_told(error, campaign.say) for error in _leaves(errors))
         journal.record(RunBroken(why=run.error, monotonic=now()))
         run.history = journal.history()
         run.verdicts = verdicts_of(campaign.scenario, run.history)
     try:
         journal.close()
-        return _finish(campaign, run, folder, descriptor, now() - started)
+        return run, _finish(campaign, run, folder, descriptor, now() - started)
     except (CannotRecord, OSError) as error:
-        raise HarnessError(f"the report of this run cannot be written: {error}") from error
+        complaint = f"the report of this run cannot be written: {error}"
+        if run.outcome is not Outcome.FAIL:
+            raise HarnessError(complaint) from error
+        campaign.say(f"error: {complaint}")
+        run.error = run.error or complaint
+        return run, _summary(campaign, run, folder, now() - started)
 
 
-def _finish(
-    campaign: Campaign, run: Run, folder: RunFolder, descriptor: Descriptor, seconds: float
-) -> RunSummary:
-    summary = summarise(
+def _summary(campaign: Campaign, run: Run, folder: RunFolder, seconds: float) -> RunSummary:
+    return summarise(
         run.history,
         run.verdicts,
         scenario=campaign.scenario.name,
@@ -220,14 +248,28 @@ def _finish(
         folder=str(folder.path),
         seconds=seconds,
     )
+
+
+def _finish(
+    campaign: Campaign, run: Run, folder: RunFolder, descriptor: Descriptor, seconds: float
+) -> RunSummary:
+    summary = _summary(campaign, run, folder, seconds)
     replay = replay_command(campaign, run.seed, descriptor)
     folder.write(run, summary, descriptor, replay)
     folder.put_away(summary.outcome, campaign.wanted.directory / "logs")
     reason = f": {summary.reason}" if summary.reason else ""
     campaign.say(f"verdict: {summary.outcome.value}{reason}")
-    if run.error:
+    if run.error and summary.outcome is not Outcome.FAIL:
         raise HarnessError(f"{run.error} (kept in {folder.path})")
     return summary
+
+
+def _told(error: Exception, say: Callable[[str], None]) -> str:
+    """What is no failure that somebody thought of is told with its place."""
+    if not isinstance(error, HarnessError | CannotRecord | DstError | OSError):
+        say("".join(traceback.format_exception(error)))
+        return f"a defect of the harness: {type(error).__name__}: {error}"
+    return str(error)
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:

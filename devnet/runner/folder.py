@@ -19,10 +19,13 @@ from devnet.report.junit import render_junit
 from devnet.report.summary import RunSummary
 from devnet.runner.judging import HISTORY, SCENARIO, VERDICTS, pack
 from devnet.runner.plan import resolved_yaml
+from devnet.runner.product import product
 from devnet.runner.stages import Run
+from devnet.runner.whole import write_whole
 from devnet.scenarios.scenario import Scenario
 from devnet.scenarios.write import scenario_yaml
 
+MANIFEST: Final = "manifest.json"
 MAX_LOG_BYTES: Final = 64 * 1024 * 1024
 """Of one log file: its end is kept, which is where the failure is."""
 
@@ -49,8 +52,7 @@ class RunFolder:
         return self.path / HISTORY
 
     def write(self, run: Run, summary: RunSummary, descriptor: Descriptor, replay: str) -> None:
-        """The reports of a run that came to its end."""
-        self._json("manifest.json", manifest_of(run, summary, descriptor, replay))
+        """The reports of a run that came to its end; the manifest, which says so, last."""
         self._json(VERDICTS, run.verdicts)
         self._text("resolved.yaml", resolved_yaml(run.scenario, run.seed, run.planned))
         junit = render_junit(
@@ -63,6 +65,7 @@ class RunFolder:
         self._text("junit.xml", junit)
         if run.history is not None:
             self._text("report.html", render_html(run.history, run.verdicts, summary, replay))
+        self._json(MANIFEST, manifest_of(run, summary, descriptor, replay))
 
     def put_away(self, outcome: Outcome, logs: Path) -> None:
         """The record stays, packed; what did not pass keeps the logs too."""
@@ -72,7 +75,7 @@ class RunFolder:
 
     def _json(self, name: str, value: Any) -> None:
         encoded = msgspec.json.format(msgspec.json.encode(value), indent=2)
-        (self.path / name).write_bytes(encoded + b"\n")
+        write_whole(self.path / name, encoded + b"\n")
 
     def _text(self, name: str, text: str) -> None:
         (self.path / name).write_text(text, encoding="utf-8")
@@ -84,7 +87,8 @@ def manifest_of(
     """What ran, on what, and how to run it again. Built of public facts only: never of files with
     keys."""
     return {
-        "version": 1,
+        "version": 2,
+        "product": product(),
         "scenario": run.scenario.name,
         "about": run.scenario.about,
         "seed": run.seed,

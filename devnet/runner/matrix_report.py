@@ -15,6 +15,7 @@ from devnet.report.campaign import (
 )
 from devnet.report.campaign_page import render_campaign_page
 from devnet.runner.matrix_run import MatrixRun
+from devnet.runner.whole import write_whole
 from devnet.scenarios.matrix import Matrix
 from devnet.scenarios.slo import ServiceLevels
 from dst.spec.errors import BadConfig
@@ -31,9 +32,15 @@ class Earlier:
     report: CampaignReport
 
     @classmethod
-    def of(cls, path: Path) -> "Earlier":
-        """A campaign's folder, or its `campaign.json`. Raises: BadConfig."""
+    def of(cls, path: Path, own: Path) -> "Earlier":
+        """A campaign's folder, or its `campaign.json`. own: folder of the one to be compared.
+        Raises: BadConfig."""
         file = path / FIGURES if path.is_dir() else path
+        if file.resolve() == (own / FIGURES).resolve():
+            raise BadConfig(
+                f"{path}: is this campaign itself, whose figures this command writes anew; keep "
+                f"those of before under another name (cp {file} before.json) and compare with that"
+            )
         try:
             data = file.read_bytes()
         except OSError as error:
@@ -52,7 +59,7 @@ def report_of(
     run: MatrixRun, levels: ServiceLevels | None, earlier: Earlier | None
 ) -> CampaignReport:
     """Raises: BadConfig for a service level that is about nothing here."""
-    cells = run.figures()
+    cells, broken = run.figures()
     changes, few = compare(earlier.report.cells, cells) if earlier else ((), ())
     return CampaignReport(
         name=run.matrix.name,
@@ -60,6 +67,9 @@ def report_of(
         backend=run.backend,
         cells=cells,
         missing=run.total - sum(len(cell.runs) for cell in cells),
+        broken=broken,
+        product=run.product,
+        others=run.others(),
         slo=levels.name if levels else "",
         levels=judge_levels(levels, cells) if levels else (),
         against=earlier.name if earlier else "",
@@ -72,6 +82,6 @@ def write_report(report: CampaignReport, folder: Path) -> Path:
     """The page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     encoded = msgspec.json.format(msgspec.json.encode(report), indent=2)
-    (folder / FIGURES).write_bytes(encoded + b"\n")
+    write_whole(folder / FIGURES, encoded + b"\n")
     (folder / PAGE).write_text(render_campaign_page(report), encoding="utf-8")
     return folder / PAGE

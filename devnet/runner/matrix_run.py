@@ -3,9 +3,10 @@ from the records alone.
 
 Each batch of seeds is a `devnet chaos run` of its own, on a network of its own: networks side by
 side share no event loop, and one that breaks takes nobody with it. The folder is the only memory: a
-run counts as done when its own folder says which scenario, network and seed it was and its record
-came to an end. So a campaign that was killed goes on with the same command, and repeats at most the
-runs that were under way.
+run counts as done when its own folder says which scenario, network, seed and product it was and its
+record came to an end. So a campaign that was killed goes on with the same command, and repeats at
+most the runs that were under way. A run in which something broke is never tried again, whatever the
+harness could not do after that.
 """
 
 import asyncio
@@ -14,8 +15,8 @@ import fcntl
 import os
 import signal
 import sys
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,17 +24,27 @@ from typing import Final
 
 import msgspec
 
-from devnet.model.cluster import ClusterKind
+from devnet.model.cluster import ClusterKind, Place
 from devnet.model.means import Means
 from devnet.model.topology import HIGHEST_OFFSET, compute_topology
 from devnet.model.verdict import Outcome, worst
 from devnet.network.claim import is_claimed
 from devnet.network.means import require_means
-from devnet.report.campaign import CellFigures, RunFigures, figures_of
+from devnet.report.campaign import BrokenRun, CellFigures, RunFigures, figures_of
 from devnet.report.measures import measures_of
 from devnet.report.summary import reason_of
-from devnet.runner.judging import SCENARIO, judge_folder
+from devnet.runner.folder import MANIFEST
+from devnet.runner.judging import (
+    SCENARIO,
+    is_unsafe,
+    judge_folder,
+    judged_anew,
+    not_to_its_end,
+    said_before,
+    setup_of,
+)
 from devnet.runner.plan import needs_of, require_fits
+from devnet.runner.product import product
 from devnet.scenarios.matrix import Cell, Matrix, batches, digest_of
 from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig
@@ -43,7 +54,8 @@ BATCH: Final = 10
 rest. One that a scenario has to break serves one run, and so do stand-bys, which a fault may leave
 with two chains."""
 TRIES: Final = 2
-"""Of a batch; what the harness could not carry out twice is missing."""
+"""Of a run, the second on a network of its own: what the harness could not carry out twice is
+missing, and takes nobody with it."""
 STRIDE: Final = 2000
 """Ports of one network."""
 STOP_S: Final = 90.0
@@ -81,15 +93,33 @@ class _Network(msgspec.Struct):
     cluster: ClusterKind = ClusterKind.DST
 
 
+class _Product(msgspec.Struct, frozen=True):
+    digest: str
+
+
 class _Manifest(msgspec.Struct):
     seed: int
     network: _Network
+    outcome: str = ""
     error: str = ""
+    product: _Product = _Product("")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the folder of a run says. digest: of the run. broken: why nothing was shown there.
+    failed: whether something broke."""
+
+    digest: str
+    seed: int
+    broken: str = ""
+    failed: bool = False
 
 
 @dataclass(slots=True)
 class MatrixRun:
-    """folder: of this campaign. shown: told (runs done, runs in all) as it goes on."""
+    """folder: of this campaign. shown: told (runs done, runs in all) as it goes on. product: whose
+    runs count."""
 
     matrix: Matrix
     folder: Path
@@ -99,7 +129,13 @@ class MatrixRun:
     launch: Launch | None = None
     say: Callable[[str], None] = lambda _: None
     shown: Callable[[int, int], None] = lambda done, total: None
+    product: str = field(default_factory=lambda: product().digest)
     _queue: deque[Batch] = field(default_factory=deque)
+    _wanted: dict[str, tuple[Cell, int]] = field(default_factory=dict)
+    _seen: dict[Path, Found] = field(default_factory=dict)
+    """Folders of runs that came to an end, which do not change any more."""
+    _at_work: Counter[Path] = field(default_factory=Counter)
+    """Folders in which batches leave their runs now."""
 
     def require_possible(self) -> None:
         """Every place of the matrix, before anything starts.
@@ -140,34 +176,72 @@ class MatrixRun:
     def total(self) -> int:
         return len(self.matrix.cells) * len(self.matrix.seeds)
 
-    def wanted(self) -> Iterator[tuple[str, Cell, int]]:
-        for cell in self.matrix.cells:
-            for seed in self.matrix.seeds:
-                yield cell.digest(seed, self.backend), cell, seed
+    def wanted(self) -> dict[str, tuple[Cell, int]]:
+        """Digest -> place and seed, in the order of the matrix."""
+        if not self._wanted:
+            for cell in self.matrix.cells:
+                digests = cell.digests(self.matrix.seeds, self.backend, self.product)
+                self._wanted |= {digest: (cell, seed) for seed, digest in digests.items()}
+        return self._wanted
 
     def done(self) -> dict[str, Path]:
-        """Digest -> folder, of the runs that this campaign asks for and that came to their end."""
-        wanted = {digest for digest, _, _ in self.wanted()}
-        found = {
-            digest: manifest.parent
-            for manifest in sorted(self.folder.glob("runs/*/*/*/manifest.json"))
-            if (digest := _digest_in(manifest)) in wanted
-        }
-        return {digest: path for digest, path in found.items() if digest}
+        """Digest -> folder, of the runs that this campaign asks for and that came to their end.
+
+        Of several with the same digest one that failed counts, else the first.
+        """
+        self._look(self.folder.glob("runs/*/*"))
+        return self._counted()
+
+    def _counted(self) -> dict[str, Path]:
+        wanted, found = self.wanted(), dict[str, Path]()
+        for folder, each in sorted(self._seen.items(), key=lambda it: (not it[1].failed, it[0])):
+            if not each.broken and each.digest in wanted:
+                found.setdefault(each.digest, folder)
+        return found
+
+    def _look(self, scenarios: Iterable[Path]) -> None:
+        """At runs that were not there yet."""
+        for scenario in scenarios:
+            for folder in _folders(scenario):
+                if folder not in self._seen and (found := found_in(folder)):
+                    self._seen[folder] = found
+
+    def broken(self) -> tuple[BrokenRun, ...]:
+        """Runs that this campaign asks for and that showed nothing: the harness failed, the record
+        was cut off or cannot be read."""
+        self._look(scenarios := list(self.folder.glob("runs/*/*")))
+        wanted = self.wanted()
+        every = sorted(folder for scenario in scenarios for folder in _folders(scenario))
+        return tuple(
+            _broken(folder, found, self.folder)
+            for folder in every
+            if (found := self._seen.get(folder) or self._cut_off(folder)).broken
+            and found.digest in wanted
+        )
+
+    def _cut_off(self, folder: Path) -> Found:
+        """By the first line of its record: a manifest is what is missing."""
+        if (setup := setup_of(folder)) is None:
+            return Found("", -1)
+        digest = digest_of(
+            _scenario_of(folder), len(setup.operators), int(setup.slot_seconds), self.backend,
+            setup.product, setup.seed,
+        )  # fmt: skip
+        return Found(digest, setup.seed, "it was cut off")
 
     async def run(self) -> None:
         """Whatever is missing. Raises: BadConfig when another campaign has the folder."""
         self.require_possible()
         self.folder.mkdir(parents=True, exist_ok=True)
         with _alone(self.folder):
-            for number in range(self.jobs):
-                if is_claimed(directory := self._place(number).directory):
+            for directory in sorted(self.folder.glob("network-*/")):
+                if is_claimed(directory):
                     raise BadConfig(
                         f"a network runs in {directory}: a batch of a campaign that was killed "
                         "comes to its end there; wait for it, or `devnet down` it"
                     )
-            for _ in range(TRIES):
-                self._queue.extend(self._missing())
+            for number in range(TRIES):
+                self._queue.extend(self._missing(1 if number else BATCH))
                 async with asyncio.TaskGroup() as tasks:
                     watch = tasks.create_task(self._watch())
                     workers = [
@@ -184,18 +258,25 @@ class MatrixRun:
             port_offset=self.port_offset + STRIDE * number,
         )
 
-    def _missing(self) -> Iterator[Batch]:
+    def _missing(self, most: int = BATCH) -> Iterator[Batch]:
+        """most: runs on one network."""
         done = self.done()
+        left: dict[Place, list[int]] = {}
+        for digest, (cell, seed) in self.wanted().items():
+            if digest not in done:
+                left.setdefault(cell.key, []).append(seed)
         for cell in self.matrix.cells:
-            left = (s for s in self.matrix.seeds if cell.digest(s, self.backend) not in done)
             spent = bool(cell.scenario.expect.fails) or cell.cluster is ClusterKind.STANDBY
-            for first, count in batches(left, 1 if spent else BATCH):
+            for first, count in batches(iter(left.get(cell.key, ())), 1 if spent else most):
                 yield Batch(cell=cell, first=first, count=count)
 
     async def _watch(self) -> None:
+        """Only where batches are at work: a large campaign has ten thousands of folders."""
+        self.shown(len(self.done()), self.total)
         while True:
-            self.shown(len(self.done()), self.total)
             await asyncio.sleep(LOOK_EVERY_S)
+            self._look(self._at_work)
+            self.shown(len(self._counted()), self.total)
 
     async def _work(self, place: Place) -> None:
         launch = self.launch or self._chaos_run
@@ -207,7 +288,11 @@ class MatrixRun:
                 else f"seed {batch.first}"
             )
             self.say(f"{batch.cell.told()}, {seeds}")
+            scenario = self.runs(batch.cell) / batch.cell.scenario.name
+            self._at_work[scenario] += 1
             await launch(batch, place)
+            self._look([scenario])
+            self._at_work -= Counter([scenario])
 
     async def _chaos_run(self, batch: Batch, place: Place) -> None:
         """A command of its own, whose last words are kept."""
@@ -233,20 +318,27 @@ class MatrixRun:
                 await _stopped(process)
                 raise
 
-    def figures(self) -> tuple[CellFigures, ...]:
-        """Of every run that is there, from its record alone."""
-        done = self.done()
-        return tuple(
-            figures_of(
-                cell.key,
-                [
-                    _figures(seed, path, self.folder)
-                    for seed in self.matrix.seeds
-                    if (path := done.get(cell.digest(seed, self.backend)))
-                ],
-            )
-            for cell in self.matrix.cells
-        )
+    def figures(self) -> tuple[tuple[CellFigures, ...], tuple[BrokenRun, ...]]:
+        """Of every run that is there, from its record alone; and the runs that showed nothing, with
+        those whose record cannot be read after all."""
+        done, unreadable = self.done(), list[BrokenRun]()
+        runs: dict[Place, list[RunFigures]] = {}
+        for digest, (cell, seed) in self.wanted().items():
+            if path := done.get(digest):
+                try:
+                    figures = _figures(seed, path, self.folder)
+                except BadConfig as error:
+                    unreadable.append(_broken(path, Found(digest, seed, str(error)), self.folder))
+                    continue
+                runs.setdefault(cell.key, []).append(figures)
+        cells = tuple(figures_of(cell.key, runs.get(cell.key, ())) for cell in self.matrix.cells)
+        return cells, (*self.broken(), *unreadable)
+
+    def others(self) -> int:
+        """Runs that are there and do not count: of another scenario, network or product."""
+        self.done()
+        wanted = self.wanted()
+        return sum(found.digest not in wanted for found in self._seen.values())
 
 
 def networks_that_fit() -> int:
@@ -255,34 +347,79 @@ def networks_that_fit() -> int:
     return min(room, max(1, (os.cpu_count() or 1) // 2))
 
 
-def _digest_in(manifest: Path) -> str:
-    """Of the run that a folder holds; empty when it is none that came to its end."""
+def newest_product(folder: Path) -> str:
+    """Of the last run that is there; empty when there is none."""
+    manifests = sorted(folder.glob(f"runs/*/*/*/{MANIFEST}"), key=lambda path: path.parent.name)
+    for manifest in reversed(manifests):
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            return _read(manifest).product.digest
+    return ""
+
+
+def _read(manifest: Path) -> _Manifest:
+    return msgspec.json.decode(manifest.read_bytes(), type=_Manifest)
+
+
+def _folders(scenario: Path) -> Iterator[Path]:
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(scenario):
+            if entry.is_dir():
+                yield Path(entry.path)
+
+
+def _scenario_of(folder: Path) -> str:
     try:
-        said = msgspec.json.decode(manifest.read_bytes(), type=_Manifest)
-        text = (manifest.parent / SCENARIO).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
+        return (folder / SCENARIO).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
         return ""
-    if said.error:
-        return ""
-    network = said.network
-    return digest_of(
-        text,
-        network.operators,
-        network.slot_seconds,
-        network.backend,
-        said.seed,
-        network.cluster,
+
+
+def found_in(folder: Path) -> Found | None:
+    """None for one that has no manifest (yet), or none that can be read."""
+    try:
+        said = _read(folder / MANIFEST)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    net = said.network
+    digest = digest_of(
+        _scenario_of(folder), net.operators, net.slot_seconds, net.backend, said.product.digest,
+        said.seed, net.cluster,
+    )  # fmt: skip
+    if said.error and said.outcome != Outcome.FAIL:
+        return Found(digest, said.seed, said.error)
+    return Found(digest, said.seed, not_to_its_end(folder), said.outcome == Outcome.FAIL)
+
+
+def _broken(folder: Path, found: Found, root: Path) -> BrokenRun:
+    return BrokenRun(
+        scenario=folder.parent.name,
+        seed=found.seed,
+        reason=found.broken,
+        folder=str(folder.relative_to(root)),
+        unsafe=_was_unsafe(folder),
     )
+
+
+def _was_unsafe(folder: Path) -> bool:
+    """What is there of a record is enough to break safety, and not enough for anything else."""
+    try:
+        return is_unsafe(said_before(folder)) or is_unsafe(judge_folder(folder)[2])
+    except BadConfig:
+        return False
 
 
 def _figures(seed: int, path: Path, root: Path) -> RunFigures:
     _, history, verdicts = judge_folder(path)
-    unsafe = any(v.outcome is Outcome.FAIL and v.checker.startswith("S") for v in verdicts)
+    try:
+        before = said_before(path)
+    except BadConfig:
+        before = ()
     return RunFigures(
         seed=seed,
         outcome=worst(verdicts),
-        reason=reason_of(verdicts),
-        unsafe=unsafe,
+        reason=reason_of(verdicts, "; ".join(broken.why for broken in history.broken)),
+        unsafe=is_unsafe(verdicts) or is_unsafe(before),
+        judged_anew=judged_anew(before, verdicts),
         folder=str(path.relative_to(root)),
         measures=measures_of(history),
     )

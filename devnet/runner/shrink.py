@@ -4,8 +4,9 @@ time.
 Faults are left out in halves, then quarters, down to one; then repetitions, lengths and waits are
 halved; at last drawn targets get the names that they had. What counts is the same checker: a
 candidate that fails in another one, or shows nothing, is kept apart from those that pass, and none
-of them is taken. Every answer is written down before the next is asked for, so that a shrinking
-that was broken off goes on where it was.
+of them is taken. One that asks for more than a correct product has the time for is not even asked
+about. Every answer is written down before the next is asked for, so that a shrinking that was
+broken off goes on where it was; what comes out in the end is played once more whatever is written.
 """
 
 from collections import Counter
@@ -31,6 +32,10 @@ LEAST_S: Final = 0.5
 """Shorter lengths and waits are not halved any more."""
 OWN_END: Final = Duration(seconds=10.0)
 """Of a fault whose end was that of others, when none of them is left."""
+SLOTS_BESIDE: Final = 2
+SLOTS_A_HEIGHT: Final = 2
+"""What a correct product needs while a fault stands, at most: for the round that it costs, and for
+each height, whose leader may be gone."""
 SECOND_LOOKS: Final = 1
 """How often a candidate that showed nothing is played again."""
 
@@ -73,19 +78,21 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Memory(msgspec.Struct, forbid_unknown_fields=True):
-    """What was asked already. `start`: digest of what is shrunk; checker: in which it fails."""
+    """What was asked already. `start`: digest of what is shrunk; setting: on which network, with
+    which seed and product; checker: in which it fails."""
 
     start: str
+    setting: str
     checker: str = ""
     answers: dict[str, Answer] = {}
-    version: int = 1
+    version: int = 2
 
 
 @dataclass(slots=True)
 class Shrinking:
     """scenario: the smallest so far. checker: in which it fails; empty: the first run tells. fits:
     says why a candidate cannot run, or nothing. passes: how often one must pass to count as
-    passing."""
+    passing. setting: what else an answer depends on, in words."""
 
     scenario: Scenario
     checker: str
@@ -93,6 +100,8 @@ class Shrinking:
     fits: Callable[[Scenario], str]
     clock: Callable[[], float]
     memory: Path | None = None
+    setting: str = ""
+    slot_seconds: float = 1.0
     runs: int = MAX_RUNS
     minutes: float = MINUTES
     passes: int = 1
@@ -102,12 +111,20 @@ class Shrinking:
     played: int = 0
     ended: str = ""
     """Why it stopped before nothing more could be left out."""
+    _start: Scenario | None = None
     _known: Memory | None = None
     _receipts: tuple[FaultReceipt, ...] = ()
     _deadline: float = 0.0
 
     async def run(self) -> Scenario:
-        """Raises: BadConfig when it does not fail to begin with, or the memory is of another."""
+        """Raises: BadConfig when it does not fail to begin with or in the end, or the memory is of
+        another."""
+        if self.scenario.expect.fails:
+            raise BadConfig(
+                f"{self.scenario.name} is made to fail in {self.scenario.expect.fails}, and did "
+                "not: with less of what should break it, it would not either; nothing to shrink"
+            )
+        self._start = self.scenario
         self._deadline = self.clock() + 60 * self.minutes
         self._known = self._remembered()
         self._known.checker = self.checker = self.checker or await self._learned()
@@ -127,11 +144,28 @@ class Shrinking:
             for smaller in (_less_often, _shorter, _sooner):
                 await self._smaller(smaller)
         await self._fixed()
+        await self._confirm()
         return self.scenario
+
+    async def _confirm(self) -> None:
+        """What was remembered, or seen once, may be so no more. Raises: BadConfig."""
+        self.say("playing what is left once more")
+        answer = await self._played(self.scenario, bounded=False)
+        assert answer is not None, "asked without a bound"
+        if answer.fit is not Fit.SAME:
+            where = f"; remove {self.memory} to begin anew" if self.memory else ""
+            raise BadConfig(
+                f"what is left of {self.scenario.name} did not fail in {self.checker!r} again "
+                f"({answer.fit}), and is not written: a failure that comes and goes needs "
+                f"--passes{where}"
+            )
 
     async def _try(self, candidate: Scenario, what: str) -> bool:
         """Whether it fails the same; then it is the smallest so far."""
+        assert self._start is not None, "tried while it runs"
         if self.ended or self.fits(candidate):
+            return False
+        if not is_long_enough(candidate, self._start, self.slot_seconds):
             return False
         answer = await self._ask(candidate)
         if answer is None:
@@ -151,13 +185,20 @@ class Shrinking:
         digest = _digest(scenario_yaml(candidate))
         if digest in self._known.answers:
             return self._known.answers[digest]
+        answer = await self._played(candidate)
+        return answer and self._note(digest, answer)
+
+    async def _played(self, candidate: Scenario, *, bounded: bool = True) -> Answer | None:
+        """As often as it takes; the first failure says which one is looked for. None when there is
+        no run or no time left."""
         passes = looks = 0
         while True:
-            if self.played >= self.runs or self.clock() > self._deadline:
+            if bounded and (self.played >= self.runs or self.clock() > self._deadline):
                 self.ended = "no run was left" if self.played >= self.runs else "time was up"
                 return None
             self.played += 1
             played = await self.play(candidate)
+            self.checker = self.checker or next(iter(played.failed), "")
             fit = played.fit(self.checker)
             passes += fit is Fit.PASSED
             looks += fit is Fit.NOTHING
@@ -165,32 +206,37 @@ class Shrinking:
                 fit is Fit.NOTHING and looks <= SECOND_LOOKS
             )
             if not again:
-                return self._note(digest, Answer(fit, played.receipts))
+                return Answer(fit, played.receipts)
 
     async def _learned(self) -> str:
         """Raises: BadConfig when it does not fail."""
         self.say("playing it as it is, to see in which checker it fails")
-        self.played += 1
-        played = await self.play(self.scenario)
-        if not played.failed:
-            what = "it passed" if played.shown else "the run showed nothing"
+        answer = await self._played(self.scenario)
+        if answer is None or answer.fit is not Fit.SAME:
+            passed = answer is not None and answer.fit is Fit.PASSED
+            what = "it passed" if passed else "the run showed nothing"
             raise BadConfig(f"{self.scenario.name}: {what}: there is nothing to shrink")
         assert self._known is not None
-        self._known.checker = played.failed[0]
-        self._note(_digest(scenario_yaml(self.scenario)), Answer(Fit.SAME, played.receipts))
-        return played.failed[0]
+        self._known.checker = self.checker
+        self._note(_digest(scenario_yaml(self.scenario)), answer)
+        return self.checker
 
     def _remembered(self) -> Memory:
         """With the checker, if that is known there."""
         start = _digest(scenario_yaml(self.scenario))
         if self.memory is None or not self.memory.exists():
-            return Memory(start)
+            return Memory(start, self.setting)
         try:
             found = msgspec.json.decode(self.memory.read_bytes(), type=Memory)
         except (OSError, msgspec.MsgspecError) as error:
             raise BadConfig(f"{self.memory}: {error}; remove it to begin anew") from error
         if found.start != start or (self.checker and found.checker != self.checker):
             raise BadConfig(f"{self.memory} is of another shrinking; remove it to begin anew")
+        if found.setting != self.setting:
+            raise BadConfig(
+                f"{self.memory} is of {found.setting}, and this shrinking of {self.setting}: "
+                "remove it to begin anew"
+            )
         self.checker = found.checker
         return found
 
@@ -270,6 +316,29 @@ def without(scenario: Scenario, gone: Sequence[str]) -> Scenario:
         for fault in left
     )
     return replace(scenario, faults=tuple(faults))
+
+
+def is_long_enough(candidate: Scenario, start: Scenario, slot_seconds: float) -> bool:
+    """Whether a correct product surely makes the progress that it expects while its faults stand:
+    with less time every product would fail. What was asked too much of from the start is not made
+    worse."""
+    wanted = candidate.expect.progress.for_operators(candidate.operators)
+    return _heights_in(candidate, slot_seconds) >= min(wanted, _heights_in(start, slot_seconds))
+
+
+def _heights_in(scenario: Scenario, slot_seconds: float) -> int:
+    """Sure to be sealed while the longest of its faults stands."""
+    return max(
+        (
+            max(
+                fault.until.heights.for_operators(scenario.operators),
+                int((fault.until.hold.in_seconds(slot_seconds) / slot_seconds - SLOTS_BESIDE))
+                // SLOTS_A_HEIGHT,
+            )
+            for fault in scenario.faults
+        ),
+        default=0,
+    )
 
 
 def fixed(do: Fault, receipt: FaultReceipt) -> Fault | None:

@@ -4,12 +4,13 @@ each on a network of its own, for a failure may leave one hurt."""
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from devnet.model.clock import now
 from devnet.model.cluster import ClusterKind
+from devnet.model.reading import MAX_NAME
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, worst
 from devnet.network.bring_up import choose_backend
@@ -18,12 +19,15 @@ from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, run_campaign
 from devnet.runner.judging import SCENARIO, judge_folder
 from devnet.runner.plan import require_fits
+from devnet.runner.product import product
 from devnet.runner.shrink import Play, Played, Shrinking
 from devnet.runner.stages import HarnessError
 from devnet.scenarios.catalogue import load_file
 from devnet.scenarios.scenario import Scenario
 from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig, DstError
+
+SMALL: Final = "-small"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +83,11 @@ def played_of(folder: Path) -> Played:
     failed = tuple(v.checker for v in verdicts if v.outcome is Outcome.FAIL)
     shown = worst(verdicts) in (Outcome.PASS, Outcome.FAIL)
     return Played(failed=failed, shown=shown, receipts=history.faults)
+
+
+def small_name(name: str) -> str:
+    """A name that can be read back: it has no more letters than any."""
+    return f"{name[: MAX_NAME - len(SMALL)].rstrip('-')}{SMALL}"
 
 
 def written_to(path: Path, scenario: Scenario) -> Path:
@@ -142,9 +151,14 @@ async def shrink(
             return str(error)
         return ""
 
+    slot = wanted.slot_seconds or 1
+    setting = (
+        f"seed {seed}, {scenario.operators} operators, {slot} s slots, {backend}, "
+        f"product {product().digest}"
+    )
     shrinking = Shrinking(
         scenario=scenario, checker=failing.checker, play=play, fits=misfit, clock=now,
-        memory=memory, say=say, **limits,
+        memory=memory, setting=setting, slot_seconds=float(slot), say=say, **limits,
     )  # fmt: skip
     await shrinking.run()
     return shrinking

@@ -18,8 +18,16 @@ from devnet.faults.targets import leader_name
 from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
 from devnet.model.clock import now
-from devnet.model.history import EventKind, FaultReceipt, History, NodeUnread, ProgramEnded
-from devnet.model.terms import Aim, Edge, Moment, Trigger
+from devnet.model.history import (
+    EventKind,
+    FaultReceipt,
+    History,
+    NodeUnread,
+    ProgramEnded,
+    RunEnded,
+    WaitedInVain,
+)
+from devnet.model.terms import Aim, Duration, Edge, Moment, Trigger
 from devnet.model.timeline import rejoined_at
 from devnet.model.verdict import Outcome, Verdict, worst
 from devnet.runner.journal import Journal
@@ -27,14 +35,14 @@ from devnet.runner.judging import verdicts_of
 from devnet.runner.plan import draw_delay, plan_fault, rng_for
 from devnet.scenarios.scenario import Scenario, Scheduled
 
-START_TIMEOUT: Final = 60.0
-"""Seconds until the heights before the first fault are sealed everywhere."""
-TRIGGER_TIMEOUT: Final = 30.0
-"""Seconds to wait for an event to fire on."""
+START_TIMEOUT: Final = Duration(seconds=55.0, slots=5.0)
+"""Until the first height, and those before the first fault, are sealed everywhere."""
+TRIGGER_TIMEOUT: Final = Duration(seconds=20.0, slots=10.0)
+"""To wait for an event to fire on."""
 TURNS: Final = 3
 """Of an operator that a fault waits for: where two heights are heard of at once, one is missed."""
 SLOTS_A_HEIGHT: Final = 10
-"""Time for a height that a fault waits for, while others stand."""
+"""Time for a height that is waited for, while others stand."""
 REJOIN_POLL_SECONDS: Final = 0.3
 """Between looks at the whole history, which cost milliseconds each."""
 
@@ -82,6 +90,9 @@ class Run:
     history: History | None = None
     error: str = ""
     """Why it could not be carried out."""
+    spent: bool = False
+    """The chain did not come to the height that the end asks for: the network serves no other
+    run."""
 
     @property
     def outcome(self) -> Outcome:
@@ -130,7 +141,7 @@ class Runner:
             first = await self._start()
             load = self._net.load(self._journal, self._scenario, self._seed)
             async with background([load]):
-                await self._wait_sealed(self._scenario.start.for_operators(self._n), START_TIMEOUT)
+                await self._start_heights()
                 await self._disturb()
                 await self._settle()
             await self._check(first)
@@ -140,14 +151,33 @@ class Runner:
         """The first height of this run: everything from there on is judged."""
         self._crashes_before = await self._net.crashes()
         self._say("start: waiting for a sealed block on every node")
-        heights = self._journal.heights
-        if not await self._journal.until(
-            lambda: all(name in heights.sealed for name in self._everywhere), START_TIMEOUT
-        ):
-            silent = ", ".join(name for name in self._everywhere if name not in heights.sealed)
-            raise HarnessError(f"no sealed block at {silent} within {START_TIMEOUT:.0f} s")
+        heights, began = self._journal.heights, now()
+        timeout = START_TIMEOUT.in_seconds(self._slot)
+        came = await self._journal.until(
+            lambda: all(name in heights.sealed for name in self._everywhere), timeout
+        )
         await self._require_whole()
+        if not came:
+            silent = tuple(name for name in self._everywhere if name not in heights.sealed)
+            complaint = f"no sealed block at {', '.join(silent)} within {timeout:.0f} s"
+            raise self._in_vain(complaint, "a first block", began, silent)
         return min(heights.sealed.values())
+
+    async def _start_heights(self) -> None:
+        count, began = self._scenario.start.for_operators(self._n), now()
+        timeout = START_TIMEOUT.in_seconds(self._slot) + SLOTS_A_HEIGHT * count * self._slot
+        if not await self._reach(count, timeout):
+            behind = tuple(name for name in self._everywhere if self._sealed(name) < self._goal)
+            what = f"height {self._goal}, before the first fault"
+            raise self._in_vain(self._behind(timeout), what, began, behind)
+
+    def _in_vain(
+        self, complaint: str, what: str, since: float, nodes: tuple[str, ...] = ()
+    ) -> "HarnessError":
+        """The run cannot go on; whose doing that is, the record tells."""
+        wait = WaitedInVain(what=what, nodes=nodes, since=since, monotonic=now())
+        self._journal.record(wait)
+        return HarnessError(complaint)
 
     async def _require_whole(self) -> None:
         """Raises: HarnessError when something was done to the network already."""
@@ -164,17 +194,19 @@ class Runner:
                 f"the network is not whole before the first fault: {told}; start it anew"
             )
 
-    async def _wait_sealed(self, count: int, timeout: float) -> None:
-        """`count` more heights on every node. Raises: HarnessError when they do not come."""
-        heights = self._journal.heights
-        goal = self._goal = heights.newest_sealed + count
-        if not await self._journal.until(
-            lambda: all(heights.sealed.get(name, 0) >= goal for name in self._everywhere), timeout
-        ):
-            behind = {name: heights.sealed.get(name, 0) for name in self._everywhere}
-            raise HarnessError(
-                f"height {goal} not sealed everywhere within {timeout:.0f} s: {behind}"
-            )
+    async def _reach(self, count: int, timeout: float) -> bool:
+        """Whether `count` more heights come on every node."""
+        goal = self._goal = self._journal.heights.newest_sealed + count
+        return await self._journal.until(
+            lambda: all(self._sealed(name) >= goal for name in self._everywhere), timeout
+        )
+
+    def _sealed(self, node: str) -> int:
+        return self._journal.heights.sealed.get(node, 0)
+
+    def _behind(self, timeout: float) -> str:
+        there = {name: self._sealed(name) for name in self._everywhere}
+        return f"height {self._goal} not sealed everywhere within {timeout:.0f} s: {there}"
 
     async def _disturb(self) -> None:
         """All that the scenario does to the network: faults and hostile transactions, side by
@@ -228,29 +260,29 @@ class Runner:
 
     async def _wait_decided(self, height: int, fault: str) -> None:
         """Raises: HarnessError when it does not come."""
-        heights = self._journal.heights
+        heights, began = self._journal.heights, now()
         slots = SLOTS_A_HEIGHT * max(0, height - heights.newest_decided)
-        timeout = TRIGGER_TIMEOUT + slots * self._slot
+        timeout = TRIGGER_TIMEOUT.in_seconds(self._slot) + slots * self._slot
         if not await self._journal.until(lambda: heights.newest_decided >= height, timeout):
-            raise HarnessError(
-                f"height {height}, for which {fault} waits, was not decided within {timeout:.0f} s"
-            )
+            what = f"height {height}, for which {fault} waits"
+            raise self._in_vain(f"{what}, was not decided within {timeout:.0f} s", what, began)
 
     async def _fire(self, fault: Scheduled) -> Planned:
         """Wait for heights and event, aim, wait the drawn delay."""
         wanted = fault.at.heights.for_operators(self._n)
         await self._wait_decided(self._journal.heights.newest_decided + wanted, fault.id)
+        timeout, began = TRIGGER_TIMEOUT.in_seconds(self._slot), now()
         match fault.at.trigger:
             case Trigger.START:
                 come: object = True
             case Trigger.DECIDED:
-                come = await self._decided_before(fault.at.leader)
+                come = await self._decided_before(fault.at.leader, timeout)
             case other:
-                come = await self._journal.next_event(EventKind(other.value), TRIGGER_TIMEOUT)
+                come = await self._journal.next_event(EventKind(other.value), timeout)
         if come is None:
-            raise HarnessError(
-                f"no {fault.at.trigger} event for {TRIGGER_TIMEOUT:.0f} s before fault {fault.id}"
-            )
+            what = f"a {fault.at.trigger} event, for which {fault.id} waits"
+            complaint = f"no {fault.at.trigger} event for {timeout:.0f} s before fault {fault.id}"
+            raise self._in_vain(complaint, what, began)
         next_height = self._journal.heights.newest_decided + 1
         delay = draw_delay(fault.at.delay, self._slot, rng_for(self._seed, fault.id, "delay"))
         planned = plan_fault(
@@ -264,12 +296,12 @@ class Runner:
         await asyncio.sleep(delay)
         return planned
 
-    async def _decided_before(self, leader: str) -> int | None:
+    async def _decided_before(self, leader: str, timeout: float) -> int | None:
         """The next height decided after which that operator leads, or the next one at all. None
         when none comes in time, or its turn does not."""
         operators, heights = self._net.topology.operator_names, self._journal.heights
         for _ in range(TURNS * self._n):
-            come = await self._journal.next_decided(TRIGGER_TIMEOUT)
+            come = await self._journal.next_decided(timeout)
             if come is None or leader in ("", leader_name(operators, heights.newest_decided + 1)):
                 return come
         return None
@@ -338,10 +370,9 @@ class Runner:
         timeout = scenario.settle_timeout.in_seconds(self._slot)
         self._say("settle: waiting for every node to catch up")
         deadline = now() + timeout
-        try:
-            await self._wait_sealed(scenario.settle.for_operators(self._n), timeout)
-        except HarnessError as error:
-            self._say(f"settle: {error}")
+        if not await self._reach(scenario.settle.for_operators(self._n), timeout):
+            self._say(f"settle: {self._behind(timeout)}")
+            self._run.spent = self._journal.heights.newest_sealed < self._goal
             return
         if scenario.expect.rejoin is not None:
             await self._rejoined({fault.id for fault in self._journal.history().faults}, deadline)
@@ -375,6 +406,7 @@ class Runner:
         for program, (times, detail) in (await self._net.crashes()).items():
             if times > self._crashes_before.get(program, (0, ""))[0]:
                 journal.record(ProgramEnded(program=program, detail=detail, monotonic=now()))
+        journal.record(RunEnded(monotonic=now()))
         history = self._run.history = journal.history()
         self._run.verdicts = verdicts_of(self._scenario, history)
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from devnet.scenarios.parse import parse_text
+from devnet.scenarios.document import text_of
+from devnet.scenarios.parse import KIND, parse_text
 from devnet.scenarios.scenario import Scenario
 from dst.spec.errors import BadConfig
 
@@ -96,11 +97,7 @@ def possible_on(backend: str) -> tuple[str, ...]:
 
 def load_file(path: Path) -> Scenario:
     """Raises: BadConfig when the file cannot be read or says something it should not."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:  # bytes that are no text, a path that can be none
-        raise BadConfig(f"{path}: cannot read the scenario: {error}") from error
-    return parse_text(text, what=str(path))
+    return parse_text(text_of(path, KIND), what=str(path))
 
 
 def load(name: str) -> Scenario:

@@ -9,7 +9,7 @@ distances; no two lanes touch the same link or program.
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from devnet.faults import KINDS
@@ -17,7 +17,7 @@ from devnet.faults.base import Fault
 from devnet.faults.dice import Dice
 from devnet.model.expect import Expect
 from devnet.model.terms import At, Count, Delay, Duration, Moment, Trigger, Until
-from devnet.model.topology import Topology, compute_topology
+from devnet.model.topology import OPERATOR_COUNTS, Topology, compute_topology
 from devnet.scenarios.scenario import Scenario, Scheduled
 from devnet.scenarios.sense import possible_sites
 from dst.spec.errors import BadConfig
@@ -54,8 +54,9 @@ def draw_schedule(
 
     Raises: BadConfig when nothing can be drawn.
     """
-    if operators < LEAST_OPERATORS:
-        raise BadConfig(f"a random schedule needs {LEAST_OPERATORS} operators, not {operators}")
+    if operators < LEAST_OPERATORS or operators not in OPERATOR_COUNTS:
+        sizes = ", ".join(str(n) for n in OPERATOR_COUNTS if n >= LEAST_OPERATORS)
+        raise BadConfig(f"a random schedule needs {sizes} operators, not {operators}")
     topology = compute_topology(operators=operators, followers=1)
     rng = random.Random(f"{seed}/schedule")
     tolerated = faults_tolerated(operators)
@@ -76,19 +77,26 @@ def draw_schedule(
             f"nothing was drawn for {operators} operators in {budget:g} s: "
             f"one fault takes {drawing.least_s} s at least"
         )
-    usual = Expect(rejoin=Duration(seconds=60.0))
-    within = Expect(
-        progress=Count(plain=1), gap=Duration(seconds=30.0), rejoin=Duration(seconds=60.0)
-    )
+    usual = Expect(rejoin=Duration(seconds=50.0, slots=10.0))
+    within = replace(usual, progress=Count(plain=1), gap=Duration(seconds=20.0, slots=10.0))
     room = "any number of" if beyond_f else f"at most {tolerated}"
     return Scenario(
-        name=f"random-{seed}",
+        name=name_of(seed, operators=operators, budget=budget, beyond_f=beyond_f),
         about=f"Drawn from seed {seed}: {budget:g} s of faults, {room} operators at once.",
         faults=drawn,
         operators=operators,
         min_operators=operators,
         expect=usual if beyond_f else within,
     )
+
+
+def name_of(seed: int, *, operators: int, budget: float, beyond_f: bool) -> str:
+    """Other than that of any other schedule: what is usual is left out."""
+    parts = [f"random-{seed}"]
+    parts += [f"n{operators}"] if operators != LEAST_OPERATORS else []
+    parts += [f"{budget:.10g}".replace(".", "-") + "s"] if budget != BUDGET_S else []
+    parts += ["beyond-f"] * beyond_f
+    return "-".join(parts)
 
 
 def disturbed_by(do: Fault, topology: Topology) -> int:
@@ -142,7 +150,7 @@ class _Drawing:
                 until=Until(
                     heights=Count() if self.beyond_f else Count(operators=1),
                     hold=Duration(seconds=hold),
-                    timeout=Duration(seconds=2 * hold),
+                    timeout=Duration(slots=2 * hold),
                 ),
             )
         )

@@ -1,30 +1,27 @@
 """A campaign as a file: scenario x size x regions x slot x seed, read strictly, and the runs that
 it asks for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from devnet.faults.regions import Matrix as Regions
 from devnet.faults.regions import Regions as RegionsFault
 from devnet.model.cluster import USUAL_SIZE, ClusterKind, Place, sequencers_told
-from devnet.model.reading import Fields, read_integer, read_name, read_text
+from devnet.model.reading import MAX_NAME, Fields, read_integer, read_name, read_text, shown
 from devnet.model.terms import Edge, Moment, Until
 from devnet.model.topology import OPERATOR_COUNTS
 from devnet.scenarios import catalogue
 from devnet.scenarios.baselines import as_on
-from devnet.scenarios.lines import line_of
+from devnet.scenarios.document import read_file
 from devnet.scenarios.scenario import Scenario, Scheduled
 from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig
 
 VERSION: Final = 1
-MAX_BYTES: Final = 64 * 1024
 MAX_RUNS: Final = 100_000
 MAX_SEED: Final = 2**31
 NO_REGIONS: Final = "none"
@@ -56,9 +53,15 @@ class Cell:
         by = sequencers_told(self.cluster, self.operators)
         return f"{self.name}, {by}{regions}, {self.slot_seconds} s"
 
-    def digest(self, seed: int, backend: str) -> str:
+    def digests(self, seeds: Iterable[int], backend: str, product: str) -> dict[int, str]:
+        """Seed -> digest of its run."""
         text = scenario_yaml(self.scenario)
-        return digest_of(text, self.operators, self.slot_seconds, backend, seed, self.cluster)
+        return {
+            seed: digest_of(
+                text, self.operators, self.slot_seconds, backend, product, seed, self.cluster
+            )
+            for seed in seeds
+        }
 
 
 def digest_of(
@@ -66,12 +69,13 @@ def digest_of(
     operators: int,
     slot_seconds: int,
     backend: str,
+    product: str,
     seed: int,
     cluster: ClusterKind = ClusterKind.DST,
 ) -> str:
-    """What makes two runs the same run. scenario: as written into the run's folder."""
-    what = (str(cluster),) if cluster.is_baseline else ()
-    said = repr((scenario, operators, slot_seconds, backend, seed, *what))
+    """What makes two runs the same run. scenario: as written into the run's folder. product: what
+    was tested, by its own digest."""
+    said = repr((scenario, operators, slot_seconds, backend, product, seed, str(cluster)))
     return blake2b(said.encode(), digest_size=16).hexdigest()
 
 
@@ -85,19 +89,9 @@ class Matrix:
 
 def load_matrix(path: Path, clusters: Sequence[ClusterKind] = ()) -> Matrix:
     """clusters: instead of the file's. Raises: BadConfig, with file, line and reason."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(f"{path}: cannot read the campaign: {error}") from error
-    if len(text) > MAX_BYTES:
-        raise BadConfig(f"{path}: longer than {MAX_BYTES} bytes, this is no campaign")
-    try:
-        return parse_matrix(yaml.safe_load(text), path.parent, clusters)
-    except yaml.YAMLError as error:
-        raise BadConfig(f"{path}: not YAML: {error}") from error
-    except BadConfig as error:
-        line = line_of(text, str(error))
-        raise BadConfig(f"{path}{f':{line}' if line else ''}: {error}") from error
+    return read_file(
+        path, lambda value: parse_matrix(value, path.parent, clusters), kind="campaign"
+    )
 
 
 def parse_matrix(value: object, folder: Path, clusters: Sequence[ClusterKind] = ()) -> Matrix:
@@ -156,7 +150,7 @@ def parse_matrix(value: object, folder: Path, clusters: Sequence[ClusterKind] = 
 def _several(fields: Fields, key: str, usual: list[Any]) -> list[Any]:
     value = fields.get(key, usual)
     if not isinstance(value, list) or (fields.has(key) and not value):
-        raise BadConfig(f"{key}: expected a list, got {value!r}")
+        raise BadConfig(f"{key}: expected a list, got {shown(value)}")
     return value
 
 
@@ -166,7 +160,9 @@ def _scenarios(fields: Fields, folder: Path) -> dict[str, Scenario]:
     if given == "all":
         given = list(catalogue.names())
     if not isinstance(given, list) or not given:
-        raise BadConfig(f"scenarios: expected all, or a list of names and files; got {given!r}")
+        raise BadConfig(
+            f"scenarios: expected all, or a list of names and files; got {shown(given)}"
+        )
     found: dict[str, Scenario] = {}
     for index, each in enumerate(given):
         is_file = str(each).endswith((".yaml", ".yml"))
@@ -183,7 +179,7 @@ def _scenarios(fields: Fields, folder: Path) -> dict[str, Scenario]:
 def _region(value: object) -> str:
     known = (NO_REGIONS, *Regions)
     if value not in known:
-        raise BadConfig(f"regions: expected some of {', '.join(known)}; got {value!r}")
+        raise BadConfig(f"regions: expected some of {', '.join(known)}; got {shown(value)}")
     return str(value)
 
 
@@ -193,7 +189,7 @@ def _seeds(value: object) -> tuple[int, ...]:
         seeds = tuple(read_integer(each, "seeds", 0, MAX_SEED) for each in value)
         if len(set(seeds)) == len(seeds) and seeds:
             return seeds
-        raise BadConfig(f"seeds: expected each once, got {value!r}")
+        raise BadConfig(f"seeds: expected each once, got {shown(value)}")
     return tuple(range(1, read_integer(value, "seeds", 1, MAX_RUNS) + 1))
 
 
@@ -220,6 +216,8 @@ def with_regions(scenario: Scenario, regions: str, name: str) -> Scenario:
     distances = Scheduled(
         id="regions", do=RegionsFault(matrix=Regions(regions)), until=Until(forever=True)
     )
+    if len(f"{name}-{regions}") > MAX_NAME:
+        raise BadConfig(f"regions: {name}-{regions} is longer than a name may be ({MAX_NAME})")
     stand = Moment(fault="regions", edge=Edge.INJECT)
     faults = (
         fault if fault.at.after else replace(fault, at=replace(fault.at, after=stand))

@@ -3,9 +3,7 @@ combinations are refused.
 """
 
 from dataclasses import replace
-from typing import Any, Final
-
-import yaml
+from typing import Final
 
 from devnet.checkers.must_fail import CHECKERS
 from devnet.faults import KINDS
@@ -18,19 +16,18 @@ from devnet.model.reading import (
     read_name,
     read_text,
     read_until,
+    shown,
 )
 from devnet.model.terms import Edge, Until
 from devnet.model.topology import OPERATOR_COUNTS
 from devnet.model.work import Hostile, Load
+from devnet.scenarios.document import read_text as read_document
 from devnet.scenarios.lines import line_of
 from devnet.scenarios.order import Order
 from devnet.scenarios.scenario import SCHEMA_VERSION, Scenario, Scheduled
 from dst.spec.errors import BadConfig
 
-MAX_FILE_BYTES: Final = 64 * 1024
-"""A scenario is a page of text; anything longer is the wrong file."""
-MAX_BRACKETS: Final = 512
-"""Opening brackets and braces: the YAML reader takes minutes for some ten thousand nested ones."""
+KIND: Final = "scenario"
 MAX_FAULTS: Final = 32
 MAX_KINDS: Final = 200
 MIN_HOSTILE_GAS: Final = 1_000_000
@@ -56,7 +53,7 @@ def _kind_of(value: object, where: str) -> str:
     every = {name: None for kind in KINDS.values() for name in keys_of(kind)}
     name = Fields(value, where, (*FAULT_KEYS, *every)).required("do")
     if not isinstance(name, str) or name not in KINDS:
-        raise BadConfig(f"{where}.do: expected one of {', '.join(KINDS)}; got {name!r}")
+        raise BadConfig(f"{where}.do: expected one of {', '.join(KINDS)}; got {shown(name)}")
     return name
 
 
@@ -119,7 +116,7 @@ def _load(value: object) -> Load:
     rate = fields.get("rate", Load().rate)
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate <= MAX_RATE:
         raise BadConfig(
-            f"load.rate: expected transactions per second up to {MAX_RATE}, got {rate!r}"
+            f"load.rate: expected transactions per second up to {MAX_RATE}, got {shown(rate)}"
         )
     return Load(rate=float(rate), senders=fields.integer("senders", Load().senders, 1, 10))
 
@@ -131,7 +128,7 @@ def _hostile(value: object) -> Hostile:
     kinds = fields.get("kinds", "all")
     if kinds != "all":
         if not isinstance(kinds, list) or not 1 <= len(kinds) <= MAX_KINDS:
-            raise BadConfig(f"hostile.kinds: expected all, or a list of names, got {kinds!r}")
+            raise BadConfig(f"hostile.kinds: expected all, or a list of names, got {shown(kinds)}")
         kinds = [read_name(kind, "hostile.kinds") for kind in kinds]
     return Hostile(
         kinds=() if kinds == "all" else tuple(kinds),
@@ -146,7 +143,7 @@ def _read_checker(value: object, where: str) -> str:
     for name in CHECKERS:
         if value in (name, name.partition(" ")[0]):
             return name
-    raise BadConfig(f"{where}: expected one of {'; '.join(CHECKERS)}; got {value!r}")
+    raise BadConfig(f"{where}: expected one of {'; '.join(CHECKERS)}; got {shown(value)}")
 
 
 def _expect(value: object) -> Expect:
@@ -154,7 +151,7 @@ def _expect(value: object) -> Expect:
     usual = Expect()
     no_progress = fields.get("no_progress", False)
     if not isinstance(no_progress, bool):
-        raise BadConfig(f"expect.no_progress: expected true or false, got {no_progress!r}")
+        raise BadConfig(f"expect.no_progress: expected true or false, got {shown(no_progress)}")
     return Expect(
         round_changes=fields.choice("round_changes", RoundChanges, usual.round_changes),
         settle_in=fields.count("settle_in", usual.settle_in),
@@ -219,18 +216,7 @@ def parse_text(text: str, *, what: str) -> Scenario:
 
     Raises: BadConfig.
     """
-    if len(text) > MAX_FILE_BYTES:
-        raise BadConfig(f"{what}: longer than {MAX_FILE_BYTES} bytes, this is no scenario")
-    if text.count("[") + text.count("{") > MAX_BRACKETS:
-        raise BadConfig(f"{what}: more than {MAX_BRACKETS} brackets, this is no scenario")
-    try:
-        value: Any = yaml.safe_load(text)
-        scenario = parse_scenario(value)
-    except yaml.YAMLError as error:
-        raise BadConfig(f"{what}: not YAML: {error}") from error
-    except BadConfig as error:
-        line = line_of(text, str(error))
-        raise BadConfig(f"{what}{f':{line}' if line else ''}: {error}") from error
+    scenario = read_document(text, parse_scenario, what=what, kind=KIND)
     located = (
         replace(fault, where=f"{what}:{line_of(text, f'faults[{index}]: ')}")
         for index, fault in enumerate(scenario.faults)

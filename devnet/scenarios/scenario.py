@@ -49,5 +49,5 @@ class Scenario:
     """Heights sealed everywhere before the first fault."""
     settle: Count = Count(plain=2)
     """Heights sealed everywhere after the last revert, before the end state is read."""
-    settle_timeout: Duration = Duration(seconds=60.0)
+    settle_timeout: Duration = Duration(seconds=30.0, slots=30.0)
     expect: Expect = field(default_factory=Expect)

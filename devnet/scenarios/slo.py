@@ -5,14 +5,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from devnet.model.reading import Fields, read_duration, read_integer, read_name
-from devnet.scenarios.lines import line_of
+from devnet.scenarios.document import read_file
 from dst.spec.errors import BadConfig
 
 VERSION: Final = 1
-MAX_BYTES: Final = 64 * 1024
 MAX_OBJECTIVES: Final = 64
 TIMES: Final = ("gap", "detection", "recovery", "inclusion", "cpu_block")
 NUMBERS: Final = ("rounds", "cpu", "lost")
@@ -61,19 +58,7 @@ class ServiceLevels:
 
 def load_service_levels(path: Path) -> ServiceLevels:
     """Raises: BadConfig, with file, line and reason."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(f"{path}: cannot read the service levels: {error}") from error
-    if len(text) > MAX_BYTES:
-        raise BadConfig(f"{path}: longer than {MAX_BYTES} bytes, these are no service levels")
-    try:
-        return parse_service_levels(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise BadConfig(f"{path}: not YAML: {error}") from error
-    except BadConfig as error:
-        line = line_of(text, str(error))
-        raise BadConfig(f"{path}{f':{line}' if line else ''}: {error}") from error
+    return read_file(path, parse_service_levels, kind="file of service levels")
 
 
 def parse_service_levels(value: object) -> ServiceLevels:

@@ -589,7 +589,7 @@ class FakeNetwork:
             await asyncio.sleep(2 * SLOT)
         while group and leader_name(self.operators, height, round_) not in group:
             round_ += 1
-            await asyncio.sleep(SLOT / 2)
+            await asyncio.sleep(0.5)  # a round takes no longer where blocks do
             for name in sorted(group):
                 self._tell(journal, EventKind.ROUND_CHANGE, name, height, round_)
         self.height = height

@@ -188,7 +188,7 @@ def test_a_baseline_is_one_more_place_at_its_own_size(tmp_path: Path) -> None:
         "leader-isolated, n = 4, 1 s",
         "leader-isolated, n = 7, 1 s",
     ]
-    assert len({cell.digest(1, "process") for cell in run.matrix.cells}) == 5
+    assert len({cell.digests([1], "process", "")[1] for cell in run.matrix.cells}) == 5
     assert len({run.runs(cell) for cell in run.matrix.cells}) == 3
 
 

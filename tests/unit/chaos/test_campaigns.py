@@ -93,8 +93,9 @@ def test_the_matrix_is_every_place_but_those_left_out(tmp_path: Path) -> None:
     (far, *_) = (cell for cell in found.cells if cell.regions == "world")
     assert far.scenario.name == "leader-kill-world"
     assert [str(fault.at.after) for fault in far.scenario.faults] == ["None", "inject of regions"]
-    assert len({cell.digest(1, "process") for cell in found.cells}) == 6
-    assert len({far.digest(seed, kind) for seed in (1, 2) for kind in ("process", "docker")}) == 4
+    assert len({cell.digests([1], "process", "x")[1] for cell in found.cells}) == 6
+    products = [(kind, which) for kind in ("process", "docker") for which in ("x", "y")]
+    assert len({each for one in products for each in far.digests([1, 2], *one).values()}) == 8
 
 
 @pytest.mark.parametrize(
@@ -428,7 +429,7 @@ def test_a_campaign_that_was_killed_goes_on_and_repeats_nothing(
     third, nothing = campaign(small, tmp_path / "x")
     asyncio.run(third.run())
     assert nothing.done == []
-    figures = third.figures()
+    figures, _ = third.figures()
     assert [len(each.runs) for each in figures] == [3, 3]
     kill = figures[0]
     assert {run.outcome for run in kill.runs} == {Outcome.PASS}
@@ -436,7 +437,7 @@ def test_a_campaign_that_was_killed_goes_on_and_repeats_nothing(
     assert kill.statistics["detection"].p50.value > 0
     assert kill.statistics["rounds"].max >= 1
     page = write_report(report_of(third, None, None), third.folder)
-    assert Earlier.of(third.folder).report.cells == figures
+    assert Earlier.of(third.folder, tmp_path).report.cells == figures
     assert "leader-kill, n = 4, 1 s" in page.read_text()
 
 
@@ -446,12 +447,19 @@ def test_another_network_or_scenario_is_another_run(small: Matrix, tmp_path: Pat
     docker = MatrixRun(matrix=small, folder=tmp_path / "x", backend="docker")
     assert docker.done() == {}
     assert len(one.done()) == 6
+    assert len(campaign(small, tmp_path / "x")[0].done()) == 6
     changed = next(iter(one.done().values())) / "scenario.yaml"
     changed.write_text(changed.read_text().replace("about: ", "about: not "))
+    one, _ = campaign(small, tmp_path / "x")
     assert len(one.done()) == 5
+    assert one.others() == 1
+    other, _ = campaign(small, tmp_path / "x", product="of yesterday")
+    assert other.done() == {}
     broken = next(iter(one.done().values())) / "manifest.json"
     broken.write_text(broken.read_text().replace('"error": ""', '"error": "no network"'))
+    one, _ = campaign(small, tmp_path / "x")
     assert len(one.done()) == 4
+    assert [each.reason for each in one.broken()] == ["no network"]
 
 
 def test_what_the_harness_cannot_do_is_tried_again_and_then_missing(
@@ -566,7 +574,10 @@ def test_the_command_reports_on_what_is_there(
     words = ["campaign", str(tmp_path / "c.yaml"), "--no-runs", "--backend", "process"]
     words += ["--out", str(tmp_path / "campaigns")]
     assert main(words) == 0
-    assert main([*words, "--slo", str(levels), "--against", str(run.folder)]) == 2
+    assert main([*words, "--against", str(run.folder)]) == 3
+    assert "is this campaign itself" in capsys.readouterr().err
+    before = written(tmp_path / "before.json", (run.folder / "campaign.json").read_text())
+    assert main([*words, "--slo", str(levels), "--against", str(before)]) == 2
     said = capsys.readouterr().out
     assert "failover       not enough runs to say  gap: 50 % of runs within 4 s" in said
     assert "too few runs to compare: leader-kill, n = 4, 1 s; all-restart" in said

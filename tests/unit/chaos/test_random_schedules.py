@@ -146,8 +146,10 @@ def test_a_kind_joins_by_saying_how_it_is_drawn_and_by_its_weight() -> None:
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:
-    with pytest.raises(BadConfig, match="needs 4 operators, not 1"):
+    with pytest.raises(BadConfig, match="needs 4, 7, 10 operators, not 1"):
         draw_schedule(1, operators=1)
+    with pytest.raises(BadConfig, match="needs 4, 7, 10 operators, not 5"):
+        draw_schedule(1, operators=5)
     with pytest.raises(BadConfig, match="nothing was drawn for 4 operators in 3 s"):
         draw_schedule(1, budget=3.0)
 
@@ -159,3 +161,25 @@ def test_the_command_writes_the_same_file_for_a_seed(tmp_path: Path) -> None:
     assert one.read_text() == two.read_text()
     assert parse_text(one.read_text(), what="x") == draw_schedule(5, operators=7)
     assert main(["random", "--seed", "5", "--n", "1", "--write", str(one)]) == 3
+
+
+def test_other_schedules_have_other_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs is the file, and goes where its name says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("devnet.chaos_cli._guarded", lambda *_: 0)
+    asked: tuple[list[str], ...] = (
+        [],
+        ["--beyond-f"],
+        ["--n", "7"],
+        ["--budget", "200"],
+        ["--budget", "20.5"],
+    )
+    for words in asked:
+        assert main(["random", "--seed", "7", *words]) == 0
+    found = sorted(path.stem for path in tmp_path.glob("runs/*/*.yaml"))
+    names = ["", "-20-5s", "-200s", "-beyond-f", "-n7"]
+    assert found == [f"random-7{name}" for name in names]
+    for path in tmp_path.glob("runs/*/*.yaml"):
+        assert parse_text(path.read_text(), what="x").name == path.stem
+    full = draw_schedule(2**31, operators=10, budget=3599.123456789, beyond_f=True)
+    assert parse_text(scenario_yaml(full), what="x") == full

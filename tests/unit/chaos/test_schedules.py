@@ -22,6 +22,7 @@ from devnet.runner.journal import Journal
 from devnet.runner.plan import plan_fault, require_fits
 from devnet.runner.stages import Run, Runner
 from devnet.scenarios import catalogue
+from devnet.scenarios.draw import draw_schedule
 from devnet.scenarios.parse import parse_text
 from devnet.scenarios.scenario import Scenario
 from devnet.scenarios.schema import schema
@@ -330,8 +331,8 @@ def test_sentences_say_what_is_done() -> None:
     )
     assert lines[3] == (
         "- kill: when split stands, when the next block is prepared, up to 1 slot later (drawn): "
-        "kill (target leader), until n heights are decided (or 60s are over); 3 times, every "
-        "5 heights."
+        "kill (target leader), until n heights are decided (or 30 slots + 30s are over); 3 times, "
+        "every 5 heights."
     )
     assert lines[4].endswith("blocks are sealed no more than 9s apart.")
 
@@ -345,3 +346,13 @@ def test_show_and_validate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     bad.write_text(HEAD + "faults:\n  - {id: a, do: kill, target: op9, until: {hold: 1s}}\n")
     assert main(["validate", str(bad)]) == 3
     assert f"{bad}:5: fault a: target op9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("slot", [1.0, 12.0, 60.0])
+@pytest.mark.parametrize("name", ["leader-kill", "operator-restart", "all-restart", "random"])
+def test_what_is_waited_for_is_waited_for_in_slots(
+    name: str, slot: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever block times are accepted, a correct cluster passes."""
+    monkeypatch.setattr("tests.unit.chaos.fake_network.SLOT", slot)
+    play(draw_schedule(11) if name == "random" else catalogue.load(name))

@@ -16,6 +16,7 @@ from devnet.checkers import (
     exactly_once,
     faults_happened,
     gap,
+    goes_on,
     inclusion,
     justified_votes,
     known_fate,
@@ -64,11 +65,13 @@ from devnet.model.history import (
     ProgramEnded,
     ReceiptSeen,
     Record,
+    RunEnded,
     SafeHeadSeen,
     SealRefused,
     Setup,
     TransactionSubmitted,
     VoteSeen,
+    WaitedInVain,
     decode_record,
     encode_record,
     history_of,
@@ -267,6 +270,8 @@ def sound() -> Draft:
         for node in (*SETUP.operators, "f1"):
             records.append(read(height, at + 0.4, node))
     records.append(event(EventKind.ROUND_CHANGE, 3, 3.0, root=None, round=1))
+    records.append(WaitedInVain(what="a reset event", since=10.4, monotonic=30.0))
+    records.append(RunEnded(monotonic=31.0))
     return Draft(records)
 
 
@@ -293,6 +298,7 @@ CHECKERS: dict[str, Checker] = {
     "justified_votes": justified_votes.check,
     "normal_gap": normal_gap.check,
     "safe_head": safe_head.check,
+    "goes_on": goes_on.check,
 }
 
 
@@ -303,6 +309,21 @@ def test_a_sound_history_passes(name: str) -> None:
 
 
 FORGED: dict[str, tuple[str, list[Record]]] = {
+    "nothing sealed while it was waited for": (
+        "goes_on",
+        [WaitedInVain(what="height 30", since=17.0, monotonic=40.0)],
+    ),
+    "nothing sealed since the last fault was healed": (
+        "goes_on",
+        [WaitedInVain(what="height 30", since=10.4, monotonic=32.0)],
+    ),
+    "nothing sealed at one node": (
+        "goes_on",
+        [
+            event(EventKind.SEALED, 30, 39.0),
+            WaitedInVain(what="height 30", nodes=("op1", "op2"), since=17.0, monotonic=40.0),
+        ],
+    ),
     "another root decided": (
         "agreement",
         [event(EventKind.DECIDED, 4, 4.5, "op4", root=root(4, "b"))],
