@@ -545,8 +545,8 @@ def run_matrix(arguments: argparse.Namespace) -> int:
 def _guarded(
     arguments: argparse.Namespace, names: Sequence[str], *, controls_once: bool = False
 ) -> int:
-    """controls_once: however many runs are asked of the others, since none can have the network that
-    a control broke."""
+    """controls_once: however many runs are asked of the others, since none can have the network
+    that a control broke."""
     try:
         campaigns = [_campaign(arguments, name) for name in names]
         if controls_once:

@@ -34,7 +34,7 @@ LEASE_SECONDS: Final = 5
 SHORTEST_LEASE: Final = 2
 """One and a half election timeouts of etcd as it is shipped, in whole seconds."""
 
-Place: TypeAlias = tuple[str, int, str, int, ClusterKind]
+CellKey: TypeAlias = tuple[str, int, str, int, ClusterKind]
 """Of a campaign's matrix: scenario, operators, regions, slot in seconds, what sequences."""
 
 

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from devnet.checkers.base import counted
-from devnet.model.cluster import ClusterKind, Place, sequencers_told
+from devnet.model.cluster import CellKey, ClusterKind, sequencers_told
 from devnet.model.command import Exit
 from devnet.model.verdict import Outcome
 from devnet.report.measures import NAMES, Measures
@@ -81,7 +81,7 @@ class CellFigures(msgspec.Struct, frozen=True, kw_only=True):
     statistics: dict[str, Statistics] = {}
 
     @property
-    def key(self) -> Place:
+    def key(self) -> CellKey:
         return (self.scenario, self.operators, self.regions, self.slot_seconds, self.cluster)
 
     @property
@@ -159,7 +159,7 @@ class CampaignReport(msgspec.Struct, frozen=True, kw_only=True):
     too_few_to_compare: tuple[str, ...] = ()
 
 
-def figures_of(place: Place, runs: Sequence[RunFigures]) -> CellFigures:
+def figures_of(place: CellKey, runs: Sequence[RunFigures]) -> CellFigures:
     scenario, operators, regions, slot_seconds, cluster = place
     bare = CellFigures(
         scenario=scenario,

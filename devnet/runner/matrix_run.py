@@ -24,7 +24,7 @@ from typing import Final
 
 import msgspec
 
-from devnet.model.cluster import ClusterKind, Place
+from devnet.model.cluster import CellKey, ClusterKind
 from devnet.model.means import Means
 from devnet.model.topology import HIGHEST_OFFSET, compute_topology
 from devnet.model.verdict import Outcome, worst
@@ -261,7 +261,7 @@ class MatrixRun:
     def _missing(self, most: int = BATCH) -> Iterator[Batch]:
         """most: runs on one network."""
         done = self.done()
-        left: dict[Place, list[int]] = {}
+        left: dict[CellKey, list[int]] = {}
         for digest, (cell, seed) in self.wanted().items():
             if digest not in done:
                 left.setdefault(cell.key, []).append(seed)
@@ -322,7 +322,7 @@ class MatrixRun:
         """Of every run that is there, from its record alone; and the runs that showed nothing, with
         those whose record cannot be read after all."""
         done, unreadable = self.done(), list[BrokenRun]()
-        runs: dict[Place, list[RunFigures]] = {}
+        runs: dict[CellKey, list[RunFigures]] = {}
         for digest, (cell, seed) in self.wanted().items():
             if path := done.get(digest):
                 try:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from devnet.faults.regions import Matrix as Regions
 from devnet.faults.regions import Regions as RegionsFault
-from devnet.model.cluster import USUAL_SIZE, ClusterKind, Place, sequencers_told
+from devnet.model.cluster import USUAL_SIZE, CellKey, ClusterKind, sequencers_told
 from devnet.model.reading import MAX_NAME, Fields, read_integer, read_name, read_text, shown
 from devnet.model.terms import Edge, Moment, Until
 from devnet.model.topology import OPERATOR_COUNTS
@@ -44,7 +44,7 @@ class Cell:
     scenario: Scenario
 
     @property
-    def key(self) -> Place:
+    def key(self) -> CellKey:
         return (self.name, self.operators, self.regions, self.slot_seconds, self.cluster)
 
     def told(self) -> str:
@@ -199,7 +199,7 @@ def _cluster(value: object) -> ClusterKind:
     raise BadConfig(f"clusters: expected some of {', '.join(ClusterKind)}; got {value!r}")
 
 
-def _meant(rule: Fields, where: Place) -> bool:
+def _meant(rule: Fields, where: CellKey) -> bool:
     place = dict(zip(_EXCEPT, where, strict=True))
     return all(rule.get(key, here) == here for key, here in place.items())
 
