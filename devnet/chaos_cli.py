@@ -29,8 +29,14 @@ from devnet.report.table import render_campaign, render_verdicts
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, require_possible, run_campaign
 from devnet.runner.judging import judge_folder, said_before
-from devnet.runner.matrix_report import Earlier, report_of, require_about, write_report
-from devnet.runner.matrix_run import MatrixRun, networks_that_fit
+from devnet.runner.matrix_report import (
+    Earlier,
+    report_of,
+    require_about,
+    require_comparable,
+    write_report,
+)
+from devnet.runner.matrix_run import BATCH, MatrixRun, networks_that_fit
 from devnet.runner.plan import require_fits
 from devnet.runner.shrink import MAX_RUNS, MINUTES, told_of
 from devnet.runner.shrink_live import failing_of, shrink, written_to
@@ -114,6 +120,13 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         default=networks_that_fit(),
         metavar="N",
         help="networks side by side (default here: %(default)s)",
+    )
+    many.add_argument(
+        "--runs-per-network",
+        type=_runs,
+        default=None,
+        metavar="N",
+        help=f"most of them, which then count as one (default: {BATCH}; with --slo, --against: 1)",
     )
     many.add_argument(
         "--no-runs", action="store_true", help="report on what is there, and run nothing"
@@ -320,9 +333,11 @@ def run_matrix(arguments: argparse.Namespace) -> int:
                 jobs=arguments.jobs,
                 port_offset=arguments.port_offset,
                 shown=shown,
+                most_on_one=arguments.runs_per_network or (1 if levels or earlier else BATCH),
             )
             run.require_possible()
             require_about(levels, matrix)
+            require_comparable(earlier, matrix, run.backend)
             if not arguments.no_runs:
                 asyncio.run(_stoppable(run.run()))
         report = report_of(run, levels, earlier)

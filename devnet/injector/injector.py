@@ -152,6 +152,7 @@ class Injector:
             lying=do.lies(site),
             requested=now(),
             repeats=do.repeats,
+            forever=fault.forever,
             components=do.components(site, self._operators),
             hits_leader=do.at_once and site.targets == (leader,) == silenced,
             aimed_height=fault.aimed_height,

@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ import msgspec
 from devnet.model.topology import HIGHEST_OFFSET, compute_topology
 from devnet.model.verdict import Outcome, worst
 from devnet.network.claim import is_claimed
-from devnet.report.campaign import CellFigures, RunFigures, figures_of
+from devnet.report.cells import CellFigures, RunFigures, figures_of
 from devnet.report.measures import measures_of
 from devnet.report.summary import reason_of
 from devnet.runner.judging import SCENARIO, judge_folder
@@ -36,8 +36,8 @@ from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig
 
 BATCH: Final = 10
-"""Seeds on one network: a start costs about as much as a run, and a broken network costs the
-rest. One that a scenario has to break serves one run."""
+"""Seeds on one network at most, unless told otherwise: a start costs about as much as a run, and a
+broken network costs the rest. One that a scenario has to break serves one run."""
 TRIES: Final = 2
 """Of a batch; what the harness could not carry out twice is missing."""
 STRIDE: Final = 2000
@@ -45,6 +45,7 @@ STRIDE: Final = 2000
 STOP_S: Final = 90.0
 """A batch takes its fault back and its network down within that."""
 LOOK_EVERY_S: Final = 1.0
+MANIFEST: Final = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,12 @@ class _Network(msgspec.Struct):
     backend: str
     operators: int
     slot_seconds: int
+    genesis_time: int = 0
+    group_public_key: str = ""
+
+    def named(self) -> str:
+        """As no other network is."""
+        return f"{self.genesis_time}-{self.group_public_key[:10]}"
 
 
 class _Manifest(msgspec.Struct):
@@ -91,6 +98,8 @@ class MatrixRun:
     backend: str
     jobs: int = 1
     port_offset: int = 0
+    most_on_one: int = BATCH
+    """Runs of one network."""
     launch: Launch | None = None
     say: Callable[[str], None] = lambda _: None
     shown: Callable[[int, int], None] = lambda done, total: None
@@ -179,7 +188,7 @@ class MatrixRun:
         for cell in self.matrix.cells:
             left = (s for s in self.matrix.seeds if cell.digest(s, self.backend) not in done)
             spent = bool(cell.scenario.expect.fails)
-            for first, count in batches(left, 1 if spent else BATCH):
+            for first, count in batches(left, 1 if spent else self.most_on_one):
                 yield Batch(cell=cell, first=first, count=count)
 
     async def _watch(self) -> None:
@@ -224,17 +233,15 @@ class MatrixRun:
     def figures(self) -> tuple[CellFigures, ...]:
         """Of every run that is there, from its record alone."""
         done = self.done()
-        return tuple(
-            figures_of(
-                cell.key,
-                [
-                    _figures(seed, path, self.folder)
-                    for seed in self.matrix.seeds
-                    if (path := done.get(cell.digest(seed, self.backend)))
-                ],
-            )
-            for cell in self.matrix.cells
-        )
+        return tuple(self._cell_figures(cell, done) for cell in self.matrix.cells)
+
+    def _cell_figures(self, cell: Cell, done: Mapping[str, Path]) -> CellFigures:
+        runs = [
+            _figures(seed, path, self.folder)
+            for seed in self.matrix.seeds
+            if (path := done.get(cell.digest(seed, self.backend)))
+        ]
+        return figures_of(cell.key, runs, missing=len(self.matrix.seeds) - len(runs))
 
 
 def networks_that_fit() -> int:
@@ -243,10 +250,14 @@ def networks_that_fit() -> int:
     return min(room, max(1, (os.cpu_count() or 1) // 2))
 
 
+def _manifest_of(run: Path) -> _Manifest:
+    return msgspec.json.decode((run / MANIFEST).read_bytes(), type=_Manifest)
+
+
 def _digest_in(manifest: Path) -> str:
     """Of the run that a folder holds; empty when it is none that came to its end."""
     try:
-        said = msgspec.json.decode(manifest.read_bytes(), type=_Manifest)
+        said = _manifest_of(manifest.parent)
         text = (manifest.parent / SCENARIO).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
         return ""
@@ -265,6 +276,7 @@ def _figures(seed: int, path: Path, root: Path) -> RunFigures:
         reason=reason_of(verdicts),
         unsafe=unsafe,
         folder=str(path.relative_to(root)),
+        network=_manifest_of(path).network.named(),
         measures=measures_of(history),
     )
 

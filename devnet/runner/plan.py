@@ -95,6 +95,7 @@ def plan_fault(
         site=fault.do.aim(Sight(topology=topology, next_height=next_height, rng=rng)),
         aimed_height=next_height,
         delay_seconds=delay_seconds,
+        forever=fault.until.forever,
     )
 
 

@@ -286,6 +286,8 @@ class Runner:
         await asyncio.sleep(max(0.0, started + hold - now()))
         for moment in self._ends_after(fault):
             await self._come[moment].wait()
+        if fault.until.forever and not receipt.returning and not receipt.components:
+            await self._settle()  # as the others ended under it, their ends are felt under it
 
     def _ends_after(self, fault: Scheduled) -> list[Moment]:
         """Moments of others: they are bounded, and never wait for this one's heal."""

@@ -4,8 +4,10 @@ records alone, verdicts that say when there are too few runs, and what became wo
 import argparse
 import asyncio
 import json
+import math
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,22 +21,18 @@ from devnet.chaos_cli import add_commands, main
 from devnet.model.command import Exit
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome
-from devnet.report.campaign import (
-    CampaignReport,
-    CellFigures,
-    RunFigures,
-    Said,
-    compare,
-    exit_of,
-    figures_of,
-    judge_levels,
-    render_report,
-)
+from devnet.report.campaign import CampaignReport, exit_of, render_report
 from devnet.report.campaign_page import render_campaign_page
+from devnet.report.cells import CellFigures, RunFigures, figures_of
+from devnet.report.comparison import Comparison, change_told, compare
+from devnet.report.levels import Said, judge_levels, level_note
+from devnet.report import statistics
 from devnet.report.measures import Measures
 from devnet.report.progress import _Lines
 from devnet.report.statistics import (
+    censored_quantile,
     holm,
+    least_chance,
     more_often,
     quantile,
     runs_needed,
@@ -147,6 +145,10 @@ def test_service_levels_are_read_and_the_schemas_are_the_readers(tmp_path: Path)
         ("at_least: 0.9", "at_most: 0.9", ":5: objectives[1].at_most: of passes give at_least"),
         ("name: idle", "name: passes", ":6: objectives[2].name: 'passes' is used twice"),
         ("at_least: 0.9", "at_least: 1", "which no number of runs can show"),
+        ("at_most: 0.8", "at_most: .inf", ":6: objectives[2].at_most: expected a number from 0"),
+        ("at_most: 0.8", "at_most: .nan", "expected a number from 0"),
+        ("at_most: 0.8", f"at_most: {10**400}", "expected a number from 0"),
+        ("percentile: 95", "percentile: .nan", "expected a number such as 95"),
     ],
 )
 def test_service_levels_that_cannot_be_kept_are_refused(
@@ -218,6 +220,8 @@ def test_worse_is_told_from_noise() -> None:
     assert worse([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]) == pytest.approx(1 / 20)
     assert worse([4.0, 5.0, 6.0], [1.0, 2.0, 3.0]) == 1.0
     assert worse([1.0] * 5, [1.0] * 5) == 1.0
+    assert worse([1.0, 2.0, math.inf], [math.inf] * 3) == pytest.approx(4 / 20)
+    assert worse([1.0] * 60, [1.0] * 57 + [2.0] * 3) == pytest.approx(more_often((0, 60), (3, 60)))
     rng = random.Random(1)
     many = [rng.random() for _ in range(15)]
     assert worse(many, [value + 0.5 for value in many]) < 0.001
@@ -226,12 +230,35 @@ def test_worse_is_told_from_noise() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
 
 
+def test_the_normal_approximation_meets_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(4)
+    for shift in (0.0, 0.1, 0.2, 0.3):
+        before = [rng.random() for _ in range(20)]
+        after = [round(rng.random() + shift, 2) for _ in range(20)]
+        counted = worse(before, after)
+        with monkeypatch.context() as patched:
+            patched.setattr(statistics, "EXACT_BITS", 0)
+            assert worse(before, after) == pytest.approx(counted, rel=0.1)
+    assert worse(many := [rng.random() for _ in range(200)], [v + 9 for v in many]) < 1e-60
+    assert worse([1.0] * 5, [2.0] * 5) == least_chance(5, 5) == more_often((0, 5), (5, 5))
+
+
+def test_a_wait_that_goes_on_is_not_one_that_ended() -> None:
+    """Kaplan and Meier's own rule; without censored values the nearest rank."""
+    waits = [float(i) for i in range(1, 101)]
+    assert censored_quantile(waits, [], 0.95) == 95.0
+    assert censored_quantile(waits[:90], waits[90:], 0.95) is None
+    assert censored_quantile(waits, [0.5] * 50, 0.95) == 95.0  # they waited too short to count
+    assert censored_quantile([1.0, 3.0, 4.0], [2.0], 0.5) == 3.0
+    assert censored_quantile([], [9.0], 0.95) is None
+
+
 def test_noise_alone_is_seldom_called_worse() -> None:
     rng = random.Random(3)
     called = 0
     for _ in range(30):
         before, after = cell(rng, gap=1.0), cell(rng, gap=1.0)
-        called += any(change.worse for change in compare([before], [after])[0])
+        called += any(change.worse for change in compare([before], [after]).changes)
     assert called <= 4
 
 
@@ -258,6 +285,25 @@ def cell(
     return figures_of(("leader-kill", 4, "none", 1), found)
 
 
+def run_of(
+    seed: int, outcome: Outcome = Outcome.PASS, network: str = "", **measured: Any
+) -> RunFigures:
+    return RunFigures(
+        seed=seed, outcome=outcome, folder=f"runs/x/{seed}", network=network,
+        measures=Measures(**measured),
+    )  # fmt: skip
+
+
+def place(
+    scenario: str, runs: Sequence[RunFigures], *, operators: int = 4, missing: int = 0
+) -> CellFigures:
+    return figures_of((scenario, operators, "none", 1), runs, missing)
+
+
+def quick(scenario: str, runs: int = 60, *, operators: int = 4) -> CellFigures:
+    return place(scenario, [run_of(s, gap=1.0) for s in range(runs)], operators=operators)
+
+
 def levels_of(**objective: Any) -> ServiceLevels:
     value = {"slo": 1, "name": "ours", "objectives": [{"name": "it", **objective}]}
     return parse_service_levels(value)
@@ -278,7 +324,8 @@ def test_a_level_is_met_missed_or_not_shown(runs: int, gap: float, failed: int, 
     (verdict,) = judge_levels(levels, [cell(random.Random(1), gap=gap, runs=runs, failed=failed)])
     assert verdict.said is said
     if said is Said.TOO_FEW:
-        assert verdict.note == "with 0 beyond it takes 59 runs to be shown"
+        assert verdict.note.endswith("with 0 beyond it takes 59 runs to be shown")
+        assert ("nothing was measured in leader-kill, n = 4, 1 s" in verdict.note) is (runs == 0)
 
 
 def test_what_showed_nothing_is_in_no_figure_and_told() -> None:
@@ -289,12 +336,174 @@ def test_what_showed_nothing_is_in_no_figure_and_told() -> None:
 
 
 def test_a_run_that_failed_without_a_figure_is_beyond_any_limit() -> None:
-    bad = RunFigures(seed=1, outcome=Outcome.FAIL, folder="x", measures=Measures())
-    there = figures_of(("leader-kill", 4, "none", 1), [bad] * 3)
+    there = place("leader-kill", [run_of(seed, Outcome.FAIL) for seed in range(3)])
     (verdict,) = judge_levels(levels_of(measure="recovery", at_most="9s"), [there])
     assert (verdict.beyond, verdict.said) == (3, Said.MISSED)
     (verdict,) = judge_levels(levels_of(measure="passes", at_least=0.9), [there])
     assert verdict.said is Said.MISSED
+
+
+SHORT = levels_of(measure="gap", percentile=95, at_most="4s")
+
+
+def test_a_run_that_failed_is_beyond_whatever_its_figures_say() -> None:
+    """The chain died while it stood: the figure is what had passed until then."""
+    dead = place("leader-kill", [run_of(s, Outcome.FAIL, gap=2.0, cpu=0.1) for s in range(60)])
+    for measure, limit in (("gap", "4s"), ("cpu", 0.9), ("rounds", 9)):
+        (verdict,) = judge_levels(levels_of(measure=measure, at_most=limit), [dead])
+        assert (verdict.said, verdict.beyond) == (Said.MISSED, 60)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"silent": 30}, "30 runs showed nothing: counted as beyond"),
+        ({"unmeasured": 30}, "30 runs had nothing to measure: counted as beyond"),
+        ({"missing": 30}, "30 runs missing: counted as beyond"),
+        ({"silent": 1, "unmeasured": 1, "missing": 1}, "with 3 beyond it takes 153 runs"),
+    ],
+)
+def test_what_was_not_shown_may_have_been_beyond(changes: dict[str, int], words: str) -> None:
+    """Ninety-nine that keep it are enough with one beyond, and not with three."""
+    silent, unmeasured = changes.get("silent", 0), changes.get("unmeasured", 0)
+    runs = [run_of(s, gap=1.0) for s in range(99)]
+    runs += [run_of(s, Outcome.INCONCLUSIVE, gap=9.0) for s in range(100, 100 + silent)]
+    runs += [run_of(s) for s in range(200, 200 + unmeasured)]
+    there = place("leader-kill", runs, missing=changes.get("missing", 0))
+    (verdict,) = judge_levels(SHORT, [there])
+    assert (verdict.said, verdict.runs, verdict.beyond) == (Said.TOO_FEW, 99, 0)
+    assert words in level_note(verdict)
+    assert exit_of(report([there], levels=(verdict,))) is Exit.NOTHING_SHOWN
+    (verdict,) = judge_levels(SHORT, [place("leader-kill", runs[:99], missing=1)])
+    assert verdict.said is Said.MET
+
+
+def test_a_level_is_met_only_where_every_place_showed_something() -> None:
+    shown, blind = quick("leader-kill", 600), [run_of(1, Outcome.INCONCLUSIVE)]
+    (verdict,) = judge_levels(SHORT, [shown, place("leader-freeze", blind)])
+    assert verdict.said is Said.TOO_FEW
+    assert "nothing was measured in leader-freeze, n = 4, 1 s" in verdict.note
+    (verdict,) = judge_levels(SHORT, [shown, place("leader-freeze", [run_of(1, gap=1.0)])])
+    assert verdict.said is Said.MET
+
+
+def test_one_place_that_never_keeps_it_does_not_disappear_among_others() -> None:
+    others = [quick(f"s{number}") for number in range(30)]
+    bad = place("bad", [run_of(s, gap=90.0) for s in range(60)], operators=7)
+    (verdict,) = judge_levels(SHORT, [*others, bad])
+    assert verdict.said is Said.MISSED
+    assert verdict.note == "missed by bad, n = 7, 1 s (60 of 60 beyond)"
+    unlucky = place("unlucky", [run_of(s, gap=9.0 if s < 2 else 1.0) for s in range(9)])
+    assert judge_levels(SHORT, [unlucky, quick("x")])[0].said is Said.TOO_FEW
+    many = [msgspec.structs.replace(unlucky, scenario=f"unlucky-{n}") for n in range(2)]
+    assert judge_levels(SHORT, [*many, *others])[0].said is Said.MET
+
+
+def test_a_censored_figure_is_beyond_or_says_nothing() -> None:
+    def seen(seconds: float) -> CellFigures:
+        return place(
+            "x", [run_of(s, detection=seconds, censored=("detection",)) for s in range(600)]
+        )
+
+    levels = levels_of(measure="detection", at_most="4s")
+    assert judge_levels(levels, [seen(4.1)])[0].said is Said.MISSED
+    (verdict,) = judge_levels(levels, [seen(3.9)])
+    assert (verdict.said, verdict.unmeasured) == (Said.TOO_FEW, 600)
+    found = seen(3.9).statistics["detection"]
+    assert (found.count, found.censored, found.p50.value, found.max) == (600, 600, None, None)
+
+
+def shared(each: int, gaps: Sequence[float]) -> CellFigures:
+    """Networks of so many runs, each with a gap of its own."""
+    return place(
+        "x",
+        [
+            run_of(each * n + k, network=f"net-{n}", gap=gap)
+            for n, gap in enumerate(gaps)
+            for k in range(each)
+        ],
+    )
+
+
+def test_runs_that_shared_a_network_are_one_word() -> None:
+    together, alone = shared(10, [1.0] * 6), shared(1, [1.0] * 60)
+    (verdict,) = judge_levels(SHORT, [together])
+    assert (verdict.said, verdict.runs, verdict.networks) == (Said.TOO_FEW, 60, 6)
+    assert "60 runs shared 6 networks, each of which counts once" in level_note(verdict)
+    assert judge_levels(SHORT, [alone])[0].said is Said.MET
+    assert judge_levels(SHORT, [shared(10, [9.0] + [1.0] * 19)])[0].said is Said.TOO_FEW
+    steps = [float(step) for step in range(8)]
+    median = shared(10, steps).statistics["gap"].p50
+    assert (median.low, median.high) == (0.0, 7.0)  # as of eight values, not of eighty
+    apart = compare([shared(10, steps)], [shared(10, [step + 0.5 for step in steps])])
+    assert next(c.chance for c in apart.changes if c.measure == "gap") > 0.2
+    assert compare([shared(10, steps[:4])], [shared(10, steps)]).too_few == ("x, n = 4, 1 s",)
+
+
+def test_noise_of_networks_is_seldom_called_worse() -> None:
+    rng = random.Random(5)
+
+    def many() -> CellFigures:
+        return place(
+            "x",
+            [
+                run_of(10 * n + k, network=str(n), gap=offset + rng.gauss(0, 1))
+                for n in range(6)
+                for offset in [9 + rng.gauss(0, 1)]
+                for k in range(10)
+            ],
+        )
+
+    called = sum(bool(compare([many()], [many()]).worse) for _ in range(100))
+    assert called <= 8
+
+
+def test_many_places_and_few_runs_are_not_taken_for_no_change() -> None:
+    rng = random.Random(1)
+
+    def many(cells: int, runs: int, factor: float) -> list[CellFigures]:
+        return [
+            place(
+                f"s{n}",
+                [run_of(s, gap=factor * (1 + rng.random()), rounds=factor) for s in range(runs)],
+            )
+            for n in range(cells)
+        ]
+
+    found = compare(many(72, 20, 1.0), many(72, 20, 10.0))
+    assert len(found.worse) == 144
+    assert not found.is_unclear
+    found = compare(many(72, 5, 1.0), many(72, 5, 10.0))
+    assert not found.worse
+    assert found.blind == 216
+    told = report(many(72, 5, 10.0), comparison=found, against="before")
+    assert "too few runs for so many comparisons: in 216 of 216 comparisons" in render_report(told)
+    assert "too few runs for so many comparisons" in render_campaign_page(told)
+    assert exit_of(told) is Exit.NOTHING_SHOWN
+    assert exit_of(report(many(1, 5, 1.0), comparison=Comparison())) is Exit.OK
+
+
+def test_what_cannot_be_compared_is_said() -> None:
+    old = [quick("both"), quick("gone")]
+    lost = place("both", [run_of(s, Outcome.INCONCLUSIVE, gap=9.0) for s in range(60)])
+    found = compare(old, [lost, quick("new")])
+    assert found.too_few == ("both, n = 4, 1 s",)
+    assert found.left_out == ("gone, n = 4, 1 s: only earlier", "new, n = 4, 1 s: only now")
+    assert exit_of(report([quick("both")], comparison=found)) is Exit.NOTHING_SHOWN
+    unmeasured = place("both", [run_of(s) for s in range(60)])
+    found = compare([quick("both")], [unmeasured])
+    assert found.too_few == ("both, n = 4, 1 s: gap (60 and 0)",)
+    seldom = place("both", [run_of(s, detection=1.0 if s < 3 else None) for s in range(60)])
+    found = compare([unmeasured], [seldom])
+    assert (found.too_few, found.left_out) == ((), ("both, n = 4, 1 s: detection (0 and 3)",))
+
+
+def test_recoveries_that_no_longer_come_are_worse() -> None:
+    before = place("x", [run_of(s, recovery=1.0 + s / 100) for s in range(20)])
+    never = [run_of(s, recovery=60.0, censored=("recovery",)) for s in range(20)]
+    found = compare([before], [place("x", never)])
+    assert [change.measure for change in found.worse] == ["recovery"]
+    assert "recovery 1.09 s -> without end" in change_told(found.worse[0])
 
 
 def test_a_level_about_nothing_is_refused() -> None:
@@ -303,16 +512,32 @@ def test_a_level_about_nothing_is_refused() -> None:
         judge_levels(levels, [cell(random.Random(1), gap=1.0)])
 
 
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("scenarios", ["leader-*", "no-such-*"]),
+        ("operators", [4, 7]),
+        ("regions", ["none", "world"]),
+        ("slot_seconds", [1, 2]),
+    ],
+)
+def test_a_selector_that_selects_nothing_is_refused(key: str, values: list[object]) -> None:
+    levels = levels_of(measure="gap", at_most="4s", **{key: values})
+    with pytest.raises(BadConfig) as caught:
+        judge_levels(levels, [quick("leader-kill")])
+    assert f"service level it: {key}: {values[1]} is no place" in str(caught.value)
+
+
 def test_what_became_worse_is_named_and_what_did_not_is_not() -> None:
     rng = random.Random(2)
     before, after = cell(rng, gap=1.0), cell(rng, gap=3.0)
-    changes, few = compare([before], [after])
-    assert [change.measure for change in changes if change.worse] == ["gap"]
-    assert not few
-    assert not any(change.worse for change in compare([after], [before])[0])
+    found = compare([before], [after])
+    assert [change.measure for change in found.worse] == ["gap"]
+    assert not found.is_unclear
+    assert not compare([after], [before]).worse
     broken = cell(rng, gap=1.0, failed=7)
-    assert "passes" in {c.measure for c in compare([before], [broken])[0] if c.worse}
-    assert compare([before], [cell(rng, gap=9.0, runs=4)]) == ((), ("leader-kill, n = 4, 1 s",))
+    assert "passes" in {c.measure for c in compare([before], [broken]).worse}
+    assert compare([before], [cell(rng, gap=9.0, runs=4)]).too_few == ("leader-kill, n = 4, 1 s",)
 
 
 def report(cells: list[CellFigures], **changes: Any) -> CampaignReport:
