@@ -9,8 +9,8 @@ from devnet.model.verdict import Outcome
 from devnet.report.campaign import CampaignReport
 from devnet.report.cells import FIGURES_HEAD, CellFigures, RunFigures, amount_of, figures_row
 from devnet.report.comparison import TESTS, change_told, notes_of
-from devnet.report.levels import Said, level_note
 from devnet.report.html import OUTCOME_COLOUR, STYLE, badge, round_ticks, table
+from devnet.report.levels import Said, level_note
 from devnet.report.measures import MEANS, NAMES
 from devnet.report.statistics import CONFIDENCE, Statistics
 
