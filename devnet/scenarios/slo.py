@@ -66,7 +66,7 @@ class Objective:
 
 
 def _matches(value: str | int, wanted: str | int) -> bool:
-    return fnmatchcase(value, wanted) if isinstance(value, str) else value == wanted  # type: ignore
+    return fnmatchcase(value, str(wanted)) if isinstance(value, str) else value == wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +139,7 @@ def _objective(value: object, where: str) -> Objective:
 
 
 def _percent(value: object, where: str) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value <= 100:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
         raise BadConfig(f"{where}.percentile: expected a number such as 95 or 99.9, got {value!r}")
     return value / 100
 
@@ -160,8 +159,8 @@ def _limit(measure: str, value: object, where: str) -> float:
         if duration.slots:
             raise BadConfig(f"{where}: expected seconds, not slots: campaigns have several slots")
         return duration.seconds
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value <= HIGHEST:  # nor infinite, nor no number
+    # In this order nan and what is infinite or larger than any float are refused, too.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= HIGHEST:
         raise BadConfig(f"{where}: expected a number from 0 to {HIGHEST}, got {value!r}")
     return float(value)
 

@@ -188,6 +188,7 @@ def test_the_pages_numbers_of_runs_are_right() -> None:
     thousands = quantile([float(i) for i in range(5000)], 0.99)
     assert thousands.low is not None
     assert thousands.high is not None
+    assert thousands.value is not None
     assert 4930 < thousands.low < thousands.value < thousands.high < 4970
 
 
@@ -832,9 +833,9 @@ def test_a_campaign_that_was_killed_goes_on_and_repeats_nothing(
     assert [len(each.runs) for each in figures] == [3, 3]
     kill = figures[0]
     assert {run.outcome for run in kill.runs} == {Outcome.PASS}
-    assert kill.statistics["gap"].max >= 1.0
-    assert kill.statistics["detection"].p50.value > 0
-    assert kill.statistics["rounds"].max >= 1
+    assert (kill.statistics["gap"].max or 0) >= 1.0
+    assert (kill.statistics["detection"].p50.value or 0) > 0
+    assert (kill.statistics["rounds"].max or 0) >= 1
     page = write_report(report_of(third, None, None), third.folder)
     assert Earlier.of(third.folder).report.cells == figures
     assert "leader-kill, n = 4, 1 s" in page.read_text()
