@@ -48,7 +48,9 @@ def exit_of(report: CampaignReport) -> Exit:
     if report.missing:
         return Exit.HARNESS
     unclear = Said.TOO_FEW in said if said else any(not run.shown for run in runs)
-    return Exit.NOTHING_SHOWN if unclear or report.comparison.is_unclear else Exit.OK
+    compared = report.comparison
+    unclear = unclear or compared.is_unclear or bool(report.against and not compared.changes)
+    return Exit.NOTHING_SHOWN if unclear else Exit.OK
 
 
 class _Versioned(msgspec.Struct):

@@ -509,6 +509,9 @@ def test_what_cannot_be_compared_is_said() -> None:
     assert found.too_few == ("both, n = 4, 1 s",)
     assert found.left_out == ("gone, n = 4, 1 s: only earlier", "new, n = 4, 1 s: only now")
     assert exit_of(report([quick("both")], comparison=found)) is Exit.NOTHING_SHOWN
+    nothing = compare([quick("gone")], [quick("new")])
+    told = report([quick("new")], comparison=nothing, against="before")
+    assert exit_of(told) is Exit.NOTHING_SHOWN
     unmeasured = place("both", [run_of(s) for s in range(60)])
     found = compare([quick("both")], [unmeasured])
     assert found.too_few == ("both, n = 4, 1 s: gap (60 and 0)",)
