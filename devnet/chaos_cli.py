@@ -39,8 +39,14 @@ from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, require_possible, run_campaign
 from devnet.runner.journal import CannotRecord
 from devnet.runner.judging import judge_folder, judged_anew, said_before
-from devnet.runner.matrix_report import Earlier, report_of, require_about, write_report
-from devnet.runner.matrix_run import MatrixRun, networks_that_fit, newest_product
+from devnet.runner.matrix_report import (
+    Earlier,
+    report_of,
+    require_about,
+    require_comparable,
+    write_report,
+)
+from devnet.runner.matrix_run import BATCH, MatrixRun, networks_that_fit, newest_product
 from devnet.runner.plan import needs_of, require_fits
 from devnet.runner.product import product
 from devnet.runner.recorded import Schedule, schedule_of
@@ -156,6 +162,13 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         default=networks_that_fit(),
         metavar="N",
         help="networks side by side (default here: %(default)s)",
+    )
+    many.add_argument(
+        "--runs-per-network",
+        type=_runs,
+        default=None,
+        metavar="N",
+        help=f"most of them, which then count as one (default: {BATCH}; with --slo, --against: 1)",
     )
     many.add_argument(
         "--no-runs", action="store_true", help="report on what is there, and run nothing"
@@ -522,9 +535,11 @@ def run_matrix(arguments: argparse.Namespace) -> int:
                 port_offset=arguments.port_offset,
                 shown=shown,
                 product=(arguments.no_runs and newest_product(folder)) or product().digest,
+                most_on_one=arguments.runs_per_network or (1 if levels or earlier else BATCH),
             )
             run.require_possible()
             require_about(levels, matrix)
+            require_comparable(earlier, matrix, run.backend)
             if not arguments.no_runs:
                 asyncio.run(_stoppable(run.run()))
         report = report_of(run, levels, earlier)

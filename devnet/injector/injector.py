@@ -155,6 +155,7 @@ class Injector:
             forgetting=do.forgets(site),
             requested=now(),
             repeats=do.repeats,
+            forever=fault.forever,
             components=do.components(site, self._operators) if votes else (),
             hits_leader=do.at_once and site.targets == (leader,) == silenced,
             aimed_height=fault.aimed_height,

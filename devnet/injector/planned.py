@@ -15,6 +15,8 @@ class Planned:
     """The next height when it was aimed."""
     delay_seconds: float = 0.0
     """Drawn wait between the trigger and the call."""
+    forever: bool = False
+    """It has no end of its own."""
 
     def told(self) -> str:
         """`kill op3`."""

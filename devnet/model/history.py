@@ -338,6 +338,8 @@ class FaultReceipt(
     """How often it was seen to stand, after the look that verified it."""
     repeats: bool = False
     """Whether it goes on and off while it stands."""
+    forever: bool = False
+    """It was to stand around all faults that have an end."""
     cycles: int = 0
     """Of a fault that goes on and off: how often it was seen to."""
     lapsed: float | None = None

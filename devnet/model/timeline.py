@@ -4,12 +4,21 @@ Spans come from the fault receipts (verified to revert requested, and to healed)
 Pure.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
-from devnet.model.history import Event, EventKind, Fate, FaultReceipt, History
+from devnet.model.history import (
+    Event,
+    EventKind,
+    Fate,
+    FaultReceipt,
+    History,
+    record_time,
+    records_of,
+)
 
 VOTES: Final = frozenset({EventKind.PREPARED, EventKind.SIGNED})
 """What only an operator that votes again reports."""
@@ -55,18 +64,33 @@ def sealed_heights(history: History, span: Span) -> set[int]:
     return {e.height for e in first_sealed(history) if span[0] <= e.monotonic <= span[1]}
 
 
+def last_moment(history: History) -> float:
+    """When the record ends: until then somebody looked."""
+    moments = (record_time(record) for record in records_of(history))
+    return max((moment for moment in moments if math.isfinite(moment)), default=-math.inf)
+
+
+def last_heal(history: History) -> float | None:
+    """Of what the scenario did. What stands around all of it, to the end, is the surroundings."""
+    heals = [f.healed for f in history.faults if f.healed is not None and not f.forever]
+    return max(heals, default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """A time without a newly sealed block. `where` names it by the block after it, or, when the
-    chain stood still to the end, by the last one."""
+    chain stood still to the end, by the last one. `goes_on`: nothing was sealed after the faults
+    any more, so that the longest gap is this long at least."""
 
     seconds: float
     block: Event
     where: str
+    goes_on: bool = False
 
 
 def worst_gap(history: History) -> Gap | None:
-    """The longest one that touches the disturbed span."""
+    """The longest one that touches the disturbed span; where nothing was sealed after that, one of
+    them reaches to the end of the record."""
     span = disturbed_span(history)
     sealed = first_sealed(history)
     if span is None or len(sealed) < 2:
@@ -77,8 +101,11 @@ def worst_gap(history: History) -> Gap | None:
         if after.monotonic >= span[0] and before.monotonic <= span[1]
     ]
     last = sealed[-1]
-    gaps.append(Gap(span[1] - last.monotonic, last, f"after height {last.height}, the last sealed"))
-    return max(gaps, key=lambda gap: gap.seconds)
+    if goes_on := last.monotonic <= span[1]:
+        still = last_moment(history) - last.monotonic
+        gaps.append(Gap(still, last, f"after height {last.height}, the last sealed"))
+    longest = max(gaps, key=lambda gap: gap.seconds, default=None)
+    return None if longest is None else replace(longest, goes_on=goes_on)
 
 
 def rejoined_at(history: History, fault: FaultReceipt, node: str) -> float | None:

@@ -6,21 +6,13 @@ from typing import Final, Protocol
 
 from devnet.checkers.base import counted
 from devnet.model.verdict import Outcome
-from devnet.report.campaign import (
-    TESTS,
-    CampaignReport,
-    CellFigures,
-    RunFigures,
-    Said,
-    amount_of,
-    change_told,
-    interval_of,
-    level_note,
-    notes_of,
-)
+from devnet.report.against import TESTS, change_told, not_compared
+from devnet.report.campaign import CampaignReport, notes_of
+from devnet.report.cells import FIGURES_HEAD, CellFigures, RunFigures, amount_of, figures_row
 from devnet.report.comparison import ABOUT, compares, comparison_rows
 from devnet.report.comparison import HEAD as HEAD_OF_COMPARISON
 from devnet.report.html import OUTCOME_COLOUR, STYLE, badge, round_ticks, table
+from devnet.report.levels import Said, level_note
 from devnet.report.measures import MEANS, NAMES
 from devnet.report.statistics import CONFIDENCE, Statistics
 
@@ -75,7 +67,8 @@ def _legend() -> str:
         "<p class=soft>Each dot is a run (hollow: it failed). The bar is the "
         f"{100 * CONFIDENCE:g} % interval of the median by order statistics, the tall tick the "
         "median, the short one p95. An interval that is open (-) has too few runs for that end. "
-        "Runs that showed nothing are in no figure.</p>"
+        "Runs that showed nothing are in no figure. Censored ones, in which no end was seen, are "
+        "dots at what was seen, and rank above all others.</p>"
     )
 
 
@@ -98,13 +91,13 @@ def _levels(report: CampaignReport) -> str:
 
 
 def _changes(report: CampaignReport) -> str:
-    worse = [change for change in report.changes if change.worse]
-    told = f"{len(worse)} of {counted(len(report.changes), 'comparison{s}')} worse beyond noise"
-    items = "".join(f"<li>{escape(change_told(change))}</li>" for change in worse)
-    few = "; ".join(report.too_few_to_compare)
+    found = report.comparison
+    looks = counted(len(found.changes), "comparison{s}")
+    items = "".join(f"<li>{escape(change_told(change))}</li>" for change in found.worse)
+    notes = "".join(f"<p>{escape(note)}.</p>" for note in not_compared(found))
     return (
-        f"<p>{told}.</p><ul>{items}</ul><p class=soft>{escape(TESTS)}."
-        f"{f' Too few runs to compare: {escape(few)}.' if few else ''}</p>"
+        f"<p>{len(found.worse)} of {looks} worse beyond noise.</p><ul>{items}</ul>{notes}"
+        f"<p class=soft>{escape(TESTS)}.</p>"
     )
 
 
@@ -136,7 +129,8 @@ def _outcomes(cells: Sequence[CellFigures]) -> str:
 
 def _strips(cells: Sequence[CellFigures], name: str) -> str:
     """A row of dots for each place, on one scale from zero."""
-    highest = max(cell.statistics[name].max for cell in cells) or 1.0
+    seen = (getattr(run.measures, name) for cell in cells for run in cell.shown)
+    highest = max((value for value in seen if value is not None), default=0.0) or 1.0
     ticks = round_ticks(0.0, highest)
     high = max(highest, ticks[-1])
     tall = HEAD + ROW * len(cells) + FOOT
@@ -178,6 +172,7 @@ def _mark(found: Statistics, x: "_Scale", y: float, high: float) -> str:
         f'<line x1="{x(value):.1f}" y1="{y - reach:.1f}" x2="{x(value):.1f}" y2="{y + reach:.1f}" '
         'stroke="currentColor" stroke-width="1.6"/>'
         for value, reach in ((found.p50.value, 10), (found.p95.value, 5))
+        if value is not None
     )
     return bar + "".join(ticks)
 
@@ -190,7 +185,8 @@ def _dot(run: RunFigures, name: str, x: "_Scale", y: float) -> str:
     shift = (run.seed * 37 % 11 - 5) * 0.9
     fill = "none" if run.outcome is Outcome.FAIL else _DOT
     colour = OUTCOME_COLOUR[Outcome.FAIL] if run.outcome is Outcome.FAIL else _DOT
-    title = f"seed {run.seed}: {amount_of(name, value)}"
+    least = "at least " if name in run.measures.censored else ""
+    title = f"seed {run.seed}: {least}{amount_of(name, value)}"
     return (
         f'<circle cx="{x(value):.1f}" cy="{y + shift:.1f}" r="2.6" fill="{fill}" '
         f'fill-opacity="0.6" stroke="{colour}"><title>{escape(title)}</title></circle>'
@@ -198,13 +194,8 @@ def _dot(run: RunFigures, name: str, x: "_Scale", y: float) -> str:
 
 
 def _figures(cells: Sequence[CellFigures], name: str) -> str:
-    rows = []
-    for cell in cells:
-        found = cell.statistics[name]
-        quantiles = (interval_of(name, each) for each in (found.p50, found.p95, found.p99))
-        row = (cell.told(), str(found.count), *quantiles, amount_of(name, found.max))
-        rows.append(tuple(map(escape, row)))
-    return table(("place", "runs", "p50", "p95", "p99", "max"), rows)
+    rows = [tuple(map(escape, figures_row(cell, name))) for cell in cells]
+    return table(FIGURES_HEAD, rows)
 
 
 def _failures(report: CampaignReport) -> list[str]:

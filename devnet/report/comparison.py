@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from devnet.model.cluster import ClusterKind
-from devnet.report.campaign import CellFigures, amount_of
+from devnet.report.cells import CellFigures, amount_of
 from devnet.report.table import render_columns
 
 HEAD: Final = (
@@ -13,10 +13,12 @@ HEAD: Final = (
     "inclusion p50", "blocks lost, max", "CPU a block, p50",
 )  # fmt: skip
 NO_SUCH_FAULT: Final = "not run: left out of the campaign"
+ENDLESS: Final = "no end seen"
 ABOUT: Final = (
     "The same faults for the same time. gap: the longest wait for a signed block; inclusion: of 95 "
     "in 100 transactions of a run; blocks lost: signed, and another one signed in their place; CPU "
-    "a block: of all programs that sequence, without the harness, before the fault."
+    "a block: of all programs that sequence, without the harness, before the fault. No end seen: "
+    "it had not ended when the watch did."
 )
 
 
@@ -56,7 +58,8 @@ def _figures(cell: CellFigures | None) -> tuple[str, ...]:
         if measure not in found:
             return "-"
         each = found[measure]
-        return amount_of(measure, each.max if which == "max" else getattr(each, which).value)
+        value = each.max if which == "max" else getattr(each, which).value
+        return ENDLESS if value is None else amount_of(measure, value)
 
     return (
         str(len(cell.shown)),

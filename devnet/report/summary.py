@@ -9,7 +9,7 @@ import msgspec
 from devnet.checkers.base import counted
 from devnet.model.cluster import ClusterKind
 from devnet.model.history import Answer, Fate, FaultReceipt, History
-from devnet.model.timeline import first_sealed, worst_gap
+from devnet.model.timeline import first_sealed, last_heal, worst_gap
 from devnet.model.verdict import Outcome, Verdict, worst
 
 SCHEMA_VERSION: Final = 1
@@ -69,10 +69,9 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
 
 def recovery_of(history: History) -> float | None:
     """Seconds from the last proven heal to the next newly sealed height."""
-    heals = [fault.healed for fault in history.faults if fault.healed is not None]
-    if not heals:
+    healed = last_heal(history)
+    if healed is None:
         return None
-    healed = max(heals)
     after = [event for event in first_sealed(history) if event.monotonic > healed]
     return after[0].monotonic - healed if after else None
 

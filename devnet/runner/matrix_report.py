@@ -6,14 +6,11 @@ from typing import Final
 
 import msgspec
 
-from devnet.report.campaign import (
-    CampaignReport,
-    compare,
-    figures_of,
-    judge_levels,
-    read_report,
-)
+from devnet.report.against import Comparison, compare
+from devnet.report.campaign import CampaignReport, read_report
 from devnet.report.campaign_page import render_campaign_page
+from devnet.report.cells import figures_of
+from devnet.report.levels import judge_levels
 from devnet.runner.matrix_run import MatrixRun
 from devnet.runner.whole import write_whole
 from devnet.scenarios.matrix import Matrix
@@ -55,26 +52,37 @@ def require_about(levels: ServiceLevels | None, matrix: Matrix) -> None:
         judge_levels(levels, bare)
 
 
+def require_comparable(earlier: Earlier | None, matrix: Matrix, backend: str) -> None:
+    """There is something to compare, and the same was measured. Raises: BadConfig."""
+    if earlier is None:
+        return
+    if earlier.report.backend != backend:
+        raise BadConfig(
+            f"{earlier.name} ran on {earlier.report.backend}, this campaign runs on {backend}: "
+            "their times cannot be compared; give --backend"
+        )
+    if not {cell.key for cell in earlier.report.cells} & {cell.key for cell in matrix.cells}:
+        raise BadConfig(f"{earlier.name} and this campaign have no place in common")
+
+
 def report_of(
     run: MatrixRun, levels: ServiceLevels | None, earlier: Earlier | None
 ) -> CampaignReport:
     """Raises: BadConfig for a service level that is about nothing here."""
     cells, broken = run.figures()
-    changes, few = compare(earlier.report.cells, cells) if earlier else ((), ())
     return CampaignReport(
         name=run.matrix.name,
         about=run.matrix.about,
         backend=run.backend,
         cells=cells,
-        missing=run.total - sum(len(cell.runs) for cell in cells),
+        missing=sum(cell.missing for cell in cells),
         broken=broken,
         product=run.product,
         others=run.others(),
         slo=levels.name if levels else "",
         levels=judge_levels(levels, cells) if levels else (),
         against=earlier.name if earlier else "",
-        changes=changes,
-        too_few_to_compare=few,
+        comparison=compare(earlier.report.cells, cells) if earlier else Comparison(),
     )
 
 

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,8 @@ from devnet.model.topology import HIGHEST_OFFSET, compute_topology
 from devnet.model.verdict import Outcome, worst
 from devnet.network.claim import is_claimed
 from devnet.network.means import require_means
-from devnet.report.campaign import BrokenRun, CellFigures, RunFigures, figures_of
+from devnet.report.campaign import BrokenRun
+from devnet.report.cells import CellFigures, RunFigures, figures_of
 from devnet.report.measures import measures_of
 from devnet.report.summary import reason_of
 from devnet.runner.folder import MANIFEST
@@ -50,9 +51,9 @@ from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig
 
 BATCH: Final = 10
-"""Seeds on one network: a start costs about as much as a run, and a broken network costs the
-rest. One that a scenario has to break serves one run, and so do stand-bys, which a fault may leave
-with two chains."""
+"""Seeds on one network at most, unless told otherwise: a start costs about as much as a run, and a
+broken network costs the rest. One that a scenario has to break serves one run, and so do stand-bys,
+which a fault may leave with two chains."""
 TRIES: Final = 2
 """Of a run, the second on a network of its own: what the harness could not carry out twice is
 missing, and takes nobody with it."""
@@ -91,6 +92,12 @@ class _Network(msgspec.Struct):
     operators: int
     slot_seconds: int
     cluster: ClusterKind = ClusterKind.DST
+    genesis_time: int = 0
+    group_public_key: str = ""
+
+    def named(self) -> str:
+        """As no other network is."""
+        return f"{self.genesis_time}-{self.group_public_key[:10]}"
 
 
 class _Product(msgspec.Struct, frozen=True):
@@ -126,6 +133,8 @@ class MatrixRun:
     backend: str
     jobs: int = 1
     port_offset: int = 0
+    most_on_one: int = BATCH
+    """Runs of one network."""
     launch: Launch | None = None
     say: Callable[[str], None] = lambda _: None
     shown: Callable[[int, int], None] = lambda done, total: None
@@ -213,7 +222,7 @@ class MatrixRun:
         wanted = self.wanted()
         every = sorted(folder for scenario in scenarios for folder in _folders(scenario))
         return tuple(
-            _broken(folder, found, self.folder)
+            _broken(folder, found, wanted[found.digest][0].cluster, self.folder)
             for folder in every
             if (found := self._seen.get(folder) or self._cut_off(folder)).broken
             and found.digest in wanted
@@ -225,7 +234,7 @@ class MatrixRun:
             return Found("", -1)
         digest = digest_of(
             _scenario_of(folder), len(setup.operators), int(setup.slot_seconds), self.backend,
-            setup.product, setup.seed,
+            setup.product, setup.seed, setup.cluster,
         )  # fmt: skip
         return Found(digest, setup.seed, "it was cut off")
 
@@ -259,7 +268,7 @@ class MatrixRun:
         )
 
     def _missing(self, most: int = BATCH) -> Iterator[Batch]:
-        """most: runs on one network."""
+        """most: runs on one network, of those that it may have."""
         done = self.done()
         left: dict[CellKey, list[int]] = {}
         for digest, (cell, seed) in self.wanted().items():
@@ -267,7 +276,8 @@ class MatrixRun:
                 left.setdefault(cell.key, []).append(seed)
         for cell in self.matrix.cells:
             spent = bool(cell.scenario.expect.fails) or cell.cluster is ClusterKind.STANDBY
-            for first, count in batches(iter(left.get(cell.key, ())), 1 if spent else most):
+            each = 1 if spent else min(most, self.most_on_one)
+            for first, count in batches(iter(left.get(cell.key, ())), each):
                 yield Batch(cell=cell, first=first, count=count)
 
     async def _watch(self) -> None:
@@ -328,11 +338,17 @@ class MatrixRun:
                 try:
                     figures = _figures(seed, path, self.folder)
                 except BadConfig as error:
-                    unreadable.append(_broken(path, Found(digest, seed, str(error)), self.folder))
+                    found = Found(digest, seed, str(error))
+                    unreadable.append(_broken(path, found, cell.cluster, self.folder))
                     continue
                 runs.setdefault(cell.key, []).append(figures)
-        cells = tuple(figures_of(cell.key, runs.get(cell.key, ())) for cell in self.matrix.cells)
+        cells = tuple(
+            self._cell_figures(cell, runs.get(cell.key, ())) for cell in self.matrix.cells
+        )
         return cells, (*self.broken(), *unreadable)
+
+    def _cell_figures(self, cell: Cell, runs: Sequence[RunFigures]) -> CellFigures:
+        return figures_of(cell.key, runs, missing=len(self.matrix.seeds) - len(runs))
 
     def others(self) -> int:
         """Runs that are there and do not count: of another scenario, network or product."""
@@ -390,9 +406,10 @@ def found_in(folder: Path) -> Found | None:
     return Found(digest, said.seed, not_to_its_end(folder), said.outcome == Outcome.FAIL)
 
 
-def _broken(folder: Path, found: Found, root: Path) -> BrokenRun:
+def _broken(folder: Path, found: Found, cluster: ClusterKind, root: Path) -> BrokenRun:
     return BrokenRun(
         scenario=folder.parent.name,
+        cluster=cluster,
         seed=found.seed,
         reason=found.broken,
         folder=str(folder.relative_to(root)),
@@ -421,6 +438,7 @@ def _figures(seed: int, path: Path, root: Path) -> RunFigures:
         unsafe=is_unsafe(verdicts) or is_unsafe(before),
         judged_anew=judged_anew(before, verdicts),
         folder=str(path.relative_to(root)),
+        network=_read(path / MANIFEST).network.named(),
         measures=measures_of(history),
     )
 

@@ -111,6 +111,7 @@ def plan_fault(
         ),
         aimed_height=next_height,
         delay_seconds=delay_seconds,
+        forever=fault.until.forever,
     )
 
 

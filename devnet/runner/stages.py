@@ -317,7 +317,7 @@ class Runner:
     async def _stand(self, fault: Scheduled, planned: Planned, receipt: FaultReceipt) -> None:
         """To its end, looked at all the while; one that lapsed is not waited for."""
         async with asyncio.TaskGroup() as tasks:
-            hold = tasks.create_task(self._hold(fault, receipt), name=f"hold-{fault.id}")
+            hold = tasks.create_task(self._hold(fault, planned, receipt), name=f"hold-{fault.id}")
             watch = tasks.create_task(self._injector.watch(planned), name=f"watch-{fault.id}")
             going = tasks.create_task(self._injector.keep_up(planned), name=f"keep-up-{fault.id}")
             await asyncio.wait((hold, watch, going), return_when=asyncio.FIRST_COMPLETED)
@@ -339,7 +339,7 @@ class Runner:
         holding += ["to the end of all others"] if fault.until.forever else []
         return f"holding {' and '.join(holding)}"
 
-    async def _hold(self, fault: Scheduled, receipt: FaultReceipt) -> None:
+    async def _hold(self, fault: Scheduled, planned: Planned, receipt: FaultReceipt) -> None:
         """Until enough heights are decided from the hit on, and its time is over."""
         wanted = fault.until.heights.for_operators(self._n)
         hold = fault.until.hold.in_seconds(self._slot)
@@ -354,6 +354,14 @@ class Runner:
         await asyncio.sleep(max(0.0, ends - now()))
         for moment in self._ends_after(fault):
             await self._come[moment].wait()
+        if fault.until.forever and not self._is_in_the_way(planned):
+            await self._settle()  # as the others ended under it, their ends are felt under it
+
+    def _is_in_the_way(self, planned: Planned) -> bool:
+        """Of nodes that settle: by what it is in our cluster, for the same time on a baseline."""
+        do, site, operators = planned.do, planned.site, self._net.topology.operator_names
+        silenced, lying = do.silences(site, operators), do.lies(site)
+        return bool(silenced or lying or do.components(site, operators))
 
     def _ends_after(self, fault: Scheduled) -> list[Moment]:
         """Moments of others: they are bounded, and never wait for this one's heal."""
@@ -370,9 +378,11 @@ class Runner:
         timeout = scenario.settle_timeout.in_seconds(self._slot)
         self._say("settle: waiting for every node to catch up")
         deadline = now() + timeout
-        if not await self._reach(scenario.settle.for_operators(self._n), timeout):
+        there = await self._reach(scenario.settle.for_operators(self._n), timeout)
+        # The last settle decides: one under distances may be late, and the end not.
+        self._run.spent = not there and self._journal.heights.newest_sealed < self._goal
+        if not there:
             self._say(f"settle: {self._behind(timeout)}")
-            self._run.spent = self._journal.heights.newest_sealed < self._goal
             return
         if scenario.expect.rejoin is not None:
             await self._rejoined({fault.id for fault in self._journal.history().faults}, deadline)

@@ -38,7 +38,7 @@ def text_of(path: Path, kind: str) -> str:
         if len(data) > MAX_BYTES:
             raise BadConfig(f"{path}: longer than {MAX_BYTES} bytes, this is no {kind}")
         return data.decode()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # also of a path with a null, or of no UTF-8
         raise BadConfig(f"{path}: cannot read the {kind}: {error}") from error
 
 

@@ -1,5 +1,6 @@
 """A team's own service levels: a YAML file of objectives, read strictly."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,6 +17,8 @@ NUMBERS: Final = ("rounds", "cpu", "lost")
 PASSES: Final = "passes"
 MEASURES: Final = (*TIMES, *NUMBERS, PASSES)
 SELECTORS: Final = ("scenarios", "operators", "regions", "slot_seconds")
+HIGHEST: Final = 1_000_000
+"""Of rounds: nobody promises more, and what is infinite promises nothing."""
 _KEYS: Final = ("name", "measure", "percentile", "at_most", "at_least", *SELECTORS)
 
 
@@ -35,11 +38,20 @@ class Objective:
 
     def is_about(self, scenario: str, operators: int, regions: str, slot_seconds: int) -> bool:
         return (
-            (not self.scenarios or any(fnmatchcase(scenario, each) for each in self.scenarios))
+            (not self.scenarios or any(_matches(scenario, each) for each in self.scenarios))
             and operators in (self.operators or (operators,))
             and regions in (self.regions or (regions,))
             and slot_seconds in (self.slot_seconds or (slot_seconds,))
         )
+
+    def idle(self, places: Sequence[tuple[str, int, str, int]]) -> str:
+        """The first value of a selector that selects none of these: `regions: wrold`."""
+        for index, key in enumerate(SELECTORS):
+            for wanted in getattr(self, key):
+                there = {place[index] for place in places}
+                if not any(_matches(value, wanted) for value in there):
+                    return f"{key}: {wanted}"
+        return ""
 
     def told(self) -> str:
         """`gap: 95 % of runs within 4 s`."""
@@ -48,6 +60,10 @@ class Objective:
             return f"{of_runs} pass"
         unit = " s" if self.measure in TIMES else ""
         return f"{self.measure}: {of_runs} within {self.limit:g}{unit}"
+
+
+def _matches(value: str | int, wanted: str | int) -> bool:
+    return fnmatchcase(value, str(wanted)) if isinstance(value, str) else value == wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +124,7 @@ def _objective(value: object, where: str) -> Objective:
 
 
 def _percent(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
         raise BadConfig(f"{where}.percentile: expected a number such as 95 or 99.9, got {value!r}")
     return value / 100
 
@@ -128,8 +144,9 @@ def _limit(measure: str, value: object, where: str) -> float:
         if duration.slots:
             raise BadConfig(f"{where}: expected seconds, not slots: campaigns have several slots")
         return duration.seconds
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise BadConfig(f"{where}: expected a number, got {value!r}")
+    # In this order nan and what is infinite or larger than any float are refused, too.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= HIGHEST:
+        raise BadConfig(f"{where}: expected a number from 0 to {HIGHEST}, got {value!r}")
     return float(value)
 
 
@@ -177,7 +194,10 @@ def schema() -> dict[str, Any]:
         ),
         objective(
             NUMBERS,
-            {"percentile": percentile, "at_most": {"type": "number", "minimum": 0}},
+            {
+                "percentile": percentile,
+                "at_most": {"type": "number", "minimum": 0, "maximum": HIGHEST},
+            },
             "at_most",
         ),
         objective((PASSES,), {"at_least": share}, "at_least"),

@@ -78,7 +78,7 @@ def test_scenario_passes(network: RunningNetwork, name: str) -> None:
     assert suite.get("failures") == "0"
     judged = run_devnet(["chaos", "judge", str(folder.resolve())], network.directory)
     assert judged.code == 0, judged.told
-    assert "not what the run said" not in judged.out
+    assert "not what the run said" not in judged.err
 
 
 def test_flags_that_contradict_the_running_network_are_refused(network: RunningNetwork) -> None:

@@ -26,6 +26,7 @@ from devnet.model.history import (
     Event,
     EventKind,
     Fate,
+    Genesis,
     GroupSignatureSeen,
     HostileFate,
     Setup,
@@ -450,6 +451,8 @@ class FakeNetwork:
         self.topology = compute_topology(operators=operators, followers=1)
         self.operators = self.topology.operator_names
         self.followers = self.topology.follower_names
+        self.genesis: Genesis | None = None
+        """Its signatures are ideal."""
         self.bugs = bugs
         self.away: set[str] = set()
         self.cut: set[str] = set()

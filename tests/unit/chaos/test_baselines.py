@@ -23,20 +23,26 @@ from devnet.model.history import (
 from devnet.model.terms import Count, Duration
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome
-from devnet.report.campaign import CampaignReport, RunFigures, exit_of, figures_of, judge_levels
+from devnet.report.against import Comparison, compare
+from devnet.report.campaign import BrokenRun, CampaignReport, exit_of
 from devnet.report.campaign_page import render_campaign_page
-from devnet.report.comparison import NO_SUCH_FAULT, comparison_rows, render_comparison
+from devnet.report.cells import RunFigures, figures_of
+from devnet.report.comparison import ENDLESS, NO_SUCH_FAULT, comparison_rows, render_comparison
+from devnet.report.levels import judge_levels
 from devnet.report.measures import Measures, measures_of
+from devnet.runner.journal import Journal
 from devnet.runner.matrix_run import MatrixRun
-from devnet.runner.plan import require_fits
+from devnet.runner.plan import plan_fault, require_fits
 from devnet.runner.shrink_live import failing_of
+from devnet.runner.stages import Runner
 from devnet.scenarios import catalogue
 from devnet.scenarios.baselines import as_on
 from devnet.scenarios.matrix import load_matrix
-from devnet.scenarios.parse import parse_scenario
+from devnet.scenarios.parse import parse_scenario, parse_text
 from devnet.scenarios.slo import parse_service_levels
 from devnet.scenarios.write import scenario_yaml
 from dst.spec.errors import BadConfig
+from tests.unit.chaos.fake_network import FakeNetwork
 
 SINGLE = ClusterKind.SINGLE
 ONE = compute_topology(operators=1, cluster=SINGLE)
@@ -145,6 +151,8 @@ def test_two_blocks_at_one_height_fail_on_a_baseline_too() -> None:
     assert there["S2 one group signature"] is Outcome.FAIL
     assert measures_of(forked).lost == 1.0
     assert measures_of(history(SINGLE)).lost == 0.0
+    assert measures_of(history(SINGLE)).detection is None  # where nobody could change the round
+    assert measures_of(history(ClusterKind.DST)).censored == ("gap", "detection", "recovery")
 
 
 def test_cpu_is_counted_before_the_fault_alone() -> None:
@@ -223,7 +231,7 @@ def test_the_example_can_run_and_plays_the_same_faults_on_each() -> None:
     assert {cell.cluster for cell in matrix.cells} == set(ClusterKind)
 
 
-def runs(n: int, *, unsafe: bool = False, **measures: float) -> list[RunFigures]:
+def runs(n: int, *, unsafe: bool = False, **measures: Any) -> list[RunFigures]:
     outcome = Outcome.FAIL if unsafe else Outcome.PASS
     made = Measures(**measures)
     return [
@@ -270,6 +278,59 @@ def test_what_a_baseline_does_is_no_promise_of_ours() -> None:
     }
     (level,) = judge_levels(parse_service_levels(text), report().cells)
     assert (level.runs, level.beyond) == (3, 0)
+
+
+def test_neither_is_what_a_baseline_broke_or_what_became_worse_of_it() -> None:
+    for cluster, said in ((SINGLE, Exit.OK), (ClusterKind.DST, Exit.FAILED)):
+        broken = BrokenRun(
+            scenario="kill", cluster=cluster, seed=9, reason="cut off", folder="x", unsafe=True
+        )
+        assert exit_of(report(broken=(broken,))) is said
+        n = 1 if cluster.is_baseline else 4
+        was, now, few = (
+            figures_of(("kill", n, "none", 1, cluster), runs(count, gap=gap))
+            for gap, count in ((1.0, 9), (9.0, 9), (9.0, 2))
+        )
+        compared = compare([was], [now])
+        assert [change.measure for change in compared.worse] == ["gap"]
+        assert exit_of(report(against="before", comparison=compared)) is said
+        unclear = Comparison(changes=compared.changes[:1], too_few=compare([was], [few]).too_few)
+        expected = Exit.OK if cluster.is_baseline else Exit.NOTHING_SHOWN
+        assert exit_of(report(against="before", comparison=unclear)) is expected
+
+
+def test_a_wait_without_an_end_is_told_as_one() -> None:
+    cells = (figures_of(("kill", 1, "none", 1, SINGLE), runs(2, gap=9.0, censored=("gap",))),)
+    ((*_, p50, p95, most, _, _, _, _),) = comparison_rows(cells)
+    assert {p50, p95, most} == {ENDLESS}
+
+
+# What stands to the end of all others.
+
+
+@pytest.mark.parametrize(
+    ("do", "settled_under"),
+    [
+        ("latency, one_way: 20ms", True),
+        ("kill, target: op1", False),
+        ("partition, split: [2, 1]", False),
+    ],
+)
+def test_what_is_in_the_way_of_a_cluster_stands_no_longer_on_a_baseline(
+    do: str, settled_under: bool
+) -> None:
+    document = f"{{id: it, do: {do}, until: {{forever: true}}}}"
+    text = f"scenario: 1\nname: x\nabout: x\nfaults:\n  - {document}\n"
+    text += "  - {id: end, do: kill, target: op2, until: {hold: 1s}}\n"
+    (fault, _) = parse_text(text, what="x.yaml").faults
+    network = FakeNetwork()
+    network.topology = topology = compute_topology(
+        operators=3, followers=1, cluster=ClusterKind.STANDBY
+    )
+    planned = plan_fault(fault, seed=1, topology=topology, next_height=5, delay_seconds=0.0)
+    scenario = catalogue.load("leader-kill")
+    runner = Runner(scenario, 1, network, Journal(network.setup()), lambda _: None)
+    assert runner._is_in_the_way(planned) is not settled_under
 
 
 # The command.

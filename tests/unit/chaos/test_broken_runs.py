@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from devnet.chaos_cli import main
+from devnet.model.cluster import ClusterKind
 from devnet.model.command import Exit
 from devnet.model.history import MachineSeen, Setup, WaitedInVain, history_of
 from devnet.model.verdict import Outcome, Verdict, worst
@@ -99,6 +100,7 @@ def play(
         descriptor = SimpleNamespace(
             backend="process", operators=[None] * 4, followers=[None], slot_seconds=1,
             chain_id=901, genesis_time=0, group_public_key="0x", port_offset=0,
+            cluster=ClusterKind.DST,
         )  # fmt: skip
         yield SimpleNamespace(descriptor=descriptor, topology=n.topology, fake=n)
 
@@ -243,6 +245,26 @@ def test_a_network_whose_chain_stands_still_serves_no_other_run(
     assert [run.seed for run in summary.runs] == [7]
     words = "3 runs not carried out; go on with --seed 8 --runs 3 on a fresh network"
     assert any(words in line for line in said)
+
+
+def test_a_network_that_was_late_under_distances_serves_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Far(Ends):
+        def _largest_group(self) -> set[str]:
+            assert self.journal is not None
+            faults = {fault.id: fault for fault in self.journal.faults()}
+            late = "cut" in faults and faults["cut"].healed and not faults["far"].healed
+            return set() if late else FakeNetwork._largest_group(self)
+
+    scenario = read(
+        HEAD + "  - {id: far, do: latency, one_way: 20ms, until: {forever: true}}\n"
+        "  - {id: cut, do: kill, target: op2, at: {after: {inject: far}}, until: {hold: 3s}}\n"
+    )
+    said: list[str] = []
+    summary = play(scenario, lambda _: Far(None), tmp_path, monkeypatch, runs=2, said=said)
+    assert sum("not sealed everywhere" in line for line in said) == 2
+    assert [run.seed for run in summary.runs] == [1, 2]
 
 
 def test_a_breach_is_the_answer_although_a_later_run_could_not_be_carried_out(
@@ -471,6 +493,24 @@ def test_a_run_that_was_cut_off_is_named_and_its_breach_counts(
     assert other.broken() == ()
 
 
+def test_a_run_of_a_baseline_that_was_cut_off_is_told_as_one(three: Matrix, tmp_path: Path) -> None:
+    file = written(
+        tmp_path / "b.yaml",
+        "campaign: 1\nname: b\nscenarios: [leader-kill]\nclusters: [single]\nseeds: 1\n",
+    )
+    run, _ = campaign(load_matrix(file), tmp_path / "x")
+    (cell,) = run.matrix.cells
+    folder = RunFolder.create(run.runs(cell), cell.scenario, 1)
+    setup = Setup(
+        operators=("op1",), slot_seconds=1.0, seed=1, cluster=cell.cluster, product=run.product
+    )
+    Journal(setup, folder.history).close()
+    (broken,) = run.broken()
+    assert (broken.cluster, broken.reason) == (ClusterKind.SINGLE, "it was cut off")
+    ours, _ = campaign(three, tmp_path / "x")
+    assert ours.broken() == ()
+
+
 def test_what_was_unsafe_stays_so_and_another_verdict_is_told(
     three: Matrix, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -489,7 +529,7 @@ def test_what_was_unsafe_stays_so_and_another_verdict_is_told(
     assert words in render_campaign_page(told)
     assert main(["judge", str(folder)]) == Exit.OK
     assert f"not what the run said, to the checkers of its day: {was} was fail" in (
-        capsys.readouterr().out
+        capsys.readouterr().err
     )
 
 

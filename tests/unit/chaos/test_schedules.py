@@ -106,8 +106,9 @@ def test_forever_is_to_the_end_of_all_that_have_one() -> None:
         """)
     _, receipts = play(scenario)
     last = of(receipts["stop"].healed)
-    assert last <= of(receipts["slow"].revert_requested) <= last + 0.1
-    assert last <= of(receipts["cut"].revert_requested) <= last + 0.1
+    # Two heights at every node, as after the last heal of all.
+    assert last + 1.0 <= of(receipts["slow"].revert_requested) <= last + 3.1
+    assert last + 1.0 <= of(receipts["cut"].revert_requested) <= last + 3.1
 
 
 @pytest.mark.parametrize("leader", ["op1", "op4"])

@@ -73,7 +73,7 @@ INVARIANTS: Final[dict[str, tuple[str, ...] | str]] = {
     "S18 linearizable objects": ("linearizable",),
     "L1 normal gap": ("normal_gap",),
     "L2 failover gap": ("gap",),
-    "L3 gap after several dead leaders": ("gap",),
+    "L3 gap after several dead leaders": ("gap", "goes_on"),
     "L4 heal bound": ("recovery",),
     "L5 catch-up": ("rejoin",),
     "L6 inclusion": ("inclusion",),
