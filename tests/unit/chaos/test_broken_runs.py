@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from devnet.chaos_cli import main
+from devnet.model.cluster import ClusterKind
 from devnet.model.command import Exit
 from devnet.model.history import MachineSeen, Setup, WaitedInVain, history_of
 from devnet.model.verdict import Outcome, Verdict, worst
@@ -99,6 +100,7 @@ def play(
         descriptor = SimpleNamespace(
             backend="process", operators=[None] * 4, followers=[None], slot_seconds=1,
             chain_id=901, genesis_time=0, group_public_key="0x", port_offset=0,
+            cluster=ClusterKind.DST,
         )  # fmt: skip
         yield SimpleNamespace(descriptor=descriptor, topology=n.topology, fake=n)
 
@@ -489,7 +491,7 @@ def test_what_was_unsafe_stays_so_and_another_verdict_is_told(
     assert words in render_campaign_page(told)
     assert main(["judge", str(folder)]) == Exit.OK
     assert f"not what the run said, to the checkers of its day: {was} was fail" in (
-        capsys.readouterr().out
+        capsys.readouterr().err
     )
 
 

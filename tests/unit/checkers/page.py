@@ -79,7 +79,7 @@ INVARIANTS: Final[dict[str, tuple[str, ...] | str]] = {
     "L6 inclusion": ("inclusion",),
     "L7 safe head": ("safe_head",),
     "L8 steady state": ("steady_state",),
-    "L9 permanent minority": ("progress_under_fault", "gap"),
+    "L9 permanent minority": ("progress_under_fault", "gap", "goes_on"),
     "L10 rounds in synchrony": ("rounds_as_promised", "no_round_change"),
     "L11 known fate": ("known_fate",),
 }
