@@ -9,7 +9,7 @@ from typing import Final
 
 from devnet.model.cluster import USUAL_SIZE, ClusterKind
 from devnet.model.expect import Expect
-from devnet.model.terms import Count, Duration, Until
+from devnet.model.terms import Count, Duration, Edge, Moment, Until
 from devnet.scenarios.scenario import Scenario
 
 _N: Final = USUAL_SIZE[ClusterKind.DST]
@@ -20,7 +20,14 @@ def as_on(cluster: ClusterKind, scenario: Scenario) -> Scenario:
         return scenario
     return replace(
         scenario,
-        faults=tuple(replace(each, until=_in_time(each.until)) for each in scenario.faults),
+        faults=tuple(
+            replace(
+                each,
+                at=replace(each.at, after=_healed(each.at.after)),
+                until=_in_time(replace(each.until, after=_healed(each.until.after))),
+            )
+            for each in scenario.faults
+        ),
         min_operators=1,
         start=_plain(scenario.start),
         settle=_plain(scenario.settle),
@@ -34,6 +41,13 @@ def _in_time(until: Until) -> Until:
     slots = until.hold.slots + until.heights.for_operators(_N)
     hold = Duration(seconds=until.hold.seconds, slots=slots)
     return replace(until, heights=Count(), hold=hold) if until.heights != Count() else until
+
+
+def _healed(moment: Moment | None) -> Moment | None:
+    """Nobody votes there again."""
+    if moment is None or moment.edge is not Edge.REJOIN:
+        return moment
+    return replace(moment, edge=Edge.HEAL)
 
 
 def _plain(count: Count) -> Count:
