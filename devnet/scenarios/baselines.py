@@ -23,8 +23,8 @@ def as_on(cluster: ClusterKind, scenario: Scenario) -> Scenario:
         faults=tuple(
             replace(
                 each,
-                at=replace(each.at, after=_to_the_heal(each.at.after)),
-                until=_in_time(each.until),
+                at=replace(each.at, after=_healed(each.at.after)),
+                until=_in_time(replace(each.until, after=_healed(each.until.after))),
             )
             for each in scenario.faults
         ),
@@ -35,20 +35,19 @@ def as_on(cluster: ClusterKind, scenario: Scenario) -> Scenario:
     )
 
 
-def _to_the_heal(moment: Moment | None) -> Moment | None:
-    """Nobody votes again where nobody votes: a return would be waited for in vain."""
-    if moment is None or moment.edge is not Edge.REJOIN:
-        return moment
-    return replace(moment, edge=Edge.HEAL)
-
-
 def _in_time(until: Until) -> Until:
     """Heights that a cluster of the usual size decides meanwhile, a block a slot: a chain that
     stands still would hold the fault for ever, and that would be another fault."""
-    until = replace(until, after=_to_the_heal(until.after))
     slots = until.hold.slots + until.heights.for_operators(_N)
     hold = Duration(seconds=until.hold.seconds, slots=slots)
     return replace(until, heights=Count(), hold=hold) if until.heights != Count() else until
+
+
+def _healed(moment: Moment | None) -> Moment | None:
+    """Nobody votes there again."""
+    if moment is None or moment.edge is not Edge.REJOIN:
+        return moment
+    return replace(moment, edge=Edge.HEAL)
 
 
 def _plain(count: Count) -> Count:

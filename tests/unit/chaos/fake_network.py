@@ -10,7 +10,7 @@ catches up when a node returns. Bugs are switched on by name: `fork`, `decides-w
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -26,7 +26,6 @@ from devnet.model.history import (
     Event,
     EventKind,
     Fate,
-    Genesis,
     GroupSignatureSeen,
     HostileFate,
     Setup,
@@ -447,12 +446,13 @@ class FakeFirewalls:
 class FakeNetwork:
     """`Surroundings` of nodes that do not exist."""
 
+    genesis: ClassVar[None] = None
+    """Its signatures are ideal."""
+
     def __init__(self, operators: int = 4, bugs: frozenset[str] = frozenset()) -> None:
         self.topology = compute_topology(operators=operators, followers=1)
         self.operators = self.topology.operator_names
         self.followers = self.topology.follower_names
-        self.genesis: Genesis | None = None
-        """Its signatures are ideal."""
         self.bugs = bugs
         self.away: set[str] = set()
         self.cut: set[str] = set()

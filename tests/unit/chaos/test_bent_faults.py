@@ -345,7 +345,7 @@ async def test_a_bender_that_does_not_listen_is_an_error_that_names_its_log(
 def test_every_pod_has_a_bender_that_is_not_started_with_the_network() -> None:
     programs = Plan(FOUR, "docker", frozenset()).programs
     on_demand = {name for name, program in programs.items() if program.on_demand}
-    assert on_demand == {f"{pod.name}.bender" for pod in FOUR.pods}
+    assert on_demand == {f"{pod.name}.{one}" for pod in FOUR.pods for one in ("bender", "firewall")}
     assert not on_demand & {name for pod in FOUR.pods for name in pod.programs}
     assert all("dst" not in programs[name].code for name in on_demand)
 
