@@ -174,7 +174,7 @@ class DockerBackend:
     stood_in: set[str] = field(default_factory=set, init=False)
     _client: Any = field(default=None, init=False)
     _pool: ThreadPoolExecutor = field(init=False)
-    _turns: dict[str, threading.Lock] = field(init=False)
+    _turns: dict[str, threading.Lock] = field(default_factory=dict, init=False)
     """One call at a time for each program: two starts would both create its container."""
     _image: str = field(default="", init=False)
     _subnets: dict[str, str] = field(default_factory=dict, init=False)
@@ -192,7 +192,6 @@ class DockerBackend:
 
     def __post_init__(self) -> None:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="docker")
-        self._turns = {name: threading.Lock() for name in self.programs}
 
     async def prepare(self) -> None:
         """Client, image and networks, in parallel where the daemon allows."""
@@ -598,7 +597,7 @@ class DockerBackend:
 
     async def _each(self, programs: Iterable[Program], call: Callable[[Program], None]) -> None:
         def in_turn(program: Program) -> None:
-            with self._turns[program.name]:
+            with self._turns.setdefault(program.name, threading.Lock()):
                 call(program)
 
         await asyncio.gather(*(self._call(partial(in_turn, program)) for program in programs))

@@ -21,6 +21,7 @@ import msgspec
 
 from dst.runtime.log import Logger
 from dst.spec.drills import AS_IT_IS, CLOCK_METRIC, FLUSH_METRIC, MACHINE_VARIABLE, Machine
+from dst.spec.errors import UNREADABLE
 
 _MACHINE: Final = msgspec.json.Decoder(Machine)
 _WRITES: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP"})
@@ -57,7 +58,7 @@ class Drill:
             try:
                 self._machine = _MACHINE.decode(self._path.read_bytes())
                 log.warning("machine", says=msgspec.json.encode(self._machine).decode())
-            except (OSError, msgspec.DecodeError) as error:
+            except (OSError, *UNREADABLE) as error:
                 log.error("machine_file_unreadable", file=str(self._path), reason=str(error))
         return self._machine
 
