@@ -139,7 +139,9 @@ class Byzantine(Fault):
         return f"no victim has counted {noticed.told()}"
 
     async def keep_up(self, site: Site, world: World, seen: Callable[[], None]) -> None:
-        """Lies are counted to the end: a liar that has stopped to lie is none."""
+        """Lies are counted to the end: a liar that has stopped to lie is none. The one that was
+        seen at the proof counts: where it splits the chain, there is nothing left to lie about."""
+        seen()
         told, last_lie = await self._lies(site, world), dict.fromkeys(site.targets, now())
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
