@@ -285,6 +285,8 @@ def without_counterpart(scenario: Scenario, drawn_from: int) -> dict[str, str]:
 def _tried(do: Fault, n: int, rng: Random) -> str:
     async def attempt(loop: VirtualLoop) -> str:
         world = Rehearsal(loop, 0, n)
+        for node in world.cluster.nodes:
+            world.cluster.boot(node)  # so that it answers
         network = SimNetwork(world.cluster)
         sight = Sight(topology=network.topology, next_height=int(WARM_UP), rng=rng)
         return await _refused(do, sight, network)

@@ -457,7 +457,6 @@ class SimTelling:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._noted: dict[tuple[str, str], float] = {}
 
     async def waits_for(self, node: str) -> tuple[str, ...]:
         operator = self._cluster.node(node)
@@ -495,12 +494,6 @@ class SimTelling:
             for node, life in lives.items()
             if life is not None
         }
-
-    async def note(self, node: str, name: str) -> None:
-        self._noted[node, name] = await self.metric(node, name) or 0.0
-
-    async def risen(self, node: str, name: str) -> float:
-        return (await self.metric(node, name) or 0.0) - self._noted[node, name]
 
 
 class SimL1:
