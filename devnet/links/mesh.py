@@ -75,7 +75,7 @@ class Mesh:
         client, standing = self._clients[pod], self.standing.read()
         wanted = [
             replace(
-                standing.get(link.name) or _untouched(link),
+                standing.get(link.name, _untouched(link)),
                 listen=f"{listen_host(link)}:{link.listen_port}",
             )
             for link in self.topology.links_on(pod)
@@ -195,10 +195,10 @@ class Mesh:
                 raise ValueError(f"{link.name} is a probe link: faults never touch it")
         with self.standing.changing() as standing:
             for link in chosen:
-                wanted = leaves(standing.get(link.name) or _untouched(link))
-                standing.pop(link.name, None)
-                if wanted != _untouched(link):
-                    standing[link.name] = wanted
+                untouched = _untouched(link)
+                standing[link.name] = leaves(standing.get(link.name, untouched))
+                if standing[link.name] == untouched:
+                    del standing[link.name]
         await asyncio.gather(*(call(self._clients[link.target], link) for link in chosen))
 
 

@@ -10,10 +10,10 @@ import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from devnet.links.toxiproxy import Proxy, described, proxy_from
+from devnet.links.toxiproxy import Proxy, proxy_from
 
 
 def standing_in(directory: Path) -> "Standing":
@@ -47,5 +47,5 @@ class Standing:
             known = self.read()
             yield known
             fresh = self.path.with_suffix(".new")
-            fresh.write_text(json.dumps({name: described(proxy) for name, proxy in known.items()}))
+            fresh.write_text(json.dumps({name: asdict(proxy) for name, proxy in known.items()}))
             fresh.replace(self.path)

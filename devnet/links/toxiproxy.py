@@ -12,7 +12,7 @@ the link is idle (`guard_toxics`). Order in a heal: resume frozen processes, the
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal, Self
 from urllib.parse import quote
 
@@ -47,7 +47,8 @@ class ToxiproxyUnreachable(DstError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toxic:
-    """A toxic to add; checked on construction of the request, not by the server."""
+    """A toxic to add, with the server's names; checked on construction of the request, not by the
+    server."""
 
     name: str
     type: str
@@ -58,7 +59,7 @@ class Toxic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """A proxy as the server describes it."""
+    """A proxy as the server describes it, with its names."""
 
     name: str
     listen: str
@@ -316,7 +317,7 @@ class ToxiproxyClient:
         _check_toxicity(toxic.toxicity)
         if toxic.stream not in STREAMS:
             raise InvalidInput(f"stream {toxic.stream!r}: upstream or downstream")
-        await self._call("POST", _path(proxy, "toxics"), _toxic_body(toxic))
+        await self._call("POST", _path(proxy, "toxics"), asdict(toxic))
 
     async def patch_toxic(
         self,
@@ -456,11 +457,6 @@ def proxy_from(entry: Mapping[str, Any]) -> Proxy:
     )
 
 
-def described(proxy: Proxy) -> dict[str, Any]:
-    """As the server describes it."""
-    return _proxy_body(proxy) | {"toxics": [_toxic_body(toxic) for toxic in proxy.toxics]}
-
-
 def _proxy_body(proxy: Proxy) -> dict[str, Any]:
     _path(proxy.name)
     return {
@@ -468,16 +464,6 @@ def _proxy_body(proxy: Proxy) -> dict[str, Any]:
         "listen": proxy.listen,
         "upstream": proxy.upstream,
         "enabled": proxy.enabled,
-    }
-
-
-def _toxic_body(toxic: Toxic) -> dict[str, Any]:
-    return {
-        "name": toxic.name,
-        "type": toxic.type,
-        "stream": toxic.stream,
-        "toxicity": toxic.toxicity,
-        "attributes": dict(toxic.attributes),
     }
 
 
