@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import signal
 import sys
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -467,9 +466,10 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 async def _stopped(process: asyncio.subprocess.Process) -> None:
-    """As Ctrl-C would, with its clean-up; killed only when that does not end."""
+    """It cleans up as after Ctrl-C; killed only when that does not end. SIGTERM: a program started
+    in the background of a script hands an ignored SIGINT down to all that it starts."""
     with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGINT)
+        process.terminate()
     try:
         async with asyncio.timeout(STOP_S):
             await process.wait()

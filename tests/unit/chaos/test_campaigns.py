@@ -891,13 +891,13 @@ def test_networks_side_by_side_share_neither_folder_nor_ports(
         MatrixRun(matrix=small, folder=tmp_path, backend="process", jobs=7).require_possible()
 
 
-def test_a_batch_is_a_command_that_is_stopped_as_by_a_person(
+def test_a_batch_is_a_command_that_is_stopped_with_its_clean_up(
     small: Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told, stopped = tmp_path / "told", tmp_path / "stopped"
     fake = written(
         tmp_path / "python",
-        f"#!/bin/sh\ntrap 'echo yes > {stopped}; exit 3' INT\necho \"$@\" > {told}.new\n"
+        f"#!/bin/sh\ntrap 'echo yes > {stopped}; exit 3' TERM\necho \"$@\" > {told}.new\n"
         f"mv {told}.new {told}\nwhile :; do sleep 0.05; done\n",
     )
     fake.chmod(0o755)
