@@ -3,6 +3,7 @@ the shipped ones do."""
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -91,7 +92,9 @@ async def test_a_slow_disk_shows_with_the_next_flush(
         assert "took 0.000 s" in await machines.not_slow(one, 0.05)
         await asyncio.to_thread(drill.flushed, 0.001)
         assert await machines.not_slow(one, 0.05) == ""
-        assert "took 0.051 s" in await machines.not_quick(one, 0.05)
+        told = re.search(r"took ([0-9.]+) s", await machines.not_quick(one, 0.05))
+        assert told is not None
+        assert float(told[1]) >= 0.05
         await machines.change(one, flush_s=0.0)
         drill.flushed(0.001)
         assert await machines.not_quick(one, 0.05) == ""
