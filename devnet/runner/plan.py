@@ -76,8 +76,9 @@ def _misfit(fault: Scheduled, topology: Topology, backend: str | None) -> str:
     if backend is not None and backend not in fault.do.backends:
         able = " and ".join(fault.do.backends)
         return f"{fault.do.name} cannot be done on the {backend} backend, only on {able}"
-    if (leader := fault.at.leader) and leader not in topology.operator_names:
-        return f"leader {leader}: the network has {', '.join(topology.operator_names)}"
+    for leader in (fault.at.leader, fault.until.leader):
+        if leader and leader not in topology.operator_names:
+            return f"leader {leader}: the network has {', '.join(topology.operator_names)}"
     return fault.do.misfit(topology)
 
 

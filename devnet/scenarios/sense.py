@@ -12,7 +12,8 @@ from itertools import combinations
 from typing import Any, Final, NoReturn
 
 from devnet.faults.base import Fault, Sight, Site
-from devnet.model.terms import At, Duration, Edge, Moment
+from devnet.model.expect import RoundChanges
+from devnet.model.terms import At, Count, Duration, Edge, Moment, Trigger
 from devnet.model.topology import Topology
 from devnet.scenarios.order import Order, heaviest_together
 from devnet.scenarios.scenario import Scenario, Scheduled
@@ -21,6 +22,10 @@ from dst.spec.primitives import faults_tolerated, quorum
 
 DRAWS: Final = 4
 """Of each height: what holds in all of them counts as sure where sizes, not names, matter."""
+
+
+_TAKE_A_QUORUM: Final = (Trigger.PREPARED, Trigger.DECIDED, Trigger.SEALED)
+"""Events that do not come without one."""
 
 
 class _Drawn(Exception):
@@ -63,6 +68,7 @@ def require_sense(scenario: Scenario, topology: Topology) -> None:
         _require_tolerated(scenario, topology)
     for fault in scenario.faults:
         _require_quorum(scenario, fault, topology)
+        _require_end(scenario, fault)
 
 
 def _require_own_claims(scenario: Scenario, topology: Topology) -> None:
@@ -133,10 +139,19 @@ def _require_quorum(scenario: Scenario, fault: Scheduled, topology: Topology) ->
     lost = f"leaves no quorum of {quorum(n)} among {n} operators"
     if fault.until.heights.for_operators(n) and not expect.no_progress:
         _refuse(scenario, fault, f"{lost}: the heights of its until cannot be decided; give hold")
+    if fault.until.trigger in _TAKE_A_QUORUM:
+        _refuse(scenario, fault, f"{lost}: no {fault.until.trigger} event comes to end it")
     if expect.progress.for_operators(n) and len(scenario.faults) == 1:
         _refuse(scenario, fault, f"{lost}, and progress is expected while it stands")
     if expect.gap is not None and _longer(fault.until.hold, expect.gap):
         _refuse(scenario, fault, f"{lost} for longer than the gap that is expected")
+
+
+def _require_end(scenario: Scenario, fault: Scheduled) -> None:
+    expect = scenario.expect
+    never = expect.round_changes is RoundChanges.FORBIDDEN and expect.settle_in == Count()
+    if fault.until.trigger is Trigger.ROUND_CHANGE and never:
+        _refuse(scenario, fault, "it ends with a round change, and none is to be (round_changes)")
 
 
 def leaves_no_quorum(do: Fault, topology: Topology) -> bool:

@@ -19,6 +19,7 @@ from devnet.faults.base import Fault
 from devnet.faults.dice import Dice
 from devnet.faults.kill import Kill
 from devnet.model.history import FaultReceipt
+from devnet.model.terms import Trigger
 from devnet.model.topology import compute_topology
 from devnet.runner.journal import Journal
 from devnet.runner.plan import require_fits
@@ -96,6 +97,14 @@ def test_a_run_never_has_more_than_f_disturbed_and_no_two_faults_meet(
 def test_f_is_made_use_of_and_beyond_f_is_more() -> None:
     assert max(play(seed, 7)[1] for seed in range(6)) == 2
     assert max(play(seed, 4, beyond_f=True)[1] for seed in range(3)) > 1
+
+
+def test_faults_end_in_every_phase_and_at_any_time() -> None:
+    faults = [fault for seed in range(20) for fault in draw_schedule(seed).faults]
+    met = {fault.until.trigger for fault in faults}
+    assert met == {None, Trigger.PREPARED, Trigger.DECIDED, Trigger.SEALED}
+    beyond = (fault for seed in range(20) for fault in draw_schedule(seed, beyond_f=True).faults)
+    assert {fault.until.trigger for fault in beyond} == {None}, "no quorum, no phase"
 
 
 def test_every_kind_that_says_how_is_drawn() -> None:

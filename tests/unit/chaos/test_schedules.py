@@ -43,7 +43,9 @@ def read(faults: str, more: str = "") -> Scenario:
     return scenario
 
 
-def play(scenario: Scenario, operators: int = 4) -> tuple[Run, dict[str, FaultReceipt]]:
+def play(
+    scenario: Scenario, operators: int = 4, outcome: Outcome = Outcome.PASS
+) -> tuple[Run, dict[str, FaultReceipt]]:
     """The run, and its receipts by id."""
     network = FakeNetwork(operators=operators)
 
@@ -52,7 +54,7 @@ def play(scenario: Scenario, operators: int = 4) -> tuple[Run, dict[str, FaultRe
         return await Runner(scenario, 7, network, journal, lambda _: None).run()
 
     run: Run = in_virtual_time(work)
-    assert run.outcome is Outcome.PASS, [v for v in run.verdicts if v.outcome != "pass"]
+    assert run.outcome is outcome, [v for v in run.verdicts if v.outcome != "pass"]
     assert run.history is not None
     assert not network.away | network.cut
     return run, {fault.id: fault for fault in run.history.faults}
@@ -167,6 +169,59 @@ def test_a_fault_waits_for_a_phase(event: str) -> None:
     assert of(cut.aimed_height) >= max(before) + 2
 
 
+@pytest.mark.parametrize("event", ["proposal", "prepared", "decided", "sealed", "round_change"])
+def test_a_fault_stands_until_a_phase_that_came_while_it_stood(event: str) -> None:
+    """Alone from the moment it was applied, whatever its proof takes; after its other parts."""
+    for more in ("", "hold: 3s, "):
+        scenario = read(f"""
+            - {{id: away, do: kill, target: leader, until: {{{more}event: {event}}}}}
+            """)
+        run, receipts = play(scenario)
+        assert run.history is not None
+        away = receipts["away"]
+        since = of(away.verified) + 3 if more else of(away.applied)
+        came = [e.monotonic for e in run.history.events if e.kind == event and e.monotonic > since]
+        assert of(away.revert_requested) == pytest.approx(
+            max(min(came), of(away.verified)), abs=0.3
+        )
+        assert not away.error
+    phrase = {"decided": "the next block is decided", "round_change": "somebody next changes round"}
+    assert f"and after that {phrase.get(event, '')}" in sentences(scenario)
+
+
+def test_a_fault_stands_until_an_operators_turn() -> None:
+    scenario = read("""
+        - {id: cut, do: cut, links: l1, until: {heights: 1, event: decided, leader: op3}}
+        """)
+    run, receipts = play(scenario)
+    assert run.history is not None
+    cut = receipts["cut"]
+    decided = [e for e in run.history.events if e.kind == "decided"]
+    height = max(e.height for e in decided if e.monotonic <= of(cut.revert_requested))
+    assert (height + 1) % 4 + 1 == 3
+    assert 2 <= height - of(cut.height) <= 5
+
+
+def test_an_end_that_does_not_come_is_named_and_the_run_goes_on_to_its_own() -> None:
+    scenario = read("""
+        - {id: away, do: kill, target: f1, until: {event: round_change, timeout: 7s}}
+        - {id: next, do: cut, links: l1, at: {after: away}, until: {hold: 1s}}
+        """)
+    run, receipts = play(scenario, outcome=Outcome.INCONCLUSIVE)
+    assert run.history is not None
+    assert [v.note for v in run.verdicts if v.outcome is Outcome.INCONCLUSIVE] == [
+        "away: no round_change event to end it in 7 s"
+    ]
+    away = receipts["away"]
+    assert 7 <= of(away.revert_requested) - of(away.applied) <= 8
+    assert receipts["next"].healed
+    assert run.history.run_ended
+    # Had the chain stood still meanwhile, that would be a verdict.
+    assert [wait.what for wait in run.history.waited] == [
+        "a round_change event, for which the end of away waits"
+    ]
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     st.integers(0, 10_000), st.sampled_from(["random(1)", "random(2)", "random(f)", "random(f+1)"])
@@ -212,6 +267,13 @@ FULL_1 = "- {id: one, do: full-disk, target: op1, until: {hold: 60s}}\n"
         ("- {id: one, do: cut, links: l1, until: {forever: true}}\n"
          "- {id: two, do: cut, links: op1>l1.*, at: {delay: 90s}, until: {hold: 1s}}", "",
          "fault two: op1>l1.rpc (cut) is under the fault one"),
+        ("- {id: a, do: cut, links: l1, until: {event: decided, leader: op9}}", "",
+         "mine.yaml:5: fault a: leader op9: the network has op1, op2, op3, op4"),
+        *((f"- {{id: a, do: partition, split: [2, 2], until: {{event: {event}}}}}", "",
+           f"fault a: leaves no quorum of 3 among 4 operators: no {event} event comes to end it")
+          for event in ("prepared", "decided", "sealed")),
+        (KILL_1 + "- {id: a, do: kill, target: f1, until: {event: round_change}}",
+         "expect: {round_changes: forbidden}", "mine.yaml:6: fault a: it ends with a round change"),
         ("- {id: a, do: partition, split: [2, 2], until: {heights: 2}}", "",
          "leaves no quorum of 3 among 4 operators: the heights of its until cannot be decided"),
         ("- {id: a, do: kill, target: random(f+1), until: {hold: 5s}}", "expect: {progress: 3}",
@@ -239,6 +301,7 @@ def test_what_cannot_work_is_refused_with_file_and_line(faults: str, more: str, 
 @pytest.mark.parametrize(
     "faults",
     [
+        "- {id: a, do: partition, split: [2, 2], until: {event: round_change}}",
         LOST_1 + "- {id: two, do: old-copy, target: op1, at: {after: one}, until: {hold: 9s}}",
         LOST_1 + "- {id: two, do: lost-store, target: op1, role: rollup, until: {hold: 9s}}",
         LOST_1 + "- {id: two, do: lost-store, target: f1, role: all, until: {hold: 9s}}",
