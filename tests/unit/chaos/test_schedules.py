@@ -189,6 +189,15 @@ def test_a_fault_stands_until_a_phase_that_came_while_it_stood(event: str) -> No
     assert f"and after that {phrase.get(event, '')}" in sentences(scenario)
 
 
+def test_what_came_while_the_proof_was_made_ends_a_fault_too() -> None:
+    """A tenth of a second before the next block; where it fell is known a quarter later."""
+    scenario = read("""
+        - {id: cut, do: cut, links: l1, at: {delay: 900ms}, until: {event: proposal}}
+        """)
+    cut = play(scenario)[1]["cut"]
+    assert of(cut.revert_requested) - of(cut.applied) < 0.4
+
+
 def test_a_fault_stands_until_an_operators_turn() -> None:
     scenario = read("""
         - {id: cut, do: cut, links: l1, until: {heights: 1, event: decided, leader: op3}}
