@@ -129,6 +129,8 @@ class Aim(StrEnum):
     RANDOM = "random"
     FOLLOWER = "follower"
     ALL_OPERATORS = "all-operators"
+    BYZANTINE = "byzantine"
+    """The operators that a fault has made liars by then, still lying or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

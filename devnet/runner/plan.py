@@ -98,8 +98,9 @@ def plan_fault(
     next_height: int,
     delay_seconds: float,
     leader: str | None = None,
+    liars: tuple[str, ...] = (),
 ) -> Planned:
-    """Resolve one fault at the moment it fires. leader: see `Sight`.
+    """Resolve one fault at the moment it fires. leader, liars: see `Sight`.
 
     Raises: BadConfig when the network has no such node or another number of operators.
     """
@@ -108,7 +109,13 @@ def plan_fault(
         id=fault.id,
         do=fault.do,
         site=fault.do.aim(
-            Sight(topology=topology, next_height=next_height, rng=rng, leader=leader)
+            Sight(
+                topology=topology,
+                next_height=next_height,
+                rng=rng,
+                leader=leader,
+                liars=liars,
+            )
         ),
         aimed_height=next_height,
         delay_seconds=delay_seconds,

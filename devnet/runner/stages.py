@@ -296,6 +296,7 @@ class Runner:
             next_height=next_height,
             delay_seconds=delay,
             leader=self._leader(),
+            liars=tuple(name for receipt in self._journal.faults() for name in receipt.lying),
         )
         await asyncio.sleep(delay)
         return planned

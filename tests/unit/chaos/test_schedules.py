@@ -44,14 +44,14 @@ def read(faults: str, more: str = "") -> Scenario:
 
 
 def play(
-    scenario: Scenario, operators: int = 4, outcome: Outcome = Outcome.PASS
+    scenario: Scenario, operators: int = 4, outcome: Outcome = Outcome.PASS, seed: int = 7
 ) -> tuple[Run, dict[str, FaultReceipt]]:
     """The run, and its receipts by id."""
     network = FakeNetwork(operators=operators)
 
     async def work() -> Run:
         journal = Journal(network.setup("mine"))
-        return await Runner(scenario, 7, network, journal, lambda _: None).run()
+        return await Runner(scenario, seed, network, journal, lambda _: None).run()
 
     run: Run = in_virtual_time(work)
     assert run.outcome is outcome, [v for v in run.verdicts if v.outcome != "pass"]
@@ -326,6 +326,49 @@ def test_what_cannot_work_is_refused_with_file_and_line(faults: str, more: str, 
 )
 def test_what_may_work_is_not_refused(faults: str) -> None:
     require_fits(read(faults), compute_topology(operators=4, followers=1), "process")
+
+
+LIAR = "- {id: liar, do: byzantine, strategy: flood, target: random, until: {hold: 9s}}\n"
+AT_LIARS = "- {id: a, target: byzantine, at: {after: {inject: liar}}, until: {hold: 2s}, %s}"
+
+
+def test_liars_are_a_target_whoever_was_drawn_and_afterwards_too() -> None:
+    later = "- {id: b, do: kill, target: byzantine, at: {after: liar}, until: {heights: 1}}"
+    scenario = read(LIAR + AT_LIARS % "do: latency, one_way: 9ms" + "\n" + later)
+    require_fits(scenario, compute_topology(operators=4, followers=1), "process")
+    met = set()
+    for seed in range(1, 9):
+        _, receipts = play(scenario, seed=seed)
+        (liar,) = receipts["liar"].lying
+        assert liar in receipts["a"].where
+        assert receipts["b"].silenced == (liar,)
+        met.add(liar)
+    assert len(met) > 1, "it is drawn"
+
+
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        ("- {id: a, do: kill, target: byzantine, until: {hold: 5s}}",
+         "mine.yaml:5: fault a: target byzantine: nobody lies here (do: byzantine)"),
+        (LIAR + "- {id: a, do: latency, one_way: 9ms, target: byzantine, until: {hold: 5s}}",
+         "fault a: target byzantine: nobody lies by then; let it wait for one that does "
+         "(at: {after: {inject: liar}})"),
+        ("- {id: a, do: latency, one_way: 9ms, target: byzantine, until: {hold: 5s}}\n"
+         + LIAR.replace("random,", "random, at: {after: a},"), "nobody lies by then"),
+        (LIAR + AT_LIARS % "do: kill", ".middleware is under the fault liar at that time"),
+        (LIAR.replace("random", "random(f+1)") + AT_LIARS % "do: partition", "2 of 4 operators"),
+    ],
+)  # fmt: skip
+def test_liars_are_no_target_where_there_are_none_yet(faults: str, words: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        require_fits(read(faults), compute_topology(operators=4, followers=1), "process")
+    assert words in str(caught.value)
+
+
+def test_who_lies_is_not_told_by_who_lies() -> None:
+    with pytest.raises(BadConfig, match="target byzantine is who lies, and this says who does"):
+        read(LIAR + AT_LIARS % "do: byzantine, strategy: flood")
 
 
 def test_more_than_are_survived_may_lie_where_that_is_to_break_something() -> None:
