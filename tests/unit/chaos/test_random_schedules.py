@@ -175,7 +175,7 @@ def test_the_command_writes_the_same_file_for_a_seed(tmp_path: Path) -> None:
 def test_other_schedules_have_other_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What runs is the file, and goes where its name says."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("devnet.chaos_cli._guarded", lambda *_: 0)
+    monkeypatch.setattr("devnet.chaos_cli._carried_out", lambda *_: None)
     asked: tuple[list[str], ...] = (
         [],
         ["--beyond-f"],
@@ -184,7 +184,7 @@ def test_other_schedules_have_other_names(tmp_path: Path, monkeypatch: pytest.Mo
         ["--budget", "20.5"],
     )
     for words in asked:
-        assert main(["random", "--seed", "7", *words]) == 0
+        assert main(["random", "--seed", "7", *words]) == 3, "nothing ran"
     found = sorted(path.stem for path in tmp_path.glob("runs/*/*.yaml"))
     names = ["", "-20-5s", "-200s", "-beyond-f", "-n7"]
     assert found == [f"random-7{name}" for name in names]
