@@ -22,7 +22,7 @@ import msgspec
 
 from devnet.checkers.base import counted
 from devnet.model.cluster import ClusterKind
-from devnet.model.command import DEFAULT_DIR, Exit
+from devnet.model.command import DEFAULT_DIR, Exit, escape_what_cannot_be_shown
 from devnet.model.descriptor import read_descriptor
 from devnet.model.means import Means
 from devnet.model.reading import MAX_SECONDS
@@ -711,6 +711,7 @@ def _print(arguments: argparse.Namespace, summaries: Sequence[CampaignSummary]) 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m devnet.chaos_cli COMMAND`; the same commands as `devnet chaos`."""
+    escape_what_cannot_be_shown()
     parser = argparse.ArgumentParser(prog="devnet chaos", description=__doc__)
     add_commands(parser)
     try:

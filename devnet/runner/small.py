@@ -1,6 +1,7 @@
 """What a shrinking left: the file, what was left out, and the line that plays it again; and what
 the simulator says of it, where its faults have a counterpart."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -78,7 +79,8 @@ def rehearsed(file: str, seed: int, slot_seconds: int) -> str:
             [sys.executable, "-m", SIMULATOR, *words],
             check=False,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
             timeout=REHEARSAL_S,
         )
         runs = msgspec.json.decode(done.stdout, type=_Report).simulated.runs
