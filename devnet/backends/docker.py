@@ -379,6 +379,7 @@ class DockerBackend:
             cap_add=list(program.capabilities),
             security_opt=["no-new-privileges"],
             pids_limit=PIDS_LIMIT,
+            # What comes before the launcher opened the program's own log, which the network keeps.
             log_config={"Type": "json-file", "Config": {"max-size": "1m"}},
         )
         self._client.api.create_container(

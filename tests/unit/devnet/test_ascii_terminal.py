@@ -53,6 +53,10 @@ def test_a_dealer_names_its_folder(tmp_path: Path) -> None:
     assert r"Z\xfcrich/cluster-lock.json" in dealt.stdout
 
 
+ESCAPED = """
+from devnet.model.command import escape_what_cannot_be_shown
+escape_what_cannot_be_shown()
+"""
 BARS = """
 import sys
 from devnet.report.progress import shown_progress
@@ -67,7 +71,7 @@ print("done…")
 
 def test_bars_are_drawn_with_what_there_is() -> None:
     ours, theirs = pty.openpty()
-    code = f"from devnet.model.command import escape_what_cannot_be_shown\nescape_what_cannot_be_shown()\n{BARS}"
+    code = f"{ESCAPED}{BARS}"
     with os.fdopen(theirs, "wb") as terminal:
         env = {**ASCII, "TERM": "xterm"}
         done = subprocess.run(
