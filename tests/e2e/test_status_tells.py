@@ -52,6 +52,8 @@ def test_a_network_that_runs_has_its_quorum_and_the_chain_id_asked_for(
     assert facts["blocked"] == []
     web3 = Web3(Web3.HTTPProvider(network.descriptor["operators"][0]["rpc"]))
     assert web3.eth.chain_id == CHAIN_ID
+    block = web3.eth.get_block(0)
+    assert facts["genesis_hash"] == network.descriptor["genesis_hash"] == block["hash"].to_0x_hex()
 
 
 def test_a_transaction_behind_a_missing_nonce_is_told(network: RunningNetwork) -> None:
