@@ -547,7 +547,7 @@ def _shrink_after(arguments: argparse.Namespace, run: RunSummary) -> None:
         _say("playing what is left in the simulator")
         said = rehearsed(small.file, run.seed, arguments.slot_seconds or 1)
         small = msgspec.structs.replace(small, rehearsed=said)
-    except (DstError, HarnessError) as error:
+    except _FORESEEN as error:
         _say(f"not shrunk: {error}; by hand: {by_hand}")
         return
     except (asyncio.CancelledError, KeyboardInterrupt):

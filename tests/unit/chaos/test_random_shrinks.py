@@ -157,17 +157,28 @@ def test_the_verdict_stands_where_nothing_is_shrunk(
     assert not _small(tmp_path)
 
 
-def test_ctrl_c_while_it_shrinks_leaves_the_verdict(
-    failing: Failing, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyboardInterrupt(), "shrinking is broken off; by hand: devnet chaos shrink"),
+        (OSError(28, "No space left"), "not shrunk: [Errno 28] No space left; by hand: devnet"),
+    ],
+)
+def test_what_ends_the_shrinking_leaves_the_verdict(
+    error: BaseException,
+    words: str,
+    failing: Failing,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     failing(lambda _: True)
 
     async def stopped(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+        raise error
 
     monkeypatch.setattr(chaos_cli, "shrink", stopped)
     assert chaos_cli.main(RANDOM) == 1
-    assert "shrinking is broken off; by hand: devnet chaos shrink" in capsys.readouterr().err
+    assert words in capsys.readouterr().err
 
 
 SPLIT = """
