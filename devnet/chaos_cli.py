@@ -7,6 +7,7 @@ harness failed. `python -m devnet.chaos_cli all` runs the whole catalogue.
 import argparse
 import asyncio
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import msgspec
 
 from devnet.checkers.base import counted
 from devnet.model.cluster import ClusterKind
-from devnet.model.command import DEFAULT_DIR, Exit
+from devnet.model.command import DEFAULT_DIR, Exit, escape_what_cannot_be_shown
 from devnet.model.descriptor import read_descriptor
 from devnet.model.means import Means
 from devnet.model.reading import MAX_SECONDS
@@ -33,7 +34,7 @@ from devnet.network.means import require_means
 from devnet.report.campaign import exit_of, render_report
 from devnet.report.comparison import compares, render_comparison
 from devnet.report.progress import shown_progress
-from devnet.report.summary import CampaignSummary, rehearsal_command, worst_outcome
+from devnet.report.summary import CampaignSummary, RunSummary, worst_outcome
 from devnet.report.table import render_campaign, render_verdicts
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, require_possible, run_campaign
@@ -50,8 +51,9 @@ from devnet.runner.matrix_run import BATCH, MatrixRun, networks_that_fit, newest
 from devnet.runner.plan import needs_of, require_fits
 from devnet.runner.product import product
 from devnet.runner.recorded import Schedule, schedule_of
-from devnet.runner.shrink import MAX_RUNS, MINUTES, told_of
-from devnet.runner.shrink_live import failing_of, shrink, small_name, written_to
+from devnet.runner.shrink import MAX_RUNS, MINUTES, Shrinking
+from devnet.runner.shrink_live import Failing, failing_of, shrink, small_name, written_to
+from devnet.runner.small import SIMULATOR, Small, rehearsed, rendered, small_of
 from devnet.runner.stages import HarnessError
 from devnet.scenarios import catalogue
 from devnet.scenarios.baselines import as_on
@@ -65,8 +67,8 @@ from dst.spec.errors import BadConfig, DstError
 
 MOST_RUNS: Final = 1000
 MOST_VARIATIONS: Final = 100_000
-SIMULATOR: Final = "devnet.sim.variations"
-"""Run as a program of its own: nothing here imports the simulator."""
+MINUTES_AFTER_RANDOM: Final = 20.0
+"""A schedule that failed is shrunk on the way, as far as that gets."""
 _FORESEEN: Final = (DstError, HarnessError, CannotRecord, OSError)
 _T = TypeVar("_T")
 
@@ -108,6 +110,10 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "--beyond-f", action="store_true", help="disturb more operators at once than are survived"
     )
     draw.add_argument("--write", type=Path, metavar="FILE", help="write it, and run nothing")
+    draw.add_argument(
+        "--no-shrink", action="store_true", help="leave a schedule that fails as it is"
+    )
+    _add_limits(draw, MINUTES_AFTER_RANDOM)
     _add_flags(draw)
     draw.set_defaults(call=answered(run_random))
     again = commands.add_parser(
@@ -132,8 +138,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     again.set_defaults(call=answered(replay))
     small = commands.add_parser("shrink", help="make a failing schedule small, by playing it again")
     small.add_argument("what", metavar="FILE|RUN", type=Path, help="a scenario, or a run's folder")
-    small.add_argument("--most-runs", type=_runs, default=MAX_RUNS, metavar="N", dest="most_runs")
-    small.add_argument("--minutes", type=float, default=MINUTES, help="(default: %(default)g)")
+    _add_limits(small, MINUTES)
     small.add_argument(
         "--passes",
         type=_runs,
@@ -238,6 +243,19 @@ def _add_flags(parser: argparse.ArgumentParser, most: int = MOST_RUNS) -> None:
     )
     _add_json(parser, "a JSON object for each scenario")
     _add_network_flags(parser)
+
+
+def _add_limits(parser: argparse.ArgumentParser, minutes: float) -> None:
+    parser.add_argument(
+        "--most-runs",
+        type=_runs,
+        default=MAX_RUNS,
+        metavar="N",
+        help="to shrink with (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=minutes, help="to shrink in (default: %(default)g)"
+    )
 
 
 def _add_json(parser: argparse.ArgumentParser, what: str) -> None:
@@ -409,7 +427,16 @@ def run_random(arguments: argparse.Namespace) -> int:
     path.write_text(scenario_yaml(scenario), encoding="utf-8")
     _say(sentences(scenario))
     _say(f"written to {path}")
-    return Exit.OK if arguments.write else _guarded(arguments, [str(path)])
+    if arguments.write:
+        return Exit.OK
+    summaries = _carried_out(arguments, [str(path)])
+    if summaries is None:
+        return Exit.HARNESS
+    code = _print(arguments, summaries)
+    failed = [run for each in summaries for run in each.runs if run.outcome is Outcome.FAIL]
+    if failed and not arguments.no_shrink:
+        _shrink_after(arguments, failed[0])
+    return code
 
 
 def replay(arguments: argparse.Namespace) -> int:
@@ -468,54 +495,68 @@ def shrink_schedule(arguments: argparse.Namespace) -> int:
     """A breaking-off costs nothing: the same command goes on."""
     try:
         failing = failing_of(arguments.what)
-        name = small_name(failing.scenario.name)
-        target = arguments.write or Path(f"{name}.yaml")
-        seed = next(s for s in (arguments.seed, failing.seed, 0) if s is not None)
-        for flag in ("operators", "slot_seconds", "backend"):
-            if getattr(arguments, flag) is None:
-                setattr(arguments, flag, getattr(failing, flag))
-        shrinking = asyncio.run(
-            _stoppable(
-                shrink(
-                    failing,
-                    wanted=_wanted(arguments),
-                    seed=seed,
-                    root=arguments.out / name,
-                    memory=target.with_suffix(".shrinking.json"),
-                    say=_say,
-                    runs=arguments.most_runs,
-                    minutes=arguments.minutes,
-                    passes=arguments.passes,
-                )
-            )
-        )
-        written_to(target, replace(shrinking.scenario, name=name))
+        target = arguments.write or Path(f"{small_name(failing.scenario.name)}.yaml")
+        small, shrinking = _shrunk(arguments, failing, target)
     except asyncio.CancelledError:
         _say("broken off; the same command goes on from here")
         return Exit.HARNESS
-    again = f"devnet chaos run {target} --seed {seed}"
-    rehearsal = f"{rehearsal_command(str(target))} --seed {seed}"
     if arguments.json:
-        _print_json(
-            {
-                "checker": shrinking.checker,
-                "file": str(target),
-                "dropped": shrinking.dropped,
-                "played": shrinking.played,
-                "met": shrinking.met,
-                "ended": shrinking.ended,
-                "again": again,
-                "simulated": rehearsal,
-            }
-        )
-        return Exit.OK
-    for line in shrinking.dropped:
-        print(f"- {line}")
-    ended = f" (not to the end: {shrinking.ended})" if shrinking.ended else ""
-    print(f"{counted(shrinking.played, 'run{s}')}: {told_of(shrinking.met)}{ended}")
-    print(f"fails in {shrinking.checker}: {again}")
-    print(f"in the simulator: {rehearsal}")
+        _print_json(small)
+    else:
+        print(rendered(small, shrinking))
     return Exit.OK
+
+
+def _shrunk(
+    arguments: argparse.Namespace, failing: Failing, target: Path
+) -> tuple[Small, Shrinking]:
+    """Written to `target`. The network of each run is that of the failing one, but for what was
+    asked for."""
+    seed: int = next(s for s in (arguments.seed, failing.seed, 0) if s is not None)
+    for flag in ("operators", "slot_seconds", "backend"):
+        if getattr(arguments, flag) is None:
+            setattr(arguments, flag, getattr(failing, flag))
+    name = small_name(failing.scenario.name)
+    work = shrink(
+        failing,
+        wanted=_wanted(arguments),
+        seed=seed,
+        root=arguments.out / name,
+        memory=target.with_suffix(".shrinking.json"),
+        say=_say,
+        runs=arguments.most_runs,
+        minutes=arguments.minutes,
+        passes=arguments.passes,
+    )
+    shrinking = asyncio.run(_stoppable(work))
+    written_to(target, replace(shrinking.scenario, name=name))
+    flags = {"backend": arguments.backend, "slot-seconds": arguments.slot_seconds}
+    network = [word for key, value in flags.items() if value for word in (f"--{key}", str(value))]
+    return small_of(shrinking, target, seed, network), shrinking
+
+
+def _shrink_after(arguments: argparse.Namespace, run: RunSummary) -> None:
+    """What failed, made small and rehearsed, unless that cannot be; the verdict stands."""
+    by_hand = f"devnet chaos shrink {shlex.quote(run.folder)}"
+    folder, arguments.seed, arguments.passes = Path(run.folder), run.seed, 1
+    try:
+        failing = failing_of(folder)
+        small, shrinking = _shrunk(
+            arguments, failing, folder / f"{small_name(failing.scenario.name)}.yaml"
+        )
+        _say("playing what is left in the simulator")
+        said = rehearsed(small.file, run.seed, arguments.slot_seconds or 1)
+        small = msgspec.structs.replace(small, rehearsed=said)
+    except _FORESEEN as error:
+        _say(f"not shrunk: {error}; by hand: {by_hand}")
+        return
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        _say(f"shrinking is broken off; by hand: {by_hand}")
+        return
+    if arguments.json:
+        _print_json(small)
+    else:
+        print(rendered(small, shrinking))
 
 
 def run_matrix(arguments: argparse.Namespace) -> int:
@@ -560,18 +601,25 @@ def run_matrix(arguments: argparse.Namespace) -> int:
 def _guarded(
     arguments: argparse.Namespace, names: Sequence[str], *, controls_once: bool = False
 ) -> int:
-    """controls_once: however many runs are asked of the others, since none can have the network
-    that a control broke."""
+    summaries = _carried_out(arguments, names, controls_once=controls_once)
+    return Exit.HARNESS if summaries is None else _print(arguments, summaries)
+
+
+def _carried_out(
+    arguments: argparse.Namespace, names: Sequence[str], *, controls_once: bool = False
+) -> list[CampaignSummary] | None:
+    """None when it was broken off. controls_once: however many runs are asked of the others, since
+    none can have the network that a control broke."""
     try:
         campaigns = [_campaign(arguments, name) for name in names]
         if controls_once:
             campaigns = [
                 replace(each, runs=1) if each.scenario.expect.fails else each for each in campaigns
             ]
-        return _print(arguments, asyncio.run(_stoppable(_run_each(campaigns))))
+        return asyncio.run(_stoppable(_run_each(campaigns)))
     except asyncio.CancelledError:
         # The campaign has told what became of the fault and of the network.
-        return Exit.HARNESS
+        return None
 
 
 def _campaign(arguments: argparse.Namespace, name: str) -> Campaign:
@@ -663,6 +711,7 @@ def _print(arguments: argparse.Namespace, summaries: Sequence[CampaignSummary]) 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m devnet.chaos_cli COMMAND`; the same commands as `devnet chaos`."""
+    escape_what_cannot_be_shown()
     parser = argparse.ArgumentParser(prog="devnet chaos", description=__doc__)
     add_commands(parser)
     try:

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from devnet import VERSION
 from devnet.model.cluster import LEASE_SECONDS, USUAL_SIZE, ClusterKind
-from devnet.model.command import DEFAULT_DIR, Exit
+from devnet.model.command import DEFAULT_DIR, Exit, escape_what_cannot_be_shown
 from dst.spec.errors import DstError
 
 _ABOUT: Final = (
@@ -35,6 +35,7 @@ def _leaf(error: BaseException) -> BaseException:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code; an expected error is one line on stderr."""
+    escape_what_cannot_be_shown()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         arguments = _parser(words).parse_args(words)

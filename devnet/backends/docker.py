@@ -86,6 +86,8 @@ and what is started there must stay smaller than every role, for the kernel ends
 TRIES: Final = 3
 """To use it up: the kernel may end the small one first."""
 EATEN_TIMEOUT_S: Final = 3
+REMOVAL_TIMEOUT_S: Final = 30.0
+REMOVAL_PAUSE_S: Final = 0.5
 _EATER: Final = "x = []\nwhile True: x.append(bytes([1]) * (1 << 20))"
 
 T = TypeVar("T")
@@ -379,6 +381,7 @@ class DockerBackend:
             cap_add=list(program.capabilities),
             security_opt=["no-new-privileges"],
             pids_limit=PIDS_LIMIT,
+            # What comes before the launcher opened the program's own log, which the network keeps.
             log_config={"Type": "json-file", "Config": {"max-size": "1m"}},
         )
         self._client.api.create_container(
@@ -535,7 +538,10 @@ class DockerBackend:
     def _terminate_roles(self) -> None:
         """SIGTERM to the roles, so that the last log lines are theirs; then removal takes what is
         left."""
-        running = [c for c in self._containers() if c["State"] == "running"]
+        try:
+            running = [c for c in self._containers() if c["State"] == "running"]
+        except (docker.errors.DockerException, OSError):
+            return  # the removal says it
         roles = [
             c
             for c in running
@@ -715,24 +721,69 @@ def pod_addresses(client: Any, identifier: str, pod: str) -> dict[str, str]:
 
 
 def remove_everything(client: Any, identifier: str) -> list[str]:
-    """Force-remove containers and networks that carry our label; returns their names."""
-    filters = {"label": f"{LABEL}={identifier}"}
+    """Force-remove containers and networks that carry our label; returns their names. Again and
+    again for a while: a daemon that was killed comes back with containers that it is still busy
+    with, and networks that hold endpoints of containers that are gone.
+
+    Raises: BackendError, naming what is left.
+    """
+    filters, removed = {"label": f"{LABEL}={identifier}"}, dict[str, None]()
+    deadline = time.monotonic() + REMOVAL_TIMEOUT_S
+    while True:
+        try:
+            left = _remove_once(client, filters, removed)
+        except (docker.errors.DockerException, OSError) as error:
+            raise BackendError(f"Docker: {_short(error)}; then `devnet down` again") from error
+        if not left:
+            return list(removed)
+        if time.monotonic() > deadline:
+            names = ", ".join(sorted(left))
+            raise BackendError(
+                f"Docker does not remove {names}: {next(iter(left.values()))}; restart the daemon, "
+                "then `devnet down` again"
+            )
+        time.sleep(REMOVAL_PAUSE_S)
+
+
+def _remove_once(
+    client: Any, filters: Mapping[str, str], removed: dict[str, None]
+) -> dict[str, str]:
+    """What is left, and why; what is gone is added to `removed`."""
     containers = client.api.containers(all=True, filters=filters)
     # Roles before the pods whose network they use.
     containers.sort(key=lambda c: c["Labels"].get(PROGRAM_LABEL, "").endswith(f".{Role.TOXIPROXY}"))
-    removed = []
+    names = [str(each["Names"][0]).lstrip("/") for each in containers]
     with ThreadPoolExecutor(WORKERS) as pool:
-        removed += list(pool.map(lambda c: _remove_container(client, c), containers))
-    for network in client.networks.list(filters=filters):
-        network.remove()
-        removed.append(network.name)
-    return removed
+        answers = list(pool.map(lambda c: _refusal(_removal(client, c)), containers))
+    networks = client.networks.list(filters=filters)
+    names += [network.name for network in networks]
+    answers += [_refusal(partial(_remove_network, network)) for network in networks]
+    told = dict(zip(names, answers, strict=True))
+    removed |= dict.fromkeys(name for name, why in told.items() if not why)
+    return {name: why for name, why in told.items() if why}
 
 
-def _remove_container(client: Any, container: Mapping[str, Any]) -> str:
-    with contextlib.suppress(docker.errors.NotFound):
-        client.api.remove_container(container["Id"], force=True, v=True)
-    return str(container["Names"][0]).lstrip("/")
+def _removal(client: Any, container: Mapping[str, Any]) -> Callable[[], None]:
+    return partial(client.api.remove_container, container["Id"], force=True, v=True)
+
+
+def _remove_network(network: Any) -> None:
+    """With endpoints that nobody has any more."""
+    network.reload()
+    for endpoint in (network.attrs.get("Containers") or {}).values():
+        network.disconnect(endpoint["Name"], force=True)
+    network.remove()
+
+
+def _refusal(call: Callable[[], None]) -> str:
+    """Why it was not done; nothing where it was, or there is nothing any more. Raises: OSError."""
+    try:
+        call()
+    except docker.errors.NotFound:
+        return ""
+    except docker.errors.APIError as error:
+        return _short(error)
+    return ""
 
 
 def _user_of(program: Program) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from devnet.bench.measure import Plan, measure_all
 from devnet.bench.page import machine, render_terminal, write_page
+from devnet.model.command import escape_what_cannot_be_shown
 from devnet.runner.stages import HarnessError
 from devnet.toolchain.tools import REPOSITORY
 from dst.spec.errors import DstError
@@ -16,6 +17,7 @@ from dst.spec.errors import DstError
 
 def main() -> int:
     """0 when everything was measured, 3 when the harness failed."""
+    escape_what_cannot_be_shown()
     parser = argparse.ArgumentParser(prog="devnet.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few of each: tries the benches")
     parser.add_argument("--kills", type=int, default=Plan.__dataclass_fields__["kills"].default)

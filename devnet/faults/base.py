@@ -46,6 +46,8 @@ class Sight:
     """Of this fault alone."""
     leader: str | None = None
     """Who leads, where that is no function of the height."""
+    liars: tuple[str, ...] = ()
+    """Operators that a fault has made lie by then."""
 
     @property
     def operators(self) -> tuple[str, ...]:
@@ -59,6 +61,7 @@ class Sight:
             next_height=self.next_height,
             rng=self.rng,
             leader=self.leader,
+            liars=self.liars,
         )
 
 

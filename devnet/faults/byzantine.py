@@ -34,7 +34,7 @@ from devnet.faults.restored import REJOIN
 from devnet.faults.surface import CannotInject, World
 from devnet.faults.targets import how_many, misfit_of_program
 from devnet.model.clock import now
-from devnet.model.terms import Target
+from devnet.model.terms import Aim, Target
 from devnet.model.topology import Role, Topology
 from dst.spec.errors import BadConfig, InvalidInput
 from dst.spec.primitives import parse_hex
@@ -92,6 +92,8 @@ class Byzantine(Fault):
     def nonsense(self) -> str:
         if (self.strategy is Strategy.CENSOR) is (self.address is None):
             return "address goes with the strategy censor, and with no other"
+        if self.target is Aim.BYZANTINE:
+            return "target byzantine is who lies, and this says who does"
         return ""
 
     def misfit(self, topology: Topology) -> str:

@@ -22,12 +22,14 @@ def resolve_target(
     next_height: int,
     rng: random.Random,
     leader: str | None = None,
+    liars: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Names of the nodes that `target` means now.
 
     Args:
         next_height: the height after the newest decided one; its round-0 leader is `leader`.
         leader: who leads, where that is no function of the height.
+        liars: operators that a fault made lie.
     Raises: BadConfig when the network has no such node.
     """
     operators, followers = topology.operator_names, topology.follower_names
@@ -43,6 +45,10 @@ def resolve_target(
             return (_one_of(followers, target, rng),)
         case Aim.ALL_OPERATORS:
             return operators
+        case Aim.BYZANTINE:
+            if not liars:
+                raise BadConfig(f"target {target}: nobody has lied yet")
+            return tuple(name for name in operators if name in liars)
         case Several():
             if complaint := misfit_of(target, topology):
                 raise BadConfig(complaint)
@@ -59,7 +65,7 @@ def misfit_of(target: Target | None, topology: Topology) -> str:
     """Why this network has no such target; empty when it has."""
     operators, followers = topology.operator_names, topology.follower_names
     match target:
-        case None | Aim.LEADER | Aim.RANDOM | Aim.ALL_OPERATORS:
+        case None | Aim.LEADER | Aim.RANDOM | Aim.ALL_OPERATORS | Aim.BYZANTINE:
             return ""
         case Aim.FOLLOWER:
             return "" if followers else "its target is a follower, the network has none"
@@ -86,7 +92,7 @@ def misfit_of_program(target: Target, role: str, topology: Topology) -> str:
 
 
 def how_many(target: Target | None, topology: Topology) -> int:
-    """Nodes that it means."""
+    """Nodes that it means; of those that lie, the fewest."""
     operators = len(topology.operator_names)
     match target:
         case None:

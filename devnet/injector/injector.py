@@ -102,6 +102,10 @@ class Injector:
             return self._note(fault, lapsed=now(), error=f"it could not go on: {error}")
         raise AssertionError(f"{fault.do.name} has nothing more to do, and does not say so")
 
+    def did_not_end(self, fault: Planned, why: str) -> None:
+        """What was to end it did not come: it stood for a length that nobody asked for."""
+        self._note(fault, error=why)
+
     async def _look(self, fault: Planned) -> str:
         try:
             return await fault.do.missing(fault.site, self._world)

@@ -3,6 +3,9 @@
 from enum import IntEnum
 from typing import Final
 
+from dst.runtime.printing import escape_what_cannot_be_shown
+
+__all__ = ["DEFAULT_DIR", "Exit", "escape_what_cannot_be_shown"]
 DEFAULT_DIR: Final = ".devnet"
 """Of a network, unless `--dir` says otherwise."""
 

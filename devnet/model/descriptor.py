@@ -73,6 +73,8 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     chain_id: int
     l1_chain_id: int
     genesis_time: int
+    genesis_hash: str = ""
+    """Of L2 block 0, which every node has; empty: of a network that an earlier version started."""
     slot_seconds: int
     group_public_key: str
     l1: L1Endpoint
@@ -114,6 +116,7 @@ def build_descriptor(
         chain_id=chain.chain_id,
         l1_chain_id=chain.l1_chain_id,
         genesis_time=chain.genesis_time,
+        genesis_hash=to_hex(chain.l2_genesis_hash),
         slot_seconds=chain.seconds_per_slot,
         group_public_key=to_hex(lock.group_public_key),
         cluster=topology.cluster,

@@ -34,6 +34,8 @@ NAME_PATTERN: Final = "[a-z0-9][a-z0-9-]{0,63}"
 NODE_PATTERN: Final = "(op|f)[1-9][0-9]?"
 SEVERAL_PATTERN: Final = r"random\((?:10|[1-9]|f(?:\+[1-9])?)\)"
 MAX_TIMES: Final = 100
+ENDINGS: Final = tuple(trigger for trigger in Trigger if trigger is not Trigger.START)
+"""A fault stands from the start on, so that none ends with it."""
 _NAME: Final = re.compile(NAME_PATTERN)
 _NODE: Final = re.compile(NODE_PATTERN)
 _TERM: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|slots?)")
@@ -232,7 +234,8 @@ def _read_repeat(fields: Fields) -> Repeat:
 
 
 def read_until(value: object, where: str) -> Until:
-    fields = Fields(value, where, ("heights", "hold", "total", "after", "forever", "timeout"))
+    known = ("heights", "hold", "total", "after", "forever", "event", "leader", "timeout")
+    fields = Fields(value, where, known)
     forever = fields.get("forever", False)
     if not isinstance(forever, bool):
         raise BadConfig(f"{where}.forever: expected true or false, got {shown(forever)}")
@@ -242,14 +245,26 @@ def read_until(value: object, where: str) -> Until:
         heights=fields.count("heights", Count()),
         hold=fields.duration("hold", Duration()),
         total=fields.duration("total", Duration()),
+        trigger=_read_end(fields),
+        leader=_read_leader(fields),
         timeout=fields.duration("timeout", Until().timeout),
     )
     lasts = until.heights != Count() or {until.hold, until.total} != {Duration()}
-    if not (lasts or until.after or forever):
+    if not (lasts or until.after or forever or until.trigger):
         raise BadConfig(
-            f"{where}: a fault needs an end: give heights, hold, total, after or forever"
+            f"{where}: a fault needs an end: give heights, hold, total, after, event or forever"
         )
     return until
+
+
+def _read_end(fields: Fields) -> Trigger | None:
+    """Of the events that a fault can begin with, those that can come while it stands."""
+    if not fields.has("event"):
+        return None
+    value, where = fields.required("event"), fields.at("event")
+    if value not in ENDINGS:
+        raise BadConfig(f"{where}: expected one of {', '.join(ENDINGS)}; got {shown(value)}")
+    return Trigger(value)
 
 
 def read_target(value: object, where: str) -> Target:

@@ -102,10 +102,10 @@ class At:
 class Until:
     """When a fault is reverted: `heights` decided from the height it hit on, at least `hold` after
     its proof, `total` after its request, and not before `after`. `forever`: not before all others
-    that have an end.
+    that have an end. `trigger`: with the next event of this kind after all that.
 
-    `timeout` bounds the wait for heights: a chain that stands still must not leave the fault
-    standing for ever.
+    `timeout` bounds the wait for heights, and that for the event: a chain that stands still must
+    not leave the fault standing for ever.
     """
 
     heights: Count = Count()
@@ -113,6 +113,9 @@ class Until:
     total: Duration = Duration()
     after: Moment | None = None
     forever: bool = False
+    trigger: Trigger | None = None
+    leader: str = ""
+    """As in `At`."""
     timeout: Duration = Duration(seconds=30.0, slots=30.0)
 
 
@@ -126,6 +129,8 @@ class Aim(StrEnum):
     RANDOM = "random"
     FOLLOWER = "follower"
     ALL_OPERATORS = "all-operators"
+    BYZANTINE = "byzantine"
+    """The operators that a fault has made liars by then, still lying or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from devnet.model.descriptor import Descriptor, build_descriptor, read_descripto
 from devnet.model.topology import Topology, compute_topology
 from devnet.network.claim import claim, is_claimed, read_mark, remove_files
 from devnet.network.control import RemoteBackend
+from devnet.network.log_keeper import LogKeeper
 from devnet.network.programs import L1_CHAIN_ID, L2_CHAIN_ID, Plan, write_configs
 from devnet.network.proof import Proof
 from devnet.network.proxy_keeper import ProxyKeeper
@@ -150,13 +151,17 @@ async def running(options: NetworkOptions, say: Say, on_crash: OnCrash) -> Async
         start = _Start(options, directory, identifier, kind, topology, tools, say, on_crash)
         try:
             async with aiohttp.ClientSession() as session:
-                network = await start.bring_up(session, started)
+                logs = LogKeeper(directory / "logs", lambda line: say(f"==> {line}"))
                 # Not of a TaskGroup: what the block raises would arrive as a group of errors.
-                keeping = asyncio.get_running_loop().create_task(start.keep_proxies())
+                spawn = asyncio.get_running_loop().create_task
+                keeping = [spawn(logs.run())]
                 try:
+                    network = await start.bring_up(session, started)
+                    keeping.append(spawn(start.keep_proxies()))
                     yield network
                 finally:
-                    keeping.cancel()
+                    for task in keeping:
+                        task.cancel()
         finally:
             await start.tear_down()
 

@@ -195,6 +195,23 @@ class Journal:
 
         return found[0] if await self.until(seen, timeout) else None
 
+    async def event_since(
+        self, moment: float, fits: Callable[[Event], bool], timeout: float
+    ) -> Event | None:
+        """The first one that happened after `moment`, whenever it is heard of; None when none comes
+        in time."""
+        looked_at, found = 0, list[Event]()
+
+        def seen() -> bool:
+            nonlocal looked_at
+            new, looked_at = self.records[looked_at:], len(self.records)
+            found.extend(
+                r for r in new if isinstance(r, Event) and r.monotonic > moment and fits(r)
+            )
+            return bool(found)
+
+        return found[0] if await self.until(seen, timeout) else None
+
     def close(self) -> None:
         """Raises: CannotRecord."""
         if self._lost:

@@ -76,8 +76,9 @@ def _misfit(fault: Scheduled, topology: Topology, backend: str | None) -> str:
     if backend is not None and backend not in fault.do.backends:
         able = " and ".join(fault.do.backends)
         return f"{fault.do.name} cannot be done on the {backend} backend, only on {able}"
-    if (leader := fault.at.leader) and leader not in topology.operator_names:
-        return f"leader {leader}: the network has {', '.join(topology.operator_names)}"
+    for leader in (fault.at.leader, fault.until.leader):
+        if leader and leader not in topology.operator_names:
+            return f"leader {leader}: the network has {', '.join(topology.operator_names)}"
     return fault.do.misfit(topology)
 
 
@@ -97,8 +98,9 @@ def plan_fault(
     next_height: int,
     delay_seconds: float,
     leader: str | None = None,
+    liars: tuple[str, ...] = (),
 ) -> Planned:
-    """Resolve one fault at the moment it fires. leader: see `Sight`.
+    """Resolve one fault at the moment it fires. leader, liars: see `Sight`.
 
     Raises: BadConfig when the network has no such node or another number of operators.
     """
@@ -107,7 +109,13 @@ def plan_fault(
         id=fault.id,
         do=fault.do,
         site=fault.do.aim(
-            Sight(topology=topology, next_height=next_height, rng=rng, leader=leader)
+            Sight(
+                topology=topology,
+                next_height=next_height,
+                rng=rng,
+                leader=leader,
+                liars=liars,
+            )
         ),
         aimed_height=next_height,
         delay_seconds=delay_seconds,

@@ -129,7 +129,9 @@ def _at(
     anchor: float,
     history: History,
 ) -> At:
-    since, after = max(_moments(earlier, fault.requested), default=(anchor, None), key=_first)
+    at_liars = getattr(fixed(asked.do, fault) or asked.do, "target", None) is Aim.BYZANTINE
+    before = [each for each in earlier if each.lying] if at_liars else earlier
+    since, after = max(_moments(before, fault.requested), default=(anchor, None), key=_first)
     by_turn = getattr(asked.do, "target", None) in _BY_TURN and fault.aimed_height is not None
     if by_turn:
         assert fault.aimed_height is not None

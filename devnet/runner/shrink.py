@@ -306,8 +306,7 @@ def without(scenario: Scenario, gone: Sequence[str]) -> Scenario:
         after = until.after if until.after and until.after.fault not in gone else None
         alone = until.forever and all(other.until.forever for other in left)
         kept = replace(until, after=after, forever=until.forever and not alone)
-        bare = replace(kept, timeout=Until().timeout) == Until()
-        return replace(kept, hold=OWN_END) if bare else kept
+        return _ended(kept)
 
     faults = (
         replace(
@@ -316,6 +315,12 @@ def without(scenario: Scenario, gone: Sequence[str]) -> Scenario:
         for fault in left
     )
     return replace(scenario, faults=tuple(faults))
+
+
+def _ended(until: Until) -> Until:
+    """With an end of its own, where nothing else ends it any more."""
+    bare = replace(until, timeout=Until().timeout) == Until()
+    return replace(until, hold=OWN_END) if bare else until
 
 
 def is_long_enough(candidate: Scenario, start: Scenario, slot_seconds: float) -> bool:
@@ -377,6 +382,9 @@ def _shorter(fault: Scheduled, operators: int) -> Iterator[tuple[Scheduled, str]
         yield replace(fault, until=changed), f"stands for {written(fewer)} heights"
     if until.heights != Count() and until.hold != Duration():
         yield replace(fault, until=replace(until, heights=Count())), "waits for no heights"
+    if until.trigger is not None:
+        anytime = _ended(replace(until, trigger=None, leader=""))
+        yield replace(fault, until=anytime), f"waits for no {until.trigger}"
 
 
 def _sooner(fault: Scheduled, operators: int) -> Iterator[tuple[Scheduled, str]]:

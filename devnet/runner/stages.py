@@ -19,6 +19,7 @@ from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
 from devnet.model.clock import now
 from devnet.model.history import (
+    Event,
     EventKind,
     FaultReceipt,
     History,
@@ -27,7 +28,7 @@ from devnet.model.history import (
     RunEnded,
     WaitedInVain,
 )
-from devnet.model.terms import Aim, Duration, Edge, Moment, Trigger
+from devnet.model.terms import Aim, Duration, Edge, Moment, Trigger, Until
 from devnet.model.timeline import rejoined_at
 from devnet.model.verdict import Outcome, Verdict, worst
 from devnet.runner.journal import Journal
@@ -175,9 +176,12 @@ class Runner:
         self, complaint: str, what: str, since: float, nodes: tuple[str, ...] = ()
     ) -> "HarnessError":
         """The run cannot go on; whose doing that is, the record tells."""
+        self._record_wait(what, since, nodes)
+        return HarnessError(complaint)
+
+    def _record_wait(self, what: str, since: float, nodes: tuple[str, ...] = ()) -> None:
         wait = WaitedInVain(what=what, nodes=nodes, since=since, monotonic=now())
         self._journal.record(wait)
-        return HarnessError(complaint)
 
     async def _require_whole(self) -> None:
         """Raises: HarnessError when something was done to the network already."""
@@ -292,6 +296,7 @@ class Runner:
             next_height=next_height,
             delay_seconds=delay,
             leader=self._leader(),
+            liars=tuple(name for receipt in self._journal.faults() for name in receipt.lying),
         )
         await asyncio.sleep(delay)
         return planned
@@ -337,6 +342,7 @@ class Runner:
         holding = [f"for {' and at least '.join(parts)}"] if parts else []
         holding += [f"to the {fault.until.after}"] if fault.until.after else []
         holding += ["to the end of all others"] if fault.until.forever else []
+        holding += [f"to the next {fault.until.trigger}"] if fault.until.trigger else []
         return f"holding {' and '.join(holding)}"
 
     async def _hold(self, fault: Scheduled, planned: Planned, receipt: FaultReceipt) -> None:
@@ -354,8 +360,33 @@ class Runner:
         await asyncio.sleep(max(0.0, ends - now()))
         for moment in self._ends_after(fault):
             await self._come[moment].wait()
+        if fault.until.trigger is not None:
+            alone = replace(fault.until, trigger=None, leader="", timeout=Until().timeout)
+            since = receipt.applied if alone == Until() else None
+            await self._ending_event(fault, planned, now() if since is None else since)
         if fault.until.forever and not self._is_in_the_way(planned):
             await self._settle()  # as the others ended under it, their ends are felt under it
+
+    async def _ending_event(self, fault: Scheduled, planned: Planned, since: float) -> None:
+        """The event that its end waits for; one that does not come is told in its receipt."""
+        trigger, began = fault.until.trigger, now()
+        timeout = fault.until.timeout.in_seconds(self._slot)
+        assert trigger is not None, "asked where there is one"
+        kind, operators = EventKind(trigger.value), self._net.topology.operator_names
+        decided = (e for e in self._journal.events() if e.kind is EventKind.DECIDED)
+        known = max((e.height for e in decided if e.monotonic <= since), default=0)
+
+        def fits(event: Event) -> bool:
+            if event.kind is not kind:
+                return False
+            if kind is not EventKind.DECIDED:
+                return True
+            leads = leader_name(operators, event.height + 1)
+            return event.height > known and fault.until.leader in ("", leads)
+
+        if await self._journal.event_since(since, fits, timeout) is None:
+            self._record_wait(f"a {trigger} event, for which the end of {fault.id} waits", began)
+            self._injector.did_not_end(planned, f"no {trigger} event to end it in {timeout:.0f} s")
 
     def _is_in_the_way(self, planned: Planned) -> bool:
         """Of nodes that settle: by what it is in our cluster, for the same time on a baseline."""

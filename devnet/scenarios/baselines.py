@@ -36,11 +36,14 @@ def as_on(cluster: ClusterKind, scenario: Scenario) -> Scenario:
 
 
 def _in_time(until: Until) -> Until:
-    """Heights that a cluster of the usual size decides meanwhile, a block a slot: a chain that
-    stands still would hold the fault for ever, and that would be another fault."""
-    slots = until.hold.slots + until.heights.for_operators(_N)
+    """Heights that a cluster of the usual size decides meanwhile, a block a slot, and a slot for an
+    event: a chain that stands still would hold the fault for ever, and that would be another
+    fault."""
+    if until.heights == Count() and until.trigger is None:
+        return until
+    slots = until.hold.slots + until.heights.for_operators(_N) + (until.trigger is not None)
     hold = Duration(seconds=until.hold.seconds, slots=slots)
-    return replace(until, heights=Count(), hold=hold) if until.heights != Count() else until
+    return replace(until, heights=Count(), hold=hold, trigger=None, leader="")
 
 
 def _healed(moment: Moment | None) -> Moment | None:

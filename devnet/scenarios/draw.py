@@ -30,8 +30,11 @@ THROWS: Final = 400
 LEAST_OPERATORS: Final = 4
 LONGER_S: Final = (4, 10)
 """Beyond a second for each operator, in which each leads once."""
-PAUSE_S: Final = (4, 8)
+PAUSE_SLOTS: Final = (4, 8)
 """From a heal to the next fault of the lane: who was away takes part again."""
+
+ENDS: Final = (None, None, None, Trigger.PREPARED, Trigger.DECIDED, Trigger.SEALED)
+"""Where in a height it is healed: half of the time wherever it happens to be."""
 
 
 @dataclass(slots=True)
@@ -150,6 +153,7 @@ class _Drawing:
                 until=Until(
                     heights=Count() if self.beyond_f else Count(operators=1),
                     hold=Duration(seconds=hold),
+                    trigger=None if self.beyond_f else self.rng.choice(ENDS),
                     timeout=Duration(slots=2 * hold),
                 ),
             )
@@ -164,7 +168,7 @@ class _Drawing:
 
     def _at(self, before: Sequence[Scheduled]) -> At:
         if before:
-            pause = Duration(seconds=float(self.rng.randint(*PAUSE_S)))
+            pause = Duration(slots=float(self.rng.randint(*PAUSE_SLOTS)))
             return At(after=Moment(fault=before[-1].id), delay=Delay(fixed=pause))
         trigger = self.rng.choice((Trigger.START, Trigger.PROPOSAL, Trigger.DECIDED))
         return At(trigger=trigger, delay=Delay(upto=Duration(slots=2.0)))

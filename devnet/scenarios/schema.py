@@ -12,7 +12,7 @@ from typing import Any, Final
 from devnet.faults import KINDS
 from devnet.faults.base import BOTH_BACKENDS, Fault, Plane
 from devnet.faults.keys import Key, keys_of
-from devnet.model.reading import MAX_TIMES, NODE_PATTERN, SEVERAL_PATTERN
+from devnet.model.reading import ENDINGS, MAX_TIMES, NODE_PATTERN, SEVERAL_PATTERN
 from devnet.model.terms import Aim, Edge, Trigger
 from devnet.scenarios import matrix, slo
 from devnet.scenarios.write import written
@@ -54,7 +54,15 @@ def schema() -> dict[str, Any]:
             "default": False,
             "description": "Not before all other faults that have an end.",
         },
+        "event": {
+            "enum": [str(trigger) for trigger in ENDINGS],
+            "description": "The next one of any node after the other parts.",
+        },
+        "leader": found["$defs"]["at"]["properties"]["leader"],
     }
+    found["$defs"]["until"]["properties"]["timeout"]["description"] = (
+        "Longest wait for the heights, and for the event."
+    )
     return found
 
 

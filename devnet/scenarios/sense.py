@@ -8,11 +8,12 @@ what another has, and then its receipt says so.
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import combinations
-from typing import Any, Final, NoReturn
+from itertools import chain, combinations, product
+from typing import Any, Final, NoReturn, TypeAlias
 
 from devnet.faults.base import Fault, Sight, Site
-from devnet.model.terms import At, Duration, Edge, Moment
+from devnet.model.expect import RoundChanges
+from devnet.model.terms import Aim, At, Count, Duration, Edge, Moment, Trigger
 from devnet.model.topology import Topology
 from devnet.scenarios.order import Order, heaviest_together
 from devnet.scenarios.scenario import Scenario, Scheduled
@@ -21,6 +22,12 @@ from dst.spec.primitives import faults_tolerated, quorum
 
 DRAWS: Final = 4
 """Of each height: what holds in all of them counts as sure where sizes, not names, matter."""
+
+
+Liars: TypeAlias = tuple[str, ...]
+"""Operators that lie together."""
+_TAKE_A_QUORUM: Final = (Trigger.PREPARED, Trigger.DECIDED, Trigger.SEALED)
+"""Events that do not come without one."""
 
 
 class _Drawn(Exception):
@@ -47,32 +54,75 @@ def sure_site(do: Fault, topology: Topology) -> Site | None:
     return sites[0] if all(site == sites[0] for site in sites) else None
 
 
-def possible_sites(do: Fault, topology: Topology) -> list[Site]:
-    """For every leader, and some draws."""
+def possible_sites(do: Fault, topology: Topology, liars: Sequence[Liars] = ()) -> list[Site]:
+    """For every leader, and some draws. liars: of each."""
+    chances = list(product(range(1, len(topology.operator_names) + 1), range(DRAWS)))
     return [
-        do.aim(Sight(topology=topology, next_height=height, rng=random.Random(f"{height}/{draw}")))
-        for height in range(1, len(topology.operator_names) + 1)
-        for draw in range(DRAWS)
+        do.aim(
+            Sight(
+                topology=topology,
+                next_height=height,
+                rng=random.Random(f"{height}/{draw}"),
+                liars=lying,
+            )
+        )
+        for (height, draw), lying in zip(chances, liars or [()] * len(chances), strict=True)
     ]
+
+
+def _liars(scenario: Scenario, topology: Topology) -> list[Liars]:
+    """Whom its faults make lie, in each of the possible sites."""
+    told = [
+        [fault.do.lies(site) for site in possible_sites(fault.do, topology)]
+        for fault in scenario.faults
+        if not _is_at_liars(fault)
+    ]
+    return [tuple(chain.from_iterable(each)) for each in zip(*told, strict=True)]
+
+
+def _is_at_liars(fault: Scheduled) -> bool:
+    return getattr(fault.do, "target", None) is Aim.BYZANTINE
 
 
 def require_sense(scenario: Scenario, topology: Topology) -> None:
     """Raises: BadConfig, naming the fault. Every fault has something to hit there."""
-    _require_own_claims(scenario, topology)
+    _require_liars(scenario, topology)
+    liars = _liars(scenario, topology)
+    _require_own_claims(scenario, topology, liars)
     if not scenario.expect.fails:
-        _require_tolerated(scenario, topology)
+        _require_tolerated(scenario, topology, liars)
     for fault in scenario.faults:
-        _require_quorum(scenario, fault, topology)
+        _require_quorum(scenario, fault, topology, liars)
+        _require_end(scenario, fault)
 
 
-def _require_own_claims(scenario: Scenario, topology: Topology) -> None:
+def _require_liars(scenario: Scenario, topology: Topology) -> None:
+    """Where liars are the target, somebody lies before."""
     order = Order.of(scenario.faults)
-    sites = {fault.id: sure_site(fault.do, topology) for fault in scenario.faults}
+    lying = [
+        Moment(fault=fault.id, edge=Edge.INJECT)
+        for fault in scenario.faults
+        if not _is_at_liars(fault)
+        and any(fault.do.lies(site) for site in possible_sites(fault.do, topology))
+    ]
+    for fault in filter(_is_at_liars, scenario.faults):
+        if not lying:
+            _refuse(scenario, fault, "target byzantine: nobody lies here (do: byzantine)")
+        if not order.before(Moment(fault=fault.id, edge=Edge.INJECT)).intersection(lying):
+            _refuse(
+                scenario,
+                fault,
+                "target byzantine: nobody lies by then; let it wait for one that does "
+                f"(at: {{after: {{inject: {lying[0].fault}}}}})",
+            )
+
+
+def _require_own_claims(scenario: Scenario, topology: Topology, liars: Sequence[Liars]) -> None:
+    order = Order.of(scenario.faults)
     for one, other in combinations(scenario.faults, 2):
-        mine, theirs = sites[one.id], sites[other.id]
-        if mine is None or theirs is None or not _meet(one, other, order):
+        if not _meet(one, other, order):
             continue
-        if both := one.do.claims(mine) & other.do.claims(theirs):
+        if both := _both_claim(one, other, topology, liars):
             _refuse(
                 scenario,
                 other,
@@ -81,11 +131,28 @@ def _require_own_claims(scenario: Scenario, topology: Topology) -> None:
             )
 
 
-def _require_tolerated(scenario: Scenario, topology: Topology) -> None:
+def _both_claim(
+    one: Scheduled, other: Scheduled, topology: Topology, liars: Sequence[Liars]
+) -> frozenset[str]:
+    """What both surely take hold of."""
+    if _is_at_liars(one) or _is_at_liars(other):  # the same ones for both, whoever that is
+        mine, theirs = (possible_sites(each.do, topology, liars) for each in (one, other))
+        pairs = zip(mine, theirs, strict=True)
+        met = [one.do.claims(here) & other.do.claims(there) for here, there in pairs]
+        return met[0] if all(met) else frozenset()
+    here, there = sure_site(one.do, topology), sure_site(other.do, topology)
+    if here is None or there is None:
+        return frozenset()
+    return one.do.claims(here) & other.do.claims(there)
+
+
+def _require_tolerated(scenario: Scenario, topology: Topology, liars: Sequence[Liars]) -> None:
     """Whoever leads and whatever is drawn, as long as no wait keeps two apart."""
     operators, order = topology.operator_names, Order.of(scenario.faults)
     weights = {
-        fault.id: min(len(fault.do.doubtful(s)) for s in possible_sites(fault.do, topology))
+        fault.id: min(
+            len(fault.do.doubtful(site)) for site in possible_sites(fault.do, topology, liars)
+        )
         for fault in scenario.faults
     }
     guilty = [fault for fault in scenario.faults if weights[fault.id]]
@@ -125,24 +192,35 @@ def _delay(fault: Scheduled) -> float | None:
     return at.delay.fixed.seconds if fixed and not at.delay.fixed.slots else None
 
 
-def _require_quorum(scenario: Scenario, fault: Scheduled, topology: Topology) -> None:
+def _require_quorum(
+    scenario: Scenario, fault: Scheduled, topology: Topology, liars: Sequence[Liars]
+) -> None:
     operators = topology.operator_names
-    if fault.do.repeats or not leaves_no_quorum(fault.do, topology):
+    if fault.do.repeats or not _leaves_no_quorum(fault.do, topology, liars):
         return
     n, expect = len(operators), scenario.expect
     lost = f"leaves no quorum of {quorum(n)} among {n} operators"
     if fault.until.heights.for_operators(n) and not expect.no_progress:
         _refuse(scenario, fault, f"{lost}: the heights of its until cannot be decided; give hold")
+    if fault.until.trigger in _TAKE_A_QUORUM:
+        _refuse(scenario, fault, f"{lost}: no {fault.until.trigger} event comes to end it")
     if expect.progress.for_operators(n) and len(scenario.faults) == 1:
         _refuse(scenario, fault, f"{lost}, and progress is expected while it stands")
     if expect.gap is not None and _longer(fault.until.hold, expect.gap):
         _refuse(scenario, fault, f"{lost} for longer than the gap that is expected")
 
 
-def leaves_no_quorum(do: Fault, topology: Topology) -> bool:
+def _require_end(scenario: Scenario, fault: Scheduled) -> None:
+    expect = scenario.expect
+    never = expect.round_changes is RoundChanges.FORBIDDEN and expect.settle_in == Count()
+    if fault.until.trigger is Trigger.ROUND_CHANGE and never:
+        _refuse(scenario, fault, "it ends with a round change, and none is to be (round_changes)")
+
+
+def _leaves_no_quorum(do: Fault, topology: Topology, liars: Sequence[Liars]) -> bool:
     """Whoever leads and whatever is drawn."""
     operators = topology.operator_names
-    silent = (do.silences(site, operators) for site in possible_sites(do, topology))
+    silent = (do.silences(site, operators) for site in possible_sites(do, topology, liars))
     return all(_lost(names, operators) for names in silent)
 
 

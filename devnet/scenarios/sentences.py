@@ -99,6 +99,11 @@ def _ends(fault: Scheduled) -> str:
         parts.append(_comes(until.after))
     if until.forever:
         parts.append("all others that have an end are healed")
+    if until.trigger is not None:
+        event = _EVENTS[until.trigger].removeprefix("when ")
+        after = f"after that {event}" if parts else event
+        next_up = f", with {until.leader} to lead next" if until.leader else ""
+        parts.append(f"{after}{next_up} (within {_time(until.timeout)})")
     return f"until {' and '.join(parts)}"
 
 

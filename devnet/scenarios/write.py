@@ -14,7 +14,7 @@ from devnet.model.work import Hostile, Load
 from devnet.scenarios.scenario import SCHEMA_VERSION, Scenario, Scheduled
 
 _USUAL: Final = Scenario(name="x", about="x")
-_UNTIL: Final = ("heights", "hold", "total", "after", "forever", "timeout")
+_UNTIL: Final = ("heights", "hold", "total", "after", "forever", "leader", "timeout")
 
 
 def written(value: object) -> Any:
@@ -81,7 +81,8 @@ def _scheduled(fault: Scheduled) -> dict[str, Any]:
     entry: dict[str, Any] = {"id": fault.id, "do": fault.do.name, **keys_written(fault.do)}
     if at := _at(fault.at):
         entry["at"] = at
-    entry["until"] = _unusual(fault.until, Until(), _UNTIL)
+    event = {} if fault.until.trigger is None else {"event": str(fault.until.trigger)}
+    entry["until"] = event | _unusual(fault.until, Until(), _UNTIL)
     return entry
 
 

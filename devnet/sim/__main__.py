@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from devnet.checkers.base import counted
+from devnet.model.command import escape_what_cannot_be_shown
 from devnet.sim.campaign import BATCH, SIZES, reproduction, run_campaign
 from devnet.sim.findings import explain, retold, show_shrinking
 from devnet.sim.minority import run_minority
@@ -27,6 +28,7 @@ IN_TIME: Final = ("chaos", "minority")
 
 
 def main() -> int:
+    escape_what_cannot_be_shown()
     parser = _parser()
     arguments = parser.parse_args()
     if arguments.tape is not None:

@@ -14,6 +14,7 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from typing import Final
 
+from devnet.model.command import escape_what_cannot_be_shown
 from devnet.sim.campaign import Tally, reproduction, run_campaign
 from devnet.sim.findings import explain, show_shrinking
 from devnet.sim.machines import NoWorkers, connected
@@ -27,6 +28,7 @@ REPORTED: Final = 20
 
 
 def main() -> int:
+    escape_what_cannot_be_shown()
     arguments = _parser().parse_args()
     try:
         with ExitStack() as stack:

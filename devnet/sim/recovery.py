@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import Final
 from unittest.mock import PropertyMock, patch
 
+from devnet.model.command import escape_what_cannot_be_shown
 from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.operator import Operator
 from devnet.sim.params import SLOT_US, Behaviour, CutMode, Params
@@ -218,6 +219,7 @@ def told(costs: list[Cost]) -> str:
 
 
 def main() -> int:
+    escape_what_cannot_be_shown()
     parser = argparse.ArgumentParser(prog="devnet.sim.recovery", description=__doc__)
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=2)

@@ -288,7 +288,12 @@ def _tried(do: Fault, n: int, rng: Random) -> str:
         for node in world.cluster.nodes:
             world.cluster.boot(node)  # so that it answers
         network = SimNetwork(world.cluster)
-        sight = Sight(topology=network.topology, next_height=int(WARM_UP), rng=rng)
+        sight = Sight(
+            topology=network.topology,
+            next_height=int(WARM_UP),
+            rng=rng,
+            liars=network.topology.operator_names[-1:],
+        )
         return await _refused(do, sight, network)
 
     with _quiet():

@@ -21,7 +21,7 @@ from typing import Final
 
 import msgspec
 
-from devnet.model.command import Exit
+from devnet.model.command import Exit, escape_what_cannot_be_shown
 from devnet.model.verdict import Outcome, exit_code
 from devnet.report.summary import (
     CampaignSummary,
@@ -79,6 +79,7 @@ class Variation:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    escape_what_cannot_be_shown()
     arguments = _parser().parse_args(argv)
     try:
         schedule = schedule_of(arguments.what)

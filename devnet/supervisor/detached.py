@@ -50,7 +50,7 @@ def start_detached(directory: Path, words: list[str]) -> int:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(p for p in (str(_SOURCE), inherited) if p),
     }
-    with log_path.open("wb") as log:
+    with log_path.open("ab") as log:  # so that it can be cut, as every log
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "devnet", *words],
             stdin=subprocess.DEVNULL,

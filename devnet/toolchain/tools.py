@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from devnet.model.command import escape_what_cannot_be_shown
 from dst.spec.errors import DstError
 
 PINS: Final = Path(__file__).parent / "pins"
@@ -399,6 +400,7 @@ def run_installer(command: list[str], folder: Path, environment: dict[str, str])
 
 def main() -> int:
     """Install what is missing and print one line a tool; 3 when one cannot be had."""
+    escape_what_cannot_be_shown()
     try:
         for name, path in ensure_all().items():
             print(f"{name}: {path}")

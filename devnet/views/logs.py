@@ -1,6 +1,7 @@
 """`devnet logs`: the files under DIR/logs, merged by the order they are read, each line named when
 there are several."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -58,6 +59,9 @@ def _chosen(folder: Path, node: str | None) -> list[Path]:
 
 def _copy(path: Path, handle: IO[str], *, named: bool) -> bool:
     wrote = False
+    read = os.lseek(handle.fileno(), 0, os.SEEK_CUR)
+    if path.stat().st_size < read:  # it was cut: on with what comes
+        handle.seek(0, os.SEEK_END)
     for line in handle:
         print(f"{path.stem:<16} {line}" if named else line, end="", flush=True)
         wrote = True

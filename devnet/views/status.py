@@ -43,6 +43,7 @@ async def _collect(directory: Path) -> dict[str, Any]:
             "backend": descriptor.backend,
             "kind": descriptor.cluster,
             "chain_id": descriptor.chain_id,
+            "genesis_hash": descriptor.genesis_hash,
             **facts_of(state),
         }
 
@@ -114,6 +115,8 @@ def _shown(value: object) -> str:
 def _print(facts: dict[str, Any]) -> None:
     kind = "" if facts["kind"] == ClusterKind.DST else f"{facts['kind']}  "
     print(f"devnet {facts['id']}  {facts['backend']}  {kind}{facts['directory']}")
+    genesis = f"  genesis {facts['genesis_hash']}" if facts["genesis_hash"] else ""
+    print(f"chain id {facts['chain_id']}{genesis}")
     for line in lines_of(_table(facts["nodes"])):
         print(line)
     if facts["cluster"]["trouble"]:

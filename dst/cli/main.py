@@ -14,6 +14,7 @@ from typing import Final
 
 from dst import __version__
 from dst.cli.execution import add_execution
+from dst.runtime.printing import escape_what_cannot_be_shown
 from dst.spec.errors import DstError
 
 EXIT_OK: Final = 0
@@ -31,6 +32,7 @@ _WITH_STORE: Final = ("middleware", "validator")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run, and return the exit code."""
+    escape_what_cannot_be_shown()
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     try:

@@ -52,6 +52,8 @@ def test_a_network_that_runs_has_its_quorum_and_the_chain_id_asked_for(
     assert facts["blocked"] == []
     web3 = Web3(Web3.HTTPProvider(network.descriptor["operators"][0]["rpc"]))
     assert web3.eth.chain_id == CHAIN_ID
+    block = web3.eth.get_block(0)
+    assert facts["genesis_hash"] == network.descriptor["genesis_hash"] == block["hash"].to_0x_hex()
 
 
 def test_a_transaction_behind_a_missing_nonce_is_told(network: RunningNetwork) -> None:
@@ -75,6 +77,22 @@ def test_a_transaction_behind_a_missing_nonce_is_told(network: RunningNetwork) -
     assert "behind" in line
     op1 = next(node for node in facts["nodes"] if node["name"] == operator["name"])
     assert (op1["pending"], op1["queued"]) == (0, 1)
+
+
+def test_a_log_that_is_flooded_keeps_its_ends(network: RunningNetwork) -> None:
+    """The program goes on appending meanwhile."""
+    log = network.directory / "logs" / "op1.rollup.log"
+    first = log.read_bytes().splitlines()[0]
+    with log.open("ab") as file:
+        file.write(b"nothing to see here\n" * 1_800_000)
+    end = time.monotonic() + DEADLINE_SECONDS
+    while log.stat().st_size > 20 * 2**20:
+        assert time.monotonic() < end, "it is as big as it was"
+        time.sleep(0.1)
+    lines = log.read_bytes().splitlines()
+    assert lines[0] == first
+    assert sum(line.startswith(b"[devnet: ") for line in lines) == 1
+    until(network, lambda _: b"nothing to see here" not in log.read_bytes().splitlines()[-1])
 
 
 def test_a_cluster_without_a_quorum_says_so(network: RunningNetwork) -> None:

@@ -96,6 +96,32 @@ def test_the_shipped_code_ends_at_its_crash_points() -> None:
     assert min(waits) > 0.8, "it starts, and comes by for the second time"
 
 
+@pytest.mark.parametrize("event", ["prepared", "sealed", "round_change"])
+def test_a_fault_ends_with_an_event_here_too(event: str) -> None:
+    fault = f"{{id: away, do: kill, target: leader, until: {{event: {event}}}}}"
+    text = f"scenario: 1\nname: ends\nabout: x\nfaults:\n  - {fault}\n"
+    found = rehearse(parse_text(text, what="ends"), 1, drawn_from=1)
+    assert found.summary.outcome is Outcome.PASS, found.summary.reason
+    (away,) = found.history.faults
+    came = [e.monotonic for e in found.history.events if e.kind == event]
+    first = min(moment for moment in came if moment > (away.applied or 0.0))
+    assert (away.revert_requested or 0.0) - max(first, away.verified or 0.0) < 0.3
+
+
+def test_who_lies_is_a_target_here_too() -> None:
+    faults = (
+        "  - {id: liar, do: byzantine, strategy: equivocate, target: op2, until: {hold: 9s}}\n"
+        "  - {id: away, do: partition, target: byzantine, at: {after: {inject: liar}},"
+        " until: {hold: 4s}}\n"
+    )
+    text = f"scenario: 1\nname: ends\nabout: x\nfaults:\n{faults}"
+    scenario = parse_text(text, what="ends")
+    assert without_counterpart(scenario, 1) == {}
+    found = rehearse(scenario, 1, drawn_from=1)
+    assert found.summary.outcome is Outcome.PASS, found.summary.reason
+    assert found.history.faults[1].silenced == ("op2",)
+
+
 def test_more_than_f_liars_have_two_blocks_decided() -> None:
     found = rehearse(catalogue.load("beyond-f-equivocate"), 1, drawn_from=1)
     assert found.verdicts[0].note.startswith("S1 agreement: height ")

@@ -20,7 +20,7 @@ from devnet.model.history import (
     History,
     Setup,
 )
-from devnet.model.terms import Count, Duration
+from devnet.model.terms import Count, Duration, Until
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome
 from devnet.report.against import Comparison, compare
@@ -59,6 +59,10 @@ def test_the_same_faults_for_the_same_time_and_no_promise() -> None:
     assert (kill.until.heights, kill.until.hold) == (Count(), Duration(slots=4.0))
     assert there.expect == type(there.expect)()
     assert as_on(ClusterKind.DST, asked) is asked
+    ends = "{id: a, do: kill, target: op1, until: {hold: 2s, event: decided, leader: op1}}"
+    text = f"scenario: 1\nname: mine\nabout: x\nfaults:\n  - {ends}\n"
+    (phase,) = as_on(SINGLE, parse_text(text, what="mine")).faults
+    assert phase.until == Until(hold=Duration(seconds=2.0, slots=1.0)), "nobody tells it there"
 
 
 @pytest.mark.parametrize("name", catalogue.names())

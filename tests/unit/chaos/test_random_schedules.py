@@ -19,6 +19,7 @@ from devnet.faults.base import Fault
 from devnet.faults.dice import Dice
 from devnet.faults.kill import Kill
 from devnet.model.history import FaultReceipt
+from devnet.model.terms import Trigger
 from devnet.model.topology import compute_topology
 from devnet.runner.journal import Journal
 from devnet.runner.plan import require_fits
@@ -98,6 +99,14 @@ def test_f_is_made_use_of_and_beyond_f_is_more() -> None:
     assert max(play(seed, 4, beyond_f=True)[1] for seed in range(3)) > 1
 
 
+def test_faults_end_in_every_phase_and_at_any_time() -> None:
+    faults = [fault for seed in range(20) for fault in draw_schedule(seed).faults]
+    met = {fault.until.trigger for fault in faults}
+    assert met == {None, Trigger.PREPARED, Trigger.DECIDED, Trigger.SEALED}
+    beyond = (fault for seed in range(20) for fault in draw_schedule(seed, beyond_f=True).faults)
+    assert {fault.until.trigger for fault in beyond} == {None}, "no quorum, no phase"
+
+
 def test_every_kind_that_says_how_is_drawn() -> None:
     met = {
         fault.do.name
@@ -166,7 +175,7 @@ def test_the_command_writes_the_same_file_for_a_seed(tmp_path: Path) -> None:
 def test_other_schedules_have_other_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What runs is the file, and goes where its name says."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("devnet.chaos_cli._guarded", lambda *_: 0)
+    monkeypatch.setattr("devnet.chaos_cli._carried_out", lambda *_: None)
     asked: tuple[list[str], ...] = (
         [],
         ["--beyond-f"],
@@ -175,7 +184,7 @@ def test_other_schedules_have_other_names(tmp_path: Path, monkeypatch: pytest.Mo
         ["--budget", "20.5"],
     )
     for words in asked:
-        assert main(["random", "--seed", "7", *words]) == 0
+        assert main(["random", "--seed", "7", *words]) == 3, "nothing ran"
     found = sorted(path.stem for path in tmp_path.glob("runs/*/*.yaml"))
     names = ["", "-20-5s", "-200s", "-beyond-f", "-n7"]
     assert found == [f"random-7{name}" for name in names]

@@ -94,6 +94,29 @@ def _fixed(seconds: float) -> Delay:
     return Delay(fixed=Duration(seconds=seconds))
 
 
+def test_what_is_aimed_at_several_liars_comes_after_them() -> None:
+    """Their names cannot be written, and who is meant is asked anew."""
+    asked = scenario(
+        "  - {id: liars, do: byzantine, strategy: flood, target: random(2), until: {hold: 9s}}\n"
+        "  - {id: cut, do: cut, links: l1, at: {delay: 2s}, until: {hold: 1s}}\n"
+        "  - {id: slow, do: latency, one_way: 9ms, target: byzantine, until: {hold: 2s},"
+        " at: {after: {inject: liars}, delay: 3s}}\n"
+    )
+    lying = receipt("liars", 100.0, 109.0, kind="byzantine", targets=("op1", "op2"))
+    done = [
+        msgspec.structs.replace(lying, lying=("op1", "op2")),
+        receipt("cut", 102.0, 102.5, kind="cut", targets=()),
+        receipt("slow", 103.1, 105.0, kind="latency", targets=("op1", "op2")),
+    ]
+    slow = recorded(asked, history(done, decided(9, 99.5))).faults[2]
+    assert slow.at.after == Moment(fault="liars", edge=Edge.INJECT)
+    assert slow.at.delay.fixed == Duration(seconds=3.0)
+    done[2] = receipt("slow", 103.1, 105.0, kind="latency", targets=("op2",))
+    slow = recorded(asked, history(done, decided(9, 99.5))).faults[2]
+    assert slow.do.target == "op2"  # type: ignore[attr-defined]
+    assert slow.at.after == Moment(fault="cut"), "a name needs no liar"
+
+
 def test_each_time_of_one_that_repeats_is_a_fault_of_its_own() -> None:
     text = KILL.replace("TARGET", "random").replace("decided}", "decided, every: 9s, times: 2}")
     done = [receipt("kill-1", 100.4, 101.0), receipt("kill-2", 109.4, 110.0, targets=("op3",))]

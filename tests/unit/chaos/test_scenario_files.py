@@ -149,6 +149,8 @@ def test_the_schema_refuses_what_the_reader_refuses(changes: dict[str, object]) 
         (with_fault(until={"after": "b"}), ["faults[0].until.after", "names no fault: 'b'"]),
         (with_fault(until={"forever": True}), ["all are forever", "give one an end"]),
         (with_fault(until={"forever": 1}), ["until.forever", "expected true or false"]),
+        (with_fault(until={"event": "start"}), ["until.event", "proposal, prepared", "'start'"]),
+        (with_fault(until={"event": "sealed", "leader": "op1"}), ["until.leader", "decided"]),
         (with_fault(until={"after": "a"}), ["wait for each other", "the heal of a"]),
         (with_fault(target="random(0)"), ["random(2), random(f)", "'random(0)'"]),
         (with_fault(do="partition", split=[2, 2]), ["either target (isolated alone) or split"]),

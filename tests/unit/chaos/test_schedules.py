@@ -43,16 +43,18 @@ def read(faults: str, more: str = "") -> Scenario:
     return scenario
 
 
-def play(scenario: Scenario, operators: int = 4) -> tuple[Run, dict[str, FaultReceipt]]:
+def play(
+    scenario: Scenario, operators: int = 4, outcome: Outcome = Outcome.PASS, seed: int = 7
+) -> tuple[Run, dict[str, FaultReceipt]]:
     """The run, and its receipts by id."""
     network = FakeNetwork(operators=operators)
 
     async def work() -> Run:
         journal = Journal(network.setup("mine"))
-        return await Runner(scenario, 7, network, journal, lambda _: None).run()
+        return await Runner(scenario, seed, network, journal, lambda _: None).run()
 
     run: Run = in_virtual_time(work)
-    assert run.outcome is Outcome.PASS, [v for v in run.verdicts if v.outcome != "pass"]
+    assert run.outcome is outcome, [v for v in run.verdicts if v.outcome != "pass"]
     assert run.history is not None
     assert not network.away | network.cut
     return run, {fault.id: fault for fault in run.history.faults}
@@ -167,6 +169,68 @@ def test_a_fault_waits_for_a_phase(event: str) -> None:
     assert of(cut.aimed_height) >= max(before) + 2
 
 
+@pytest.mark.parametrize("event", ["proposal", "prepared", "decided", "sealed", "round_change"])
+def test_a_fault_stands_until_a_phase_that_came_while_it_stood(event: str) -> None:
+    """Alone from the moment it was applied, whatever its proof takes; after its other parts."""
+    for more in ("", "hold: 3s, "):
+        scenario = read(f"""
+            - {{id: away, do: kill, target: leader, until: {{{more}event: {event}}}}}
+            """)
+        run, receipts = play(scenario)
+        assert run.history is not None
+        away = receipts["away"]
+        since = of(away.verified) + 3 if more else of(away.applied)
+        came = [e.monotonic for e in run.history.events if e.kind == event and e.monotonic > since]
+        assert of(away.revert_requested) == pytest.approx(
+            max(min(came), of(away.verified)), abs=0.3
+        )
+        assert not away.error
+    phrase = {"decided": "the next block is decided", "round_change": "somebody next changes round"}
+    assert f"and after that {phrase.get(event, '')}" in sentences(scenario)
+
+
+def test_what_came_while_the_proof_was_made_ends_a_fault_too() -> None:
+    """A tenth of a second before the next block; where it fell is known a quarter later."""
+    scenario = read("""
+        - {id: cut, do: cut, links: l1, at: {delay: 900ms}, until: {event: proposal}}
+        """)
+    cut = play(scenario)[1]["cut"]
+    assert of(cut.revert_requested) - of(cut.applied) < 0.4
+
+
+def test_a_fault_stands_until_an_operators_turn() -> None:
+    scenario = read("""
+        - {id: cut, do: cut, links: l1, until: {heights: 1, event: decided, leader: op3}}
+        """)
+    run, receipts = play(scenario)
+    assert run.history is not None
+    cut = receipts["cut"]
+    decided = [e for e in run.history.events if e.kind == "decided"]
+    height = max(e.height for e in decided if e.monotonic <= of(cut.revert_requested))
+    assert (height + 1) % 4 + 1 == 3
+    assert 2 <= height - of(cut.height) <= 5
+
+
+def test_an_end_that_does_not_come_is_named_and_the_run_goes_on_to_its_own() -> None:
+    scenario = read("""
+        - {id: away, do: kill, target: f1, until: {event: round_change, timeout: 7s}}
+        - {id: next, do: cut, links: l1, at: {after: away}, until: {hold: 1s}}
+        """)
+    run, receipts = play(scenario, outcome=Outcome.INCONCLUSIVE)
+    assert run.history is not None
+    assert [v.note for v in run.verdicts if v.outcome is Outcome.INCONCLUSIVE] == [
+        "away: no round_change event to end it in 7 s"
+    ]
+    away = receipts["away"]
+    assert 7 <= of(away.revert_requested) - of(away.applied) <= 8
+    assert receipts["next"].healed
+    assert run.history.run_ended
+    # Had the chain stood still meanwhile, that would be a verdict.
+    assert [wait.what for wait in run.history.waited] == [
+        "a round_change event, for which the end of away waits"
+    ]
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     st.integers(0, 10_000), st.sampled_from(["random(1)", "random(2)", "random(f)", "random(f+1)"])
@@ -212,6 +276,13 @@ FULL_1 = "- {id: one, do: full-disk, target: op1, until: {hold: 60s}}\n"
         ("- {id: one, do: cut, links: l1, until: {forever: true}}\n"
          "- {id: two, do: cut, links: op1>l1.*, at: {delay: 90s}, until: {hold: 1s}}", "",
          "fault two: op1>l1.rpc (cut) is under the fault one"),
+        ("- {id: a, do: cut, links: l1, until: {event: decided, leader: op9}}", "",
+         "mine.yaml:5: fault a: leader op9: the network has op1, op2, op3, op4"),
+        *((f"- {{id: a, do: partition, split: [2, 2], until: {{event: {event}}}}}", "",
+           f"fault a: leaves no quorum of 3 among 4 operators: no {event} event comes to end it")
+          for event in ("prepared", "decided", "sealed")),
+        (KILL_1 + "- {id: a, do: kill, target: f1, until: {event: round_change}}",
+         "expect: {round_changes: forbidden}", "mine.yaml:6: fault a: it ends with a round change"),
         ("- {id: a, do: partition, split: [2, 2], until: {heights: 2}}", "",
          "leaves no quorum of 3 among 4 operators: the heights of its until cannot be decided"),
         ("- {id: a, do: kill, target: random(f+1), until: {hold: 5s}}", "expect: {progress: 3}",
@@ -239,6 +310,7 @@ def test_what_cannot_work_is_refused_with_file_and_line(faults: str, more: str, 
 @pytest.mark.parametrize(
     "faults",
     [
+        "- {id: a, do: partition, split: [2, 2], until: {event: round_change}}",
         LOST_1 + "- {id: two, do: old-copy, target: op1, at: {after: one}, until: {hold: 9s}}",
         LOST_1 + "- {id: two, do: lost-store, target: op1, role: rollup, until: {hold: 9s}}",
         LOST_1 + "- {id: two, do: lost-store, target: f1, role: all, until: {hold: 9s}}",
@@ -254,6 +326,49 @@ def test_what_cannot_work_is_refused_with_file_and_line(faults: str, more: str, 
 )
 def test_what_may_work_is_not_refused(faults: str) -> None:
     require_fits(read(faults), compute_topology(operators=4, followers=1), "process")
+
+
+LIAR = "- {id: liar, do: byzantine, strategy: flood, target: random, until: {hold: 9s}}\n"
+AT_LIARS = "- {id: a, target: byzantine, at: {after: {inject: liar}}, until: {hold: 2s}, %s}"
+
+
+def test_liars_are_a_target_whoever_was_drawn_and_afterwards_too() -> None:
+    later = "- {id: b, do: kill, target: byzantine, at: {after: liar}, until: {heights: 1}}"
+    scenario = read(LIAR + AT_LIARS % "do: latency, one_way: 9ms" + "\n" + later)
+    require_fits(scenario, compute_topology(operators=4, followers=1), "process")
+    met = set()
+    for seed in range(1, 9):
+        _, receipts = play(scenario, seed=seed)
+        (liar,) = receipts["liar"].lying
+        assert liar in receipts["a"].where
+        assert receipts["b"].silenced == (liar,)
+        met.add(liar)
+    assert len(met) > 1, "it is drawn"
+
+
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        ("- {id: a, do: kill, target: byzantine, until: {hold: 5s}}",
+         "mine.yaml:5: fault a: target byzantine: nobody lies here (do: byzantine)"),
+        (LIAR + "- {id: a, do: latency, one_way: 9ms, target: byzantine, until: {hold: 5s}}",
+         "fault a: target byzantine: nobody lies by then; let it wait for one that does "
+         "(at: {after: {inject: liar}})"),
+        ("- {id: a, do: latency, one_way: 9ms, target: byzantine, until: {hold: 5s}}\n"
+         + LIAR.replace("random,", "random, at: {after: a},"), "nobody lies by then"),
+        (LIAR + AT_LIARS % "do: kill", ".middleware is under the fault liar at that time"),
+        (LIAR.replace("random", "random(f+1)") + AT_LIARS % "do: partition", "2 of 4 operators"),
+    ],
+)  # fmt: skip
+def test_liars_are_no_target_where_there_are_none_yet(faults: str, words: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        require_fits(read(faults), compute_topology(operators=4, followers=1), "process")
+    assert words in str(caught.value)
+
+
+def test_who_lies_is_not_told_by_who_lies() -> None:
+    with pytest.raises(BadConfig, match="target byzantine is who lies, and this says who does"):
+        read(LIAR + AT_LIARS % "do: byzantine, strategy: flood")
 
 
 def test_more_than_are_survived_may_lie_where_that_is_to_break_something() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from devnet.model.history import FaultReceipt
 from devnet.model.reading import read_name
-from devnet.model.terms import Count, Duration
+from devnet.model.terms import Count, Duration, Trigger
 from devnet.model.topology import compute_topology
 from devnet.runner.attach import Wanted
 from devnet.runner.plan import require_fits
@@ -87,6 +87,7 @@ def test_what_the_failure_needs_is_left_and_nothing_else(seed: int, data: st.Dat
     assert len(long) == 1, "a height of progress is expected"
     assert long[0].until.heights == Count(plain=1) or 4 <= long[0].until.hold.seconds < 8
     for fault in small.faults:
+        assert fault.until.trigger is None
         assert getattr(fault.do, "target", "op3") in ("op3", None, *FOUR.operator_names)
     assert parse_text(scenario_yaml(small), what="x") == small
 
@@ -306,6 +307,16 @@ def test_the_small_one_has_a_name_that_is_read() -> None:
         name = small_name("a" * letters)
         assert read_name(name, "name") == name
         assert name.endswith("-small")
+
+
+def test_what_ends_with_an_event_gets_an_end_of_its_own() -> None:
+    needed = FakeRunner(lambda tried: tried.faults[0].until.trigger is Trigger.SEALED)
+    event = read("{id: a, do: kill, target: f1, until: {heights: 2, event: sealed}}")
+    assert asyncio.run(shrinking(event, needed).run()).faults[0].until.trigger is Trigger.SEALED
+    alone = read("{id: a, do: kill, target: f1, until: {event: decided, leader: op2}}")
+    small = asyncio.run(shrinking(alone, FakeRunner(lambda _: True)).run())
+    assert small.faults[0].until.trigger is None
+    assert small.faults[0].until.hold.seconds > 0
 
 
 def test_who_waited_for_what_is_gone_waits_for_what_that_waited_for() -> None:

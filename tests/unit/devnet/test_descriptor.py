@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import jsonschema
+import msgspec
 import pytest
 
 from devnet.model.descriptor import Descriptor, build_descriptor, read_descriptor, write_descriptor
@@ -41,6 +42,17 @@ def test_it_fits_the_schema_and_comes_back_equal(descriptor: Descriptor, tmp_pat
     jsonschema.validate(json.loads(path.read_text()), SCHEMA)
     assert read_descriptor(tmp_path) == descriptor
     assert descriptor.topology == compute_topology(operators=4, followers=2, port_offset=1000)
+
+
+def test_it_names_its_chain_and_one_of_an_earlier_version_is_read(
+    lock: ClusterLock, descriptor: Descriptor, tmp_path: Path
+) -> None:
+    assert descriptor.genesis_hash == "0x" + lock.chain.l2_genesis_hash.hex()
+    path = write_descriptor(tmp_path, descriptor)
+    tree = json.loads(path.read_text())
+    del tree["genesis_hash"]
+    path.write_text(json.dumps(tree))
+    assert read_descriptor(tmp_path) == msgspec.structs.replace(descriptor, genesis_hash="")
 
 
 def test_the_schema_itself_is_sound_and_closed(descriptor: Descriptor, tmp_path: Path) -> None:

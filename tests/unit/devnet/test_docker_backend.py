@@ -11,7 +11,13 @@ import pytest
 from docker.context.config import get_context_id
 
 from devnet.backends.base import BackendError, Program, RunState
-from devnet.backends.docker import PROGRAM_LABEL, DockerBackend, daemon_answers, docker_client
+from devnet.backends.docker import (
+    PROGRAM_LABEL,
+    DockerBackend,
+    daemon_answers,
+    docker_client,
+    remove_everything,
+)
 from devnet.model.topology import compute_topology
 
 NAME = "op1.rollup"
@@ -109,6 +115,88 @@ async def test_a_container_that_was_not_started_yet_or_was_killed_has_not_crashe
 async def test_exhausted_address_pools_are_named_with_the_remedy() -> None:
     with pytest.raises(BackendError, match=r"no address pool left .*docker network prune"):
         await backend_on(Daemon())._prepare_networks()
+
+
+class Restarted:
+    """A daemon that was killed and is back: every container has ended, one is still being taken
+    apart, and a network keeps the endpoint of a container that is gone.
+
+    stuck: what it never lets go.
+    """
+
+    def __init__(self, stuck: str = "", away: bool = False) -> None:
+        self.api = self.networks = self
+        self.pods = {f"op1.{role}": "exited" for role in ("toxiproxy", "rollup", "validator")}
+        self.nets = {"mesh": ["op1.rollup", "op1.old"], "manage-op1": []}
+        self.busy, self.stuck, self.away = {"op1.validator": 2}, stuck, away
+
+    def containers(self, *, all: bool, filters: dict[str, str]) -> list[dict[str, Any]]:
+        if self.away:
+            raise docker.errors.DockerException("no such socket")
+        assert (all, filters) == (True, {"label": "dst.devnet=0a"})
+        return [
+            {"Id": name, "Names": [f"/{name}"], "State": state, "Labels": {PROGRAM_LABEL: name}}
+            for name, state in self.pods.items()
+        ]
+
+    def remove_container(self, name: str, *, force: bool, v: bool) -> None:
+        self.busy[name] = self.busy.get(name, 0) - 1
+        if self.busy[name] > 0 or name == self.stuck:
+            raise docker.errors.APIError("removal is already in progress")
+        del self.pods[name]
+
+    def list(self, *, filters: dict[str, str]) -> "list[_Net]":
+        return [_Net(self, name) for name in self.nets]
+
+
+class _Net:
+    def __init__(self, daemon: Restarted, name: str) -> None:
+        self.daemon, self.name, self.attrs = daemon, name, dict[str, Any]()
+
+    def reload(self) -> None:
+        ends = self.daemon.nets[self.name]
+        self.attrs = {"Containers": {name: {"Name": name} for name in ends} or None}
+
+    def disconnect(self, name: str, *, force: bool) -> None:
+        assert force
+        self.daemon.nets[self.name].remove(name)
+
+    def remove(self) -> None:
+        if self.daemon.nets[self.name] or self.name == self.daemon.stuck:
+            raise docker.errors.APIError("has active endpoints")
+        del self.daemon.nets[self.name]
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devnet.backends.docker.REMOVAL_PAUSE_S", 0.0)
+    monkeypatch.setattr("devnet.backends.docker.REMOVAL_TIMEOUT_S", 0.1)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_what_a_restarted_daemon_has_left_is_removed_all_of_it() -> None:
+    daemon = Restarted()
+    removed = remove_everything(daemon, "0a")
+    assert set(removed) == {
+        "op1.toxiproxy", "op1.rollup", "op1.validator", "mesh", "manage-op1",
+    }  # fmt: skip
+    assert (daemon.pods, daemon.nets) == ({}, {})
+    assert remove_everything(daemon, "0a") == []
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("stuck", ["op1.rollup", "mesh"])
+def test_what_a_daemon_does_not_let_go_is_named(stuck: str) -> None:
+    daemon = Restarted(stuck)
+    with pytest.raises(BackendError, match=rf"does not remove {stuck}: .*`devnet down` again"):
+        remove_everything(daemon, "0a")
+    assert [*daemon.pods, *daemon.nets] == [stuck], "all else is gone"
+
+
+async def test_a_daemon_that_is_away_when_a_network_ends_is_said_in_one_line() -> None:
+    backend = backend_on(Restarted(away=True))  # type: ignore[arg-type]
+    with pytest.raises(BackendError, match="no such socket; then `devnet down` again"):
+        await backend.close()
 
 
 @pytest.fixture

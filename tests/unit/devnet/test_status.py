@@ -5,13 +5,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from devnet.model.topology import Topology
 from devnet.views.look import waits_of
 from devnet.views.state import Look, NetworkState
-from devnet.views.status import _table, facts_of, lines_of
+from devnet.views.status import _print, _table, facts_of, lines_of
 
 OPERATORS = ("op1", "op2", "op3", "op4")
 
@@ -38,6 +39,13 @@ def test_nobody_answers_nobody_leads() -> None:
     facts = facts_of(state())
     assert facts["next"] is None
     assert facts["cluster"]["has_quorum"] is False
+
+
+def test_the_chain_is_named_with_its_genesis(capsys: pytest.CaptureFixture[str]) -> None:
+    network = {"id": "0a1b", "directory": "/d", "backend": "process", "kind": "dst"}
+    for known, line in (("0xab", "chain id 7  genesis 0xab"), ("", "chain id 7")):
+        _print({**network, "chain_id": 7, "genesis_hash": known, **facts_of(state(op1=4))})
+        assert capsys.readouterr().out.splitlines()[:2] == ["devnet 0a1b  process  /d", line]
 
 
 def test_a_node_that_lags_shows_by_how_much() -> None:
