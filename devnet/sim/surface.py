@@ -613,7 +613,8 @@ class SimMachines:
                 self._change(self._cluster.node(node), **fields)
             elif "full" in fields:
                 full = bool(fields["full"])
-                self._cluster.gone(self._cluster.node(node), Role.ROLLUP, f"{name} disk", full)
+                what = Role.VALIDATOR if role == Role.VALIDATOR else Role.ROLLUP
+                self._cluster.gone(self._cluster.node(node), what, f"{name} disk", full)
             elif "flush_s" in fields:
                 raise NoCounterpart(f"a disk of its own for {name}")
 
