@@ -154,6 +154,17 @@ def test_a_catch_up_passes_nothing_on() -> None:
     assert not any(isinstance(each, Broadcast) for each in node.history)
 
 
+def test_what_it_leads_after_a_catch_up_is_passed_on_when_it_is_due() -> None:
+    node = Playbook(3)
+    leave(node)
+    for height in (1, 2):
+        found = Maker(height).certificate()
+        node.feed(CertificateReceived(link_peer=OperatorIndex(0), certificate=found, block=A))
+    node.due()
+    assert kinds(node) == [PassMessage, RoundChangeMessage]
+    assert not node.get(RequestBlock)
+
+
 # ------------------------------------------------------------------------------- who hears of it
 
 
