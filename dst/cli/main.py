@@ -2,8 +2,7 @@
 `dst cluster create`, `dst drain`, `dst slashing export|import`.
 
 A role's package is imported only when that role runs, so that each process pays for its own imports
-alone. Exit codes: 0 asked to stop, 1 crash (or not drained), 2 wrong configuration or
-flag.
+alone. Exit codes: 0 asked to stop, 1 crash or not drained, 2 wrong configuration or flag.
 """
 
 import argparse
@@ -91,14 +90,14 @@ def _add_drain(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help=("middleware.json of the operator"),
+        help="middleware.json of the operator",
     )
     parser.add_argument(
         "--within",
         type=float,
         default=30.0,
         metavar="SECONDS",
-        help=("wait so long until nothing is under way (default: 30)"),
+        help="wait so long until nothing is under way (default: 30)",
     )
     parser.add_argument("--undo", action="store_true", help="stay: lead again")
     parser.set_defaults(run=_drain)

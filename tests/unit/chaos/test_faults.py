@@ -216,6 +216,24 @@ def test_an_operator_is_stopped_once_it_has_handed_over_and_not_before(bug: str)
     assert "f1 has no middleware" in Drain(target="f1").misfit(FOUR)
 
 
+def test_a_drained_operator_starts_from_below() -> None:
+    """Whoever leads is waited for as soon as its middleware is heard."""
+    network = FakeNetwork()
+    do = example("drain")
+    site = do.aim(sight())
+
+    async def work() -> None:
+        await do.inject(site, network)
+        network.programs.calls.clear()
+        await do.take_back(site, network)
+
+    in_virtual_time(work)
+    assert network.programs.calls == [
+        ("start", ("op3.execution", "op3.rollup")),
+        ("start", ("op3.middleware", "op3.validator")),
+    ]
+
+
 # --------------------------------------------------------------------- links
 
 
