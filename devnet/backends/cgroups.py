@@ -38,7 +38,7 @@ class CpuGroups:
                 (group / "cpu.cfs_quota_us").write_text(str(quota))
             else:
                 (group / "cpu.max").write_text(f"{quota} {PERIOD_US}")
-            _move(session_of(leader), group)
+            move(session_of(leader), group)
         except OSError as error:
             raise BackendError(f"{name} cannot be held to {percent} % here: {error}") from error
 
@@ -48,7 +48,7 @@ class CpuGroups:
         if not group.exists():
             return
         try:
-            _move(_pids(group), self._home())
+            move(pids_of(group), self._home())
             group.rmdir()
         except OSError as error:
             raise BackendError(f"{name} is still held: {error}") from error
@@ -57,7 +57,7 @@ class CpuGroups:
         """As the kernel has it, not as it was asked for."""
         group = self._group(name)
         try:
-            if leader not in _pids(group):
+            if leader not in pids_of(group):
                 return CpuUse(percent=None, held_back_s=0.0)
             return CpuUse(percent=self._percent(group), held_back_s=self._held_back_s(group))
         except FileNotFoundError:
@@ -100,55 +100,68 @@ class CpuGroups:
 
 def find_cpu_groups(mounts: Path = MOUNTS) -> CpuGroups:
     """Raises: BackendError saying why there are none for us."""
+    what = "holding processes to a share of a processor"
+    return CpuGroups(*find_hierarchy("cpu", what, mounts))
+
+
+def find_hierarchy(controller: str, what: str, mounts: Path = MOUNTS) -> tuple[Path, int]:
+    """Folder and version of the one that has the controller, for `what`. Raises: BackendError
+    saying why there is none for us."""
     try:
         lines = mounts.read_text().splitlines()
     except OSError as error:
         raise BackendError("this system has no control groups to hold a process with") from error
-    for groups in _mounted(lines):
-        if not os.access(groups.folder, os.W_OK):
+    for folder, version in _mounted(lines, controller):
+        if not os.access(folder, os.W_OK):
             raise BackendError(
-                f"holding processes to a share of a processor needs to write {groups.folder}, "
+                f"{what} needs to write {folder}, "
                 "which root may; use --backend docker, or leave the fault out"
             )
-        return groups
-    raise BackendError("no cpu controller of control groups is mounted here; use --backend docker")
+        return folder, version
+    raise BackendError(
+        f"no {controller} controller of control groups is mounted here; use --backend docker"
+    )
 
 
 def require_cpu_groups() -> None:
     """By making one. Raises: BackendError."""
     groups = find_cpu_groups()
     groups.remove_empty()
-    group = groups.folder / f"{PREFIX}{os.getpid()}-try"
-    wanted = "cpu.cfs_quota_us" if groups.version == 1 else "cpu.max"
+    require_file(groups.folder, "cpu.cfs_quota_us" if groups.version == 1 else "cpu.max")
+
+
+def require_file(folder: Path, wanted: str) -> None:
+    """In a group made there. Raises: BackendError."""
+    group = folder / f"{PREFIX}{os.getpid()}-try"
     try:
         group.mkdir(exist_ok=True)
         able = (group / wanted).exists()
         group.rmdir()
     except OSError as error:
-        raise BackendError(f"no control group can be made in {groups.folder}: {error}") from error
+        raise BackendError(f"no control group can be made in {folder}: {error}") from error
     if not able:
-        raise BackendError(f"control groups in {groups.folder} have no {wanted}")
+        raise BackendError(f"control groups in {folder} have no {wanted}")
 
 
-def _mounted(lines: Iterable[str]) -> Iterator[CpuGroups]:
-    """Those with a cpu controller; one that version 1 has is not version 2's."""
+def _mounted(lines: Iterable[str], controller: str) -> Iterator[tuple[Path, int]]:
+    """Those with the controller; one that version 1 has is not version 2's."""
     for line in lines:
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
         folder = Path(before.split()[4])
-        if kind == "cgroup" and "cpu" in options.split(","):
-            yield CpuGroups(folder, 1)
-        elif kind == "cgroup2" and _offers_cpu(folder):
-            yield CpuGroups(folder, 2)
+        if kind == "cgroup" and controller in options.split(","):
+            yield folder, 1
+        elif kind == "cgroup2" and _offers(folder, controller):
+            yield folder, 2
 
 
-def _offers_cpu(folder: Path) -> bool:
+def _offers(folder: Path, controller: str) -> bool:
     """To its children; root may let it, in a hierarchy's first group."""
     control = folder / "cgroup.subtree_control"
     with suppress(OSError):
-        if "cpu" not in control.read_text().split():
-            control.write_text("+cpu")
-        return "cpu" in control.read_text().split()
+        if controller not in control.read_text().split():
+            control.write_text(f"+{controller}")
+        return controller in control.read_text().split()
     return False
 
 
@@ -164,11 +177,11 @@ def session_of(leader: int) -> list[int]:
     return found
 
 
-def _pids(group: Path) -> list[int]:
+def pids_of(group: Path) -> list[int]:
     return [int(line) for line in (group / "cgroup.procs").read_text().split()]
 
 
-def _move(pids: Iterable[int], group: Path) -> None:
+def move(pids: Iterable[int], group: Path) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             (group / "cgroup.procs").write_text(str(pid))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from devnet.backends.base import (
+    MEMORY_END,
     NOTHING_EXTRA,
     STOP_TIMEOUT_S,
     BackendError,
@@ -33,6 +34,7 @@ from devnet.backends.base import (
     with_extra,
 )
 from devnet.backends.cgroups import find_cpu_groups
+from devnet.backends.memory_groups import MemoryGroups, find_memory_groups
 from devnet.backends.processes import (
     MEMORY_KILL,
     ProcessId,
@@ -154,7 +156,19 @@ class ProcessBackend:
         return {name: groups.use(name, each.process.pid) for name, each in known.items()}
 
     async def use_up_memory(self, names: Iterable[str]) -> None:
-        raise BackendError("a process has no memory of its own to use up: that needs containers")
+        groups, victims = find_memory_groups(), await self._started(names)
+        ends = (self._use_up_memory(groups, name, each) for name, each in victims.items())
+        await asyncio.gather(*ends)
+
+    async def _use_up_memory(self, groups: MemoryGroups, name: str, victim: _Running) -> None:
+        victim.wanted_end = True
+        try:
+            await groups.use_up(name, victim.process.pid, victim.watcher)
+        finally:
+            signal_group(victim.identity, signal.SIGKILL)  # where the kernel did not
+            await victim.watcher
+        state, detail = self._ends[name]
+        self._ends[name] = (state, f"{detail} {MEMORY_END}")
 
     async def status(self) -> Mapping[str, ProgramStatus]:
         return listed(self.programs, map(self._status, self.programs))

@@ -15,6 +15,7 @@ from dst.apis.beacon import ProduceRequest
 from dst.middleware.wire_messages import WireMessage
 from dst.qbft.messages import (
     CommitMessage,
+    PassMessage,
     Payload,
     PrepareMessage,
     ProposalMessage,
@@ -125,7 +126,13 @@ class Voting(Honest):
 def place_of(message: WireMessage) -> tuple[int, int] | None:
     """Height and round, as far as it has them."""
     match message:
-        case ProposalMessage() | PrepareMessage() | CommitMessage() | RoundChangeMessage():
+        case (
+            ProposalMessage()
+            | PrepareMessage()
+            | CommitMessage()
+            | RoundChangeMessage()
+            | PassMessage()
+        ):
             return message.signed.payload.height, message.signed.payload.round
         case PartialSignature() | GroupSignature():
             return message.height, 0

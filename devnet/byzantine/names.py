@@ -19,6 +19,7 @@ class Strategy(StrEnum):
     CENSOR = "censor"
     INVALID_BLOCK = "invalid-block"
     STALE_RESEND = "stale-resend"
+    PASS_AND_PROPOSE = "pass-and-propose"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,12 @@ KNOWN: Final[Mapping[Strategy, Known]] = {
     Strategy.STALE_RESEND: Known(
         does="says again, five times a second, what it and others said at heights long decided",
         simulated="fuzzer",
+    ),
+    Strategy.PASS_AND_PROPOSE: Known(
+        does="as leader passes its lead on and proposes all the same: to some the one, to others "
+        "the other or both; and passes on what others lead",
+        noticed=_refused("consensus", "not_the_leader"),
+        simulated="passer",
     ),
 }
 

@@ -35,6 +35,8 @@ from dst.middleware.wire_messages import (
 from dst.qbft.messages import (
     Commit,
     CommitMessage,
+    Pass,
+    PassMessage,
     Prepare,
     PrepareMessage,
     Proposal,
@@ -42,6 +44,7 @@ from dst.qbft.messages import (
     RoundChange,
     RoundChangeMessage,
     SignedCommit,
+    SignedPass,
     SignedPrepare,
     SignedProposal,
     SignedRoundChange,
@@ -561,6 +564,49 @@ class StaleResender(Voting):
             self._known.append(message)
 
 
+class Passer(Honest):
+    """Passes its lead on and proposes all the same: to some the one, to others the other, to others
+    both in either order. Now and then it passes on what it does not lead, or what nobody may."""
+
+    def __init__(
+        self, index: int, n: int, rng: Random, hands: Hands, orders: Orders = ALONE
+    ) -> None:
+        super().__init__(index, n, rng, hands, orders)
+        self._ways: _Latest[tuple[Height, Round], Mapping[int, int]] = _Latest()
+        self._forged_at = Height(0)
+
+    def say(self, target: int, message: WireMessage) -> tuple[WireMessage, ...]:
+        if not isinstance(message, ProposalMessage) or message.signed.sender != self.index:
+            return (message,)
+        payload = message.signed.payload
+        passed = self._pass(payload.height, payload.round)
+        match self._ways.of((payload.height, payload.round), self._draw)[target]:
+            case 0:
+                return (message,)
+            case 1:
+                return (passed,)
+            case 2:
+                return (passed, message)
+            case _:
+                return (message, passed)
+
+    def hears(self, message: WireMessage) -> None:
+        if not isinstance(message, ProposalMessage):
+            return
+        height = message.signed.payload.height
+        if height > self._forged_at and self.rng.random() < 0.5:
+            self._forged_at = height
+            forged = self._pass(height, self.rng.choice((Round(0), Round(FAR))))
+            for target in self.others:
+                self.hands.tell(target, forged)
+
+    def _draw(self) -> Mapping[int, int]:
+        return {target: self.rng.randrange(4) for target in self.others}
+
+    def _pass(self, height: Height, round_: Round) -> WireMessage:
+        return PassMessage(SignedPass(*self._vote(Pass(self.hands.term, height, round_))))
+
+
 LIARS: Final[Mapping[Strategy, type[Honest]]] = {
     Strategy.EQUIVOCATE: Equivocator,
     Strategy.WITHHOLD_BLOCK: WithholdBlock,
@@ -573,4 +619,5 @@ LIARS: Final[Mapping[Strategy, type[Honest]]] = {
     Strategy.CENSOR: Censor,
     Strategy.INVALID_BLOCK: InvalidBuilder,
     Strategy.STALE_RESEND: StaleResender,
+    Strategy.PASS_AND_PROPOSE: Passer,
 }

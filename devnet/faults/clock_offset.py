@@ -11,7 +11,9 @@ from devnet.model.terms import Duration
 @dataclass(frozen=True, kw_only=True)
 class ClockOffset(OnClocks):
     """The wall clock of the node is set: it is so much ahead or behind. Taken back by setting it
-    right."""
+    right. Of a host all our programs find it so, and no others: Toxiproxy and etcd are Go programs,
+    which ask the kernel for the time themselves, so that no preloaded library (libfaketime) reaches
+    them; L1's clock stays right."""
 
     name: ClassVar = "clock-offset"
 

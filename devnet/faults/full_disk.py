@@ -11,22 +11,27 @@ from devnet.model.terms import Target
 
 
 class Keeping(StrEnum):
-    """Those that say what they wait for."""
+    """All of an operator's."""
 
     EXECUTION = "execution"
     ROLLUP = "rollup"
     MIDDLEWARE = "middleware"
+    VALIDATOR = "validator"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FullDisk(OnDisks):
     """The disk takes nothing more, while the program runs: SQLite's stores refuse each commit as on
     a full disk, the file of the execution layer may not grow. The program waits, says so, and goes
-    on when there is room; until then its operator promises nothing. No other fault may stop or
-    start it meanwhile: one that starts on a full disk ends."""
+    on when there is room; until then its operator promises nothing, and where it is the validator's
+    disk, signs nothing. No other fault may stop or start it meanwhile: one that starts on a full
+    disk ends."""
 
     name: ClassVar = "full-disk"
-    proof: ClassVar = "the program says in its `/healthz` that it waits for room on its disk"
+    proof: ClassVar = (
+        "the program says in its `/healthz` that it waits for room on its disk; a validator, which"
+        " listens nowhere, says it in its log"
+    )
     seen_within_s: ClassVar = 30.0
     """It shows with the next write that needs room."""
 
@@ -53,4 +58,4 @@ class FullDisk(OnDisks):
         return super().claims(site) | frozenset(site.programs)
 
     def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
-        return site.targets
+        return () if self.role is Keeping.VALIDATOR else site.targets

@@ -11,15 +11,16 @@ from devnet.model.means import Means
 class OutOfMemory(Stopped):
     """The programs get a limit of memory a little above what they use, something beside each takes
     what is left, and the kernel ends the program: no warning, and nothing is flushed. An end that
-    is asked for is no crash. Taken back by starting them again, without a limit."""
+    is asked for is no crash. Taken back by starting them again, without a limit. On processes where
+    the kernel has control groups that we may write, which mostly takes root; there the program is
+    named to the kernel as the first to end."""
 
     name: ClassVar = "out-of-memory"
-    backends: ClassVar = ("docker",)
     needs: ClassVar = frozenset({Means.MEMORY_LIMIT})
     weight: ClassVar = 0
-    """A schedule that is drawn is one for both backends."""
+    """Not every machine can, and a schedule is one for all."""
     proof: ClassVar = (
-        "the daemon reports that the kernel ended each program for want of memory (`OOMKilled`),"
+        "the kernel counts that it ended each program for want of memory (on docker `OOMKilled`),"
         " and none of them answers"
     )
 

@@ -30,6 +30,9 @@ class Programs(Protocol):
     async def stop(self, programs: Sequence[str]) -> None:
         """SIGTERM."""
 
+    async def hand_over(self, nodes: Sequence[str]) -> None:
+        """Operators that are told to leave: until they say that they lead nothing any more."""
+
     async def start(
         self,
         programs: Sequence[str],

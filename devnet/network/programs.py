@@ -137,13 +137,13 @@ class Plan:
             "data_dir": "data",
             "genesis": f"{_UP}/cluster/genesis.json",
             "lock": f"{_UP}/cluster/cluster-lock.json",
-            "jwt_secret": f"{_UP}/{_secrets(pod)}/jwt.hex",
+            "jwt_secret": f"{_UP}/{secrets_of(pod)}/jwt.hex",
             "engine_listen": f"127.0.0.1:{pod.port(Service.ENGINE)}",
             "rpc_listen": f"127.0.0.1:{pod.port(Service.RPC)}",
             "forward_to": [self._url(link) for link in forward],
             "rollup": self._url_of(f"{pod.name}.execution>{pod.name}.rollup"),
             "subscribe": not _is_operator(pod),
-            "peer_secret": f"{_UP}/{_secrets(pod)}/peers.hex" if _is_operator(pod) else None,
+            "peer_secret": f"{_UP}/{secrets_of(pod)}/peers.hex" if _is_operator(pod) else None,
         }
 
     def _rollup(self, pod: Pod) -> dict[str, Any]:
@@ -157,14 +157,14 @@ class Plan:
             "genesis": f"{_UP}/cluster/genesis.json",
             "l1": self._url_of(f"{pod.name}>l1.rpc"),
             "engine": self._url_of(f"{pod.name}.rollup>{pod.name}.engine"),
-            "jwt_secret": f"{_UP}/{_secrets(pod)}/jwt.hex",
+            "jwt_secret": f"{_UP}/{secrets_of(pod)}/jwt.hex",
             "listen": f"127.0.0.1:{pod.port(Service.ROLLUP)}",
             "own_listen": f"127.0.0.1:{pod.port(Service.ROLLUP_OWN)}" if is_operator else None,
-            "own_secret": f"{_UP}/{_secrets(pod)}/own.hex" if is_operator else None,
+            "own_secret": f"{_UP}/{secrets_of(pod)}/own.hex" if is_operator else None,
             "index": self._index(pod) if is_operator else None,
             "sources": [] if from_l1 else [self._url(link) for link in follow],
             "from_l1": from_l1,
-            "batcher_key": f"{_UP}/{_secrets(pod)}/batcher.key" if self._posts(pod) else None,
+            "batcher_key": f"{_UP}/{secrets_of(pod)}/batcher.key" if self._posts(pod) else None,
         }
 
     def _posts(self, pod: Pod) -> bool:
@@ -180,12 +180,12 @@ class Plan:
             "data_dir": "data",
             "lock": f"{_UP}/cluster/cluster-lock.json",
             "index": _index(pod),
-            "identity_key": f"{_UP}/{_secrets(pod)}/identity.key",
-            "transport_key": f"{_UP}/{_secrets(pod)}/transport.key",
-            "transport_cert": f"{_UP}/{_secrets(pod)}/transport.crt",
+            "identity_key": f"{_UP}/{secrets_of(pod)}/identity.key",
+            "transport_key": f"{_UP}/{secrets_of(pod)}/transport.key",
+            "transport_cert": f"{_UP}/{secrets_of(pod)}/transport.crt",
             "certs_dir": f"{_UP}/cluster/certs",
             "rollup": self._url_of(f"{pod.name}.middleware>{pod.name}.rollup"),
-            "own_secret": f"{_UP}/{_secrets(pod)}/own.hex",
+            "own_secret": f"{_UP}/{secrets_of(pod)}/own.hex",
             "listen": f"127.0.0.1:{pod.port(Service.MIDDLEWARE)}",
             "p2p_listen": f"127.0.0.1:{pod.port(Service.P2P)}",
             "peers": [
@@ -199,19 +199,19 @@ class Plan:
             "data_dir": "data",
             "lock": f"{_UP}/cluster/cluster-lock.json",
             "index": _index(pod),
-            "keystore": f"{_UP}/{_secrets(pod)}/keystore.json",
-            "password_file": f"{_UP}/{_secrets(pod)}/keystore.password",
+            "keystore": f"{_UP}/{secrets_of(pod)}/keystore.json",
+            "password_file": f"{_UP}/{secrets_of(pod)}/keystore.password",
             "beacon": self._url_of(f"{pod.name}.validator>{pod.name}.middleware"),
         }
 
     def _sequencer(self, pod: Pod) -> dict[str, Any]:
         return {
             "lock": f"{_UP}/cluster/cluster-lock.json",
-            "keystore": f"{_UP}/{_secrets(pod)}/keystore.json",
-            "password_file": f"{_UP}/{_secrets(pod)}/keystore.password",
-            "identity_key": f"{_UP}/{_secrets(pod)}/identity.key",
+            "keystore": f"{_UP}/{secrets_of(pod)}/keystore.json",
+            "password_file": f"{_UP}/{secrets_of(pod)}/keystore.password",
+            "identity_key": f"{_UP}/{secrets_of(pod)}/identity.key",
             "rollup": self._url_of(f"{pod.name}.sequencer>{pod.name}.rollup"),
-            "own_secret": f"{_UP}/{_secrets(pod)}/own.hex",
+            "own_secret": f"{_UP}/{secrets_of(pod)}/own.hex",
             "listen": f"127.0.0.1:{pod.port(Service.SEQUENCER)}",
             "standby": self._standby(pod),
         }
@@ -251,7 +251,7 @@ def _index(pod: Pod) -> int:
     return int(pod.name.removeprefix("op"))
 
 
-def _secrets(pod: Pod) -> str:
+def secrets_of(pod: Pod) -> str:
     """Folder of a pod's own secrets; a follower has nothing but the token of its Engine API."""
     return f"cluster/operators/{pod.name}" if _is_operator(pod) else f"cluster/followers/{pod.name}"
 
@@ -333,7 +333,7 @@ def _role(pod: Pod, role: Role) -> Program:
         first_arguments=("--new",) if role in _HAS_STORE else (),
         reads=(
             *_SHARED_WITH[role],
-            *(f"{_secrets(pod)}/{name}" for name in own),
+            *(f"{secrets_of(pod)}/{name}" for name in own),
             f"{home}/config.json",
             f"{home}/{MACHINE_FOLDER}",
         ),
@@ -359,11 +359,11 @@ def write_configs(directory: Path, plan: Plan) -> None:
         (home / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     for pod_name, account in zip(plan.topology.operator_names, BATCHER_ACCOUNTS, strict=False):
         _write_secret(
-            directory / _secrets(plan.topology.pod(pod_name)) / "batcher.key", account.private_key
+            directory / secrets_of(plan.topology.pod(pod_name)) / "batcher.key", account.private_key
         )
     for pod_name in plan.topology.follower_names:
         _write_secret(
-            directory / _secrets(plan.topology.pod(pod_name)) / "jwt.hex", secrets.token_hex(32)
+            directory / secrets_of(plan.topology.pod(pod_name)) / "jwt.hex", secrets.token_hex(32)
         )
 
 

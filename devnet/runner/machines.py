@@ -2,6 +2,7 @@
 they say themselves."""
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,6 +19,12 @@ from devnet.probes.health import probe_url, read_metrics, read_waits
 from dst.spec.drills import AS_IT_IS, CLOCK_METRIC, FLUSH_METRIC, Machine
 
 ROUNDING_S: Final = 0.01
+NO_ROOM: Final = b" disk_full_not_signing "
+AGAIN: Final = b" disk_takes_writes_again "
+STARTED: Final = b" validator ready "
+"""What a validator logs: that it waits for room, that there is some, and that it is new."""
+MAX_WORDS: Final = 4 << 20
+"""Of its log: hours of a validator that waits."""
 ROOM: Final = "room on the disk"
 """What a role says that it waits for on a full one."""
 
@@ -67,7 +74,9 @@ class LiveMachines:
 
     async def not_roomy(self, programs: Sequence[str]) -> str:
         told = [f"{name} waits for room" for name in programs if await self._waits(name)]
-        return ", ".join(told) or await self._wrong(programs, self._silent)
+        if told or not any(probe_url(self._topology, name) for name in programs):
+            return ", ".join(told)
+        return await self._wrong(programs, self._silent)
 
     def left(self) -> dict[str, str]:
         """Program -> what was done to its machine and not taken back."""
@@ -103,8 +112,21 @@ class LiveMachines:
         return None if found is None else float(found[1])
 
     async def _waits(self, name: str) -> bool:
-        waits = await read_waits(self._session, f"{probe_url(self._topology, name)}/healthz")
+        if (url := probe_url(self._topology, name)) is None:
+            return self._logged(name)
+        waits = await read_waits(self._session, f"{url}/healthz")
         return any(ROOM in text for text in waits)
+
+    def _logged(self, name: str) -> bool:
+        """By the latest word in the log of a program that listens nowhere."""
+        try:
+            with (self._directory / "logs" / f"{name}.log").open("rb") as log:
+                log.seek(0, os.SEEK_END)
+                log.seek(max(0, log.tell() - MAX_WORDS))
+                words = log.read(MAX_WORDS)
+        except FileNotFoundError:
+            return False
+        return words.rfind(NO_ROOM) > max(words.rfind(AGAIN), words.rfind(STARTED))
 
     # ---------------------------------------------------------------------- the files
 

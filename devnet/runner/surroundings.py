@@ -35,6 +35,7 @@ from devnet.runner.dependencies import LiveL1, LiveTelling
 from devnet.runner.firewalls import LiveFirewalls
 from devnet.runner.hosts import LiveHosts
 from devnet.runner.journal import Journal
+from devnet.runner.leaving import hand_over
 from devnet.runner.machines import LiveMachines
 from devnet.runner.stages import HarnessError
 from devnet.runner.stores import LiveStores
@@ -77,6 +78,10 @@ class LivePrograms:
 
     async def stop(self, programs: Sequence[str]) -> None:
         await self._call(self._backend.stop, programs)
+
+    async def hand_over(self, nodes: Sequence[str]) -> None:
+        for node in nodes:
+            await hand_over(self._topology, self._logs.parent, self._session, node)
 
     async def start(
         self,

@@ -26,6 +26,7 @@ ORDER: Final = (
     "swizzle",
     "all-restart",
     "planned-restart",
+    "planned-drain",
     "restart-loop",
     "execution-killed",
     "host-lost",
@@ -74,6 +75,7 @@ ORDER: Final = (
     "byzantine-censor",
     "byzantine-invalid-block",
     "byzantine-stale-resend",
+    "byzantine-pass-and-propose",
     "beyond-f-equivocate",
     "beyond-f-silent",
 )

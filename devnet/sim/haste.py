@@ -4,7 +4,8 @@
 - Links alone take an operator one round beyond where a quorum is, and to round f at most.
 - Each round is hurried to once, in order.
 - One peer is reported lost a few times in any ten seconds, however its link behaves.
-- Once all is healed, nobody passes over an honest leader.
+- Once all is healed, nobody passes over an honest leader that has not passed its lead on.
+- Only what a leader signed counts as its pass, and only for its own round.
 """
 
 from collections import deque
@@ -32,6 +33,7 @@ class Haste:
     healed_at: float | None = None
     _places: dict[int, tuple[Height, Round]] = field(default_factory=dict)
     _hurried: dict[object, tuple[Height, Round]] = field(default_factory=dict)
+    _passed: set[tuple[int, Height, int]] = field(default_factory=set)
     _losses: dict[tuple[object, int], deque[float]] = field(default_factory=dict)
 
     def decided(self, index: int, height: Height) -> None:
@@ -41,10 +43,28 @@ class Haste:
         """Whoever signs for a round is there, told or not."""
         self._reach(index, (height, round_))
 
+    def passed(self, index: int, height: Height, round_: Round) -> None:
+        """A pass that operator `index` signed, sent to anybody."""
+        self._passed.add((index, height, round_))
+
     def entered(
-        self, life: object, index: int, height: Height, round_: Round, *, by_loss: bool, now: float
+        self,
+        life: object,
+        index: int,
+        height: Height,
+        round_: Round,
+        *,
+        by_loss: bool,
+        now: float,
+        by_pass: bool = False,
     ) -> Violation | None:
         """`life` is one start of operator `index`."""
+        leader = leader_of(height, Round(round_ - 1), self.n)
+        has_passed = (leader, height, round_ - 1) in self._passed
+        if by_pass and not has_passed:
+            text = f"op{index + 1} left round {round_ - 1} of {height}, not passed by its leader"
+            return _violation(height, text)
+        by_loss = by_loss or by_pass
         place = (height, round_)
         is_led_on = round_ > 1 and not self._at(height, Round(round_ - 1))
         self._reach(index, place)
@@ -61,9 +81,8 @@ class Haste:
         if round_ > 1 and self._at(height, Round(round_ - 1)) < quorum(self.n) - len(self.liars):
             text = f"op{index + 1} left round {round_ - 1} of {height}, where no quorum was"
             return _violation(height, text)
-        leader = leader_of(height, Round(round_ - 1), self.n)
         is_settled = self.healed_at is not None and now >= self.healed_at + SETTLED_AFTER_S
-        if is_settled and leader not in self.liars:
+        if is_settled and leader not in self.liars and not by_pass:
             text = f"op{index + 1} passed over op{leader + 1} at {height}, though all is healed"
             return _violation(height, text)
         return None

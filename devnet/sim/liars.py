@@ -270,4 +270,5 @@ LIARS: Final[dict[Behaviour, Callable[[int, int, Random, Hands], Liar]]] = {
     Behaviour.CLOSER: Closer,
     Behaviour.FLOODER: strategies.Flooder,
     Behaviour.REPEATER: Repeater,
+    Behaviour.PASSER: strategies.Passer,
 }

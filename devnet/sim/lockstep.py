@@ -33,6 +33,7 @@ from dst.qbft.messages import (
     Commit,
     CommitMessage,
     Message,
+    Pass,
     Payload,
     Prepare,
     PrepareMessage,
@@ -306,7 +307,7 @@ class Stage:
         payload = message.signed.payload
         if self.story is not None:
             self.story.tell_of(self._when(), f"@ said {worded(message)}", actor.label)
-        if isinstance(payload, RoundChange) or message.signed.sender != actor.index:
+        if isinstance(payload, RoundChange | Pass) or message.signed.sender != actor.index:
             return
         self._record(
             VoteSeen(

@@ -266,6 +266,8 @@ class Operator:
     def tell(self, target: int, message: WireMessage) -> None:
         """Past the shells: for liars."""
         self.observer.lied(self, target, None, (message,))
+        if isinstance(message, qbft.PassMessage):
+            self.observer.voted(self, message.signed)
         self.network.send(self.index, target, encode_message(message))
 
     def ours_is(self, peer: int, up: bool) -> None:
@@ -551,6 +553,7 @@ VOTES: Final = (
     qbft.PrepareMessage,
     qbft.CommitMessage,
     qbft.RoundChangeMessage,
+    qbft.PassMessage,
 )
 
 

@@ -37,9 +37,11 @@ class Behaviour(StrEnum):
     """Described in `liars`; never drawn, as he costs as much as twenty others."""
     REPEATER = "repeater"
     """Described in `liars`; never drawn, as his lie needs a rollup node that is slow."""
+    PASSER = "passer"
+    """Described in `strategies`; never drawn, so that seeds stay what they are."""
 
 
-_NEVER_DRAWN: Final = (Behaviour.FLOODER, Behaviour.REPEATER)
+_NEVER_DRAWN: Final = (Behaviour.FLOODER, Behaviour.REPEATER, Behaviour.PASSER)
 DRAWN: Final = tuple(each for each in Behaviour if each not in _NEVER_DRAWN)
 
 
@@ -82,6 +84,7 @@ class Params:
     genesis: the cluster starts for the first time: stores are new, and operators begin together.
     late_us: how much later than the others an operator starts.
     l1_silence_us: mean time between spells in which somebody's L1 node does not answer.
+    drain_every_us: mean time between words to somebody to leave, or to stay after all; never drawn.
     """
 
     n: int
@@ -120,6 +123,7 @@ class Params:
     genesis: bool = False
     late_us: dict[int, int] = field(default_factory=dict)
     l1_silence_us: int = 0
+    drain_every_us: int = 0
 
 
 def draw_params(rng: Random, n: int) -> Params:

@@ -8,11 +8,17 @@ everybody, nobody, one, all but one, or some, and the same ones again when it is
 from random import Random
 
 from dst.middleware.wire_messages import WireMessage
-from dst.qbft.messages import CommitMessage, PrepareMessage, ProposalMessage, RoundChangeMessage
+from dst.qbft.messages import (
+    CommitMessage,
+    PassMessage,
+    PrepareMessage,
+    ProposalMessage,
+    RoundChangeMessage,
+)
 
 
 class Phases:
-    """Of the four kinds of consensus messages; the rest arrives."""
+    """Of the kinds of consensus messages; the rest arrives."""
 
     def __init__(self, n: int, rng: Random) -> None:
         self._n, self._rng = n, rng
@@ -20,7 +26,13 @@ class Phases:
 
     def reaches(self, target: int, message: WireMessage) -> bool:
         match message:
-            case ProposalMessage() | PrepareMessage() | CommitMessage() | RoundChangeMessage():
+            case (
+                ProposalMessage()
+                | PrepareMessage()
+                | CommitMessage()
+                | RoundChangeMessage()
+                | PassMessage()
+            ):
                 payload = message.signed.payload
                 phase = type(message), payload.height, payload.round
                 if phase not in self._hear:

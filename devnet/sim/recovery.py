@@ -32,6 +32,8 @@ WARM_UP: Final = Height(HEIGHTS_TO_KNOW + 3)
 """Heights before the fault, after which the measured wait is in force."""
 FOR_EVER_US: Final = 10**13
 BOUND_US: Final = 120_000_000
+DRAIN_LOOK_US: Final = 100_000
+"""As `dst drain` looks."""
 
 CALM: Final = Params(
     n=N,
@@ -156,6 +158,24 @@ class Drill(World):
         self.network.flap(self._links_of(leader))
         self.loop.after(self.rng.randrange(50_000, 300_000), self.flap, leader)
 
+    def drain(self, leader: int) -> None:
+        """It is told to leave, and stays up."""
+        life = self._nodes[leader][0].life
+        assert life is not None, "warmed up"
+        life.shells.consensus.leave(True)
+
+    def drain_and_stop(self, leader: int) -> None:
+        """As a person does: stopped as soon as nothing is under way."""
+        self.drain(leader)
+        self._stop_when_drained(leader)
+
+    def _stop_when_drained(self, leader: int) -> None:
+        life = self._nodes[leader][0].life
+        assert life is not None, "nobody else stops it"
+        if life.shells.consensus.drain().is_drained:
+            return self.kill(leader)
+        self.loop.after(DRAIN_LOOK_US, self._stop_when_drained, leader)
+
     def nothing(self, leader: int) -> None:
         """For comparison, and for liars."""
 
@@ -172,11 +192,14 @@ FAULTS: Final[dict[str, tuple[Strike, dict[int, Behaviour]]]] = {
     "leader killed": (Drill.kill, {}),
     TWO: (Drill.kill_two, {}),
     "leader's links closed": (Drill.isolate, {}),
+    "leader drained": (Drill.drain, {}),
+    "leader drained, then stopped": (Drill.drain_and_stop, {}),
     "leader frozen": (Drill.freeze, {}),
     "leader in a black hole": (Drill.black_hole, {}),
     "leader unheard (one-way cut)": (Drill.mute, {}),
     "leader's links flap": (Drill.flap, {}),
     "liar who closes his links": (Drill.nothing, {1: Behaviour.CLOSER}),
+    "liar who passes his lead on": (Drill.nothing, {1: Behaviour.PASSER}),
     "silent liar, links open": (Drill.nothing, {1: Behaviour.SILENT}),
     "silent liar, another's links flap": (Drill.flap, {1: Behaviour.SILENT}),
 }

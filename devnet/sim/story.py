@@ -7,6 +7,7 @@ from dst.apis.dst_v1 import EventKind, Scalar
 from dst.middleware.wire_messages import WireMessage, decode_message
 from dst.qbft.messages import (
     CommitMessage,
+    PassMessage,
     PrepareMessage,
     ProposalMessage,
     RoundChangeMessage,
@@ -115,6 +116,9 @@ def worded(message: WireMessage) -> str:
                 lock = f"a lock on block {short(claim.prepared_root)} in round "
                 lock += f"{claim.prepared_round}"
             return f"ROUND-CHANGE to {claim.height}/{claim.round} with {lock}"
+        case PassMessage():
+            lead = message.signed.payload
+            return f"PASS ({lead.height}/{lead.round})"
         case PartialSignature() | GroupSignature():
             return f"{type(message).__name__} of block {short(message.root)} ({message.height})"
         case _:

@@ -7,6 +7,7 @@ nobody. An operator has the four programs of a real one; execution layer and rol
 the simulator, so that without either it has neither.
 """
 
+import asyncio
 import copy
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,6 +41,8 @@ START_US: Final = (800_000, 2_000_000)
 """What a program takes until it serves."""
 FREEZE_TICK_US: Final = 20_000
 """A process that stands still is held again so often; it thaws as late at most."""
+HAND_OVER_US: Final = 20_000_000
+HAND_OVER_LOOK_S: Final = 0.05
 SILENT: Final = (CutMode.HOLD, CutMode.BLACKHOLE)
 """Alike here: what was held goes down with its connection, three seconds later; a silent cut is
 proven only then."""
@@ -121,6 +124,22 @@ class SimPrograms:
 
     async def stop(self, programs: Sequence[str]) -> None:
         self._become(programs, State.DOWN)
+
+    async def hand_over(self, nodes: Sequence[str]) -> None:
+        for name in nodes:
+            life = self._cluster.node(name).life
+            if life is None or self._states[f"{name}.{Role.MIDDLEWARE}"] is not State.RUNNING:
+                raise CannotInject(f"{name} does not answer")
+            consensus = life.shells.consensus
+            consensus.leave(True)
+            ends = self._cluster.loop.now_us() + HAND_OVER_US
+            while not consensus.drain().is_drained:
+                if self._cluster.loop.now_us() >= ends or life.dead:
+                    raise CannotInject(f"{name} still leads")
+                await asyncio.sleep(HAND_OVER_LOOK_S)
+            if complaint := consensus.drain().others_lack:
+                consensus.leave(False)
+                raise CannotInject(f"{name} is not drained: {complaint}")
 
     async def start(
         self,
@@ -594,7 +613,8 @@ class SimMachines:
                 self._change(self._cluster.node(node), **fields)
             elif "full" in fields:
                 full = bool(fields["full"])
-                self._cluster.gone(self._cluster.node(node), Role.ROLLUP, f"{name} disk", full)
+                what = Role.VALIDATOR if role == Role.VALIDATOR else Role.ROLLUP
+                self._cluster.gone(self._cluster.node(node), what, f"{name} disk", full)
             elif "flush_s" in fields:
                 raise NoCounterpart(f"a disk of its own for {name}")
 

@@ -113,6 +113,7 @@ class World:
             self.rng, reorg_count=self.params.l1_reorgs, until_us=self.params.chaos_us
         )
         self._l1_rng = drawn_apart(self.rng, "l1 silence")
+        self._drain_rng = drawn_apart(self.rng, "drains")
         self.network = Network(self.loop, self.rng, self.params, self)
         self._phases = Phases(n, self.rng) if self.params.phases else None
         self.counts: dict[str, int] = {}
@@ -293,6 +294,7 @@ class World:
         ):
             self._plan(self.rng, every, trouble)
         self._plan(self._l1_rng, self.params.l1_silence_us, self._silence_an_l1)
+        self._plan(self._drain_rng, self.params.drain_every_us, self._drain_someone)
         if self.params.loss is not None:
             at = self.rng.randrange(self.params.chaos_us)
             self.loop.after(at, self._lose_a_disk, self.rng.choice(self.honest))
@@ -380,6 +382,16 @@ class World:
             self.loop.after(length, self._hear_l1, node)
             self._count("l1 silence")
             self.tell(f"the L1 node of {node.name} is silent for {length / 1e6:.2f} s")
+
+    def _drain_someone(self) -> None:
+        """Or tell one to stay after all. Who leaves at the heal goes on to leave."""
+        if not self.healed:
+            node = self._drain_rng.choice(self._all())
+            leaving = self._drain_rng.random() < 0.7
+            if node.life is not None:
+                node.life.shells.consensus.leave(leaving)
+                self._count("drain" if leaving else "drain ended")
+                self.tell(f"{node.name} is told to {'leave' if leaving else 'stay'}")
 
     def _hear_l1(self, node: Operator) -> None:
         node.rollup.l1.is_silent = False
@@ -478,6 +490,10 @@ class World:
 
     def voted(self, node: Operator, signed: qbft_messages.Signed) -> None:
         payload = signed.payload
+        if isinstance(payload, qbft_messages.Pass):
+            self._count("pass")
+            self._haste.passed(signed.sender, payload.height, payload.round)
+            return
         if signed.sender == node.index:
             self._haste.spoke(node.index, payload.height, payload.round)
         if signed.sender != node.index or isinstance(payload, qbft_messages.RoundChange):
@@ -520,11 +536,17 @@ class World:
 
     def _entered_round(self, node: Operator, height: Height, round_: Round, cause: Scalar) -> None:
         self._count(f"round change by {cause}")
-        by_loss = cause == Cause.LEADER_LOST
-        now, index = self.loop.seconds, node.index
         if node in self.honest:
             self._judge(
-                self._haste.entered(node.life, index, height, round_, by_loss=by_loss, now=now)
+                self._haste.entered(
+                    node.life,
+                    node.index,
+                    height,
+                    round_,
+                    by_loss=cause == Cause.LEADER_LOST,
+                    by_pass=cause == Cause.LEADER_PASSED,
+                    now=self.loop.seconds,
+                )
             )
 
     def _decided(self, node: Operator, height: Height) -> None:

@@ -1,8 +1,8 @@
 """The front door: `dst ROLE --config FILE`, `dst execution export|import|snapshot|restore`,
-`dst cluster create`, `dst slashing export|import`.
+`dst cluster create`, `dst drain`, `dst slashing export|import`.
 
 A role's package is imported only when that role runs, so that each process pays for its own imports
-alone. Exit codes: 0 asked to stop, 1 crash, 2 wrong configuration or flag.
+alone. Exit codes: 0 asked to stop, 1 crash or not drained, 2 wrong configuration or flag.
 """
 
 import argparse
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
             add_execution(command)
         else:
             _add_role(command, role)
+    _add_drain(commands.add_parser("drain", help="before an operator is stopped: lead no more"))
     _add_cluster(commands.add_parser("cluster", help="create a cluster's keys and files"))
     _add_slashing(commands.add_parser("slashing", help="move slashing protection (EIP-3076)"))
     return parser
@@ -79,6 +80,35 @@ def _run_role(options: argparse.Namespace) -> int:
     if options.role in _WITH_STORE:
         return run(options.config, new=options.new, rejoin=options.rejoin)
     return run(options.config)
+
+
+def _add_drain(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Tell an operator's middleware that it is about to be stopped: it finishes what it is "
+        "proposing, passes on what it would lead next, and votes on. Exit code 0: stop it now."
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="middleware.json of the operator",
+    )
+    parser.add_argument(
+        "--within",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="wait so long until nothing is under way (default: 30)",
+    )
+    parser.add_argument("--undo", action="store_true", help="stay: lead again")
+    parser.set_defaults(run=_drain)
+
+
+def _drain(options: argparse.Namespace) -> int:
+    from dst.cli.drain import drain
+
+    return drain(options)
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from typing import Final, Protocol, assert_never
 import msgspec
 
 import dst.qbft
+from dst.apis.drain import Drain
 from dst.apis.dst_v1 import EventKind, Scalar
 from dst.middleware.accusations import Accusations
 from dst.middleware.catch_up import CatchUp
@@ -24,6 +25,7 @@ from dst.middleware.store import Evidence, Store, slot_of
 from dst.qbft import effects as fx
 from dst.qbft import inputs
 from dst.qbft.messages import Certificate, Message
+from dst.qbft.passing import is_passed
 from dst.qbft.records import DecisionRecord, Record
 from dst.qbft.rounds import round_timeout_ms
 from dst.runtime.crash_points import crash_point
@@ -31,7 +33,7 @@ from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.spec.cluster import ChainConfig
 from dst.spec.errors import InvalidInput, ResetRequired
-from dst.spec.primitives import Height, OperatorIndex, Root, Round, Slot, quorum
+from dst.spec.primitives import Height, OperatorIndex, Root, Round, Slot, leader_of, quorum
 from dst.spec.rules import timestamp_at
 
 CLOCK_CHECK_S: Final = 0.5
@@ -113,6 +115,7 @@ class Consensus:
         """What was heard before the start, the latest of each kind from each peer: who began a
         moment sooner says it again only after a round."""
         self._lost: set[OperatorIndex] = set()
+        self._leaving = False
         self._pace, self._monotonic = Pace(), monotonic
         self._state = self._restore()
 
@@ -144,6 +147,30 @@ class Consensus:
         if self._started:
             self._inbox.put(inputs.PeerHeard(peer=peer))
 
+    def leave(self, leaving: bool) -> None:
+        """Pass on what it leads from now on, or no longer; over halts, until the process ends."""
+        if leaving != self._leaving:
+            self._log.info("drain" if leaving else "drain_ended", waits_for=self._leads())
+        self._leaving = leaving
+        self._metrics.set("consensus_leaving", int(leaving))
+        if self._started:
+            self._inbox.put(inputs.Leave(leaving=leaving))
+
+    def drain(self) -> Drain:
+        return Drain(
+            leaving=self._state.leaving if self._started else self._leaving,
+            under_way=self._leads(),
+            others_lack=self._lacks_quorum(own_votes=0),
+        )
+
+    def _leads(self) -> str | None:
+        """A round that it has not passed on: what stops it now costs that round."""
+        state, config = self._state, self._config
+        leader = leader_of(state.height, state.round, config.n)
+        if not self._started or leader != config.self_index or is_passed(state):
+            return None
+        return f"it leads height {state.height}, round {state.round}"
+
     @property
     def height(self) -> Height:
         """The open height."""
@@ -164,10 +191,10 @@ class Consensus:
         own = self._lacks_quorum() or self._lacks_block() or self._proposals.waits_for()
         return f"{place}: {own or 'votes'}"
 
-    def _lacks_quorum(self) -> str | None:
+    def _lacks_quorum(self, own_votes: int = 1) -> str | None:
         n, reached = self._config.n, set(self._network.up()) - self._lost
         abstain = self._progress.abstain() & reached
-        votes = 1 + len(reached - abstain)
+        votes = own_votes + len(reached - abstain)
         if votes >= quorum(n):
             return None
         peers = (OperatorIndex(index) for index in range(n) if index != self._config.self_index)
@@ -250,6 +277,8 @@ class Consensus:
         self._started = True
         for peer in sorted(self._lost):
             self._inbox.put(inputs.PeerLost(peer=peer))
+        if self._leaving:
+            self._inbox.put(inputs.Leave(leaving=True))
         for heard in self._early.values():
             self._inbox.put(heard)
         self._early.clear()

@@ -145,6 +145,7 @@ class Router:
                 | qbft.PrepareMessage()
                 | qbft.CommitMessage()
                 | qbft.RoundChangeMessage()
+                | qbft.PassMessage()
             ):
                 self._consensus.message_received(peer, message, size_bytes)
             case sealing.PartialSignature() | sealing.GroupSignature() | sealing.PartialRequest():

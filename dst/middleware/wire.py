@@ -20,6 +20,7 @@ from aiohttp import web
 import dst.qbft
 import dst.sealing
 from dst.apis.beacon import BeaconNode, beacon_routes
+from dst.apis.drain import drain_routes
 from dst.crypto.committee import committee_of
 from dst.middleware import importer as importing
 from dst.middleware.catch_up import CatchUp
@@ -224,7 +225,7 @@ class Middleware:
     ) -> None:
         """`rollup`, `beacon`, `transport`: its neighbours, which a test bench may stand between."""
         lock, chain = settings.lock, settings.lock.chain
-        self._policy = settings.policy
+        self._policy, self._own_secret = settings.policy, settings.own_secret
         self.store, self.metrics = store, Metrics()
         self.events = EventPusher(rollup, settings.name, Term(chain.term), self.metrics)
         self.transport = transport(
@@ -263,7 +264,10 @@ class Middleware:
     def app(self) -> web.Application:
         return make_app(
             self.metrics,
-            beacon_routes(self.api),
+            [
+                *beacon_routes(self.api),
+                *drain_routes(self.shells.consensus, self._own_secret),
+            ],
             policy=self._policy,
             health=lambda: "; ".join(self.shells.waits_for()) or None,
             waits_for=self.shells.waits_for,

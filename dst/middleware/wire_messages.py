@@ -87,6 +87,7 @@ WireMessage: TypeAlias = (
     | qbft.PrepareMessage
     | qbft.CommitMessage
     | qbft.RoundChangeMessage
+    | qbft.PassMessage
     | sealing.PartialSignature
     | sealing.GroupSignature
     | sealing.PartialRequest
@@ -122,6 +123,7 @@ def stale_below(message: WireMessage) -> Height | None:
             | qbft.PrepareMessage()
             | qbft.CommitMessage()
             | qbft.RoundChangeMessage()
+            | qbft.PassMessage()
         ):
             return message.signed.payload.height
         case _:

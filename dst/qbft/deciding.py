@@ -1,6 +1,6 @@
 """From a prepare quorum to the lock, from a commit quorum to the decision."""
 
-from dst.qbft import justification, rounds, tables
+from dst.qbft import justification, passing, rounds, tables
 from dst.qbft.draft import Draft
 from dst.qbft.effects import (
     Broadcast,
@@ -134,8 +134,13 @@ def decide(draft: Draft, certificate: Certificate, block: bytes, *, imported: bo
         )
     )
     draft.state = State(
-        height=Height(state.height + 1), heard=heard(state, certificate.round), lost=state.lost
+        height=Height(state.height + 1),
+        heard=heard(state, certificate.round),
+        lost=state.lost,
+        leaving=state.leaving,
     )
+    if not imported:
+        passing.pass_lead(draft)  # before the slot begins, so that it costs no message delay then
     draft.replay = [
         MessageReceived(link_peer=peer, message=message)
         for peer in sorted(state.early)

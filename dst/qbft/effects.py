@@ -143,13 +143,14 @@ class Reason(StrEnum):
     The peer that brought it forged or garbled it, or the signer votes on another chain; the named
     signer is not accused."""
     NOT_THE_LEADER = "not_the_leader"
-    """A proposal of an operator that does not lead the round.
+    """A proposal, or the pass, of an operator that does not lead the round.
     Its signer lies; kept as evidence."""
     STALE = "stale"
     """Height 0: genesis is decided by nobody.
     Nothing honest says it; nobody is accused."""
     TOO_FAR_AHEAD = "too_far_ahead"
-    """A vote over 64 rounds ahead, a round beyond 32 bits, a certificate above the open height.
+    """A vote over 64 rounds ahead, a round beyond 32 bits, the pass of a round that none may pass
+    on, a certificate above the open height.
     Either a liar, or this operator was away; once it has caught up the vote is repeated."""
     ROOT_MISMATCH = "root_mismatch"
     """The block does not hash to the proposed root, or its link brought two such before.
@@ -203,6 +204,8 @@ class Cause(StrEnum):
     """The round before ran out."""
     LEADER_LOST = "leader_lost"
     """The link to the leader of the round before is down."""
+    LEADER_PASSED = "leader_passed"
+    """The leader of the round before has passed it on."""
     OTHERS = "others"
     """f+1 operators asked for it, or its leader proposed."""
 

@@ -123,6 +123,14 @@ class PeerHeard:
     peer: OperatorIndex
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """This operator is about to be stopped, or (False) no longer: from now on it passes on what it
+    would lead, as far as rounds may be passed on. It votes as ever."""
+
+    leaving: bool
+
+
 Input: TypeAlias = (
     Start
     | HeightDue
@@ -136,4 +144,5 @@ Input: TypeAlias = (
     | PeerConnected
     | PeerLost
     | PeerHeard
+    | Leave
 )

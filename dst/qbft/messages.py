@@ -67,7 +67,16 @@ class RoundChange(
     prepared_root: _Root | None
 
 
-Payload: TypeAlias = Proposal | Prepare | Commit | RoundChange
+class Pass(msgspec.Struct, frozen=True, array_like=True, tag="L", forbid_unknown_fields=True):
+    """The leader of (height, round) will not propose in it: it is leaving. A hint when to ask for
+    the next round, and no vote: whoever trusts it loses the sender's proposal, and nothing else."""
+
+    term: _Term
+    height: _Height
+    round: _Round
+
+
+Payload: TypeAlias = Proposal | Prepare | Commit | RoundChange | Pass
 
 
 def signing_digest(genesis_validators_root: Root, payload: Payload) -> bytes:
@@ -106,7 +115,13 @@ class SignedRoundChange(msgspec.Struct, frozen=True, array_like=True, forbid_unk
     signature: _Signature
 
 
-Signed: TypeAlias = SignedProposal | SignedPrepare | SignedCommit | SignedRoundChange
+class SignedPass(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    payload: Pass
+    sender: _Sender
+    signature: _Signature
+
+
+Signed: TypeAlias = SignedProposal | SignedPrepare | SignedCommit | SignedRoundChange | SignedPass
 
 _Votes = msgspec.Meta(max_length=MAX_MEMBERS)
 
@@ -147,6 +162,12 @@ class RoundChangeMessage(
     prepares: Annotated[tuple[SignedPrepare, ...], _Votes] = ()
 
 
+class PassMessage(
+    msgspec.Struct, frozen=True, array_like=True, tag="pass", forbid_unknown_fields=True
+):
+    signed: SignedPass
+
+
 class Certificate(
     msgspec.Struct, frozen=True, array_like=True, tag="certificate", forbid_unknown_fields=True
 ):
@@ -162,4 +183,6 @@ class Certificate(
     commits: Annotated[tuple[SignedCommit, ...], _Votes]
 
 
-Message: TypeAlias = ProposalMessage | PrepareMessage | CommitMessage | RoundChangeMessage
+Message: TypeAlias = (
+    ProposalMessage | PrepareMessage | CommitMessage | RoundChangeMessage | PassMessage
+)

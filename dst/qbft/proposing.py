@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from dst.qbft import deciding, justification, rounds, tables
+from dst.qbft import deciding, justification, passing, rounds, tables
 from dst.qbft.draft import Draft, Refusal
 from dst.qbft.effects import (
     Broadcast,
@@ -56,6 +56,7 @@ def change_round(draft: Draft, round_: Round, cause: Cause) -> None:
     rounds.enter_round(draft, round_, cause)
     draft.update(round_changes=tables.with_round_change(draft.state.round_changes, round_, message))
     draft.emit(Broadcast(message=message))
+    passing.pass_lead(draft)
     review_round(draft)
 
 
@@ -68,13 +69,15 @@ def review_round(draft: Draft) -> None:
         if not state.timed and tables.operators_at(state, state.round) >= quorum:
             rounds.start_round_timer(draft)
         waits_for_builder = state.proposing is not None and state.proposing.root is None
-        if rounds.is_leader(draft) and state.accepted is None and not waits_for_builder:
+        is_idle = state.accepted is None and not waits_for_builder
+        if rounds.is_leader(draft) and is_idle and not passing.is_passed(state):
             return lead(draft)
     leave_lost_leader(draft)
 
 
 def leave_lost_leader(draft: Draft) -> None:
-    """While the timer of an early round runs, the loss of its leader ends it as the timer would.
+    """While the timer of an early round runs, the loss of its leader ends it as the timer would; so
+    does its own word that it leaves the lead to the next.
 
     So whatever bounds timers bounds this: round 0 not before its slot, a later one not before a
     quorum is known to be there, each of them once. And no more than f rounds of a height: f
@@ -84,12 +87,14 @@ def leave_lost_leader(draft: Draft) -> None:
     quorum may need that operator.
     """
     state = draft.state
-    if not state.timed or rounds.leader(draft) not in state.lost or state.pending is not None:
+    is_lost = rounds.leader(draft) in state.lost
+    if not state.timed or state.pending is not None or not (is_lost or passing.is_passed(state)):
         return
     if state.round >= faults_tolerated(draft.config.n):
         return
     if state.accepted is None or tables.somebody_is_ahead(state):
-        change_round(draft, Round(state.round + 1), Cause.LEADER_LOST)
+        cause = Cause.LEADER_LOST if is_lost else Cause.LEADER_PASSED
+        change_round(draft, Round(state.round + 1), cause)
 
 
 def lead(draft: Draft) -> None:

@@ -99,12 +99,15 @@ def note_seen(draft: Draft, sender: OperatorIndex, round_: Round) -> None:
 def own_messages(state: State, config: Config) -> tuple[Message, ...]:
     """What this node still stands by.
 
-    This round's change, proposal and PREPARE; its latest COMMIT.
+    This round's change, pass or proposal, and PREPARE; its latest COMMIT.
     """
     me = config.self_index
     messages: list[Message] = [
         each for each in state.round_changes.get(me, ()) if each.signed.payload.round == state.round
     ]
+    passed = state.passes.get(state.round)
+    if passed is not None and passed.signed.sender == me:
+        messages.append(passed)
     if state.accepted is not None and state.accepted.signed.sender == me:
         messages.append(state.accepted)
     prepare = state.prepares.get(state.round, {}).get(me)

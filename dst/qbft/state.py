@@ -14,6 +14,7 @@ from dst.qbft.effects import Effect
 from dst.qbft.messages import (
     Certificate,
     Message,
+    PassMessage,
     ProposalMessage,
     RoundChangeMessage,
     SignedCommit,
@@ -104,6 +105,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     heard: (link peer, kind) of votes already heard of the decided round below: a repetition marks a
         laggard.
     lost: peers that are not heard at present; outlives the height.
+    leaving: this node passes on what it would lead; outlives the height.
+    passes: by round, what its leader said instead of a proposal, own ones included (rounds below f
+        alone).
     wrong_bodies: per link peer, proposals whose body was not the signed block (bounded).
     undelivered: decisions found in the log at restore, announced again by Start.
     """
@@ -125,6 +129,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     early: Mapping[OperatorIndex, tuple[Message, ...]] = {}
     heard: frozenset[tuple[OperatorIndex, str]] = frozenset()
     lost: frozenset[OperatorIndex] = frozenset()
+    leaving: bool = False
+    passes: Mapping[Round, PassMessage] = {}
     wrong_bodies: Mapping[OperatorIndex, int] = {}
     undelivered: tuple[DecisionRecord, ...] = ()
 

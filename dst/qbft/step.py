@@ -13,6 +13,7 @@ from dst.qbft.inputs import (
     CertificateReceived,
     HeightDue,
     Input,
+    Leave,
     MessageReceived,
     PeerConnected,
     PeerHeard,
@@ -85,5 +86,7 @@ def _apply(draft: Draft, event: Input) -> None:
             upon.upon_peer_lost(draft, event)
         case PeerHeard():
             upon.upon_peer_heard(draft, event)
+        case Leave():
+            upon.upon_leave(draft, event)
         case _:
             assert_never(event)

@@ -6,7 +6,7 @@ lock and its proof are kept until the height is decided; the decided root is rea
 quorum.
 """
 
-from dst.qbft import deciding, justification, proposing, rounds, tables
+from dst.qbft import deciding, justification, passing, proposing, rounds, tables
 from dst.qbft.draft import Draft, Refusal
 from dst.qbft.effects import (
     Broadcast,
@@ -25,6 +25,7 @@ from dst.qbft.inputs import (
     BlockValidated,
     CertificateReceived,
     HeightDue,
+    Leave,
     MessageReceived,
     PeerConnected,
     PeerHeard,
@@ -35,6 +36,7 @@ from dst.qbft.inputs import (
 from dst.qbft.messages import (
     CommitMessage,
     Message,
+    PassMessage,
     Payload,
     Prepare,
     PrepareMessage,
@@ -47,7 +49,7 @@ from dst.qbft.messages import (
 from dst.qbft.records import (
     PrepareRecord,
 )
-from dst.spec.primitives import OperatorIndex, Round
+from dst.spec.primitives import OperatorIndex, Round, leader_of
 
 
 def upon_start(draft: Draft) -> None:
@@ -81,7 +83,8 @@ def upon_height_due(draft: Draft, event: HeightDue) -> None:
         return
     rounds.start_round_timer(draft)
     rounds.set_timer(draft, TimerKind.RETRANSMIT)
-    if rounds.is_leader(draft) and state.accepted is None:
+    passing.pass_lead(draft)
+    if rounds.is_leader(draft) and state.accepted is None and not passing.is_passed(draft.state):
         return proposing.request_block(draft, ())
     proposing.leave_lost_leader(draft)
 
@@ -172,6 +175,13 @@ def upon_peer_heard(draft: Draft, event: PeerHeard) -> None:
     draft.update(lost=draft.state.lost - {event.peer})
 
 
+def upon_leave(draft: Draft, event: Leave) -> None:
+    """What it leads from now on goes to the next; what it is proposing is finished."""
+    draft.update(leaving=event.leaving)
+    passing.pass_lead(draft)
+    proposing.leave_lost_leader(draft)
+
+
 def upon_certificate(draft: Draft, event: CertificateReceived) -> None:
     state, certificate = draft.state, event.certificate
     if certificate.height < state.height:
@@ -206,6 +216,8 @@ def upon_message(draft: Draft, event: MessageReceived) -> None:
             upon_commit(draft, message)
         case RoundChangeMessage():
             upon_round_change(draft, peer, message)
+        case PassMessage():
+            upon_pass(draft, message)
 
 
 def upon_past_height(draft: Draft, peer: OperatorIndex, message: Message) -> None:
@@ -320,6 +332,26 @@ def upon_round_change(draft: Draft, peer: OperatorIndex, message: RoundChangeMes
         proposing.change_round(draft, target, Cause.OTHERS)
     else:
         proposing.review_round(draft)
+
+
+def upon_pass(draft: Draft, message: PassMessage) -> None:
+    """The leader's own word that it will not propose. A hint: it ends the round where the loss of
+    the leader would, and nowhere else."""
+    state, signed = draft.state, message.signed
+    payload, sender = signed.payload, signed.sender
+    if payload.round < state.round or sender == draft.config.self_index:
+        return
+    if state.passes.get(payload.round) == message:
+        return
+    _check_signature(draft, signed)
+    where = f"height {payload.height} round {payload.round}"
+    if sender != leader_of(payload.height, payload.round, draft.config.n):
+        detail = f"operator {sender} passes on {where}, which it does not lead"
+        raise Refusal(Reason.NOT_THE_LEADER, detail, sender)
+    if not passing.may_be_passed(payload.round, draft.config):
+        raise Refusal(Reason.TOO_FAR_AHEAD, f"nobody may pass on {where}", sender)
+    draft.update(passes={**state.passes, payload.round: message})
+    proposing.leave_lost_leader(draft)
 
 
 def _check_signature(draft: Draft, signed: Signed) -> None:

@@ -93,6 +93,11 @@ class FakePrograms:
     async def stop(self, programs: Sequence[str]) -> None:
         self._take("stop", programs)
 
+    async def hand_over(self, nodes: Sequence[str]) -> None:
+        self.calls.append(("hand over", tuple(nodes)))
+        if "leads-for-ever" in self._network.bugs:
+            raise CannotInject(f"{', '.join(nodes)} is not drained")
+
     async def freeze(self, programs: Sequence[str]) -> None:
         self._take("freeze", programs)
 

@@ -15,6 +15,7 @@ from devnet.faults.clock_offset import ClockOffset
 from devnet.faults.connectivity import components, silenced
 from devnet.faults.crash import Crash, read_point
 from devnet.faults.cut import Cut
+from devnet.faults.drain import Drain
 from devnet.faults.flipped_bytes import FlippedBytes
 from devnet.faults.full_disk import FullDisk, Keeping
 from devnet.faults.kill import Kill
@@ -57,6 +58,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "flap": {"target": "op3", "down": "100ms", "up": "200ms"},
     "flipped-bytes": {"target": "op2", "role": "validator"},
     "freeze": {"target": "random"},
+    "drain": {"target": "op3"},
     "full-disk": {"target": "op4", "role": "rollup"},
     "host-lost": {"target": "op3"},
     "kill": {"target": "leader", "role": "execution"},
@@ -195,6 +197,41 @@ def test_faults_of_different_kinds_may_overlap_on_a_link() -> None:
         Kill(target="op2", role=Part.ROLLUP), Kill(target="op2", role=Part.VALIDATOR)
     )
     assert one.error == other.error == ""
+
+
+@pytest.mark.parametrize("bug", ["", "leads-for-ever"])
+def test_an_operator_is_stopped_once_it_has_handed_over_and_not_before(bug: str) -> None:
+    network = FakeNetwork(bugs=frozenset({bug}))
+    do = example("drain")
+    fault = Planned(id="x", do=do, site=do.aim(sight()), aimed_height=6)
+
+    async def work() -> FaultReceipt:
+        injector = Injector(world=network, events=list, record=lambda _: None)
+        return await injector.apply(fault)
+
+    receipt = in_virtual_time(work)
+    calls = [call for call, _ in network.programs.calls]
+    assert calls == (["hand over"] if bug else ["hand over", "stop"])
+    assert bool(receipt.error) is bool(bug)
+    assert "f1 has no middleware" in Drain(target="f1").misfit(FOUR)
+
+
+def test_a_drained_operator_starts_from_below() -> None:
+    """Whoever leads is waited for as soon as its middleware is heard."""
+    network = FakeNetwork()
+    do = example("drain")
+    site = do.aim(sight())
+
+    async def work() -> None:
+        await do.inject(site, network)
+        network.programs.calls.clear()
+        await do.take_back(site, network)
+
+    in_virtual_time(work)
+    assert network.programs.calls == [
+        ("start", ("op3.execution", "op3.rollup")),
+        ("start", ("op3.middleware", "op3.validator")),
+    ]
 
 
 # --------------------------------------------------------------------- links

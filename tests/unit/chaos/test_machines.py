@@ -117,6 +117,27 @@ async def test_a_full_disk_is_what_the_program_says_it_waits_for(
         assert await gone.not_full(one)
 
 
+async def test_a_validator_says_in_its_log_that_its_disk_is_full(tmp_path: Path) -> None:
+    one, log = ["op1.validator"], tmp_path / "logs" / "op1.validator.log"
+    log.parent.mkdir()
+    words = {
+        b"": False,
+        b"12:00 error validator disk_full_not_signing store=x do=free\n": True,
+        b"12:01 info validator missed slot=7\n": True,
+        b"12:02 info validator disk_takes_writes_again store=x\n": False,
+        b"12:03 error validator disk_full_not_signing store=x do=free\n": True,
+        b"12:04 info validator ready slot=9\n": False,
+    }
+    async with aiohttp.ClientSession() as session:
+        machines = LiveMachines(tmp_path, TOPOLOGY, session)
+        assert await machines.not_full(one), "it has no log yet"
+        for line, is_full in words.items():
+            with log.open("ab") as end:
+                end.write(line)
+            assert (await machines.not_full(one) == "") is is_full, line
+            assert (await machines.not_roomy(one) == "") is not is_full, line
+
+
 async def test_what_a_killed_run_left_on_a_machine_is_told(tmp_path: Path) -> None:
     for name in PROGRAMS:
         folder(tmp_path, name).mkdir(parents=True)

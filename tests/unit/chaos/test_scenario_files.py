@@ -52,6 +52,7 @@ WANTED = {
     "cpu-starved",
     "out-of-memory",
     "planned-restart",
+    "planned-drain",
     "restart-loop",
     "l1-torn",
     "l1-lags",

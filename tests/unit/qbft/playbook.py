@@ -25,6 +25,8 @@ from dst.qbft.messages import (
     Commit,
     CommitMessage,
     Message,
+    Pass,
+    PassMessage,
     Prepare,
     PrepareMessage,
     Proposal,
@@ -32,6 +34,7 @@ from dst.qbft.messages import (
     RoundChange,
     RoundChangeMessage,
     SignedCommit,
+    SignedPass,
     SignedPrepare,
     SignedProposal,
     SignedRoundChange,
@@ -163,6 +166,18 @@ class Maker:
             block=block,
             round_changes=tuple(each.signed for each in round_changes),
             prepares=tuple(prepares),
+        )
+
+    def passed(self, round_: int = 0, sender: int | None = None) -> PassMessage:
+        """By the round's leader, unless `sender` says otherwise."""
+        by = self.leader(round_) if sender is None else sender
+        payload = Pass(term=self.term, height=self.height, round=Round(round_))
+        return PassMessage(
+            signed=SignedPass(
+                payload=payload,
+                sender=OperatorIndex(by),
+                signature=seal_digest(by, signing_digest(self.chain, payload)),
+            )
         )
 
     def certificate(

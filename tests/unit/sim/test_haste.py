@@ -84,3 +84,19 @@ def test_a_peer_is_reported_lost_rarely() -> None:
     found = haste.lost("a", 0, 1, WINDOW_S + 0.02)
     assert found is not None
     assert "7 times" in found.summary
+
+
+def test_a_pass_counts_that_the_leader_said_of_its_own_round_alone() -> None:
+    """Operator 2 leads height 1: once healed it may be passed over by its own word."""
+
+    def by_pass(haste: Haste, index: int) -> str | None:
+        found = haste.entered("a", index, H1, Round(1), by_loss=False, by_pass=True, now=100.0)
+        return None if found is None else found.summary
+
+    haste = Haste(4, frozenset(), healed_at=10.0)
+    haste.passed(2, H1, Round(0))
+    haste.passed(1, Height(2), Round(0))
+    assert "not passed by its leader" in (by_pass(haste, 0) or "")
+    haste.passed(1, H1, Round(0))
+    assert by_pass(haste, 0) is None
+    assert "hurried to" in (by_pass(haste, 0) or ""), "once"

@@ -1,0 +1,67 @@
+"""`/dst/v1/drain` of a middleware: an operator about to be stopped hands over what it leads.
+
+For its own people alone: whoever holds the secret that its rollup node knows it by (`own.hex`).
+"""
+
+from typing import Final, Protocol
+
+import msgspec
+from aiohttp import web
+
+from dst.apis.rest import JSON, RestClient, for_holders_of
+from dst.spec.errors import Unavailable
+
+PATH: Final = "/dst/v1/drain"
+
+
+class Drain(msgspec.Struct, frozen=True, kw_only=True):
+    """How far it is.
+
+    leaving: it was told to. under_way: what a stop would cut short at this moment, for a person.
+    others_lack: why the others alone decide nothing, as far as is known here.
+    """
+
+    leaving: bool
+    under_way: str | None = None
+    others_lack: str | None = None
+
+    @property
+    def is_drained(self) -> bool:
+        return self.leaving and self.under_way is None
+
+
+class Drained(Protocol):
+    """Whoever leads and may be told not to."""
+
+    def leave(self, leaving: bool) -> None: ...
+    def drain(self) -> Drain: ...
+
+
+def drain_routes(node: Drained, secret: bytes) -> list[web.RouteDef]:
+    """POST: begin, or go on; DELETE: stay after all; GET: look. All answer with a `Drain`."""
+
+    async def look(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=msgspec.json.encode(node.drain()), content_type=JSON)
+
+    async def begin(request: web.Request) -> web.StreamResponse:
+        node.leave(True)
+        return await look(request)
+
+    async def stay(request: web.Request) -> web.StreamResponse:
+        node.leave(False)
+        return await look(request)
+
+    routes = [web.get(PATH, look, allow_head=False), web.post(PATH, begin), web.delete(PATH, stay)]
+    return for_holders_of(secret, routes)
+
+
+class DrainClient(RestClient):
+    """Errors as `RestClient` says."""
+
+    async def ask(self, method: str) -> Drain:
+        """POST, DELETE or GET."""
+        answer = await self.request(method, PATH)
+        try:
+            return msgspec.json.decode(answer.body, type=Drain)
+        except msgspec.DecodeError as error:
+            raise Unavailable(f"{self.url}{PATH}: {error}") from error
