@@ -76,6 +76,10 @@ ORDER: Final = (
     "byzantine-stale-resend",
     "beyond-f-equivocate",
     "beyond-f-silent",
+    "bug-stale-reads",
+    "bug-moved-receipts",
+    "bug-lost-transactions",
+    "bug-double-signature",
 )
 """How `devnet chaos list` shows them: from harmless to hard; files not named here follow by
 name."""
