@@ -230,7 +230,7 @@ faults:
     do: seeded-bug
     bug: moved-receipts
     target: op1
-    at: {after: {inject: lost}}
+    at: {delay: 4s}  # its clients turn to op2, whose own went when it was started anew
     until: {heights: n}
   - id: twice
     do: seeded-bug

@@ -67,7 +67,7 @@ def test_a_bug_that_never_shows_is_not_proven() -> None:
 @pytest.mark.parametrize("bug", Bug)
 def test_each_has_a_scenario_that_must_fail_for_it(bug: Bug) -> None:
     scenario = catalogue.load(f"bug-{bug}")
-    (fault,) = scenario.faults
+    fault = scenario.faults[0]
     assert isinstance(fault.do, SeededBug)
     assert fault.do.bug is bug
     assert scenario.expect.fails.startswith(f"{KNOWN[bug].breaks} ")
