@@ -22,6 +22,7 @@ from dst.qbft.messages import (
     RoundChangeMessage,
 )
 from dst.sealing.messages import GroupSignature, PartialSignature
+from dst.spec.beacon import BeaconBlock, ExecutionPayload
 from dst.spec.primitives import Address, Height, OperatorIndex, Root, Term
 
 V = TypeVar("V", bound=Payload)
@@ -58,6 +59,9 @@ class Hands(Protocol):
 
     def root_of(self, block: bytes) -> Root:
         """Of an encoded block."""
+
+    def around(self, block: BeaconBlock, payload: ExecutionPayload) -> bytes:
+        """That block with another payload, wrapped as an honest rollup node would; encoded."""
 
 
 class Honest:

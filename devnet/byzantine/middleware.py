@@ -16,6 +16,7 @@ from devnet.byzantine.liar import Honest, Orders
 from devnet.byzantine.names import IS_LIAR, LIES, Strategy
 from devnet.byzantine.strategies import LIARS, REMEMBERED
 from dst.apis.beacon import BeaconNode, ProduceRequest
+from dst.apis.engine import BuiltPayload
 from dst.middleware.config import Settings
 from dst.middleware.store import Store
 from dst.middleware.wire import Middleware, RollupDst, root_of
@@ -29,7 +30,10 @@ from dst.p2p.framing import FrameError
 from dst.p2p.link import LinkEvents
 from dst.p2p.transport import Transport
 from dst.qbft.messages import Payload, ProposalMessage, signing_digest
+from dst.rollup.wrapping import encode_requests, wrap
 from dst.runtime.metrics import Metrics
+from dst.spec import ssz
+from dst.spec.beacon import BeaconBlock, ExecutionPayload
 from dst.spec.cluster import genesis_validators_root
 from dst.spec.errors import InvalidInput
 from dst.spec.judgement import Judgement, Verdict
@@ -63,6 +67,12 @@ class Mouth:
 
     def root_of(self, block: bytes) -> Root:
         return root_of(block)
+
+    def around(self, block: BeaconBlock, payload: ExecutionPayload) -> bytes:
+        requests = encode_requests(block.body.execution_requests)
+        built = BuiltPayload(payload=payload, block_value=0, execution_requests=requests)
+        lock = self._settings.lock
+        return ssz.encode(wrap(lock, block.parent_root, block.slot, block.l1_origin, built))
 
     def sign(self, payload: Payload) -> bytes:
         return self._settings.identity.sign(signing_digest(self._chain, payload))

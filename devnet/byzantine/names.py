@@ -51,6 +51,10 @@ class Known:
     """None: nothing that only this lie makes them count."""
     simulated: str = ""
     """`Behaviour` of the simulator that lies so, or nearly so."""
+    beyond: str
+    """What f + 1 of them do to the honest, or why they do nothing."""
+    breaks: str = ""
+    """Number of the invariant that f + 1 of them break, as a scenario shows; empty: none."""
 
 
 def _refused(core: str, reason: str) -> Counted:
@@ -64,36 +68,50 @@ KNOWN: Final[Mapping[Strategy, Known]] = {
         "vote for both",
         noticed=_refused("consensus", "second_proposal"),
         simulated="twin",
+        breaks="S1",
+        beyond="two quorums meet in liars alone, and two blocks are decided at a height",
     ),
     Strategy.WITHHOLD_BLOCK: Known(
         does="shows its proposals to as few as can decide, and gives no block and no certificate "
         "to anybody who asks",
         simulated="withholding",
+        beyond="what a quorum decided, an honest operator of it has, and gives to all who ask",
     ),
     Strategy.CLAIM_LOCK: Known(
         does="lets nobody but itself see the prepare quorum for its proposals, and claims that "
         "lock in every round-change from then on, without ever giving the block",
         simulated="hoarder",
+        breaks="L9",
+        beyond="they commit nothing, and the honest alone are no quorum",
     ),
     Strategy.SILENT_AFTER_PREPARE: Known(
         does="proposes and prepares, and says no COMMIT, no certificate, no round-change and no "
         "signature",
+        breaks="L9",
+        beyond="the honest alone are no quorum",
     ),
     Strategy.FORGE_ROUND_CHANGES: Known(
         does="claims at every height a lock that nobody has, with no proof or one vote as often "
         "as a quorum takes",
         noticed=_refused("consensus", "unjustified_round_change"),
         simulated="fuzzer",
+        breaks="L9",
+        beyond="where a round has to change, those who change it truly are no quorum",
     ),
     Strategy.BAD_PARTIALS: Known(
         does="sends some of the others, drawn for each height, partial signatures that do not "
         "verify",
         noticed=_refused("sealing", "bad_partial"),
         simulated="bad_partial",
+        beyond="its own one is good: each liar combines it with those of the honest, as any of "
+        "them would, and hands on the group signature, if seconds late",
     ),
     Strategy.FALSE_STATUS: Known(
         does="says once a second that it has decided a million heights, or none",
         simulated="false_answers",
+        breaks="L9",
+        beyond="a height that f + 1 claim counts as decided: the honest wait for it, and sign "
+        "nothing",
     ),
     Strategy.FLOOD: Known(
         does="sends everybody four times what an inbox takes, each second: votes of rounds and "
@@ -103,24 +121,32 @@ KNOWN: Final[Mapping[Strategy, Known]] = {
             name="messages_refused_total", labels={"peer": LIAR, "reason": "too_often"}
         ),
         simulated="flooder",
+        beyond="everybody has a share of its own of an inbox; rounds may end early, as f + 1 can "
+        "ask for that, and the leader of the next one proposes",
     ),
     Strategy.CENSOR: Known(
         does="proposes an empty block where its own would hold a transaction of `address`",
+        beyond="an honest operator's turn comes within n heights, however many censor",
     ),
     Strategy.INVALID_BLOCK: Known(
         does="proposes blocks with one field of the payload wrong, and votes for them",
         noticed=_refused("consensus", "invalid_block"),
         simulated="fuzzer",
+        beyond="a quorum holds an honest operator, and none votes for such a block; each turn of "
+        "theirs costs a round",
     ),
     Strategy.STALE_RESEND: Known(
         does="says again, five times a second, what it and others said at heights long decided",
         simulated="fuzzer",
+        beyond="it was true, and of heights that are over",
     ),
     Strategy.PASS_AND_PROPOSE: Known(
         does="as leader passes its lead on and proposes all the same: to some the one, to others "
         "the other or both; and passes on what others lead",
         noticed=_refused("consensus", "not_the_leader"),
         simulated="passer",
+        beyond="a pass says of its sender's own turns alone that others need not wait: each of "
+        "them costs a round",
     ),
 }
 
@@ -128,18 +154,22 @@ KNOWN: Final[Mapping[Strategy, Known]] = {
 def table() -> str:
     """Markdown."""
     rows = [
-        f"| `{name}` | {known.does} | {_noticed(known)} | {_simulated(known)} |"
+        f"| `{name}` | {known.does} | {_noticed(known)} | {_simulated(known)} | {_beyond(known)} |"
         for name, known in KNOWN.items()
     ]
     head = (
-        "| `strategy` | such an operator | its victims count | in the simulator |",
-        "|---|---|---|---|",
+        "| `strategy` | such an operator | its victims count | in the simulator | f + 1 of them |",
+        "|---|---|---|---|---|",
     )
     return "\n".join((*head, *rows))
 
 
 def _noticed(known: Known) -> str:
     return "-" if known.noticed is None else f"`{PREFIX}{known.noticed.told()}`"
+
+
+def _beyond(known: Known) -> str:
+    return f"{f'break {known.breaks}' if known.breaks else 'break nothing'}: {known.beyond}"
 
 
 def _simulated(known: Known) -> str:

@@ -21,8 +21,8 @@ from devnet.byzantine.liar import (
 )
 from devnet.byzantine.names import Strategy
 from dst.apis.beacon import ProduceRequest
+from dst.execution.header import header_of_payload
 from dst.middleware.inbox import MAX_PER_PEER
-from dst.middleware.wire import root_of
 from dst.middleware.wire_messages import (
     BlockReply,
     DecidedBlocks,
@@ -49,6 +49,7 @@ from dst.qbft.messages import (
     SignedProposal,
     SignedRoundChange,
 )
+from dst.rollup.wrapping import encode_requests
 from dst.sealing.messages import GroupSignature, PartialRequest, PartialSignature
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock, ExecutionPayload
@@ -499,7 +500,8 @@ class Censor(Honest):
 
 
 class InvalidBuilder(Honest):
-    """One field of the payload is not what execution gives; it votes for the block all the same."""
+    """One field of the payload is not what execution gives; it votes for the block all the same.
+    The rest fits that field, hash and wrapper too, so that it mostly takes execution to see it."""
 
     def __init__(
         self, index: int, n: int, rng: Random, hands: Hands, orders: Orders = ALONE
@@ -512,11 +514,11 @@ class InvalidBuilder(Honest):
         if block is None:
             return None
         spoilt = self._spoilt(block)
-        self._made.put(root_of(spoilt), True)
+        self._made.put(self.hands.root_of(spoilt), True)
         return spoilt
 
     def vouches(self, block: bytes) -> bool:
-        return self._made.get(root_of(block)) is not None
+        return self._made.get(self.hands.root_of(block)) is not None
 
     def _spoilt(self, block: bytes) -> bytes:
         decoded = ssz.decode(BeaconBlock, block)
@@ -525,13 +527,19 @@ class InvalidBuilder(Honest):
         wrong: tuple[ExecutionPayload, ...] = (
             with_fields(payload, state_root=made_up),
             with_fields(payload, receipts_root=made_up),
-            with_fields(payload, block_hash=made_up),
             with_fields(payload, gas_used=payload.gas_used + 1),
             with_fields(payload, timestamp=payload.timestamp + 1),
             with_fields(payload, base_fee_per_gas=payload.base_fee_per_gas + 1),
         )
-        body = with_fields(decoded.body, execution_payload=self.rng.choice(wrong))
-        return ssz.encode(with_fields(decoded, body=body))
+        fitting = [with_fields(each, block_hash=_hash_of(decoded, each)) for each in wrong]
+        chosen = self.rng.choice((*fitting, with_fields(payload, block_hash=made_up)))
+        return self.hands.around(decoded, chosen)
+
+
+def _hash_of(block: BeaconBlock, payload: ExecutionPayload) -> Hash32:
+    """Of the execution block, had that block this payload."""
+    requests = encode_requests(block.body.execution_requests)
+    return header_of_payload(payload, block.l1_origin.hash, requests).hash
 
 
 class StaleResender(Voting):

@@ -104,6 +104,8 @@ class Fault(ABC):
     one."""
     repeats: ClassVar[bool] = False
     """Whether `keep_up` has something to do."""
+    breaks: ClassVar[bool] = False
+    """It breaks a promise by itself: for runs that have to fail (`expect.fails`) alone."""
     weight: ClassVar[int] = 4
     """How often random schedules draw it, beside the others; 0: never."""
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from devnet.model.bend import Bend
 from devnet.model.cut import CutMode
-from devnet.model.topology import Topology
+from devnet.model.topology import Role, Topology
 
 NO_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -126,10 +126,15 @@ class Telling(Protocol):
         """Of its rollup node, summed over labels; None without an answer."""
 
     async def counted(
-        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
+        self,
+        nodes: Sequence[str],
+        name: str,
+        labels: Mapping[str, str],
+        *,
+        role: Role = Role.MIDDLEWARE,
     ) -> Mapping[str, float]:
-        """Of operators' middlewares: node -> the metric, summed over all other labels; without
-        those that do not answer."""
+        """Of that program of each: node -> the metric, summed over all other labels; without those
+        that do not answer."""
 
 
 class L1(Protocol):

@@ -7,7 +7,7 @@ from typing import Any, Final
 import aiohttp
 
 from devnet.faults.surface import CannotInject
-from devnet.model.topology import Topology
+from devnet.model.topology import Role, Topology
 from devnet.probes.health import probe_url, read_metrics, read_waits, sum_of
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
 
@@ -33,10 +33,15 @@ class LiveTelling:
         return None if text is None else sum_of(text, name)
 
     async def counted(
-        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
+        self,
+        nodes: Sequence[str],
+        name: str,
+        labels: Mapping[str, str],
+        *,
+        role: Role = Role.MIDDLEWARE,
     ) -> Mapping[str, float]:
         texts = await asyncio.gather(
-            *(self._metrics(f"{node}.middleware", COUNT_SECONDS) for node in nodes)
+            *(self._metrics(f"{node}.{role}", COUNT_SECONDS) for node in nodes)
         )
         return {
             node: sum_of(text, name, labels)

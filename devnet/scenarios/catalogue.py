@@ -78,6 +78,13 @@ ORDER: Final = (
     "byzantine-pass-and-propose",
     "beyond-f-equivocate",
     "beyond-f-silent",
+    "beyond-f-claim-lock",
+    "beyond-f-false-status",
+    "beyond-f-forge-round-changes",
+    "bug-stale-reads",
+    "bug-moved-receipts",
+    "bug-lost-transactions",
+    "bug-double-signature",
 )
 """How `devnet chaos list` shows them: from harmless to hard; files not named here follow by
 name."""

@@ -90,6 +90,7 @@ def require_sense(scenario: Scenario, topology: Topology) -> None:
     liars = _liars(scenario, topology)
     _require_own_claims(scenario, topology, liars)
     if not scenario.expect.fails:
+        _require_promises_kept(scenario)
         _require_tolerated(scenario, topology, liars)
     for fault in scenario.faults:
         _require_quorum(scenario, fault, topology, liars)
@@ -128,6 +129,17 @@ def _require_own_claims(scenario: Scenario, topology: Topology, liars: Sequence[
                 other,
                 f"{min(both)} is under the fault {one.id} at that time: they would undo each "
                 "other; let one wait for the other's heal (at: {after: ...})",
+            )
+
+
+def _require_promises_kept(scenario: Scenario) -> None:
+    for fault in scenario.faults:
+        if fault.do.breaks:
+            _refuse(
+                scenario,
+                fault,
+                f"a {fault.do.name} breaks what is promised: say what has to break (expect: "
+                "{fails: S18})",
             )
 
 

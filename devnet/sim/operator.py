@@ -39,6 +39,7 @@ from dst.qbft.justification import is_valid_certificate
 from dst.runtime.metrics import Metrics
 from dst.sealing.messages import GroupSignature
 from dst.sealing.records import SealRecord
+from dst.spec.beacon import BeaconBlock, ExecutionPayload
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Height, OperatorIndex, Root, Round, Slot, Term
 
@@ -218,6 +219,9 @@ class Operator:
     @property
     def term(self) -> Term:
         return chain.TERM
+
+    def around(self, block: BeaconBlock, payload: ExecutionPayload) -> bytes:
+        raise AssertionError("who reads blocks is not played: the simulator's are stand-ins")
 
     def root_of(self, block: bytes) -> Root:
         return blocks.root_of(block)

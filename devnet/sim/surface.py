@@ -150,6 +150,8 @@ class SimPrograms:
         environment: Mapping[str, str] = NO_ENVIRONMENT,
         ends_with: int | None = None,
     ) -> None:
+        if module not in ("", MODULE):
+            raise NoCounterpart(f"{module} in the place of a program")
         if ends_with not in (None, CRASH_EXIT_CODE):
             raise NoCounterpart("a program that refuses its store")
         for name in programs if environment else ():
@@ -501,8 +503,14 @@ class SimTelling:
         raise NoCounterpart(f"the metric {name}")
 
     async def counted(
-        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
+        self,
+        nodes: Sequence[str],
+        name: str,
+        labels: Mapping[str, str],
+        *,
+        role: Role = Role.MIDDLEWARE,
     ) -> Mapping[str, float]:
+        assert role is Role.MIDDLEWARE, "what others count is asked of who runs as another program"
         if name == PREFIX + LIES:
             return {node: float(self._cluster.lies[node]) for node in nodes}
         if name == PREFIX + IS_LIAR:

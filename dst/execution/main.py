@@ -5,11 +5,11 @@ import asyncio
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiohttp import web
 
@@ -43,10 +43,19 @@ SWITCH_INTERVAL_S: Final = 0.001
 
 log = Logger("execution")
 
+Assemble: TypeAlias = Callable[..., Services]
 
-def run(config_path: str, *, data_dir: str | None = None, archive: bool = False) -> int:
-    """Serve until SIGTERM or SIGINT; `data_dir` and `archive` replace what the file says. Returns
-    the exit code: 0 stopped, 2 bad configuration, 1 crash."""
+
+def run(
+    config_path: str,
+    *,
+    data_dir: str | None = None,
+    archive: bool = False,
+    assemble: Assemble = assemble,
+) -> int:
+    """Serve until SIGTERM or SIGINT; `data_dir` and `archive` replace what the file says, and a
+    test bench may replace `assemble`. Returns the exit code: 0 stopped, 2 bad configuration, 1
+    crash."""
     path = Path(config_path)
     try:
         config = load_config(path, data_dir=data_dir, archive=archive)
@@ -58,12 +67,14 @@ def run(config_path: str, *, data_dir: str | None = None, archive: bool = False)
     warnings.filterwarnings("ignore", message="SELFDESTRUCT")  # py-evm's, at every use on chain
 
     async def main(stop: asyncio.Event) -> None:
-        await serve(path, config, stop)
+        await serve(path, config, stop, assemble)
 
     return run_role(main, log)
 
 
-async def serve(path: Path, config: ExecutionConfig, stop: asyncio.Event) -> None:
+async def serve(
+    path: Path, config: ExecutionConfig, stop: asyncio.Event, assemble: Assemble
+) -> None:
     """Open the store, serve both listeners, forward, until `stop`. Raises: BadConfig."""
     genesis = load_genesis(resolve(path, config.genesis))
     lock = load_lock(resolve(path, config.lock))

@@ -1,10 +1,11 @@
 """Start of the validator role: configuration, key share, store, client."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -36,6 +37,8 @@ from dst.validator.protection import FILE_NAME, ProtectionStore
 from dst.validator.signer import Signer
 from dst.validator.window import SlotWindow
 
+Client: TypeAlias = Callable[..., ValidatorClient]
+
 
 class ValidatorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """validator.json. Paths are relative to the file's folder; `index` is 1-based; `beacon` is the
@@ -61,8 +64,11 @@ class Setup:
     store_path: Path
 
 
-def run(config_path: Path, *, new: bool = False, rejoin: bool = False) -> int:
+def run(
+    config_path: Path, *, new: bool = False, rejoin: bool = False, client: Client = ValidatorClient
+) -> int:
     """Serve until SIGINT or SIGTERM. Returns the process's exit code (see `dst.runtime.service`).
+    A test bench may replace the `client`.
 
     Raises: BadConfig before anything is served.
     """
@@ -70,16 +76,16 @@ def run(config_path: Path, *, new: bool = False, rejoin: bool = False) -> int:
     logs.configure(setup.config.name, setup.config.log_level)
     share = load_share(setup, config_path)
     with claimed_store(setup):
-        return _run(setup, share, new=new, rejoin=rejoin)
+        return _run(setup, share, client, new=new, rejoin=rejoin)
 
 
-def _run(setup: Setup, share: bls.SecretShare, *, new: bool, rejoin: bool) -> int:
+def _run(setup: Setup, share: bls.SecretShare, client: Client, *, new: bool, rejoin: bool) -> int:
     store = open_store(setup, new=new, rejoin=rejoin)
 
     async def main(stop: asyncio.Event) -> None:
         async with BeaconClient(setup.config.beacon) as beacon:
             log.info("ready", index=setup.config.index, beacon=setup.config.beacon)
-            await until(stop, _serve(setup, beacon, share, store))
+            await until(stop, _serve(setup, beacon, share, store, client))
 
     try:
         return run_role(main, log)
@@ -100,6 +106,7 @@ async def _serve(
     beacon: BeaconClient,
     share: bls.SecretShare,
     store: ProtectionStore,
+    client: Client,
 ) -> None:
     timing, rejoins = Timing(now=wall_clock), store.is_rejoining
     if rejoins:
@@ -113,7 +120,7 @@ async def _serve(
         randao_domain=lock_randao_domain(setup.lock),
     )
     window = SlotWindow(first_slot(store, rejoined=rejoins))
-    await ValidatorClient(beacon, signer, setup.lock.chain, window, timing).run()
+    await client(beacon, signer, setup.lock.chain, window, timing).run()
 
 
 def first_slot(store: ProtectionStore, *, rejoined: bool) -> Slot:

@@ -20,6 +20,7 @@ from web3 import Web3
 from web3.types import RPCEndpoint
 
 from devnet.backends.processes import read_pid_file
+from devnet.model.topology import compute_topology
 from tests.e2e.conftest import REPOSITORY, Finished, run_devnet
 
 OFFSET = "6000"
@@ -48,13 +49,15 @@ def _up(directory: Path, backend: str, *more: str) -> Finished:
 
 
 def _left_of(directory: Path) -> list[str]:
-    """Command lines of processes that still name the folder."""
+    """Command lines of processes that still name the folder, or work in it: programs are given
+    paths relative to it."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if str(directory) in command:
-                found.append(command)
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ")
+            told = command.decode(errors="replace")
+            if str(directory) in told or (process / "cwd").readlink() == directory.resolve():
+                found.append(told)
     return found
 
 
@@ -198,6 +201,91 @@ def test_down_removes_what_a_killed_harness_left(tmp_path: Path, backend: str) -
     assert refused.code == 3, refused.told
     told = run_devnet(["logs", "devnet", "--previous", "--dir", str(directory)], tmp_path)
     assert crashed in told.out, told.told
+
+
+STANDING = """\
+scenario: 1
+name: cut-short
+about: Two faults that stand when the harness dies.
+load: {rate: 1, senders: 1}
+start: {heights: 1}
+faults:
+  - {id: split, do: partition, split: [2, 2], until: {hold: 120s}}
+  - {id: frozen, do: freeze, target: op4, at: {after: {inject: split}}, until: {hold: 120s}}
+"""
+
+
+def _killed_while_faults_stand(directory: Path, *more: str) -> Path:
+    """A run that ends by SIGKILL under a partition and a frozen operator; its folder."""
+    scenario, told = directory.parent / "cut-short.yaml", directory.parent / "told.txt"
+    scenario.write_text(STANDING)
+    words = ["chaos", "run", str(scenario), "--dir", str(directory), "--seed", "1", *more]
+    with (
+        told.open("wb") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-m", "devnet", *words, "--out", str(directory.parent / "runs")],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            cwd=directory.parent,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        ) as run,
+    ):
+        try:
+            deadline = time.monotonic() + 90
+            while told.read_text().count("inject: fault verified") < 2:
+                assert run.poll() is None, told.read_text()
+                assert time.monotonic() < deadline, told.read_text()
+                time.sleep(0.05)
+        finally:
+            run.kill()
+    (folder,) = (directory.parent / "runs" / "cut-short").iterdir()
+    return folder
+
+
+def _require_gone(directory: Path, port_offset: int) -> None:
+    """No file but logs, no process, no port of four operators."""
+    assert [path.name for path in directory.iterdir()] == ["logs"]
+    assert _left_of(directory) == []
+    for port, _use in compute_topology(operators=4, port_offset=port_offset).all_ports():
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+
+
+def test_a_run_that_is_killed_under_faults_leaves_what_the_next_one_names_and_down_ends(
+    tmp_path: Path,
+) -> None:
+    """On a network that outlives it: cuts and frozen programs are still there."""
+    directory = tmp_path / "net"
+    words = ["up", "--detach", "--dir", str(directory), "--backend", "process"]
+    started = run_devnet([*words, "--port-offset", "7000"], tmp_path)
+    assert started.code == 0, started.told
+    _killed_while_faults_stand(directory)
+    facts = _status(directory)
+    assert facts["programs"]["op4.middleware"].startswith("paused")
+    assert any(link.endswith(".consensus") for link in facts["faults"])
+    refused = run_devnet(["chaos", "run", "follower-restart", "--dir", str(directory)], tmp_path)
+    assert refused.code == 3, refused.told
+    assert "the network is not whole before the first fault" in refused.err
+    assert "op4.middleware" in refused.err
+    done = run_devnet(["down", "--dir", str(directory)], tmp_path)
+    assert done.code == 0, done.told
+    _require_gone(directory, 7000)
+
+
+def test_a_run_that_is_killed_under_faults_takes_its_own_network_along(tmp_path: Path) -> None:
+    """What it froze, too; and its record says that it was cut off."""
+    directory = tmp_path / "net"
+    folder = _killed_while_faults_stand(directory, "--backend", "process", "--port-offset", "8000")
+    deadline = time.monotonic() + 10
+    while left := _left_of(directory):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+    done = run_devnet(["down", "--dir", str(directory)], tmp_path)
+    assert done.code == 0, done.told
+    _require_gone(directory, 8000)
+    judged = run_devnet(["chaos", "judge", str(folder)], tmp_path)
+    assert judged.code == 2, judged.told
+    assert "cut off" in judged.out
 
 
 def test_up_without_a_terminal_tells_its_blocks_and_cleans_up_on_sigterm(tmp_path: Path) -> None:

@@ -219,6 +219,69 @@ def test_a_record_in_which_something_is_wrong_is_judged_so(
     assert words in done.out
 
 
+FOUR_BUGS = """\
+scenario: 1
+name: four-bugs
+about: A follower, and three operators, each with a bug of its own.
+faults:
+  - {id: lost, do: seeded-bug, bug: lost-transactions, target: op2, until: {heights: 2n}}
+  - {id: stale, do: seeded-bug, bug: stale-reads, target: f1, until: {heights: n}}
+  - id: moved
+    do: seeded-bug
+    bug: moved-receipts
+    target: op1
+    at: {delay: 4s}  # its clients turn to op2, whose own went when it was started anew
+    until: {heights: n}
+  - id: twice
+    do: seeded-bug
+    bug: double-signature
+    target: op3
+    at: {after: {inject: stale}}
+    until: {heights: n}
+settle: {heights: n + 2}
+expect: {fails: S18}
+"""
+
+
+@pytest.fixture(scope="module")
+def bugs(network: RunningNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run in which four nodes had a bug each."""
+    path = tmp_path_factory.mktemp("controls") / "four-bugs.yaml"
+    path.write_text(FOUR_BUGS)
+    done, answer = network.chaos(str(path), "--seed", "1")
+    assert done.code == 0, done.told
+    assert "BREACH S12 sign-once: op3 made two partials" in done.err  # when it happened
+    (run,) = answer["runs"]
+    return Path(run["folder"]).resolve()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("S18", "S18 linearizable objects: f1 read "),
+        ("S12", "S12 sign-once: op3 made two partials at height "),
+        ("S4/S5", "S4/S5 receipts stay: transaction 0x"),
+        ("L6", " via op2 was in"),
+    ],
+)
+def test_a_node_with_a_bug_is_found_out(
+    bugs: Path, tmp_path: Path, number: str, words: str
+) -> None:
+    """By the checker of the promise that it breaks."""
+    done = judged(bugs, expecting(f"{{fails: {number}}}"), tmp_path / "copy")
+    assert done.code == 0, done.told
+    assert words in done.out
+
+
+def test_nobody_else_is_blamed_for_it(bugs: Path, tmp_path: Path) -> None:
+    shutil.copytree(bugs, tmp_path / "copy")
+    expecting("{}")(tmp_path / "copy")
+    done = run_devnet(["chaos", "judge", str(tmp_path / "copy"), "--json"], tmp_path)
+    assert done.code == 1, done.told
+    failed = [each for each in msgspec.json.decode(done.out) if each["outcome"] == "fail"]
+    assert {each["checker"].partition(" ")[0] for each in failed} == {"S18", "S12", "S4/S5", "L6"}
+
+
 TWO_CHAINS = """\
 scenario: 1
 name: two-chains

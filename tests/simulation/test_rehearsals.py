@@ -44,6 +44,10 @@ REFUSED = {
     "cpu-starved": "a processor that is shared out",
     "out-of-memory": "memory that runs out",
     "byzantine-invalid-block": "strategy invalid-block",
+    "bug-stale-reads": "operators only",
+    "bug-moved-receipts": "devnet.bugs in the place of a program",
+    "bug-lost-transactions": "devnet.bugs in the place of a program",
+    "bug-double-signature": "devnet.bugs in the place of a program",
 }
 """What the simulator cannot play, and the words that say why. All others pass live, and here."""
 

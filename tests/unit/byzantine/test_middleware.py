@@ -24,8 +24,9 @@ HONEST = (0, 1, 2)
 HEIGHTS = 5
 """A turn of each, and one more."""
 NOT_HERE = (Strategy.CENSOR, Strategy.INVALID_BLOCK, Strategy.FLOOD)
-"""The fake rollup node has no transactions, and executes nothing; and all four operators share one
-thread here, in which a flood holds up its victims by the work of sending it."""
+"""The fake rollup node has no transactions, and executes nothing: see test_real_blocks.py. And all
+four operators share one thread here, in which a flood holds up its victims by the work of sending
+it: see test_flood.py."""
 
 
 def liar(strategy: Strategy, *fellows: int) -> Any:
@@ -61,12 +62,17 @@ async def test_one_of_four_lies_and_the_chain_goes_on(
             await eventually(lambda: any(count_at(each, strategy) for each in others))
 
 
-def opened(strategy: Strategy, *, up: bool) -> tuple[Mouth, Metrics, list[bytes]]:
+ALONE = SimpleNamespace(n=4, chain=SimpleNamespace(term=0))
+
+
+def opened(
+    strategy: Strategy, *, up: bool, lock: object = ALONE
+) -> tuple[Mouth, Metrics, list[bytes]]:
     """A mouth, what it counts, what leaves it."""
     uttered: list[bytes] = []
     settings: Any = SimpleNamespace(
         operator=OperatorIndex(3),
-        lock=SimpleNamespace(n=4, chain=SimpleNamespace(term=0)),
+        lock=lock,
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(middleware, "genesis_validators_root", lambda _: Root(bytes(32)))
@@ -91,7 +97,7 @@ def test_a_lie_counts_where_it_can_be_heard(up: bool) -> None:
 
 
 async def test_a_block_that_was_built_otherwise_is_a_lie_when_it_is_proposed(cluster: Any) -> None:
-    mouth, metrics, _ = opened(Strategy.INVALID_BLOCK, up=True)
+    mouth, metrics, _ = opened(Strategy.INVALID_BLOCK, up=True, lock=cluster.lock)
     true = cluster.block(1)
 
     class Builds:

@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from devnet.bugs.names import IS_SEEDED, SHOWN
+from devnet.bugs.names import PREFIX as SEEDED
 from devnet.byzantine.names import IS_LIAR, LIES, PREFIX
 from devnet.faults.surface import NO_ENVIRONMENT, CannotInject
 from devnet.faults.targets import leader_name
@@ -320,7 +322,8 @@ def _stops(link: str, bends: Sequence[Bend]) -> bool:
 
 class FakeTelling:
     """What nodes say follows from the forms in which their answers are bent, as on real ones. A
-    liar lies once a second; each lie is counted by everybody else. Bugs: `truthful`: it never does;
+    liar lies once a second; each lie is counted by everybody else, and a seeded bug shows at once.
+    Bugs: `truthful`: neither does;
     `unnoticed`: nobody counts it, `unnoticed-from-now`: any more; `tires`: it lies for two
     seconds."""
 
@@ -354,9 +357,21 @@ class FakeTelling:
         raise AssertionError(name)
 
     async def counted(
-        self, nodes: Sequence[str], name: str, labels: Mapping[str, str]
+        self,
+        nodes: Sequence[str],
+        name: str,
+        labels: Mapping[str, str],
+        *,
+        role: str = "middleware",
     ) -> Mapping[str, float]:
-        return {node: self._count(node, name) for node in nodes if node not in self._network.away}
+        up = (node for node in nodes if node not in self._network.away)
+        if name in (SEEDED + IS_SEEDED, SEEDED + SHOWN):
+            return {node: self._shown(f"{node}.{role}", name) for node in up}
+        return {node: self._count(node, name) for node in up}
+
+    def _shown(self, program: str, name: str) -> float:
+        is_seeded = self._network.programs.modules.get(program) == "devnet.bugs"
+        return float(is_seeded and (name != SEEDED + SHOWN or "truthful" not in self._network.bugs))
 
     def _count(self, node: str, name: str) -> float:
         network, is_liar = self._network, f"{node}.middleware" in self._network.programs.modules

@@ -76,6 +76,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "regions": {"matrix": "world"},
     "reset": {"links": "client", "after": "10ms"},
     "restarts": {"target": "f1", "every": "2s"},
+    "seeded-bug": {"target": "op2", "bug": "double-signature"},
     "slicer": {"bytes": 7},
     "slow-fsync": {"target": "op2", "by": "300ms"},
     "slow-close": {"delay": "300ms"},

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devnet.bugs.names import Bug
 from devnet.byzantine.names import Strategy
 from devnet.faults.kill import Kill
 from devnet.model.reading import read_count, read_duration
@@ -81,6 +82,10 @@ WANTED = {
     *(f"byzantine-{strategy}" for strategy in Strategy),
     "beyond-f-equivocate",
     "beyond-f-silent",
+    "beyond-f-claim-lock",
+    "beyond-f-false-status",
+    "beyond-f-forge-round-changes",
+    *(f"bug-{bug}" for bug in Bug),
 }
 
 

@@ -207,5 +207,14 @@ def test_an_old_copy_is_what_was_set_aside() -> None:
     on_a_cluster(work)
 
 
+def test_a_program_that_is_not_there_is_refused() -> None:
+    async def work(net: SimNetwork, op2: Operator) -> None:
+        await net.programs.kill(["op2.middleware"])
+        with pytest.raises(NoCounterpart, match="in the place of a program"):
+            await net.programs.start(["op2.middleware"], module="devnet.bugs")
+
+    on_a_cluster(work)
+
+
 def test_a_refusal_is_one_of_the_injector_too() -> None:
     assert issubclass(NoCounterpart, CannotInject), "its words become the receipt's"

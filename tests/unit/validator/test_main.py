@@ -148,11 +148,11 @@ def test_a_rejoin_that_was_cut_short_goes_on_without_the_flag(
             """Signs nothing here."""
 
     monkeypatch.setattr(main_module, "wait_until_synced", synced)
-    monkeypatch.setattr(main_module, "ValidatorClient", Client)
     store = open_store(setup, new=False, rejoin=False)
     share = load_share(setup, write_config())
     nobody: Any = None
-    asyncio.run(main_module._serve(setup, nobody, share, store))
+    client: Any = Client
+    asyncio.run(main_module._serve(setup, nobody, share, store, client))
     assert (store.is_rejoining, store.minimum()) == (False, 41)
     assert len(windows) == 1
     store.close()
