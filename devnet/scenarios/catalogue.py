@@ -61,6 +61,7 @@ ORDER: Final = (
     "old-copy",
     "old-copy-forgotten",
     "rolling-restart",
+    "rolling-upgrade",
     "flipped-bytes",
     "hostile-transactions",
     "byzantine-equivocate",

@@ -130,7 +130,10 @@ class SimPrograms:
         flags: Sequence[str] = (),
         environment: Mapping[str, str] = NO_ENVIRONMENT,
         ends_with: int | None = None,
+        version: str = "",
     ) -> None:
+        if version:
+            await self.code_of(version)
         if ends_with not in (None, CRASH_EXIT_CODE):
             raise NoCounterpart("a program that refuses its store")
         for name in programs if environment else ():
@@ -146,6 +149,12 @@ class SimPrograms:
             self._starts[name] += 1
             delay = self._cluster.rng.randrange(*START_US)
             self._cluster.loop.after(delay, self._ready, name, self._starts[name])
+
+    async def code_of(self, version: str) -> str:
+        raise NoCounterpart("another version of the code")
+
+    async def codes(self, programs: Sequence[str]) -> Mapping[str, str]:
+        return {}
 
     def _end_at(self, name: str, where: str) -> None:
         point, _, count = where.partition(":")
