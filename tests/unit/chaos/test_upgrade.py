@@ -97,9 +97,11 @@ def test_a_role_alone_goes_over_alone() -> None:
 
 
 def test_a_program_that_runs_what_it_ran_before_is_not_taken_for_another() -> None:
-    applied, healed = carried_out(EVERYBODY, FakeNetwork(bugs=frozenset({"stays-as-it-is"})))
+    network = FakeNetwork(bugs=frozenset({"stays-as-it-is"}))
+    applied, healed = carried_out(EVERYBODY, network)
     assert "op1.execution tells that it runs code of own, not code of v2" in applied.error
     assert applied.unreturned == healed.unreturned == ()
+    assert {name for _, name in nodes_called(network)} == {"op1"}, "nor is the next one stopped"
 
 
 def test_nobody_is_stopped_for_what_runs_already() -> None:

@@ -3,18 +3,22 @@ that say what to do."""
 
 import os
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
 import dst
+from devnet.model.topology import compute_topology
 from devnet.network import versions
 from devnet.network.versions import Formats, misfit, require_versions, version_of
+from devnet.runner import campaign
+from devnet.runner.attach import Wanted
+from devnet.scenarios.parse import parse_scenario
 from dst.cli.formats import formats
 from dst.runtime.build import digest_of
 from dst.spec.errors import BadConfig
@@ -149,9 +153,14 @@ def test_a_copy_is_the_same_but_for_its_number(cache: Path) -> None:
 def test_without_a_checkout_there_are_no_revisions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(versions, "REPOSITORY", tmp_path)
-    with pytest.raises(BadConfig, match=r"no git checkout, so it has no revisions: name a folder"):
-        version_of("v1")
+    """Also where it lies within somebody else's, as an installed package may."""
+    monkeypatch.setattr(versions, "REPOSITORY", tmp_path / "site-packages")
+    (tmp_path / "site-packages").mkdir()
+    for _ in range(2):
+        with pytest.raises(BadConfig, match=r"is no git checkout, so it has no revisions: name a"):
+            version_of("HEAD")
+        git(tmp_path, "init", "--quiet")
+        git(tmp_path, "commit", "--quiet", "--allow-empty", "-m", "x")
 
 
 def broken(tree: Path) -> None:
@@ -208,23 +217,26 @@ def test_a_file_that_is_no_wheel_is_named(tmp_path: Path, cache: Path) -> None:
     assert list(cache.iterdir()) == [], "nothing half is left"
 
 
-def test_the_command_refuses_it_before_a_network_starts(tmp_path: Path) -> None:
-    scenario = tmp_path / "mine.yaml"
-    fault = "{id: a, do: upgrade, target: op2, to: ./gone, until: {hold: 1s}}"
-    scenario.write_text(f"scenario: 1\nname: mine\nabout: x\nfaults: [{fault}]\n")
-    words = ["chaos", "run", str(scenario), "--backend", "process", "--dir", str(tmp_path / "net")]
-    done = subprocess.run(
-        [sys.executable, "-m", "devnet", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(dst.__file__).parents[1])},
+@pytest.mark.parametrize("runs_already", [True, False])
+def test_it_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs_already: bool
+) -> None:
+    """On a network that runs, and on one that would have to be brought up."""
+    topology = compute_topology(operators=4, followers=1)
+    there = SimpleNamespace(topology=topology, backend="process", cluster=topology.cluster)
+    monkeypatch.setattr(campaign, "is_claimed", lambda _: runs_already)
+    monkeypatch.setattr(campaign, "read_descriptor", lambda _: there)
+    monkeypatch.setattr(campaign, "require_same", lambda *_: None)
+    fault = {"id": "a", "do": "upgrade", "target": "op2", "to": str(tmp_path / "gone")}
+    document = {"scenario": 1, "name": "x", "about": "x"}
+    asked = campaign.Campaign(
+        scenario=parse_scenario({**document, "faults": [{**fault, "until": {"hold": "1s"}}]}),
+        source="x",
+        wanted=Wanted(directory=tmp_path / "net", backend="process"),
+        runs=1,
+        seed=1,
+        root=tmp_path,
+        say=lambda _: None,
     )
-    assert done.returncode == 3
-    place = tmp_path / "gone"
-    assert (
-        done.stderr
-        == f"error: version {place}: no wheel, and no folder that holds dst/__init__.py\n"
-    )
-    assert not (tmp_path / "net").exists()
+    with pytest.raises(BadConfig, match="gone: no wheel, and no folder that holds dst/"):
+        campaign.require_possible(asked)
