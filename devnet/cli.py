@@ -167,6 +167,15 @@ def _add_up(commands: _Commands) -> None:
         action="store_true",
         help="one more, which rebuilds the chain from L1 alone",
     )
+    up.add_argument(
+        "--version",
+        action="append",
+        default=[],
+        dest="versions",
+        metavar="[NODE=]VERSION",
+        help="run a node, or all of them, from other code: a revision of this repository, a folder "
+        "or wheel (./PATH), or `copy`; may be given several times (docs/operators.md)",
+    )
     up.add_argument("--seed", type=int, default=0, help="recorded in the descriptor (default: 0)")
     up.add_argument("--supervise", action="store_true", help=argparse.SUPPRESS)
     _add_dir(up)
@@ -237,6 +246,7 @@ def _up(arguments: argparse.Namespace) -> int:
         port_offset=arguments.port_offset,
         seed=arguments.seed,
         gas_limit=arguments.gas_limit,
+        versions=tuple(arguments.versions),
         **({} if arguments.chain_id is None else {"chain_id": arguments.chain_id}),
     )
     if arguments.detach:
@@ -258,6 +268,8 @@ def _supervisor_words(arguments: argparse.Namespace, directory: Path) -> list[st
     words += ["--cluster", arguments.cluster, "--operators", str(_operators(arguments))]
     for flag in ("slot_seconds", "port_offset", "followers", "seed", "lease_seconds"):
         words += [f"--{flag.replace('_', '-')}", str(getattr(arguments, flag))]
+    for version in arguments.versions:
+        words += ["--version", version]
     if arguments.backend:
         words += ["--backend", arguments.backend]
     if arguments.chain_id is not None:

@@ -40,6 +40,8 @@ class Program:
     """Folders that it writes; the first is its home."""
     code: tuple[str, ...] = ("dst",)
     """What of the source a Python program imports (containers see nothing else of it)."""
+    tree: str = ""
+    """Folder of the source where it is another version of the code than the harness's."""
     capabilities: tuple[str, ...] = ()
     """Of the kernel's, in its pod, where it runs as root for them (docker alone)."""
     on_demand: bool = False
@@ -64,6 +66,8 @@ class Extra:
     environment: tuple[tuple[str, str], ...] = ()
     ends_with: int | None = None
     """An exit code that is asked for, and so no crash."""
+    tree: str = ""
+    """Folder of the source that it runs from."""
 
     @property
     def told(self) -> str:
@@ -71,6 +75,7 @@ class Extra:
         parts = [f"run as {self.module}"] if self.module else []
         parts += [f"started with {key}={value}" for key, value in self.environment]
         parts += [f"to end with {self.ends_with}"] if self.ends_with is not None else []
+        parts += [f"run from {self.tree}"] if self.tree else []
         return ", ".join(parts)
 
 
@@ -79,11 +84,12 @@ NOTHING_EXTRA: Final = Extra()
 
 def with_extra(program: Program, extra: Extra) -> Program:
     """The program as it is at that start. Another module is never its first start: it gets none of
-    the arguments of that."""
+    the arguments of that. It is made of the harness's own code, whatever ran before."""
     changed = replace(
         program,
         arguments=(*program.arguments, *extra.flags),
         environment=(*program.environment, *extra.environment),
+        tree=extra.tree or program.tree,
     )
     if not extra.module:
         return changed
@@ -92,6 +98,7 @@ def with_extra(program: Program, extra: Extra) -> Program:
         changed,
         arguments=("-P", "-m", extra.module, *words),
         first_arguments=(),
+        tree="",
         code=(*program.code, "devnet/__init__.py", extra.module.replace(".", "/")),
     )
 

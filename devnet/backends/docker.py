@@ -418,7 +418,8 @@ class DockerBackend:
         log = f"logs/{program.name}.log"
         code = [f"{self.source / 'devnet/backends/launch.py'}:{image.APP}/launch.py:ro"]
         if program.command == "python":
-            code += [f"{self.source / path}:{image.APP}/{path}:ro" for path in program.code]
+            tree = Path(program.tree or self.source)
+            code += [f"{tree / path}:{image.APP}/{path}:ro" for path in program.code]
         return [*reads, *writes, f"{self.directory / log}:{INSIDE}/{log}:rw", *code]
 
     def _make_files(self, program: Program) -> None:

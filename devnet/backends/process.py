@@ -271,7 +271,8 @@ class ProcessBackend:
         kept = {key: os.environ[key] for key in KEPT_ENVIRONMENT if key in os.environ}
         home = self.directory / (program.writes[0] if program.writes else "run")
         kept |= dict(program.environment)
-        return {**kept, "HOME": str(home), "PYTHONPATH": str(self.source), "PYTHONUNBUFFERED": "1"}
+        tree = program.tree or str(self.source)
+        return {**kept, "HOME": str(home), "PYTHONPATH": tree, "PYTHONUNBUFFERED": "1"}
 
     def _program(self, name: str) -> Program:
         if name not in self.programs:

@@ -113,6 +113,11 @@ class Fault(ABC):
         """What no single key can get wrong alone; empty when all is well."""
         return ""
 
+    def versions(self) -> tuple[str, ...]:
+        """Other versions of the code that nodes come to run: had, and found to fit, before anything
+        starts."""
+        return ()
+
     def misfit(self, topology: Topology) -> str:
         """Why this network has nothing to hit; empty when it has."""
         return ""
@@ -168,6 +173,11 @@ class Fault(ABC):
 
     def forgets(self, site: Site) -> tuple[str, ...]:
         """Nodes whose chain may go back: what they kept of it is gone, or older."""
+        return ()
+
+    def restarts(self, site: Site) -> tuple[str, ...]:
+        """Nodes that are stopped and started again at its beginning and at its end, and take part
+        in between. They have something to catch up with afterwards, too."""
         return ()
 
     def disturbs(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:

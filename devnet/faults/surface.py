@@ -20,6 +20,15 @@ class CannotInject(Exception):
     error."""
 
 
+class NotBack(CannotInject):
+    """What was done was done, and the nodes did not come back from it in their time. That is no
+    fault of the harness."""
+
+    def __init__(self, message: str, nodes: Sequence[str]) -> None:
+        super().__init__(message)
+        self.nodes = tuple(nodes)
+
+
 class Programs(Protocol):
     """Programs by name (`op2.rollup`), never a Toxiproxy.
 
@@ -41,9 +50,16 @@ class Programs(Protocol):
         flags: Sequence[str] = (),
         environment: Mapping[str, str] = NO_ENVIRONMENT,
         ends_with: int | None = None,
+        version: str = "",
     ) -> None:
         """For this start alone: another `module` in their place, `flags`, `environment`; an end
-        with the exit code `ends_with` is no crash."""
+        with the exit code `ends_with` is no crash; `version`: from other code."""
+
+    async def code_of(self, version: str) -> str:
+        """What programs tell that run that version of the code."""
+
+    async def codes(self, programs: Sequence[str]) -> Mapping[str, str]:
+        """Program -> what it tells of the code that it runs; of those that tell."""
 
     async def freeze(self, programs: Sequence[str]) -> None: ...
     async def thaw(self, programs: Sequence[str]) -> None: ...

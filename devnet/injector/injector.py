@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from devnet.faults.base import Plane
-from devnet.faults.surface import CannotInject, World
+from devnet.faults.surface import CannotInject, NotBack, World
 from devnet.faults.targets import leader_name
 from devnet.injector.hit import hit_at
 from devnet.injector.planned import Planned
@@ -68,7 +68,7 @@ class Injector:
             await asyncio.sleep(EVENT_LAG_SECONDS)
             receipt = self._locate(fault, receipt)
         except CannotInject as error:
-            receipt = self._note(fault, error=str(error))
+            receipt = self._note(fault, error=str(error), unreturned=_unreturned(error))
         return receipt
 
     async def watch(self, fault: Planned) -> FaultReceipt:
@@ -124,7 +124,9 @@ class Injector:
             await _until_silent(lambda: do.remaining(site, world), do.healed_within_s, "not healed")
             receipt = self._note(fault, healed=now())
         except CannotInject as error:
-            receipt = self._note(fault, error=f"revert: {error}")
+            away = {*self._receipts[fault.id].unreturned, *_unreturned(error)}
+            known = tuple(node for node in site.targets if node in away)
+            receipt = self._note(fault, error=f"revert: {error}", unreturned=known)
         del self._standing[fault.id]
         return receipt
 
@@ -157,6 +159,7 @@ class Injector:
             silenced=silenced,
             lying=do.lies(site),
             forgetting=do.forgets(site),
+            restarted=do.restarts(site),
             requested=now(),
             repeats=do.repeats,
             forever=fault.forever,
@@ -181,11 +184,15 @@ class Injector:
         hit = hit_at(self._events(), receipt.applied)
         return self._note(fault, height=hit.height, round=hit.round, phase=str(hit.phase))
 
-    def _note(self, fault: Planned, **known: float | int | str) -> FaultReceipt:
+    def _note(self, fault: Planned, **known: float | int | str | tuple[str, ...]) -> FaultReceipt:
         changed = msgspec.structs.replace(self._receipts[fault.id], **known)
         self._receipts[fault.id] = changed
         self._record(changed)
         return changed
+
+
+def _unreturned(error: CannotInject) -> tuple[str, ...]:
+    return error.nodes if isinstance(error, NotBack) else ()
 
 
 async def _until_silent(look: Callable[[], Awaitable[str]], seconds: float, what: str) -> None:

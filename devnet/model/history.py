@@ -346,11 +346,16 @@ class FaultReceipt(
     """When it was first seen not to stand any more, although nobody had taken it back."""
     error: str = ""
     """Why it could not be applied, verified or reverted, or what was seen when it had lapsed."""
+    restarted: tuple[str, ...] = ()
+    """Who is stopped and started again at its beginning and at its end, and takes part in
+    between."""
+    unreturned: tuple[str, ...] = ()
+    """Who was stopped and started again by it, and did not come back in the time that it has."""
 
     @property
     def returning(self) -> tuple[str, ...]:
         """Who catches up, and votes again, after the heal."""
-        return (*self.silenced, *self.lying)
+        return (*self.silenced, *self.lying, *self.restarted)
 
 
 class ProgramEnded(

@@ -27,6 +27,7 @@ from devnet.backends.process import ProcessBackend, python_executable
 from devnet.links.mesh import Mesh
 from devnet.links.standing import standing_in
 from devnet.model.cluster import LEASE_SECONDS, SHORTEST_LEASE, ClusterKind
+from devnet.model.code import read_codes
 from devnet.model.descriptor import Descriptor, build_descriptor, read_descriptor, write_descriptor
 from devnet.model.topology import Topology, compute_topology
 from devnet.network.claim import claim, is_claimed, read_mark, remove_files
@@ -35,6 +36,7 @@ from devnet.network.log_keeper import LogKeeper
 from devnet.network.programs import L1_CHAIN_ID, L2_CHAIN_ID, Plan, write_configs
 from devnet.network.proof import Proof
 from devnet.network.proxy_keeper import ProxyKeeper
+from devnet.network.versions import require_versions, version_of
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
 from devnet.toolchain.etcd import ensure_etcd
 from devnet.toolchain.tools import REPOSITORY, ensure_all
@@ -76,6 +78,8 @@ class NetworkOptions:
     backend: str | None = None
     port_offset: int = 0
     seed: int = 0
+    versions: tuple[str, ...] = ()
+    """Of nodes that run another code than the harness's: `op2=v0.1.0`, or `v0.1.0` for all."""
     prove: bool = True
     """The quick proof is part of a start; benches that start often may skip it."""
 
@@ -141,6 +145,7 @@ async def running(options: NetworkOptions, say: Say, on_crash: OnCrash) -> Async
     started = time.monotonic()
     directory = options.directory
     topology = _topology_of(options)
+    trees = await asyncio.to_thread(_trees, options, topology, say)
     tools = await asyncio.to_thread(ensure_all)
     if options.cluster is ClusterKind.STANDBY:
         tools["etcd"] = await asyncio.to_thread(ensure_etcd)
@@ -148,7 +153,7 @@ async def running(options: NetworkOptions, say: Say, on_crash: OnCrash) -> Async
     was_asked = options.backend or options.cluster is ClusterKind.STANDBY
     say(f"==> backend: {kind}" + ("" if was_asked else _why(kind)))
     with claim(directory, kind) as identifier:
-        start = _Start(options, directory, identifier, kind, topology, tools, say, on_crash)
+        start = _Start(options, directory, identifier, kind, topology, tools, trees, say, on_crash)
         try:
             async with aiohttp.ClientSession() as session:
                 logs = LogKeeper(directory / "logs", lambda line: say(f"==> {line}"))
@@ -220,6 +225,16 @@ def _topology_of(options: NetworkOptions) -> Topology:
         raise BadConfig(str(error)) from error
 
 
+def _trees(options: NetworkOptions, topology: Topology, say: Say) -> dict[str, str]:
+    """Node -> folder of other code, laid ready. Raises: BadConfig."""
+    nodes = (*topology.operator_names, *topology.follower_names)
+    chosen = read_codes(options.versions, nodes, "--version")
+    if chosen and topology.cluster.is_baseline:
+        raise BadConfig("--version: there are no other versions of a baseline")
+    require_versions(chosen.values(), say)
+    return {node: str(version_of(name).tree) for node, name in chosen.items()}
+
+
 @dataclass
 class _Start:
     """One start, step by step; it remembers what must be taken down."""
@@ -230,6 +245,7 @@ class _Start:
     kind: str
     topology: Topology
     tools: dict[str, Path]
+    trees: dict[str, str]
     say: Say
     on_crash: OnCrash
     crashed: dict[str, str] = field(default_factory=dict)
@@ -246,6 +262,7 @@ class _Start:
             self.kind,
             self._l1_followers,
             lease_seconds=self.options.lease_seconds,
+            trees=self.trees,
         )
         backend = self._backend = self._make_backend(plan)
         mesh = self._mesh = Mesh(self.topology, standing_in(self.directory))

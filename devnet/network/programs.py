@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +47,8 @@ class Plan:
     l1_followers: frozenset[str]
     log_level: str = "info"
     lease_seconds: int = LEASE_SECONDS
+    trees: Mapping[str, str] = field(default_factory=dict)
+    """Node -> folder of the code that it runs, where that is not the harness's own."""
 
     @property
     def programs(self) -> dict[str, Program]:
@@ -94,7 +96,7 @@ class Plan:
             case Role.ETCD:
                 return _etcd(pod)
             case _:
-                return _role(pod, role)
+                return replace(_role(pod, role), tree=self.trees.get(pod.name, ""))
 
     def _anvil(self, pod: Pod) -> Program:
         flags = {

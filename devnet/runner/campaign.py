@@ -18,6 +18,7 @@ from devnet.model.verdict import Outcome, Violation
 from devnet.network.bring_up import choose_backend
 from devnet.network.claim import is_claimed
 from devnet.network.means import require_means
+from devnet.network.versions import require_versions
 from devnet.report.summary import (
     CampaignSummary,
     RunSummary,
@@ -29,7 +30,7 @@ from devnet.runner.attach import Wanted, network_for, require_same, surroundings
 from devnet.runner.folder import RunFolder
 from devnet.runner.journal import CannotRecord, Journal
 from devnet.runner.judging import verdicts_of
-from devnet.runner.plan import needs_of, require_fits
+from devnet.runner.plan import needs_of, require_fits, versions_of
 from devnet.runner.product import product
 from devnet.runner.stages import HarnessError, Run, Runner
 from devnet.runner.surroundings import LiveNetwork
@@ -129,6 +130,7 @@ def require_possible(campaign: Campaign) -> bool:
         require_same(wanted, found)
         require_fits(scenario, found.topology, found.backend)
         require_means(needs_of(scenario), found.backend, campaign.say)
+        require_versions(versions_of(scenario), campaign.say)
         return True
     try:
         topology = compute_topology(
@@ -141,6 +143,7 @@ def require_possible(campaign: Campaign) -> bool:
     backend = choose_backend(wanted.backend, wanted.kind)
     require_fits(scenario, topology, backend)
     require_means(needs_of(scenario), backend, campaign.say)
+    require_versions(versions_of(scenario), campaign.say)
     return False
 
 

@@ -29,6 +29,7 @@ from devnet.model.topology import HIGHEST_OFFSET, compute_topology
 from devnet.model.verdict import Outcome, worst
 from devnet.network.claim import is_claimed
 from devnet.network.means import require_means
+from devnet.network.versions import require_versions
 from devnet.report.campaign import BrokenRun
 from devnet.report.cells import CellFigures, RunFigures, figures_of, injected_of
 from devnet.report.measures import measures_of
@@ -43,7 +44,7 @@ from devnet.runner.judging import (
     said_before,
     setup_of,
 )
-from devnet.runner.plan import needs_of, require_fits
+from devnet.runner.plan import needs_of, require_fits, versions_of
 from devnet.runner.product import product
 from devnet.scenarios.matrix import Cell, Matrix, batches, digest_of
 from devnet.scenarios.write import scenario_yaml
@@ -164,6 +165,8 @@ class MatrixRun:
             )
         needed = frozenset[Means]().union(*(needs_of(cell.scenario) for cell in self.matrix.cells))
         require_means(needed, self.backend, self.say)
+        versions = frozenset[str]().union(*(versions_of(c.scenario) for c in self.matrix.cells))
+        require_versions(versions, self.say)
 
     def _misfit(self, cell: Cell) -> str:
         topology = compute_topology(

@@ -72,6 +72,11 @@ def needs_of(scenario: Scenario) -> frozenset[Means]:
     return frozenset[Means]().union(*(fault.do.needs for fault in scenario.faults))
 
 
+def versions_of(scenario: Scenario) -> frozenset[str]:
+    """Of the code, that its faults run nodes from."""
+    return frozenset(version for fault in scenario.faults for version in fault.do.versions())
+
+
 def _misfit(fault: Scheduled, topology: Topology, backend: str | None) -> str:
     if backend is not None and backend not in fault.do.backends:
         able = " and ".join(fault.do.backends)

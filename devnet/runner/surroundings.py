@@ -21,6 +21,7 @@ from devnet.model.history import Genesis, HostileFate, TransactionSubmitted
 from devnet.model.topology import Link, Role, Topology
 from devnet.model.work import OBJECT_WRITERS
 from devnet.network.programs import L1_BLOCK_SECONDS
+from devnet.network.versions import Version, version_of
 from devnet.probes.chain import read_end_state
 from devnet.probes.cpu import watch_cpu
 from devnet.probes.derived import FromL1
@@ -44,13 +45,17 @@ from devnet.workload.hostile.client import HostileClient
 from devnet.workload.load import NodeRpc, run_load
 from devnet.workload.objects import use_objects
 from dst.spec.cluster import ClusterLock
-from dst.spec.errors import InvalidInput
+from dst.spec.errors import BadConfig, InvalidInput
 
 READ_TIMEOUT: Final = 10.0
 EASY_S: Final = 5.0
 """Without having to wait for a processor for so long, a node is not short of it any more."""
 READY: Final = b" validator ready "
 """In the line that a validator logs when its store is open."""
+_CODE: Final = re.compile(rb" validator ready .*\bcode=([0-9a-f]+)")
+_BUILD: Final = re.compile(r'^dst_build_info\{[^}]*\bcode="([0-9a-f]+)"', re.MULTILINE)
+CODE_SECONDS: Final = 2.0
+"""Patient: whoever looks is not to take a busy machine for a silent node."""
 MAX_WORDS: Final = 1 << 16
 """Of a log after a start: that line is the first."""
 
@@ -72,6 +77,8 @@ class LivePrograms:
         self._logs = logs
         self._quiet_up_to: dict[str, int] = {}
         """Validator that has not said yet that it serves -> bytes of its log before it started."""
+        self._codes_told: dict[str, tuple[int, str]] = {}
+        """Validator -> how much of its log was read, and the code that it told of there."""
 
     async def kill(self, programs: Sequence[str]) -> None:
         await self._call(self._backend.kill, programs)
@@ -91,15 +98,57 @@ class LivePrograms:
         flags: Sequence[str] = (),
         environment: Mapping[str, str] = NO_ENVIRONMENT,
         ends_with: int | None = None,
+        version: str = "",
     ) -> None:
         extra = Extra(
             module=module,
             flags=tuple(flags),
             environment=tuple(environment.items()),
             ends_with=ends_with,
+            tree=str((await self._version(version)).tree) if version else "",
         )
         await self._expect_word_of(programs)
         await self._call(partial(self._backend.start, extra=extra), programs)
+
+    async def code_of(self, version: str) -> str:
+        return (await self._version(version)).formats.code
+
+    async def _version(self, name: str) -> Version:
+        """Found before anything started. Raises: CannotInject."""
+        try:
+            return await asyncio.to_thread(version_of, name)
+        except BadConfig as error:
+            raise CannotInject(str(error)) from error
+
+    async def codes(self, programs: Sequence[str]) -> Mapping[str, str]:
+        told = await asyncio.gather(*(self._code(name) for name in programs))
+        return {name: code for name, code in zip(programs, told, strict=True) if code}
+
+    async def _code(self, name: str) -> str:
+        url = probe_url(self._topology, name)
+        if url is None:
+            return await self._code_of_a_validator(name)
+        text = await read_metrics(self._session, f"{url}/metrics", CODE_SECONDS)
+        found = _BUILD.search(text or "")
+        return found[1] if found else ""
+
+    async def _code_of_a_validator(self, name: str) -> str:
+        """Of its last start, if it runs: it listens nowhere."""
+        states = await self._states([name])
+        if states[name] is not RunState.RUNNING or not self._serves(name):
+            return ""
+        read_to, code = self._codes_told.get(name, (0, ""))
+        try:
+            with self._log(name).open("rb") as log:
+                log.seek(read_to)
+                words = log.read()
+        except FileNotFoundError:
+            return ""
+        whole = words[: words.rfind(b"\n") + 1]
+        told = _CODE.findall(whole)
+        code = told[-1].decode() if told else code
+        self._codes_told[name] = (read_to + len(whole), code)
+        return code
 
     async def freeze(self, programs: Sequence[str]) -> None:
         await self._call(self._backend.pause, programs)

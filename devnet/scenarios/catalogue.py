@@ -62,6 +62,7 @@ ORDER: Final = (
     "old-copy",
     "old-copy-forgotten",
     "rolling-restart",
+    "rolling-upgrade",
     "flipped-bytes",
     "hostile-transactions",
     "byzantine-equivocate",

@@ -24,6 +24,7 @@ from devnet.faults.byzantine import MODULE
 from devnet.faults.restored import REJOIN
 from devnet.faults.surface import NO_ENVIRONMENT, CannotInject
 from devnet.model.bend import Bend, Form, Late, OldHead, OtherFork, Result, Silence, Status, Torn
+from devnet.model.code import OWN
 from devnet.model.cut import CutMode
 from devnet.model.topology import OPERATOR_ROLES, Link, LinkClass, Role, Service, Topology
 from devnet.probes.health import sum_of
@@ -116,6 +117,8 @@ class SimPrograms:
         self._starts: Counter[str] = Counter()
         self._exits: dict[str, int] = {}
         """Of those that ended at a crash point."""
+        self._codes: dict[str, str] = {}
+        """Of those that were started again."""
 
     async def kill(self, programs: Sequence[str]) -> None:
         self._become(programs, State.DOWN)
@@ -149,6 +152,7 @@ class SimPrograms:
         flags: Sequence[str] = (),
         environment: Mapping[str, str] = NO_ENVIRONMENT,
         ends_with: int | None = None,
+        version: str = "",
     ) -> None:
         if module not in ("", MODULE):
             raise NoCounterpart(f"{module} in the place of a program")
@@ -163,10 +167,19 @@ class SimPrograms:
                 self._commission(self._cluster.node(node), strategy, flags)
         self._become(programs, State.STARTING)
         for name in programs:
+            self._codes[name] = await self.code_of(version or OWN)
             self._exits.pop(name, None)
             self._starts[name] += 1
             delay = self._cluster.rng.randrange(*START_US)
             self._cluster.loop.after(delay, self._ready, name, self._starts[name])
+
+    async def code_of(self, version: str) -> str:
+        """There is one code here, under every name: what is played is who restarts when."""
+        return version
+
+    async def codes(self, programs: Sequence[str]) -> Mapping[str, str]:
+        up = [name for name in programs if self._states.get(name) is State.RUNNING]
+        return {name: self._codes.get(name, OWN) for name in up}
 
     def _end_at(self, name: str, where: str) -> None:
         point, _, count = where.partition(":")

@@ -1,5 +1,5 @@
 """The front door: `dst ROLE --config FILE`, `dst execution export|import|snapshot|restore`,
-`dst cluster create`, `dst drain`, `dst slashing export|import`.
+`dst cluster create`, `dst drain`, `dst slashing export|import`, `dst formats`.
 
 A role's package is imported only when that role runs, so that each process pays for its own imports
 alone. Exit codes: 0 asked to stop, 1 crash or not drained, 2 wrong configuration or flag.
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_drain(commands.add_parser("drain", help="before an operator is stopped: lead no more"))
     _add_cluster(commands.add_parser("cluster", help="create a cluster's keys and files"))
     _add_slashing(commands.add_parser("slashing", help="move slashing protection (EIP-3076)"))
+    _add_formats(commands)
     return parser
 
 
@@ -184,4 +185,18 @@ def _move_protection(options: argparse.Namespace) -> int:
 
     move = export_protection if options.verb == "export" else import_protection
     print(move(options.config, options.file))
+    return EXIT_OK
+
+
+def _add_formats(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    what = "say what this version reads, writes and speaks, as JSON: compare it before an upgrade"
+    commands.add_parser("formats", help=what, description=what).set_defaults(run=_print_formats)
+
+
+def _print_formats(_: argparse.Namespace) -> int:
+    import json
+
+    from dst.cli.formats import formats
+
+    print(json.dumps(formats(), indent=2))
     return EXIT_OK

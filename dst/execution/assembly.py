@@ -26,6 +26,7 @@ from dst.execution.slots import SlotClock
 from dst.execution.store import BlockStore
 from dst.execution.turns import BlockWorker
 from dst.execution.weigher import Weigher
+from dst.runtime.build import tell_build
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
 from dst.runtime.waiting import Waiting
@@ -68,6 +69,7 @@ def assemble(
 ) -> Services:
     """`worker` is the one thread that changes the chain. Raises: BadConfig."""
     metrics = Metrics()
+    tell_build(metrics)
     chain = Chain(store, genesis, retention_of(config), config.engine)
     chain.states.register(metrics)
     exchange = PoolExchange(

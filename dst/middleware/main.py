@@ -11,6 +11,7 @@ from dst.middleware.config import Settings, load_settings
 from dst.middleware.store import Store, open_store
 from dst.middleware.wire import Middleware
 from dst.runtime import log as logs
+from dst.runtime.build import tell_build
 from dst.runtime.http import serving
 from dst.runtime.log import Logger
 from dst.runtime.service import run_role, until
@@ -54,6 +55,7 @@ async def _serve(settings: Settings, store: Store, stop: asyncio.Event, assemble
     url, secret = settings.rollup, settings.own_secret
     async with DstClient(url, secret=secret) as rollup, BeaconClient(url, secret=secret) as beacon:
         middleware = assemble(settings, store, rollup, beacon)
+        tell_build(middleware.metrics)
         await middleware.start()
         async with serving(
             middleware.app(),

@@ -24,7 +24,7 @@ from dst.qbft import records as qbft_records
 from dst.qbft.messages import Certificate, ProposalMessage
 from dst.runtime.disk import DiskFull, Room
 from dst.runtime.files import fsync_directory
-from dst.runtime.kv import REJOIN, Key, open_database, summed, whole
+from dst.runtime.kv import REJOIN, Key, open_database, other_format, summed, whole
 from dst.runtime.log import Logger
 from dst.sealing import records as sealing_records
 from dst.sealing.messages import GroupSignature, PartialSignature
@@ -33,6 +33,9 @@ from dst.spec.primitives import BLSSignature, Height, Root, Round, Slot, Term
 
 FILE_NAME: Final = "middleware.sqlite"
 SCHEMA_VERSION: Final = 4
+_FORMAT: Final = bytes([SCHEMA_VERSION])
+"""As it is kept."""
+_BEGIN_ANEW: Final = "move it away and start with --rejoin, never more than f operators at a time"
 MAX_EVIDENCE: Final = 1000
 """Pieces of evidence kept, oldest first out never: a faulty peer must not fill the disk, and the
 first offences are the telling ones."""
@@ -176,16 +179,20 @@ def open_store(data_dir: Path, lock_hash: bytes, *, new: bool, rejoin: bool) -> 
 
 
 def _is_initialised(path: Path) -> bool:
-    """A crash during `--new` leaves a file without its last write; nobody voted with it."""
+    """A crash during `--new` leaves a file without its last write; nobody voted with it. That of
+    another release is refused before a table is made in it: that release may go on with it."""
     connection = open_database(path, durable=True)
     try:
-        connection.executescript(_SCHEMA)
-        row = connection.execute("SELECT 1 FROM meta WHERE key = 'lock_hash'").fetchone()
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+            return False
+        kept = dict(connection.execute("SELECT CAST(key AS BLOB), CAST(value AS BLOB) FROM meta"))
     except sqlite3.DatabaseError as error:
         raise BadConfig(f"store {path} cannot be used: {error}") from None
     finally:
         connection.close()
-    return row is not None
+    if kept.get(b"schema", _FORMAT) != _FORMAT:
+        raise other_format(f"store {path}", kept[b"schema"], _FORMAT, _BEGIN_ANEW)
+    return b"lock_hash" in kept
 
 
 class SqliteStore:
@@ -203,8 +210,8 @@ class SqliteStore:
 
     def check(self, lock_hash: bytes) -> None:
         """Raises: BadConfig for the store of another cluster or another release; StoreDamaged."""
-        if self._plain("schema") != bytes([SCHEMA_VERSION]):
-            raise BadConfig(f"store {self._path} was written by another release of this program")
+        if self._plain("schema") != _FORMAT:
+            raise other_format(f"store {self._path}", self._plain("schema"), _FORMAT, _BEGIN_ANEW)
         if self._plain("lock_hash") != lock_hash:
             raise BadConfig(
                 f"store {self._path} belongs to the cluster with lock hash"
@@ -220,7 +227,7 @@ class SqliteStore:
         """Mark the store as this cluster's. One transaction: a crash must not leave a store that
         is rejoining without saying so. A full disk is waited for; an ordinary start needs none, for
         it writes nothing."""
-        wanted = {"schema": bytes([SCHEMA_VERSION]), "lock_hash": lock_hash}
+        wanted = {"schema": _FORMAT, "lock_hash": lock_hash}
         if rejoin:
             wanted["rejoin"] = _in_meta("rejoin", _encode(Rejoin(vote_above=None)))
         if new:

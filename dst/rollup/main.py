@@ -37,6 +37,7 @@ from dst.rollup.trust import CertificateVerifier, GroupVerifier
 from dst.runtime import log as logs
 from dst.runtime.backoff import Backoff
 from dst.runtime.browsers import BrowserPolicy
+from dst.runtime.build import tell_build
 from dst.runtime.http import make_app, serving
 from dst.runtime.log import Logger
 from dst.runtime.metrics import Metrics
@@ -217,6 +218,7 @@ def _assemble(
     sources: list[BeaconClient],
 ) -> _Parts:
     metrics = Metrics()
+    tell_build(metrics)
     ring = EventRing(settings.name, Term(settings.lock.chain.term))
     common = _Common(
         settings=settings,

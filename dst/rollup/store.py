@@ -17,7 +17,7 @@ import msgspec
 
 from dst.l1.rpc import L1BlockRef
 from dst.runtime.disk import Room
-from dst.runtime.kv import REFILL, Key, open_database, summed, whole
+from dst.runtime.kv import REFILL, Key, open_database, other_format, summed, whole
 from dst.runtime.log import Logger
 from dst.spec.errors import BadConfig, StoreDamaged
 from dst.spec.primitives import BLSSignature, Hash32, Height, Root, Slot
@@ -88,6 +88,7 @@ class Store:
         """Raises: BadConfig when the file belongs to another chain; StoreDamaged."""
         self._path, self._room = path, Room(path, log)
         self._db = open_database(path, durable=False)
+        self._require_format()
         self._db.executescript(_SCHEMA)
         for (key,) in self._rows("SELECT CAST(key AS BLOB) FROM meta"):
             name = bytes(key).decode(errors="replace")
@@ -98,15 +99,23 @@ class Store:
             with self._writing() as db:
                 db.execute(_PUT_META, ("format", FORMAT))
                 db.execute(_PUT_META, ("chain", chain_identity))
-        elif self._plain("format") != FORMAT:
-            raise BadConfig(
-                f"store {path} was written by another release of this program; {REFILL}"
-            )
+        elif self._plain("format") is None:
+            raise other_format(f"store {path}", None, FORMAT, REFILL)
         elif known != chain_identity:
             raise BadConfig(
                 f"store {path} belongs to another chain or cluster: use another data_dir, "
                 "or remove this one if its chain is gone"
             )
+
+    def _require_format(self) -> None:
+        """Before anything else is read or written: another release may keep other things under
+        other names, and goes on with this file when it is started again. Raises: BadConfig;
+        StoreDamaged."""
+        if self._row("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is None:
+            return
+        found = self._plain("format")
+        if found not in (None, FORMAT):
+            raise other_format(f"store {self._path}", found, FORMAT, REFILL)
 
     def close(self) -> None:
         self._db.close()

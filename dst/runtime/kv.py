@@ -57,6 +57,23 @@ def _sum_of(data: bytes, place: tuple[Key, ...]) -> bytes:
     return zlib.crc32(data, zlib.crc32(repr(place).encode())).to_bytes(_SUM_BYTES, "big")
 
 
+def other_format(what: str, found: bytes | None, reads: bytes, advice: str) -> BadConfig:
+    """The refusal of a store whose format is not the one that this release reads.
+
+    what: `store PATH`. advice: what to do, beside starting the release that wrote it.
+    """
+    has = "none" if found is None else _told(found)
+    return BadConfig(
+        f"{what} was written by another release of this program: it has format {has}, this one "
+        f"reads format {_told(reads)}; start the other release again, or {advice}"
+    )
+
+
+def _told(format_: bytes) -> str:
+    """Some stores keep the number as text, some as a byte."""
+    return format_.decode() if format_.isdigit() else format_.hex().lstrip("0") or "0"
+
+
 def open_database(path: Path, *, durable: bool, create: bool = True) -> sqlite3.Connection:
     """Open (or create) an SQLite database in WAL mode, autocommit; check that it is not corrupt.
 

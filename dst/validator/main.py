@@ -9,11 +9,13 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from dst import __version__
 from dst.apis.beacon import BeaconClient
 from dst.crypto import bls, keystore
 from dst.crypto.locks import load_lock
 from dst.runtime import config as config_files
 from dst.runtime import log as logs
+from dst.runtime.build import code_digest
 from dst.runtime.files import claimed, read_secret
 from dst.runtime.machine import wall_clock
 from dst.runtime.service import run_role, until
@@ -84,7 +86,14 @@ def _run(setup: Setup, share: bls.SecretShare, client: Client, *, new: bool, rej
 
     async def main(stop: asyncio.Event) -> None:
         async with BeaconClient(setup.config.beacon) as beacon:
-            log.info("ready", index=setup.config.index, beacon=setup.config.beacon)
+            # It listens nowhere: this line alone tells which code runs.
+            log.info(
+                "ready",
+                index=setup.config.index,
+                beacon=setup.config.beacon,
+                version=__version__,
+                code=code_digest(),
+            )
             await until(stop, _serve(setup, beacon, share, store, client))
 
     try:

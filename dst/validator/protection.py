@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from dst.runtime.disk import Room
 from dst.runtime.files import fsync_directory
-from dst.runtime.kv import REJOIN, open_database
+from dst.runtime.kv import REJOIN, open_database, other_format
 from dst.runtime.log import Logger
 from dst.slashing.interchange import SignedBlock
 from dst.slashing.rules import Refusal, check_block
@@ -24,6 +24,7 @@ from dst.spec.primitives import BLSPubkey, Root, Slot
 
 FILE_NAME: Final = "slashing-protection.sqlite"
 SCHEMA_VERSION: Final = b"1"
+MOVE: Final = "move its records over (dst slashing export there, import here)"
 KEPT_SLOTS: Final = 16_384
 """Records kept behind the newest; 64 slots are open at most, so older ones only serve as the
 minimum.
@@ -141,11 +142,17 @@ class ProtectionStore:
             )
         store = cls(open_database(path, durable=True, create=False), path)
         try:
-            found = dict(store._connection.execute("SELECT name, value FROM meta"))
+            found = dict(store._connection.execute("SELECT name, CAST(value AS BLOB) FROM meta"))
+            if found.get("schema", SCHEMA_VERSION) != SCHEMA_VERSION:
+                what = f"slashing protection {path}"
+                raise other_format(what, found["schema"], SCHEMA_VERSION, MOVE)
             lowest = store.minimum()
         except sqlite3.DatabaseError as error:
             store.close()
             raise BadConfig(f"slashing protection {path} cannot be used: {error}") from error
+        except BadConfig:
+            store.close()
+            raise
         identity = _identity(pubkey, root)
         if {name: found.get(name) for name in identity} != identity or lowest is None:
             store.close()

@@ -3,17 +3,23 @@ user would."""
 
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import msgspec
 import pytest
 
+import dst
 from tests.e2e.conftest import (
     PORT_OFFSET,
     REPOSITORY,
@@ -22,6 +28,9 @@ from tests.e2e.conftest import (
     RunningNetwork,
     run_devnet,
 )
+from tests.other_versions import VERSION, other_version
+
+CLIENT_VERSION = b'{"jsonrpc": "2.0", "id": 1, "method": "web3_clientVersion", "params": []}'
 
 pytestmark = pytest.mark.xdist_group("process-network")
 
@@ -79,6 +88,57 @@ def test_scenario_passes(network: RunningNetwork, name: str) -> None:
     judged = run_devnet(["chaos", "judge", str(folder.resolve())], network.directory)
     assert judged.code == 0, judged.told
     assert "not what the run said" not in judged.err
+
+
+UPGRADE = """\
+scenario: 1
+name: upgrade-one
+about: One operator goes over to another version of the code and comes back.
+faults:
+  - {id: upgrade, do: upgrade, target: op2, to: %s, at: {event: decided}, until: {heights: 2}}
+expect: {progress: 4, gap: 2 slots + 4s, rejoin: 60s}
+"""
+
+
+def test_an_operator_goes_over_to_another_version_and_comes_back(
+    network: RunningNetwork, tmp_path: Path
+) -> None:
+    """As its own users see it: the version that its JSON-RPC tells is another one meanwhile."""
+    path = tmp_path / "upgrade-one.yaml"
+    path.write_text(UPGRADE % other_version(tmp_path / "other"))
+    told: list[str] = []
+    with listening_to(network.descriptor["operators"][1]["rpc"], told):
+        done, answer = network.chaos(str(path), "--seed", "1")
+    assert done.code == 0, done.told
+    own = f"dst/{dst.__version__}"
+    assert told == [own, f"dst/{VERSION}", own]
+    (run,) = answer["runs"]
+    (log,) = network.directory.glob("logs/op2.validator.log")
+    codes = re.findall(r" ready .* code=([0-9a-f]+)", log.read_text())
+    assert codes[-3] == codes[-1] != codes[-2], "the one that listens nowhere, too"
+    assert run["tx_lost"] == 0
+
+
+@contextmanager
+def listening_to(url: str, told: list[str]) -> Iterator[None]:
+    """What `web3_clientVersion` says there, each time that it is another than before."""
+    over = threading.Event()
+    ask = Request(url, CLIENT_VERSION, {"Content-Type": "application/json"})
+
+    def listen() -> None:
+        while not over.wait(0.2):
+            with suppress(OSError, HTTPException):  # it is being restarted
+                with urlopen(ask, timeout=2) as answer:
+                    version = msgspec.json.decode(answer.read())["result"]
+                told.extend([version] if told[-1:] != [version] else [])
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    try:
+        yield
+    finally:
+        over.set()
+        listener.join()
 
 
 def test_flags_that_contradict_the_running_network_are_refused(network: RunningNetwork) -> None:

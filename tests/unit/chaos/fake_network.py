@@ -4,7 +4,7 @@ milliseconds.
 It seals a block a slot while a quorum is connected, changes round when the leader is away, and
 catches up when a node returns. Bugs are switched on by name: `fork`, `decides-without-quorum`,
 `never-back`, `cannot-cut`, `loses`, `crashes`, `silent`, `vanishes`, `slow-blocks`, `stuck`,
-`unfelt`, and those of `FakeTelling`.
+`unfelt`, `stays-as-it-is`, and those of `FakeTelling`.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from devnet.bugs.names import PREFIX as SEEDED
 from devnet.byzantine.names import IS_LIAR, LIES, PREFIX
 from devnet.faults.surface import NO_ENVIRONMENT, CannotInject
 from devnet.faults.targets import leader_name
+from devnet.faults.upgrade import PREPARED
 from devnet.model.bend import Bend, Form, OldHead, OtherBlock, OtherFork, Patched
 from devnet.model.clock import now
 from devnet.model.cut import CutMode
@@ -83,6 +84,9 @@ class FakePrograms:
         """Program -> of its last start."""
         self.modules: dict[str, str] = {}
         """Of those that run as another."""
+        self.versions: dict[str, str] = {}
+        """Of those that run from other code."""
+        self.began: dict[str, float] = {}
 
     def _take(self, call: str, programs: Sequence[str]) -> None:
         self.calls.append((call, tuple(programs)))
@@ -111,8 +115,10 @@ class FakePrograms:
         flags: Sequence[str] = (),
         environment: Mapping[str, str] = NO_ENVIRONMENT,
         ends_with: int | None = None,
+        version: str = "",
     ) -> None:
-        assert not (module or flags) or self.down.issuperset(programs), "they have to be stopped"
+        otherwise = module or flags or version
+        assert not otherwise or self.down.issuperset(programs), "they have to be stopped"
         self.ended = {name: code for name, code in self.ended.items() if name not in programs}
         self.starved_of_memory -= set(programs)
         if ends_with is not None:
@@ -123,10 +129,21 @@ class FakePrograms:
         for name in programs:
             self._network.stores.begin(name)
             self.modules.pop(name, None)
+            self.versions.pop(name, None)
+            self.began[name] = now()
+            if version and "stays-as-it-is" not in self._network.bugs:
+                self.versions[name] = version
             if module:
                 self.modules[name] = module
                 self._network.lies_since[name.partition(".")[0]] = now()
         self._give("start", programs)
+
+    async def code_of(self, version: str) -> str:
+        return f"code of {version}"
+
+    async def codes(self, programs: Sequence[str]) -> Mapping[str, str]:
+        up = [name for name in programs if name not in self.down]
+        return {name: await self.code_of(self.versions.get(name, "own")) for name in up}
 
     async def hold_cpu(self, programs: Sequence[str], percent: int | None) -> None:
         """Whoever is held does nothing in time."""
@@ -343,6 +360,8 @@ class FakeTelling:
     async def metric(self, node: str, name: str) -> float | None:
         network = self._network
         match name:
+            case "dst_sealed_height":
+                return network.height
             case "dst_decided_height":
                 return network.height - bool(self._forms(node, "engine"))
             case "dst_l1_head":
@@ -375,6 +394,9 @@ class FakeTelling:
 
     def _count(self, node: str, name: str) -> float:
         network, is_liar = self._network, f"{node}.middleware" in self._network.programs.modules
+        if name == PREPARED:  # a block a second
+            began = network.programs.began.get(f"{node}.middleware", 0.0)
+            return 0.0 if node in network.away else now() - began
         if name == PREFIX + IS_LIAR:
             return float(is_liar)
         if name == PREFIX + LIES:
@@ -548,7 +570,7 @@ class FakeNetwork:
     async def standing(self) -> dict[str, str]:
         left = {"op1>op2.consensus": "hold"} if "left-over" in self.bugs else {}
         machines = dict.fromkeys(self.machines.machines, "another machine")
-        return {**left, **machines, **self.programs.modules}
+        return {**left, **machines, **self.programs.modules, **self.programs.versions}
 
     async def crashes(self) -> dict[str, tuple[int, str]]:
         found = {"op1.validator": (1, "exit code 1, before this run")}

@@ -83,6 +83,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "sources": {"target": "follower", "answer": "other-slot"},
     "stop": {"target": "op2", "role": "validator"},
     "swizzle": {"target": "not-leader", "step": "20ms"},
+    "upgrade": {"target": "all-operators", "to": "v2"},
     "validator-late": {"target": "random", "by": "2s"},
 }
 
@@ -138,7 +139,7 @@ def traces(network: FakeNetwork) -> list[object]:
     found = (
         network.cut, network.toxics, network.programs.down, network.programs.modules,
         network.machines.machines, network.bent, network.reorgs, network.firewalls.dropped,
-        network.programs.held,
+        network.programs.held, network.programs.versions,
     )  # fmt: skip
     return [each for each in found if each]
 

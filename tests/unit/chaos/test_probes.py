@@ -357,6 +357,42 @@ async def test_a_validator_is_up_once_it_says_that_its_store_is_open(tmp_path: P
         assert await programs.not_up([name]) == "op2.validator not ready"
 
 
+BUILD = """\
+dst_build_info{code="0123456789ab",version="0.2.0"} 1.0
+dst_other{code="ffffffffffff"} 1.0
+"""
+
+
+async def test_programs_tell_which_code_they_run_in_their_metrics_and_a_validator_in_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def metrics(_session: object, url: str, _seconds: float) -> str | None:
+        asked.append(url)
+        return BUILD if url.endswith(":31204/metrics") else None
+
+    monkeypatch.setattr("devnet.runner.surroundings.read_metrics", metrics)
+    backend, log = FakeBackend(RunState.RUNNING), tmp_path / "op2.validator.log"
+    line = "2026-11-26T16:59:13.997Z INFO op2 validator ready index=2 code={}\n"
+    async with aiohttp.ClientSession() as session:
+        programs = live_programs(backend, session, tmp_path)
+        assert await programs.codes(["op2.validator"]) == {}
+        log.write_text(line.format("aa") + "something else\n" + line.format("bb")[:-1])
+        assert await programs.codes(["op2.validator"]) == {"op2.validator": "aa"}
+        with log.open("a") as more:
+            more.write("\n")
+        assert await programs.codes(["op2.validator"]) == {"op2.validator": "bb"}
+        assert await programs.codes(["op2.validator"]) == {"op2.validator": "bb"}
+        backend.state = RunState.KILLED
+        assert await programs.codes(["op2.validator"]) == {}
+        await programs.start(["op2.validator"])  # and has not said yet what it is
+        assert await programs.codes(["op2.validator"]) == {}
+        told = await programs.codes(["op2.execution", "op2.rollup"])
+        assert told == {"op2.rollup": "0123456789ab"}, "of those that answer, by that metric alone"
+        assert len(asked) == 2
+
+
 async def test_a_program_that_runs_otherwise_than_ever_is_told() -> None:
     backend = FakeBackend(RunState.RUNNING)
     backend.extra = {"op2.middleware": "run as devnet.byzantine", "l1.bender": ""}

@@ -78,6 +78,7 @@ WANTED = {
     "old-copy",
     "old-copy-forgotten",
     "rolling-restart",
+    "rolling-upgrade",
     "flipped-bytes",
     *(f"byzantine-{strategy}" for strategy in Strategy),
     "beyond-f-equivocate",

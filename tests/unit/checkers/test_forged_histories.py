@@ -592,6 +592,18 @@ BROKEN: dict[str, tuple[str, list[Record]]] = {
         "rejoin",
         [msgspec.structs.replace(LEADER_KILL, id="late", requested=15.5, healed=16.5)],
     ),
+    "who was started from another version does not come back": (
+        "rejoin",
+        [msgspec.structs.replace(LEADER_KILL, id="upgrade", unreturned=("op3",), error="gone")],
+    ),
+    "who is restarted under a fault does not vote again after it": (
+        "rejoin",
+        [
+            msgspec.structs.replace(
+                LEADER_KILL, id="u", silenced=(), restarted=("op3",), requested=15.5, healed=16.5
+            )
+        ],
+    ),
     "who was killed votes again too late": (
         "rejoin",
         [

@@ -47,3 +47,30 @@ def test_a_detached_network_has_the_gas_limit_that_was_asked_for(tmp_path: Path)
     words = ["up", "--detach", "--gas-limit", "43008000", "--dir", str(tmp_path)]
     again = cli._supervisor_words(cli._parser(words).parse_args(words), tmp_path)
     assert cli._parser(again).parse_args(again).gas_limit == 43_008_000
+
+
+def test_a_detached_network_has_the_versions_that_were_asked_for(tmp_path: Path) -> None:
+    words = ["up", "-d", "--version", "v1", "--version", "op2=./old", "--dir", str(tmp_path)]
+    again = cli._supervisor_words(cli._parser(words).parse_args(words), tmp_path)
+    assert cli._parser(again).parse_args(again).versions == ["v1", "op2=./old"]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (
+            ["--version", "op9=copy"],
+            "--version op9=copy: no node op9; there are op1, op2, op3, op4, f1",
+        ),
+        (["--version", "op2="], "--version: expected a revision of this repository"),
+        (["--version", "copy", "--cluster", "single"], "no other versions of a baseline"),
+        (["--version", "./gone"], "no wheel, and no folder that holds dst/__init__.py"),
+    ],
+)
+def test_versions_that_cannot_be_are_refused_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], complaint: str
+) -> None:
+    folder = tmp_path / "net"
+    assert cli.main(["up", "--dir", str(folder), "--backend", "process", *words]) == 3
+    assert complaint in capsys.readouterr().err
+    assert not folder.exists()

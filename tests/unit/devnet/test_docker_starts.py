@@ -229,6 +229,25 @@ async def test_an_end_that_was_asked_for_is_no_crash_and_another_is(
     assert crashes == [(NAME, "exit code 86")], "it held for that start"
 
 
+async def test_another_version_is_seen_in_place_of_the_harnesss_own(
+    backend: DockerBackend,
+) -> None:
+    daemon: FakeDaemon = backend._client.api
+
+    def code() -> list[str]:
+        binds = daemon.made[-1]["host_config"]["binds"]
+        return [bind for bind in binds if ":/app/" in bind]
+
+    launch = "/source/devnet/backends/launch.py:/app/launch.py:ro"
+    await backend.start([NAME], Extra(tree="/versions/v2"))
+    assert code() == [launch, "/versions/v2/dst:/app/dst:ro"]
+    runs = {"Id": "0" * 64, "State": "running", "Labels": daemon.made[-1]["labels"]}
+    assert backend._status(NAME, runs).extra == "run from /versions/v2"
+    await backend.kill([NAME])
+    await backend.start([NAME])
+    assert code() == [launch, "/source/dst:/app/dst:ro"]
+
+
 async def test_a_liar_gets_a_container_of_its_own_that_sees_what_it_runs(
     backend: DockerBackend,
 ) -> None:

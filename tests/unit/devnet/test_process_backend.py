@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,28 @@ async def test_what_is_extra_holds_for_one_start(
                 await ask.kill([name])
     assert log.read_text().splitlines() == ["['--rejoin'] here", "[] None"] * 2
     assert backend.stood_in == set(), "more words make nobody else of it"
+
+
+async def test_another_version_of_the_code_runs_for_one_start_or_always(
+    make: Callable[..., ProcessBackend], tmp_path: Path
+) -> None:
+    """Also when another process asks for it."""
+    for version in ("one", "two"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "thing.py").write_text(f"NAME = {version!r}")
+    prints = "import signal, thing; print(thing.NAME, flush=True); signal.pause()"
+    usual = replace(program("op1.rollup", prints), tree=str(tmp_path / "one"))
+    backend, log = make(usual), tmp_path / "logs" / "op1.rollup.log"
+    extra = Extra(tree=str(tmp_path / "two"))
+    async with serve_control(tmp_path, backend):
+        remote = RemoteBackend(tmp_path, "process")
+        for how, lines in ((NOTHING_EXTRA, 1), (extra, 2), (NOTHING_EXTRA, 3)):
+            await remote.start(["op1.rollup"], how)
+            await eventually(lambda lines=lines: log.read_text().count("\n") == lines)  # type: ignore[misc]
+            assert (await remote.status())["op1.rollup"].extra == how.told
+            await remote.kill(["op1.rollup"])
+    assert log.read_text().split() == ["one", "two", "one"]
+    assert extra.told == f"run from {tmp_path / 'two'}"
 
 
 async def test_an_end_that_was_asked_for_is_no_crash_and_another_is(

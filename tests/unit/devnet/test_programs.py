@@ -2,6 +2,7 @@
 what exists."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import devnet
 from devnet.backends.base import Extra, with_extra
 from devnet.model.accounts import ACCOUNTS, BATCHER_ACCOUNTS
 from devnet.model.cluster import SIZES
+from devnet.model.code import read_codes
 from devnet.model.topology import LinkClass, Topology, compute_topology
 from devnet.network.programs import Plan, write_configs
 from dst.cli.genesis import DEV_ACCOUNTS
@@ -171,6 +173,21 @@ def test_another_module_runs_on_the_same_configuration() -> None:
     assert liar.first_arguments == ()
     assert liar.code == ("dst", "devnet/__init__.py", "devnet/byzantine")
     assert all((Path(devnet.__file__).parents[1] / path).exists() for path in liar.code)
+    assert with_extra(replace(program, tree="/old"), Extra(module="devnet.byzantine")).tree == ""
     back = with_extra(program, Extra(flags=("--rejoin",)))
     assert back.arguments == (*program.arguments, "--rejoin")
     assert back.code == ("dst",)
+
+
+def test_a_node_of_another_version_runs_all_its_roles_from_there_and_nothing_else() -> None:
+    mixed = replace(plan(), trees={"op2": "/versions/v1"})
+    of_there = {name for name, program in mixed.programs.items() if program.tree}
+    assert of_there == {f"op2.{role}" for role in mixed.topology.pod("op2").roles}
+    assert {mixed.programs[name].tree for name in of_there} == {"/versions/v1"}
+
+
+def test_the_last_word_that_names_a_node_says_its_version() -> None:
+    nodes = ("op1", "op2", "f1")
+    found = read_codes(["v1", "op2=/old", "f1=own"], nodes, "--version")
+    assert found == {"op1": "v1", "op2": "/old"}
+    assert read_codes([], nodes, "--version") == {}

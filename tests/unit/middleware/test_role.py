@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from dst.runtime.build import code_digest
+
 Write = Callable[..., Path]
 
 
@@ -65,7 +67,7 @@ def test_ready_serves_and_stops_when_told(write_config: Write) -> None:
         with urllib.request.urlopen(f"http://{listen}/eth/v1/node/version") as answer:
             assert "charon-compatible" in answer.read().decode()
         with urllib.request.urlopen(f"http://{listen}/metrics") as answer:
-            assert answer.status == 200
+            assert f'dst_build_info{{code="{code_digest()}"' in answer.read().decode()
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     finally:

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -530,3 +531,32 @@ def test_records_are_what_a_later_release_reads() -> None:
         "prepare",
         "commit",
     ]
+
+
+def dump(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
+
+
+NEWER = (
+    "UPDATE meta SET value = x'05' WHERE key = 'schema'",
+    "INSERT INTO meta VALUES ('pledges', x'01')",
+    "ALTER TABLE decided RENAME TO decisions",
+    "ALTER TABLE log RENAME COLUMN is_lock TO lock_round",
+)
+
+
+@pytest.mark.parametrize("rejoin", [False, True])
+def test_the_store_of_a_newer_release_is_refused_by_both_numbers_and_left_as_it_is(
+    tmp_path: Path, rejoin: bool
+) -> None:
+    open_store(tmp_path, LOCK, new=True, rejoin=False).close()
+    path = tmp_path / "middleware.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for change in NEWER:
+            connection.execute(change)
+    before = dump(path)
+    words = r"another release .* it has format 5, this one reads format 4; .*--rejoin"
+    with pytest.raises(BadConfig, match=words):
+        open_store(tmp_path, LOCK, new=False, rejoin=rejoin)
+    assert dump(path) == before

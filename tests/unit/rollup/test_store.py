@@ -1,6 +1,7 @@
 """The rollup node's file: what the API may ask of it."""
 
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,26 @@ def test_an_index_that_leads_to_another_block_serves_it_not(tmp_path: Path) -> N
                 noticed += 1
             again.close()
     assert noticed == 2, "in the index, and in the row"
+
+
+def dump(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
+
+
+def test_the_store_of_a_newer_release_is_refused_by_both_numbers_and_left_as_it_is(
+    tmp_path: Path,
+) -> None:
+    """Also where it keeps more than this release knows of: that is no damage."""
+    path = tmp_path / "rollup.sqlite"
+    Store(path, b"chain").close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE meta SET value = x'34' WHERE key = 'format'")
+        connection.execute("INSERT INTO meta VALUES ('deposits', x'01')")
+        connection.execute("ALTER TABLE scanned RENAME TO visited")
+    before = dump(path)
+    words = r"another release .* it has format 4, this one reads format 3; .*filled again"
+    with pytest.raises(BadConfig, match=words) as refused:
+        Store(path, b"chain")
+    assert not isinstance(refused.value, StoreDamaged)
+    assert dump(path) == before

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+import dst
 from dst.cli.cluster import create_cluster
 from dst.cli.main import main
 from dst.crypto.locks import load_lock
+from dst.runtime.build import code_digest
 from dst.slashing.interchange import SignedBlock, encode_interchange
 from dst.spec.cluster import genesis_validators_root
 from dst.spec.errors import BadConfig
@@ -260,6 +262,7 @@ def test_the_program_starts_without_a_middleware_and_stops_when_asked(write_conf
     try:
         first = process.stderr.readline()
         assert " ready " in first
+        assert f"version={dst.__version__} code={code_digest()}" in first
         os.kill(process.pid, signal.SIGTERM)
         rest = process.stderr.read()
         assert process.wait(timeout=10) == 0, rest

@@ -5,6 +5,7 @@ signs below a watermark.
 import json
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -431,3 +432,23 @@ def _attempt(store: ProtectionStore, block: dict[str, Any]) -> None:
     # refuses there what a complete strategy without that advice would sign.
     assert not succeeded or block["should_succeed_complete"], block
     assert succeeded or not block["should_succeed"], block
+
+
+def dump(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
+
+
+def test_the_store_of_a_newer_release_is_refused_by_both_numbers_and_left_as_it_is(
+    path: Path,
+) -> None:
+    ProtectionStore.create(path, **IDENTITY).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE meta SET value = x'32' WHERE name = 'schema'")
+        connection.execute("ALTER TABLE signed_blocks RENAME TO signed")
+    before = dump(path)
+    words = r"another release .* it has format 2, this one reads format 1; .*slashing export"
+    for opening in (ProtectionStore.open, ProtectionStore.open_for_rejoin):
+        with pytest.raises(BadConfig, match=words):
+            opening(path, **IDENTITY)
+    assert dump(path) == before
