@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from devnet.faults import keys
 from devnet.faults.base import Site
 from devnet.faults.dice import Dice
-from devnet.faults.on_links import OnLinks
+from devnet.faults.on_links import OnLinks, ends_of
 from devnet.faults.surface import CannotInject, World
 from devnet.model.cut import CutMode
 from devnet.model.terms import Duration
@@ -75,13 +75,7 @@ class Flap(OnLinks):
         return await world.links.not_whole(site.links)
 
     def disturbs(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
-        touched = {end for link in site.links for end in operators if end in _ends(link)}
-        return tuple(name for name in operators if name in touched)
+        return ends_of(site.links, operators)
 
     def told(self, site: Site) -> str:
         return f"{super().told(site)}, {self.down.seconds:g} s down, {self.up.seconds:g} s up"
-
-
-def _ends(link: str) -> set[str]:
-    """Pods of `op1>op2.consensus`, `op1.rollup>op1.engine`."""
-    return {end.partition(".")[0] for end in link.split(">")}

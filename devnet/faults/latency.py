@@ -10,27 +10,36 @@ from devnet.model.terms import Duration
 
 @dataclass(frozen=True, kw_only=True)
 class Latency(Shaping):
-    """A fixed delay added to both streams of the links."""
+    """A delay added to what flows over the links, fixed or drawn for each piece; their order is
+    kept, so with dense traffic a jitter drifts to its upper end."""
 
     name: ClassVar = "latency"
     toxic: ClassVar = "latency"
 
-    one_way: Duration = keys.duration("added to each direction")
+    one_way: Duration = keys.duration("added to each stream")
+    jitter: Duration = keys.duration("it varies by so much, both ways", default=Duration())
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        return cls(one_way=dice.milliseconds(5, 100, 5))
+        one_way = dice.milliseconds(5, 100, 5)
+        some = dice.chance(0.3)
+        jitter = dice.milliseconds(1, round(one_way.seconds * 1000), 1) if some else Duration()
+        return cls(one_way=one_way, jitter=jitter, **cls.drawn_shape(dice))
 
     def nonsense(self) -> str:
-        short = "" if self.milliseconds else "needs a one_way of at least 1 ms"
-        return super().nonsense() or short
-
-    @property
-    def milliseconds(self) -> int:
-        return round(self.one_way.seconds * 1000)
+        if complaint := super().nonsense():
+            return complaint
+        latency, jitter = self.attributes().values()
+        if not latency:
+            return "needs a one_way of at least 1 ms"
+        return "" if jitter <= latency else "jitter: at most one_way, nothing arrives early"
 
     def attributes(self) -> Mapping[str, int]:
-        return {"latency": self.milliseconds}
+        return {
+            "latency": round(self.one_way.seconds * 1000),
+            "jitter": round(self.jitter.seconds * 1000),
+        }
 
     def shape_told(self) -> str:
-        return f"{self.milliseconds} ms each way"
+        latency, jitter = self.attributes().values()
+        return f"{latency} ± {jitter} ms each way" if jitter else f"{latency} ms each way"

@@ -20,7 +20,8 @@ class LimitData(Shaping):
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        return cls(target=dice.victims(), bytes=dice.integer(2_000, 200_000))
+        limit = dice.integer(2_000, 200_000)
+        return cls(target=dice.victims(), bytes=limit, **cls.drawn_shape(dice))
 
     def attributes(self) -> Mapping[str, int]:
         return {"bytes": self.bytes}

@@ -7,6 +7,7 @@ from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.dice import Dice
 from devnet.faults.surface import World
+from devnet.model.shape import Shape
 from devnet.model.topology import Topology
 
 _Matrix = Mapping[tuple[str, str], int]
@@ -44,6 +45,10 @@ RTT_MS: Final[Mapping[Matrix, _Matrix]] = {
 }
 """Round trips between large data centres, in milliseconds, rounded: what public measurements of
 such routes agree on, not those of one day."""
+
+
+def _late(milliseconds: int) -> Shape:
+    return Shape(attributes={"latency": milliseconds, "jitter": 0})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +106,14 @@ class Regions(Fault):
 
     async def inject(self, site: Site, world: World) -> None:
         for delay, links in self._by_delay(site, world).items():
-            await world.links.shape(links, "latency", {"latency": delay})
+            await world.links.shape(links, "latency", _late(delay))
 
     async def take_back(self, site: Site, world: World) -> None:
         await world.links.shape(site.links, "latency", None)
 
     async def missing(self, site: Site, world: World) -> str:
         for delay, links in self._by_delay(site, world).items():
-            if complaint := await world.links.not_shaped(links, "latency", {"latency": delay}):
+            if complaint := await world.links.not_shaped(links, "latency", _late(delay)):
                 return complaint
         return ""
 

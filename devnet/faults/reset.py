@@ -21,7 +21,8 @@ class Reset(Shaping):
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        return cls(target=dice.victims(), after=dice.milliseconds(0, 1000, 100))
+        after = dice.milliseconds(0, 1000, 100)
+        return cls(target=dice.victims(), after=after, **cls.drawn_shape(dice))
 
     def nonsense(self) -> str:
         # Toxiproxy cannot take the toxic out before that is over.

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from devnet.model.bend import Bend
 from devnet.model.cut import CutMode
+from devnet.model.shape import Shape
 from devnet.model.topology import Topology
 
 NO_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({})
@@ -76,10 +77,8 @@ class Links(Protocol):
 
     async def cut(self, links: Sequence[str], mode: CutMode) -> None: ...
     async def heal(self, links: Sequence[str], mode: CutMode) -> None: ...
-    async def shape(
-        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
-    ) -> None:
-        """A toxic on both streams of each link; None takes it away."""
+    async def shape(self, links: Sequence[str], toxic: str, shape: Shape | None) -> None:
+        """A toxic on the stream, or both, of each link; None takes it away."""
 
     async def not_cut(self, links: Sequence[str], mode: CutMode) -> str:
         """Consensus links that the ends that dial them do not report down; others that are not in
@@ -92,9 +91,7 @@ class Links(Protocol):
         """Consensus links that the ends that dial them do not report up; others that are still
         cut."""
 
-    async def not_shaped(
-        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
-    ) -> str:
+    async def not_shaped(self, links: Sequence[str], toxic: str, shape: Shape | None) -> str:
         """Links of which the Toxiproxies list that toxic otherwise."""
 
 

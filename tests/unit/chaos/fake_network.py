@@ -31,6 +31,7 @@ from devnet.model.history import (
     Setup,
     TransactionSubmitted,
 )
+from devnet.model.shape import Shape
 from devnet.model.topology import compute_topology
 from devnet.runner.journal import Journal
 from devnet.scenarios.scenario import Scenario
@@ -255,14 +256,16 @@ class FakeLinks:
         self.calls.append((f"heal {mode}", tuple(links)))
         self._network.cut -= set(links)
 
-    async def shape(
-        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
-    ) -> None:
-        self.calls.append((f"shape {toxic} {attributes}", tuple(links)))
+    async def shape(self, links: Sequence[str], toxic: str, shape: Shape | None) -> None:
+        self.calls.append((f"shape {toxic} {shape}", tuple(links)))
         for link in links:
             self._network.toxics.pop((link, toxic), None)
-            if attributes is not None:
-                self._network.toxics[link, toxic] = dict(attributes)
+            if shape is not None:
+                self._network.toxics[link, toxic] = shape
+        if toxic == "timeout" and shape is None:
+            self._network.cut -= set(links)
+        elif toxic == "timeout":
+            self._network.cut |= set(links)
 
     async def not_cut(self, links: Sequence[str], mode: CutMode) -> str:
         return await self.not_set(links, mode)
@@ -273,11 +276,9 @@ class FakeLinks:
     async def not_whole(self, links: Sequence[str]) -> str:
         return ", ".join(link for link in links if link in self._network.cut)
 
-    async def not_shaped(
-        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
-    ) -> str:
+    async def not_shaped(self, links: Sequence[str], toxic: str, shape: Shape | None) -> str:
         known = self._network.toxics
-        return ", ".join(link for link in links if known.get((link, toxic)) != attributes)
+        return ", ".join(link for link in links if known.get((link, toxic)) != shape)
 
 
 class FakeBends:
@@ -456,7 +457,7 @@ class FakeNetwork:
         self.bugs = bugs
         self.away: set[str] = set()
         self.cut: set[str] = set()
-        self.toxics: dict[tuple[str, str], dict[str, int]] = {}
+        self.toxics: dict[tuple[str, str], Shape] = {}
         self.programs = FakePrograms(self)
         self.links = FakeLinks(self)
         self.bent: dict[str, tuple[Bend, ...]] = {}

@@ -62,7 +62,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "kill": {"target": "leader", "role": "execution"},
     "l1-answers": {"target": "op1", "answer": "half"},
     "l1-reorg": {"depth": 3},
-    "latency": {"links": "engine", "target": "op4", "one_way": "20ms"},
+    "latency": {"links": "engine", "target": "op4", "one_way": "20ms", "stream": "upstream"},
     "limit-data": {"links": "op1>op*.consensus", "bytes": 5000},
     "lost-store": {"target": "op3", "role": "all"},
     "old-copy": {"target": "op2"},
@@ -74,12 +74,13 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "regions": {"matrix": "world"},
     "reset": {"links": "client", "after": "10ms"},
     "restarts": {"target": "f1", "every": "2s"},
-    "slicer": {"bytes": 7},
+    "slicer": {"bytes": 7, "variation": 6, "toxicity": 0.5},
     "slow-fsync": {"target": "op2", "by": "300ms"},
     "slow-close": {"delay": "300ms"},
     "sources": {"target": "follower", "answer": "other-slot"},
     "stop": {"target": "op2", "role": "validator"},
     "swizzle": {"target": "not-leader", "step": "20ms"},
+    "timeout": {"target": "op3", "after": "2s"},
     "validator-late": {"target": "random", "by": "2s"},
 }
 
@@ -344,9 +345,9 @@ def test_each_pair_of_operators_gets_half_a_round_trip_each_way() -> None:
     do = Regions(matrix=Matrix.WORLD)
     site = do.aim(sight())
     in_virtual_time(lambda: do.inject(site, network))
-    delay = network.toxics["op1>op2.consensus", "latency"]["latency"]
+    delay = network.toxics["op1>op2.consensus", "latency"].attributes["latency"]
     assert delay == RTT_MS[Matrix.WORLD]["virginia", "frankfurt"] // 2
-    assert network.toxics["op4>op3.rpc", "latency"] == {"latency": 35}
+    assert network.toxics["op4>op3.rpc", "latency"].attributes["latency"] == 35
     assert not any("l1" in link or "engine" in link for link in site.links)
 
 
