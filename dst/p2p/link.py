@@ -33,6 +33,7 @@ from dst.p2p.tls import TlsIdentity
 from dst.p2p.watch import PeerWatch, WatchEvents
 from dst.runtime.allowance import Allowance
 from dst.runtime.backoff import Backoff
+from dst.runtime.estimate import Quickest
 from dst.runtime.log import Logger, Ration
 from dst.runtime.metrics import Metrics
 from dst.spec.primitives import Height, OperatorIndex
@@ -160,6 +161,7 @@ class OutboundLink:
         self._refusals = RefusalLog(context.log)
         self._unanswered = 0
         self._pinged_at: dict[int, float] = {}
+        self._round_trips = Quickest()
         self._flaps = 0
         self._told_up: bool | None = None
         """What the log says last."""
@@ -207,6 +209,7 @@ class OutboundLink:
 
     async def _connect_and_serve(self) -> None:
         reader, writer = None, None
+        self._count("p2p_dials_total")
         try:
             async with asyncio.timeout(ESTABLISH_TIMEOUT_S):
                 reader, writer = await self._dial()
@@ -275,6 +278,8 @@ class OutboundLink:
             self._count("p2p_dropped_total", dropped, reason="down")
         if was_up:
             self._context.metrics.set("p2p_link_up", 0, peer=self.peer.name)
+            self._context.metrics.drop("p2p_round_trip_seconds", peer=self.peer.name)
+            self._round_trips.clear()
             self._context.events.link_down(self.peer.index)
 
     async def _serve(
@@ -318,6 +323,11 @@ class OutboundLink:
         pinged_at = self._pinged_at.pop(pong.number, None)
         if pinged_at is not None:
             round_trip_s = asyncio.get_running_loop().time() - pinged_at
+            self._context.metrics.set(
+                "p2p_round_trip_seconds",
+                self._round_trips.add(round_trip_s),
+                peer=self.peer.name,
+            )
             self._context.events.clock_told(self.peer.index, pong.clock_ms / 1000, round_trip_s)
 
     async def _ping(self, writer: asyncio.StreamWriter) -> None:

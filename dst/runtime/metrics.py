@@ -24,6 +24,10 @@ class Metrics:
     def set(self, name: str, value: float, **labels: str) -> None:
         self._values.setdefault(name, {})[tuple(sorted(labels.items()))] = value
 
+    def drop(self, name: str, **labels: str) -> None:
+        """A gauge that has no value any more."""
+        self._values.get(name, {}).pop(tuple(sorted(labels.items())), None)
+
     def observe(self, name: str, seconds: float, **labels: str) -> None:
         """Record a duration as `name_seconds_sum` and `name_seconds_count`."""
         self.inc(f"{name}_seconds_sum", seconds, **labels)
