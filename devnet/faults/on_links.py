@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.dice import Dice
+from devnet.faults.felt import LIST_ALONE
 from devnet.faults.surface import World
 from devnet.faults.targets import misfit_of, possible
 from devnet.faults.which import (
@@ -80,6 +81,8 @@ def consensus_of(site: Site, world: World) -> tuple[str, ...]:
     return tuple(link for link in site.links if link in known)
 
 
+WINDOW_S: Final = 10.0
+"""Whoever dials again waits half a second at most, and three for an answer that does not come."""
 SPARING: Final = (0.25, 0.5, 0.75)
 """Toxicities that random schedules draw."""
 
@@ -88,7 +91,8 @@ SPARING: Final = (0.25, 0.5, 0.75)
 class Shaping(OnLinks):
     """A toxic on one stream, or one on each, of every link."""
 
-    proof: ClassVar = "the Toxiproxies list the toxic on every link, on each stream asked for"
+    listed: ClassVar = "the Toxiproxies list the toxic on every link, on each stream asked for"
+    proof: ClassVar = f"{listed}; nobody else tells of it"
     healed_within_s: ClassVar = 5.0
     toxic: ClassVar[str]
     """Its type at Toxiproxy."""
@@ -124,13 +128,27 @@ class Shaping(OnLinks):
         raise NotImplementedError
 
     async def inject(self, site: Site, world: World) -> None:
+        await site.felt.note(site.links, world)
         await world.links.shape(site.links, self.toxic, self.shape)
 
     async def take_back(self, site: Site, world: World) -> None:
         await world.links.shape(site.links, self.toxic, None)
 
     async def missing(self, site: Site, world: World) -> str:
-        return await world.links.not_shaped(site.links, self.toxic, self.shape)
+        unlisted = await world.links.not_shaped(site.links, self.toxic, self.shape)
+        return unlisted or await self.unfelt(site, world)
+
+    async def unfelt(self, site: Site, world: World) -> str:
+        """A look: where those who dial the links tell of it, who does not feel it."""
+        return ""
+
+    def witness(self, site: Site) -> str:
+        return site.felt.words or LIST_ALONE
+
+    @property
+    def spares(self) -> bool:
+        """Some of the connections."""
+        return self.toxicity < 1
 
     async def remaining(self, site: Site, world: World) -> str:
         return await world.links.not_shaped(site.links, self.toxic, None)

@@ -5,6 +5,7 @@ Toxiproxies.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -72,6 +73,20 @@ class Programs(Protocol):
         """Those that run, or ended otherwise than with that exit code."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What the program that dials a link tells of it, since its own start."""
+
+    answers: float
+    """Pongs, or calls that were answered."""
+    failures: float
+    """Dials (each but the first is because a connection failed), or calls without an answer."""
+    trip_s: float | None = None
+    """The quickest of the last few answers; None: none, as on a link that is down."""
+    sent: float = 0
+    """Bytes, as far as they are counted."""
+
+
 class Links(Protocol):
     """Links by proxy name (`op1>op2.consensus`). Raises (all): CannotInject."""
 
@@ -90,6 +105,9 @@ class Links(Protocol):
     async def not_whole(self, links: Sequence[str]) -> str:
         """Consensus links that the ends that dial them do not report up; others that are still
         cut."""
+
+    async def told(self, links: Sequence[str]) -> Mapping[str, Said]:
+        """Without those of which nobody tells anything."""
 
     async def not_shaped(self, links: Sequence[str], toxic: str, shape: Shape | None) -> str:
         """Links of which the Toxiproxies list that toxic otherwise."""

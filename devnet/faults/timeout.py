@@ -22,8 +22,8 @@ class Timeout(Shaping):
     weight: ClassVar = 2
     toxic: ClassVar = "timeout"
     proof: ClassVar = (
-        "the Toxiproxies list the toxic on every link; where it acts on all connections, every"
-        " consensus link is reported down by the end that dials it"
+        f"{Shaping.listed}; where it acts on all connections, every consensus link is reported down"
+        " by the end that dials it"
     )
     seen_within_s: ClassVar = 10.0
     """Diallers miss three seconds of pings first."""
@@ -40,32 +40,30 @@ class Timeout(Shaping):
     def attributes(self) -> Mapping[str, int]:
         return {"timeout": round(self.after.seconds * 1000)}
 
-    @property
-    def _spares_none(self) -> bool:
-        return self.toxicity == 1.0
-
-    async def missing(self, site: Site, world: World) -> str:
-        if complaint := await super().missing(site, world):
-            return complaint
-        if not self._spares_none:
+    async def unfelt(self, site: Site, world: World) -> str:
+        if self.spares:
             return ""
         return await world.links.not_cut(consensus_of(site, world), CutMode.BLACKHOLE)
 
     async def remaining(self, site: Site, world: World) -> str:
         return await super().remaining(site, world) or await world.links.not_whole(site.links)
 
+    def witness(self, site: Site) -> str:
+        """As its proof says, where it is seen by others."""
+        return super().witness(site) if self.spares else ""
+
     def claims(self, site: Site) -> frozenset[str]:
         """It is a cut, too."""
         return super().claims(site) | {f"{link} (cut)" for link in site.links}
 
     def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
-        return silenced(site.links, operators) if self._spares_none else ()
+        return () if self.spares else silenced(site.links, operators)
 
     def components(self, site: Site, operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-        return components(site.links, operators) if self._spares_none else ()
+        return () if self.spares else components(site.links, operators)
 
     def disturbs(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
-        if not self._spares_none:
+        if self.spares:
             return ends_of(site.links, operators)
         return tuple(dict.fromkeys((*site.targets, *self.silences(site, operators))))
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import aiohttp
 
 from devnet.backends.base import MEMORY_END, Backend, BackendError, CpuUse, Extra, RunState
-from devnet.faults.surface import NO_ENVIRONMENT, CannotInject
+from devnet.faults.surface import NO_ENVIRONMENT, CannotInject, Said
 from devnet.links.mesh import Mesh
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
 from devnet.model.clock import now
@@ -33,6 +33,7 @@ from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Certificates, Verifier, genesis_of
 from devnet.runner.bending import LiveBends
 from devnet.runner.dependencies import LiveL1, LiveTelling
+from devnet.runner.dialling import told_of
 from devnet.runner.firewalls import LiveFirewalls
 from devnet.runner.hosts import LiveHosts
 from devnet.runner.journal import Journal
@@ -296,6 +297,9 @@ class LiveLinks:
         dialled, others = self._divided(links)
         healed = await self._not_in_state(self._links(others), None)
         return healed or await self._not_reported(dialled, up=True)
+
+    async def told(self, links: Sequence[str]) -> Mapping[str, Said]:
+        return await told_of(self._links(links), self._topology, self._session)
 
     async def not_shaped(self, links: Sequence[str], toxic: str, shape: Shape | None) -> str:
         try:

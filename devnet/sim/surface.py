@@ -21,7 +21,7 @@ from devnet.byzantine.names import IS_LIAR, LIES, PREFIX, Strategy
 from devnet.byzantine.strategies import LIARS
 from devnet.faults.byzantine import MODULE
 from devnet.faults.restored import REJOIN
-from devnet.faults.surface import NO_ENVIRONMENT, CannotInject
+from devnet.faults.surface import NO_ENVIRONMENT, CannotInject, Said
 from devnet.model.bend import Bend, Form, Late, OldHead, OtherFork, Result, Silence, Status, Torn
 from devnet.model.cut import CutMode
 from devnet.model.shape import Shape, Streams
@@ -363,6 +363,10 @@ class SimLinks:
         if down := [f"op{a + 1}>op{b + 1}" for a, b in self._ends(links) if not is_open(a, b)]:
             return f"{', '.join(down)} not up"
         return _told("still cut", (name for name in links if name in self._cut))
+
+    async def told(self, links: Sequence[str]) -> Mapping[str, Said]:
+        """Nobody: what is looked at is the network itself."""
+        return {}
 
     async def not_shaped(self, links: Sequence[str], toxic: str, shape: Shape | None) -> str:
         wrong = (name for name in links if self._shapes.get((name, toxic)) != shape)

@@ -281,11 +281,12 @@ class RestClient:
         self._secret = secret
         self._session = session
         self._owned = session is None
-        self._calls = Calls(self.url)
+        self.calls = Calls(self.url)
+        """Of several clients of one server one may be told for all."""
 
     def count_in(self, metrics: Metrics) -> None:
         """Tell there how calls fare; streams are none."""
-        self._calls.count_in(metrics)
+        self.calls.count_in(metrics)
 
     async def __aenter__(self) -> Self:
         return self
@@ -329,7 +330,7 @@ class RestClient:
         """One request, read whole; raises as the class says."""
         timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
         try:
-            with self._calls.timed():
+            with self.calls.timed():
                 async with self.session().request(
                     method,
                     self.url + path,

@@ -323,6 +323,7 @@ class OutboundLink:
         pinged_at = self._pinged_at.pop(pong.number, None)
         if pinged_at is not None:
             round_trip_s = asyncio.get_running_loop().time() - pinged_at
+            self._count("p2p_pongs_total")
             self._context.metrics.set(
                 "p2p_round_trip_seconds",
                 self._round_trips.add(round_trip_s),

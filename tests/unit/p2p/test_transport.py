@@ -95,6 +95,7 @@ async def test_a_link_tells_its_dials_and_round_trips(
         await sender.heard.until(lambda heard: len(heard.clocks) >= 2)
         told = metrics.get("p2p_round_trip_seconds", peer="op2")
         assert told == min(seconds for _, _, seconds in sender.heard.clocks)
+        assert metrics.get("p2p_pongs_total", peer="op2") == len(sender.heard.clocks)
         dials = metrics.get("p2p_dials_total", peer="op2")
     await sender.heard.until(lambda heard: bool(heard.downs))
     assert round_trips() == [], "what was measured is no news of a link that is down"
