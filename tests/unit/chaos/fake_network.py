@@ -281,7 +281,7 @@ class FakeLinks:
 
     def _said(self, link: str) -> Said:
         network, toxics = self._network, self._network.toxics
-        answers, upto = self._answers.get(link, (0.0, now()))
+        answers, upto = self._answers.get(link, (100.0, now()))
         unfelt = "unfelt" in network.bugs
         if link not in network.cut or unfelt:
             answers += 2 * (now() - upto)
