@@ -20,8 +20,8 @@ class Reset(Shaping):
     toxic: ClassVar = "reset_peer"
     proof: ClassVar = (
         f"{Shaping.listed}; every consensus link is dialled again and again: within each 10 s by an"
-        " end that answers (unless connections are spared); of others the receipt has what rollup"
-        " nodes and middlewares count"
+        " end that answers, unless connections are spared; of other links the receipt has the"
+        " failures that are counted"
     )
     seen_within_s: ClassVar = 10.0
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import aiohttp
@@ -42,13 +43,19 @@ def _dialling(link: Link, topology: Topology) -> str:
             return program if program.endswith(_TELLING) else ""
         case LinkClass.L1 | LinkClass.FOLLOW:
             return f"{link.source}.{Role.ROLLUP}"
+        case LinkClass.FORWARD:
+            return f"{link.source}.{Role.EXECUTION}"
     return ""
 
 
 def _said(link: Link, metrics: str) -> Said | None:
     if link.kind is LinkClass.CONSENSUS:
         return _of_peer(link.target, metrics)
-    return _of_calls(link.listen_port, metrics)
+    said = _of_calls(link.listen_port, metrics)
+    # Whoever follows another's pool lets it wait with its answers: they measure nothing.
+    if said is not None and link.kind is LinkClass.FORWARD:
+        return replace(said, trip_s=None)
+    return said
 
 
 def _of_peer(peer: str, metrics: str) -> Said | None:

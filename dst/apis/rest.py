@@ -281,12 +281,11 @@ class RestClient:
         self._secret = secret
         self._session = session
         self._owned = session is None
-        self.calls = Calls(self.url)
-        """Of several clients of one server one may be told for all."""
+        self._calls = Calls(self.url)
 
     def count_in(self, metrics: Metrics) -> None:
         """Tell there how calls fare; streams are none."""
-        self.calls.count_in(metrics)
+        self._calls.count_in(metrics)
 
     async def __aenter__(self) -> Self:
         return self
@@ -330,7 +329,7 @@ class RestClient:
         """One request, read whole; raises as the class says."""
         timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
         try:
-            with self.calls.timed():
+            with self._calls.timed():
                 async with self.session().request(
                     method,
                     self.url + path,

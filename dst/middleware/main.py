@@ -54,8 +54,8 @@ async def _serve(settings: Settings, store: Store, stop: asyncio.Event, assemble
     url, secret = settings.rollup, settings.own_secret
     async with DstClient(url, secret=secret) as rollup, BeaconClient(url, secret=secret) as beacon:
         middleware = assemble(settings, store, rollup, beacon)
-        beacon.calls = rollup.calls
         rollup.count_in(middleware.metrics)
+        beacon.count_in(middleware.metrics)
         await middleware.start()
         async with serving(
             middleware.app(),

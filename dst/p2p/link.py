@@ -33,7 +33,6 @@ from dst.p2p.tls import TlsIdentity
 from dst.p2p.watch import PeerWatch, WatchEvents
 from dst.runtime.allowance import Allowance
 from dst.runtime.backoff import Backoff
-from dst.runtime.estimate import Quickest
 from dst.runtime.log import Logger, Ration
 from dst.runtime.metrics import Metrics
 from dst.spec.primitives import Height, OperatorIndex
@@ -161,7 +160,6 @@ class OutboundLink:
         self._refusals = RefusalLog(context.log)
         self._unanswered = 0
         self._pinged_at: dict[int, float] = {}
-        self._round_trips = Quickest()
         self._flaps = 0
         self._told_up: bool | None = None
         """What the log says last."""
@@ -279,7 +277,6 @@ class OutboundLink:
         if was_up:
             self._context.metrics.set("p2p_link_up", 0, peer=self.peer.name)
             self._context.metrics.drop("p2p_round_trip_seconds", peer=self.peer.name)
-            self._round_trips.clear()
             self._context.events.link_down(self.peer.index)
 
     async def _serve(
@@ -324,10 +321,8 @@ class OutboundLink:
         if pinged_at is not None:
             round_trip_s = asyncio.get_running_loop().time() - pinged_at
             self._count("p2p_pongs_total")
-            self._context.metrics.set(
-                "p2p_round_trip_seconds",
-                self._round_trips.add(round_trip_s),
-                peer=self.peer.name,
+            self._context.metrics.quickest(
+                "p2p_round_trip_seconds", round_trip_s, peer=self.peer.name
             )
             self._context.events.clock_told(self.peer.index, pong.clock_ms / 1000, round_trip_s)
 

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from dst.runtime.estimate import Quickest
 from dst.runtime.metrics import Metrics
 
 
@@ -24,7 +23,6 @@ class Calls:
         there = urlsplit(url)
         self._to = f"{there.hostname}:{there.port}"  # not what else a URL holds: keys of an L1's
         self._metrics: Metrics | None = None
-        self._quickest = Quickest()
 
     def count_in(self, metrics: Metrics) -> None:
         """From now on."""
@@ -48,4 +46,4 @@ class Calls:
     def _answered(self, seconds: float) -> None:
         if self._metrics is not None:
             self._metrics.inc("calls_answered_total", to=self._to)
-            self._metrics.set("call_seconds", self._quickest.add(seconds), to=self._to)
+            self._metrics.quickest("call_seconds", seconds, to=self._to)

@@ -1,13 +1,11 @@
 """What a duration usually is and how much it varies, from samples. No clock here."""
 
-from collections import deque
 from typing import Final
 
 MEAN_GAIN: Final = 1 / 8
 DEVIATION_GAIN: Final = 1 / 4
 DEVIATIONS: Final = 4
 """RFC 6298 section 2: smoothed mean, mean deviation, and how many of it are within reason."""
-RECENT: Final = 4
 
 
 class Estimate:
@@ -31,17 +29,3 @@ class Estimate:
     def bound_s(self) -> float:
         """What a further sample is unlikely to exceed; 0 before the first."""
         return self.mean_s + DEVIATIONS * self._deviation
-
-
-class Quickest:
-    """Of the last few durations: what the path takes, without what a busy machine adds to one."""
-
-    def __init__(self) -> None:
-        self._kept: deque[float] = deque(maxlen=RECENT)
-
-    def add(self, seconds: float) -> float:
-        self._kept.append(seconds)
-        return min(self._kept)
-
-    def clear(self) -> None:
-        self._kept.clear()

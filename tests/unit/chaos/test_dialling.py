@@ -77,6 +77,17 @@ async def test_a_program_tells_of_its_calls(
     assert 0 <= found.trip_s < 1
 
 
+async def test_of_calls_that_may_wait_no_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = Metrics()
+    calls = Calls(url_of("op1>op2.rpc"))
+    calls.count_in(metrics)
+    with calls.timed():
+        pass
+    texts = {"op1.execution": metrics.render()}
+    found = await told(monkeypatch, texts, "op1>op2.rpc")
+    assert found == {"op1>op2.rpc": Said(answers=1, failures=0)}
+
+
 async def test_who_does_not_answer_or_count_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     links = ["op1>op2.consensus", "op1>l1.rpc", "client>op1.rpc", "op1.validator>op1.middleware"]
     assert await told(monkeypatch, {}, *links) == {}

@@ -6,8 +6,7 @@ import aiohttp
 import pytest
 
 from dst.runtime.calls import Calls
-from dst.runtime.estimate import RECENT, Quickest
-from dst.runtime.metrics import Metrics
+from dst.runtime.metrics import RECENT, Metrics
 from dst.spec.errors import InvalidInput, Unavailable
 
 TO = "op1.example:8551"
@@ -70,11 +69,17 @@ def test_who_is_cancelled_counts_for_nothing(calls: Calls, metrics: Metrics) -> 
 
 def test_the_quickest_of_the_last_few() -> None:
     """One quick answer is forgotten, so that a path that became long shows."""
-    quickest = Quickest()
-    assert [quickest.add(seconds) for seconds in (0.3, 0.1, 0.2)] == [0.3, 0.1, 0.1]
-    assert [quickest.add(0.5) for _ in range(RECENT)][-2:] == [0.2, 0.5]
-    quickest.clear()
-    assert quickest.add(0.9) == 0.9
+    metrics = Metrics()
+
+    def after(seconds: float, peer: str = "op2") -> float:
+        metrics.quickest("trip_seconds", seconds, peer=peer)
+        return metrics.get("trip_seconds", peer=peer)
+
+    assert [after(seconds) for seconds in (0.3, 0.1, 0.2)] == [0.3, 0.1, 0.1]
+    assert after(0.7, peer="op3") == 0.7
+    assert [after(0.5) for _ in range(RECENT)][-2:] == [0.2, 0.5]
+    metrics.drop("trip_seconds", peer="op2")
+    assert after(0.9) == 0.9
 
 
 def test_a_gauge_that_was_dropped_is_not_told() -> None:
