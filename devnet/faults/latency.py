@@ -62,4 +62,6 @@ class Latency(Shaping):
 
     def shape_told(self) -> str:
         latency, jitter = self.attributes().values()
-        return f"{latency} ± {jitter} ms each way" if jitter else f"{latency} ms each way"
+        spread = f" ± {jitter}" if jitter else ""
+        both = " each way" if self.stream is Streams.BOTH else ""
+        return f"{latency}{spread} ms{both}"

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from itertools import combinations
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from devnet.faults.cut import Cut
 from devnet.faults.flipped_bytes import FlippedBytes
 from devnet.faults.full_disk import FullDisk, Keeping
 from devnet.faults.kill import Kill
+from devnet.faults.latency import Latency
 from devnet.faults.lost_store import LostStore
 from devnet.faults.old_copy import OldCopy, Rejoin
 from devnet.faults.overlap import Overlap, farthest_pairs
@@ -33,6 +35,7 @@ from devnet.faults.which import Direction, Kind, kind_of, matching
 from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
 from devnet.model.history import FaultReceipt, Record
+from devnet.model.shape import Streams
 from devnet.model.terms import Aim, Duration
 from devnet.model.topology import LinkClass, Topology, compute_topology
 from devnet.scenarios.parse import parse_scenario
@@ -328,6 +331,21 @@ def test_a_validator_alone_silences_nobody() -> None:
     assert Kill(target="op2", role=Part.ROLLUP).silences(Site(targets=("op2",)), OPERATORS) == (
         "op2",
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, "50 ms each way on 1 op1>op2.consensus links"),
+        (
+            {"jitter": Duration(seconds=0.01), "stream": Streams.UPSTREAM, "toxicity": 0.25},
+            "50 ± 10 ms upstream of 25% of the connections on 1 op1>op2.consensus links",
+        ),
+    ],
+)
+def test_a_shape_is_told_with_what_it_is_not_on(more: dict[str, Any], words: str) -> None:
+    do = Latency(links="op1>op2.consensus", one_way=Duration(seconds=0.05), **more)
+    assert do.told(do.aim(sight())) == words
 
 
 # ------------------------------------------------------------------- regions
