@@ -19,7 +19,7 @@ class Bandwidth(Shaping):
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        return cls(kilobytes=dice.integer(300, 5000))
+        return cls(kilobytes=dice.integer(300, 5000), **cls.drawn_shape(dice))
 
     def attributes(self) -> Mapping[str, int]:
         return {"rate": self.kilobytes}

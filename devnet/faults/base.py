@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import ClassVar, Final, Self
 
 from devnet.faults.dice import Dice
+from devnet.faults.felt import Felt
 from devnet.faults.rise import Rise
 from devnet.faults.surface import World
 from devnet.faults.targets import resolve_target
@@ -80,6 +81,8 @@ class Site:
     """In the order in which they are healed, where it is another."""
     rise: Rise = field(default_factory=Rise, compare=False)
     """What has been counted since it began, where that proves it."""
+    felt: Felt = field(default_factory=Felt, compare=False)
+    """What those who dial its links tell, where that proves it."""
 
 
 class Fault(ABC):
@@ -159,6 +162,10 @@ class Fault(ABC):
         """Operators of which no more than f may be at a time: they lie, or may lack what they
         promised."""
         return self.lies(site)
+
+    def witness(self, site: Site) -> str:
+        """By whose word the last look went, where looks differ in it; else by that of `proof`."""
+        return ""
 
     # What follows while it stands, for those who judge.
 

@@ -18,7 +18,9 @@ class Cut(CutLinks, OnLinks):
     weight: ClassVar = 8
     proof: ClassVar = (
         "every consensus link is reported down by the end that dials it; of other links the"
-        " Toxiproxies report the state of the cut"
+        " Toxiproxies report the state of the cut; where rollup nodes, middlewares and execution"
+        " layers count the calls that they make over one, none is answered, and whoever is cut off"
+        " from L1 counts some without an answer (of other calls the receipt has how many)"
     )
 
     @classmethod

@@ -9,6 +9,7 @@ from devnet.faults.base import Fault, Plane, Site
 from devnet.faults.connectivity import components, silenced, without_quorum
 from devnet.faults.surface import World
 from devnet.model.cut import CutMode
+from devnet.model.topology import LinkClass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +26,23 @@ class CutLinks(Fault):
     )
 
     async def inject(self, site: Site, world: World) -> None:
+        await site.felt.note(_others(site, world), world)
         await world.links.cut(site.links, self.mode)
 
     async def take_back(self, site: Site, world: World) -> None:
         await world.links.heal(site.links, self.mode)
 
     async def missing(self, site: Site, world: World) -> str:
-        return await world.links.not_cut(site.links, self.mode)
+        """Only L1 is asked all the time: there somebody must miss it."""
+        if complaint := await world.links.not_cut(site.links, self.mode):
+            return complaint
+        others = _others(site, world)
+        kinds = {link: world.topology.link(link).kind for link in others}
+        must = [link for link, kind in kinds.items() if kind is LinkClass.L1]
+        return await site.felt.not_silent(others, world, must=must) if others else ""
+
+    def witness(self, site: Site) -> str:
+        return site.felt.words
 
     async def remaining(self, site: Site, world: World) -> str:
         return await world.links.not_whole(site.links)
@@ -41,6 +52,12 @@ class CutLinks(Fault):
 
     def components(self, site: Site, operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         return components(site.links, operators)
+
+
+def _others(site: Site, world: World) -> tuple[str, ...]:
+    """Links that are no consensus links."""
+    known = {link.name for link in world.topology.consensus_links}
+    return tuple(link for link in site.links if link not in known)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from devnet.faults import keys
 from devnet.faults.base import Site
 from devnet.faults.dice import Dice
-from devnet.faults.on_links import OnLinks
+from devnet.faults.on_links import WINDOW_S, OnLinks, consensus_of, ends_of
 from devnet.faults.surface import CannotInject, World
 from devnet.model.cut import CutMode
 from devnet.model.terms import Duration
@@ -27,7 +27,12 @@ class Flap(OnLinks):
     name: ClassVar = "flap"
     weight: ClassVar = 2
     repeats: ClassVar = True
-    proof: ClassVar = "after each change the Toxiproxies report its state; the receipt counts them"
+    proof: ClassVar = (
+        "after each change the Toxiproxies report its state; the receipt counts them; every"
+        " consensus link is dialled again and again, within each 10 s and a cycle by an end that"
+        " answers"
+    )
+    seen_within_s: ClassVar = 10.0
 
     mode: FlapMode = keys.choice(FlapMode, "how they go down", default=FlapMode.REFUSE)
     down: Duration = keys.duration("how long", default=Duration(seconds=0.5))
@@ -52,11 +57,18 @@ class Flap(OnLinks):
         return CutMode(self.mode.value)
 
     async def inject(self, site: Site, world: World) -> None:
+        await site.felt.note(site.links, world)
         await world.links.cut(site.links, self._cut)
 
     async def missing(self, site: Site, world: World) -> str:
-        """It is seen to go down first; what comes after is `keep_up`'s."""
-        return ""
+        """Whether links go down is seen by `keep_up`; here, whether anybody feels it."""
+        cycle_s = self.down.seconds + self.up.seconds
+        return await site.felt.not_failing(
+            site.links, world, within_s=WINDOW_S + cycle_s, must=consensus_of(site, world)
+        )
+
+    def witness(self, site: Site) -> str:
+        return site.felt.words
 
     async def keep_up(self, site: Site, world: World, seen: Callable[[], None]) -> None:
         while True:
@@ -75,13 +87,7 @@ class Flap(OnLinks):
         return await world.links.not_whole(site.links)
 
     def disturbs(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
-        touched = {end for link in site.links for end in operators if end in _ends(link)}
-        return tuple(name for name in operators if name in touched)
+        return ends_of(site.links, operators)
 
     def told(self, site: Site) -> str:
         return f"{super().told(site)}, {self.down.seconds:g} s down, {self.up.seconds:g} s up"
-
-
-def _ends(link: str) -> set[str]:
-    """Pods of `op1>op2.consensus`, `op1.rollup>op1.engine`."""
-    return {end.partition(".")[0] for end in link.split(">")}

@@ -12,6 +12,7 @@ from devnet.model.reading import (
     read_choice,
     read_duration,
     read_integer,
+    read_share,
     read_target,
 )
 
@@ -66,6 +67,10 @@ def integer(low: int, high: int, means: str, default: Any = REQUIRED) -> Any:
         means,
         default,
     )
+
+
+def share(means: str, default: Any = REQUIRED) -> Any:
+    return key(read_share, {"type": "number", "exclusiveMinimum": 0, "maximum": 1}, means, default)
 
 
 def keys_of(kind: type[Fault]) -> Mapping[str, tuple[Key, Field[Any]]]:

@@ -1,11 +1,13 @@
 """What faults on links have in common: which links, of whom."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Final
 
 from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
+from devnet.faults.dice import Dice
+from devnet.faults.felt import LIST_ALONE
 from devnet.faults.surface import World
 from devnet.faults.targets import misfit_of, possible
 from devnet.faults.which import (
@@ -18,6 +20,7 @@ from devnet.faults.which import (
     misfit_of_links,
     read_which,
 )
+from devnet.model.shape import Shape, Streams
 from devnet.model.terms import Target
 from devnet.model.topology import Topology
 from dst.spec.errors import BadConfig
@@ -66,27 +69,86 @@ class OnLinks(Fault):
         return f"{len(site.links)} {self.links} links{of}{way}"
 
 
+def ends_of(links: Iterable[str], operators: Sequence[str]) -> tuple[str, ...]:
+    """Operators at either end: of `op1>op2.consensus`, `op1.rollup>op1.engine`."""
+    touched = {end.partition(".")[0] for link in links for end in link.split(">")}
+    return tuple(name for name in operators if name in touched)
+
+
+def consensus_of(site: Site, world: World) -> tuple[str, ...]:
+    """Those of its links whose ends tell how they are."""
+    known = {link.name for link in world.topology.consensus_links}
+    return tuple(link for link in site.links if link in known)
+
+
+WINDOW_S: Final = 10.0
+"""Whoever dials again waits half a second at most, and three for an answer that does not come."""
+SPARING: Final = (0.25, 0.5, 0.75)
+"""Toxicities that random schedules draw."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shaping(OnLinks):
-    """Those that let everything through, otherwise: a toxic on both streams of each link."""
+    """A toxic on one stream, or one on each, of every link."""
 
-    proof: ClassVar = "the Toxiproxies list the toxic on both streams of every link"
+    listed: ClassVar = "the Toxiproxies list the toxic on every link, on each stream asked for"
+    proof: ClassVar = f"{listed}; nobody else tells of it"
     healed_within_s: ClassVar = 5.0
     toxic: ClassVar[str]
     """Its type at Toxiproxy."""
 
+    stream: Streams = keys.choice(
+        Streams,
+        "of each connection: `upstream` what the end that dials sends, `downstream` what it is"
+        " answered",
+        default=Streams.BOTH,
+    )
+    toxicity: float = keys.share(
+        "the share of connections that it acts on, drawn for each and stream; for those that are"
+        " open again when another fault begins or ends on the link",
+        default=1.0,
+    )
+
+    @staticmethod
+    def drawn_shape(dice: Dice) -> dict[str, Any]:
+        """Now and then it is not on all streams of all connections."""
+        found: dict[str, Any] = {}
+        if dice.chance(0.2):
+            found["stream"] = dice.one_of([Streams.UPSTREAM, Streams.DOWNSTREAM])
+        if dice.chance(0.2):
+            found["toxicity"] = dice.one_of(SPARING)
+        return found
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(attributes=self.attributes(), streams=self.stream, toxicity=self.toxicity)
+
     def attributes(self) -> Mapping[str, int]:
-        """Of the toxic."""
+        """Of the toxic, all that it has."""
         raise NotImplementedError
 
     async def inject(self, site: Site, world: World) -> None:
-        await world.links.shape(site.links, self.toxic, self.attributes())
+        await site.felt.note(site.links, world)
+        await world.links.shape(site.links, self.toxic, self.shape)
 
     async def take_back(self, site: Site, world: World) -> None:
         await world.links.shape(site.links, self.toxic, None)
 
     async def missing(self, site: Site, world: World) -> str:
-        return await world.links.not_shaped(site.links, self.toxic, self.attributes())
+        unlisted = await world.links.not_shaped(site.links, self.toxic, self.shape)
+        return unlisted or await self.unfelt(site, world)
+
+    async def unfelt(self, site: Site, world: World) -> str:
+        """A look: where those who dial the links tell of it, who does not feel it."""
+        return ""
+
+    def witness(self, site: Site) -> str:
+        return site.felt.words or LIST_ALONE
+
+    @property
+    def spares(self) -> bool:
+        """Some of the connections."""
+        return self.toxicity < 1
 
     async def remaining(self, site: Site, world: World) -> str:
         return await world.links.not_shaped(site.links, self.toxic, None)
@@ -95,8 +157,10 @@ class Shaping(OnLinks):
         return frozenset(f"{link} ({self.toxic})" for link in site.links)
 
     def told(self, site: Site) -> str:
-        return f"{self.shape_told()} on {super().told(site)}"
+        way = f" {self.stream}" if self.stream is not Streams.BOTH else ""
+        of = f" of {self.toxicity:.0%} of the connections" if self.toxicity < 1 else ""
+        return f"{self.shape_told()}{way}{of} on {super().told(site)}"
 
     def shape_told(self) -> str:
-        """`50 ms each way`."""
+        """`50 ms`."""
         raise NotImplementedError

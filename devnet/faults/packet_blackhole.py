@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from devnet.faults.base import Site
 from devnet.faults.connectivity import components, silenced
-from devnet.faults.on_links import OnLinks
+from devnet.faults.on_links import OnLinks, consensus_of
 from devnet.faults.surface import World
 from devnet.model.cut import CutMode
 from devnet.model.means import Means
@@ -37,14 +37,14 @@ class PacketBlackhole(OnLinks):
 
     async def missing(self, site: Site, world: World) -> str:
         passing = await world.firewalls.not_dropping(places(site))
-        return passing or await world.links.not_cut(_consensus(site, world), CutMode.BLACKHOLE)
+        return passing or await world.links.not_cut(consensus_of(site, world), CutMode.BLACKHOLE)
 
     async def take_back(self, site: Site, world: World) -> None:
         await world.firewalls.let_pass(tuple(places(site)))
 
     async def remaining(self, site: Site, world: World) -> str:
         dropping = await world.firewalls.not_passing(tuple(places(site)))
-        return dropping or await world.links.not_whole(_consensus(site, world))
+        return dropping or await world.links.not_whole(consensus_of(site, world))
 
     def claims(self, site: Site) -> frozenset[str]:
         """A pod has one packet filter."""
@@ -73,9 +73,3 @@ def _ends(link: str) -> tuple[str, str]:
     """`op1>op2.consensus`: op1, op2."""
     source, _, dialled = link.partition(">")
     return source.partition(".")[0], dialled.partition(".")[0]
-
-
-def _consensus(site: Site, world: World) -> tuple[str, ...]:
-    """Those whose ends tell how they are."""
-    known = {link.name for link in world.topology.consensus_links}
-    return tuple(link for link in site.links if link in known)

@@ -6,7 +6,9 @@ from typing import ClassVar, Final, Self
 from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.dice import Dice
+from devnet.faults.felt import FELT
 from devnet.faults.surface import World
+from devnet.model.shape import Shape
 from devnet.model.topology import Topology
 
 _Matrix = Mapping[tuple[str, str], int]
@@ -46,6 +48,10 @@ RTT_MS: Final[Mapping[Matrix, _Matrix]] = {
 such routes agree on, not those of one day."""
 
 
+def _late(milliseconds: int) -> Shape:
+    return Shape(attributes={"latency": milliseconds, "jitter": 0})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Regions(Fault):
     """Operators spread over the places of a matrix of round trips: half of one on each stream of
@@ -54,8 +60,9 @@ class Regions(Fault):
     name: ClassVar = "regions"
     weight: ClassVar = 2
     plane: ClassVar = Plane.LINKS
-    proof: ClassVar = "the Toxiproxies list the delay on both streams of every link"
-    healed_within_s: ClassVar = 5.0
+    proof: ClassVar = f"the Toxiproxies list the delay on both streams of every link; {FELT}"
+    seen_within_s: ClassVar = 10.0
+    healed_within_s: ClassVar = 15.0
 
     matrix: Matrix = keys.choice(
         Matrix,
@@ -99,21 +106,30 @@ class Regions(Fault):
             found[delay] = (*found.get(delay, ()), link)
         return found
 
+    def _asked_s(self, site: Site, world: World) -> Mapping[str, float]:
+        operators = world.topology.operator_names
+        return {link: 2 * self._one_way_ms(link, operators) / 1000 for link in site.links}
+
     async def inject(self, site: Site, world: World) -> None:
+        await site.felt.note(site.links, world)
         for delay, links in self._by_delay(site, world).items():
-            await world.links.shape(links, "latency", {"latency": delay})
+            await world.links.shape(links, "latency", _late(delay))
 
     async def take_back(self, site: Site, world: World) -> None:
         await world.links.shape(site.links, "latency", None)
 
     async def missing(self, site: Site, world: World) -> str:
         for delay, links in self._by_delay(site, world).items():
-            if complaint := await world.links.not_shaped(links, "latency", {"latency": delay}):
+            if complaint := await world.links.not_shaped(links, "latency", _late(delay)):
                 return complaint
-        return ""
+        return await site.felt.not_late(self._asked_s(site, world), world)
 
     async def remaining(self, site: Site, world: World) -> str:
-        return await world.links.not_shaped(site.links, "latency", None)
+        listed = await world.links.not_shaped(site.links, "latency", None)
+        return listed or await site.felt.still_late(self._asked_s(site, world), world)
+
+    def witness(self, site: Site) -> str:
+        return site.felt.words
 
     def claims(self, site: Site) -> frozenset[str]:
         return frozenset(f"{link} (latency)" for link in site.links)

@@ -3,8 +3,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from devnet.faults import keys
+from devnet.faults.base import Site
 from devnet.faults.dice import Dice
-from devnet.faults.on_links import Shaping
+from devnet.faults.on_links import WINDOW_S, Shaping, consensus_of
+from devnet.faults.surface import World
 from devnet.model.terms import Duration
 
 
@@ -16,12 +18,19 @@ class Reset(Shaping):
     name: ClassVar = "reset"
     weight: ClassVar = 2
     toxic: ClassVar = "reset_peer"
+    proof: ClassVar = (
+        f"{Shaping.listed}; every consensus link is dialled again and again: within each 10 s by an"
+        " end that answers, unless connections are spared; of other links the receipt has the"
+        " failures that are counted"
+    )
+    seen_within_s: ClassVar = 10.0
 
     after: Duration = keys.duration("how long a connection lives", default=Duration())
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        return cls(target=dice.victims(), after=dice.milliseconds(0, 1000, 100))
+        after = dice.milliseconds(0, 1000, 100)
+        return cls(target=dice.victims(), after=after, **cls.drawn_shape(dice))
 
     def nonsense(self) -> str:
         # Toxiproxy cannot take the toxic out before that is over.
@@ -30,6 +39,10 @@ class Reset(Shaping):
 
     def attributes(self) -> Mapping[str, int]:
         return {"timeout": round(self.after.seconds * 1000)}
+
+    async def unfelt(self, site: Site, world: World) -> str:
+        must = () if self.spares else consensus_of(site, world)
+        return await site.felt.not_failing(site.links, world, within_s=WINDOW_S, must=must)
 
     def shape_told(self) -> str:
         return f"resets after {self.after.seconds:g} s"

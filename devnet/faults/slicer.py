@@ -15,15 +15,29 @@ class Slicer(Shaping):
     weight: ClassVar = 2
     toxic: ClassVar = "slicer"
 
-    bytes: int = keys.integer(1, 65_536, "of a piece", default=64)
+    bytes: int = keys.integer(1, 65_536, "of a piece, on average", default=64)
+    variation: int = keys.integer(
+        0, 65_535, "a piece has up to so many bytes more or less", default=0
+    )
     microseconds: int = keys.integer(0, 1_000_000, "between two pieces", default=100)
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        return cls(bytes=dice.integer(16, 512))
+        size = dice.integer(16, 512)
+        variation = dice.integer(1, size - 1) if dice.chance(0.5) else 0
+        return cls(bytes=size, variation=variation, **cls.drawn_shape(dice))
+
+    def nonsense(self) -> str:
+        empty = "variation: less than bytes, or pieces would be empty"
+        return super().nonsense() or (empty if self.variation >= self.bytes else "")
 
     def attributes(self) -> Mapping[str, int]:
-        return {"average_size": self.bytes, "size_variation": 0, "delay": self.microseconds}
+        return {
+            "average_size": self.bytes,
+            "size_variation": self.variation,
+            "delay": self.microseconds,
+        }
 
     def shape_told(self) -> str:
-        return f"pieces of {self.bytes} bytes"
+        spread = f" ± {self.variation}" if self.variation else ""
+        return f"pieces of {self.bytes}{spread} bytes"

@@ -20,7 +20,7 @@ class SlowClose(Shaping):
 
     @classmethod
     def drawn(cls, dice: Dice) -> Self:
-        return cls(delay=dice.milliseconds(100, 2000, 100))
+        return cls(delay=dice.milliseconds(100, 2000, 100), **cls.drawn_shape(dice))
 
     def attributes(self) -> Mapping[str, int]:
         return {"delay": round(self.delay.seconds * 1000)}

@@ -5,11 +5,13 @@ Toxiproxies.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from devnet.model.bend import Bend
 from devnet.model.cut import CutMode
+from devnet.model.shape import Shape
 from devnet.model.topology import Role, Topology
 
 NO_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({})
@@ -90,15 +92,27 @@ class Programs(Protocol):
         """Those that run, or ended otherwise than with that exit code."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What the program that dials a link tells of it, since its own start."""
+
+    answers: float
+    """Pongs, or calls that were answered."""
+    failures: float
+    """Dials (each but the first is because a connection failed), or calls without an answer."""
+    trip_s: float | None = None
+    """The quickest of the last few answers; None: none, as on a link that is down."""
+    sent: float = 0
+    """Bytes, as far as they are counted."""
+
+
 class Links(Protocol):
     """Links by proxy name (`op1>op2.consensus`). Raises (all): CannotInject."""
 
     async def cut(self, links: Sequence[str], mode: CutMode) -> None: ...
     async def heal(self, links: Sequence[str], mode: CutMode) -> None: ...
-    async def shape(
-        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
-    ) -> None:
-        """A toxic on both streams of each link; None takes it away."""
+    async def shape(self, links: Sequence[str], toxic: str, shape: Shape | None) -> None:
+        """A toxic on the stream, or both, of each link; None takes it away."""
 
     async def not_cut(self, links: Sequence[str], mode: CutMode) -> str:
         """Consensus links that the ends that dial them do not report down; others that are not in
@@ -111,9 +125,10 @@ class Links(Protocol):
         """Consensus links that the ends that dial them do not report up; others that are still
         cut."""
 
-    async def not_shaped(
-        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
-    ) -> str:
+    async def told(self, links: Sequence[str]) -> Mapping[str, Said]:
+        """Without those of which nobody tells anything."""
+
+    async def not_shaped(self, links: Sequence[str], toxic: str, shape: Shape | None) -> str:
         """Links of which the Toxiproxies list that toxic otherwise."""
 
 

@@ -64,7 +64,7 @@ class Injector:
             await do.inject(site, world)
             receipt = self._note(fault, applied=now())
             await _until_silent(lambda: do.missing(site, world), do.seen_within_s, "not in place")
-            receipt = self._note(fault, verified=now())
+            receipt = self._note(fault, verified=now(), witness=do.witness(site))
             await asyncio.sleep(EVENT_LAG_SECONDS)
             receipt = self._locate(fault, receipt)
         except CannotInject as error:
@@ -81,7 +81,8 @@ class Injector:
             complaint = await self._look(fault)
             if not complaint:
                 complaints = 0
-                self._note(fault, looks=self._receipts[fault.id].looks + 1)
+                looks = self._receipts[fault.id].looks + 1
+                self._note(fault, looks=looks, witness=fault.do.witness(fault.site))
                 continue
             complaints += 1
             since = looked if complaints == 1 else since

@@ -22,6 +22,7 @@ from devnet.links.toxiproxy import (
     is_shaped,
 )
 from devnet.model.cut import CutMode
+from devnet.model.shape import Shape
 from devnet.model.topology import Link, LinkClass, Topology
 
 START_TIMEOUT_S: Final = 15.0
@@ -114,22 +115,18 @@ class Mesh:
             lambda client, link: client.heal(link.name, mode, chosen),
         )
 
-    async def shape(
-        self, links: Iterable[Link], kind: str, attributes: Mapping[str, int] | None
-    ) -> None:
-        """A toxic on both streams of every link; None takes it away."""
+    async def shape(self, links: Iterable[Link], kind: str, shape: Shape | None) -> None:
+        """Toxics of this type on every link; None takes them away."""
         await self._each(
             links,
-            lambda proxy: after_shape(proxy, kind, attributes),
-            lambda client, link: client.shape(link.name, kind, attributes),
+            lambda proxy: after_shape(proxy, kind, shape),
+            lambda client, link: client.shape(link.name, kind, shape),
         )
 
-    async def not_shaped(
-        self, links: Iterable[Link], kind: str, attributes: Mapping[str, int] | None
-    ) -> list[str]:
+    async def not_shaped(self, links: Iterable[Link], kind: str, shape: Shape | None) -> list[str]:
         """Those of which the servers list that toxic otherwise."""
         known = await self._listed(links)
-        return [name for name, proxy in known.items() if not is_shaped(proxy, kind, attributes)]
+        return [name for name, proxy in known.items() if not is_shaped(proxy, kind, shape)]
 
     async def lead_to(self, ports: Mapping[Link, int]) -> None:
         """Each link to a port of its pod, its service or what stands before that."""
@@ -215,12 +212,18 @@ def describe_fault(proxy: Proxy) -> str:
         elif toxic.type == "bandwidth":
             words.append(f"{toxic.attributes['rate']} KB/s")
         elif toxic.type == "timeout":
-            words.append("blackhole" if toxic.attributes.get("timeout") == 0 else "drop")
+            words.append(_TIMEOUTS.get(toxic.attributes["timeout"], "timeout"))
         elif toxic.type == "latency":
-            words.append(f"latency {toxic.attributes['latency']} ms")
+            jitter = toxic.attributes.get("jitter")
+            spread = f" ± {jitter}" if jitter else ""
+            words.append(f"latency {toxic.attributes['latency']}{spread} ms")
         else:
             words.append(toxic.type)
     return ", ".join(sorted(set(words)))
+
+
+_TIMEOUTS: Final = {0: "blackhole", 1: "drop"}
+"""What the toxics of cuts have."""
 
 
 def _untouched(link: Link) -> Proxy:

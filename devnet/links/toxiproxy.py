@@ -20,6 +20,7 @@ import aiohttp
 from yarl import URL
 
 from devnet.model.cut import CutMode
+from devnet.model.shape import Shape, Streams
 from dst.spec.errors import DstError, InvalidInput
 
 CALL_TIMEOUT_S: Final = 2.0
@@ -140,15 +141,34 @@ def shaping_toxic(kind: str, stream: Stream) -> str:
     return f"{kind}_{stream}"
 
 
-def is_shaped(proxy: Proxy, kind: str, attributes: Mapping[str, int] | None) -> bool:
-    """Whether it is as `shape` leaves it, on both streams."""
+def _shaping(kind: str, shape: Shape | None) -> dict[str, Toxic]:
+    """Name -> toxic that makes it."""
+    if shape is None:
+        return {}
+    return {
+        name: Toxic(
+            name=name,
+            type=kind,
+            stream=stream,
+            toxicity=shape.toxicity,
+            attributes=shape.attributes,
+        )
+        for stream in STREAMS
+        if shape.streams in (Streams.BOTH, stream)
+        for name in (shaping_toxic(kind, stream),)
+    }
+
+
+def is_shaped(proxy: Proxy, kind: str, shape: Shape | None) -> bool:
+    """Whether it is as `shape` leaves it, on either stream."""
     toxics = {toxic.name: toxic for toxic in proxy.toxics}
-    for stream in STREAMS:
-        toxic = toxics.get(shaping_toxic(kind, stream))
-        if attributes is None:
-            if toxic is not None and (kind not in _KEPT or toxic.toxicity != 0):
+    wanted = _shaping(kind, shape)
+    for name in (shaping_toxic(kind, stream) for stream in STREAMS):
+        there, asked = toxics.get(name), wanted.get(name)
+        if asked is None:
+            if there is not None and (kind not in _KEPT or there.toxicity != 0):
                 return False
-        elif toxic is None or not _has(toxic, attributes):
+        elif there is None or not _is_as(there, asked):
             return False
     return True
 
@@ -179,17 +199,12 @@ def after_heal(proxy: Proxy, mode: CutMode, streams: Iterable[Stream] = STREAMS)
     return _switched(proxy, mode, streams, toxicity=0.0)
 
 
-def after_shape(proxy: Proxy, kind: str, attributes: Mapping[str, int] | None) -> Proxy:
+def after_shape(proxy: Proxy, kind: str, shape: Shape | None) -> Proxy:
     """What `ToxiproxyClient.shape` leaves of it, but for toxics that are off and not the guard's:
     a link whose faults are all over is as it was."""
-    ours = {shaping_toxic(kind, stream): stream for stream in STREAMS}
-    toxics = [toxic for toxic in proxy.toxics if toxic.name not in ours]
-    if attributes is not None:
-        toxics += (
-            Toxic(name=name, type=kind, stream=stream, attributes=attributes)
-            for name, stream in ours.items()
-        )
-    return replace(proxy, toxics=tuple(toxics))
+    ours = {shaping_toxic(kind, stream) for stream in STREAMS}
+    others = (toxic for toxic in proxy.toxics if toxic.name not in ours)
+    return replace(proxy, toxics=(*others, *_shaping(kind, shape).values()))
 
 
 def _switched(proxy: Proxy, mode: CutMode, streams: Iterable[Stream], *, toxicity: float) -> Proxy:
@@ -203,8 +218,11 @@ def _switched(proxy: Proxy, mode: CutMode, streams: Iterable[Stream], *, toxicit
     )
 
 
-def _has(toxic: Toxic, wanted: Mapping[str, int]) -> bool:
-    return toxic.toxicity == 1.0 and all(toxic.attributes.get(k) == v for k, v in wanted.items())
+def _is_as(toxic: Toxic, asked: Toxic) -> bool:
+    """The server keeps a toxicity in single precision, and writes it as it was read."""
+    return toxic.toxicity == asked.toxicity and all(
+        toxic.attributes.get(name) == value for name, value in asked.attributes.items()
+    )
 
 
 def _blackhole_toxic(stream: Stream) -> str:
@@ -374,24 +392,26 @@ class ToxiproxyClient:
         leaves?"""
         return is_cut(await self.proxy(proxy), mode, streams)
 
-    async def shape(self, proxy: str, kind: str, attributes: Mapping[str, int] | None) -> None:
-        """A toxic of this type on both streams of a guarded link; None: as if there were none.
+    async def shape(self, proxy: str, kind: str, shape: Shape | None) -> None:
+        """Toxics of this type on a guarded link, of its stream or streams; None: as if there were
+        none. All attributes are to be named: one that is kept from before has others.
 
         A toxic that acts now is switched off before its attributes change.
         """
-        check_attributes(kind, attributes or {}, partial=attributes is None)
+        check_attributes(kind, shape.attributes if shape else {}, partial=shape is None)
+        wanted = _shaping(kind, shape)
         present = {toxic.name: toxic for toxic in (await self.proxy(proxy)).toxics}
-        for stream in STREAMS:
-            name = shaping_toxic(kind, stream)
+        for name in (shaping_toxic(kind, stream) for stream in STREAMS):
             if name in present and kind not in _KEPT:
                 await self.delete_toxic(proxy, name)
                 del present[name]
             elif name in present and present[name].toxicity:
                 await self._switch(proxy, name, on=False)
-            if attributes is not None and name in present:
-                await self.patch_toxic(proxy, name, kind, attributes, toxicity=1.0)
-            elif attributes is not None:
-                toxic = Toxic(name=name, type=kind, stream=stream, attributes=attributes)
+            if (toxic := wanted.get(name)) is None:
+                continue
+            if name in present:
+                await self.patch_toxic(proxy, name, kind, toxic.attributes, toxicity=toxic.toxicity)
+            else:
                 await self.add_toxic(proxy, toxic)
 
     async def _switch_all(

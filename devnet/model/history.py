@@ -334,6 +334,9 @@ class FaultReceipt(
     round: int | None = None
     phase: str = ""
     """Where consensus stood when it was applied: `idle`, `proposal`, `prepared`, `decided`."""
+    witness: str = ""
+    """By whose word the last look went, in words with figures: those who felt it, or who alone says
+    so. Empty: as the documentation says of its kind."""
     looks: int = 0
     """How often it was seen to stand, after the look that verified it."""
     repeats: bool = False

@@ -109,6 +109,13 @@ def read_integer(value: object, where: str, low: int, high: int) -> int:
     return value
 
 
+def read_share(value: object, where: str) -> float:
+    """Of none nothing would be there to be seen."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
+        raise BadConfig(f"{where}: expected a number above 0 and at most 1, got {shown(value)}")
+    return float(value)
+
+
 def read_text(value: object, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise BadConfig(f"{where}: expected text, got {shown(value)}")

@@ -95,6 +95,15 @@ def clock_ahead(metrics: str) -> float | None:
     return None if found is None else float(found[1])
 
 
+def by_label(metrics: str, name: str, label: str) -> Mapping[str, float]:
+    """Value of a label -> the metric, summed over all other labels."""
+    found: dict[str, float] = {}
+    for sample, shown, value in _SAMPLE.findall(metrics):
+        if sample == name and (at := re.search(rf'(?:^|,){label}="([^"]*)"', shown)):
+            found[at[1]] = found.get(at[1], 0.0) + float(value)
+    return found
+
+
 def sum_of(metrics: str, name: str, labels: Mapping[str, str] = _EVERY) -> float:
     """Sum of a metric over all samples that have these labels; 0 when there is none."""
     wanted = [f'{key}="{value}"' for key, value in labels.items()]

@@ -296,6 +296,7 @@ def _fault_row(fault: FaultReceipt, start: float) -> tuple[str, ...]:
 
 
 def _looks(fault: FaultReceipt, lapsed: str) -> str:
-    """`12 times`, `30 cycles`, `3 times, not at 7.2 s`."""
+    """`12 times`, `30 cycles`, `3 times, not at 7.2 s`; by whose word, where that differs."""
     seen = counted(fault.cycles, "cycle{s}") if fault.repeats else counted(fault.looks, "time{s}")
-    return seen if fault.lapsed is None else f"{seen}, not at {lapsed}"
+    stood = seen if fault.lapsed is None else f"{seen}, not at {lapsed}"
+    return f"{stood}: {fault.witness}" if fault.witness else stood

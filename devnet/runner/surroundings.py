@@ -12,12 +12,13 @@ from typing import Any, Final
 import aiohttp
 
 from devnet.backends.base import MEMORY_END, Backend, BackendError, CpuUse, Extra, RunState
-from devnet.faults.surface import NO_ENVIRONMENT, CannotInject
+from devnet.faults.surface import NO_ENVIRONMENT, CannotInject, Said
 from devnet.links.mesh import Mesh
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
 from devnet.model.clock import now
 from devnet.model.cut import CutMode
 from devnet.model.history import Genesis, HostileFate, TransactionSubmitted
+from devnet.model.shape import Shape
 from devnet.model.topology import Link, Role, Topology
 from devnet.model.work import OBJECT_WRITERS
 from devnet.network.programs import L1_BLOCK_SECONDS
@@ -33,6 +34,7 @@ from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Certificates, Verifier, genesis_of
 from devnet.runner.bending import LiveBends
 from devnet.runner.dependencies import LiveL1, LiveTelling
+from devnet.runner.dialling import told_of
 from devnet.runner.firewalls import LiveFirewalls
 from devnet.runner.hosts import LiveHosts
 from devnet.runner.journal import Journal
@@ -335,10 +337,8 @@ class LiveLinks:
     async def heal(self, links: Sequence[str], mode: CutMode) -> None:
         await self._call(self._mesh.heal(self._links(links), mode))
 
-    async def shape(
-        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
-    ) -> None:
-        await self._call(self._mesh.shape(self._links(links), toxic, attributes))
+    async def shape(self, links: Sequence[str], toxic: str, shape: Shape | None) -> None:
+        await self._call(self._mesh.shape(self._links(links), toxic, shape))
 
     async def not_cut(self, links: Sequence[str], mode: CutMode) -> str:
         dialled, others = self._divided(links)
@@ -352,14 +352,15 @@ class LiveLinks:
         healed = await self._not_in_state(self._links(others), None)
         return healed or await self._not_reported(dialled, up=True)
 
-    async def not_shaped(
-        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
-    ) -> str:
+    async def told(self, links: Sequence[str]) -> Mapping[str, Said]:
+        return await told_of(self._links(links), self._topology, self._session)
+
+    async def not_shaped(self, links: Sequence[str], toxic: str, shape: Shape | None) -> str:
         try:
-            wrong = await self._mesh.not_shaped(self._links(links), toxic, attributes)
+            wrong = await self._mesh.not_shaped(self._links(links), toxic, shape)
         except (ToxiproxyError, ToxiproxyUnreachable) as error:
             return str(error)
-        state = "still" if attributes is None else "not as asked"
+        state = "still" if shape is None else "not as asked"
         return f"{toxic} {state}: {', '.join(wrong)}" if wrong else ""
 
     def _divided(self, names: Sequence[str]) -> tuple[list[str], list[str]]:

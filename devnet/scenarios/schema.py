@@ -188,6 +188,12 @@ The look that proves a fault is taken again each second while it stands. A fault
 row do not find has *lapsed*: it ended early, or somebody else took it back; the run is
 *inconclusive*, and the report names the moment. After the heal the network must look whole again,
 or the run is inconclusive too.
+
+A Toxiproxy's list says what was asked of a link. Where those who dial it tell of it themselves
+(round trips, dials, calls and their fate in `/metrics` of middlewares and rollup nodes), the look
+goes by their word, too, and the receipt has it with its figures (`witness`); where nobody does, it
+says *the Toxiproxies' list alone*. A link whose end does not answer, or that another fault has
+taken down, is no witness.
 """
 
 _FOOT: Final = """\

@@ -48,7 +48,7 @@ class Network:
         self._held: dict[LinkEnds, list[Any]] = {}
         self._last: dict[LinkEnds, int] = {}
         self._open: set[LinkEnds] = set()
-        self._late_us: dict[LinkEnds, int] = {}
+        self._late_us: dict[LinkEnds, tuple[int, int]] = {}
         self._connection: dict[LinkEnds, int] = {}
         """How many connections the link has lost with what was under way on them."""
         links = [(source, target) for source in range(params.n) for target in range(params.n)]
@@ -92,7 +92,7 @@ class Network:
         return (source, target) in self._open and (source, target) not in self._cut
 
     def _post(self, link: LinkEnds, message: Any) -> None:
-        delay = self._draw_delay(link) + self._late_us.get(link, 0)
+        delay = self._draw_delay(link) + self._draw_late(link)
         if link in self._slow and not self.calm:
             delay += self._params.slow_us
         if delay > LATE_US:
@@ -112,6 +112,10 @@ class Network:
         least, most = (200, 20_000) if self.calm else self._params.latency_us
         return self._draws[link].randrange(least, most)
 
+    def _draw_late(self, link: LinkEnds) -> int:
+        late, jitter = self._late_us.get(link, (0, 0))
+        return late - jitter + self._draws[link].randrange(2 * jitter + 1) if jitter else late
+
     # ---------------------------------------------------------------------------- faults
 
     def cut(self, links: Iterable[LinkEnds], mode: CutMode) -> None:
@@ -124,9 +128,9 @@ class Network:
                 since = self._connection.get(link, 0)
                 self._loop.after(GIVE_UP_US, self._give_up, link, since)
 
-    def slow_down(self, links: Iterable[LinkEnds], late_us: int) -> None:
-        """So much more from now on; 0: as before."""
-        self._late_us |= dict.fromkeys(links, late_us)
+    def slow_down(self, links: Iterable[LinkEnds], late_us: int, jitter_us: int = 0) -> None:
+        """So much more from now on, and up to the jitter more or less; 0: as before."""
+        self._late_us |= dict.fromkeys(links, (late_us, jitter_us))
 
     def mend(self, links: Iterable[LinkEnds] | None = None) -> None:
         """Bring links (None: all) back: held messages arrive, then both ends hear of it."""

@@ -22,10 +22,11 @@ from devnet.byzantine.names import IS_LIAR, LIES, PREFIX, Strategy
 from devnet.byzantine.strategies import LIARS
 from devnet.faults.byzantine import MODULE
 from devnet.faults.restored import REJOIN
-from devnet.faults.surface import NO_ENVIRONMENT, CannotInject
+from devnet.faults.surface import NO_ENVIRONMENT, CannotInject, Said
 from devnet.model.bend import Bend, Form, Late, OldHead, OtherFork, Result, Silence, Status, Torn
 from devnet.model.code import OWN
 from devnet.model.cut import CutMode
+from devnet.model.shape import Shape, Streams
 from devnet.model.topology import OPERATOR_ROLES, Link, LinkClass, Role, Service, Topology
 from devnet.probes.health import sum_of
 from devnet.sim import params
@@ -330,7 +331,7 @@ class SimLinks:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._cut: dict[str, CutMode] = {}
-        self._shapes: dict[tuple[str, str], Mapping[str, int]] = {}
+        self._shapes: dict[tuple[str, str], Shape] = {}
 
     async def cut(self, links: Sequence[str], mode: CutMode) -> None:
         self._require_some(links, felt)
@@ -352,21 +353,17 @@ class SimLinks:
             if (what := felt(link)) is not None and what is not Role.MIDDLEWARE:
                 self._cluster.gone(self._cluster.node(link.source), what, name, is_cut)
 
-    async def shape(
-        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
-    ) -> None:
-        if toxic != "latency":
-            raise NoCounterpart(f"links under the toxic {toxic}")
-        self._require_some(links, _felt_late)
-        late_us = 1000 * (attributes or {"latency": 0})["latency"]
-        self._cluster.network.slow_down(self._ends(links), late_us)
+    async def shape(self, links: Sequence[str], toxic: str, shape: Shape | None) -> None:
+        late = _lateness(toxic, shape)
+        self._require_some(links, late.felt_on)
+        self._cluster.network.slow_down(self._ends(links), late.out_us, late.jitter_us)
         for name in links:
             if (link := self._cluster.topology.link(name)).service is Service.ENGINE:
-                self._cluster.node(link.source).rollup_late_us = 2 * late_us
-            if attributes is None:
+                self._cluster.node(link.source).rollup_late_us = late.round_trip_us
+            if shape is None:
                 self._shapes.pop((name, toxic), None)
             else:
-                self._shapes[name, toxic] = attributes
+                self._shapes[name, toxic] = shape
 
     def _require_some(
         self, links: Sequence[str], counterpart: Callable[[Link], Role | None]
@@ -401,11 +398,13 @@ class SimLinks:
             return f"{', '.join(down)} not up"
         return _told("still cut", (name for name in links if name in self._cut))
 
-    async def not_shaped(
-        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
-    ) -> str:
-        wrong = (name for name in links if self._shapes.get((name, toxic)) != attributes)
-        return _told(f"not under {toxic} {attributes}", wrong)
+    async def told(self, links: Sequence[str]) -> Mapping[str, Said]:
+        """Nobody: what is looked at is the network itself."""
+        return {}
+
+    async def not_shaped(self, links: Sequence[str], toxic: str, shape: Shape | None) -> str:
+        wrong = (name for name in links if self._shapes.get((name, toxic)) != shape)
+        return _told(f"not under {toxic} {shape}", wrong)
 
 
 def felt(link: Link) -> Role | None:
@@ -424,10 +423,41 @@ def felt(link: Link) -> Role | None:
     return None
 
 
-def _felt_late(link: Link) -> Role | None:
-    """Those whose delay somebody waits for."""
-    slow = link.kind is LinkClass.CONSENSUS or link.service is Service.ENGINE
-    return felt(link) if slow else None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Late:
+    """Of a link: a message that goes out, what that varies by, and an answer."""
+
+    out_us: int
+    jitter_us: int
+    round_trip_us: int
+
+    def felt_on(self, link: Link) -> Role | None:
+        """Those whose delay somebody waits for: between operators nobody waits for an answer, and
+        an answer of the rollup node takes a fixed time."""
+        match link.kind, link.service:
+            case LinkClass.CONSENSUS, _:
+                return None if self.round_trip_us and not self.out_us else felt(link)
+            case _, Service.ENGINE:
+                return None if self.jitter_us else felt(link)
+        return None
+
+
+def _lateness(toxic: str, shape: Shape | None) -> _Late:
+    """Raises: NoCounterpart."""
+    if toxic != "latency":
+        raise NoCounterpart(f"links under the toxic {toxic}")
+    if shape is None:
+        return _Late(out_us=0, jitter_us=0, round_trip_us=0)
+    if shape.toxicity < 1:
+        raise NoCounterpart("connections that a toxic spares")
+    latency, jitter = (1000 * shape.attributes[name] for name in ("latency", "jitter"))
+    goes_out = shape.streams is not Streams.DOWNSTREAM
+    both = 2 if shape.streams is Streams.BOTH else 1
+    return _Late(
+        out_us=latency if goes_out else 0,
+        jitter_us=jitter if goes_out else 0,
+        round_trip_us=both * latency,
+    )
 
 
 # ----------------------------------------------------------------------- answers and L1

@@ -31,6 +31,7 @@ from dst.apis.jsonrpc.client import BadStatus, JsonRpcClient
 from dst.apis.jwt import make_jwt
 from dst.apis.quantity import parse_quantity
 from dst.runtime.machine import wall_clock
+from dst.runtime.metrics import Metrics
 from dst.spec.beacon import ExecutionPayload
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import Hash32, parse_hex, to_hex
@@ -66,6 +67,9 @@ class EngineClient:
 
     async def close(self) -> None:
         await self._rpc.close()
+
+    def count_in(self, metrics: Metrics) -> None:
+        self._rpc.count_in(metrics)
 
     async def exchange_capabilities(self, *, timeout: float = CALL_TIMEOUT_S) -> tuple[str, ...]:
         supported: list[str] = await self.call(

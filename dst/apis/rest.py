@@ -19,10 +19,12 @@ import aiohttp
 from aiohttp import web
 
 from dst.apis.jwt import check_jwt, make_jwt
+from dst.runtime.calls import Calls
 from dst.runtime.connections import lasts
 from dst.runtime.http import MAX_BODY_BYTES, STREAMS, error_response
 from dst.runtime.http_errors import failure_of
 from dst.runtime.machine import wall_clock
+from dst.runtime.metrics import Metrics
 from dst.runtime.places import address_key
 from dst.runtime.streams import Stream, Streams
 from dst.spec.errors import InvalidInput, Unavailable
@@ -279,6 +281,11 @@ class RestClient:
         self._secret = secret
         self._session = session
         self._owned = session is None
+        self._calls = Calls(self.url)
+
+    def count_in(self, metrics: Metrics) -> None:
+        """Tell there how calls fare; streams are none."""
+        self._calls.count_in(metrics)
 
     async def __aenter__(self) -> Self:
         return self
@@ -322,21 +329,22 @@ class RestClient:
         """One request, read whole; raises as the class says."""
         timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
         try:
-            async with self.session().request(
-                method,
-                self.url + path,
-                params=params,
-                data=body,
-                headers=self._headers(headers),
-                timeout=timeout,
-                allow_redirects=False,
-            ) as response:
-                content = await _read_bounded(response)
-                if response.status >= 300:
-                    raise failure_of(response.status, content)
-                return Answer(
-                    body=content, content_type=response.content_type, headers=response.headers
-                )
+            with self._calls.timed():
+                async with self.session().request(
+                    method,
+                    self.url + path,
+                    params=params,
+                    data=body,
+                    headers=self._headers(headers),
+                    timeout=timeout,
+                    allow_redirects=False,
+                ) as response:
+                    content = await _read_bounded(response)
+                    if response.status >= 300:
+                        raise failure_of(response.status, content)
+                    return Answer(
+                        body=content, content_type=response.content_type, headers=response.headers
+                    )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(
                 f"{method} {self.url}{path}: {type(error).__name__} {error}"

@@ -14,6 +14,7 @@ import msgspec
 from dst.apis.jsonrpc import RpcError
 from dst.apis.jsonrpc.client import JsonRpcClient
 from dst.apis.quantity import parse_quantity
+from dst.runtime.metrics import Metrics
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import Address, Hash32, parse_hex, to_hex
 
@@ -89,6 +90,9 @@ class L1Client:
 
     async def close(self) -> None:
         await self._rpc.close()
+
+    def count_in(self, metrics: Metrics) -> None:
+        self._rpc.count_in(metrics)
 
     async def chain_id(self) -> int:
         return parse_quantity(await self._call("eth_chainId", [], str), what="eth_chainId")

@@ -56,6 +56,8 @@ async def _serve(settings: Settings, store: Store, stop: asyncio.Event, assemble
     async with DstClient(url, secret=secret) as rollup, BeaconClient(url, secret=secret) as beacon:
         middleware = assemble(settings, store, rollup, beacon)
         tell_build(middleware.metrics)
+        rollup.count_in(middleware.metrics)
+        beacon.count_in(middleware.metrics)
         await middleware.start()
         async with serving(
             middleware.app(),

@@ -207,6 +207,7 @@ class OutboundLink:
 
     async def _connect_and_serve(self) -> None:
         reader, writer = None, None
+        self._count("p2p_dials_total")
         try:
             async with asyncio.timeout(ESTABLISH_TIMEOUT_S):
                 reader, writer = await self._dial()
@@ -275,6 +276,7 @@ class OutboundLink:
             self._count("p2p_dropped_total", dropped, reason="down")
         if was_up:
             self._context.metrics.set("p2p_link_up", 0, peer=self.peer.name)
+            self._context.metrics.drop("p2p_round_trip_seconds", peer=self.peer.name)
             self._context.events.link_down(self.peer.index)
 
     async def _serve(
@@ -318,6 +320,10 @@ class OutboundLink:
         pinged_at = self._pinged_at.pop(pong.number, None)
         if pinged_at is not None:
             round_trip_s = asyncio.get_running_loop().time() - pinged_at
+            self._count("p2p_pongs_total")
+            self._context.metrics.quickest(
+                "p2p_round_trip_seconds", round_trip_s, peer=self.peer.name
+            )
             self._context.events.clock_told(self.peer.index, pong.clock_ms / 1000, round_trip_s)
 
     async def _ping(self, writer: asyncio.StreamWriter) -> None:

@@ -219,6 +219,10 @@ def _assemble(
 ) -> _Parts:
     metrics = Metrics()
     tell_build(metrics)
+    engine.count_in(metrics)
+    l1_client.count_in(metrics)
+    for source in sources:
+        source.count_in(metrics)
     ring = EventRing(settings.name, Term(settings.lock.chain.term))
     common = _Common(
         settings=settings,

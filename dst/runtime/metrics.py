@@ -1,9 +1,11 @@
 """Counters, gauges and plain sums, printed as Prometheus text by `GET /metrics`."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 PREFIX: Final = "dst_"
+RECENT: Final = 4
 
 _Labels = tuple[tuple[str, str], ...]
 
@@ -14,6 +16,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._values: dict[str, dict[_Labels, float]] = {}
+        self._recent: dict[tuple[str, _Labels], deque[float]] = {}
         self._functions: dict[str, Callable[[], float]] = {}
 
     def inc(self, name: str, amount: float = 1, **labels: str) -> None:
@@ -23,6 +26,20 @@ class Metrics:
 
     def set(self, name: str, value: float, **labels: str) -> None:
         self._values.setdefault(name, {})[tuple(sorted(labels.items()))] = value
+
+    def quickest(self, name: str, seconds: float, **labels: str) -> None:
+        """A gauge of the shortest of the last few durations: what a path takes, without what a busy
+        machine adds to one."""
+        key = name, tuple(sorted(labels.items()))
+        recent = self._recent.setdefault(key, deque(maxlen=RECENT))
+        recent.append(seconds)
+        self.set(name, min(recent), **labels)
+
+    def drop(self, name: str, **labels: str) -> None:
+        """A gauge that has no value any more."""
+        key = tuple(sorted(labels.items()))
+        self._values.get(name, {}).pop(key, None)
+        self._recent.pop((name, key), None)
 
     def observe(self, name: str, seconds: float, **labels: str) -> None:
         """Record a duration as `name_seconds_sum` and `name_seconds_count`."""

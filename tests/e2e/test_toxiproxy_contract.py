@@ -33,8 +33,10 @@ from devnet.links.toxiproxy import (
     after_heal,
     after_shape,
     guard_toxics,
+    is_shaped,
 )
 from devnet.model.cut import CutMode
+from devnet.model.shape import Shape, Streams
 from devnet.model.topology import compute_topology
 from devnet.network.programs import Plan
 from devnet.network.proxy_keeper import ProxyKeeper
@@ -275,9 +277,9 @@ async def test_latency_is_added_each_way_changed_and_taken_back(
         assert await talk.hear() == b"x"
         return loop.time() - started
 
-    await client.shape(NAME, "latency", {"latency": 60})
+    await client.shape(NAME, "latency", Shape(attributes={"latency": 60}))
     assert await round_trip() >= 0.120
-    await client.shape(NAME, "latency", {"latency": 20})
+    await client.shape(NAME, "latency", Shape(attributes={"latency": 20}))
     assert 0.040 <= await round_trip() < 0.120
     await client.shape(NAME, "latency", None)
     await round_trip()  # the first chunk after a change may still meet the old delay
@@ -312,7 +314,7 @@ async def test_no_rate_changes_while_it_acts(client: ToxiproxyClient, link: int)
 
     client.patch_toxic = noted  # type: ignore[method-assign]
     for rate in (2, 1000, 3):
-        await client.shape(NAME, "bandwidth", {"rate": rate})
+        await client.shape(NAME, "bandwidth", Shape(attributes={"rate": rate}))
         talk.say(bytes(1000))
         assert await talk.hear()
     await client.shape(NAME, "bandwidth", None)
@@ -336,7 +338,7 @@ async def test_a_bandwidth_is_felt_and_taken_back(client: ToxiproxyClient, link:
             heard += len(await talk.hear() or b"")
         return loop.time() - started
 
-    await client.shape(NAME, "bandwidth", {"rate": 20})
+    await client.shape(NAME, "bandwidth", Shape(attributes={"rate": 20}))
     assert await seconds_for(6_000) >= 0.3
     await client.shape(NAME, "bandwidth", None)
     await seconds_for(100)  # the chunk that waited goes at once
@@ -405,8 +407,8 @@ async def test_what_stands_on_a_link_is_what_the_server_has(
     client: ToxiproxyClient, link: int, echo: int
 ) -> None:
     """The file that a server is set up from anew is written from these, before it is asked."""
-    latency = {"latency": 20, "jitter": 3}
-    limit = {"bytes": 5}
+    latency = Shape(attributes={"latency": 20, "jitter": 3})
+    limit = Shape(attributes={"bytes": 5}, toxicity=0.3)
     expected = Proxy(
         name=NAME,
         listen=f"127.0.0.1:{link}",
@@ -437,17 +439,19 @@ async def test_what_stands_on_a_link_is_what_the_server_has(
     await client.cut(NAME, CutMode.DROP)  # ends by letting connections in
     expected = after_cut(after_cut(expected, CutMode.REFUSE), CutMode.DROP)
     await compare()
-    shapes: list[tuple[str, dict[str, int] | None]] = [
+    shapes: list[tuple[str, Shape | None]] = [
         ("latency", latency),
         ("limit_data", limit),
-        ("latency", {"latency": 5, "jitter": 0}),
+        ("latency", Shape(attributes={"latency": 5, "jitter": 0}, streams=Streams.UPSTREAM)),
+        ("limit_data", replace(limit, streams=Streams.DOWNSTREAM)),
         ("limit_data", None),
         ("latency", None),
         ("latency", latency),
     ]
-    for kind, attributes in shapes:
-        await client.shape(NAME, kind, attributes)
-        expected = after_shape(expected, kind, attributes)
+    for kind, shape in shapes:
+        await client.shape(NAME, kind, shape)
+        expected = after_shape(expected, kind, shape)
+        assert is_shaped(await client.proxy(NAME), kind, shape)
         await compare()
 
 
@@ -485,7 +489,7 @@ async def test_a_server_that_ends_is_started_again_with_what_it_had(
     await mesh.populate(await backend.listen_host())
     await mesh.cut([cut], CutMode.HOLD)
     await mesh.cut([cut], CutMode.REFUSE)
-    await mesh.shape([slow], "latency", {"latency": 20, "jitter": 0})
+    await mesh.shape([slow], "latency", Shape(attributes={"latency": 20, "jitter": 0}))
     await mesh.lead_to({bent: bent.service_port + 1})
     await mesh.cut([healed], CutMode.REFUSE)
     elsewhere = Mesh(topology, standing_in(tmp_path))  # as another process has it

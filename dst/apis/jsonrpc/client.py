@@ -10,6 +10,8 @@ import aiohttp
 import msgspec
 
 from dst.apis.jsonrpc.errors import RpcError
+from dst.runtime.calls import Calls
+from dst.runtime.metrics import Metrics
 from dst.spec.errors import UNREADABLE, Unavailable
 
 MAX_ANSWER_BYTES: Final = 32 * 2**20
@@ -59,7 +61,12 @@ class JsonRpcClient:
         self.url, self._where = url, f"{what} {url}".lstrip()
         self._session, self._owned = session, session is None
         self._headers, self._max_answer_bytes = headers, max_answer_bytes
+        self._calls = Calls(url)
         self._next_id = 0
+
+    def count_in(self, metrics: Metrics) -> None:
+        """Tell there how calls fare."""
+        self._calls.count_in(metrics)
 
     async def close(self) -> None:
         """Close the session when it is ours."""
@@ -87,22 +94,27 @@ class JsonRpcClient:
         if self._session is None:
             self._session = aiohttp.ClientSession()
         try:
-            async with self._session.post(  # a redirect may lead anywhere: not followed
-                self.url,
-                data=body,
-                headers={**self._headers(), "Content-Type": "application/json"},
-                timeout=aiohttp.ClientTimeout(total=timeout_s),
-                allow_redirects=False,
-            ) as response:
-                answer = await self._read(response)
-                if response.status != 200:
-                    said = answer[:_SHOWN_BYTES].decode("utf-8", "replace")
-                    raise BadStatus(self._where, response.status, said)
-                return answer
+            with self._calls.timed():
+                return await self._post(body, timeout_s)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unavailable(
                 f"{self._where}: {type(error).__name__}: {str(error)[:200]}"
             ) from error
+
+    async def _post(self, body: bytes, timeout_s: float | None) -> bytes:
+        assert self._session is not None, "opened before"
+        async with self._session.post(  # a redirect may lead anywhere: not followed
+            self.url,
+            data=body,
+            headers={**self._headers(), "Content-Type": "application/json"},
+            timeout=aiohttp.ClientTimeout(total=timeout_s),
+            allow_redirects=False,
+        ) as response:
+            answer = await self._read(response)
+            if response.status != 200:
+                said = answer[:_SHOWN_BYTES].decode("utf-8", "replace")
+                raise BadStatus(self._where, response.status, said)
+            return answer
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         answer = bytearray()

@@ -77,6 +77,7 @@ class _Target:
 
     async def run(self, session: aiohttp.ClientSession) -> None:
         peer = Peer(self._url, session, self._secret)
+        peer.count_in(self._metrics)
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._filled.wait()

@@ -11,6 +11,7 @@ from dst.apis.jsonrpc.client import JsonRpcClient
 from dst.apis.jwt import make_jwt
 from dst.runtime.log import Logger
 from dst.runtime.machine import wall_clock
+from dst.runtime.metrics import Metrics
 from dst.spec.errors import InvalidInput, Unavailable
 
 T = TypeVar("T")
@@ -42,6 +43,9 @@ class Peer:
             url, session, headers=self._headers, max_answer_bytes=MAX_ANSWER_BYTES
         )
         self._is_up = True
+
+    def count_in(self, metrics: Metrics) -> None:
+        self._rpc.count_in(metrics)
 
     async def call(self, method: str, params: Sequence[Any], kind: type[T], timeout_s: float) -> T:
         """Raises: Unavailable, NotServed."""

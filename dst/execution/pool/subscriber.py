@@ -75,6 +75,8 @@ class Subscriber:
     async def run(self) -> None:
         async with peer_session() as session:
             peers = [Peer(url, session, self._secret) for url in self._sources]
+            for each in peers:
+                each.count_in(self._metrics)
             async with asyncio.TaskGroup() as group:
                 for peer in peers:
                     others = [each for each in peers if each is not peer]

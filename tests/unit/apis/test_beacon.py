@@ -159,9 +159,12 @@ async def test_errors_cross_as_what_they_mean(raised: Exception, seen: type[Exce
 
 
 async def test_a_dead_node_is_unavailable() -> None:
+    metrics = Metrics()
     async with BeaconClient("http://127.0.0.1:1") as client:
+        client.count_in(metrics)
         with pytest.raises(Unavailable):
             await client.genesis()
+    assert metrics.get("calls_unanswered_total", to="127.0.0.1:1") == 1
 
 
 async def test_what_a_node_has_packed_is_not_unpacked() -> None:

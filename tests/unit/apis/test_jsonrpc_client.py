@@ -14,6 +14,7 @@ from dst.apis.engine import EngineError
 from dst.apis.engine_client import EngineClient
 from dst.apis.jsonrpc import RpcError
 from dst.apis.jsonrpc.client import BadStatus, JsonRpcClient
+from dst.runtime.metrics import Metrics
 from dst.spec.errors import BadConfig, Unavailable
 
 
@@ -54,6 +55,26 @@ async def test_a_result_comes_in_the_shape_that_was_asked_for() -> None:
             assert answer == Block("0x1")
     wanted = {"jsonrpc": "2.0", "method": "eth_block", "params": ["latest"]}
     assert seen == [("op1", {**wanted, "id": 1}), ("op1", {**wanted, "id": 2})]
+
+
+async def test_calls_are_told_by_whether_they_were_answered() -> None:
+    metrics = Metrics()
+
+    def counted(client: JsonRpcClient) -> list[float]:
+        to = client.url.removeprefix("http://").rstrip("/")
+        return [metrics.get(f"calls_{fate}_total", to=to) for fate in ("answered", "unanswered")]
+
+    async with saying("busy", status=503) as client:
+        client.count_in(metrics)
+        with pytest.raises(BadStatus):
+            await client.call("any", [], int, timeout_s=5)
+        assert counted(client) == [1, 0]
+    nobody = JsonRpcClient("http://127.0.0.1:1")
+    nobody.count_in(metrics)
+    with pytest.raises(Unavailable):
+        await nobody.call("any", [], int, timeout_s=5)
+    assert counted(nobody) == [0, 1]
+    await nobody.close()
 
 
 async def test_null_is_a_result() -> None:

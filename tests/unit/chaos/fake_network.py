@@ -8,6 +8,7 @@ catches up when a node returns. Bugs are switched on by name: `fork`, `decides-w
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from itertools import combinations
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ import msgspec
 from devnet.bugs.names import IS_SEEDED, SHOWN
 from devnet.bugs.names import PREFIX as SEEDED
 from devnet.byzantine.names import IS_LIAR, LIES, PREFIX
-from devnet.faults.surface import NO_ENVIRONMENT, CannotInject
+from devnet.faults.surface import NO_ENVIRONMENT, CannotInject, Said
 from devnet.faults.targets import leader_name
 from devnet.faults.upgrade import PREPARED
 from devnet.model.bend import Bend, Form, OldHead, OtherBlock, OtherFork, Patched
@@ -34,6 +35,7 @@ from devnet.model.history import (
     Setup,
     TransactionSubmitted,
 )
+from devnet.model.shape import Shape, Streams
 from devnet.model.topology import compute_topology
 from devnet.runner.journal import Journal
 from devnet.scenarios.scenario import Scenario
@@ -265,28 +267,62 @@ class FakeMachines:
 
 
 class FakeLinks:
+    """Who dials has two answers a second while a link is not cut, and fails whenever it is cut or
+    asked of one whose connections end. Bug `unfelt`: nobody feels anything."""
+
     def __init__(self, network: "FakeNetwork") -> None:
         self._network = network
         self.calls: list[tuple[str, tuple[str, ...]]] = []
+        self._failures: Counter[str] = Counter()
+        self._answers: dict[str, tuple[float, float]] = {}
+        """Link -> how many, and up to when."""
 
     async def cut(self, links: Sequence[str], mode: CutMode) -> None:
         self.calls.append((f"cut {mode}", tuple(links)))
         if "cannot-cut" in self._network.bugs:
             raise CannotInject("the Toxiproxy of op1 does not answer")
         self._network.cut |= set(links)
+        self._failures.update(links)
 
     async def heal(self, links: Sequence[str], mode: CutMode) -> None:
         self.calls.append((f"heal {mode}", tuple(links)))
         self._network.cut -= set(links)
 
-    async def shape(
-        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
-    ) -> None:
-        self.calls.append((f"shape {toxic} {attributes}", tuple(links)))
+    async def shape(self, links: Sequence[str], toxic: str, shape: Shape | None) -> None:
+        self.calls.append((f"shape {toxic} {shape}", tuple(links)))
         for link in links:
             self._network.toxics.pop((link, toxic), None)
-            if attributes is not None:
-                self._network.toxics[link, toxic] = dict(attributes)
+            if shape is not None:
+                self._network.toxics[link, toxic] = shape
+        if toxic == "timeout" and shape is None:
+            self._network.cut -= set(links)
+        elif toxic == "timeout":
+            self._network.cut |= set(links)
+
+    async def told(self, links: Sequence[str]) -> Mapping[str, Said]:
+        there = [link for link in links if _dialling(link) not in self._network.away]
+        return {link: self._said(link) for link in there}
+
+    def _said(self, link: str) -> Said:
+        network, toxics = self._network, self._network.toxics
+        answers, upto = self._answers.get(link, (100.0, now()))
+        unfelt = "unfelt" in network.bugs
+        if link not in network.cut or unfelt:
+            answers += 2 * (now() - upto)
+        self._answers[link] = answers, now()
+        if unfelt:
+            return Said(answers=answers, failures=1, trip_s=0.001, sent=1000 * answers)
+        ends = any((link, toxic) in toxics for toxic in ("reset_peer", "limit_data"))
+        self._failures[link] += ends or link in network.cut
+        late = toxics.get((link, "latency"))
+        each_ms = late.attributes["latency"] - late.attributes["jitter"] if late else 0
+        streams = 2 if late and late.streams is Streams.BOTH else 1
+        return Said(
+            answers=answers,
+            failures=self._failures[link],
+            trip_s=None if link in network.cut else 0.001 + streams * each_ms / 1000,
+            sent=1000 * answers,
+        )
 
     async def not_cut(self, links: Sequence[str], mode: CutMode) -> str:
         return await self.not_set(links, mode)
@@ -297,11 +333,9 @@ class FakeLinks:
     async def not_whole(self, links: Sequence[str]) -> str:
         return ", ".join(link for link in links if link in self._network.cut)
 
-    async def not_shaped(
-        self, links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
-    ) -> str:
+    async def not_shaped(self, links: Sequence[str], toxic: str, shape: Shape | None) -> str:
         known = self._network.toxics
-        return ", ".join(link for link in links if known.get((link, toxic)) != attributes)
+        return ", ".join(link for link in links if known.get((link, toxic)) != shape)
 
 
 class FakeBends:
@@ -498,7 +532,7 @@ class FakeNetwork:
         self.bugs = bugs
         self.away: set[str] = set()
         self.cut: set[str] = set()
-        self.toxics: dict[tuple[str, str], dict[str, int]] = {}
+        self.toxics: dict[tuple[str, str], Shape] = {}
         self.programs = FakePrograms(self)
         self.links = FakeLinks(self)
         self.bent: dict[str, tuple[Bend, ...]] = {}

@@ -8,7 +8,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,6 +36,7 @@ from devnet.model.history import (
     TransactionSubmitted,
     history_of,
 )
+from devnet.model.shape import Shape
 from devnet.model.terms import Duration
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome
@@ -735,12 +736,10 @@ def test_a_place_far_apart_recovers_under_its_distances(tmp_path: Path) -> None:
             super().__init__()
             real = self.links.shape
 
-            async def shape(
-                links: Sequence[str], toxic: str, attributes: Mapping[str, int] | None
-            ) -> None:
-                if attributes is None:
+            async def shape(links: Sequence[str], toxic: str, shape: Shape | None) -> None:
+                if shape is None:
                     await asyncio.sleep(1.5)
-                await real(links, toxic, attributes)
+                await real(links, toxic, shape)
 
             self.links.shape = shape  # type: ignore[method-assign]
 

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from itertools import combinations
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from devnet.faults.drain import Drain
 from devnet.faults.flipped_bytes import FlippedBytes
 from devnet.faults.full_disk import FullDisk, Keeping
 from devnet.faults.kill import Kill
+from devnet.faults.latency import Latency
 from devnet.faults.lost_store import LostStore
 from devnet.faults.old_copy import OldCopy, Rejoin
 from devnet.faults.overlap import Overlap, farthest_pairs
@@ -34,6 +36,7 @@ from devnet.faults.which import Direction, Kind, kind_of, matching
 from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
 from devnet.model.history import FaultReceipt, Record
+from devnet.model.shape import Streams
 from devnet.model.terms import Aim, Duration
 from devnet.model.topology import LinkClass, Topology, compute_topology
 from devnet.scenarios.parse import parse_scenario
@@ -64,7 +67,7 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "kill": {"target": "leader", "role": "execution"},
     "l1-answers": {"target": "op1", "answer": "half"},
     "l1-reorg": {"depth": 3},
-    "latency": {"links": "engine", "target": "op4", "one_way": "20ms"},
+    "latency": {"links": "engine", "target": "op4", "one_way": "20ms", "stream": "upstream"},
     "limit-data": {"links": "op1>op*.consensus", "bytes": 5000},
     "lost-store": {"target": "op3", "role": "all"},
     "old-copy": {"target": "op2"},
@@ -77,12 +80,13 @@ EXAMPLES: dict[str, dict[str, object]] = {
     "reset": {"links": "client", "after": "10ms"},
     "restarts": {"target": "f1", "every": "2s"},
     "seeded-bug": {"target": "op2", "bug": "double-signature"},
-    "slicer": {"bytes": 7},
+    "slicer": {"bytes": 7, "variation": 6, "toxicity": 0.5},
     "slow-fsync": {"target": "op2", "by": "300ms"},
     "slow-close": {"delay": "300ms"},
     "sources": {"target": "follower", "answer": "other-slot"},
     "stop": {"target": "op2", "role": "validator"},
     "swizzle": {"target": "not-leader", "step": "20ms"},
+    "timeout": {"target": "op3", "after": "2s"},
     "upgrade": {"target": "all-operators", "to": "v2"},
     "validator-late": {"target": "random", "by": "2s"},
 }
@@ -368,6 +372,21 @@ def test_a_validator_alone_silences_nobody() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, "50 ms each way on 1 op1>op2.consensus links"),
+        (
+            {"jitter": Duration(seconds=0.01), "stream": Streams.UPSTREAM, "toxicity": 0.25},
+            "50 ± 10 ms upstream of 25% of the connections on 1 op1>op2.consensus links",
+        ),
+    ],
+)
+def test_a_shape_is_told_with_what_it_is_not_on(more: dict[str, Any], words: str) -> None:
+    do = Latency(links="op1>op2.consensus", one_way=Duration(seconds=0.05), **more)
+    assert do.told(do.aim(sight())) == words
+
+
 # ------------------------------------------------------------------- regions
 
 
@@ -383,9 +402,9 @@ def test_each_pair_of_operators_gets_half_a_round_trip_each_way() -> None:
     do = Regions(matrix=Matrix.WORLD)
     site = do.aim(sight())
     in_virtual_time(lambda: do.inject(site, network))
-    delay = network.toxics["op1>op2.consensus", "latency"]["latency"]
+    delay = network.toxics["op1>op2.consensus", "latency"].attributes["latency"]
     assert delay == RTT_MS[Matrix.WORLD]["virginia", "frankfurt"] // 2
-    assert network.toxics["op4>op3.rpc", "latency"] == {"latency": 35}
+    assert network.toxics["op4>op3.rpc", "latency"].attributes["latency"] == 35
     assert not any("l1" in link or "engine" in link for link in site.links)
 
 

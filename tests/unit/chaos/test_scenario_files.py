@@ -164,6 +164,12 @@ def test_the_schema_refuses_what_the_reader_refuses(changes: dict[str, object]) 
         (with_fault(do="partition", target=None, split=[4]), ["one group is no partition"]),
         (with_fault(do="latency", target=None, one_way="1 slot"), ["at least 1 ms"]),
         (with_fault(do="latency", target=None), ["the key 'one_way' is missing"]),
+        (with_fault(do="latency", one_way="5ms", jitter="6ms"), ["jitter: at most one_way"]),
+        (with_fault(do="latency", one_way="5ms", toxicity=0), [".toxicity", "above 0", "got 0"]),
+        (with_fault(do="latency", one_way="5ms", toxicity=1.5), [".toxicity", "at most 1"]),
+        (with_fault(do="latency", one_way="5ms", toxicity=True), [".toxicity", "got True"]),
+        (with_fault(do="latency", one_way="5ms", stream="up"), [".stream", "upstream, downstream"]),
+        (with_fault(do="slicer", bytes=64, variation=64), ["variation: less than bytes"]),
         (
             with_fault(do="cut", target=None, direction="out"),
             ["direction out needs a target"],

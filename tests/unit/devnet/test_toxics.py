@@ -12,10 +12,13 @@ from devnet.links.toxiproxy import (
     Toxic,
     ToxiproxyClient,
     ToxiproxyUnreachable,
+    after_shape,
     check_attributes,
     guard_toxics,
+    is_shaped,
 )
 from devnet.model.cut import CutMode
+from devnet.model.shape import Shape, Streams
 from dst.spec.errors import InvalidInput
 
 
@@ -94,6 +97,22 @@ async def test_a_server_that_is_not_there_is_unreachable_not_a_crash() -> None:
             await client.proxies()
 
 
+@pytest.mark.parametrize("kind", ["latency", "slow_close"])
+def test_a_shape_is_that_of_its_streams_and_share_and_no_other(kind: str) -> None:
+    """One kind is kept and off after a heal, the other is taken out."""
+    attributes = {"latency": 5, "jitter": 2} if kind == "latency" else {"delay": 9}
+    shapes = [
+        Shape(attributes=attributes, streams=streams, toxicity=toxicity)
+        for streams in Streams
+        for toxicity in (0.25, 1.0)
+    ]
+    for shape in shapes:
+        there = after_shape(_proxy(*guard_toxics()), kind, shape)
+        assert [each for each in shapes if is_shaped(there, kind, each)] == [shape]
+        assert not is_shaped(there, kind, None)
+        assert is_shaped(after_shape(there, kind, None), kind, None)
+
+
 def _proxy(*toxics: Toxic, enabled: bool = True) -> Proxy:
     return Proxy(
         name="p", listen="127.0.0.1:1", upstream="127.0.0.1:2", enabled=enabled, toxics=toxics
@@ -113,6 +132,16 @@ def test_guards_alone_are_no_fault() -> None:
             "blackhole",
         ),
         (Toxic(name="a", type="timeout", stream="upstream", attributes={"timeout": 1}), "drop"),
+        (Toxic(name="a", type="timeout", stream="upstream", attributes={"timeout": 2}), "timeout"),
+        (
+            Toxic(
+                name="a",
+                type="latency",
+                stream="upstream",
+                attributes={"latency": 50, "jitter": 5},
+            ),
+            "latency 50 ± 5 ms",
+        ),
         (
             Toxic(name="a", type="latency", stream="upstream", attributes={"latency": 50}),
             "latency 50 ms",

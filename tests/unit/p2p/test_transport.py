@@ -80,6 +80,28 @@ async def test_pongs_tell_the_peers_clock(start_node: Start) -> None:
     assert receiver.heard.clocks == [], "who answers learns nothing"
 
 
+async def test_a_link_tells_its_dials_and_round_trips(
+    start_node: Start, run_node: Run, unused_tcp_port: int
+) -> None:
+    sender = await start_node(0, {1: unused_tcp_port})
+    metrics = sender.metrics
+
+    def round_trips() -> list[str]:
+        return [line for line in metrics.render().splitlines() if "p2p_round_trip_seconds" in line]
+
+    await poll_until(lambda: metrics.get("p2p_dials_total", peer="op2") >= 2)
+    assert round_trips() == [], "nobody answers"
+    async with run_node(1, {}, unused_tcp_port):
+        await sender.heard.until(lambda heard: len(heard.clocks) >= 2)
+        told = metrics.get("p2p_round_trip_seconds", peer="op2")
+        assert told == min(seconds for _, _, seconds in sender.heard.clocks)
+        assert metrics.get("p2p_pongs_total", peer="op2") == len(sender.heard.clocks)
+        dials = metrics.get("p2p_dials_total", peer="op2")
+    await sender.heard.until(lambda heard: bool(heard.downs))
+    assert round_trips() == [], "what was measured is no news of a link that is down"
+    await poll_until(lambda: metrics.get("p2p_dials_total", peer="op2") > dials)
+
+
 async def test_order_is_kept_under_congestion(start_node: Start) -> None:
     receiver = await start_node(1, {})
     sender = await start_node(0, {1: receiver.transport.port})

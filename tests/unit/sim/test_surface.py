@@ -8,6 +8,7 @@ import pytest
 from devnet.faults.surface import CannotInject
 from devnet.model.bend import Bend, Late, OldHead, OtherBlock, Silence
 from devnet.model.cut import CutMode
+from devnet.model.shape import Shape, Streams
 from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.operator import Operator
 from devnet.sim.rehearsal import Rehearsal, SimNetwork
@@ -135,9 +136,37 @@ def test_links_that_nobody_here_uses_and_other_toxics_are_refused() -> None:
         with pytest.raises(NoCounterpart, match="anybody who uses client"):
             await net.links.cut(["client>op2.rpc"], CutMode.DROP)
         with pytest.raises(NoCounterpart, match="under the toxic slicer"):
-            await net.links.shape(["op2>op3.consensus"], "slicer", {})
+            await net.links.shape(["op2>op3.consensus"], "slicer", Shape(attributes={}))
         with pytest.raises(NoCounterpart, match="the four programs of operators"):
             await net.programs.kill(["l1.anvil"])
+
+    on_a_cluster(work)
+
+
+def test_what_is_late_here() -> None:
+    """Only what is sent out is waited for between operators; the rollup node's answer is late by
+    each stream that is."""
+
+    def late(streams: Streams, **more: float) -> Shape:
+        return Shape(attributes={"latency": 40, "jitter": 0}, streams=streams, **more)
+
+    async def work(net: SimNetwork, op2: Operator) -> None:
+        operators, engine = ["op2>op3.consensus"], ["op2.rollup>op2.engine"]
+        await net.links.shape(operators, "latency", late(Streams.UPSTREAM))
+        assert await net.links.not_shaped(operators, "latency", late(Streams.UPSTREAM)) == ""
+        with pytest.raises(NoCounterpart):
+            await net.links.shape(operators, "latency", late(Streams.DOWNSTREAM))
+        for streams, wanted in ((Streams.DOWNSTREAM, 40_000), (Streams.BOTH, 80_000)):
+            await net.links.shape(engine, "latency", late(streams))
+            assert op2.rollup_late_us == wanted
+        await net.links.shape(engine, "latency", None)
+        assert op2.rollup_late_us == 0
+        for toxic in (
+            late(Streams.BOTH, toxicity=0.5),
+            Shape(attributes={"latency": 40, "jitter": 5}),
+        ):
+            with pytest.raises(NoCounterpart):
+                await net.links.shape(engine, "latency", toxic)
 
     on_a_cluster(work)
 
