@@ -188,7 +188,9 @@ class _Running:
             for name, answer in (("load_genesis", self._genesis), ("check_genesis", None)):
                 patches.enter_context(mock.patch.object(main, name, return_value=answer))
             try:
-                self._loop.run_until_complete(main.serve(self._config, config, self._stop))
+                self._loop.run_until_complete(
+                    main.serve(self._config, config, self._stop, main.assemble)
+                )
             except BaseException as error:
                 self._failure = error
 

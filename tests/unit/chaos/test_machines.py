@@ -129,7 +129,7 @@ async def test_a_validator_says_in_its_log_that_its_disk_is_full(tmp_path: Path)
         b"12:04 info validator ready slot=9\n": False,
     }
     async with aiohttp.ClientSession() as session:
-        machines = LiveMachines(tmp_path, TOPOLOGY, session)
+        machines = LiveMachines(tmp_path, a_topology(), session)
         assert await machines.not_full(one), "it has no log yet"
         for line, is_full in words.items():
             with log.open("ab") as end:

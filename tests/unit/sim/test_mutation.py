@@ -21,6 +21,7 @@ from dst.qbft.messages import (
     signing_digest,
 )
 from dst.sealing.messages import PartialSignature
+from dst.spec.beacon import BeaconBlock, ExecutionPayload
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round
 
@@ -108,6 +109,9 @@ class NoHands:
     def hang_up(self, target: int) -> None: ...
     def sign(self, payload: Payload) -> bytes:
         return ideal.signer(ME)(signing_digest(CHAIN, payload))
+
+    def around(self, block: BeaconBlock, payload: ExecutionPayload) -> bytes:
+        raise AssertionError("the fuzzer reads no blocks")
 
     def now(self) -> float:
         return 0.0
