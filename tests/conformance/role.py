@@ -26,6 +26,7 @@ import msgspec
 from dst.apis.jwt import load_jwt_secret, make_jwt
 from dst.cli.cluster import create_cluster
 from dst.execution import main
+from dst.execution.assembly import assemble
 from dst.execution.config import ExecutionConfig
 from dst.execution.genesis import Genesis
 from dst.runtime.log import configure
@@ -189,7 +190,7 @@ class _Running:
                 patches.enter_context(mock.patch.object(main, name, return_value=answer))
             try:
                 self._loop.run_until_complete(
-                    main.serve(self._config, config, self._stop, main.assemble)
+                    main.serve(self._config, config, self._stop, assemble)
                 )
             except BaseException as error:
                 self._failure = error
