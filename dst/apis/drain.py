@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from dst.apis.rest import JSON, RestClient, for_holders_of
-from dst.spec.errors import Unavailable
+from dst.spec.errors import UNREADABLE, Unavailable
 
 PATH: Final = "/dst/v1/drain"
 
@@ -63,5 +63,5 @@ class DrainClient(RestClient):
         answer = await self.request(method, PATH)
         try:
             return msgspec.json.decode(answer.body, type=Drain)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise Unavailable(f"{self.url}{PATH}: {error}") from error

@@ -25,7 +25,19 @@ from devnet.scenarios.scenario import Scenario
 from tests.unit.chaos.fake_network import FakeNetwork, in_virtual_time
 
 S1 = "S1 agreement"
-SEED = 7
+
+
+def _drawn_with(*kinds: str) -> tuple[int, list[str]]:
+    """A seed and the ids of these faults in it: a new kind of fault changes what is drawn."""
+    for seed in range(1, 1000):
+        ids = {fault.do.name: fault.id for fault in draw_schedule(seed).faults}
+        if ids.keys() >= set(kinds):
+            return seed, [ids[kind] for kind in kinds]
+    raise AssertionError(f"no seed draws {kinds}")
+
+
+SEED, (CUT, SLOW) = _drawn_with("partition", "slow-close")
+NAME = f"random-{SEED}"
 
 
 @pytest.fixture
@@ -96,23 +108,23 @@ RANDOM = ["random", "--seed", str(SEED), "--backend", "process"]
 
 
 def _small(tmp_path: Path) -> list[Path]:
-    return list(tmp_path.glob("runs/random-7/*/random-7-small.yaml"))
+    return list(tmp_path.glob(f"runs/{NAME}/*/{NAME}-small.yaml"))
 
 
 def test_what_fails_is_made_small_beside_the_run_and_rehearsed(
     failing: Failing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failing(lambda tried: "partition-2" in {fault.id for fault in tried.faults})
+    failing(lambda tried: CUT in {fault.id for fault in tried.faults})
     assert chaos_cli.main(RANDOM) == 1
     (file,) = _small(tmp_path)
     small = parse_text(file.read_text(), what="small")
-    assert [fault.id for fault in small.faults] == ["partition-2"]
+    assert [fault.id for fault in small.faults] == [CUT]
     out = capsys.readouterr().out.splitlines()
     relative = file.relative_to(tmp_path)
-    again = f"devnet chaos run {relative} --seed 7 --backend process --slot-seconds 1"
+    again = f"devnet chaos run {relative} --seed {SEED} --backend process --slot-seconds 1"
     assert f"fails in {S1}: {again}" in out
     assert out[-1] == (
-        f"in the simulator: devnet chaos replay {relative} --simulated --runs 100 --seed 7 "
+        f"in the simulator: devnet chaos replay {relative} --simulated --runs 100 --seed {SEED} "
         "(2 of 2 variations pass, none fails)"
     )
     assert chaos_cli.main(["validate", *shlex.split(again)[3:4]]) == 0
@@ -121,14 +133,12 @@ def test_what_fails_is_made_small_beside_the_run_and_rehearsed(
 def test_what_has_no_counterpart_is_told_and_json_has_a_line_of_its_own(
     failing: Failing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failing(lambda tried: "crash-1" in {fault.id for fault in tried.faults})
+    failing(lambda tried: SLOW in {fault.id for fault in tried.faults})
     assert chaos_cli.main([*RANDOM, "--json"]) == 1
     run, small = map(json.loads, capsys.readouterr().out.splitlines())
     assert run["outcome"] == "fail"
     assert small["checker"] == S1
-    assert small["rehearsed"].startswith(
-        "not played: random-7-small: crash-1: the simulator has no"
-    )
+    assert small["rehearsed"].startswith(f"not played: {NAME}-small: {SLOW}: the simulator has no")
     assert len(small["dropped"]) > 3
 
 
@@ -136,7 +146,7 @@ def test_what_has_no_counterpart_is_told_and_json_has_a_line_of_its_own(
     ("flags", "said"),
     [
         (["--no-shrink"], ""),
-        ([], "not shrunk: random-7 did not fail in 'S1 agreement' again (passed 1): there is"),
+        ([], f"not shrunk: {NAME} did not fail in 'S1 agreement' again (passed 1): there is"),
         (["--most-runs", "1"], "not shrunk: "),
     ],
 )
@@ -152,7 +162,7 @@ def test_the_verdict_stands_where_nothing_is_shrunk(
     told = capsys.readouterr().err
     assert said in told
     assert len(asked) == bool(said)
-    by_hand = "; by hand: devnet chaos shrink runs/random-7/2"
+    by_hand = f"; by hand: devnet chaos shrink runs/{NAME}/2"
     assert (by_hand in told) is bool(said)
     assert not _small(tmp_path)
 
