@@ -12,7 +12,7 @@ OFFSET = "5000"
 SCENARIO = """\
 scenario: 1
 name: alone
-about: The only operator loses its validator to the next decision, then the L1 for a height, to its seal.
+about: The only operator loses its validator to the next decision, then the L1 for a height.
 followers: 0
 min_operators: 1
 start: {heights: 1}
