@@ -86,6 +86,7 @@ and what is started there must stay smaller than every role, for the kernel ends
 TRIES: Final = 3
 """To use it up: the kernel may end the small one first."""
 EATEN_TIMEOUT_S: Final = 3
+EXEC_TRIES: Final = 3
 REMOVAL_TIMEOUT_S: Final = 30.0
 REMOVAL_PAUSE_S: Final = 0.5
 _EATER: Final = "x = []\nwhile True: x.append(bytes([1]) * (1 << 20))"
@@ -700,17 +701,20 @@ def _age_s(created: str) -> float:
 
 def run_in_pod(client: Any, identifier: str, pod: str, script: str, *arguments: str) -> str:
     """Output of a Python script inside a pod's network (0.3 to 0.8 s): for proofs, never for
-    faults.
+    faults. It prints something and changes nothing: a daemon under load may lose what was said, and
+    is asked again.
 
     Raises: BackendError with the script's last words.
     """
     container = client.containers.get(f"dst-{identifier}-{pod}.{Role.TOXIPROXY}")
-    code, output = container.exec_run(
-        [f"{image.APP}/bin/python", "-I", "-S", "-c", script, *arguments]
-    )
-    if code != 0:
-        raise BackendError(f"script in pod {pod} failed: {output.decode()[-300:]}")
-    return str(output.decode())
+    command = [f"{image.APP}/bin/python", "-I", "-S", "-c", script, *arguments]
+    for _ in range(EXEC_TRIES):
+        code, output = container.exec_run(command)
+        if code != 0:
+            raise BackendError(f"script in pod {pod} failed: {output.decode()[-300:]}")
+        if output:
+            return str(output.decode())
+    raise BackendError(f"script in pod {pod}: Docker lost its answer {EXEC_TRIES} times")
 
 
 def pod_addresses(client: Any, identifier: str, pod: str) -> dict[str, str]:

@@ -12,13 +12,13 @@ OFFSET = "5000"
 SCENARIO = """\
 scenario: 1
 name: alone
-about: The only operator loses its validator to the next decision, then the L1 to the next seal.
+about: The only operator loses its validator to the next decision, then the L1 for a height.
 followers: 0
 min_operators: 1
 start: {heights: 1}
 faults:
   - {id: gone, do: kill, target: op1, role: validator, until: {event: decided}}
-  - {id: l1, do: cut, links: l1, at: {after: gone}, until: {event: sealed}}
+  - {id: l1, do: cut, links: l1, at: {after: gone}, until: {heights: 1, event: sealed}}
 settle: {heights: 1}
 """
 CAMPAIGN = """\

@@ -4,6 +4,7 @@ met in tests/e2e)."""
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import docker.errors
@@ -17,6 +18,7 @@ from devnet.backends.docker import (
     daemon_answers,
     docker_client,
     remove_everything,
+    run_in_pod,
 )
 from devnet.model.topology import compute_topology
 
@@ -115,6 +117,28 @@ async def test_a_container_that_was_not_started_yet_or_was_killed_has_not_crashe
 async def test_exhausted_address_pools_are_named_with_the_remedy() -> None:
     with pytest.raises(BackendError, match=r"no address pool left .*docker network prune"):
         await backend_on(Daemon())._prepare_networks()
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"), [(0, '{"a": 1}'), (2, '{"a": 1}'), (3, "lost its answer")]
+)
+def test_an_answer_that_the_daemon_lost_is_asked_for_again(lost: int, told: str) -> None:
+    class Pod:
+        answers = iter([b""] * lost + [b'{"a": 1}'])
+
+        def get(self, name: str) -> "Pod":
+            assert name == "dst-0a-op1.toxiproxy"
+            return self
+
+        def exec_run(self, command: list[str]) -> tuple[int, bytes]:
+            return 0, next(self.answers)
+
+    client = SimpleNamespace(containers=Pod())
+    if lost < 3:
+        assert run_in_pod(client, "0a", "op1", "script") == told
+        return
+    with pytest.raises(BackendError, match=told):
+        run_in_pod(client, "0a", "op1", "script")
 
 
 class Restarted:
