@@ -31,6 +31,7 @@ from dst.qbft.messages import (
     Certificate,
     CommitMessage,
     Message,
+    PassMessage,
     PrepareMessage,
     ProposalMessage,
     RoundChange,
@@ -305,6 +306,13 @@ def _whatever_it_guarded(draft: Draft, event: RoundExpired) -> None:
     proposing.change_round(draft, Round(draft.state.round + 1), Cause.TIMER)
 
 
+def _whoever_says_it(draft: Draft, message: PassMessage) -> None:
+    """A pass counts for the round that it names, whoever signed it."""
+    passes = {**draft.state.passes, message.signed.payload.round: message}
+    draft.update(passes=passes)
+    proposing.leave_lost_leader(draft)
+
+
 def _decide_and_wait(
     draft: Draft, certificate: Certificate, block: bytes, *, imported: bool = False
 ) -> None:
@@ -407,6 +415,7 @@ CORE_MUTANTS: Final[dict[str, tuple[Swap, ...]]] = {
     "jump-to-the-furthest": ((tables, "jump_target", _furthest),),
     "no-jump": ((tables, "jump_target", not_done),),
     "stale-timer-counts": ((_upon, "upon_round_expired", _whatever_it_guarded),),
+    "pass-of-anybody": ((_upon, "upon_pass", _whoever_says_it),),
     "timer-before-due": ((deciding, "decide", _decide_and_wait),),
     "log-not-read": ((dst.qbft.restoring, "remembered", _no_promises),),
     "proposals-name-no-round": ((dst.qbft.restoring, "_instance_of", _proposals_name_no_round),),

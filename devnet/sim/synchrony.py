@@ -30,7 +30,12 @@ from devnet.sim.story import Story
 from devnet.sim.tape import Digits
 from dst.middleware.wire_messages import decode_message, encode_message
 from dst.qbft import inputs
-from dst.qbft.messages import Message, PrepareMessage, SignedPrepare
+from dst.qbft.messages import (
+    Message,
+    PassMessage,
+    PrepareMessage,
+    SignedPrepare,
+)
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import OperatorIndex, Root, Round, faults_tolerated, leader_of, quorum
 
@@ -41,6 +46,8 @@ LONGEST_TALK: Final = 100
 """Exchanges in one round: a handful, with all that liars put in between."""
 MEDDLE_RATE: Final = 0.3
 """Of what is said, how often a liar gets a word in before it is heard."""
+SAID: Final = tuple(each for each in get_args(Message) if each is not PassMessage)
+"""Nobody leaves here."""
 
 
 def rounds_owed(n: int) -> int:
@@ -208,7 +215,7 @@ class HealedSchedule(Schedule):
 
     def _say_something_like_it(self, puppet: Puppet) -> None:
         """What somebody said, changed in one place and under the puppet's own signature."""
-        kind = self.rng.choice(get_args(Message))
+        kind = self.rng.choice(SAID)
         known = self._memory.other_than(None, kind, self.rng)
         if known is None:
             return

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 from unittest.mock import patch
@@ -13,7 +13,7 @@ from devnet.sim import core_scenes, shell_scenes
 from devnet.sim.loop import VirtualLoop, play
 from devnet.sim.mutants import mutated
 from devnet.sim.params import Behaviour, Params, draw_params
-from devnet.sim.world import World, run_seed
+from devnet.sim.world import World, run_seed, seeded
 from dst.middleware.catch_up import CatchUp
 from dst.middleware.consensus import Consensus
 from dst.qbft import effects as fx
@@ -53,6 +53,11 @@ def _repeater(seed: int) -> str | None:
     return play(lambda loop: World(loop, seed, 4, params=params).run()).failure or None
 
 
+def _passer(seed: int) -> str | None:
+    params = replace(draw_params(seeded(seed, 4), 4), byzantine={seed % 4: Behaviour.PASSER})
+    return run_seed(seed, 4, params=params).failure or None
+
+
 def _has_hoarder(seed: int) -> bool:
     return Behaviour.HOARDER in draw_params(Random(f"{seed} 4"), 4).byzantine.values()
 
@@ -76,6 +81,12 @@ REPEATER: Final = Generator(
     what="chaos with slow rollup nodes and that liar, who is drawn for nothing else",
     play=_repeater,
     walk=12,
+)
+PASSER: Final = Generator(
+    name="chaos, passer",
+    what="chaos with the liar who passes on leads, his own and others', drawn for nothing else",
+    play=_passer,
+    walk=40,
 )
 LOCKSTEP: Final = Generator(
     name="lock-step",

@@ -36,6 +36,7 @@ from tests.simulation.kill_generators import (
     LOCKSTEP,
     OLD_COPY,
     OUT_OF_STEP,
+    PASSER,
     PROPOSAL_MISSED,
     REPEATER,
     SPLIT,
@@ -191,6 +192,7 @@ FATES: Final[dict[str, Fate]] = {
     "no-help-for-laggards": Equivalent(
         "certificates for who repeats what is decided", laggards_are_helped_otherwise
     ),
+    "pass-of-anybody": Kill("the leader, who alone passes on its round", PASSER, "L12", seed=3),
     "any-height-will-do": Kill("the height that a block is judged for", REPEATER, "S10, S17"),
     "hold-for-ever": Kill("asking again about a held proposal", CHAOS, "L4"),
     # Sealing.

@@ -11,12 +11,10 @@ from statistics import mean
 import pytest
 
 from devnet.sim.loop import VirtualLoop, play
+from devnet.sim.mutants import mutated
 from devnet.sim.params import Behaviour, Params, draw_params
 from devnet.sim.recovery import CALM, Cost, Drill, drill_gap
 from devnet.sim.world import Outcome, run_seed, seeded
-from dst.qbft import proposing, upon
-from dst.qbft.draft import Draft
-from dst.qbft.messages import PassMessage
 
 LONG = 10 if os.environ.get("SIM_LONG") else 1
 SEEDS = range(20)
@@ -103,13 +101,6 @@ def broken_by_liars() -> str:
     return next(filter(None, found), "")
 
 
-def believing(draft: Draft, message: PassMessage) -> None:
-    """Whoever says it, for whatever round."""
-    passes = {**draft.state.passes, message.signed.payload.round: message}
-    draft.update(passes=passes)
-    proposing.leave_lost_leader(draft)
-
-
-def test_a_pass_of_somebody_else_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upon, "upon_pass", believing)
-    assert "not passed by its leader" in broken_by_liars()
+def test_a_pass_of_somebody_else_is_noticed() -> None:
+    with mutated("pass-of-anybody"):
+        assert "not passed by its leader" in broken_by_liars()

@@ -4,7 +4,9 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from functools import reduce
+from operator import or_
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -12,7 +14,9 @@ import pytest
 from dst.apis.drain import Drain, DrainClient
 from dst.apis.jwt import load_jwt_secret
 from dst.cli.main import _parser
-from dst.qbft.messages import RoundChangeMessage
+from dst.middleware import wire_messages
+from dst.middleware.wire_messages import WireMessage
+from dst.qbft.messages import PassMessage, RoundChangeMessage
 from dst.runtime.http import serving
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import OperatorIndex
@@ -45,6 +49,12 @@ def changes(operator: Any, cause: str) -> float:
     return float(operator.middleware.metrics.get("consensus_round_changes_total", cause=cause))
 
 
+def undecodable(operator: Any) -> float:
+    """Messages of operator 4."""
+    metrics = operator.middleware.metrics
+    return float(metrics.get("messages_refused_total", peer="op4", reason="undecodable"))
+
+
 def led_by(operator: Any, above: int) -> list[int]:
     """Heights above that, decided in round 0, that operator 4 led."""
     certificates = [each.certificate for each in operator.rollup.chain[above:]]
@@ -66,6 +76,21 @@ async def test_others_go_on_without_a_timer_where_a_draining_operator_would_lead
         above = max(each.sealed_height() for each in everybody)
         await eventually(lambda: all(e.sealed_height() >= above + 9 for e in everybody))
         assert led_by(everybody[0], above + 1), "it leads again"
+
+
+async def test_releases_that_do_not_know_the_message_refuse_it_and_wait_for_their_timer(
+    network: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an upgrade: the others decode as before it, no link ends, and the chain goes on."""
+    known = (each for each in get_args(WireMessage) if each is not PassMessage)
+    monkeypatch.setattr(wire_messages, "_decoder", msgspec.msgpack.Decoder(reduce(or_, known)))
+    async with all_four(network, eventually) as (*others, last):
+        last.middleware.shells.consensus.leave(True)
+        await eventually(lambda: all(map(undecodable, others)))
+        above = max(each.sealed_height() for each in others)
+        await eventually(lambda: all(each.sealed_height() >= above + 5 for each in others))
+        assert not any(changes(each, "leader_passed") for each in others)
+        assert all(OperatorIndex(3) in each.middleware.transport.up_peers() for each in others)
 
 
 async def test_what_it_leads_is_under_way_until_it_is_decided(
