@@ -22,6 +22,8 @@ PONG_S: Final = 0.5
 """Between two: who looks sooner learns nothing."""
 RESOLUTION_S: Final = 0.001
 """Of what is measured; nothing arrives earlier than a toxic says."""
+WAITED_S: Final = 3.0
+"""For the first failure of somebody who may have nothing to ask, or no time-out yet."""
 LEAST_S: Final = 0.02
 """A delay above what a busy machine adds by itself: one below it proves nothing."""
 FELT: Final = (
@@ -49,6 +51,8 @@ class Felt:
     """Link -> when it was first seen to have failed last, or to tell; what it had sent by then."""
     _late: set[str] = field(default_factory=set)
     """Links that were once seen to be late."""
+    _began: float = 0.0
+    """The first look."""
     _is_proven: bool = False
 
     async def note(self, links: Sequence[str], world: World) -> None:
@@ -105,15 +109,24 @@ class Felt:
         return f"still late: {', '.join(slow)}" if slow else ""
 
     async def not_failing(
-        self, links: Sequence[str], world: World, *, within_s: float, must: Iterable[str]
+        self,
+        links: Sequence[str],
+        world: World,
+        *,
+        within_s: float,
+        must: Iterable[str],
+        spares: bool = False,
     ) -> str:
-        """Of those that must: who has not failed since it began, or not for so long."""
+        """Of those that must: who has not failed since it began, or not for so long. The others
+        have some time for it, but where some are spared."""
         said = await self._look(links, world)
         asked = [link for link in must if link in said]
-        none = [link for link in asked if not self._failed.get(link)]
+        waiting = not spares and now() - self._began < WAITED_S
+        none = [link for link in (said if waiting else asked) if not self._failed.get(link)]
         quiet = [link for link in asked if now() - self._mark[link][0] > within_s]
         self.words = self._failures(links)
         if none and not self._is_proven:
+            await asyncio.sleep(PONG_S / 2)
             return f"not failed yet: {', '.join(none)}"
         self._is_proven = True
         return f"not failed for {within_s:g} s: {', '.join(quiet)}" if quiet else ""
@@ -142,6 +155,7 @@ class Felt:
 
     async def _look(self, links: Sequence[str], world: World) -> Mapping[str, Said]:
         said = dict(await world.links.told(links))
+        self._began = self._began or now()
         for link, each in said.items():
             last = self._last.get(link, each)
             if each.answers < last.answers or each.failures < last.failures:

@@ -9,7 +9,7 @@ import pytest
 
 from devnet.faults.base import Fault, Sight
 from devnet.faults.cut import Cut
-from devnet.faults.felt import LEAST_S, LIST_ALONE
+from devnet.faults.felt import LEAST_S, LIST_ALONE, WAITED_S
 from devnet.faults.flap import Flap
 from devnet.faults.latency import Latency
 from devnet.faults.limit_data import UNDER_WAY, LimitData
@@ -229,6 +229,24 @@ def test_no_answer_comes_over_a_link_that_is_cut() -> None:
     applied, stood, _ = receipts_of(Cut(links="engine"), during=nobody_feels_it)
     assert applied.error == ""
     assert "still answered: op1.rollup>op1.engine" in stood.error
+
+
+def test_who_has_nothing_to_ask_is_waited_for_and_no_witness() -> None:
+    async def idle(network: FakeNetwork) -> None:
+        async def told(links: Sequence[str]) -> Mapping[str, Said]:
+            return {link: Said(answers=7, failures=2) for link in links}
+
+        network.links.told = told  # type: ignore[method-assign]
+
+    asks, _, _ = receipts_of(Cut(links="engine"))
+    assert "counted by those who dial, on 5 of 5 links" in asks.witness
+    quiet, stood, _ = receipts_of(Cut(links="engine"), before=idle)
+    assert (quiet.error, stood.error) == ("", "")
+    assert quiet.witness == stood.witness == LIST_ALONE
+    took = [(each.verified or 0) - (each.applied or 0) for each in (asks, quiet)]
+    assert took[0] < WAITED_S <= took[1] < WAITED_S + 1
+    spared, *_ = receipts_of(Reset(links="engine", toxicity=0.5), before=idle)
+    assert (spared.verified or 0) - (spared.applied or 0) < 1
 
 
 def test_a_cut_between_operators_is_as_its_proof_says() -> None:
