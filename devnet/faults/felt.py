@@ -29,8 +29,9 @@ LEAST_S: Final = 0.02
 FELT: Final = (
     "from 20 ms a round trip on, the quickest of the last four answers takes as long as was asked"
     " (less 1 ms) on every consensus link that is up and was quicker before, and no answer to other"
-    " calls of rollup nodes and middlewares takes less; after the heal consensus links are quicker"
-    " again"
+    " calls of rollup nodes and middlewares takes less (one that comes early, as one does when"
+    " another fault begins or ends on the stream, is let go); after the heal consensus links are"
+    " quicker again"
 )
 """Of delays, for the documentation."""
 LIST_ALONE: Final = "the Toxiproxies' list alone"
@@ -49,6 +50,8 @@ class Felt:
     """Link -> failures counted since it began."""
     _mark: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Link -> when it was first seen to have failed last, or to tell; what it had sent by then."""
+    _quick: dict[str, float] = field(default_factory=dict)
+    """Link -> what it had been answered when it was first seen to be answered too soon."""
     _late: set[str] = field(default_factory=set)
     """Links that were once seen to be late."""
     _began: float = 0.0
@@ -83,8 +86,8 @@ class Felt:
         self.words = _times(late, asked_s) if late else LIST_ALONE
         if spares:
             return ""
-        if quick:
-            return f"answered too soon: {', '.join(quick)}"
+        if early := self._for_long(quick, said) if self._is_proven else quick:
+            return f"answered too soon: {', '.join(early)}"
         awaited = [
             link
             for link in can_tell & pinged
@@ -167,6 +170,12 @@ class Felt:
                 self._mark[link] = (now(), each.sent)
         self._last = said
         return said
+
+    def _for_long(self, quick: Sequence[str], said: Mapping[str, Said]) -> list[str]:
+        """One answer comes early whenever another fault begins or ends on the stream: a toxic that
+        is stirred lets go what it holds."""
+        self._quick = {link: self._quick.get(link, said[link].answers) for link in quick}
+        return [link for link, at in self._quick.items() if said[link].answers - at >= ENOUGH_PONGS]
 
     def _can_tell(self, link: str, asked_s: float) -> bool:
         """What took as long before proves nothing."""

@@ -102,9 +102,28 @@ def test_a_delay_that_nobody_feels_is_not_proven(do: Fault) -> None:
 
 
 def test_a_delay_that_is_felt_no_more_has_lapsed() -> None:
-    _, stood, _ = receipts_of(LATE, during=nobody_feels_it)
+    _, stood, _ = receipts_of(LATE, during=nobody_feels_it, seconds=8)
     assert stood.lapsed is not None
     assert "answered too soon" in stood.error
+
+
+@pytest.mark.parametrize(("seconds", "lapses"), [(2.6, False), (6.0, True)])
+def test_one_early_answer_is_let_go(seconds: float, lapses: bool) -> None:
+    """It is among the last four for two seconds."""
+
+    async def early(network: FakeNetwork) -> None:
+        told, until = network.links.told, asyncio.get_running_loop().time() + seconds
+
+        async def quick(links: Sequence[str]) -> Mapping[str, Said]:
+            found = await told(links)
+            if asyncio.get_running_loop().time() > until:
+                return found
+            return {link: replace(each, trip_s=0.03) for link, each in found.items()}
+
+        network.links.told = quick  # type: ignore[method-assign]
+
+    _, stood, _ = receipts_of(LATE, during=early, seconds=8)
+    assert (stood.lapsed is not None) is lapses
 
 
 def test_answers_that_stay_late_are_not_healed() -> None:
@@ -176,7 +195,7 @@ def test_who_is_started_anew_is_heard_when_it_has_something_to_tell() -> None:
 
     _, stood, _ = receipts_of(LATE, during=restart, seconds=2.5)
     assert stood.error == ""
-    _, stood, _ = receipts_of(LATE, during=restart, seconds=6)
+    _, stood, _ = receipts_of(LATE, during=restart, seconds=9)
     assert "answered too soon" in stood.error
 
 
