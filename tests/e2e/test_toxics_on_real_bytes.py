@@ -186,11 +186,11 @@ async def test_a_delay_lets_one_piece_go_when_another_toxic_comes_or_goes(line: 
     async with line.under(Latency(one_way=ms(4000), stream=Streams.UPSTREAM)):
         dialled, answering = await line.dial()
         started = loop.time()
-        for number, limit in enumerate((LimitData(bytes=10**9), None), 1):
+        for number, shape in enumerate((LimitData(bytes=10**9).shape, None), 1):
             dialled.transport.write(b"x")
             await asyncio.sleep(SILENCE_S)
             assert len(answering.data) == number - 1
-            await line.client.shape(NAME, "limit_data", limit and limit.shape)
+            await line.client.shape(NAME, "limit_data", shape)
             assert len(await answering.hears(number)) == number
             assert answering.pieces[-1][0] - started < 4.0
         dialled.transport.close()
