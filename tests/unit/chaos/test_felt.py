@@ -19,6 +19,7 @@ from devnet.faults.regions import Matrix, Regions
 from devnet.faults.reset import Reset
 from devnet.faults.slicer import Slicer
 from devnet.faults.surface import Said
+from devnet.faults.timeout import Timeout
 from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
 from devnet.model.cut import CutMode
@@ -235,12 +236,14 @@ def test_a_limit_is_not_proven_by_those_who_send_on_and_on() -> None:
 # ----------------------------------------------------------------------------- cuts
 
 
-@pytest.mark.parametrize("mode", CutMode)
-def test_who_is_cut_off_from_l1_has_to_miss_it(mode: CutMode) -> None:
-    applied, stood, _ = receipts_of(Cut(links="l1", mode=mode))
+@pytest.mark.parametrize(
+    "do", [*(Cut(links="l1", mode=mode) for mode in CutMode), Timeout(links="l1")]
+)
+def test_who_is_cut_off_from_l1_has_to_miss_it(do: Fault) -> None:
+    applied, stood, _ = receipts_of(do)
     assert applied.error == stood.error == ""
     assert "on 5 of 5 links" in applied.witness
-    applied, *_ = receipts_of(Cut(links="l1", mode=mode), before=nobody_feels_it)
+    applied, *_ = receipts_of(do, before=nobody_feels_it)
     assert "not failed yet: op1>l1.rpc" in applied.error
 
 
@@ -268,6 +271,7 @@ def test_who_has_nothing_to_ask_is_waited_for_and_no_witness() -> None:
     assert (spared.verified or 0) - (spared.applied or 0) < 1
 
 
-def test_a_cut_between_operators_is_as_its_proof_says() -> None:
-    applied, *_ = receipts_of(Cut(target="op2"))
+@pytest.mark.parametrize("do", [Cut(target="op2"), Timeout(target="op2")])
+def test_a_cut_between_operators_is_as_its_proof_says(do: Fault) -> None:
+    applied, *_ = receipts_of(do)
     assert (applied.error, applied.witness) == ("", "")
