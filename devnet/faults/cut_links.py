@@ -26,20 +26,14 @@ class CutLinks(Fault):
     )
 
     async def inject(self, site: Site, world: World) -> None:
-        await site.felt.note(_others(site, world), world)
+        await site.felt.note(others_of(site, world), world)
         await world.links.cut(site.links, self.mode)
 
     async def take_back(self, site: Site, world: World) -> None:
         await world.links.heal(site.links, self.mode)
 
     async def missing(self, site: Site, world: World) -> str:
-        """Only L1 is asked all the time: there somebody must miss it."""
-        if complaint := await world.links.not_cut(site.links, self.mode):
-            return complaint
-        others = _others(site, world)
-        kinds = {link: world.topology.link(link).kind for link in others}
-        must = [link for link, kind in kinds.items() if kind is LinkClass.L1]
-        return await site.felt.not_silent(others, world, must=must) if others else ""
+        return await world.links.not_cut(site.links, self.mode) or await answered(site, world)
 
     def witness(self, site: Site) -> str:
         return site.felt.words
@@ -54,10 +48,19 @@ class CutLinks(Fault):
         return components(site.links, operators)
 
 
-def _others(site: Site, world: World) -> tuple[str, ...]:
+def others_of(site: Site, world: World) -> tuple[str, ...]:
     """Links that are no consensus links."""
     known = {link.name for link in world.topology.consensus_links}
     return tuple(link for link in site.links if link not in known)
+
+
+async def answered(site: Site, world: World) -> str:
+    """A look: of links that are no consensus links, those over which calls are answered. Only L1 is
+    asked all the time: there somebody must miss it."""
+    others = others_of(site, world)
+    kinds = {link: world.topology.link(link).kind for link in others}
+    must = [link for link, kind in kinds.items() if kind is LinkClass.L1]
+    return await site.felt.not_silent(others, world, must=must) if others else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,13 +22,16 @@ PONG_S: Final = 0.5
 """Between two: who looks sooner learns nothing."""
 RESOLUTION_S: Final = 0.001
 """Of what is measured; nothing arrives earlier than a toxic says."""
+WAITED_S: Final = 3.0
+"""For the first failure of somebody who may have nothing to ask, or no time-out yet."""
 LEAST_S: Final = 0.02
 """A delay above what a busy machine adds by itself: one below it proves nothing."""
 FELT: Final = (
     "from 20 ms a round trip on, the quickest of the last four answers takes as long as was asked"
     " (less 1 ms) on every consensus link that is up and was quicker before, and no answer to other"
-    " calls of rollup nodes and middlewares takes less; after the heal consensus links are quicker"
-    " again"
+    " calls of rollup nodes and middlewares takes less (one that comes early, as one does when"
+    " another fault begins or ends on the stream, is let go); after the heal consensus links are"
+    " quicker again"
 )
 """Of delays, for the documentation."""
 LIST_ALONE: Final = "the Toxiproxies' list alone"
@@ -47,8 +50,12 @@ class Felt:
     """Link -> failures counted since it began."""
     _mark: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Link -> when it was first seen to have failed last, or to tell; what it had sent by then."""
+    _quick: dict[str, float] = field(default_factory=dict)
+    """Link -> what it had been answered when it was first seen to be answered too soon."""
     _late: set[str] = field(default_factory=set)
     """Links that were once seen to be late."""
+    _began: float = 0.0
+    """The first look."""
     _is_proven: bool = False
 
     async def note(self, links: Sequence[str], world: World) -> None:
@@ -79,8 +86,8 @@ class Felt:
         self.words = _times(late, asked_s) if late else LIST_ALONE
         if spares:
             return ""
-        if quick:
-            return f"answered too soon: {', '.join(quick)}"
+        if early := self._for_long(quick, said) if self._is_proven else quick:
+            return f"answered too soon: {', '.join(early)}"
         awaited = [
             link
             for link in can_tell & pinged
@@ -105,15 +112,24 @@ class Felt:
         return f"still late: {', '.join(slow)}" if slow else ""
 
     async def not_failing(
-        self, links: Sequence[str], world: World, *, within_s: float, must: Iterable[str]
+        self,
+        links: Sequence[str],
+        world: World,
+        *,
+        within_s: float,
+        must: Iterable[str],
+        spares: bool = False,
     ) -> str:
-        """Of those that must: who has not failed since it began, or not for so long."""
+        """Of those that must: who has not failed since it began, or not for so long. The others
+        have some time for it, but where some are spared."""
         said = await self._look(links, world)
         asked = [link for link in must if link in said]
-        none = [link for link in asked if not self._failed.get(link)]
+        waiting = not spares and now() - self._began < WAITED_S
+        none = [link for link in (said if waiting else asked) if not self._failed.get(link)]
         quiet = [link for link in asked if now() - self._mark[link][0] > within_s]
         self.words = self._failures(links)
         if none and not self._is_proven:
+            await asyncio.sleep(PONG_S / 2)
             return f"not failed yet: {', '.join(none)}"
         self._is_proven = True
         return f"not failed for {within_s:g} s: {', '.join(quiet)}" if quiet else ""
@@ -142,6 +158,7 @@ class Felt:
 
     async def _look(self, links: Sequence[str], world: World) -> Mapping[str, Said]:
         said = dict(await world.links.told(links))
+        self._began = self._began or now()
         for link, each in said.items():
             last = self._last.get(link, each)
             if each.answers < last.answers or each.failures < last.failures:
@@ -153,6 +170,12 @@ class Felt:
                 self._mark[link] = (now(), each.sent)
         self._last = said
         return said
+
+    def _for_long(self, quick: Sequence[str], said: Mapping[str, Said]) -> list[str]:
+        """One answer comes early whenever another fault begins or ends on the stream: a toxic that
+        is stirred lets go what it holds."""
+        self._quick = {link: self._quick.get(link, said[link].answers) for link in quick}
+        return [link for link, at in self._quick.items() if said[link].answers - at >= ENOUGH_PONGS]
 
     def _can_tell(self, link: str, asked_s: float) -> bool:
         """What took as long before proves nothing."""

@@ -42,7 +42,9 @@ class Reset(Shaping):
 
     async def unfelt(self, site: Site, world: World) -> str:
         must = () if self.spares else consensus_of(site, world)
-        return await site.felt.not_failing(site.links, world, within_s=WINDOW_S, must=must)
+        return await site.felt.not_failing(
+            site.links, world, within_s=WINDOW_S, must=must, spares=self.spares
+        )
 
     def shape_told(self) -> str:
         return f"resets after {self.after.seconds:g} s"

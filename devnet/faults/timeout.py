@@ -5,6 +5,7 @@ from typing import ClassVar, Self
 from devnet.faults import keys
 from devnet.faults.base import Site
 from devnet.faults.connectivity import components, silenced
+from devnet.faults.cut_links import answered
 from devnet.faults.dice import Dice
 from devnet.faults.on_links import Shaping, consensus_of, ends_of
 from devnet.faults.surface import World
@@ -23,7 +24,7 @@ class Timeout(Shaping):
     toxic: ClassVar = "timeout"
     proof: ClassVar = (
         f"{Shaping.listed}; where it acts on all connections, every consensus link is reported down"
-        " by the end that dials it"
+        " by the end that dials it, and others are looked at as in a cut"
     )
     seen_within_s: ClassVar = 10.0
     """Diallers miss three seconds of pings first."""
@@ -43,14 +44,15 @@ class Timeout(Shaping):
     async def unfelt(self, site: Site, world: World) -> str:
         if self.spares:
             return ""
-        return await world.links.not_cut(consensus_of(site, world), CutMode.BLACKHOLE)
+        reported = await world.links.not_cut(consensus_of(site, world), CutMode.BLACKHOLE)
+        return reported or await answered(site, world)
 
     async def remaining(self, site: Site, world: World) -> str:
         return await super().remaining(site, world) or await world.links.not_whole(site.links)
 
     def witness(self, site: Site) -> str:
-        """As its proof says, where it is seen by others."""
-        return super().witness(site) if self.spares else ""
+        """Of those that dial no consensus link."""
+        return super().witness(site) if self.spares else site.felt.words
 
     def claims(self, site: Site) -> frozenset[str]:
         """It is a cut, too."""

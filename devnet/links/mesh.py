@@ -11,6 +11,7 @@ from devnet.links.toxiproxy import (
     STREAMS,
     Proxy,
     Stream,
+    Toxic,
     ToxiproxyClient,
     ToxiproxyError,
     ToxiproxyUnreachable,
@@ -200,26 +201,30 @@ class Mesh:
 
 
 def describe_fault(proxy: Proxy) -> str:
-    """`refuse`, `hold`, `latency 50 ms`...; empty for a healthy proxy."""
+    """`refuse`, `hold`, `latency 50 ms on 25%`...; empty for a healthy proxy."""
     if not proxy.enabled:
         return "refuse"
-    words: list[str] = []
-    for toxic in proxy.toxics:
-        if toxic.toxicity == 0:
-            continue
-        if toxic.type == "bandwidth" and toxic.attributes.get("rate") == 0:
-            words.append("hold")
-        elif toxic.type == "bandwidth":
-            words.append(f"{toxic.attributes['rate']} KB/s")
-        elif toxic.type == "timeout":
-            words.append(_TIMEOUTS.get(toxic.attributes["timeout"], "timeout"))
-        elif toxic.type == "latency":
+    words = {
+        _word_of(toxic) + (f" on {toxic.toxicity:.0%}" if toxic.toxicity < 1 else "")
+        for toxic in proxy.toxics
+        if toxic.toxicity
+    }
+    return ", ".join(sorted(words))
+
+
+def _word_of(toxic: Toxic) -> str:
+    match toxic.type:
+        case "bandwidth" if toxic.attributes["rate"] == 0:
+            return "hold"
+        case "bandwidth":
+            return f"{toxic.attributes['rate']} KB/s"
+        case "timeout":
+            return _TIMEOUTS.get(toxic.attributes["timeout"], "timeout")
+        case "latency":
             jitter = toxic.attributes.get("jitter")
             spread = f" ± {jitter}" if jitter else ""
-            words.append(f"latency {toxic.attributes['latency']}{spread} ms")
-        else:
-            words.append(toxic.type)
-    return ", ".join(sorted(set(words)))
+            return f"latency {toxic.attributes['latency']}{spread} ms"
+    return toxic.type
 
 
 _TIMEOUTS: Final = {0: "blackhole", 1: "drop"}

@@ -180,6 +180,22 @@ async def test_a_jitter_spreads_what_arrives_and_keeps_its_order(line: Line) -> 
         dialled.transport.close()
 
 
+async def test_a_delay_lets_one_piece_go_when_another_toxic_comes_or_goes(line: Line) -> None:
+    """What stands is felt in spite of it: one answer that comes early is no end of a fault."""
+    loop = asyncio.get_running_loop()
+    async with line.under(Latency(one_way=ms(4000), stream=Streams.UPSTREAM)):
+        dialled, answering = await line.dial()
+        started = loop.time()
+        for number, shape in enumerate((LimitData(bytes=10**9).shape, None), 1):
+            dialled.transport.write(b"x")
+            await asyncio.sleep(SILENCE_S)
+            assert len(answering.data) == number - 1
+            await line.client.shape(NAME, "limit_data", shape)
+            assert len(await answering.hears(number)) == number
+            assert answering.pieces[-1][0] - started < 4.0
+        dialled.transport.close()
+
+
 # ------------------------------------------------------------------------ toxicity
 
 

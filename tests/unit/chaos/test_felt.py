@@ -9,7 +9,7 @@ import pytest
 
 from devnet.faults.base import Fault, Sight
 from devnet.faults.cut import Cut
-from devnet.faults.felt import LEAST_S, LIST_ALONE
+from devnet.faults.felt import LEAST_S, LIST_ALONE, WAITED_S
 from devnet.faults.flap import Flap
 from devnet.faults.latency import Latency
 from devnet.faults.limit_data import UNDER_WAY, LimitData
@@ -19,6 +19,7 @@ from devnet.faults.regions import Matrix, Regions
 from devnet.faults.reset import Reset
 from devnet.faults.slicer import Slicer
 from devnet.faults.surface import Said
+from devnet.faults.timeout import Timeout
 from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
 from devnet.model.cut import CutMode
@@ -102,9 +103,28 @@ def test_a_delay_that_nobody_feels_is_not_proven(do: Fault) -> None:
 
 
 def test_a_delay_that_is_felt_no_more_has_lapsed() -> None:
-    _, stood, _ = receipts_of(LATE, during=nobody_feels_it)
+    _, stood, _ = receipts_of(LATE, during=nobody_feels_it, seconds=8)
     assert stood.lapsed is not None
     assert "answered too soon" in stood.error
+
+
+@pytest.mark.parametrize(("seconds", "lapses"), [(2.6, False), (6.0, True)])
+def test_one_early_answer_is_let_go(seconds: float, lapses: bool) -> None:
+    """It is among the last four for two seconds."""
+
+    async def early(network: FakeNetwork) -> None:
+        told, until = network.links.told, asyncio.get_running_loop().time() + seconds
+
+        async def quick(links: Sequence[str]) -> Mapping[str, Said]:
+            found = await told(links)
+            if asyncio.get_running_loop().time() > until:
+                return found
+            return {link: replace(each, trip_s=0.03) for link, each in found.items()}
+
+        network.links.told = quick  # type: ignore[method-assign]
+
+    _, stood, _ = receipts_of(LATE, during=early, seconds=8)
+    assert (stood.lapsed is not None) is lapses
 
 
 def test_answers_that_stay_late_are_not_healed() -> None:
@@ -176,7 +196,7 @@ def test_who_is_started_anew_is_heard_when_it_has_something_to_tell() -> None:
 
     _, stood, _ = receipts_of(LATE, during=restart, seconds=2.5)
     assert stood.error == ""
-    _, stood, _ = receipts_of(LATE, during=restart, seconds=6)
+    _, stood, _ = receipts_of(LATE, during=restart, seconds=9)
     assert "answered too soon" in stood.error
 
 
@@ -216,12 +236,14 @@ def test_a_limit_is_not_proven_by_those_who_send_on_and_on() -> None:
 # ----------------------------------------------------------------------------- cuts
 
 
-@pytest.mark.parametrize("mode", CutMode)
-def test_who_is_cut_off_from_l1_has_to_miss_it(mode: CutMode) -> None:
-    applied, stood, _ = receipts_of(Cut(links="l1", mode=mode))
+@pytest.mark.parametrize(
+    "do", [*(Cut(links="l1", mode=mode) for mode in CutMode), Timeout(links="l1")]
+)
+def test_who_is_cut_off_from_l1_has_to_miss_it(do: Fault) -> None:
+    applied, stood, _ = receipts_of(do)
     assert applied.error == stood.error == ""
     assert "on 5 of 5 links" in applied.witness
-    applied, *_ = receipts_of(Cut(links="l1", mode=mode), before=nobody_feels_it)
+    applied, *_ = receipts_of(do, before=nobody_feels_it)
     assert "not failed yet: op1>l1.rpc" in applied.error
 
 
@@ -231,6 +253,25 @@ def test_no_answer_comes_over_a_link_that_is_cut() -> None:
     assert "still answered: op1.rollup>op1.engine" in stood.error
 
 
-def test_a_cut_between_operators_is_as_its_proof_says() -> None:
-    applied, *_ = receipts_of(Cut(target="op2"))
+def test_who_has_nothing_to_ask_is_waited_for_and_no_witness() -> None:
+    async def idle(network: FakeNetwork) -> None:
+        async def told(links: Sequence[str]) -> Mapping[str, Said]:
+            return {link: Said(answers=7, failures=2) for link in links}
+
+        network.links.told = told  # type: ignore[method-assign]
+
+    asks, _, _ = receipts_of(Cut(links="engine"))
+    assert "counted by those who dial, on 5 of 5 links" in asks.witness
+    quiet, stood, _ = receipts_of(Cut(links="engine"), before=idle)
+    assert (quiet.error, stood.error) == ("", "")
+    assert quiet.witness == stood.witness == LIST_ALONE
+    took = [(each.verified or 0) - (each.applied or 0) for each in (asks, quiet)]
+    assert took[0] < WAITED_S <= took[1] < WAITED_S + 1
+    spared, *_ = receipts_of(Reset(links="engine", toxicity=0.5), before=idle)
+    assert (spared.verified or 0) - (spared.applied or 0) < 1
+
+
+@pytest.mark.parametrize("do", [Cut(target="op2"), Timeout(target="op2")])
+def test_a_cut_between_operators_is_as_its_proof_says(do: Fault) -> None:
+    applied, *_ = receipts_of(do)
     assert (applied.error, applied.witness) == ("", "")

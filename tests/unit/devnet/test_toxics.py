@@ -143,6 +143,16 @@ def test_guards_alone_are_no_fault() -> None:
             "latency 50 ± 5 ms",
         ),
         (
+            Toxic(
+                name="a",
+                type="slow_close",
+                stream="upstream",
+                attributes={"delay": 5},
+                toxicity=0.25,
+            ),
+            "slow_close on 25%",
+        ),
+        (
             Toxic(name="a", type="latency", stream="upstream", attributes={"latency": 50}),
             "latency 50 ms",
         ),

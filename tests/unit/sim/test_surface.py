@@ -171,6 +171,25 @@ def test_what_is_late_here() -> None:
     on_a_cluster(work)
 
 
+def test_a_jitter_varies_what_messages_take_here() -> None:
+    async def work(net: SimNetwork, op2: Operator) -> None:
+        network, links = net.links._cluster.network, ["op2>op3.consensus"]
+
+        def drawn() -> list[int]:
+            return [network._draw_late((1, 2)) for _ in range(200)]
+
+        shape = Shape(attributes={"latency": 40, "jitter": 30})
+        await net.links.shape(links, "latency", shape)
+        assert min(drawn()) >= 10_000
+        assert max(drawn()) <= 70_000
+        assert min(drawn()) < 20_000 < 60_000 < max(drawn())
+        assert {network._draw_late((2, 1))} == {0}
+        await net.links.shape(links, "latency", None)
+        assert set(drawn()) == {0}
+
+    on_a_cluster(work)
+
+
 def test_machines_stores_and_answers() -> None:
     async def work(net: SimNetwork, op2: Operator) -> None:
         await net.machines.change(["op2.middleware"], ahead_s=3.0, drift=0.0)
