@@ -17,8 +17,8 @@ _OF_NODE: Final = re.compile(rf"({NODE_PATTERN})=(.*)")
 _PLACES: Final = ("/", "./", "../", "~")
 WAYS: Final = (
     "a revision of this repository (tag, branch, commit), a folder or wheel that holds `dst/` (a "
-    "path begins with `/`, `./`, `../` or `~`, or ends in `.whl`), `own` (the harness's code) or "
-    "`copy` (the same, told apart by its version number)"
+    "path, from where the command runs, begins with `/`, `./`, `../` or `~`, or ends in `.whl`), "
+    "`own` (the harness's code) or `copy` (the same, told apart by its version number)"
 )
 
 

@@ -231,7 +231,8 @@ def _trees(options: NetworkOptions, topology: Topology, say: Say) -> dict[str, s
     chosen = read_codes(options.versions, nodes, "--version")
     if chosen and topology.cluster.is_baseline:
         raise BadConfig("--version: there are no other versions of a baseline")
-    require_versions(chosen.values(), say)
+    for version in require_versions(chosen.values()):
+        say(f"==> {version.told()}")
     return {node: str(version_of(name).tree) for node, name in chosen.items()}
 
 

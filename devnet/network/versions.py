@@ -66,20 +66,21 @@ class Version:
     formats: Formats
 
     def told(self) -> str:
-        return f"{self.name}: dst {self.formats.version}, code {self.formats.code}, in {self.tree}"
+        version, code = self.formats.version, self.formats.code
+        return f"version {self.name}: dst {version}, code {code}, in {self.tree}"
 
 
-def require_versions(names: Collection[str], say: Callable[[str], None]) -> None:
-    """Laid ready, each of them.
+def require_versions(names: Collection[str]) -> list[Version]:
+    """Laid ready, each of them but our own.
 
     Raises: BadConfig naming the version that cannot be had or does not fit, and what to do.
     """
-    for name in sorted(set(names) - {OWN}):
-        version = version_of(name)
+    found = [version_of(name) for name in sorted(set(names) - {OWN})]
+    for version in found:
         if wrong := misfit(version.formats, version_of(OWN).formats):
-            raise BadConfig(f"version {name}: {'; '.join(wrong)}")
+            raise BadConfig(f"version {version.name}: {'; '.join(wrong)}")
         compileall.compile_dir(version.tree / "dst", quiet=2)
-        say(f"==> version {version.told()}")
+    return found
 
 
 @cache

@@ -66,6 +66,8 @@ async def run_campaign(campaign: Campaign) -> CampaignSummary:
     scenario = campaign.scenario
     product()  # as it is now: later it may be another
     attached = require_possible(campaign)
+    for version in require_versions(versions_of(scenario)):
+        campaign.say(version.told())
     summaries: list[RunSummary] = []
     try:
         async with network_for(
@@ -130,7 +132,7 @@ def require_possible(campaign: Campaign) -> bool:
         require_same(wanted, found)
         require_fits(scenario, found.topology, found.backend)
         require_means(needs_of(scenario), found.backend, campaign.say)
-        require_versions(versions_of(scenario), campaign.say)
+        require_versions(versions_of(scenario))
         return True
     try:
         topology = compute_topology(
@@ -143,7 +145,7 @@ def require_possible(campaign: Campaign) -> bool:
     backend = choose_backend(wanted.backend, wanted.kind)
     require_fits(scenario, topology, backend)
     require_means(needs_of(scenario), backend, campaign.say)
-    require_versions(versions_of(scenario), campaign.say)
+    require_versions(versions_of(scenario))
     return False
 
 

@@ -166,7 +166,7 @@ class MatrixRun:
         needed = frozenset[Means]().union(*(needs_of(cell.scenario) for cell in self.matrix.cells))
         require_means(needed, self.backend, self.say)
         versions = frozenset[str]().union(*(versions_of(c.scenario) for c in self.matrix.cells))
-        require_versions(versions, self.say)
+        require_versions(versions)
 
     def _misfit(self, cell: Cell) -> str:
         topology = compute_topology(

@@ -82,12 +82,12 @@ def test_configuration_that_it_does_not_read_is_named() -> None:
 
 
 def test_a_folder_is_used_where_it_lies_and_asked_itself(tmp_path: Path) -> None:
-    tree, said = other_version(tmp_path / "other"), list[str]()
-    require_versions([str(tree)], said.append)
-    found = version_of(str(tree))
+    tree = other_version(tmp_path / "other")
+    (found,) = require_versions([str(tree), "own"])
+    assert found is version_of(str(tree))
     assert found.tree == tree
     assert (found.formats.version, found.formats.code) == ("9.9.9", digest_of(tree / "dst"))
-    assert said == [f"==> version {tree}: dst 9.9.9, code {found.formats.code}, in {tree}"]
+    assert found.told() == f"version {tree}: dst 9.9.9, code {found.formats.code}, in {tree}"
     assert list((tree / "dst" / "__pycache__").iterdir()), "compiled: containers may not write"
 
 
@@ -95,7 +95,7 @@ def test_one_that_keeps_another_format_is_refused_before_anything_starts(tmp_pat
     change = {"rollup/store.py": ('FORMAT: Final = b"3"', 'FORMAT: Final = b"4"')}
     tree = other_version(tmp_path / "other", change)
     with pytest.raises(BadConfig, match=r"other: it keeps the store of the rollup in format 4, "):
-        require_versions([str(tree)], lambda _: None)
+        require_versions([str(tree)])
 
 
 def test_a_wheel_is_unpacked_once(tmp_path: Path, cache: Path, unasked: None) -> None:
