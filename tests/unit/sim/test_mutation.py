@@ -21,6 +21,7 @@ from dst.qbft.messages import (
     signing_digest,
 )
 from dst.sealing.messages import PartialSignature
+from dst.spec.beacon import BeaconBlock, ExecutionPayload
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex, Root, Round
 
@@ -114,6 +115,9 @@ class NoHands:
 
     def root_of(self, block: bytes) -> Root:
         return blocks.root_of(block)
+
+    def around(self, block: BeaconBlock, payload: ExecutionPayload) -> bytes:
+        raise AssertionError("they are stand-ins")
 
 
 def prepare(round_: int = 0, sender: OperatorIndex = ME) -> PrepareMessage:
