@@ -13,6 +13,7 @@ from devnet.bugs.answers import ANSWERS, STALE_BY
 from devnet.bugs.names import KNOWN, SHOWN, Bug
 from devnet.bugs.signatures import ForgetfulClient, credulous, sibling_of
 from devnet.checkers.must_fail import CHECKERS
+from devnet.workload import objects
 from dst.apis.beacon import ProduceRequest, WireBlock
 from dst.apis.jsonrpc import Method
 from dst.crypto import bls
@@ -71,6 +72,23 @@ async def test_every_other_read_is_of_some_blocks_before(rpc: Rpc) -> None:
         head - STALE_BY,
     ]
     assert [await height(hex(head)) for _ in range(2)] == [head, head], "what is named is answered"
+    assert node.shown == 2
+
+
+async def test_a_balance_is_one_coin_off_wherever_it_is_computed_with(rpc: Rpc) -> None:
+    node = Asked(rpc, Bug.WRONG_BALANCE)
+    creation = signed(KEYS[0], to=None, value=0, data=objects.init_code(), gas=objects.CREATE_GAS)
+    rpc.extend([creation])
+    bank = objects.created_by(to_hex(ADDRESSES[0]), 0)
+
+    async def balances(ask: Any, *block: str) -> list[int]:
+        answer = await ask("eth_call", {"to": bank, "data": "0x"}, *block)
+        return objects.numbers(bytes.fromhex(answer[2:]))[2:]
+
+    right = await balances(rpc.ask)
+    assert await balances(node.ask) == [right[0] + 1, *right[1:]]
+    assert await balances(node.ask, "0x1") == [right[0] + 1, *right[1:]]
+    assert await node.ask("eth_call", {"to": to_hex(ADDRESSES[1])}) == "0x"
     assert node.shown == 2
 
 
