@@ -1,6 +1,8 @@
 """Seeded bugs in their programs: each shows, counts that it does, and leaves the rest as it is."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -192,6 +194,16 @@ def test_each_breaks_an_invariant_that_a_run_can_be_asked_to_fail() -> None:
     asked = {name.partition(" ")[0] for name in CHECKERS}
     assert {known.breaks for known in KNOWN.values()} <= asked
     assert set(KNOWN) == set(Bug)
+
+
+def test_they_need_nothing_of_the_harness_but_themselves() -> None:
+    """A container sees no more."""
+    told = (
+        "import sys, devnet.bugs.__main__, devnet.bugs.answers, devnet.bugs.signatures\n"
+        "print({n.split('.')[1] for n in sys.modules if n.startswith('devnet.')})"
+    )
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{'bugs'}"
 
 
 @pytest.mark.parametrize(
