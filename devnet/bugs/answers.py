@@ -16,6 +16,8 @@ from dst.transactions.decoded import decode_once
 STALE_BY: Final = 4
 """Blocks: more than pass between two reads of a client that looks once a second."""
 
+SLOT: Final = f"0x{1:064x}"
+
 Methods: TypeAlias = Mapping[str, Method]
 Shown: TypeAlias = Callable[[], None]
 
@@ -30,6 +32,21 @@ def stale_reads(methods: Methods, shown: Shown) -> Methods:
             return await methods["eth_call"](params)
         shown()
         return await methods["eth_call"]([asked, hex(head - STALE_BY), *rest[1:]])
+
+    return {"eth_call": call}
+
+
+def wrong_balance(methods: Methods, shown: Shown) -> Methods:
+    async def call(params: Sequence[Any]) -> object:
+        asked, block = params[0], params[1] if len(params) > 1 else "latest"
+        to, held = asked.get("to"), 0
+        if to is not None and len(params) <= 2:
+            held = int(str(await methods["eth_getStorageAt"]([to, SLOT, block])), 16)
+        if not held:
+            return await methods["eth_call"](params)
+        shown()
+        wrong = {to: {"stateDiff": {SLOT: f"0x{held + 1:064x}"}}}
+        return await methods["eth_call"]([asked, block, wrong])
 
     return {"eth_call": call}
 
@@ -57,6 +74,7 @@ def lost_transactions(methods: Methods, shown: Shown) -> Methods:
 
 ANSWERS: Final[Mapping[Bug, Callable[[Methods, Shown], Methods]]] = {
     Bug.STALE_READS: stale_reads,
+    Bug.WRONG_BALANCE: wrong_balance,
     Bug.MOVED_RECEIPTS: moved_receipts,
     Bug.LOST_TRANSACTIONS: lost_transactions,
 }

@@ -9,6 +9,7 @@ from typing import Final
 
 class Bug(StrEnum):
     STALE_READS = "stale-reads"
+    WRONG_BALANCE = "wrong-balance"
     MOVED_RECEIPTS = "moved-receipts"
     LOST_TRANSACTIONS = "lost-transactions"
     DOUBLE_SIGNATURE = "double-signature"
@@ -34,6 +35,11 @@ class Known:
 KNOWN: Final[Mapping[Bug, Known]] = {
     Bug.STALE_READS: Known(
         does="answers every other call on `latest` from the state of some blocks before",
+        breaks="S18",
+    ),
+    Bug.WRONG_BALANCE: Known(
+        does="runs calls on a state in which the first account of a contract (its storage slot 1) "
+        "holds one coin more",
         breaks="S18",
     ),
     Bug.MOVED_RECEIPTS: Known(

@@ -151,6 +151,8 @@ class Runner:
     async def _start(self) -> int:
         """The first height of this run: everything from there on is judged."""
         self._crashes_before = await self._net.crashes()
+        if await self._standing():  # no time heals it
+            await self._require_whole()
         self._say("start: waiting for a sealed block on every node")
         heights, began = self._journal.heights, now()
         timeout = START_TIMEOUT.in_seconds(self._slot)
@@ -187,16 +189,19 @@ class Runner:
         """Raises: HarnessError when something was done to the network already."""
         programs = [program for pod in self._net.topology.pods for program in pod.programs]
         missing = await self._net.programs.not_up(programs)
-        try:
-            standing = await self._net.standing()
-        except CannotInject as error:
-            raise HarnessError(str(error)) from error
-        left = [f"{where} {what}" for where, what in standing.items()]
+        left = [f"{where} {what}" for where, what in (await self._standing()).items()]
         if missing or left:
             told = "; ".join([missing] * bool(missing) + left)
             raise HarnessError(
                 f"the network is not whole before the first fault: {told}; start it anew"
             )
+
+    async def _standing(self) -> Mapping[str, str]:
+        """Raises: HarnessError when nobody can tell."""
+        try:
+            return await self._net.standing()
+        except CannotInject as error:
+            raise HarnessError(str(error)) from error
 
     async def _reach(self, count: int, timeout: float) -> bool:
         """Whether `count` more heights come on every node."""

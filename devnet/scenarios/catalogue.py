@@ -83,6 +83,7 @@ ORDER: Final = (
     "beyond-f-false-status",
     "beyond-f-forge-round-changes",
     "bug-stale-reads",
+    "bug-wrong-balance",
     "bug-moved-receipts",
     "bug-lost-transactions",
     "bug-double-signature",

@@ -73,7 +73,7 @@ def run(
 
 
 async def serve(
-    path: Path, config: ExecutionConfig, stop: asyncio.Event, assemble: Assemble
+    path: Path, config: ExecutionConfig, stop: asyncio.Event, assemble: Assemble = assemble
 ) -> None:
     """Open the store, serve both listeners, forward, until `stop`. Raises: BadConfig."""
     genesis = load_genesis(resolve(path, config.genesis))

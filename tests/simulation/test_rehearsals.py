@@ -45,6 +45,7 @@ REFUSED = {
     "out-of-memory": "memory that runs out",
     "byzantine-invalid-block": "strategy invalid-block",
     "bug-stale-reads": "operators only",
+    "bug-wrong-balance": "devnet.bugs in the place of a program",
     "bug-moved-receipts": "devnet.bugs in the place of a program",
     "bug-lost-transactions": "devnet.bugs in the place of a program",
     "bug-double-signature": "devnet.bugs in the place of a program",

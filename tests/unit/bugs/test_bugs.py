@@ -1,6 +1,8 @@
 """Seeded bugs in their programs: each shows, counts that it does, and leaves the rest as it is."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,6 +15,7 @@ from devnet.bugs.answers import ANSWERS, STALE_BY
 from devnet.bugs.names import KNOWN, SHOWN, Bug
 from devnet.bugs.signatures import ForgetfulClient, credulous, sibling_of
 from devnet.checkers.must_fail import CHECKERS
+from devnet.workload import objects
 from dst.apis.beacon import ProduceRequest, WireBlock
 from dst.apis.jsonrpc import Method
 from dst.crypto import bls
@@ -71,6 +74,23 @@ async def test_every_other_read_is_of_some_blocks_before(rpc: Rpc) -> None:
         head - STALE_BY,
     ]
     assert [await height(hex(head)) for _ in range(2)] == [head, head], "what is named is answered"
+    assert node.shown == 2
+
+
+async def test_a_balance_is_one_coin_off_wherever_it_is_computed_with(rpc: Rpc) -> None:
+    node = Asked(rpc, Bug.WRONG_BALANCE)
+    creation = signed(KEYS[0], to=None, value=0, data=objects.init_code(), gas=objects.CREATE_GAS)
+    rpc.extend([creation])
+    bank = objects.created_by(to_hex(ADDRESSES[0]), 0)
+
+    async def balances(ask: Any, *block: str) -> list[int]:
+        answer = await ask("eth_call", {"to": bank, "data": "0x"}, *block)
+        return objects.numbers(bytes.fromhex(answer[2:]))[2:]
+
+    right = await balances(rpc.ask)
+    assert await balances(node.ask) == [right[0] + 1, *right[1:]]
+    assert await balances(node.ask, "0x1") == [right[0] + 1, *right[1:]]
+    assert await node.ask("eth_call", {"to": to_hex(ADDRESSES[1])}) == "0x"
     assert node.shown == 2
 
 
@@ -174,6 +194,16 @@ def test_each_breaks_an_invariant_that_a_run_can_be_asked_to_fail() -> None:
     asked = {name.partition(" ")[0] for name in CHECKERS}
     assert {known.breaks for known in KNOWN.values()} <= asked
     assert set(KNOWN) == set(Bug)
+
+
+def test_they_need_nothing_of_the_harness_but_themselves() -> None:
+    """A container sees no more."""
+    told = (
+        "import sys, devnet.bugs.__main__, devnet.bugs.answers, devnet.bugs.signatures\n"
+        "print({n.split('.')[1] for n in sys.modules if n.startswith('devnet.')})"
+    )
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{'bugs'}"
 
 
 @pytest.mark.parametrize(

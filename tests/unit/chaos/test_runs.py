@@ -277,6 +277,13 @@ def test_a_link_that_something_was_done_to_is_a_harness_error() -> None:
     _refused(network, "op1>op2.consensus hold; start it anew")
 
 
+def test_what_was_done_to_a_network_is_named_also_where_it_keeps_the_chain_from_going_on() -> None:
+    network = FakeNetwork(bugs=frozenset({"left-over"}))
+    network.away = set(network.operators)
+    network.programs.down = {"op4.validator"}
+    _refused(network, "op4.validator; op1>op2.consensus hold; start it anew")
+
+
 def test_what_a_killed_run_left_on_programs_and_machines_is_a_harness_error() -> None:
     for left, words in (
         ("full", "op2.middleware another machine"),
