@@ -42,6 +42,9 @@ class CutLinks(Fault):
     def components(self, site: Site, operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         return components(site.links, operators)
 
+    def cuts(self, site: Site) -> tuple[str, ...]:
+        return site.links
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parted(CutLinks):

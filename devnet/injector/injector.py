@@ -157,6 +157,7 @@ class Injector:
             repeats=do.repeats,
             forever=fault.forever,
             components=do.components(site, self._operators) if votes else (),
+            cut=do.cuts(site) if votes else (),
             hits_leader=do.at_once and site.targets == (leader,) == silenced,
             aimed_height=fault.aimed_height,
             height=fault.aimed_height,

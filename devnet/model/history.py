@@ -326,6 +326,8 @@ class FaultReceipt(
     """A positive probe saw the network whole again."""
     components: tuple[tuple[str, ...], ...] = ()
     """Live operators by connected component while it holds; empty: connectivity untouched."""
+    cut: tuple[str, ...] = ()
+    """Links over which nothing passes while it holds."""
     hits_leader: bool = False
     """Aimed at the leader of round 0 of `aimed_height`."""
     aimed_height: int | None = None

@@ -19,6 +19,7 @@ from devnet.model.history import (
     record_time,
     records_of,
 )
+from dst.spec.primitives import faults_tolerated
 
 VOTES: Final = frozenset({EventKind.PREPARED, EventKind.SIGNED})
 """What only an operator that votes again reports."""
@@ -74,6 +75,34 @@ def last_heal(history: History) -> float | None:
     """Of what the scenario did. What stands around all of it, to the end, is the surroundings."""
     heals = [f.healed for f in history.faults if f.healed is not None and not f.forever]
     return max(heals, default=None)
+
+
+def disturbed(history: History, moment: float) -> int:
+    """How many operators were, until that moment."""
+    return len(
+        {
+            name
+            for fault in history.faults
+            if fault.requested < moment and (fault.healed is None or fault.healed >= moment)
+            for name in fault.targets
+            if name in history.setup.operators
+        }
+    )
+
+
+def able_spans(history: History, span: Span) -> list[Span]:
+    """When in it no more than f operators were disturbed, in order: while more are, the chain owes
+    nobody anything, whichever fault was healed meanwhile."""
+    start, end = span
+    moments = [m for f in history.faults for m in (f.requested, f.healed) if m is not None]
+    tolerated = faults_tolerated(len(history.setup.operators))
+    found: list[Span] = []
+    for one, other in pairwise(sorted({start, end, *(m for m in moments if start < m < end)})):
+        if disturbed(history, (one + other) / 2) > tolerated:
+            continue
+        begins = found.pop()[0] if found and found[-1][1] == one else one
+        found.append((begins, other))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

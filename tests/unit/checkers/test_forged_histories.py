@@ -38,6 +38,7 @@ from devnet.checkers import (
     sound_machine,
     stable_order,
     stable_receipts,
+    standstill,
     steady_state,
     true_evidence,
     valid_certificates,
@@ -79,7 +80,7 @@ from devnet.model.history import (
 )
 from devnet.model.terms import Count, Duration
 from devnet.model.timeline import worst_gap
-from devnet.model.verdict import Outcome, Verdict, exit_code, worst
+from devnet.model.verdict import Outcome, Verdict, Violation, exit_code, worst
 from dst.crypto.bls import SecretShare, public_key, sign
 from dst.crypto.secp256k1 import IdentityKey
 from dst.qbft.messages import Commit, signing_digest
@@ -390,6 +391,16 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
     "decided during the split": (
         "no_quorum_no_progress",
         [event(EventKind.DECIDED, 12, 11.6, "op2")],
+    ),
+    "decided while two were killed, one after the other": (
+        "no_quorum_no_progress",
+        [
+            msgspec.structs.replace(
+                LEADER_KILL, id=name, targets=(name,), silenced=(name,), revert_requested=9.0,
+                components=(tuple(each for each in SETUP.operators if each != name),),
+            )
+            for name in ("op1", "op2")
+        ],
     ),
     "recovered too late": (
         "recovery",
@@ -751,6 +762,135 @@ def test_live_checkers_fire_on_the_record_that_completes_the_breach(name: str) -
     assert [breach.height for breach in breaches[:1]] == [FORGED[name][1][0].height]  # type: ignore[union-attr]
 
 
+# --------------------------------------------------------------------- faults that stand together
+
+KILL_1 = FaultReceipt(
+    id="one", kind="kill", targets=("op1",), silenced=("op1",), requested=18.0, applied=18.1,
+    verified=18.2, revert_requested=30.0, reverted=30.1, healed=30.2,
+    components=(("op2", "op3", "op4"),),
+)  # fmt: skip
+KILL_2 = msgspec.structs.replace(
+    KILL_1, id="two", targets=("op2",), silenced=("op2",), requested=20.0, applied=20.1,
+    verified=20.2, revert_requested=26.0, components=(("op1", "op3", "op4"),),
+)  # fmt: skip
+"""Each leaves three of four operators, both together two, for certain from 21.2 to 26."""
+CUT_12 = msgspec.structs.replace(
+    KILL_1, id="one", kind="cut", silenced=(), components=(),
+    cut=("op1>op2.consensus", "op2>op1.consensus"),
+)  # fmt: skip
+CUT_34 = msgspec.structs.replace(
+    KILL_2, kind="cut", silenced=(), components=(), cut=("op3>op4.consensus", "op4>op3.consensus"),
+)  # fmt: skip
+"""Each leaves three leaders with a quorum, both together none: nobody hears three that prepare."""
+BRIDGE = msgspec.structs.replace(
+    KILL_1, kind="bridge", silenced=(), components=(("op1", "op2"), ("op2", "op3", "op4")),
+    cut=("op1>op3.consensus", "op3>op1.consensus", "op1>op4.consensus", "op4>op1.consensus"),
+)  # fmt: skip
+
+
+def overlapped(one: FaultReceipt, two: FaultReceipt, decided: float = 24.0) -> History:
+    draft = sound()
+    draft.records += [one, two, event(EventKind.DECIDED, 12, decided, "op3")]
+    return draft.history()
+
+
+def judged_live(history: History) -> list[Violation]:
+    """As a run goes on: a receipt is fed when each of its moments is known."""
+    live = no_quorum_no_progress.LiveNoQuorumNoProgress()
+    last = ("healed", "reverted", "revert_requested")
+    known = [
+        msgspec.structs.replace(fault, **dict.fromkeys(last[:unknown]))
+        for unknown in range(len(last) + 1)
+        for fault in history.faults
+    ]
+    records = records_of(msgspec.structs.replace(history, faults=tuple(known)))
+    return [breach for record in records for breach in live.feed(record)]
+
+
+@pytest.mark.parametrize("pair", [(KILL_1, KILL_2), (CUT_12, CUT_34), (BRIDGE, KILL_2)])
+def test_two_faults_that_each_leave_a_quorum_may_leave_none_together(
+    pair: tuple[FaultReceipt, FaultReceipt],
+) -> None:
+    history = overlapped(*pair)
+    for fault in pair:
+        alone = [event for event in history.events if event.height != 12]
+        kept = msgspec.structs.replace(history, faults=(fault,), events=tuple(alone))
+        assert no_quorum_no_progress.check(kept).outcome is Outcome.VACUOUS
+    verdict = no_quorum_no_progress.check(history)
+    assert [breach.summary for breach in verdict.violations] == [
+        "height 12 was decided 3.80 s after the verified cut one with two"
+    ]
+    assert [breach.summary for breach in judged_live(history)] == [verdict.violations[0].summary]
+    assert standstill.check(history).note.startswith("4.80 s without a quorum")
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "decided"),
+    [
+        (KILL_1, KILL_2, 21.1),
+        (KILL_1, KILL_2, 26.1),
+        (KILL_1, msgspec.structs.replace(KILL_2, lapsed=25.0), 24.0),
+        (msgspec.structs.replace(KILL_1, repeats=True), KILL_2, 24.0),
+        (KILL_1, msgspec.structs.replace(KILL_1, id="again", requested=20.0), 24.0),
+        (CUT_12, KILL_2, 24.0),
+        (BRIDGE, msgspec.structs.replace(KILL_1, id="two"), 24.0),
+    ],
+)
+def test_what_is_not_sure_to_leave_no_quorum_accuses_nobody(
+    one: FaultReceipt, two: FaultReceipt, decided: float
+) -> None:
+    """In flight, or healing; lapsed; on and off; the same operator twice; one of a cut pair."""
+    history = overlapped(one, two, decided)
+    assert no_quorum_no_progress.check(history).outcome is Outcome.PASS
+    assert judged_live(history) == []
+
+
+def test_a_standstill_to_the_end_of_the_record_is_one() -> None:
+    open_ended = msgspec.structs.replace(KILL_2, revert_requested=None, reverted=None, healed=None)
+    first = msgspec.structs.replace(KILL_1, revert_requested=None, reverted=None, healed=None)
+    history = history_of(SETUP, [first, open_ended, RunEnded(monotonic=23.2)])
+    assert standstill.check(history).note.startswith("2.00 s without a quorum")
+    assert standstill.check(history_of(SETUP, [first])).outcome is Outcome.VACUOUS
+
+
+def back_late(sealed: float, *others: FaultReceipt) -> History:
+    """op1 is healed at 30.2, nothing is sealed from 19.2 until then, and it votes again then."""
+    draft = sound()
+    draft.records += [KILL_1, *others, event(EventKind.SEALED, 13, 19.2)]
+    draft.records += [
+        event(kind, height, sealed + height - 14)
+        for height in (14, 15, 16)
+        for kind in (EventKind.SEALED, EventKind.SIGNED)
+    ]
+    return draft.history()
+
+
+@pytest.mark.parametrize("checker", [recovery.check, PROMISES["rejoin"]])
+def test_a_heal_owes_nothing_while_others_disturb_more_than_f(checker: Checker) -> None:
+    others = [
+        msgspec.structs.replace(KILL_2, id=name, targets=(name,), silenced=(), healed=50.0)
+        for name in ("op2", "op3")
+    ]
+    assert checker(back_late(51.0)).outcome is Outcome.FAIL
+    assert checker(back_late(51.0, others[0])).outcome is Outcome.FAIL
+    assert checker(back_late(51.0, *others)).outcome is Outcome.PASS
+    assert checker(back_late(58.0, *others)).outcome is Outcome.FAIL
+    before = [msgspec.structs.replace(fault, requested=40.0) for fault in others]
+    assert checker(back_late(51.0, *before)).outcome is Outcome.FAIL
+
+
+def test_faults_that_leave_no_quorum_together_need_no_decision_to_have_happened() -> None:
+    history = overlapped(KILL_1, KILL_2)
+    events = tuple(each for each in history.events if each.height != 12)
+    kills = msgspec.structs.replace(history, faults=(KILL_1, KILL_2), events=events)
+    assert faults_happened.check(kills).outcome is Outcome.PASS
+    apart = (KILL_1, msgspec.structs.replace(KILL_2, components=KILL_1.components))
+    assert (
+        faults_happened.check(msgspec.structs.replace(kills, faults=apart)).note
+        == "one: nothing was decided while it held; two: nothing was decided while it held"
+    )
+
+
 LINKS_FORGED = ("parent hash wrong", "hole in the chain", "a height left out")
 
 
@@ -830,9 +970,12 @@ def test_an_unproven_fault_is_inconclusive(changes: dict[str, object]) -> None:
 
 def test_a_fault_in_which_nothing_was_decided_is_vacuous() -> None:
     verdict = faults_happened.check(
-        with_fault(id="later", requested=12.0, hits_leader=False, verified=12.1, healed=12.5)
+        with_fault(id="later", requested=17.0, hits_leader=False, verified=17.1, healed=17.5)
     )
     assert verdict.outcome is Outcome.VACUOUS
+    assert verdict.note == "later: nothing was decided while it held"
+    under_another = with_fault(id="later", requested=12.0, verified=12.1, healed=12.5)
+    assert faults_happened.check(under_another).outcome is Outcome.PASS
 
 
 def test_an_unverified_heal_or_cut_is_inconclusive() -> None:
