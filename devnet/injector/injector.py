@@ -26,6 +26,12 @@ POLL_SECONDS: Final = 0.05
 LOOK_EVERY_SECONDS: Final = 1.0
 LOOKS_TO_LAPSE: Final = 2
 """In a row: one look can fail for reasons of its own."""
+LOOKS_TO_HEAL: Final = 3
+"""In a row: a program that ends again as soon as it serves, or a link that flaps, is caught by one
+good look as well."""
+HEAL_LOOK_EVERY_SECONDS: Final = 0.25
+"""Between good ones: so far apart that half a second is seen, which a block takes to be voted
+on."""
 
 _ORDER: Final = tuple(Plane)
 
@@ -117,8 +123,13 @@ class Injector:
         try:
             await do.take_back(site, world)
             receipt = self._note(fault, reverted=now())
-            await _until_silent(lambda: do.remaining(site, world), do.healed_within_s, "not healed")
-            receipt = self._note(fault, healed=now())
+            whole = await _until_silent(
+                lambda: do.remaining(site, world),
+                do.healed_within_s,
+                "not healed",
+                in_a_row=LOOKS_TO_HEAL,
+            )
+            receipt = self._note(fault, healed=whole, whole_looks=LOOKS_TO_HEAL)
         except CannotInject as error:
             receipt = self._note(fault, error=f"revert: {error}")
         del self._standing[fault.id]
@@ -185,11 +196,21 @@ class Injector:
         return changed
 
 
-async def _until_silent(look: Callable[[], Awaitable[str]], seconds: float, what: str) -> None:
-    """Look until there is nothing to complain about. Raises: CannotInject with the last
-    complaint."""
-    deadline = now() + seconds
-    while complaint := await look():
-        if now() > deadline:
-            raise CannotInject(f"{what} after {seconds:.0f} s: {complaint}")
-        await asyncio.sleep(POLL_SECONDS)
+async def _until_silent(
+    look: Callable[[], Awaitable[str]], seconds: float, what: str, *, in_a_row: int = 1
+) -> float:
+    """Look until there is nothing to complain about, so many times in a row; the moment of the
+    first of them. Raises: CannotInject with the last complaint."""
+    deadline, good, since = now() + seconds, 0, 0.0
+    while good < in_a_row:
+        if complaint := await look():
+            good = 0
+            if now() > deadline:
+                raise CannotInject(f"{what} after {seconds:.0f} s: {complaint}")
+            await asyncio.sleep(POLL_SECONDS)
+            continue
+        good += 1
+        since = now() if good == 1 else since
+        if good < in_a_row:
+            await asyncio.sleep(HEAL_LOOK_EVERY_SECONDS)
+    return since

@@ -323,7 +323,9 @@ class FaultReceipt(
     revert_requested: float | None = None
     reverted: float | None = None
     healed: float | None = None
-    """A positive probe saw the network whole again."""
+    """A positive probe saw the network whole again, and others in a row after it."""
+    whole_looks: int = 0
+    """How many in a row, with that one."""
     components: tuple[tuple[str, ...], ...] = ()
     """Live operators by connected component while it holds; empty: connectivity untouched."""
     cut: tuple[str, ...] = ()

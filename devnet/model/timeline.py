@@ -23,6 +23,10 @@ from dst.spec.primitives import faults_tolerated
 
 VOTES: Final = frozenset({EventKind.PREPARED, EventKind.SIGNED})
 """What only an operator that votes again reports."""
+_SEALS: Final = frozenset({EventKind.SEALED, EventKind.IMPORTED})
+IN_A_ROW: Final = 3
+"""Heights at which somebody is seen before it is back: one vote may be its last, and of two one may
+be what it was asked for when it came."""
 
 Span = tuple[float, float]
 
@@ -139,17 +143,38 @@ def worst_gap(history: History) -> Gap | None:
 
 def rejoined_at(history: History, fault: FaultReceipt, node: str) -> float | None:
     """When `node` had caught up with what was decided at the heal and, if an operator, voted above
-    it."""
+    it, at heights in a row as far as the record goes: whoever misses one with another after it has
+    begun anew."""
+    known = max((event.height for event in history.events), default=0)
+    return _back(history, fault, node, needed=known - 1)
+
+
+def keeps_up(history: History, fault: FaultReceipt, node: str) -> bool:
+    """Whether it has rejoined, and was seen at all the heights in a row that it takes."""
+    return _back(history, fault, node, needed=None) is not None
+
+
+def _back(history: History, fault: FaultReceipt, node: str, *, needed: int | None) -> float | None:
+    """needed: up to this height it must not miss any; None: none at all."""
     assert fault.healed is not None, "asked about healed faults only"
     healed = fault.healed
     head = max((e.height for e in history.events if e.monotonic <= healed), default=0)
     mine = [e for e in history.events if e.node == node and e.monotonic >= healed]
-    seals = (EventKind.SEALED, EventKind.IMPORTED)
-    caught_up = next((e.monotonic for e in mine if e.kind in seals and e.height >= head), None)
-    if node not in history.setup.operators:
-        return caught_up
-    voted = next((e.monotonic for e in mine if e.kind in VOTES and e.height > head), None)
-    return None if caught_up is None or voted is None else max(caught_up, voted)
+    caught_up = next((e.monotonic for e in mine if e.kind in _SEALS and e.height >= head), None)
+    if caught_up is None:
+        return None
+    told_by = VOTES if node in history.setup.operators else _SEALS
+    seen: dict[int, float] = {}
+    for event in mine:
+        if event.kind in told_by and event.height > head:
+            seen.setdefault(event.height, event.monotonic)
+    for first, moment in seen.items():
+        row = range(first, first + IN_A_ROW)
+        if all(h in seen or (needed is not None and h > needed) for h in row):
+            return max(caught_up, moment) if told_by is VOTES else caught_up
+    if told_by is VOTES or needed is None:
+        return None
+    return caught_up if head >= needed else None
 
 
 def observed_span(history: History) -> Span | None:

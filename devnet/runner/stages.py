@@ -28,7 +28,7 @@ from devnet.model.history import (
     WaitedInVain,
 )
 from devnet.model.terms import Aim, Duration, Edge, Moment, Trigger
-from devnet.model.timeline import rejoined_at
+from devnet.model.timeline import IN_A_ROW, keeps_up
 from devnet.model.verdict import Outcome, Verdict, worst
 from devnet.runner.journal import Journal
 from devnet.runner.judging import verdicts_of
@@ -378,7 +378,9 @@ class Runner:
         timeout = scenario.settle_timeout.in_seconds(self._slot)
         self._say("settle: waiting for every node to catch up")
         deadline = now() + timeout
-        there = await self._reach(scenario.settle.for_operators(self._n), timeout)
+        # Each of them is a look at every node: one may be its last.
+        heights = max(IN_A_ROW, scenario.settle.for_operators(self._n))
+        there = await self._reach(heights, timeout)
         # The last settle decides: one under distances may be late, and the end not.
         self._run.spent = not there and self._journal.heights.newest_sealed < self._goal
         if not there:
@@ -388,7 +390,7 @@ class Runner:
             await self._rejoined({fault.id for fault in self._journal.history().faults}, deadline)
 
     async def _rejoined(self, faults: Collection[str], deadline: float) -> None:
-        """Too late is a verdict."""
+        """Back, and seen to stay so. Too late is a verdict."""
         back = self._are_back(faults)
         while not back and now() < deadline:
             await asyncio.sleep(REJOIN_POLL_SECONDS)
@@ -397,7 +399,7 @@ class Runner:
     def _are_back(self, faults: Collection[str]) -> bool:
         history = self._journal.history()
         return all(
-            rejoined_at(history, fault, node) is not None
+            keeps_up(history, fault, node)
             for fault in history.faults
             if fault.id in faults and fault.healed is not None
             for node in fault.returning

@@ -72,7 +72,8 @@ def test_one_fault_stands_inside_another() -> None:
     _, receipts = play(scenario)
     slow, kill = receipts["slow"], receipts["kill"]
     assert of(slow.verified) + 2 <= kill.requested <= of(slow.verified) + 3
-    assert of(kill.healed) <= of(slow.revert_requested) <= of(kill.healed) + 0.1
+    # Half a second for the two good looks after the first.
+    assert of(kill.healed) + 0.5 <= of(slow.revert_requested) <= of(kill.healed) + 0.6
 
 
 def test_the_next_waits_until_whom_a_fault_silenced_votes_again() -> None:
@@ -86,7 +87,13 @@ def test_the_next_waits_until_whom_a_fault_silenced_votes_again() -> None:
     run, receipts = play(scenario)
     assert run.history is not None
     back = rejoined_at(run.history, receipts["one"], "op1")
-    assert of(receipts["one"].healed) < of(back) <= receipts["two"].requested <= of(back) + 0.4
+    assert (
+        of(receipts["one"].healed)
+        < of(back)
+        <= of(back) + 2.0
+        <= receipts["two"].requested
+        <= of(back) + 2.4
+    )
 
 
 def test_a_return_that_nobody_judges_is_not_waited_for() -> None:
@@ -106,9 +113,9 @@ def test_forever_is_to_the_end_of_all_that_have_one() -> None:
         """)
     _, receipts = play(scenario)
     last = of(receipts["stop"].healed)
-    # Two heights at every node, as after the last heal of all.
-    assert last + 1.0 <= of(receipts["slow"].revert_requested) <= last + 3.1
-    assert last + 1.0 <= of(receipts["cut"].revert_requested) <= last + 3.1
+    # Three heights at every node, as after the last heal of all.
+    assert last + 2.0 <= of(receipts["slow"].revert_requested) <= last + 4.1
+    assert last + 2.0 <= of(receipts["cut"].revert_requested) <= last + 4.1
 
 
 @pytest.mark.parametrize("leader", ["op1", "op4"])

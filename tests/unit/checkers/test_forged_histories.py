@@ -79,7 +79,7 @@ from devnet.model.history import (
     records_of,
 )
 from devnet.model.terms import Count, Duration
-from devnet.model.timeline import worst_gap
+from devnet.model.timeline import keeps_up, rejoined_at, worst_gap
 from devnet.model.verdict import Outcome, Verdict, Violation, exit_code, worst
 from dst.crypto.bls import SecretShare, public_key, sign
 from dst.crypto.secp256k1 import IdentityKey
@@ -603,6 +603,16 @@ BROKEN: dict[str, tuple[str, list[Record]]] = {
         "rejoin",
         [msgspec.structs.replace(LEADER_KILL, id="late", requested=15.5, healed=16.5)],
     ),
+    "who was killed votes once more and then never": (
+        "rejoin",
+        [
+            msgspec.structs.replace(LEADER_KILL, id="late", requested=15.5, healed=16.5),
+            event(EventKind.SEALED, 12, 17.0, "op3"),
+            event(EventKind.SIGNED, 12, 17.1, "op3"),
+            event(EventKind.DECIDED, 13, 18.0),
+            event(EventKind.DECIDED, 14, 19.0),
+        ],
+    ),
     "who was killed votes again too late": (
         "rejoin",
         [
@@ -877,6 +887,45 @@ def test_a_heal_owes_nothing_while_others_disturb_more_than_f(checker: Checker) 
     assert checker(back_late(58.0, *others)).outcome is Outcome.FAIL
     before = [msgspec.structs.replace(fault, requested=40.0) for fault in others]
     assert checker(back_late(51.0, *before)).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("voted", "known", "back", "kept_up"),
+    [
+        ((12, 13, 14), 15, 12.0, True),
+        ((12, 14, 15, 16), 17, 14.0, True),
+        ((12, 13), 13, 12.0, False),
+        ((12, 13), 14, 12.0, False),
+        ((12, 13), 15, None, False),
+        ((12,), 13, 12.0, False),
+        ((12,), 14, None, False),
+        ((13,), 13, 13.0, False),
+        ((), 12, None, False),
+    ],
+)
+def test_one_is_back_who_is_seen_at_heights_in_a_row_as_far_as_the_record_goes(
+    voted: tuple[int, ...], known: int, back: float | None, kept_up: bool
+) -> None:
+    fault = msgspec.structs.replace(LEADER_KILL, healed=11.5)
+    said = [event(EventKind.SIGNED, height, float(height), "op3") for height in voted]
+    decided = [event(EventKind.DECIDED, height, float(height)) for height in range(1, known + 1)]
+    there = event(EventKind.SEALED, 11, 11.6, "op3")
+    history = history_of(SETUP, [fault, *decided, there, *said])
+    assert rejoined_at(history, fault, "op3") == back
+    assert keeps_up(history, fault, "op3") is kept_up
+
+
+@pytest.mark.parametrize(
+    ("imported", "known", "back"),
+    [((11, 12, 13, 14), 15, 11.0), ((11, 12), 13, 11.0), ((11, 12), 15, None), ((11,), 12, 11.0)],
+)
+def test_a_follower_is_back_who_goes_on_following(
+    imported: tuple[int, ...], known: int, back: float | None
+) -> None:
+    fault = msgspec.structs.replace(LEADER_KILL, healed=10.5)
+    there = [event(EventKind.IMPORTED, height, float(height), "f1") for height in imported]
+    decided = [event(EventKind.DECIDED, height, height - 0.6) for height in range(1, known + 1)]
+    assert rejoined_at(history_of(SETUP, [fault, *decided, *there]), fault, "f1") == back
 
 
 def test_faults_that_leave_no_quorum_together_need_no_decision_to_have_happened() -> None:
