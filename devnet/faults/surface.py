@@ -20,6 +20,14 @@ class CannotInject(Exception):
     error."""
 
 
+class RanOn(CannotInject):
+    """Programs that were told to end, and did not in the time that they have."""
+
+    def __init__(self, told: str, *, programs: Sequence[str], seconds: float) -> None:
+        super().__init__(told)
+        self.programs, self.seconds = tuple(programs), seconds
+
+
 class Programs(Protocol):
     """Programs by name (`op2.rollup`), never a Toxiproxy.
 
@@ -28,7 +36,7 @@ class Programs(Protocol):
 
     async def kill(self, programs: Sequence[str]) -> None: ...
     async def stop(self, programs: Sequence[str]) -> None:
-        """SIGTERM."""
+        """SIGTERM. Raises: RanOn."""
 
     async def start(
         self,

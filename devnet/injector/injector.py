@@ -12,12 +12,12 @@ from typing import Final
 import msgspec
 
 from devnet.faults.base import Plane
-from devnet.faults.surface import CannotInject, World
+from devnet.faults.surface import CannotInject, RanOn, World
 from devnet.faults.targets import leader_name
 from devnet.injector.hit import hit_at
 from devnet.injector.planned import Planned
 from devnet.model.clock import now
-from devnet.model.history import Event, FaultReceipt, Record
+from devnet.model.history import Event, FaultReceipt, ProgramRanOn, Record
 
 EVENT_LAG_SECONDS: Final = 0.25
 """What happened before the fault reaches us up to so much later (middleware to rollup node to
@@ -74,6 +74,7 @@ class Injector:
             await asyncio.sleep(EVENT_LAG_SECONDS)
             receipt = self._locate(fault, receipt)
         except CannotInject as error:
+            self._tell(error)
             receipt = self._note(fault, error=str(error))
         return receipt
 
@@ -105,6 +106,7 @@ class Injector:
         try:
             await fault.do.keep_up(fault.site, self._world, seen)
         except CannotInject as error:
+            self._tell(error)
             return self._note(fault, lapsed=now(), error=f"it could not go on: {error}")
         raise AssertionError(f"{fault.do.name} has nothing more to do, and does not say so")
 
@@ -131,6 +133,7 @@ class Injector:
             )
             receipt = self._note(fault, healed=whole, whole_looks=LOOKS_TO_HEAL)
         except CannotInject as error:
+            self._tell(error)
             receipt = self._note(fault, error=f"revert: {error}")
         del self._standing[fault.id]
         return receipt
@@ -188,6 +191,13 @@ class Injector:
         assert receipt.applied is not None, "located after it was applied"
         hit = hit_at(self._events(), receipt.applied)
         return self._note(fault, height=hit.height, round=hit.round, phase=str(hit.phase))
+
+    def _tell(self, error: CannotInject) -> None:
+        """What is not the harness's failure alone."""
+        if not isinstance(error, RanOn):
+            return
+        for program in error.programs:
+            self._record(ProgramRanOn(program=program, seconds=error.seconds, monotonic=now()))
 
     def _note(self, fault: Planned, **known: float | int | str) -> FaultReceipt:
         changed = msgspec.structs.replace(self._receipts[fault.id], **known)

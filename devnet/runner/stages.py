@@ -8,7 +8,7 @@ before a run ends.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -43,6 +43,8 @@ TURNS: Final = 3
 """Of an operator that a fault waits for: where two heights are heard of at once, one is missed."""
 SLOTS_A_HEIGHT: Final = 10
 """Time for a height that is waited for, while others stand."""
+CRASH_LOOK_SECONDS: Final = 1.0
+"""Between looks at what has ended; the backend knows the moment."""
 REJOIN_POLL_SECONDS: Final = 0.3
 """Between looks at the whole history, which cost milliseconds each."""
 
@@ -70,9 +72,9 @@ class Surroundings(World, Protocol):
         """Links, programs and machines that something is done to -> what; of a Toxiproxy that does
         not answer, too. Raises: CannotInject."""
 
-    async def crashes(self) -> dict[str, tuple[int, str]]:
-        """Program -> how often it ended on its own in the network's life, and what is known about
-        the last time; of those that did."""
+    async def crashes(self) -> dict[str, tuple[int, str, float]]:
+        """Program -> how often it ended on its own in the network's life, what is known about the
+        last time, and when that was; of those that did. Raises: HarnessError."""
 
     async def read_end_state(self, journal: Journal, first: int, last: int) -> dict[str, str]:
         """Blocks, group signatures and receipts of heights first..last into the journal; node ->
@@ -126,7 +128,8 @@ class Runner:
         self._run = Run(scenario=scenario, seed=seed)
         self._goal = 0
         """The height that every node must have in the end."""
-        self._crashes_before: dict[str, tuple[int, str]] = {}
+        self._crashes: dict[str, int] = {}
+        """That are known."""
         self._come: dict[Moment, asyncio.Event] = {
             Moment(fault=fault.id, edge=edge): asyncio.Event()
             for fault in scenario.faults
@@ -137,7 +140,8 @@ class Runner:
     async def run(self) -> Run:
         """Raises: HarnessError when the network does not get as far as the first fault, or cannot
         be read."""
-        async with background(self._net.tails(self._journal)):
+        self._crashes = {name: times for name, (times, *_) in (await self._net.crashes()).items()}
+        async with background([*self._net.tails(self._journal), self._watch_programs()]):
             first = await self._start()
             load = self._net.load(self._journal, self._scenario, self._seed)
             async with background([load]):
@@ -149,7 +153,6 @@ class Runner:
 
     async def _start(self) -> int:
         """The first height of this run: everything from there on is judged."""
-        self._crashes_before = await self._net.crashes()
         self._say("start: waiting for a sealed block on every node")
         heights, began = self._journal.heights, now()
         timeout = START_TIMEOUT.in_seconds(self._slot)
@@ -415,12 +418,23 @@ class Runner:
                 unread.setdefault(node, f"it is at height {there}, {self._goal} was waited for")
         for node, why in unread.items():
             journal.record(NodeUnread(node=node, why=why, monotonic=now()))
-        for program, (times, detail) in (await self._net.crashes()).items():
-            if times > self._crashes_before.get(program, (0, ""))[0]:
-                journal.record(ProgramEnded(program=program, detail=detail, monotonic=now()))
+        await self._note_crashes()
         journal.record(RunEnded(monotonic=now()))
         history = self._run.history = journal.history()
         self._run.verdicts = verdicts_of(self._scenario, history)
+
+    async def _watch_programs(self) -> None:
+        """One that ends on its own is told when it does, not when the run is over."""
+        while True:
+            await asyncio.sleep(CRASH_LOOK_SECONDS)
+            with suppress(HarnessError):  # asked again, and at the end in earnest
+                await self._note_crashes()
+
+    async def _note_crashes(self) -> None:
+        for program, (times, detail, moment) in (await self._net.crashes()).items():
+            if times > self._crashes.get(program, 0):
+                self._crashes[program] = times
+                self._journal.record(ProgramEnded(program=program, detail=detail, monotonic=moment))
 
 
 @asynccontextmanager

@@ -114,6 +114,7 @@ LIVE: Final = (
     "sign_once",
     "no_quorum_no_progress",
     "true_evidence",
+    "no_crash",
 )
 """Told at once, too, when a run goes on."""
 

@@ -44,6 +44,7 @@ from devnet.checkers import (
     valid_certificates,
 )
 from devnet.checkers.base import Checker
+from devnet.checkers.honest import Believed, believed
 from devnet.model.expect import Expect, RoundChanges
 from devnet.model.history import (
     Answer,
@@ -53,6 +54,7 @@ from devnet.model.history import (
     DerivedBlock,
     Event,
     EventKind,
+    ExceptionLogged,
     Fate,
     FaultReceipt,
     Genesis,
@@ -64,6 +66,7 @@ from devnet.model.history import (
     ObjectRead,
     ObjectWrite,
     ProgramEnded,
+    ProgramRanOn,
     ReceiptSeen,
     Record,
     RunEnded,
@@ -76,6 +79,7 @@ from devnet.model.history import (
     decode_record,
     encode_record,
     history_of,
+    record_time,
     records_of,
 )
 from devnet.model.terms import Count, Duration
@@ -444,6 +448,14 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
         "no_crash",
         [ProgramEnded(program="op3.validator", detail="exit code 1", monotonic=4.5)],
     ),
+    "a program ran on after SIGTERM": (
+        "no_crash",
+        [ProgramRanOn(program="op3.rollup", seconds=10.0, monotonic=14.5)],
+    ),
+    "an exception in a log": (
+        "no_crash",
+        [ExceptionLogged(program="op3.rollup", told="KeyError: 7", monotonic=4.5)],
+    ),
     "a node does not serve at the end": (
         "readable",
         [NodeUnread(node="op3", why="no answer", monotonic=20.0)],
@@ -752,6 +764,29 @@ def test_who_lied_or_was_ended_may_have_voted_and_not_told(
 
 # ------------------------------------------------------------------------------------------- live
 
+ENDS_FORGED = (
+    "a program ended on its own",
+    "a program ran on after SIGTERM",
+    "an exception in a log",
+)
+
+
+@pytest.mark.parametrize("name", ENDS_FORGED)
+def test_how_a_program_ends_is_told_live_with_its_moment(name: str) -> None:
+    draft = sound()
+    (forgery,) = FORGED[name][1]
+    draft.records.append(forgery)
+    breaches = [
+        breach
+        for live in checkers.live_checkers()
+        for record in records_of(draft.history())
+        for breach in live.feed(record)
+    ]
+    assert [breach.witness for breach in breaches] == [(forgery,)]
+    assert breaches[0].monotonic == record_time(forgery)
+    assert no_crash.check(draft.history()).violations == tuple(breaches)
+
+
 LIVE_FORGED = (
     "another root decided",
     "two signed roots",
@@ -955,12 +990,6 @@ def test_a_chain_is_watched_as_it_grows(name: str) -> None:
     assert breach.witness[-1] == forgery
 
 
-def test_a_program_that_ends_is_told_at_once() -> None:
-    (ended,) = FORGED["a program ended on its own"][1]
-    (breach,) = no_crash.LiveNoCrash().feed(ended)
-    assert "op3.validator" in breach.summary
-
-
 def test_a_liar_may_be_accused() -> None:
     live = true_evidence.LiveTrueEvidence(frozenset({"op2"}))
     (accusation,) = FORGED["an honest operator is accused"][1]
@@ -1162,6 +1191,32 @@ def test_what_ended_with_its_toxiproxy_is_not_accused_and_another_is() -> None:
     draft.records += [ProgramEnded(program=each, detail="x", monotonic=4.5) for each in names]
     (breach,) = no_crash.check(draft.history()).violations
     assert breach.summary == "op3.validator ended on its own: x"
+
+
+def test_a_stop_that_took_too_long_on_a_machine_that_stood_still_accuses_nobody() -> None:
+    forged = FORGED["a program ran on after SIGTERM"][1]
+    assert no_crash.check(with_machine(forged, seen(9.0, 2.4))).outcome is Outcome.FAIL
+    assert no_crash.check(with_machine(forged, seen(1.0, 3.0))).outcome is Outcome.FAIL
+    verdict = no_crash.check(with_machine(forged, seen(9.0, 2.6)))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.note == (
+        "this machine was short of CPU (2.60 s late in all): op3.rollup ran on 10 s after SIGTERM"
+    )
+    crashed = FORGED["a program ended on its own"][1]
+    verdict = no_crash.check(with_machine([*forged, *crashed], seen(9.0, 2.6)))
+    assert [breach.witness for breach in verdict.violations] == [tuple(crashed)]
+
+
+def test_what_a_liar_logs_is_its_own() -> None:
+    (logged,) = FORGED["an exception in a log"][1]
+    assert isinstance(logged, ExceptionLogged)
+    for node, outcome in (("op3", Outcome.PASS), ("op2", Outcome.FAIL)):
+        liar = msgspec.structs.replace(LEADER_KILL, id="liar", lying=(node,), requested=3.0)
+        history = with_machine([liar, logged])
+        assert no_crash.check(believed(history)).outcome is outcome
+        live = Believed(no_crash.LiveNoCrash())
+        found = [breach for record in (liar, logged) for breach in live.feed(record)]
+        assert bool(found) is (outcome is Outcome.FAIL)
 
 
 def test_a_bender_that_ends_is_the_harness_and_takes_nobody_with_it() -> None:
