@@ -7,7 +7,7 @@ import msgspec
 
 from devnet.checkers.base import judge
 from devnet.checkers.sound_harness import HOST, ended, is_part
-from devnet.checkers.sound_machine import CONSEQUENCES, excused, lateness_in
+from devnet.checkers.sound_machine import excused, may_explain
 from devnet.model.history import ExceptionLogged, History, ProgramEnded, ProgramRanOn, Record
 from devnet.model.verdict import Verdict, Violation
 
@@ -46,8 +46,11 @@ def check(history: History) -> Verdict:
     for part in ended(history):  # whatever was recorded first
         live.feed(part)
     in_time: list[Record] = [*history.ended, *history.exceptions]
-    late = {record: _lateness(history, record) for record in history.ran_on}
-    in_time += [record for record in history.ran_on if late[record] is None]
+    late = {
+        each: may_explain(history, (each.monotonic - each.seconds, each.monotonic))
+        for each in history.ran_on
+    }
+    in_time += [record for record in history.ran_on if not late[record]]
     found = [breach for each in in_time for breach in live.feed(each)]
     found.sort(key=lambda breach: breach.monotonic or 0.0)
     verdict = judge(NAME, found, looked_at=len(nodes), what="node{s}")
@@ -55,13 +58,7 @@ def check(history: History) -> Verdict:
         return verdict
     breaches = tuple(breach for record in history.ran_on for breach in live.feed(record))
     blamed = msgspec.structs.replace(verdict, violations=breaches)
-    return excused(blamed, sum(seconds or 0.0 for seconds in late.values()))
-
-
-def _lateness(history: History, record: ProgramRanOn) -> float | None:
-    """Seconds for which this machine stood still, if that may be why it was not done in time."""
-    late = lateness_in(history, [(record.monotonic - record.seconds, record.monotonic)])
-    return late if CONSEQUENCES * late >= record.seconds else None
+    return excused(blamed, sum(late.values()))
 
 
 def _pod(record: ProgramEnded) -> str:

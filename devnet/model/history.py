@@ -404,6 +404,11 @@ class NodeUnread(
     node: str
     why: str
     monotonic: float
+    """When it was given up."""
+    since: float | None = None
+    """From when on it was waited for; None: that was not recorded."""
+    missing: int = 0
+    """Heights that it was short of, if it was that."""
 
 
 class MachineSeen(

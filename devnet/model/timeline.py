@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 from devnet.model.history import (
+    BlockRead,
     Event,
     EventKind,
     Fate,
@@ -62,6 +63,27 @@ def first_sealed(history: History) -> list[Event]:
         if event.kind is EventKind.SEALED:
             first.setdefault(event.height, event)
     return sorted(first.values(), key=lambda event: event.monotonic)
+
+
+class Had:
+    """When a node had a height, as far as events tell: for what is only read at the end."""
+
+    def __init__(self, history: History) -> None:
+        self._at: dict[tuple[str, int], float] = {}
+        self._anywhere: dict[int, float] = {}
+        for event in history.events:
+            if event.kind in (EventKind.DECIDED, *_SEALS):
+                self._at.setdefault((event.node, event.height), event.monotonic)
+                self._anywhere.setdefault(event.height, event.monotonic)
+
+    def at(self, node: str, height: int) -> float | None:
+        """Where the node did not say, when the first did."""
+        return self._at.get((node, height), self._anywhere.get(height))
+
+    def both(self, one: BlockRead, other: BlockRead) -> float | None:
+        """When both were there: from then on they could contradict each other."""
+        moments = [self.at(block.node, block.height) for block in (one, other)]
+        return max((moment for moment in moments if moment is not None), default=None)
 
 
 def sealed_heights(history: History, span: Span) -> set[int]:

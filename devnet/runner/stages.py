@@ -28,7 +28,7 @@ from devnet.model.history import (
     WaitedInVain,
 )
 from devnet.model.terms import Aim, Duration, Edge, Moment, Trigger
-from devnet.model.timeline import IN_A_ROW, keeps_up
+from devnet.model.timeline import IN_A_ROW, Span, keeps_up
 from devnet.model.verdict import Outcome, Verdict, worst
 from devnet.runner.journal import Journal
 from devnet.runner.judging import verdicts_of
@@ -128,6 +128,8 @@ class Runner:
         self._run = Run(scenario=scenario, seed=seed)
         self._goal = 0
         """The height that every node must have in the end."""
+        self._settled: Span = (0.0, 0.0)
+        """When it was waited for."""
         self._crashes: dict[str, int] = {}
         """That are known."""
         self._come: dict[Moment, asyncio.Event] = {
@@ -380,10 +382,11 @@ class Runner:
         scenario = self._scenario
         timeout = scenario.settle_timeout.in_seconds(self._slot)
         self._say("settle: waiting for every node to catch up")
-        deadline = now() + timeout
+        began, deadline = now(), now() + timeout
         # Each of them is a look at every node: one may be its last.
         heights = max(IN_A_ROW, scenario.settle.for_operators(self._n))
         there = await self._reach(heights, timeout)
+        self._settled = (began, now())
         # The last settle decides: one under distances may be late, and the end not.
         self._run.spent = not there and self._journal.heights.newest_sealed < self._goal
         if not there:
@@ -412,12 +415,17 @@ class Runner:
         self._say("check: reading the end state of every node")
         sealed, journal = self._journal.heights.sealed, self._journal
         last = max(first, min(self._goal, max(sealed.values(), default=0)))
+        began = now()
         unread = await self._net.read_end_state(journal, first, last)
-        for node in self._everywhere:
-            if (there := sealed.get(node, 0)) < self._goal:
-                unread.setdefault(node, f"it is at height {there}, {self._goal} was waited for")
         for node, why in unread.items():
-            journal.record(NodeUnread(node=node, why=why, monotonic=now()))
+            journal.record(NodeUnread(node=node, why=why, monotonic=now(), since=began))
+        since, until = self._settled
+        for node in self._everywhere:
+            missing = self._goal - sealed.get(node, 0)
+            if missing > 0 and node not in unread:
+                why = f"it is at height {sealed.get(node, 0)}, {self._goal} was waited for"
+                late = NodeUnread(node=node, why=why, monotonic=until, since=since, missing=missing)
+                journal.record(late)
         await self._note_crashes()
         journal.record(RunEnded(monotonic=now()))
         history = self._run.history = journal.history()

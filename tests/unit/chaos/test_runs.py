@@ -361,6 +361,10 @@ def test_a_bystander_that_stays_behind_fails_the_run_and_lowers_no_bar() -> None
     (unread,) = result.history.unread
     assert unread.node == "f1"
     assert unread.why.startswith("it is at height 7, ")
+    goal = int(unread.why.split()[5])
+    assert unread.missing == goal - 7
+    assert unread.since is not None
+    assert unread.monotonic == pytest.approx(unread.since + 60.0, abs=0.5), "the settle timeout"
     assert max(block.height for block in result.history.blocks) > 7
 
 

@@ -1266,6 +1266,70 @@ def test_a_late_recovery_on_a_machine_that_stood_still_accuses_nobody() -> None:
     assert verdict.note.startswith("this machine was short of CPU (1.40 s late in all): after the")
 
 
+UNREAD = NodeUnread(node="op3", why="no answer", monotonic=26.0, since=20.0)
+BEHIND = msgspec.structs.replace(UNREAD, monotonic=50.0, missing=4)
+UNKNOWN = HostileFate(
+    kind="x", gas=1, hash="0xh", sent=17.0, settled=23.0, fate=Fate.UNKNOWN, via="op1"
+)
+UNSENT = msgspec.structs.replace(UNKNOWN, kind="y", sent=23.0, fate=Fate.UNSENT)
+
+
+@pytest.mark.parametrize(
+    ("checker", "forged", "at", "enough"),
+    [
+        (readable.check, [UNREAD], 24.0, 1.5),
+        (readable.check, [BEHIND], 24.0, 1.0),
+        (known_fate.check, [UNKNOWN], 22.0, 1.5),
+        (known_fate.check, [UNKNOWN, UNSENT], 22.0, 1.5),
+        # Eight heights were sealed while a fault stood, and ten are asked for.
+        (partial(progress_under_fault.check, wanted=10), [], 12.0, 0.5),
+    ],
+)
+def test_what_did_not_come_while_this_machine_stood_still_accuses_nobody(
+    checker: Checker, forged: list[Record], at: float, enough: float
+) -> None:
+    def outcome(*looks: MachineSeen) -> Outcome:
+        return checker(with_machine(forged, *looks)).outcome
+
+    assert outcome(seen(at, 0.0)) is Outcome.FAIL
+    assert outcome(seen(at, enough - 0.05)) is Outcome.FAIL, "too short to be why"
+    assert outcome(seen(at, enough)) is Outcome.INCONCLUSIVE
+    assert outcome(seen(1.0, enough)) is Outcome.FAIL, "at another time"
+    verdict = checker(with_machine(forged, seen(at, enough)))
+    assert verdict.note.startswith(f"this machine was short of CPU ({enough:.2f} s late in all): ")
+
+
+def test_what_no_stall_explains_is_blamed_beside_what_one_does() -> None:
+    bystander = msgspec.structs.replace(UNREAD, node="op2", since=None)
+    verdict = readable.check(with_machine([UNREAD, bystander], seen(24.0, 5.0)))
+    assert [breach.summary for breach in verdict.violations] == ["op2 cannot be read: no answer"]
+    silent = msgspec.structs.replace(UNKNOWN, fate=Fate.DROPPED)
+    verdict = known_fate.check(with_machine([UNKNOWN, silent], seen(22.0, 5.0)))
+    assert [breach.witness for breach in verdict.violations] == [(silent,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"),
+    [
+        ("transaction in two heights", 12.1),
+        ("transaction twice in a block", 12.1),
+        ("state roots differ", 4.1),
+        ("a node does not serve at the end", 20.0),
+    ],
+)
+def test_what_is_read_at_the_end_breaks_when_it_could_be_seen(name: str, moment: float) -> None:
+    checker, forgery = FORGED[name]
+    draft = sound()
+    draft.records += [*forgery, event(EventKind.IMPORTED, 12, 12.1)]
+    (breach, *_) = CHECKERS[checker](draft.history()).violations
+    assert breach.monotonic == moment
+
+
+def test_too_little_progress_is_a_breach_when_the_faults_are_healed() -> None:
+    (breach,) = progress_under_fault.check(sound().history(), wanted=10).violations
+    assert breach.monotonic == SPLIT.healed
+
+
 def test_a_short_stall_excuses_no_long_wait() -> None:
     assert recovery.check(with_machine(LATE_RECOVERY, seen(17.0, 0.35))).outcome is Outcome.FAIL
 
