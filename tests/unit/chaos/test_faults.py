@@ -302,6 +302,7 @@ def test_who_cannot_execute_can_take_no_part() -> None:
         ([(("op1", "op2"),), (("op3", "op4"),)], [], False),
         ([((),)], [], False),
         ([(("op1", "op2", "op3"), ("op4",)), (("op2", "op3", "op4"),)], [], False),
+        ([(("op1", "op2", "op3"), ("op4",)), (("op1",), ("op2", "op3", "op4"))], [], False),
         ([], consensus("12"), True),
         ([], consensus("12", "34"), False),
         ([(("op1", "op3", "op4"),)], consensus("12"), True),

@@ -890,6 +890,14 @@ def test_what_is_not_sure_to_leave_no_quorum_accuses_nobody(
     assert judged_live(history) == []
 
 
+def test_a_third_fault_makes_no_other_span_of_a_standstill() -> None:
+    third = msgspec.structs.replace(KILL_2, id="three", verified=22.5, revert_requested=24.0)
+    draft = sound()
+    draft.records += [KILL_1, KILL_2, third]
+    assert standstill.check(draft.history()).note.startswith("4.80 s without a quorum")
+    assert no_quorum_no_progress.check(draft.history()).note == "2 spans without a quorum"
+
+
 def test_a_standstill_to_the_end_of_the_record_is_one() -> None:
     open_ended = msgspec.structs.replace(KILL_2, revert_requested=None, reverted=None, healed=None)
     first = msgspec.structs.replace(KILL_1, revert_requested=None, reverted=None, healed=None)
@@ -1191,6 +1199,8 @@ def test_what_ended_with_its_toxiproxy_is_not_accused_and_another_is() -> None:
     draft.records += [ProgramEnded(program=each, detail="x", monotonic=4.5) for each in names]
     (breach,) = no_crash.check(draft.history()).violations
     assert breach.summary == "op3.validator ended on its own: x"
+    draft.records.append(ProgramEnded(program="op1.execution", detail="x", monotonic=4.4))
+    assert no_crash.check(draft.history()).violations == (breach,), "whichever was seen first"
 
 
 def test_a_stop_that_took_too_long_on_a_machine_that_stood_still_accuses_nobody() -> None:
