@@ -317,6 +317,9 @@ KILL_2_THEN = "- {id: two, do: kill, target: op2, at: {%s}, until: {hold: 5s}}"
         ("- {id: one, do: kill, target: op1, until: {heights: 5}}\n"
          "- {id: two, do: kill, target: op2, at: {delay: 1s}, until: {heights: 5}}",
          "{progress: 1}"),
+        ("- {id: flaps, do: kill, target: f1, at: {every: 20s, times: 3}, until: {hold: 1s}}\n"
+         "- {id: one, do: kill, target: op1, at: {after: {inject: flaps}}, until: {hold: 9s}}\n"
+         + KILL_2_THEN % "after: flaps", "{progress: 5, gap: 3s}"),
         (KILL_1 + KILL_2, "{gap: 9s}"),
         (KILL_1 + KILL_2, "{gap: 1 slot + 3s}"),
         (KILL_1 + KILL_2, "{no_progress: true}"),
