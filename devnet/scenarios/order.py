@@ -7,7 +7,7 @@ waiting joins, nothing is known. `Timetable` adds the seconds that it says.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from devnet.model.terms import At, Edge, Moment
+from devnet.model.terms import At, Edge, Moment, Until
 from devnet.scenarios.scenario import Scheduled
 
 
@@ -145,7 +145,14 @@ class Timetable:
         if len(self._faults[fault].occurrences) > 1:
             return replace(begins, exact=False)
         hold, total = (each.in_seconds(self._slot) for each in (until.hold, until.total))
-        end = replace(begins.later(max(hold, total)), exact=not until.heights.for_operators(1))
+        in_time = Until(
+            hold=until.hold,
+            total=until.total,
+            after=until.after,
+            forever=until.forever,
+            timeout=until.timeout,
+        )
+        end = replace(begins.later(max(hold, total)), exact=until == in_time)
         others = [until.after] if until.after else []
         if until.forever:
             others += [Moment(fault=f.id) for f in self._faults.values() if not f.until.forever]
