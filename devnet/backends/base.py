@@ -1,6 +1,7 @@
 """What the harness needs of a backend, and how a program is described to it. Faults go through here
 on both backends."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -19,6 +20,15 @@ MEMORY_END: Final = "by the kernel: its memory was used up"
 
 class BackendError(DstError):
     """A program could not be started, stopped or found; the message is for a person."""
+
+
+class RanOn(BackendError):
+    """Programs that SIGTERM did not end within `STOP_TIMEOUT_S`."""
+
+    def __init__(self, programs: Iterable[str]) -> None:
+        self.programs = tuple(programs)
+        names = ", ".join(self.programs)
+        super().__init__(f"{names} runs on {STOP_TIMEOUT_S:.0f} s after SIGTERM")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +138,8 @@ class ProgramStatus:
     """How often it ended on its own in this network's life, whether or not it runs again."""
     last_crash: str = ""
     """What is known about the last of them."""
+    crashed_at: float = 0.0
+    """When that was, CLOCK_MONOTONIC."""
     extra: str = ""
     """Of one that runs: what is another than ever about it (`Extra.told`)."""
 
@@ -146,10 +158,11 @@ class Crashes:
 
     _counts: dict[str, int] = field(default_factory=dict)
     _last: dict[str, str] = field(default_factory=dict)
+    _at: dict[str, float] = field(default_factory=dict)
 
     def note(self, name: str, detail: str) -> None:
         self._counts[name] = self._counts.get(name, 0) + 1
-        self._last[name] = detail
+        self._last[name], self._at[name] = detail, time.monotonic()
 
     def status(self, name: str, state: RunState, detail: str, *, extra: str = "") -> ProgramStatus:
         return ProgramStatus(
@@ -158,6 +171,7 @@ class Crashes:
             detail=detail,
             crashes=self._counts.get(name, 0),
             last_crash=self._last.get(name, ""),
+            crashed_at=self._at.get(name, 0.0),
             extra=extra,
         )
 
@@ -184,8 +198,8 @@ class Backend(Protocol):
         """SIGKILL, and wait for the end. Paused programs die too."""
 
     async def stop(self, names: Iterable[str]) -> None:
-        """SIGTERM, and wait for the end: one that does not come within `STOP_TIMEOUT_S` is an
-        error."""
+        """SIGTERM, and wait for the end. Raises: RanOn, when one does not come within
+        `STOP_TIMEOUT_S`."""
 
     async def pause(self, names: Iterable[str]) -> None:
         """Freeze; returns once the kernel reports every one stopped. The kernel goes on accepting

@@ -43,6 +43,7 @@ from devnet.backends.base import (
     OnCrash,
     Program,
     ProgramStatus,
+    RanOn,
     RunState,
     listed,
     refuse_if_extra,
@@ -459,7 +460,7 @@ class DockerBackend:
         except docker.errors.APIError as error:
             raise BackendError(f"{program.name}: {_short(error)}") from error
         if code == KILLED_CODE:
-            raise BackendError(f"{program.name} ran on {STOP_TIMEOUT_S:.0f} s after SIGTERM")
+            raise RanOn([program.name])
 
     def _hold_cpu(self, program: Program, quota: int) -> None:
         name = self._name(program.name)

@@ -27,6 +27,7 @@ from devnet.backends.base import (
     OnCrash,
     Program,
     ProgramStatus,
+    RanOn,
     RunState,
     listed,
     refuse_if_extra,
@@ -121,8 +122,7 @@ class ProcessBackend:
             return
         _, late = await asyncio.wait(watchers, timeout=STOP_TIMEOUT_S)
         if late:
-            names = sorted(watchers[watcher] for watcher in late)
-            raise BackendError(f"{', '.join(names)} runs on {STOP_TIMEOUT_S:.0f} s after SIGTERM")
+            raise RanOn(sorted(watchers[watcher] for watcher in late))
 
     async def pause(self, names: Iterable[str]) -> None:
         chosen = self._chosen(names)

@@ -43,6 +43,7 @@ from devnet.checkers import (
 from devnet.checkers.agreement import LiveAgreement
 from devnet.checkers.base import Checker, LiveChecker
 from devnet.checkers.honest import Believed, believed
+from devnet.checkers.no_crash import LiveNoCrash
 from devnet.checkers.no_quorum_no_progress import LiveNoQuorumNoProgress
 from devnet.checkers.one_group_signature import LiveOneGroupSignature
 from devnet.checkers.sign_once import LiveSignOnce
@@ -56,6 +57,7 @@ __all__ = [
     "Checker",
     "LiveAgreement",
     "LiveChecker",
+    "LiveNoCrash",
     "LiveNoQuorumNoProgress",
     "LiveOneGroupSignature",
     "LiveSignOnce",
@@ -115,6 +117,7 @@ def live_checkers() -> list[LiveChecker]:
         LiveSignOnce(),
         LiveNoQuorumNoProgress(),
         LiveTrueEvidence(),
+        LiveNoCrash(),
     )
     return [Believed(checker) for checker in checkers]
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from devnet.checkers.base import judge
 from devnet.model.history import BlockRead, History
+from devnet.model.timeline import Had
 from devnet.model.verdict import Verdict, Violation
 
 NAME: Final = "S8 equal states"
@@ -15,7 +16,7 @@ NAME: Final = "S8 equal states"
 def check(history: History) -> Verdict:
     first: dict[int, BlockRead] = {}
     compared = set()
-    found = []
+    found, had = [], Had(history)
     for block in history.blocks:
         other = first.setdefault(block.height, block)
         if other.node == block.node:
@@ -28,7 +29,11 @@ def check(history: History) -> Verdict:
             )
             found.append(
                 Violation(
-                    checker=NAME, summary=summary, height=block.height, witness=(other, block)
+                    checker=NAME,
+                    summary=summary,
+                    monotonic=had.both(other, block),
+                    height=block.height,
+                    witness=(other, block),
                 )
             )
     return judge(NAME, found, looked_at=len(compared), what="height{s} compared between nodes")

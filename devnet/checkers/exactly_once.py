@@ -4,6 +4,7 @@ from typing import Final
 
 from devnet.checkers.base import judge
 from devnet.model.history import BlockRead, History
+from devnet.model.timeline import Had
 from devnet.model.verdict import Verdict, Violation
 
 NAME: Final = "S6 exactly once"
@@ -11,7 +12,7 @@ NAME: Final = "S6 exactly once"
 
 def check(history: History) -> Verdict:
     first: dict[tuple[str, str], BlockRead] = {}
-    found = []
+    found, had = [], Had(history)
     for block in history.blocks:
         for index, transaction in enumerate(block.transactions):
             key = (block.node, transaction)
@@ -24,6 +25,7 @@ def check(history: History) -> Verdict:
                 Violation(
                     checker=NAME,
                     summary=f"{block.node}: {summary}",
+                    monotonic=had.both(before, block),
                     height=block.height,
                     witness=(before, block),
                 )

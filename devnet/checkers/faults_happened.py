@@ -8,7 +8,7 @@ On a baseline, which has neither rounds nor a quorum, only what concerns the who
 from typing import Final
 
 from devnet.checkers.base import counted
-from devnet.checkers.no_quorum_no_progress import breaks_quorum
+from devnet.checkers.quorum import has_quorum, spans_without_quorum
 from devnet.model.history import Answer, EventKind, FaultReceipt, History
 from devnet.model.verdict import Outcome, Verdict
 
@@ -47,13 +47,24 @@ def _emptiness(history: History, fault: FaultReceipt) -> str:
     assert fault.verified is not None, "doubtful faults are sorted out first"
     until = fault.healed if fault.healed is not None else float("inf")
     during = [e for e in history.events if fault.requested <= e.monotonic <= until]
+    if _others_left_no_quorum(history, fault, until):
+        return ""
     if fault.hits_leader and not any(_answers(e.kind, e.height, fault) for e in during):
         return f"{fault.id}: the leader of height {aimed_at(fault)} was hit and no round changed"
-    if breaks_quorum(fault, len(history.setup.operators)):
+    if not has_quorum([fault], history.setup.operators):
         return ""
     if not any(event.kind is EventKind.DECIDED for event in during):
         return f"{fault.id}: nothing was decided while it held"
     return ""
+
+
+def _others_left_no_quorum(history: History, fault: FaultReceipt, until: float) -> bool:
+    """By themselves, or with it, at some time while it stood."""
+    operators = history.setup.operators
+    if not has_quorum([fault], operators) or len(history.faults) == 1:
+        return False
+    spans = spans_without_quorum(history.faults, operators)
+    return any(start < until and fault.requested < end for start, end in spans)
 
 
 def aimed_at(fault: FaultReceipt) -> int | None:

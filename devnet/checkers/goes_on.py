@@ -11,9 +11,9 @@ from typing import Final
 
 from devnet.checkers.base import amount, counted, judge_within
 from devnet.checkers.sound_machine import timing
-from devnet.model.history import Event, FaultReceipt, History, WaitedInVain
+from devnet.model.history import Event, History, WaitedInVain
 from devnet.model.terms import Duration
-from devnet.model.timeline import is_sealed_there
+from devnet.model.timeline import disturbed, is_sealed_there
 from devnet.model.verdict import Verdict, Violation
 from dst.spec.primitives import faults_tolerated
 
@@ -61,23 +61,6 @@ def _able_since(history: History, end: float) -> float:
     """From when on no more than f operators were disturbed, at `end` looking back."""
     moments = [fault.healed for fault in history.faults if fault.healed is not None]
     tolerated = faults_tolerated(len(history.setup.operators))
-    if _disturbed(history, end) > tolerated:
+    if disturbed(history, end) > tolerated:
         return end
-    return max((m for m in moments if m <= end and _disturbed(history, m) > tolerated), default=0.0)
-
-
-def _disturbed(history: History, moment: float) -> int:
-    """How many operators were, until that moment."""
-    return len(
-        {
-            name
-            for fault in history.faults
-            if _stood(fault, moment)
-            for name in fault.targets
-            if name in history.setup.operators
-        }
-    )
-
-
-def _stood(fault: FaultReceipt, moment: float) -> bool:
-    return fault.requested < moment and (fault.healed is None or fault.healed >= moment)
+    return max((m for m in moments if m <= end and disturbed(history, m) > tolerated), default=0.0)

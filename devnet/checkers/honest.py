@@ -2,8 +2,9 @@
 
 From the moment at which an operator is asked to lie until it is proven honest again, what it
 reports of itself is no evidence, for or against: neither its decisions nor its signatures, nor whom
-it accuses. What can be checked without believing it stays: a group signature verifies or does not,
-and what its execution layer serves at the end was read when it was honest again.
+it accuses, nor what its log holds, which is the liar's. What can be checked without believing it
+stays: a group signature verifies or does not, and what its execution layer serves at the end was
+read when it was honest again.
 """
 
 from collections.abc import Iterable
@@ -11,11 +12,18 @@ from collections.abc import Iterable
 import msgspec
 
 from devnet.checkers.base import LiveChecker
-from devnet.model.history import Event, FaultReceipt, History, Record, VoteSeen
+from devnet.model.history import (
+    Event,
+    ExceptionLogged,
+    FaultReceipt,
+    History,
+    Record,
+    VoteSeen,
+)
 from devnet.model.verdict import Violation
 
 
-def is_believed(record: Event | VoteSeen, faults: Iterable[FaultReceipt]) -> bool:
+def is_believed(record: Event | VoteSeen | ExceptionLogged, faults: Iterable[FaultReceipt]) -> bool:
     return not any(
         record.node in fault.lying
         and fault.requested <= record.monotonic
@@ -33,6 +41,7 @@ def believed(history: History) -> History:
         history,
         events=tuple(each for each in history.events if is_believed(each, faults)),
         votes=tuple(each for each in history.votes if is_believed(each, faults)),
+        exceptions=tuple(each for each in history.exceptions if is_believed(each, faults)),
     )
 
 
@@ -46,6 +55,7 @@ class Believed:
     def feed(self, record: Record) -> list[Violation]:
         if isinstance(record, FaultReceipt) and record.lying:
             self._faults[record.id] = record
-        if isinstance(record, Event | VoteSeen) and not is_believed(record, self._faults.values()):
-            return []
+        if isinstance(record, Event | VoteSeen | ExceptionLogged):
+            if not is_believed(record, self._faults.values()):
+                return []
         return self._checker.feed(record)

@@ -3,7 +3,8 @@
 For scenarios with hostile transactions. A transaction is included, or refused at once with a
 reason, or given up later with a reason that `dst_transactionStatus` tells: never a hash and then
 nothing. Those that the run had no time for were not shown to be known. A refusal for something
-else than the transaction's weight is the harness's own mistake, and shows nothing.
+else than the transaction's weight is the harness's own mistake, and shows nothing. Nor does a wait
+in vain while this machine stood still for long enough to be why.
 """
 
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 import msgspec
 
 from devnet.checkers.base import judge
+from devnet.checkers.sound_machine import excused, may_explain
 from devnet.model.history import Fate, History, HostileFate
 from devnet.model.verdict import Outcome, Verdict, Violation
 
@@ -35,9 +37,26 @@ def check(history: History) -> Verdict:
         first = mistaken[0]
         note = f"{first.kind} was refused for the harness's mistake: {first.reason}"
         return Verdict(checker=NAME, outcome=Outcome.INCONCLUSIVE, note=note)
-    found = [_violation(item) for item in history.hostile if not _is_known(item)]
+    late = {item: _late(history, item) for item in history.hostile if not _is_known(item)}
+    blamed = [item for item in late if not late[item]] or list(late)
+    found = [_violation(item) for item in blamed]
     verdict = judge(NAME, found, looked_at=len(history.hostile), what="hostile transaction{s}")
+    if late and all(late.values()):
+        return excused(verdict, max(late.values()))
     return msgspec.structs.replace(verdict, note=f"{verdict.note}: {told(history)}")
+
+
+def _late(history: History, item: HostileFate) -> float:
+    """Seconds of stalls that may be why its sender waited in vain; what was not sent waited for all
+    of those before it."""
+    match item.fate:
+        case Fate.UNKNOWN:
+            return may_explain(history, (item.sent, item.settled))
+        case Fate.UNSENT:
+            first = min(each.sent for each in history.hostile)
+            return may_explain(history, (first, item.settled))
+        case _:
+            return 0.0
 
 
 def told(history: History) -> str:

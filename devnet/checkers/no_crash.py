@@ -1,33 +1,64 @@
-"""S17 no program of the cluster ends on its own: programs die when they are killed, and otherwise
-not."""
+"""S17 isolation of harm: no program of the cluster ends on its own, outlives SIGTERM, or leaves an
+exception unhandled."""
 
 from typing import Final
 
+import msgspec
+
 from devnet.checkers.base import judge
 from devnet.checkers.sound_harness import HOST, ended, is_part
-from devnet.model.history import History, ProgramEnded, Record
+from devnet.checkers.sound_machine import excused, may_explain
+from devnet.model.history import ExceptionLogged, History, ProgramEnded, ProgramRanOn, Record
 from devnet.model.verdict import Verdict, Violation
 
 NAME: Final = "S17 no program ends on its own"
 
 
 class LiveNoCrash:
+    """A node whose Toxiproxy ended may have ended with it: its host did, or the Docker daemon."""
+
+    def __init__(self) -> None:
+        self._lost: set[str] = set()
+
     def feed(self, record: Record) -> list[Violation]:
-        if not isinstance(record, ProgramEnded) or is_part(record.program):
-            return []
-        summary = f"{record.program} ended on its own: {record.detail}"
+        match record:
+            case ProgramEnded() if is_part(record.program):
+                if record.program.endswith(f".{HOST}"):
+                    self._lost.add(_pod(record))
+                return []
+            case ProgramEnded() if _pod(record) in self._lost:
+                return []
+            case ProgramEnded():
+                summary = f"{record.program} ended on its own: {record.detail}"
+            case ProgramRanOn():
+                summary = f"{record.program} ran on {record.seconds:.0f} s after SIGTERM"
+            case ExceptionLogged():
+                summary = f"{record.program} did not handle an exception: {record.told}"
+            case _:
+                return []
         moment = record.monotonic
         return [Violation(checker=NAME, summary=summary, monotonic=moment, witness=(record,))]
 
 
 def check(history: History) -> Verdict:
-    """A node whose Toxiproxy ended may have ended with it: its host did, or the Docker daemon."""
     nodes = {event.node for event in history.events}
-    lost = {_pod(each) for each in ended(history) if each.program.endswith(f".{HOST}")}
     live = LiveNoCrash()
-    alone = [each for each in history.ended if _pod(each) not in lost]
-    found = [breach for each in alone for breach in live.feed(each)]
-    return judge(NAME, found, looked_at=len(nodes), what="node{s}")
+    for part in ended(history):  # whatever was recorded first
+        live.feed(part)
+    in_time: list[Record] = [*history.ended, *history.exceptions]
+    late = {
+        each: may_explain(history, (each.monotonic - each.seconds, each.monotonic))
+        for each in history.ran_on
+    }
+    in_time += [record for record in history.ran_on if not late[record]]
+    found = [breach for each in in_time for breach in live.feed(each)]
+    found.sort(key=lambda breach: breach.monotonic or 0.0)
+    verdict = judge(NAME, found, looked_at=len(nodes), what="node{s}")
+    if found or not any(late.values()):
+        return verdict
+    breaches = tuple(breach for record in history.ran_on for breach in live.feed(record))
+    blamed = msgspec.structs.replace(verdict, violations=breaches)
+    return excused(blamed, sum(late.values()))
 
 
 def _pod(record: ProgramEnded) -> str:

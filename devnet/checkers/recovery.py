@@ -1,7 +1,8 @@
 """L4 heal bound: after a verified heal the next sealed block comes within block time + 5 s.
 
 The bound does not depend on how long the fault lasted (rule 33). *Next* is the
-first height above all that were sealed before the heal, at whichever node reports it first.
+first height above all that were sealed before the heal, at whichever node reports it first. While
+other faults disturb more than f operators nothing is owed: the longest time without them counts.
 """
 
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from devnet.checkers.base import amount, counted, judge_within
 from devnet.checkers.sound_machine import timing
 from devnet.model.history import EventKind, FaultReceipt, History
+from devnet.model.timeline import able_spans
 from devnet.model.verdict import Outcome, Verdict, Violation
 
 NAME: Final = "L4 recovery after heal"
@@ -29,21 +31,29 @@ def check(history: History) -> Verdict:
 
 
 def _wait(history: History, fault: FaultReceipt, bound: float) -> tuple[float, Violation] | None:
-    """Seconds from the heal to the next sealed block; None when the run ended before it was due."""
+    """Seconds from the heal to the next sealed block; None when the run ended before it was due, or
+    other faults did not let it come."""
     assert fault.healed is not None, "caller sorted out unverified heals"
     sealed = [event for event in history.events if event.kind is EventKind.SEALED]
     before = max((e.height for e in sealed if e.monotonic <= fault.healed), default=0)
     after = [e for e in sealed if e.monotonic > fault.healed and e.height > before]
     if after:
         first = min(after, key=lambda event: event.monotonic)
-        waited = first.monotonic - fault.healed
+        waited = _able(history, fault.healed, first.monotonic)
+        if waited is None:
+            return None
         summary = f"after the heal of {fault.id}, height {first.height} took {amount(waited, 's')}"
         return waited, _violation(summary, first.monotonic, fault)
-    observed = _end(history) - fault.healed
-    if observed <= bound:
+    observed = _able(history, fault.healed, _end(history))
+    if observed is None or observed <= bound:
         return None
     summary = f"after the heal of {fault.id}, nothing was sealed for {amount(observed, 's')}"
     return observed, _violation(summary, None, fault)
+
+
+def _able(history: History, healed: float, end: float) -> float | None:
+    spans = able_spans(history, (healed, end)) if healed < end else []
+    return max((last - first for first, last in spans), default=None)
 
 
 def _end(history: History) -> float:

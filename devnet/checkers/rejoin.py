@@ -1,6 +1,9 @@
 """L5 caught up and voting again: whoever a fault silenced catches up, and operators vote again,
 within the limit from the proven heal. Whom a fault itself stops and starts, and waits for in vain,
-has not."""
+has not.
+
+While other faults disturb more than f operators nobody can: the longest time without them counts.
+"""
 
 from typing import Final
 
@@ -8,7 +11,7 @@ from devnet.checkers.base import amount, counted, inconclusive, judge, judge_wit
 from devnet.checkers.sound_machine import timing
 from devnet.model.history import FaultReceipt, History
 from devnet.model.terms import Duration
-from devnet.model.timeline import rejoined_at
+from devnet.model.timeline import able_spans, rejoined_at
 from devnet.model.verdict import Verdict, Violation
 
 NAME: Final = "L5 caught up and voting again"
@@ -23,7 +26,12 @@ def check(history: History, limit: Duration) -> Verdict:
     healed = [fault for fault in history.faults if fault.healed is not None]
     if len(healed) < len(history.faults):
         return inconclusive(NAME, "a heal was not proven")
-    waits = [_wait(history, fault, node, bound) for fault in healed for node in fault.returning]
+    waits = [
+        wait
+        for fault in healed
+        for node in fault.returning
+        if (wait := _wait(history, fault, node, bound)) is not None
+    ]
     worst = max(waits, key=lambda wait: wait[0], default=None)
     return judge_within(NAME, worst, bound=bound, note=counted(len(waits), "node{s}"))
 
@@ -35,15 +43,20 @@ def _lost(fault: FaultReceipt, node: str) -> Violation:
 
 def _wait(
     history: History, fault: FaultReceipt, node: str, bound: float
-) -> tuple[float, Violation]:
+) -> tuple[float, Violation] | None:
+    """None where it never could."""
     assert fault.healed is not None, "caller checked"
     moment = rejoined_at(history, fault, node)
+    last_seen = max((event.monotonic for event in history.events), default=0.0)
+    until = max(fault.healed, last_seen if moment is None else moment)
+    able = able_spans(history, (fault.healed, until))
+    waited = max((last - first for first, last in able), default=0.0)
     if moment is not None:
-        waited = moment - fault.healed
         summary = f"{node} was back after the heal of {fault.id}: {amount(waited, 's')}"
+    elif until > fault.healed and not able:
+        return None
     else:
         # Never seen back: worse than any bound, whatever the run's length.
-        last_seen = max((event.monotonic for event in history.events), default=0.0)
-        waited = max(bound, last_seen - fault.healed) + 1.0
+        waited = max(bound, waited) + 1.0
         summary = f"{node} was not seen voting again after the heal of {fault.id}, to the end"
     return waited, Violation(checker=NAME, summary=summary, monotonic=moment, witness=(fault,))

@@ -197,6 +197,10 @@ class Fault(ABC):
         alive = tuple(name for name in operators if name not in silent)
         return () if len(alive) == len(operators) else (alive,)
 
+    def cuts(self, site: Site) -> tuple[str, ...]:
+        """Links over which nothing passes: those of faults that stand together add up."""
+        return ()
+
     # What random schedules are made of.
 
     @classmethod

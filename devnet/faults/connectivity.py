@@ -1,4 +1,5 @@
-"""What follows from cut links: who can take no part, and who still reaches whom. Pure."""
+"""What follows from cut links, and from faults that stand together: who can take no part, and who
+still reaches whom. Pure."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -21,9 +22,12 @@ def mute(links: Iterable[str], nodes: Iterable[str]) -> frozenset[str]:
 
 def components(links: Iterable[str], operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """Operators that can decide together: by connected component, two being joined while each hears
-    the other; each alone where no leader can bring a decision about. Empty when all are one."""
+    the other; each alone where no leader can bring a decision about. Empty when all are one; one
+    of nobody where nobody can execute."""
     cut, needed = frozenset(links), quorum(len(operators))
     alive = [name for name in operators if name not in mute(cut, operators)]
+    if not alive:
+        return ((),)
     left, found = set(alive), []
     while left:
         group, edge = set[str](), {min(left, key=alive.index)}
@@ -73,3 +77,19 @@ def without_quorum(groups: Iterable[Sequence[str]], operators: Sequence[str]) ->
     needed = quorum(len(operators))
     active = {name for group in groups if len(group) >= needed for name in group}
     return tuple(name for name in operators if name not in active)
+
+
+def has_quorum(
+    parted: Iterable[Sequence[Sequence[str]]], links: Iterable[str], operators: Sequence[str]
+) -> bool:
+    """Whether somebody can still decide while several faults stand: `parted` are the components
+    that each leaves by itself, `links` what all of them cut. Two that each leave a quorum may leave
+    none together."""
+    apart = [groups for groups in parted if groups]
+    silent = {name for groups in apart for name in set(operators).difference(*groups)}
+    # Who is silent hears nobody and is heard by nobody: as if it could not execute.
+    down = {*links, *(_LIFELINES[0].format(name) for name in silent)}
+    left = {frozenset(group) for group in components(down, operators) or (operators,)}
+    for groups in apart:
+        left = {one & frozenset(group) for one in left for group in groups}
+    return max(map(len, left)) >= quorum(len(operators))

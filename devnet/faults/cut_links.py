@@ -47,6 +47,9 @@ class CutLinks(Fault):
     def components(self, site: Site, operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         return components(site.links, operators)
 
+    def cuts(self, site: Site) -> tuple[str, ...]:
+        return site.links
+
 
 def others_of(site: Site, world: World) -> tuple[str, ...]:
     """Links that are no consensus links."""

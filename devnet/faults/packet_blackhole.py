@@ -60,6 +60,9 @@ class PacketBlackhole(OnLinks):
     def components(self, site: Site, operators: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         return components(site.links, operators)
 
+    def cuts(self, site: Site) -> tuple[str, ...]:
+        return site.links
+
 
 def places(site: Site) -> Mapping[str, tuple[str, ...]]:
     """Pod -> links whose packets are dropped there."""

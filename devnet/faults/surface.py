@@ -31,6 +31,14 @@ class NotBack(CannotInject):
         self.nodes = tuple(nodes)
 
 
+class RanOn(CannotInject):
+    """Programs that were told to end, and did not in the time that they have."""
+
+    def __init__(self, told: str, *, programs: Sequence[str], seconds: float) -> None:
+        super().__init__(told)
+        self.programs, self.seconds = tuple(programs), seconds
+
+
 class Programs(Protocol):
     """Programs by name (`op2.rollup`), never a Toxiproxy.
 
@@ -39,7 +47,7 @@ class Programs(Protocol):
 
     async def kill(self, programs: Sequence[str]) -> None: ...
     async def stop(self, programs: Sequence[str]) -> None:
-        """SIGTERM."""
+        """SIGTERM. Raises: RanOn."""
 
     async def hand_over(self, nodes: Sequence[str]) -> None:
         """Operators that are told to leave: until they say that they lead nothing any more."""

@@ -12,12 +12,12 @@ from typing import Final
 import msgspec
 
 from devnet.faults.base import Plane
-from devnet.faults.surface import CannotInject, NotBack, World
+from devnet.faults.surface import CannotInject, NotBack, RanOn, World
 from devnet.faults.targets import leader_name
 from devnet.injector.hit import hit_at
 from devnet.injector.planned import Planned
 from devnet.model.clock import now
-from devnet.model.history import Event, FaultReceipt, Record
+from devnet.model.history import Event, FaultReceipt, ProgramRanOn, Record
 
 EVENT_LAG_SECONDS: Final = 0.25
 """What happened before the fault reaches us up to so much later (middleware to rollup node to
@@ -26,6 +26,12 @@ POLL_SECONDS: Final = 0.05
 LOOK_EVERY_SECONDS: Final = 1.0
 LOOKS_TO_LAPSE: Final = 2
 """In a row: one look can fail for reasons of its own."""
+LOOKS_TO_HEAL: Final = 3
+"""In a row: a program that ends again as soon as it serves, or a link that flaps, is caught by one
+good look as well."""
+HEAL_LOOK_EVERY_SECONDS: Final = 0.25
+"""Between good ones: so far apart that half a second is seen, which a block takes to be voted
+on."""
 
 _ORDER: Final = tuple(Plane)
 
@@ -68,6 +74,7 @@ class Injector:
             await asyncio.sleep(EVENT_LAG_SECONDS)
             receipt = self._locate(fault, receipt)
         except CannotInject as error:
+            self._tell(error)
             receipt = self._note(fault, error=str(error), unreturned=_unreturned(error))
         return receipt
 
@@ -100,6 +107,7 @@ class Injector:
         try:
             await fault.do.keep_up(fault.site, self._world, seen)
         except CannotInject as error:
+            self._tell(error)
             return self._note(fault, lapsed=now(), error=f"it could not go on: {error}")
         raise AssertionError(f"{fault.do.name} has nothing more to do, and does not say so")
 
@@ -122,9 +130,15 @@ class Injector:
         try:
             await do.take_back(site, world)
             receipt = self._note(fault, reverted=now())
-            await _until_silent(lambda: do.remaining(site, world), do.healed_within_s, "not healed")
-            receipt = self._note(fault, healed=now())
+            whole = await _until_silent(
+                lambda: do.remaining(site, world),
+                do.healed_within_s,
+                "not healed",
+                in_a_row=LOOKS_TO_HEAL,
+            )
+            receipt = self._note(fault, healed=whole, whole_looks=LOOKS_TO_HEAL)
         except CannotInject as error:
+            self._tell(error)
             away = {*self._receipts[fault.id].unreturned, *_unreturned(error)}
             known = tuple(node for node in site.targets if node in away)
             receipt = self._note(fault, error=f"revert: {error}", unreturned=known)
@@ -165,6 +179,7 @@ class Injector:
             repeats=do.repeats,
             forever=fault.forever,
             components=do.components(site, self._operators) if votes else (),
+            cut=do.cuts(site) if votes else (),
             hits_leader=do.at_once and site.targets == (leader,) == silenced,
             aimed_height=fault.aimed_height,
             height=fault.aimed_height,
@@ -185,6 +200,13 @@ class Injector:
         hit = hit_at(self._events(), receipt.applied)
         return self._note(fault, height=hit.height, round=hit.round, phase=str(hit.phase))
 
+    def _tell(self, error: CannotInject) -> None:
+        """What is not the harness's failure alone."""
+        if not isinstance(error, RanOn):
+            return
+        for program in error.programs:
+            self._record(ProgramRanOn(program=program, seconds=error.seconds, monotonic=now()))
+
     def _note(self, fault: Planned, **known: float | int | str | tuple[str, ...]) -> FaultReceipt:
         changed = msgspec.structs.replace(self._receipts[fault.id], **known)
         self._receipts[fault.id] = changed
@@ -196,11 +218,21 @@ def _unreturned(error: CannotInject) -> tuple[str, ...]:
     return error.nodes if isinstance(error, NotBack) else ()
 
 
-async def _until_silent(look: Callable[[], Awaitable[str]], seconds: float, what: str) -> None:
-    """Look until there is nothing to complain about. Raises: CannotInject with the last
-    complaint."""
-    deadline = now() + seconds
-    while complaint := await look():
-        if now() > deadline:
-            raise CannotInject(f"{what} after {seconds:.0f} s: {complaint}")
-        await asyncio.sleep(POLL_SECONDS)
+async def _until_silent(
+    look: Callable[[], Awaitable[str]], seconds: float, what: str, *, in_a_row: int = 1
+) -> float:
+    """Look until there is nothing to complain about, so many times in a row; the moment of the
+    first of them. Raises: CannotInject with the last complaint."""
+    deadline, good, since = now() + seconds, 0, 0.0
+    while good < in_a_row:
+        if complaint := await look():
+            good = 0
+            if now() > deadline:
+                raise CannotInject(f"{what} after {seconds:.0f} s: {complaint}")
+            await asyncio.sleep(POLL_SECONDS)
+            continue
+        good += 1
+        since = now() if good == 1 else since
+        if good < in_a_row:
+            await asyncio.sleep(HEAL_LOOK_EVERY_SECONDS)
+    return since

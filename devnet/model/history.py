@@ -323,9 +323,13 @@ class FaultReceipt(
     revert_requested: float | None = None
     reverted: float | None = None
     healed: float | None = None
-    """A positive probe saw the network whole again."""
+    """A positive probe saw the network whole again, and others in a row after it."""
+    whole_looks: int = 0
+    """How many in a row, with that one."""
     components: tuple[tuple[str, ...], ...] = ()
     """Live operators by connected component while it holds; empty: connectivity untouched."""
+    cut: tuple[str, ...] = ()
+    """Links over which nothing passes while it holds."""
     hits_leader: bool = False
     """Aimed at the leader of round 0 of `aimed_height`."""
     aimed_height: int | None = None
@@ -370,7 +374,34 @@ class ProgramEnded(
     detail: str
     """Exit code or signal, as far as known."""
     monotonic: float
-    """When it was seen, not when it happened."""
+    """When its end was seen: by the backend, which waits for it."""
+
+
+class ProgramRanOn(
+    msgspec.Struct, frozen=True, kw_only=True, tag="ran_on", forbid_unknown_fields=True
+):
+    """A role that SIGTERM did not end in the time that it has."""
+
+    program: str
+    seconds: float
+    """That it was waited for."""
+    monotonic: float
+
+
+class ExceptionLogged(
+    msgspec.Struct, frozen=True, kw_only=True, tag="exception", forbid_unknown_fields=True
+):
+    """An exception that a role did not handle: a traceback in its log."""
+
+    program: str
+    told: str
+    """The line before the traceback, and its last one."""
+    monotonic: float
+    """When it was read, a second after it was written at most."""
+
+    @property
+    def node(self) -> str:
+        return self.program.partition(".")[0]
 
 
 class NodeUnread(
@@ -381,6 +412,11 @@ class NodeUnread(
     node: str
     why: str
     monotonic: float
+    """When it was given up."""
+    since: float | None = None
+    """From when on it was waited for; None: that was not recorded."""
+    missing: int = 0
+    """Heights that it was short of, if it was that."""
 
 
 class MachineSeen(
@@ -455,6 +491,8 @@ Record: TypeAlias = (
     | ObjectRead
     | FaultReceipt
     | ProgramEnded
+    | ProgramRanOn
+    | ExceptionLogged
     | NodeUnread
     | RunBroken
     | RunEnded
@@ -483,6 +521,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     object_reads: tuple[ObjectRead, ...] = ()
     faults: tuple[FaultReceipt, ...] = ()
     ended: tuple[ProgramEnded, ...] = ()
+    ran_on: tuple[ProgramRanOn, ...] = ()
+    exceptions: tuple[ExceptionLogged, ...] = ()
     unread: tuple[NodeUnread, ...] = ()
     broken: tuple[RunBroken, ...] = ()
     run_ended: tuple[RunEnded, ...] = ()
@@ -545,6 +585,8 @@ def history_of(setup: Setup, records: list[Record]) -> History:
         object_reads=tuple(item for item in ordered if isinstance(item, ObjectRead)),
         faults=tuple(latest.values()),
         ended=tuple(item for item in ordered if isinstance(item, ProgramEnded)),
+        ran_on=tuple(item for item in ordered if isinstance(item, ProgramRanOn)),
+        exceptions=tuple(item for item in ordered if isinstance(item, ExceptionLogged)),
         unread=tuple(item for item in ordered if isinstance(item, NodeUnread)),
         broken=tuple(item for item in ordered if isinstance(item, RunBroken)),
         run_ended=tuple(item for item in ordered if isinstance(item, RunEnded)),
@@ -572,6 +614,8 @@ def records_of(history: History) -> list[Record]:
         history.object_reads,
         history.faults,
         history.ended,
+        history.ran_on,
+        history.exceptions,
         history.unread,
         history.broken,
         history.run_ended,

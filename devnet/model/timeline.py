@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 from devnet.model.history import (
+    BlockRead,
     Event,
     EventKind,
     Fate,
@@ -19,9 +20,14 @@ from devnet.model.history import (
     record_time,
     records_of,
 )
+from dst.spec.primitives import faults_tolerated
 
 VOTES: Final = frozenset({EventKind.PREPARED, EventKind.SIGNED})
 """What only an operator that votes again reports."""
+_SEALS: Final = frozenset({EventKind.SEALED, EventKind.IMPORTED})
+IN_A_ROW: Final = 3
+"""Heights at which somebody is seen before it is back: one vote may be its last, and of two one may
+be what it was asked for when it came."""
 
 Span = tuple[float, float]
 
@@ -59,6 +65,27 @@ def first_sealed(history: History) -> list[Event]:
     return sorted(first.values(), key=lambda event: event.monotonic)
 
 
+class Had:
+    """When a node had a height, as far as events tell: for what is only read at the end."""
+
+    def __init__(self, history: History) -> None:
+        self._at: dict[tuple[str, int], float] = {}
+        self._anywhere: dict[int, float] = {}
+        for event in history.events:
+            if event.kind in (EventKind.DECIDED, *_SEALS):
+                self._at.setdefault((event.node, event.height), event.monotonic)
+                self._anywhere.setdefault(event.height, event.monotonic)
+
+    def at(self, node: str, height: int) -> float | None:
+        """Where the node did not say, when the first did."""
+        return self._at.get((node, height), self._anywhere.get(height))
+
+    def both(self, one: BlockRead, other: BlockRead) -> float | None:
+        """When both were there: from then on they could contradict each other."""
+        moments = [self.at(block.node, block.height) for block in (one, other)]
+        return max((moment for moment in moments if moment is not None), default=None)
+
+
 def sealed_heights(history: History, span: Span) -> set[int]:
     """Heights first sealed within the span."""
     return {e.height for e in first_sealed(history) if span[0] <= e.monotonic <= span[1]}
@@ -74,6 +101,34 @@ def last_heal(history: History) -> float | None:
     """Of what the scenario did. What stands around all of it, to the end, is the surroundings."""
     heals = [f.healed for f in history.faults if f.healed is not None and not f.forever]
     return max(heals, default=None)
+
+
+def disturbed(history: History, moment: float) -> int:
+    """How many operators were, until that moment."""
+    return len(
+        {
+            name
+            for fault in history.faults
+            if fault.requested < moment and (fault.healed is None or fault.healed >= moment)
+            for name in fault.targets
+            if name in history.setup.operators
+        }
+    )
+
+
+def able_spans(history: History, span: Span) -> list[Span]:
+    """When in it no more than f operators were disturbed, in order: while more are, the chain owes
+    nobody anything, whichever fault was healed meanwhile."""
+    start, end = span
+    moments = [m for f in history.faults for m in (f.requested, f.healed) if m is not None]
+    tolerated = faults_tolerated(len(history.setup.operators))
+    found: list[Span] = []
+    for one, other in pairwise(sorted({start, end, *(m for m in moments if start < m < end)})):
+        if disturbed(history, (one + other) / 2) > tolerated:
+            continue
+        begins = found.pop()[0] if found and found[-1][1] == one else one
+        found.append((begins, other))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +165,38 @@ def worst_gap(history: History) -> Gap | None:
 
 def rejoined_at(history: History, fault: FaultReceipt, node: str) -> float | None:
     """When `node` had caught up with what was decided at the heal and, if an operator, voted above
-    it."""
+    it, at heights in a row as far as the record goes: whoever misses one with another after it has
+    begun anew."""
+    known = max((event.height for event in history.events), default=0)
+    return _back(history, fault, node, needed=known - 1)
+
+
+def keeps_up(history: History, fault: FaultReceipt, node: str) -> bool:
+    """Whether it has rejoined, and was seen at all the heights in a row that it takes."""
+    return _back(history, fault, node, needed=None) is not None
+
+
+def _back(history: History, fault: FaultReceipt, node: str, *, needed: int | None) -> float | None:
+    """needed: up to this height it must not miss any; None: none at all."""
     assert fault.healed is not None, "asked about healed faults only"
     healed = fault.healed
     head = max((e.height for e in history.events if e.monotonic <= healed), default=0)
     mine = [e for e in history.events if e.node == node and e.monotonic >= healed]
-    seals = (EventKind.SEALED, EventKind.IMPORTED)
-    caught_up = next((e.monotonic for e in mine if e.kind in seals and e.height >= head), None)
-    if node not in history.setup.operators:
-        return caught_up
-    voted = next((e.monotonic for e in mine if e.kind in VOTES and e.height > head), None)
-    return None if caught_up is None or voted is None else max(caught_up, voted)
+    caught_up = next((e.monotonic for e in mine if e.kind in _SEALS and e.height >= head), None)
+    if caught_up is None:
+        return None
+    told_by = VOTES if node in history.setup.operators else _SEALS
+    seen: dict[int, float] = {}
+    for event in mine:
+        if event.kind in told_by and event.height > head:
+            seen.setdefault(event.height, event.monotonic)
+    for first, moment in seen.items():
+        row = range(first, first + IN_A_ROW)
+        if all(h in seen or (needed is not None and h > needed) for h in row):
+            return max(caught_up, moment) if told_by is VOTES else caught_up
+    if told_by is VOTES or needed is None:
+        return None
+    return caught_up if head >= needed else None
 
 
 def observed_span(history: History) -> Span | None:

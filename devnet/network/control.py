@@ -27,6 +27,7 @@ from devnet.backends.base import (
     CpuUse,
     Extra,
     ProgramStatus,
+    RanOn,
     RunState,
 )
 from devnet.model.topology import Link
@@ -92,7 +93,7 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
             found = await backend.status()
             return {
                 "programs": [
-                    [s.name, s.state, s.detail, s.crashes, s.last_crash, s.extra]
+                    [s.name, s.state, s.detail, s.crashes, s.last_crash, s.crashed_at, s.extra]
                     for s in found.values()
                 ],
                 "kind": backend.kind,
@@ -113,6 +114,8 @@ async def _perform(backend: Backend, line: bytes) -> dict[str, Any]:
             await calls[action](names)
     except (ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
         return {"error": f"not a request of ours: {error!r}"}
+    except RanOn as error:
+        return {"error": str(error), "ran_on": error.programs}
     except BackendError as error:
         return {"error": str(error)}
     return {"ok": True}
@@ -171,9 +174,10 @@ class RemoteBackend:
                 detail=detail,
                 crashes=crashes,
                 last_crash=last,
+                crashed_at=crashed_at,
                 extra=extra,
             )
-            for name, state, detail, crashes, last, extra in answer["programs"]
+            for name, state, detail, crashes, last, crashed_at, extra in answer["programs"]
         }
 
     async def listen_host(self) -> Callable[[Link], str]:
@@ -203,6 +207,8 @@ class RemoteBackend:
                 f"the devnet in {self.directory} does not answer ({error!r}); is it running?"
             ) from error
         answer: dict[str, Any] = json.loads(line or b'{"error": "the devnet ended"}')
+        if "ran_on" in answer:
+            raise RanOn(answer["ran_on"])
         if "error" in answer:
             raise BackendError(answer["error"])
         return answer

@@ -8,7 +8,7 @@ before a run ends.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -29,7 +29,7 @@ from devnet.model.history import (
     WaitedInVain,
 )
 from devnet.model.terms import Aim, Duration, Edge, Moment, Trigger, Until
-from devnet.model.timeline import rejoined_at
+from devnet.model.timeline import IN_A_ROW, Span, keeps_up
 from devnet.model.verdict import Outcome, Verdict, worst
 from devnet.runner.journal import Journal
 from devnet.runner.judging import verdicts_of
@@ -44,6 +44,8 @@ TURNS: Final = 3
 """Of an operator that a fault waits for: where two heights are heard of at once, one is missed."""
 SLOTS_A_HEIGHT: Final = 10
 """Time for a height that is waited for, while others stand."""
+CRASH_LOOK_SECONDS: Final = 1.0
+"""Between looks at what has ended; the backend knows the moment."""
 REJOIN_POLL_SECONDS: Final = 0.3
 """Between looks at the whole history, which cost milliseconds each."""
 
@@ -71,9 +73,9 @@ class Surroundings(World, Protocol):
         """Links, programs and machines that something is done to -> what; of a Toxiproxy that does
         not answer, too. Raises: CannotInject."""
 
-    async def crashes(self) -> dict[str, tuple[int, str]]:
-        """Program -> how often it ended on its own in the network's life, and what is known about
-        the last time; of those that did."""
+    async def crashes(self) -> dict[str, tuple[int, str, float]]:
+        """Program -> how often it ended on its own in the network's life, what is known about the
+        last time, and when that was; of those that did. Raises: HarnessError."""
 
     async def read_end_state(self, journal: Journal, first: int, last: int) -> dict[str, str]:
         """Blocks, group signatures and receipts of heights first..last into the journal; node ->
@@ -127,7 +129,10 @@ class Runner:
         self._run = Run(scenario=scenario, seed=seed)
         self._goal = 0
         """The height that every node must have in the end."""
-        self._crashes_before: dict[str, tuple[int, str]] = {}
+        self._settled: Span = (0.0, 0.0)
+        """When it was waited for."""
+        self._crashes: dict[str, int] = {}
+        """That are known."""
         self._come: dict[Moment, asyncio.Event] = {
             Moment(fault=fault.id, edge=edge): asyncio.Event()
             for fault in scenario.faults
@@ -138,7 +143,8 @@ class Runner:
     async def run(self) -> Run:
         """Raises: HarnessError when the network does not get as far as the first fault, or cannot
         be read."""
-        async with background(self._net.tails(self._journal)):
+        self._crashes = {name: times for name, (times, *_) in (await self._net.crashes()).items()}
+        async with background([*self._net.tails(self._journal), self._watch_programs()]):
             first = await self._start()
             load = self._net.load(self._journal, self._scenario, self._seed)
             async with background([load]):
@@ -150,7 +156,6 @@ class Runner:
 
     async def _start(self) -> int:
         """The first height of this run: everything from there on is judged."""
-        self._crashes_before = await self._net.crashes()
         if await self._standing():  # no time heals it
             await self._require_whole()
         self._say("start: waiting for a sealed block on every node")
@@ -413,8 +418,11 @@ class Runner:
         scenario = self._scenario
         timeout = scenario.settle_timeout.in_seconds(self._slot)
         self._say("settle: waiting for every node to catch up")
-        deadline = now() + timeout
-        there = await self._reach(scenario.settle.for_operators(self._n), timeout)
+        began, deadline = now(), now() + timeout
+        # Each of them is a look at every node: one may be its last.
+        heights = max(IN_A_ROW, scenario.settle.for_operators(self._n))
+        there = await self._reach(heights, timeout)
+        self._settled = (began, now())
         # The last settle decides: one under distances may be late, and the end not.
         self._run.spent = not there and self._journal.heights.newest_sealed < self._goal
         if not there:
@@ -424,7 +432,7 @@ class Runner:
             await self._rejoined({fault.id for fault in self._journal.history().faults}, deadline)
 
     async def _rejoined(self, faults: Collection[str], deadline: float) -> None:
-        """Too late is a verdict."""
+        """Back, and seen to stay so. Too late is a verdict."""
         back = self._are_back(faults)
         while not back and now() < deadline:
             await asyncio.sleep(REJOIN_POLL_SECONDS)
@@ -433,7 +441,7 @@ class Runner:
     def _are_back(self, faults: Collection[str]) -> bool:
         history = self._journal.history()
         return all(
-            rejoined_at(history, fault, node) is not None
+            keeps_up(history, fault, node)
             for fault in history.faults
             if fault.id in faults and fault.healed is not None
             for node in fault.returning
@@ -443,18 +451,34 @@ class Runner:
         self._say("check: reading the end state of every node")
         sealed, journal = self._journal.heights.sealed, self._journal
         last = max(first, min(self._goal, max(sealed.values(), default=0)))
+        began = now()
         unread = await self._net.read_end_state(journal, first, last)
-        for node in self._everywhere:
-            if (there := sealed.get(node, 0)) < self._goal:
-                unread.setdefault(node, f"it is at height {there}, {self._goal} was waited for")
         for node, why in unread.items():
-            journal.record(NodeUnread(node=node, why=why, monotonic=now()))
-        for program, (times, detail) in (await self._net.crashes()).items():
-            if times > self._crashes_before.get(program, (0, ""))[0]:
-                journal.record(ProgramEnded(program=program, detail=detail, monotonic=now()))
+            journal.record(NodeUnread(node=node, why=why, monotonic=now(), since=began))
+        since, until = self._settled
+        for node in self._everywhere:
+            missing = self._goal - sealed.get(node, 0)
+            if missing > 0 and node not in unread:
+                why = f"it is at height {sealed.get(node, 0)}, {self._goal} was waited for"
+                late = NodeUnread(node=node, why=why, monotonic=until, since=since, missing=missing)
+                journal.record(late)
+        await self._note_crashes()
         journal.record(RunEnded(monotonic=now()))
         history = self._run.history = journal.history()
         self._run.verdicts = verdicts_of(self._scenario, history)
+
+    async def _watch_programs(self) -> None:
+        """One that ends on its own is told when it does, not when the run is over."""
+        while True:
+            await asyncio.sleep(CRASH_LOOK_SECONDS)
+            with suppress(HarnessError):  # asked again, and at the end in earnest
+                await self._note_crashes()
+
+    async def _note_crashes(self) -> None:
+        for program, (times, detail, moment) in (await self._net.crashes()).items():
+            if times > self._crashes.get(program, 0):
+                self._crashes[program] = times
+                self._journal.record(ProgramEnded(program=program, detail=detail, monotonic=moment))
 
 
 @asynccontextmanager

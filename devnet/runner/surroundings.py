@@ -11,7 +11,17 @@ from typing import Any, Final
 
 import aiohttp
 
-from devnet.backends.base import MEMORY_END, Backend, BackendError, CpuUse, Extra, RunState
+from devnet.backends.base import (
+    MEMORY_END,
+    STOP_TIMEOUT_S,
+    Backend,
+    BackendError,
+    CpuUse,
+    Extra,
+    RanOn,
+    RunState,
+)
+from devnet.faults import surface as faults
 from devnet.faults.surface import NO_ENVIRONMENT, CannotInject, Said
 from devnet.links.mesh import Mesh
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
@@ -29,6 +39,7 @@ from devnet.probes.derived import FromL1
 from devnet.probes.events import EventTail
 from devnet.probes.heads import watch_safe_head
 from devnet.probes.health import answers, links_up, probe_url, read_metrics
+from devnet.probes.logs import watch_logs
 from devnet.probes.machine import watch_machine
 from devnet.probes.rpc import Rpc
 from devnet.probes.seals import BeaconSeals, Certificates, Verifier, genesis_of
@@ -289,6 +300,10 @@ class LivePrograms:
     ) -> None:
         try:
             await call(programs)
+        except RanOn as error:
+            raise faults.RanOn(
+                str(error), programs=error.programs, seconds=STOP_TIMEOUT_S
+            ) from error
         except BackendError as error:
             raise CannotInject(str(error)) from error
 
@@ -462,6 +477,11 @@ class LiveNetwork:
     def _nodes(self) -> tuple[str, ...]:
         return (*self.topology.operator_names, *self.topology.follower_names)
 
+    @property
+    def _roles(self) -> list[str]:
+        """Of operators and followers, without the Toxiproxies."""
+        return [name for node in self._nodes for name in self.topology.pod(node).programs[1:]]
+
     def _url(self, link: str) -> str:
         return self.topology.host_url(link)
 
@@ -469,6 +489,7 @@ class LiveNetwork:
         return [
             watch_machine(self._directory, journal.record),
             watch_cpu(self._sequencing, journal.record),
+            watch_logs(self._directory / "logs", self._roles, journal.record),
             *(
                 EventTail(name, self._url(f"probe>{name}.beacon"), journal.record).run()
                 for name in self._nodes
@@ -540,13 +561,15 @@ class LiveNetwork:
             **await self.programs.otherwise(),
         }
 
-    async def crashes(self) -> dict[str, tuple[int, str]]:
+    async def crashes(self) -> dict[str, tuple[int, str, float]]:
         try:
             status = await self._backend.status()
         except BackendError as error:
             raise HarnessError(str(error)) from error
         return {
-            each.name: (each.crashes, each.last_crash) for each in status.values() if each.crashes
+            each.name: (each.crashes, each.last_crash, each.crashed_at)
+            for each in status.values()
+            if each.crashes
         }
 
     async def read_end_state(self, journal: Journal, first: int, last: int) -> dict[str, str]:

@@ -2,9 +2,10 @@
 asked for.
 
 Faults are drawn into lanes, in each of which one comes after the heal of the other; a lane has room
-for so many disturbed operators, and the rooms add up to f. What surely keeps apart is thus written
-in the file, whatever a run does. One lane more, without room, is for what disturbs nobody, such as
-distances; no two lanes touch the same link or program.
+for so many disturbed operators, and the rooms add up to f (beyond f to n, half of the time in one
+lane; else what leaves a quorum in each of two lanes may leave none together). What surely keeps
+apart is thus written in the file, whatever a run does. One lane more, without room, is for what
+disturbs nobody, such as distances; no two lanes touch the same link or program.
 """
 
 import random
@@ -42,6 +43,8 @@ class _Lane:
     room: int
     faults: list[Scheduled] = field(default_factory=list)
     claims: set[str] = field(default_factory=set)
+    doubtful: int = 0
+    """The most of one of its faults."""
 
 
 def draw_schedule(
@@ -63,8 +66,9 @@ def draw_schedule(
     topology = compute_topology(operators=operators, followers=1)
     rng = random.Random(f"{seed}/schedule")
     tolerated = faults_tolerated(operators)
-    rooms = (operators,) if beyond_f else (*_parts(tolerated, rng), 0)
-    lanes = [_Lane(room) for room in rooms]
+    whole = beyond_f and rng.random() < 0.5
+    rooms = [operators] if whole else _parts(operators if beyond_f else tolerated, rng)
+    lanes = [_Lane(room) for room in (*rooms, 0)]
     drawing = _Drawing(topology, rng, kinds, beyond_f)
     left = budget
     for _ in range(THROWS):
@@ -72,8 +76,8 @@ def draw_schedule(
         if left < drawing.least_s or faults == MAX_FAULTS:
             break
         lane = rng.choice(lanes)
-        others = set[str]().union(*(each.claims for each in lanes if each is not lane))
-        left -= drawing.into(lane, others, number=faults + 1, left=left)
+        beside = [each for each in lanes if each is not lane]
+        left -= drawing.into(lane, beside, number=faults + 1, left=left)
     drawn = tuple(fault for lane in lanes for fault in lane.faults)
     if not drawn:
         raise BadConfig(
@@ -128,21 +132,30 @@ class _Drawing:
     beyond_f: bool
 
     @property
+    def tolerated(self) -> int:
+        return faults_tolerated(len(self.topology.operator_names))
+
+    @property
     def least_s(self) -> int:
         return len(self.topology.operator_names) + LONGER_S[0]
 
-    def into(self, lane: _Lane, taken: set[str], *, number: int, left: float) -> float:
+    def into(self, lane: _Lane, beside: Sequence[_Lane], *, number: int, left: float) -> float:
         """One throw; the seconds that it takes of the budget, 0 when nothing fits."""
         do = self._throw(lane.room)
         if do is None or do.nonsense() or do.misfit(self.topology):
             return 0.0
         disturbed = disturbed_by(do, self.topology)
-        if disturbed > lane.room or (lane.room and not disturbed and not self.beyond_f):
+        if disturbed > lane.room or (lane.room and not disturbed):
             return 0.0
-        claims = {each for site in possible_sites(do, self.topology) for each in do.claims(site)}
-        if claims & taken:
+        sites = possible_sites(do, self.topology)
+        claims = {each for site in sites for each in do.claims(site)}
+        if any(claims & other.claims for other in beside):
             return 0.0
+        doubtful = max(lane.doubtful, *(len(do.doubtful(site)) for site in sites))
+        if doubtful + sum(other.doubtful for other in beside) > self.tolerated:
+            return 0.0  # they would break what is promised, not try it
         lane.claims |= claims
+        lane.doubtful = doubtful
         n = len(self.topology.operator_names)
         hold = float(min(n + self.rng.randint(*LONGER_S), int(left)))
         lane.faults.append(
@@ -167,8 +180,10 @@ class _Drawing:
         return self.kinds[name].drawn(Dice(rng=self.rng, topology=self.topology, most=room))
 
     def _at(self, before: Sequence[Scheduled]) -> At:
+        """Beyond f nothing waits for an event: another lane may keep it from coming."""
         if before:
             pause = Duration(slots=float(self.rng.randint(*PAUSE_SLOTS)))
             return At(after=Moment(fault=before[-1].id), delay=Delay(fixed=pause))
-        trigger = self.rng.choice((Trigger.START, Trigger.PROPOSAL, Trigger.DECIDED))
+        events = () if self.beyond_f else (Trigger.PROPOSAL, Trigger.DECIDED)
+        trigger = self.rng.choice((Trigger.START, *events))
         return At(trigger=trigger, delay=Delay(upto=Duration(slots=2.0)))

@@ -1,13 +1,13 @@
 """What comes after what in a schedule: the moments of its faults, and which wait for which. Pure.
 
 The order is what the file says, not what a run happens to do: of two moments that no chain of
-waiting joins, nothing is known.
+waiting joins, nothing is known. `Timetable` adds the seconds that it says.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from devnet.model.terms import At, Edge, Moment
+from devnet.model.terms import At, Edge, Moment, Until
 from devnet.scenarios.scenario import Scheduled
 
 
@@ -105,3 +105,73 @@ def heaviest_together(weights: Mapping[str, int], order: Order, names: Iterable[
     if len(beside) == len(rest):
         return with_it  # it gets in nobody's way
     return max(with_it, heaviest_together(weights, order, rest))
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """Seconds after `origin`: the start of all faults (empty), or what nobody knows the time of.
+    Not `exact`: it comes then or later."""
+
+    origin: str
+    seconds: float
+    exact: bool = True
+
+    def later(self, seconds: float) -> "Time":
+        return replace(self, seconds=self.seconds + seconds)
+
+
+class Timetable:
+    """When faults begin and end by the seconds that a file gives, proofs and heals taken for
+    instantaneous. Times of one origin compare."""
+
+    def __init__(self, faults: Sequence[Scheduled], slot_seconds: float) -> None:
+        """They do not wait for each other in a circle."""
+        self._faults = {fault.id: fault for fault in faults}
+        self._slot = slot_seconds
+
+    def begins(self, fault: str) -> Time:
+        at = self._faults[fault].at
+        unknown = Time(fault, 0.0)
+        if replace(at, after=None) != At(delay=at.delay) or at.delay.upto is not None:
+            return unknown
+        delay = at.delay.fixed.in_seconds(self._slot)
+        if at.after is None:
+            return Time("", delay)
+        base = self._time_of(at.after)
+        return base.later(delay) if base is not None and base.exact else unknown
+
+    def ends(self, fault: str) -> Time:
+        until, begins = self._faults[fault].until, self.begins(fault)
+        if len(self._faults[fault].occurrences) > 1:
+            return replace(begins, exact=False)
+        hold, total = (each.in_seconds(self._slot) for each in (until.hold, until.total))
+        in_time = Until(
+            hold=until.hold,
+            total=until.total,
+            after=until.after,
+            forever=until.forever,
+            timeout=until.timeout,
+        )
+        end = replace(begins.later(max(hold, total)), exact=until == in_time)
+        others = [until.after] if until.after else []
+        if until.forever:
+            others += [Moment(fault=f.id) for f in self._faults.values() if not f.until.forever]
+        for moment in others:
+            end = _not_before(end, self._time_of(moment))
+        return end
+
+    def _time_of(self, moment: Moment) -> Time | None:
+        match moment.edge:
+            case Edge.INJECT:
+                return self.begins(moment.fault)
+            case Edge.HEAL:
+                return self.ends(moment.fault)
+            case Edge.REJOIN:
+                return None
+
+
+def _not_before(end: Time, other: Time | None) -> Time:
+    if other is None or other.origin != end.origin:
+        return replace(end, exact=False)
+    seconds = max(end.seconds, other.seconds)
+    return Time(end.origin, seconds, exact=end.exact and other.exact)

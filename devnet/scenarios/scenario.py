@@ -47,7 +47,8 @@ class Scenario:
     load: Load = field(default_factory=Load)
     start: Count = Count(plain=3)
     """Heights sealed everywhere before the first fault."""
-    settle: Count = Count(plain=2)
-    """Heights sealed everywhere after the last revert, before the end state is read."""
+    settle: Count = Count(plain=3)
+    """Heights sealed everywhere after the last revert, before the end state is read; no fewer than
+    show that who is there stays there."""
     settle_timeout: Duration = Duration(seconds=30.0, slots=30.0)
     expect: Expect = field(default_factory=Expect)

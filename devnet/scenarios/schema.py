@@ -203,8 +203,8 @@ One file in `devnet/faults` and its tests; nothing else names it. The class is a
 below `Fault` (`devnet/faults/base.py`): its fields are the keys of the YAML form
 (`devnet/faults/keys.py`), its docstring is its line on this page, and its methods say whom it hits
 (`misfit`, `aim`), how it is done (`inject`, `take_back`), how it is seen (`missing`, `remaining`)
-and what follows for those who judge (`silences`, `components`). Random schedules have it as soon
-as it says how one is drawn (`drawn`, `weight`; else it is never drawn). What it needs of the
+and what follows for those who judge (`silences`, `components`, `cuts`). Random schedules have it as
+soon as it says how one is drawn (`drawn`, `weight`; else it is never drawn). What it needs of the
 network is in `devnet/faults/surface.py`; a method there that does not exist yet belongs into
 `devnet/runner/surroundings.py` too, into the simulator's surface (`devnet/sim/surface.py`: it does
 the same to a simulated cluster, or says that it has no counterpart), and into the fake of the

@@ -1,27 +1,31 @@
 """What cannot work, seen before anything starts: faults that surely take hold of the same thing at
-one time, and progress expected where no quorum is left. Pure.
+one time, and progress expected where no quorum is left, by one fault or by those that surely stand
+together. Pure.
 
 Only what is sure is refused: a fault whose target is drawn, or known only when it fires, may hit
 what another has, and then its receipt says so.
 """
 
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from itertools import chain, combinations, product
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, combinations, pairwise, product
 from typing import Any, Final, NoReturn, TypeAlias
 
 from devnet.faults.base import Fault, Sight, Site
+from devnet.faults.connectivity import has_quorum
 from devnet.model.expect import RoundChanges
 from devnet.model.terms import Aim, At, Count, Duration, Edge, Moment, Trigger
 from devnet.model.topology import Topology
-from devnet.scenarios.order import Order, heaviest_together
+from devnet.scenarios.order import Order, Timetable, heaviest_together
 from devnet.scenarios.scenario import Scenario, Scheduled
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import faults_tolerated, quorum
 
 DRAWS: Final = 4
 """Of each height: what holds in all of them counts as sure where sizes, not names, matter."""
+SLOTS_S: Final = (1.0, 12.0)
+"""Slots are whole seconds: what holds for the shortest and for a long one holds for all."""
 
 
 Liars: TypeAlias = tuple[str, ...]
@@ -95,6 +99,8 @@ def require_sense(scenario: Scenario, topology: Topology) -> None:
     for fault in scenario.faults:
         _require_quorum(scenario, fault, topology, liars)
         _require_end(scenario, fault)
+    if len(scenario.faults) > 1:
+        _require_quorum_together(scenario, topology)
 
 
 def _require_liars(scenario: Scenario, topology: Topology) -> None:
@@ -229,6 +235,133 @@ def _require_end(scenario: Scenario, fault: Scheduled) -> None:
         _refuse(scenario, fault, "it ends with a round change, and none is to be (round_changes)")
 
 
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A time in which faults together surely leave no quorum."""
+
+    seconds: float
+    by: tuple[Scheduled, ...]
+    """In the order in which they begin."""
+    is_all: bool
+    """No fault of the scenario stands at any other time."""
+
+
+def _require_quorum_together(scenario: Scenario, topology: Topology) -> None:
+    """By the seconds that the file gives, whatever a slot is."""
+    n, expect = len(topology.operator_names), scenario.expect
+    losses = {fault.id: _sure_loss(fault, topology) for fault in scenario.faults}
+    none = f"no quorum of {quorum(n)} among {n} operators"
+    for fault in () if expect.no_progress else scenario.faults:
+        if stuck := _kept_from_its_heights(fault, scenario, losses, topology):
+            lost = f"{_together((*stuck, fault))} {none}"
+            _refuse(
+                scenario, fault, f"{lost}: the heights of its until cannot be decided; give hold"
+            )
+    quick, slow = (_lost_together(scenario, losses, topology, slot) for slot in SLOTS_S)
+    if quick is None or slow is None:
+        return
+    lost, last = f"{_together(quick.by)} {none}", quick.by[-1]
+    is_all = quick.is_all and slow.is_all and scenario.hostile is None
+    if expect.progress.for_operators(n) and is_all:
+        _refuse(scenario, last, f"{lost}, and progress is expected while they stand")
+    stall = zip((quick, slow), SLOTS_S, strict=True)
+    if expect.gap is not None and all(
+        each.seconds > expect.gap.in_seconds(slot) for each, slot in stall
+    ):
+        _refuse(scenario, last, f"{lost} for longer than the gap that is expected")
+
+
+def _together(faults: Sequence[Scheduled]) -> str:
+    others = ", ".join(fault.id for fault in faults[:-1])
+    return f"with {others} it leaves" if others else "it leaves"
+
+
+def _kept_from_its_heights(
+    fault: Scheduled, scenario: Scenario, losses: "_Losses", topology: Topology
+) -> list[Scheduled]:
+    """Faults that began by then and stand until this one ends, or wait for heights as it does;
+    none where they leave it a quorum."""
+    n, table = len(topology.operator_names), Timetable(scenario.faults, SLOTS_S[0])
+    if not fault.until.heights.for_operators(n) or losses[fault.id] is None:
+        return []
+    order, begins, heal = Order.of(scenario.faults), table.begins(fault.id), Moment(fault=fault.id)
+    beside = []
+    for other in scenario.faults:
+        theirs = table.begins(other.id)
+        if other is fault or losses[other.id] is None or theirs.origin != begins.origin:
+            continue
+        waits = other.until.heights.for_operators(n) and theirs.seconds == begins.seconds
+        outlasts = heal in order.before(Moment(fault=other.id))
+        if waits or (outlasts and theirs.seconds <= begins.seconds):
+            beside.append(other)
+    return beside if _none_left([losses[each.id] for each in (*beside, fault)], topology) else []
+
+
+def _lost_together(
+    scenario: Scenario, losses: "_Losses", topology: Topology, slot: float
+) -> _Lost | None:
+    """The longest such time. Of a fault that is drawn, goes on and off or repeats, only that it
+    stands is known, unless it leaves no quorum whatever is drawn."""
+    table = Timetable(scenario.faults, slot)
+    spans = {fault.id: (table.begins(fault.id), table.ends(fault.id)) for fault in scenario.faults}
+    longest: _Lost | None = None
+    for origin in dict.fromkeys(begins.origin for begins, _ in spans.values()):
+        here = [fault for fault in scenario.faults if spans[fault.id][0].origin == origin]
+        here.sort(key=lambda fault: spans[fault.id][0].seconds)
+        moments = sorted({time.seconds for fault in here for time in spans[fault.id]})
+        whole = len(here) == len(spans) and all(ends.exact for _, ends in spans.values())
+        start, by = None, tuple[Scheduled, ...]()
+        for one, other in pairwise(moments):
+            standing = tuple(
+                fault
+                for fault in here
+                if spans[fault.id][0].seconds <= one and other <= spans[fault.id][1].seconds
+            )
+            if _none_left([losses[fault.id] for fault in standing], topology):
+                start = one if start is None else start
+                by = tuple(dict.fromkeys((*by, *(f for f in standing if losses[f.id]))))
+                is_all = whole and (start, other) == (moments[0], moments[-1])
+                if longest is None or other - start > longest.seconds:
+                    longest = _Lost(other - start, by, is_all)
+            else:
+                start, by = None, ()
+    return longest
+
+
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """What a fault surely takes: groups that it leaves and links that it cuts; `all`: the quorum,
+    whoever leads and whatever is drawn."""
+
+    groups: tuple[tuple[str, ...], ...] = ()
+    links: tuple[str, ...] = ()
+    all: bool = False
+
+
+_Losses: TypeAlias = Mapping[str, _Loss | None]
+"""By fault; None: nothing is sure."""
+
+
+def _sure_loss(fault: Scheduled, topology: Topology) -> _Loss | None:
+    if fault.do.repeats or len(fault.occurrences) > 1 or _is_at_liars(fault):
+        return None
+    if _leaves_no_quorum(fault.do, topology, ()):
+        return _Loss(all=True)
+    site = sure_site(fault.do, topology)
+    if site is None:
+        return None
+    groups, links = fault.do.components(site, topology.operator_names), fault.do.cuts(site)
+    return _Loss(groups, links) if groups or links else None
+
+
+def _none_left(losses: Sequence[_Loss | None], topology: Topology) -> bool:
+    known = [loss for loss in losses if loss is not None]
+    if any(loss.all for loss in known):
+        return True
+    links = [link for loss in known for link in loss.links]
+    return not has_quorum([loss.groups for loss in known], links, topology.operator_names)
+
+
 def _leaves_no_quorum(do: Fault, topology: Topology, liars: Sequence[Liars]) -> bool:
     """Whoever leads and whatever is drawn."""
     operators = topology.operator_names
@@ -241,8 +374,8 @@ def _lost(silent: Iterable[str], operators: Sequence[str]) -> bool:
 
 
 def _longer(one: Duration, other: Duration) -> bool:
-    """Whatever a slot is: slots are whole seconds."""
-    return all(one.in_seconds(slot) > other.in_seconds(slot) for slot in (1.0, 12.0))
+    """Whatever a slot is."""
+    return all(one.in_seconds(slot) > other.in_seconds(slot) for slot in SLOTS_S)
 
 
 def _refuse(scenario: Scenario, fault: Scheduled, why: str) -> Any:

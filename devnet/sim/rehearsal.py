@@ -159,7 +159,7 @@ class SimNetwork:
     async def standing(self) -> Mapping[str, str]:
         return {}
 
-    async def crashes(self) -> dict[str, tuple[int, str]]:
+    async def crashes(self) -> dict[str, tuple[int, str, float]]:
         """A shell that raises has told the journal."""
         return {}
 

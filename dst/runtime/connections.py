@@ -210,6 +210,10 @@ class _Connection(RequestHandler):
         self._work_when_whole()
         try:
             return await super()._handle_request(request, start_time, request_handler)
+        except asyncio.InvalidStateError as error:
+            # What a handler raises is an answer. This is aiohttp's own: its shutdown gave the
+            # request up, and had not dropped the future that it waited on when this one ended.
+            raise asyncio.CancelledError from error
         finally:
             self._stop_timer()
             self._payload, self._built_bytes = None, 0

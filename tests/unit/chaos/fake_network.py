@@ -4,7 +4,7 @@ milliseconds.
 It seals a block a slot while a quorum is connected, changes round when the leader is away, and
 catches up when a node returns. Bugs are switched on by name: `fork`, `decides-without-quorum`,
 `never-back`, `cannot-cut`, `loses`, `crashes`, `silent`, `vanishes`, `slow-blocks`, `stuck`,
-`unfelt`, `stays-as-it-is`, and those of `FakeTelling`.
+`unfelt`, `stays-as-it-is`, `outlives`, and those of `FakeTelling`.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import msgspec
 from devnet.bugs.names import IS_SEEDED, SHOWN
 from devnet.bugs.names import PREFIX as SEEDED
 from devnet.byzantine.names import IS_LIAR, LIES, PREFIX
-from devnet.faults.surface import NO_ENVIRONMENT, CannotInject, Said
+from devnet.faults.surface import NO_ENVIRONMENT, CannotInject, RanOn, Said
 from devnet.faults.targets import leader_name
 from devnet.faults.upgrade import PREPARED
 from devnet.model.bend import Bend, Form, OldHead, OtherBlock, OtherFork, Patched
@@ -99,6 +99,8 @@ class FakePrograms:
         self._take("kill", programs)
 
     async def stop(self, programs: Sequence[str]) -> None:
+        if "outlives" in self._network.bugs:
+            raise RanOn("op1.rollup runs on", programs=["op1.rollup"], seconds=10.0)
         self._take("stop", programs)
 
     async def hand_over(self, nodes: Sequence[str]) -> None:
@@ -546,6 +548,7 @@ class FakeNetwork:
         self.hosts = FakeHosts(self)
         self.firewalls = FakeFirewalls(self)
         self.lies_since: dict[str, float] = {}
+        self.crashed_at = 0.0
         self.height = 0
         self.pool: list[str] = []
         self.blocks: dict[int, tuple[str, ...]] = {}
@@ -606,12 +609,13 @@ class FakeNetwork:
         machines = dict.fromkeys(self.machines.machines, "another machine")
         return {**left, **machines, **self.programs.modules, **self.programs.versions}
 
-    async def crashes(self) -> dict[str, tuple[int, str]]:
-        found = {"op1.validator": (1, "exit code 1, before this run")}
-        if "crashes" in self.bugs and self.height:
-            found["op3.validator"] = (1, "exit code 1")
+    async def crashes(self) -> dict[str, tuple[int, str, float]]:
+        found = {"op1.validator": (1, "exit code 1, before this run", 1.0)}
+        if "crashes" in self.bugs and self.height > 4:
+            self.crashed_at = self.crashed_at or now() - 0.2
+            found["op3.validator"] = (1, "exit code 1", self.crashed_at)
         if "proxy-dies" in self.bugs and self.height:
-            found["op2.toxiproxy"] = (1, "killed by SIGSEGV")
+            found["op2.toxiproxy"] = (1, "killed by SIGSEGV", now())
         return found
 
     async def read_end_state(self, journal: Journal, first: int, last: int) -> dict[str, str]:

@@ -271,7 +271,7 @@ def test_a_breach_is_the_answer_although_a_later_run_could_not_be_carried_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Decays(FakeNetwork):
-        async def crashes(self) -> dict[str, tuple[int, str]]:
+        async def crashes(self) -> dict[str, tuple[int, str, float]]:
             if self.height > 20:
                 self.programs.down = {"op2.validator"}
             return await super().crashes()

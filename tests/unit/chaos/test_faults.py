@@ -13,7 +13,7 @@ from devnet.faults.bridge import Bridge
 from devnet.faults.clock_drift import ClockDrift
 from devnet.faults.clock_jump import ClockJump
 from devnet.faults.clock_offset import ClockOffset
-from devnet.faults.connectivity import components, silenced
+from devnet.faults.connectivity import components, has_quorum, silenced
 from devnet.faults.crash import Crash, read_point
 from devnet.faults.cut import Cut
 from devnet.faults.drain import Drain
@@ -330,6 +330,34 @@ def test_who_cannot_execute_can_take_no_part() -> None:
     assert components(["op2.rollup>op2.engine"], OPERATORS) == (("op1", "op3", "op4"),)
     assert silenced(["op2.middleware>op2.rollup"], OPERATORS) == ("op2",)
     assert silenced(["op2.validator>op2.middleware", "op2>l1.rpc"], OPERATORS) == ()
+    everybody = [f"{name}.rollup>{name}.engine" for name in OPERATORS]
+    assert components(everybody, OPERATORS) == ((),)
+    assert silenced(everybody, OPERATORS) == OPERATORS
+
+
+@pytest.mark.parametrize(
+    ("parted", "links", "left"),
+    [
+        ([], [], True),
+        ([(("op1", "op2", "op3"),)], [], True),
+        ([(("op1", "op2", "op3"),)] * 2, [], True),
+        ([(("op1", "op2", "op3"),), (("op2", "op3", "op4"),)], [], False),
+        ([(("op1", "op2"),), (("op3", "op4"),)], [], False),
+        ([((),)], [], False),
+        ([(("op1", "op2", "op3"), ("op4",)), (("op2", "op3", "op4"),)], [], False),
+        ([(("op1", "op2", "op3"), ("op4",)), (("op1",), ("op2", "op3", "op4"))], [], False),
+        ([], consensus("12"), True),
+        ([], consensus("12", "34"), False),
+        ([(("op1", "op3", "op4"),)], consensus("12"), True),
+        ([(("op1", "op2", "op3"),)], consensus("12"), False),
+        ([(("op1", "op3", "op4"),)], ["op2.rollup>op2.engine"], True),
+        ([(("op1", "op3", "op4"),)], ["op1.rollup>op1.engine"], False),
+    ],
+)
+def test_faults_that_stand_together_leave_what_none_of_them_takes(
+    parted: list[tuple[tuple[str, ...], ...]], links: list[str], left: bool
+) -> None:
+    assert has_quorum(parted, links, OPERATORS) is left
 
 
 @pytest.mark.parametrize("n", [4, 7, 10])

@@ -180,6 +180,44 @@ def test_a_receipt_grows_moment_by_moment_and_names_the_hit() -> None:
     assert last.healed is not None
 
 
+def test_a_heal_takes_several_good_looks_in_a_row() -> None:
+    """A program that ends again just after it came up has not been healed by coming up."""
+    bench = Bench()
+    fault = planned(KILL)
+
+    async def work() -> None:
+        await bench.injector.apply(fault)
+        loop, down = asyncio.get_running_loop(), bench.network.programs.down
+        again = set(down)
+        loop.call_later(0.3, down.update, again)
+        loop.call_later(2.0, down.clear)
+        before = loop.time()
+        receipt = await bench.injector.revert(fault)
+        assert receipt.healed == pytest.approx(before + 2.0, abs=0.06)
+        assert loop.time() == pytest.approx(before + 2.5, abs=0.06)
+        assert receipt.whole_looks == 3
+
+    in_virtual_time(work)
+
+
+def test_what_comes_and_goes_is_not_healed_in_time() -> None:
+    bench = Bench()
+    fault = planned(KILL)
+
+    async def work() -> None:
+        await bench.injector.apply(fault)
+        loop, down = asyncio.get_running_loop(), bench.network.programs.down
+        again = set(down)
+        for tenth in range(4, 1000, 4):
+            loop.call_later(tenth / 10, down.update, again)
+            loop.call_later(tenth / 10 + 0.2, down.clear)
+        receipt = await bench.injector.revert(fault)
+        assert receipt.healed is None
+        assert receipt.error.startswith("revert: not healed after 60 s: op3.execution")
+
+    in_virtual_time(work)
+
+
 def test_restore_lets_processes_run_before_it_touches_links() -> None:
     bench = Bench()
 

@@ -22,13 +22,15 @@ from devnet.backends.base import (
 )
 from devnet.faults.surface import CannotInject
 from devnet.faults.targets import links_between
-from devnet.model.history import Event, EventKind, Record
+from devnet.model.history import Event, EventKind, ExceptionLogged, Record
 from devnet.model.topology import compute_topology
 from devnet.probes.chain import block_of, read_receipt
 from devnet.probes.events import EventTail, record_of
 from devnet.probes.health import links_up, sum_of
+from devnet.probes.logs import Log, watch_logs
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
 from devnet.runner import surroundings
+from devnet.runner.stages import background
 from devnet.runner.surroundings import LivePrograms
 from dst.apis.dst_v1 import Event as WireEvent
 from dst.apis.dst_v1 import EventKind as WireKind
@@ -458,3 +460,60 @@ def test_a_split_cuts_both_directions_of_every_pair_across_it() -> None:
     assert "op1>op2.consensus" not in halves
     assert len(consensus([("op1",), ("op2", "op3", "op4")])) == 6
     assert len(consensus([("op1",), ("op2",), ("op3",), ("op4",)])) == 12
+
+
+# ------------------------------------------------------------------------------------------- logs
+
+
+def test_a_traceback_in_a_log_is_told_with_the_line_before_it_and_its_last(tmp_path: Path) -> None:
+    path = tmp_path / "op1.rollup.log"
+    path.write_text("ERROR old\nTraceback (most recent call last):\nOld: x\nINFO hel")
+    log = Log(path)
+    with path.open("a") as file:
+        file.write("lo\nERROR loop it broke\nTraceback (most recent call last):\n  File x\n")
+        file.flush()
+        assert list(log.exceptions()) == []
+        file.write("    z()\nKeyErr")
+        file.flush()
+        assert list(log.exceptions()) == []
+        file.write("or: 7\nINFO all well\n")
+        file.flush()
+        assert list(log.exceptions()) == ["ERROR loop it broke: KeyError: 7"]
+        assert list(log.exceptions()) == []
+        for number in range(9):
+            file.write(f"Traceback (most recent call last):\n  x\nE: {number}\n")
+    told = list(log.exceptions())
+    assert told == ["INFO all well: E: 0", "INFO all well: E: 1"], "three of one program are enough"
+
+
+def test_a_log_that_is_not_there_yet_or_another_one_by_now_is_read_from_its_beginning(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "op1.rollup.log"
+    log = Log(path)
+    assert list(log.exceptions()) == []
+    path.write_text("long enough\n" * 9)
+    assert list(log.exceptions()) == []
+    path.write_text("Traceback (most recent call last):\nE: 1\n")
+    assert list(log.exceptions()) == ["long enough: E: 1"]
+
+
+async def test_logs_are_watched_while_a_run_goes_on(tmp_path: Path) -> None:
+    records: list[Record] = []
+    heard = asyncio.Event()
+
+    def record(item: Record) -> None:
+        records.append(item)
+        heard.set()
+
+    path = tmp_path / "op1.rollup.log"
+    path.write_text("INFO before\n")
+    async with background([watch_logs(tmp_path, ["op1.rollup", "op1.execution"], record)]):
+        await asyncio.sleep(0)
+        with path.open("a") as file:
+            file.write("Traceback (most recent call last):\nE: 1\n")
+        async with asyncio.timeout(10.0):
+            await heard.wait()
+    (found,) = records
+    assert isinstance(found, ExceptionLogged)
+    assert (found.program, found.node, found.told) == ("op1.rollup", "op1", "E: 1")

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devnet.chaos_cli import main
+from devnet.checkers.no_quorum_no_progress import NAME as NO_PROGRESS
+from devnet.checkers.quorum import has_quorum, spans_without_quorum
 from devnet.faults import KINDS
 from devnet.faults.base import Fault
 from devnet.faults.dice import Dice
@@ -21,6 +23,7 @@ from devnet.faults.kill import Kill
 from devnet.model.history import FaultReceipt
 from devnet.model.terms import Trigger
 from devnet.model.topology import compute_topology
+from devnet.model.verdict import Outcome
 from devnet.runner.journal import Journal
 from devnet.runner.plan import require_fits
 from devnet.runner.stages import Run, Runner
@@ -69,8 +72,10 @@ def most_at_once(receipts: Mapping[str, FaultReceipt], operators: tuple[str, ...
     )
 
 
-def play(seed: int, operators: int, *, beyond_f: bool = False) -> tuple[Run, int]:
-    network = FakeNetwork(operators=operators)
+def play(
+    seed: int, operators: int, *, beyond_f: bool = False, bugs: frozenset[str] = frozenset()
+) -> tuple[Run, int]:
+    network = FakeNetwork(operators=operators, bugs=bugs)
     scenario = draw_schedule(seed, operators=operators, beyond_f=beyond_f, budget=100.0)
 
     async def work() -> Run:
@@ -105,6 +110,25 @@ def test_faults_end_in_every_phase_and_at_any_time() -> None:
     assert met == {None, Trigger.PREPARED, Trigger.DECIDED, Trigger.SEALED}
     beyond = (fault for seed in range(20) for fault in draw_schedule(seed, beyond_f=True).faults)
     assert {fault.until.trigger for fault in beyond} == {None}, "no quorum, no phase"
+
+
+def stood_still_together(run: Run) -> bool:
+    """Whether faults that each leave a quorum left none."""
+    assert run.history is not None
+    operators = run.history.setup.operators
+    tolerable = [fault for fault in run.history.faults if has_quorum([fault], operators)]
+    return bool(spans_without_quorum(tolerable, operators))
+
+
+def test_beyond_f_faults_meet_that_leave_no_quorum_together() -> None:
+    """And nobody is accused for that; whoever decides all the same is."""
+    runs = {seed: play(seed, 4, beyond_f=True)[0] for seed in range(3)}
+    together = [seed for seed, run in runs.items() if stood_still_together(run)]
+    assert together
+    assert {runs[seed].outcome for seed in together} == {Outcome.PASS}
+    bug = frozenset({"decides-without-quorum"})
+    verdicts = play(together[0], 4, beyond_f=True, bugs=bug)[0].verdicts
+    assert NO_PROGRESS in [each.checker for each in verdicts if each.outcome is Outcome.FAIL]
 
 
 def test_every_kind_that_says_how_is_drawn() -> None:

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from devnet.model.clock import now
 from devnet.model.cluster import ClusterKind
 from devnet.model.history import FaultReceipt, History, RunBroken
 from devnet.model.topology import compute_topology
@@ -176,8 +177,33 @@ def test_the_journal_on_disk_replays_to_the_same_history(tmp_path: Path) -> None
 
 
 def test_a_program_that_ends_on_its_own_fails_the_run() -> None:
-    result, _ = run("leader-kill", bugs=frozenset({"crashes"}))
+    """As it happens: the record has the moment, and who watches hears of it then."""
+    network, heard = FakeNetwork(bugs=frozenset({"crashes"})), list[tuple[float, str]]()
+
+    async def work() -> Run:
+        journal = Journal(
+            network.setup(), on_violation=lambda breach: heard.append((now(), breach.summary))
+        )
+        return await Runner(catalogue.load("leader-kill"), 7, network, journal, print).run()
+
+    result: Run = in_virtual_time(work)
     assert blamed(result) == ["S17 no program ends on its own"]
+    (verdict,) = [each for each in result.verdicts if each.outcome is Outcome.FAIL]
+    (breach,) = verdict.violations
+    assert breach.monotonic == network.crashed_at
+    (told,) = heard
+    assert told[1] == breach.summary == "op3.validator ended on its own: exit code 1"
+    assert network.crashed_at <= told[0] <= network.crashed_at + 1.0
+    assert result.history is not None
+    assert told[0] < result.history.faults[0].healed  # type: ignore[operator]
+
+
+def test_a_program_that_outlives_sigterm_fails_the_run() -> None:
+    result, _ = run("planned-restart", bugs=frozenset({"outlives"}))
+    assert "S17 no program ends on its own" in blamed(result)
+    assert result.history is not None
+    assert result.history.faults[0].error == "op1.rollup runs on"
+    assert result.history.ran_on[0].program == "op1.rollup"
 
 
 def test_a_toxiproxy_that_ends_makes_the_run_inconclusive() -> None:
@@ -342,6 +368,10 @@ def test_a_bystander_that_stays_behind_fails_the_run_and_lowers_no_bar() -> None
     (unread,) = result.history.unread
     assert unread.node == "f1"
     assert unread.why.startswith("it is at height 7, ")
+    goal = int(unread.why.split()[5])
+    assert unread.missing == goal - 7
+    assert unread.since is not None
+    assert unread.monotonic == pytest.approx(unread.since + 60.0, abs=0.5), "the settle timeout"
     assert max(block.height for block in result.history.blocks) > 7
 
 

@@ -74,7 +74,8 @@ def test_one_fault_stands_inside_another() -> None:
     _, receipts = play(scenario)
     slow, kill = receipts["slow"], receipts["kill"]
     assert of(slow.verified) + 2 <= kill.requested <= of(slow.verified) + 3
-    assert of(kill.healed) <= of(slow.revert_requested) <= of(kill.healed) + 0.1
+    # Half a second for the two good looks after the first.
+    assert of(kill.healed) + 0.5 <= of(slow.revert_requested) <= of(kill.healed) + 0.6
 
 
 def test_the_next_waits_until_whom_a_fault_silenced_votes_again() -> None:
@@ -88,7 +89,13 @@ def test_the_next_waits_until_whom_a_fault_silenced_votes_again() -> None:
     run, receipts = play(scenario)
     assert run.history is not None
     back = rejoined_at(run.history, receipts["one"], "op1")
-    assert of(receipts["one"].healed) < of(back) <= receipts["two"].requested <= of(back) + 0.4
+    assert (
+        of(receipts["one"].healed)
+        < of(back)
+        <= of(back) + 2.0
+        <= receipts["two"].requested
+        <= of(back) + 2.4
+    )
 
 
 def test_a_return_that_nobody_judges_is_not_waited_for() -> None:
@@ -108,9 +115,9 @@ def test_forever_is_to_the_end_of_all_that_have_one() -> None:
         """)
     _, receipts = play(scenario)
     last = of(receipts["stop"].healed)
-    # Two heights at every node, as after the last heal of all.
-    assert last + 1.0 <= of(receipts["slow"].revert_requested) <= last + 3.1
-    assert last + 1.0 <= of(receipts["cut"].revert_requested) <= last + 3.1
+    # Three heights at every node, as after the last heal of all.
+    assert last + 2.0 <= of(receipts["slow"].revert_requested) <= last + 4.1
+    assert last + 2.0 <= of(receipts["cut"].revert_requested) <= last + 4.1
 
 
 @pytest.mark.parametrize("leader", ["op1", "op4"])
@@ -254,6 +261,8 @@ def test_so_many_are_drawn_distinct_and_the_same_for_a_seed(seed: int, target: s
 
 
 KILL_1 = "- {id: one, do: kill, target: op1, until: {hold: 5s}}\n"
+KILL_2 = "- {id: two, do: kill, target: op2, until: {hold: 5s}}\n"
+AWAY_1 = "- {id: one, do: kill, target: op1, at: {event: decided}, until: {hold: 9s}}\n"
 LOST_1 = "- {id: one, do: lost-store, target: op3, until: {hold: 9s}}\n"
 FULL_1 = "- {id: one, do: full-disk, target: op1, until: {hold: 60s}}\n"
 
@@ -287,6 +296,29 @@ FULL_1 = "- {id: one, do: full-disk, target: op1, until: {hold: 60s}}\n"
          "leaves no quorum of 3 among 4 operators: the heights of its until cannot be decided"),
         ("- {id: a, do: kill, target: random(f+1), until: {hold: 5s}}", "expect: {progress: 3}",
          "leaves no quorum of 3 among 4 operators, and progress is expected"),
+        (KILL_1 + KILL_2, "expect: {progress: 5, gap: 3s}",
+         "mine.yaml:6: fault two: with one it leaves no quorum of 3 among 4 operators, and "
+         "progress is expected while they stand"),
+        (KILL_1 + "- {id: slow, do: latency, one_way: 9ms, at: {delay: 1s}, until: {hold: 4s}}\n"
+         "- {id: two, do: partition, groups: [[op2], [op1, op3, op4]], until: {hold: 5s}}",
+         "expect: {progress: 1}", "mine.yaml:7: fault two: with one it leaves no quorum"),
+        (KILL_1 + "- {id: two, do: kill, target: op2, at: {delay: 1s}, until: {hold: 9s}}",
+         "expect: {gap: 3s}", "fault two: with one it leaves no quorum of 3 among 4 operators for "
+         "longer than the gap that is expected"),
+        (AWAY_1 + "- {id: two, do: kill, target: op2, at: {after: {inject: one}, delay: 2s},"
+         " until: {hold: 9s}}", "expect: {gap: 3s}", "fault two: with one it leaves no quorum"),
+        (AWAY_1 + "- {id: two, do: kill, target: op2, at: {after: {inject: one}}, until:"
+         " {forever: true}}", "expect: {gap: 3s}", "fault two: with one it leaves no quorum"),
+        ("- {id: one, do: cut, links: 'op[12]>op[12].consensus', until: {hold: 5s}}\n"
+         "- {id: two, do: cut, links: 'op[34]>op[34].consensus', until: {hold: 5s}}",
+         "expect: {gap: 3s}", "fault two: with one it leaves no quorum"),
+        ("- {id: one, do: kill, target: op1, until: {heights: 5}}\n"
+         "- {id: two, do: kill, target: op2, until: {after: one}}", "",
+         "mine.yaml:5: fault one: with two it leaves no quorum of 3 among 4 operators: the heights "
+         "of its until cannot be decided; give hold"),
+        ("- {id: one, do: kill, target: op1, until: {heights: 5}}\n"
+         "- {id: two, do: kill, target: op2, until: {heights: 5}}", "",
+         "the heights of its until cannot be decided"),
         ("- {id: a, do: kill, target: all-operators, until: {hold: 9s}}", "expect: {gap: 3s}",
          "for longer than the gap that is expected"),
         ("- {id: a, do: byzantine, strategy: flood, target: random(f+1), until: {hold: 9s}}", "",
@@ -375,6 +407,62 @@ def test_liars_are_no_target_where_there_are_none_yet(faults: str, words: str) -
 def test_who_lies_is_not_told_by_who_lies() -> None:
     with pytest.raises(BadConfig, match="target byzantine is who lies, and this says who does"):
         read(LIAR + AT_LIARS % "do: byzantine, strategy: flood")
+
+
+KILL_2_THEN = "- {id: two, do: kill, target: op2, at: {%s}, until: {hold: 5s}}"
+
+
+@pytest.mark.parametrize(
+    ("faults", "expect"),
+    [
+        (KILL_1 + KILL_2_THEN % "after: one", "{progress: 5, gap: 3s}"),
+        (KILL_1 + KILL_2_THEN % "delay: 2s", "{progress: 2, gap: 3s}"),
+        (KILL_1 + KILL_2_THEN % "delay: 6s", "{progress: 5, gap: 3s}"),
+        (KILL_1 + KILL_2_THEN % "delay: {upto: 3s}", "{progress: 5, gap: 3s}"),
+        (KILL_1 + KILL_2_THEN % "event: decided", "{progress: 5, gap: 3s}"),
+        (KILL_1 + KILL_2_THEN % "heights: 2", "{progress: 5, gap: 3s}"),
+        (AWAY_1 + KILL_2_THEN % "delay: 1s", "{progress: 5, gap: 3s}"),
+        (KILL_1 + "- {id: two, do: kill, target: random, until: {hold: 5s}}", "{progress: 5}"),
+        (KILL_1 + "- {id: two, do: kill, target: leader, until: {hold: 5s}}", "{progress: 5}"),
+        (KILL_1 + "- {id: two, do: partition, split: [3, 1], until: {hold: 5s}}", "{progress: 5}"),
+        (KILL_1 + "- {id: two, do: kill, target: f1, until: {hold: 5s}}", "{progress: 5, gap: 3s}"),
+        (KILL_1 + "- {id: two, do: kill, target: op2, role: validator, until: {hold: 5s}}",
+         "{progress: 5, gap: 3s}"),
+        (KILL_1 + "- {id: two, do: restarts, target: op2, until: {hold: 5s}}", "{progress: 5}"),
+        (KILL_1 + KILL_2_THEN % "every: 9s, times: 2", "{progress: 5, gap: 3s}"),
+        (KILL_1 + KILL_2 + "- {id: slow, do: latency, one_way: 9ms, until: {hold: 30s}}",
+         "{progress: 5}"),
+        (KILL_1 + "- {id: two, do: kill, target: op2, until: {hold: 5s, heights: 1}}",
+         "{progress: 1}"),
+        ("- {id: one, do: kill, target: op1, until: {heights: 5}}\n" + KILL_2, "{progress: 5}"),
+        ("- {id: one, do: kill, target: op1, until: {heights: 5}}\n"
+         "- {id: two, do: kill, target: op2, at: {delay: 1s}, until: {heights: 5}}",
+         "{progress: 1}"),
+        ("- {id: flaps, do: kill, target: f1, at: {every: 20s, times: 3}, until: {hold: 1s}}\n"
+         "- {id: one, do: kill, target: op1, at: {after: {inject: flaps}}, until: {hold: 9s}}\n"
+         + KILL_2_THEN % "after: flaps", "{progress: 5, gap: 3s}"),
+        (KILL_1 + KILL_2, "{gap: 9s}"),
+        (KILL_1 + KILL_2, "{gap: 1 slot + 3s}"),
+        (KILL_1 + KILL_2, "{no_progress: true}"),
+        (KILL_1 + KILL_2 + "- {id: slow, do: latency, one_way: 9ms, at: {event: decided},"
+         " until: {hold: 1s}}", "{progress: 5}"),
+    ],
+)  # fmt: skip
+def test_a_quorum_that_may_be_left_is_not_refused(faults: str, expect: str) -> None:
+    scenario = read(faults, f"expect: {expect}")
+    require_fits(scenario, compute_topology(operators=4, followers=1), "process")
+
+
+def test_seven_operators_survive_two_kills_and_not_three() -> None:
+    seven = compute_topology(operators=7, followers=1)
+    kill = "- {id: k%d, do: kill, target: op%d, until: {hold: 9s}}\n"
+    two, three = (
+        read("".join(kill % (i, i) for i in range(1, many + 1)), "expect: {gap: 3s, progress: 2}")
+        for many in (2, 3)
+    )
+    require_fits(two, seven, "process")
+    with pytest.raises(BadConfig, match="fault k3: with k1, k2 it leaves no quorum of 5 among 7"):
+        require_fits(three, seven, "process")
 
 
 def test_more_than_are_survived_may_lie_where_that_is_to_break_something() -> None:

@@ -102,7 +102,12 @@ What a checker does not see, and what stands in for it:
 - **S16**: the cluster's keys change with no term here, so there are no old shares to verify.
 - **L10** on a running network is what the scenario promises; `L10 no round change` is asked of the
   simulator's calm links.
-- **L3, L9**: the scenario says how long (`expect.gap`) and how many (`expect.progress`).
+- **L2, L3, L9**: the scenario says how long (`expect.gap`) and how many (`expect.progress`). No
+  bound of L2 follows from the configuration alone. Rounds last T0, 2 T0, 4 T0, to a cap; how many a
+  fault can cost is known of operators that are gone (f of them lead in turn), and not of links that
+  are slow, deaf one way or flapping, of clocks, disks and liars: a receipt says whom they disturb,
+  not by how much. Where nothing at all comes while it is waited for, `the chain goes on` has a
+  bound that no number of lost leaders reaches, 10 s + 5 slots.
 - **L8** needs 30 slots in which nothing is done: `steady` has them.
 - **L7** judges a backlog only in runs that go on long enough after the heal: `l1-unreachable` does.
 """
@@ -114,6 +119,7 @@ LIVE: Final = (
     "sign_once",
     "no_quorum_no_progress",
     "true_evidence",
+    "no_crash",
 )
 """Told at once, too, when a run goes on."""
 

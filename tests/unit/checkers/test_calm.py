@@ -73,9 +73,12 @@ def test_a_fault_ends_the_calm_and_its_heal_does_not_begin_it_at_once() -> None:
 def test_calm_begins_when_whoever_was_silenced_votes_again() -> None:
     silencing = msgspec.structs.replace(fault(10.0, 20.0), silenced=("op2",))
     caught_up = msgspec.structs.replace(sealed(30), node="op2")
-    vote = msgspec.structs.replace(sealed(33), node="op2", kind=EventKind.PREPARED)
+    votes = [
+        msgspec.structs.replace(sealed(at), node="op2", kind=EventKind.PREPARED)
+        for at in (31, 33, 34, 35)
+    ]
     assert calm_spans(run(silencing), 6.0) == [(0.5, 10.0)]
-    assert calm_spans(run(silencing, caught_up, vote), 6.0) == [(0.5, 10.0), (39.4, 60.4)]
+    assert calm_spans(run(silencing, caught_up, *votes), 6.0) == [(0.5, 10.0), (39.4, 60.4)]
 
 
 def test_a_network_of_which_a_program_ended_on_its_own_is_never_calm() -> None:

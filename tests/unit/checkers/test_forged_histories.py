@@ -38,11 +38,13 @@ from devnet.checkers import (
     sound_machine,
     stable_order,
     stable_receipts,
+    standstill,
     steady_state,
     true_evidence,
     valid_certificates,
 )
 from devnet.checkers.base import Checker
+from devnet.checkers.honest import Believed, believed
 from devnet.model.expect import Expect, RoundChanges
 from devnet.model.history import (
     Answer,
@@ -52,6 +54,7 @@ from devnet.model.history import (
     DerivedBlock,
     Event,
     EventKind,
+    ExceptionLogged,
     Fate,
     FaultReceipt,
     Genesis,
@@ -63,6 +66,7 @@ from devnet.model.history import (
     ObjectRead,
     ObjectWrite,
     ProgramEnded,
+    ProgramRanOn,
     ReceiptSeen,
     Record,
     RunEnded,
@@ -75,11 +79,12 @@ from devnet.model.history import (
     decode_record,
     encode_record,
     history_of,
+    record_time,
     records_of,
 )
 from devnet.model.terms import Count, Duration
-from devnet.model.timeline import worst_gap
-from devnet.model.verdict import Outcome, Verdict, exit_code, worst
+from devnet.model.timeline import keeps_up, rejoined_at, worst_gap
+from devnet.model.verdict import Outcome, Verdict, Violation, exit_code, worst
 from dst.crypto.bls import SecretShare, public_key, sign
 from dst.crypto.secp256k1 import IdentityKey
 from dst.qbft.messages import Commit, signing_digest
@@ -391,6 +396,16 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
         "no_quorum_no_progress",
         [event(EventKind.DECIDED, 12, 11.6, "op2")],
     ),
+    "decided while two were killed, one after the other": (
+        "no_quorum_no_progress",
+        [
+            msgspec.structs.replace(
+                LEADER_KILL, id=name, targets=(name,), silenced=(name,), revert_requested=9.0,
+                components=(tuple(each for each in SETUP.operators if each != name),),
+            )
+            for name in ("op1", "op2")
+        ],
+    ),
     "recovered too late": (
         "recovery",
         [msgspec.structs.replace(SPLIT, id="x", healed=16.3), event(EventKind.DECIDED, 11, 30.0)],
@@ -432,6 +447,14 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
     "a program ended on its own": (
         "no_crash",
         [ProgramEnded(program="op3.validator", detail="exit code 1", monotonic=4.5)],
+    ),
+    "a program ran on after SIGTERM": (
+        "no_crash",
+        [ProgramRanOn(program="op3.rollup", seconds=10.0, monotonic=14.5)],
+    ),
+    "an exception in a log": (
+        "no_crash",
+        [ExceptionLogged(program="op3.rollup", told="KeyError: 7", monotonic=4.5)],
     ),
     "a node does not serve at the end": (
         "readable",
@@ -604,6 +627,16 @@ BROKEN: dict[str, tuple[str, list[Record]]] = {
             )
         ],
     ),
+    "who was killed votes once more and then never": (
+        "rejoin",
+        [
+            msgspec.structs.replace(LEADER_KILL, id="late", requested=15.5, healed=16.5),
+            event(EventKind.SEALED, 12, 17.0, "op3"),
+            event(EventKind.SIGNED, 12, 17.1, "op3"),
+            event(EventKind.DECIDED, 13, 18.0),
+            event(EventKind.DECIDED, 14, 19.0),
+        ],
+    ),
     "who was killed votes again too late": (
         "rejoin",
         [
@@ -743,6 +776,29 @@ def test_who_lied_or_was_ended_may_have_voted_and_not_told(
 
 # ------------------------------------------------------------------------------------------- live
 
+ENDS_FORGED = (
+    "a program ended on its own",
+    "a program ran on after SIGTERM",
+    "an exception in a log",
+)
+
+
+@pytest.mark.parametrize("name", ENDS_FORGED)
+def test_how_a_program_ends_is_told_live_with_its_moment(name: str) -> None:
+    draft = sound()
+    (forgery,) = FORGED[name][1]
+    draft.records.append(forgery)
+    breaches = [
+        breach
+        for live in checkers.live_checkers()
+        for record in records_of(draft.history())
+        for breach in live.feed(record)
+    ]
+    assert [breach.witness for breach in breaches] == [(forgery,)]
+    assert breaches[0].monotonic == record_time(forgery)
+    assert no_crash.check(draft.history()).violations == tuple(breaches)
+
+
 LIVE_FORGED = (
     "another root decided",
     "two signed roots",
@@ -763,6 +819,182 @@ def test_live_checkers_fire_on_the_record_that_completes_the_breach(name: str) -
     assert [breach.height for breach in breaches[:1]] == [FORGED[name][1][0].height]  # type: ignore[union-attr]
 
 
+# --------------------------------------------------------------------- faults that stand together
+
+KILL_1 = FaultReceipt(
+    id="one", kind="kill", targets=("op1",), silenced=("op1",), requested=18.0, applied=18.1,
+    verified=18.2, revert_requested=30.0, reverted=30.1, healed=30.2,
+    components=(("op2", "op3", "op4"),),
+)  # fmt: skip
+KILL_2 = msgspec.structs.replace(
+    KILL_1, id="two", targets=("op2",), silenced=("op2",), requested=20.0, applied=20.1,
+    verified=20.2, revert_requested=26.0, components=(("op1", "op3", "op4"),),
+)  # fmt: skip
+"""Each leaves three of four operators, both together two, for certain from 21.2 to 26."""
+CUT_12 = msgspec.structs.replace(
+    KILL_1, id="one", kind="cut", silenced=(), components=(),
+    cut=("op1>op2.consensus", "op2>op1.consensus"),
+)  # fmt: skip
+CUT_34 = msgspec.structs.replace(
+    KILL_2, kind="cut", silenced=(), components=(), cut=("op3>op4.consensus", "op4>op3.consensus"),
+)  # fmt: skip
+"""Each leaves three leaders with a quorum, both together none: nobody hears three that prepare."""
+BRIDGE = msgspec.structs.replace(
+    KILL_1, kind="bridge", silenced=(), components=(("op1", "op2"), ("op2", "op3", "op4")),
+    cut=("op1>op3.consensus", "op3>op1.consensus", "op1>op4.consensus", "op4>op1.consensus"),
+)  # fmt: skip
+
+
+def overlapped(one: FaultReceipt, two: FaultReceipt, decided: float = 24.0) -> History:
+    draft = sound()
+    draft.records += [one, two, event(EventKind.DECIDED, 12, decided, "op3")]
+    return draft.history()
+
+
+def judged_live(history: History) -> list[Violation]:
+    """As a run goes on: a receipt is fed when each of its moments is known."""
+    live = no_quorum_no_progress.LiveNoQuorumNoProgress()
+    last = ("healed", "reverted", "revert_requested")
+    known = [
+        msgspec.structs.replace(fault, **dict.fromkeys(last[:unknown]))
+        for unknown in range(len(last) + 1)
+        for fault in history.faults
+    ]
+    records = records_of(msgspec.structs.replace(history, faults=tuple(known)))
+    return [breach for record in records for breach in live.feed(record)]
+
+
+@pytest.mark.parametrize("pair", [(KILL_1, KILL_2), (CUT_12, CUT_34), (BRIDGE, KILL_2)])
+def test_two_faults_that_each_leave_a_quorum_may_leave_none_together(
+    pair: tuple[FaultReceipt, FaultReceipt],
+) -> None:
+    history = overlapped(*pair)
+    for fault in pair:
+        alone = [event for event in history.events if event.height != 12]
+        kept = msgspec.structs.replace(history, faults=(fault,), events=tuple(alone))
+        assert no_quorum_no_progress.check(kept).outcome is Outcome.VACUOUS
+    verdict = no_quorum_no_progress.check(history)
+    assert [breach.summary for breach in verdict.violations] == [
+        "height 12 was decided 3.80 s after the verified cut one with two"
+    ]
+    assert [breach.summary for breach in judged_live(history)] == [verdict.violations[0].summary]
+    assert standstill.check(history).note.startswith("4.80 s without a quorum")
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "decided"),
+    [
+        (KILL_1, KILL_2, 21.1),
+        (KILL_1, KILL_2, 26.1),
+        (KILL_1, msgspec.structs.replace(KILL_2, lapsed=25.0), 24.0),
+        (msgspec.structs.replace(KILL_1, repeats=True), KILL_2, 24.0),
+        (KILL_1, msgspec.structs.replace(KILL_1, id="again", requested=20.0), 24.0),
+        (CUT_12, KILL_2, 24.0),
+        (BRIDGE, msgspec.structs.replace(KILL_1, id="two"), 24.0),
+    ],
+)
+def test_what_is_not_sure_to_leave_no_quorum_accuses_nobody(
+    one: FaultReceipt, two: FaultReceipt, decided: float
+) -> None:
+    """In flight, or healing; lapsed; on and off; the same operator twice; one of a cut pair."""
+    history = overlapped(one, two, decided)
+    assert no_quorum_no_progress.check(history).outcome is Outcome.PASS
+    assert judged_live(history) == []
+
+
+def test_a_third_fault_makes_no_other_span_of_a_standstill() -> None:
+    third = msgspec.structs.replace(KILL_2, id="three", verified=22.5, revert_requested=24.0)
+    draft = sound()
+    draft.records += [KILL_1, KILL_2, third]
+    assert standstill.check(draft.history()).note.startswith("4.80 s without a quorum")
+    assert no_quorum_no_progress.check(draft.history()).note == "2 spans without a quorum"
+
+
+def test_a_standstill_to_the_end_of_the_record_is_one() -> None:
+    open_ended = msgspec.structs.replace(KILL_2, revert_requested=None, reverted=None, healed=None)
+    first = msgspec.structs.replace(KILL_1, revert_requested=None, reverted=None, healed=None)
+    history = history_of(SETUP, [first, open_ended, RunEnded(monotonic=23.2)])
+    assert standstill.check(history).note.startswith("2.00 s without a quorum")
+    assert standstill.check(history_of(SETUP, [first])).outcome is Outcome.VACUOUS
+
+
+def back_late(sealed: float, *others: FaultReceipt) -> History:
+    """op1 is healed at 30.2, nothing is sealed from 19.2 until then, and it votes again then."""
+    draft = sound()
+    draft.records += [KILL_1, *others, event(EventKind.SEALED, 13, 19.2)]
+    draft.records += [
+        event(kind, height, sealed + height - 14)
+        for height in (14, 15, 16)
+        for kind in (EventKind.SEALED, EventKind.SIGNED)
+    ]
+    return draft.history()
+
+
+@pytest.mark.parametrize("checker", [recovery.check, PROMISES["rejoin"]])
+def test_a_heal_owes_nothing_while_others_disturb_more_than_f(checker: Checker) -> None:
+    others = [
+        msgspec.structs.replace(KILL_2, id=name, targets=(name,), silenced=(), healed=50.0)
+        for name in ("op2", "op3")
+    ]
+    assert checker(back_late(51.0)).outcome is Outcome.FAIL
+    assert checker(back_late(51.0, others[0])).outcome is Outcome.FAIL
+    assert checker(back_late(51.0, *others)).outcome is Outcome.PASS
+    assert checker(back_late(58.0, *others)).outcome is Outcome.FAIL
+    before = [msgspec.structs.replace(fault, requested=40.0) for fault in others]
+    assert checker(back_late(51.0, *before)).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("voted", "known", "back", "kept_up"),
+    [
+        ((12, 13, 14), 15, 12.0, True),
+        ((12, 14, 15, 16), 17, 14.0, True),
+        ((12, 13), 13, 12.0, False),
+        ((12, 13), 14, 12.0, False),
+        ((12, 13), 15, None, False),
+        ((12,), 13, 12.0, False),
+        ((12,), 14, None, False),
+        ((13,), 13, 13.0, False),
+        ((), 12, None, False),
+    ],
+)
+def test_one_is_back_who_is_seen_at_heights_in_a_row_as_far_as_the_record_goes(
+    voted: tuple[int, ...], known: int, back: float | None, kept_up: bool
+) -> None:
+    fault = msgspec.structs.replace(LEADER_KILL, healed=11.5)
+    said = [event(EventKind.SIGNED, height, float(height), "op3") for height in voted]
+    decided = [event(EventKind.DECIDED, height, float(height)) for height in range(1, known + 1)]
+    there = event(EventKind.SEALED, 11, 11.6, "op3")
+    history = history_of(SETUP, [fault, *decided, there, *said])
+    assert rejoined_at(history, fault, "op3") == back
+    assert keeps_up(history, fault, "op3") is kept_up
+
+
+@pytest.mark.parametrize(
+    ("imported", "known", "back"),
+    [((11, 12, 13, 14), 15, 11.0), ((11, 12), 13, 11.0), ((11, 12), 15, None), ((11,), 12, 11.0)],
+)
+def test_a_follower_is_back_who_goes_on_following(
+    imported: tuple[int, ...], known: int, back: float | None
+) -> None:
+    fault = msgspec.structs.replace(LEADER_KILL, healed=10.5)
+    there = [event(EventKind.IMPORTED, height, float(height), "f1") for height in imported]
+    decided = [event(EventKind.DECIDED, height, height - 0.6) for height in range(1, known + 1)]
+    assert rejoined_at(history_of(SETUP, [fault, *decided, *there]), fault, "f1") == back
+
+
+def test_faults_that_leave_no_quorum_together_need_no_decision_to_have_happened() -> None:
+    history = overlapped(KILL_1, KILL_2)
+    events = tuple(each for each in history.events if each.height != 12)
+    kills = msgspec.structs.replace(history, faults=(KILL_1, KILL_2), events=events)
+    assert faults_happened.check(kills).outcome is Outcome.PASS
+    apart = (KILL_1, msgspec.structs.replace(KILL_2, components=KILL_1.components))
+    assert (
+        faults_happened.check(msgspec.structs.replace(kills, faults=apart)).note
+        == "one: nothing was decided while it held; two: nothing was decided while it held"
+    )
+
+
 LINKS_FORGED = ("parent hash wrong", "hole in the chain", "a height left out")
 
 
@@ -776,12 +1008,6 @@ def test_a_chain_is_watched_as_it_grows(name: str) -> None:
     (forgery,) = FORGED[name][1]
     (breach,) = live.feed(forgery)
     assert breach.witness[-1] == forgery
-
-
-def test_a_program_that_ends_is_told_at_once() -> None:
-    (ended,) = FORGED["a program ended on its own"][1]
-    (breach,) = no_crash.LiveNoCrash().feed(ended)
-    assert "op3.validator" in breach.summary
 
 
 def test_a_liar_may_be_accused() -> None:
@@ -842,9 +1068,12 @@ def test_an_unproven_fault_is_inconclusive(changes: dict[str, object]) -> None:
 
 def test_a_fault_in_which_nothing_was_decided_is_vacuous() -> None:
     verdict = faults_happened.check(
-        with_fault(id="later", requested=12.0, hits_leader=False, verified=12.1, healed=12.5)
+        with_fault(id="later", requested=17.0, hits_leader=False, verified=17.1, healed=17.5)
     )
     assert verdict.outcome is Outcome.VACUOUS
+    assert verdict.note == "later: nothing was decided while it held"
+    under_another = with_fault(id="later", requested=12.0, verified=12.1, healed=12.5)
+    assert faults_happened.check(under_another).outcome is Outcome.PASS
 
 
 def test_an_unverified_heal_or_cut_is_inconclusive() -> None:
@@ -982,6 +1211,34 @@ def test_what_ended_with_its_toxiproxy_is_not_accused_and_another_is() -> None:
     draft.records += [ProgramEnded(program=each, detail="x", monotonic=4.5) for each in names]
     (breach,) = no_crash.check(draft.history()).violations
     assert breach.summary == "op3.validator ended on its own: x"
+    draft.records.append(ProgramEnded(program="op1.execution", detail="x", monotonic=4.4))
+    assert no_crash.check(draft.history()).violations == (breach,), "whichever was seen first"
+
+
+def test_a_stop_that_took_too_long_on_a_machine_that_stood_still_accuses_nobody() -> None:
+    forged = FORGED["a program ran on after SIGTERM"][1]
+    assert no_crash.check(with_machine(forged, seen(9.0, 2.4))).outcome is Outcome.FAIL
+    assert no_crash.check(with_machine(forged, seen(1.0, 3.0))).outcome is Outcome.FAIL
+    verdict = no_crash.check(with_machine(forged, seen(9.0, 2.6)))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.note == (
+        "this machine was short of CPU (2.60 s late in all): op3.rollup ran on 10 s after SIGTERM"
+    )
+    crashed = FORGED["a program ended on its own"][1]
+    verdict = no_crash.check(with_machine([*forged, *crashed], seen(9.0, 2.6)))
+    assert [breach.witness for breach in verdict.violations] == [tuple(crashed)]
+
+
+def test_what_a_liar_logs_is_its_own() -> None:
+    (logged,) = FORGED["an exception in a log"][1]
+    assert isinstance(logged, ExceptionLogged)
+    for node, outcome in (("op3", Outcome.PASS), ("op2", Outcome.FAIL)):
+        liar = msgspec.structs.replace(LEADER_KILL, id="liar", lying=(node,), requested=3.0)
+        history = with_machine([liar, logged])
+        assert no_crash.check(believed(history)).outcome is outcome
+        live = Believed(no_crash.LiveNoCrash())
+        found = [breach for record in (liar, logged) for breach in live.feed(record)]
+        assert bool(found) is (outcome is Outcome.FAIL)
 
 
 def test_a_bender_that_ends_is_the_harness_and_takes_nobody_with_it() -> None:
@@ -1029,6 +1286,70 @@ def test_a_late_recovery_on_a_machine_that_stood_still_accuses_nobody() -> None:
     verdict = recovery.check(with_machine(LATE_RECOVERY, seen(17.0, 1.4)))
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.note.startswith("this machine was short of CPU (1.40 s late in all): after the")
+
+
+UNREAD = NodeUnread(node="op3", why="no answer", monotonic=26.0, since=20.0)
+BEHIND = msgspec.structs.replace(UNREAD, monotonic=50.0, missing=4)
+UNKNOWN = HostileFate(
+    kind="x", gas=1, hash="0xh", sent=17.0, settled=23.0, fate=Fate.UNKNOWN, via="op1"
+)
+UNSENT = msgspec.structs.replace(UNKNOWN, kind="y", sent=23.0, fate=Fate.UNSENT)
+
+
+@pytest.mark.parametrize(
+    ("checker", "forged", "at", "enough"),
+    [
+        (readable.check, [UNREAD], 24.0, 1.5),
+        (readable.check, [BEHIND], 24.0, 1.0),
+        (known_fate.check, [UNKNOWN], 22.0, 1.5),
+        (known_fate.check, [UNKNOWN, UNSENT], 22.0, 1.5),
+        # Eight heights were sealed while a fault stood, and ten are asked for.
+        (partial(progress_under_fault.check, wanted=10), [], 12.0, 0.5),
+    ],
+)
+def test_what_did_not_come_while_this_machine_stood_still_accuses_nobody(
+    checker: Checker, forged: list[Record], at: float, enough: float
+) -> None:
+    def outcome(*looks: MachineSeen) -> Outcome:
+        return checker(with_machine(forged, *looks)).outcome
+
+    assert outcome(seen(at, 0.0)) is Outcome.FAIL
+    assert outcome(seen(at, enough - 0.05)) is Outcome.FAIL, "too short to be why"
+    assert outcome(seen(at, enough)) is Outcome.INCONCLUSIVE
+    assert outcome(seen(1.0, enough)) is Outcome.FAIL, "at another time"
+    verdict = checker(with_machine(forged, seen(at, enough)))
+    assert verdict.note.startswith(f"this machine was short of CPU ({enough:.2f} s late in all): ")
+
+
+def test_what_no_stall_explains_is_blamed_beside_what_one_does() -> None:
+    bystander = msgspec.structs.replace(UNREAD, node="op2", since=None)
+    verdict = readable.check(with_machine([UNREAD, bystander], seen(24.0, 5.0)))
+    assert [breach.summary for breach in verdict.violations] == ["op2 cannot be read: no answer"]
+    silent = msgspec.structs.replace(UNKNOWN, fate=Fate.DROPPED)
+    verdict = known_fate.check(with_machine([UNKNOWN, silent], seen(22.0, 5.0)))
+    assert [breach.witness for breach in verdict.violations] == [(silent,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"),
+    [
+        ("transaction in two heights", 12.1),
+        ("transaction twice in a block", 12.1),
+        ("state roots differ", 4.1),
+        ("a node does not serve at the end", 20.0),
+    ],
+)
+def test_what_is_read_at_the_end_breaks_when_it_could_be_seen(name: str, moment: float) -> None:
+    checker, forgery = FORGED[name]
+    draft = sound()
+    draft.records += [*forgery, event(EventKind.IMPORTED, 12, 12.1)]
+    (breach, *_) = CHECKERS[checker](draft.history()).violations
+    assert breach.monotonic == moment
+
+
+def test_too_little_progress_is_a_breach_when_the_faults_are_healed() -> None:
+    (breach,) = progress_under_fault.check(sound().history(), wanted=10).violations
+    assert breach.monotonic == SPLIT.healed
 
 
 def test_a_short_stall_excuses_no_long_wait() -> None:

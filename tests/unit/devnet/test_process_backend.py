@@ -11,13 +11,17 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from devnet.backends.base import NOTHING_EXTRA, BackendError, Extra, Program, RunState
+from devnet.backends.base import NOTHING_EXTRA, BackendError, Extra, Program, RanOn, RunState
 from devnet.backends.docker import told_exit
 from devnet.backends.process import ProcessBackend
 from devnet.backends.processes import ProcessId, read_pid_file, state_of, told_end
+from devnet.faults import surface
+from devnet.model.topology import compute_topology
 from devnet.network.control import RemoteBackend, serve_control
+from devnet.runner.surroundings import LivePrograms
 
 FOREVER = "import signal; print('ready', flush=True); signal.pause()"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
@@ -143,15 +147,43 @@ async def test_freeze_is_the_kernels_word_and_a_frozen_program_dies_too(
     assert ProcessId.of(pid) is None
 
 
+async def test_who_outlives_sigterm_is_named_in_another_process_too(
+    make: Callable[..., ProcessBackend], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devnet.backends.process.STOP_TIMEOUT_S", 0.3)
+    ready = STUBBORN.replace("signal.pause", "print('ready', flush=True); signal.pause")
+    backend = make(program("op1.rollup", ready), program("op1.execution", FOREVER))
+    await backend.start(["op1.rollup", "op1.execution"])
+    for name in ("op1.rollup", "op1.execution"):
+        log = tmp_path / "logs" / f"{name}.log"
+        await eventually(lambda log=log: "ready" in log.read_text())  # type: ignore[misc]
+    remote = RemoteBackend(tmp_path, "process")
+    async with serve_control(tmp_path, backend), aiohttp.ClientSession() as session:
+        with pytest.raises(RanOn) as caught:
+            await remote.stop(["op1.rollup", "op1.execution"])
+        assert caught.value.programs == ("op1.rollup",)
+        topology = compute_topology(operators=4)
+        programs = LivePrograms(remote, topology, session, tmp_path / "logs")
+        with pytest.raises(surface.RanOn, match=r"op1.rollup runs on 10 s after SIGTERM") as told:
+            await programs.stop(["op1.rollup"])
+    assert (told.value.programs, told.value.seconds) == (("op1.rollup",), 10.0)
+
+
 async def test_an_end_that_nobody_asked_for_is_a_crash(
     make: Callable[..., ProcessBackend], tmp_path: Path, crashes: Crashes
 ) -> None:
+    before = time.monotonic()
     backend = make(program("op1.rollup", "raise SystemExit(7)"), program("op1.execution", FOREVER))
     await backend.start(["op1.rollup", "op1.execution"])
     await eventually(lambda: len(crashes) == 1)
     os.kill(pid_of(tmp_path, "op1.execution"), signal.SIGSEGV)
     await eventually(lambda: len(crashes) == 2)
     assert crashes == [("op1.rollup", "exit code 7"), ("op1.execution", "killed by SIGSEGV")]
+    async with serve_control(tmp_path, backend):
+        told = await RemoteBackend(tmp_path, "process").status()
+    assert told == await backend.status()
+    assert before < told["op1.rollup"].crashed_at < told["op1.execution"].crashed_at
+    assert told["op1.execution"].crashed_at < time.monotonic()
     await backend.start(["op1.execution"])
     again = (await backend.status())["op1.execution"]
     assert again.state is RunState.RUNNING

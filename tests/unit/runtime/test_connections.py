@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from dst.runtime.connections import Connections
@@ -67,6 +68,35 @@ async def test_silence_ends_a_connection_and_half_a_head_is_silence() -> None:
         await asyncio.get_running_loop().sock_sendall(dripping, b"GET / HTTP/1.1\r\nHost: loc")
         assert await end_of(silent) == 0
         assert await end_of(dripping) == 0
+
+
+async def test_a_request_that_a_shutdown_gave_up_as_it_ended_is_no_unhandled_exception(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The future that the shutdown waited on is cancelled a turn of the loop before it is
+    dropped: whoever ends in that turn finds it so."""
+    ended = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        protocol: Any = request.protocol
+        protocol._handler_waiter = asyncio.get_running_loop().create_future()
+        protocol._handler_waiter.cancel()
+        ended.set()
+        return web.Response()
+
+    app = web.Application()
+    app.add_routes([web.get("/", answer)])
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Connections(runner).protocol, "127.0.0.1", 0)
+    client = connect(server.sockets[0].getsockname()[1])
+    await loop.sock_sendall(client, QUESTION)
+    await ended.wait()
+    await end_of(client)
+    server.close()
+    await runner.cleanup()
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == []
 
 
 async def test_who_asks_in_time_and_reads_gets_everything() -> None:

@@ -110,9 +110,6 @@ class NoHands:
     def sign(self, payload: Payload) -> bytes:
         return ideal.signer(ME)(signing_digest(CHAIN, payload))
 
-    def around(self, block: BeaconBlock, payload: ExecutionPayload) -> bytes:
-        raise AssertionError("the fuzzer reads no blocks")
-
     def now(self) -> float:
         return 0.0
 
