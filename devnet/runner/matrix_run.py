@@ -27,6 +27,7 @@ from devnet.model.cluster import CellKey, ClusterKind
 from devnet.model.means import Means
 from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, worst
+from devnet.model.whole import write_whole
 from devnet.network.claim import is_claimed
 from devnet.network.means import require_means
 from devnet.report.campaign import BrokenRun
@@ -419,7 +420,8 @@ def _figures(seed: int, path: Path, root: Path) -> RunFigures:
 
 def _written(path: Path, cell: Cell) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(scenario_yaml(cell.scenario), encoding="utf-8")
+    # Another batch may be reading it.
+    write_whole(path, scenario_yaml(cell.scenario).encode())
     return path
 
 
