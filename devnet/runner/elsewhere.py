@@ -7,6 +7,7 @@ Runs come back when their batch ends, to where a batch of this machine would hav
 import asyncio
 import secrets
 import shutil
+import threading
 import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from devnet.checkers.base import counted
 from devnet.runner.batch import PROGRAM, STOP_S, Batch, Place, asked_of, networks_from
 from devnet.runner.errand import Order, Terms, attend, carry_out, code_of_runs, leave
 from devnet.runner.matrix_run import MatrixRun
@@ -55,7 +57,8 @@ class Workers:
     _has_left: bool = False
     _last_look: float = 0.0
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _unpacking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _unpacking: threading.Lock = field(default_factory=threading.Lock)
+    """Held by threads, which go on when who waits for them is cancelled."""
 
     def __post_init__(self) -> None:
         self._terms = Terms(
@@ -97,7 +100,13 @@ class Workers:
             raise NoWorkers(
                 f"the Dask scheduler at {self.address} has no workers: {START_WORKERS}"
             ) from None
-        if unfit := await self._unfit():
+        try:
+            unfit = await self._unfit()
+        except TimeoutError:
+            raise NoWorkers(
+                f"not every worker at {self.address} answers within {ANSWER_S:.0f} s"
+            ) from None
+        if unfit:
             raise BadConfig(
                 "not every worker can take part; mend it or end it:\n  "
                 + "\n  ".join(f"{worker}: {why}" for worker, why in sorted(unfit.items()))
@@ -111,7 +120,8 @@ class Workers:
                 f"there are ports for {room} networks side by side on a machine, and more threads "
                 f"of workers (--nworkers, --nthreads) on {', '.join(crowded)}"
             )
-        self.say(f"{slots.total()} networks side by side on {len(slots)} machines")
+        machines = counted(len(slots), "machine{s}")
+        self.say(f"{counted(slots.total(), 'network{s}')} side by side on {machines}")
 
     async def _threads(self) -> dict[str, int]:
         """Worker -> threads."""
@@ -164,16 +174,13 @@ class Workers:
         the next try. Raises: NoWorkers when the scheduler is gone."""
         order = self._order(batch)
         for _attempt in range(ATTEMPTS):
-            key = (f"batch-{self._terms.campaign}", next(self._numbers))
-            future = self._client.submit(carry_out, order, key=key, pure=False)
+            number = next(self._numbers)
+            key = (f"batch-{self._terms.campaign}", number)
+            future = self._client.submit(carry_out, order, key=key, pure=False, priority=-number)
             try:
-                await self._take(await future.result(), batch)
-                return
+                data = await future.result()
             except asyncio.CancelledError:
-                await self._leave()
-                with suppress(Exception):
-                    async with asyncio.timeout(STOP_S + ANSWER_S):
-                        await self._take(await future.result(), batch)
+                await self._break_off(future, batch)
                 raise
             except Lost:
                 raise NoWorkers(
@@ -182,8 +189,20 @@ class Workers:
                 ) from None
             except Exception as error:  # whatever a worker met, or is
                 failed = error
-            await self._look_again()
+                if isinstance(error, dask().KilledWorker):  # several of them, one after another
+                    break
+                await self._look_again()
+                continue
+            await self._take(data, batch)
+            return
         self.say(f"{batch.told()}: not carried out: {_told(failed)}")
+
+    async def _break_off(self, future: Any, batch: Batch) -> None:
+        """What it had carried out by then comes here."""
+        await self._leave()
+        with suppress(Exception):
+            async with asyncio.timeout(STOP_S + ANSWER_S):
+                await self._take(await future.result(), batch)
 
     def _order(self, batch: Batch) -> Order:
         return Order(
@@ -205,8 +224,7 @@ class Workers:
 
     async def _take(self, data: bytes, batch: Batch) -> None:
         parcel = msgspec.msgpack.decode(data, type=Parcel)
-        async with self._unpacking:
-            await asyncio.to_thread(self._unpack, parcel, batch)
+        await asyncio.to_thread(self._unpack, parcel, batch)
         for run in parcel.runs:
             for line in run.cut:
                 self.say(f"{run.name} of {parcel.place}: {line}")
@@ -215,14 +233,15 @@ class Workers:
 
     def _unpack(self, parcel: Parcel, batch: Batch) -> None:
         folder = self.run.folder
-        if parcel.log:
-            with (folder / f"{parcel.place}.log").open("ab") as log:
-                log.write(zlib.decompress(parcel.log))
-        aside = folder / ASIDE
-        try:
-            unpacked(parcel, self.run.runs(batch.cell) / batch.cell.scenario.name, aside)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+        with self._unpacking:
+            if parcel.log:
+                with (folder / f"{parcel.place}.log").open("ab") as log:
+                    log.write(zlib.decompress(parcel.log))
+            aside = folder / ASIDE
+            try:
+                unpacked(parcel, self.run.runs(batch.cell) / batch.cell.scenario.name, aside)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
 
 
 def _told(error: Exception) -> str:

@@ -147,7 +147,7 @@ def test_batches_run_on_the_workers_and_their_runs_come_here(
         shown=lambda *told: shown.append(told),
     )  # fmt: skip
     asyncio.run(carried_out(run, workers))
-    assert said[0] == "2 networks side by side on 1 machines"
+    assert said[0] == "2 networks side by side on 1 machine"
     assert shown[-1] == (4, 4)
     assert [len(cell.runs) for cell in run.figures()[0]] == [2, 2]
     asked = {(call.scenario, call.seed, call.runs, call.state) for call in calls(plan)}
@@ -213,6 +213,7 @@ def test_a_campaign_that_is_broken_off_keeps_what_came_to_its_end(
 
     asyncio.run(work())
     assert states(plan) == ["stopped"], "and the other never began"
+    assert calls(plan)[0].scenario == small.cells[0].name
     assert len(run.done()) == 1
     (plan / "hold").unlink()
     again, workers, _ = campaign(small, tmp_path, cluster)
@@ -259,7 +260,21 @@ def test_a_worker_of_other_code_is_refused_and_one_that_comes_later_sent_away(
 
     asyncio.run(work())
     assert any("is sent away: it runs other code" in line for line in said)
+    assert not any("not carried out" in line for line in said), "its batch went elsewhere"
     assert len(run.done()) == 4
+
+
+def test_what_finds_no_room_here_is_not_run_again_and_again(
+    small: Matrix, tmp_path: Path, cluster: Cluster, plan: Path
+) -> None:
+    cluster.worker()
+    run, workers, _ = campaign(small, tmp_path, cluster)
+    run.folder.mkdir()
+    written(run.folder / "runs", "no folder")
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(carried_out(run, workers))
+    assert caught.group_contains(OSError, match="runs")
+    assert len({(call.scenario, call.seed) for call in calls(plan)}) == len(calls(plan))
 
 
 def test_without_anybody_there_it_says_what_to_do(
@@ -311,7 +326,6 @@ def test_when_nobody_is_there_any_more_it_ends_and_says_so(
 def test_a_scheduler_that_ends_is_said(
     small: Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster, plan: Path
 ) -> None:
-    monkeypatch.setattr(elsewhere, "ANSWER_S", 1.0)
     cluster.worker()
     (plan / "hold").write_text("0")
     run, workers, _ = campaign(small, tmp_path, cluster)
@@ -320,6 +334,7 @@ def test_a_scheduler_that_ends_is_said(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(carried_out(run, workers))
             await soon(lambda: states(plan) == ["held"])
+            monkeypatch.setattr(elsewhere, "ANSWER_S", 1.0)
             await asyncio.to_thread(cluster.end)
 
     with pytest.raises(ExceptionGroup) as caught:
