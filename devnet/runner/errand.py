@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,8 @@ LEASE_S: Final = 120.0
 LOOK_EVERY_S: Final = 1.0
 HOME: Final = Path(".devnet-worker")
 """Of the slots, where the worker was started."""
+AT_WORK: Final = ("running", "paused")
+"""States of a worker that does not close."""
 OVER: Final = float("-inf")
 
 _leases: dict[str, float] = {}
@@ -106,13 +108,19 @@ def carry_out(order: Order) -> bytes:
     terms = order.terms
     _require_fit(terms)
     _leases.setdefault(terms.campaign, time.monotonic() + LEASE_S)
-    machine = urlsplit(dask().get_worker().address).hostname or "machine"
-    with _free_slot(terms) as slot:
+    worker = dask().get_worker()
+    machine = urlsplit(worker.address).hostname or "machine"
+
+    def goes_on() -> bool:
+        # A worker that closes waits for its threads: half a minute, whatever they do.
+        return _goes_on(terms.campaign) and worker.status.name in AT_WORK
+
+    with _free_slot(terms, goes_on) as slot:
         if slot is None:
             return msgspec.msgpack.encode(Parcel(machine, 0))
         runs, log = slot.folder / "runs", slot.folder / "batch.log"
         shutil.rmtree(runs, ignore_errors=True)
-        _run(order, slot, runs, log)
+        _run(order, slot, runs, log, goes_on)
         folders = sorted(folder for folder in runs.glob("*/*") if folder.is_dir())
         return msgspec.msgpack.encode(packed(folders, machine=machine, slot=slot.number, log=log))
 
@@ -129,10 +137,10 @@ def _require_fit(terms: Terms) -> None:
 
 
 @contextmanager
-def _free_slot(terms: Terms) -> Iterator[_Slot | None]:
-    """The first one, however long that takes; None once the campaign is over. Its batch holds it,
+def _free_slot(terms: Terms, goes_on: Callable[[], bool]) -> Iterator[_Slot | None]:
+    """The first one, however long that takes; None when it is over before. Its batch holds it,
     too, so that it is free when that has cleaned up."""
-    while _goes_on(terms.campaign):
+    while goes_on():
         for number in range(1, networks_from(terms.port_offset) + 1):
             folder = HOME.resolve() / f"slot-{number}"
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -152,8 +160,8 @@ def _goes_on(campaign: str) -> bool:
     return time.monotonic() < _leases.get(campaign, OVER)
 
 
-def _run(order: Order, slot: _Slot, runs: Path, log: Path) -> None:
-    """Until it ends, or its campaign does."""
+def _run(order: Order, slot: _Slot, runs: Path, log: Path, goes_on: Callable[[], bool]) -> None:
+    """Until it ends, or nobody waits for it any more."""
     scenario = slot.folder / f"{order.name}.yaml"
     scenario.write_text(order.scenario, encoding="utf-8")
     words = command_of(scenario, order.asked, slot.place, runs, order.program)
@@ -163,7 +171,7 @@ def _run(order: Order, slot: _Slot, runs: Path, log: Path) -> None:
         pass_fds=[slot.lock.fileno()],
     ) as process:  # fmt: skip
         try:
-            while process.poll() is None and _goes_on(order.terms.campaign):
+            while process.poll() is None and goes_on():
                 _wait(process, LOOK_EVERY_S)
         finally:
             _stop(process)

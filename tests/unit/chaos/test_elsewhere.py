@@ -346,12 +346,16 @@ def test_a_scheduler_that_ends_is_said(
 
 
 @pytest.fixture
+def worker() -> SimpleNamespace:
+    return SimpleNamespace(address="tcp://10.0.0.2:4711", status=SimpleNamespace(name="running"))
+
+
+@pytest.fixture
 def order(
-    small: Matrix, plan: Path, machine: Path, monkeypatch: pytest.MonkeyPatch
+    plan: Path, machine: Path, worker: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Order]:
     monkeypatch.chdir(machine)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    worker = SimpleNamespace(address="tcp://10.0.0.2:4711")
     monkeypatch.setattr(errand, "dask", lambda: SimpleNamespace(get_worker=lambda: worker))
     monkeypatch.setattr(errand, "_leases", {})
     monkeypatch.setattr(errand, "LOOK_EVERY_S", 0.05)
@@ -399,6 +403,27 @@ def test_a_batch_ends_with_the_lease_of_its_campaign(
     (batch,) = begun([order()])
     empty = batch.result(SOON_S)
     assert (empty.slot, empty.runs, len(calls(plan))) == (0, [], 1), "it is not renewed"
+
+
+def test_a_batch_ends_when_its_worker_closes(
+    order: Callable[..., Order], worker: SimpleNamespace, plan: Path
+) -> None:
+    (plan / "hold").write_text("0")
+    (batch,) = begun([order()])
+    until(lambda: states(plan) == ["held"])
+    worker.status.name = "closing"
+    batch.result(SOON_S)
+    assert states(plan) == ["stopped"]
+
+
+def test_a_lease_is_renewed_until_the_campaign_leaves(order: Callable[..., Order]) -> None:
+    assert errand.attend(order().terms) == ""
+    first = errand._leases["c"]
+    assert errand.attend(order().terms) == ""
+    assert errand._leases["c"] > first
+    errand.leave("c")
+    assert errand.attend(order().terms) == ""
+    assert errand._leases["c"] == errand.OVER
 
 
 def test_batches_of_a_machine_share_no_slot_and_wait_for_one(
