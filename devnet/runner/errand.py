@@ -34,6 +34,8 @@ LEASE_S: Final = 120.0
 LOOK_EVERY_S: Final = 1.0
 HOME: Final = Path(".devnet-worker")
 """Of the slots, where the worker was started."""
+LEAST_FREE_BYTES: Final = 2**30
+"""Some ten runs that fail, with all their logs: a full disk fails at once, and takes every batch."""
 AT_WORK: Final = ("running", "paused")
 """States of a worker that does not close."""
 OVER: Final = float("-inf")
@@ -106,7 +108,12 @@ def leave(campaign: str) -> None:
 def carry_out(order: Order) -> bytes:
     """A parcel with what the batch left, however it ended. Raises: Unfit."""
     terms = order.terms
-    _require_fit(terms)
+    try:
+        _require_fit(terms)
+    except Unfit:
+        if _leases.get(terms.campaign) != OVER:
+            _leases.pop(terms.campaign, None)  # it was fit, and is looked at anew
+        raise
     _leases.setdefault(terms.campaign, time.monotonic() + LEASE_S)
     worker = dask().get_worker()
     machine = urlsplit(worker.address).hostname or "machine"
@@ -132,8 +139,12 @@ def _require_fit(terms: Terms) -> None:
     try:
         choose_backend(terms.backend)
         require_means(terms.needs, terms.backend, lambda _: None)
-    except DstError as error:
+        HOME.mkdir(exist_ok=True, mode=0o700)
+        free = shutil.disk_usage(HOME).free
+    except (DstError, OSError) as error:
         raise Unfit(str(error)) from error
+    if free < LEAST_FREE_BYTES:
+        raise Unfit(f"{free // 2**20} MiB are free in {HOME.resolve()}, and a batch needs 1 GiB")
 
 
 @contextmanager

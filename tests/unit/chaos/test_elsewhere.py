@@ -444,6 +444,19 @@ def test_batches_of_a_machine_share_no_slot_and_wait_for_one(
     assert states(plan) == ["held", "stopped", "ended"]
 
 
+def test_a_worker_that_is_no_longer_fit_is_found_out(
+    order: Callable[..., Order], plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would fail, one after another, every batch that there is."""
+    assert errand.attend(order().terms) == ""
+    monkeypatch.setattr(errand, "LEAST_FREE_BYTES", 2**80)
+    assert errand.attend(order().terms) == "", "nobody looks each time"
+    with pytest.raises(errand.Unfit, match=r"MiB are free in .*\.devnet-worker"):
+        carry_out(order())
+    assert "MiB are free" in errand.attend(order().terms)
+    assert calls(plan) == []
+
+
 def test_what_a_machine_lacks_is_said_before_a_batch_begins(
     order: Callable[..., Order], plan: Path
 ) -> None:
