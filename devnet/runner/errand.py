@@ -35,7 +35,8 @@ LOOK_EVERY_S: Final = 1.0
 HOME: Final = Path(".devnet-worker")
 """Of the slots, where the worker was started."""
 LEAST_FREE_BYTES: Final = 2**30
-"""Some ten runs that fail, with all their logs: a full disk fails at once, and takes every batch."""
+"""Some runs that fail, with their logs. Where the disk is full each batch fails at once, and the
+next one comes: all would be lost there."""
 AT_WORK: Final = ("running", "paused")
 """States of a worker that does not close."""
 OVER: Final = float("-inf")
