@@ -6,6 +6,7 @@ harness failed. `python -m devnet.chaos_cli all` runs the whole catalogue.
 
 import argparse
 import asyncio
+import os
 import secrets
 import shlex
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +40,7 @@ from devnet.report.summary import CampaignSummary, RunSummary, worst_outcome
 from devnet.report.table import render_campaign, render_verdicts
 from devnet.runner.attach import Wanted
 from devnet.runner.campaign import Campaign, require_possible, run_campaign
+from devnet.runner.elsewhere import OUT, Workers
 from devnet.runner.journal import CannotRecord
 from devnet.runner.judging import judge_folder, judged_anew, said_before
 from devnet.runner.matrix_report import (
@@ -84,6 +87,11 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     run.add_argument("name", metavar="NAME", help="a scenario's name, or the path of a YAML file")
     _add_flags(run)
     _add_cluster_flag(run)
+    run.add_argument(
+        "--stop-with-stdin",
+        action="store_true",
+        help="end, with clean-up, when standard input does: for programs that start this one",
+    )
     run.set_defaults(call=answered(run_named))
     show = commands.add_parser("show", help="say in sentences what a scenario does")
     show.add_argument("name", metavar="NAME")
@@ -164,9 +172,15 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     many.add_argument(
         "--jobs",
         type=_runs,
-        default=networks_that_fit(),
+        default=None,
         metavar="N",
-        help="networks side by side (default here: %(default)s)",
+        help=f"networks side by side (default here: {networks_that_fit()})",
+    )
+    many.add_argument(
+        "--workers",
+        default="",
+        metavar="tcp://HOST:PORT",
+        help="a Dask scheduler: a network for each thread of its workers, on their machines",
     )
     many.add_argument(
         "--runs-per-network",
@@ -563,6 +577,8 @@ def run_matrix(arguments: argparse.Namespace) -> int:
     """What is there already is not run again. All that was asked for is read before anything
     starts."""
     try:
+        if arguments.workers and arguments.jobs:
+            raise BadConfig("--jobs: not with --workers, whose threads say how many")
         matrix = load_matrix(arguments.file, arguments.clusters)
         levels = load_service_levels(arguments.slo) if arguments.slo else None
         folder = (arguments.out / matrix.name).resolve()
@@ -571,18 +587,20 @@ def run_matrix(arguments: argparse.Namespace) -> int:
             run = MatrixRun(
                 matrix=matrix,
                 folder=folder,
-                backend=choose_backend(arguments.backend),
-                jobs=arguments.jobs,
+                backend=_backend_of_matrix(arguments),
+                jobs=OUT if arguments.workers else arguments.jobs or networks_that_fit(),
                 port_offset=arguments.port_offset,
                 shown=shown,
                 product=(arguments.no_runs and newest_product(folder)) or product().digest,
                 most_on_one=arguments.runs_per_network or (1 if levels or earlier else BATCH),
             )
+            workers = Workers(run, arguments.workers, _say) if arguments.workers else None
+            run.launch = workers
             run.require_possible()
             require_about(levels, matrix)
             require_comparable(earlier, matrix, run.backend)
             if not arguments.no_runs:
-                asyncio.run(_stoppable(run.run()))
+                asyncio.run(_stoppable(_run_on(workers, run)))
         report = report_of(run, levels, earlier)
         page = write_report(report, run.folder)
     except asyncio.CancelledError:
@@ -596,6 +614,18 @@ def run_matrix(arguments: argparse.Namespace) -> int:
             print(f"\n{render_comparison(report.cells)}")
     _say(f"report: {page}")
     return exit_of(report)
+
+
+def _backend_of_matrix(arguments: argparse.Namespace) -> str:
+    """What this machine has says nothing of those of workers, which are asked for themselves."""
+    if arguments.workers:
+        return arguments.backend or "process"
+    return choose_backend(arguments.backend)
+
+
+async def _run_on(workers: Workers | None, run: MatrixRun) -> None:
+    async with workers.ready() if workers else nullcontext():
+        await run.run()
 
 
 def _guarded(
@@ -616,7 +646,8 @@ def _carried_out(
             campaigns = [
                 replace(each, runs=1) if each.scenario.expect.fails else each for each in campaigns
             ]
-        return asyncio.run(_stoppable(_run_each(campaigns)))
+        leashed = getattr(arguments, "stop_with_stdin", False)
+        return asyncio.run(_stoppable(_run_each(campaigns), with_stdin=leashed))
     except asyncio.CancelledError:
         # The campaign has told what became of the fault and of the network.
         return None
@@ -652,9 +683,9 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-async def _stoppable(work: Coroutine[Any, Any, _T]) -> _T:
+async def _stoppable(work: Coroutine[Any, Any, _T], *, with_stdin: bool = False) -> _T:
     """SIGTERM ends it as Ctrl-C does, with clean-up, and so does the end of its terminal, unless
-    whoever started it wants that ignored (`nohup`)."""
+    whoever started it wants that ignored (`nohup`). with_stdin: so does that of standard input."""
     task = asyncio.current_task()
     assert task is not None, "runs inside a task"
     stop = _Stop(task)
@@ -663,7 +694,24 @@ async def _stoppable(work: Coroutine[Any, Any, _T]) -> _T:
         numbers.append(signal.SIGHUP)
     for number in numbers:
         asyncio.get_running_loop().add_signal_handler(number, stop.ask)
+    if with_stdin:
+        _end_with_stdin(stop)
     return await work
+
+
+def _end_with_stdin(stop: "_Stop") -> None:
+    """A pipe ends when whoever holds its other end does, however that ended."""
+    loop, stdin = asyncio.get_running_loop(), sys.stdin.fileno()
+
+    def read() -> None:
+        if not os.read(stdin, 4096):
+            loop.remove_reader(stdin)
+            stop.ask()
+
+    try:
+        loop.add_reader(stdin, read)
+    except OSError:  # a file is always ready, and is not waited for
+        stop.ask()
 
 
 async def _run_each(campaigns: Sequence[Campaign]) -> list[CampaignSummary]:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from devnet.model.whole import write_whole
+
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -94,10 +96,8 @@ def _ps(pid: int, field: str) -> str | None:
 
 
 def write_pid_file(path: Path, process: ProcessId) -> None:
-    """Written aside and renamed: a reader sees a whole file or none."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"pid": process.pid, "started": process.started}))
-    partial.replace(path)
+    record = {"pid": process.pid, "started": process.started}
+    write_whole(path, json.dumps(record).encode())
 
 
 def read_pid_file(path: Path) -> ProcessId | None:

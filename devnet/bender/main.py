@@ -16,6 +16,7 @@ from aiohttp import web
 
 from devnet.bender.answers import Answers
 from devnet.model.bend import BEAT_S, TABLE, TOLD, BentLink, LinkTold, Table, Told
+from devnet.model.whole import write_whole
 
 LOOK_EVERY_S: Final = 0.05
 MAX_QUESTION_BYTES: Final = 64 * 2**20
@@ -83,9 +84,7 @@ class Bender:
         told = Told(edition=self._table.edition, links=links, beat=beat)
         if told != self._said:
             self._said = told
-            partial = self._folder / f"{TOLD}.partial"
-            partial.write_bytes(msgspec.json.encode(told))
-            partial.replace(self._folder / TOLD)
+            write_whole(self._folder / TOLD, msgspec.json.encode(told))
 
 
 async def run(folder: Path) -> None:

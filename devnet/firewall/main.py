@@ -14,6 +14,7 @@ from typing import Final
 
 from devnet.firewall.nft import PacketFilter, Refused
 from devnet.model.firewall import DROPPED
+from devnet.model.whole import write_whole
 
 LOOK_EVERY_S: Final = 0.2
 
@@ -36,10 +37,8 @@ def main(words: Sequence[str]) -> None:
 
 
 def say(folder: Path, counts: dict[str, int]) -> None:
-    """Whole or not at all: it is read at any moment."""
-    partial = folder / f"{DROPPED}.partial"
-    partial.write_text(json.dumps(counts))
-    partial.replace(folder / DROPPED)
+    """It is read at any moment."""
+    write_whole(folder / DROPPED, json.dumps(counts).encode())
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from devnet.links.toxiproxy import Proxy, proxy_from
+from devnet.model.whole import write_whole
 
 
 def standing_in(directory: Path) -> "Standing":
@@ -46,6 +47,5 @@ class Standing:
             fcntl.flock(lock, fcntl.LOCK_EX)
             known = self.read()
             yield known
-            fresh = self.path.with_suffix(".new")
-            fresh.write_text(json.dumps({name: asdict(proxy) for name, proxy in known.items()}))
-            fresh.replace(self.path)
+            said = json.dumps({name: asdict(proxy) for name, proxy in known.items()})
+            write_whole(self.path, said.encode())

@@ -12,6 +12,7 @@ import msgspec
 from devnet.model.accounts import ACCOUNTS
 from devnet.model.cluster import ClusterKind
 from devnet.model.topology import Pod, Topology, compute_topology
+from devnet.model.whole import write_whole
 from dst.spec.cluster import ClusterLock
 from dst.spec.errors import BadConfig
 from dst.spec.primitives import to_hex
@@ -155,11 +156,9 @@ def _admin(pod: Pod) -> str:
 
 
 def write_descriptor(directory: Path, descriptor: Descriptor) -> Path:
-    """Written aside and renamed: it appears whole, and only when the network runs."""
+    """It appears whole, and only when the network runs."""
     path = directory / FILE_NAME
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(descriptor), indent=2) + b"\n")
-    partial.replace(path)
+    write_whole(path, msgspec.json.format(msgspec.json.encode(descriptor), indent=2) + b"\n")
     return path
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-FIREWALL_CODE: Final = ("devnet/firewall", "devnet/model/firewall.py")
+FIREWALL_CODE: Final = ("devnet/firewall", "devnet/model/firewall.py", "devnet/model/whole.py")
 """What its program imports."""
 FIREWALL_CAPABILITIES: Final = ("NET_ADMIN", "DAC_OVERRIDE")
 """Beside the filter it writes files, and those of a network may be any user's."""

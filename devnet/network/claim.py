@@ -13,13 +13,15 @@ from typing import IO, Final
 
 from devnet.backends.process import reap_leftovers
 from devnet.backends.processes import ProcessId
+from devnet.model.whole import write_whole
 from dst.spec.errors import BadConfig
 
 MARK: Final = "devnet.json"
 """Says that the folder is a devnet's: nothing is ever removed from a folder without it."""
 MADE_BY_A_NETWORK: Final = (
     "network.json",
-    "network.partial",
+    "network.json.new",
+    "devnet.json.new",
     "cluster",
     "nodes",
     "run",
@@ -103,7 +105,7 @@ def refuse_foreign(directory: Path) -> None:
     if directory.exists() and not directory.is_dir():
         raise BadConfig(f"{directory} is not a folder; choose another --dir")
     foreign = (
-        {p.name for p in directory.iterdir()} - {"logs", "runs", "devnet.lock"}
+        {p.name for p in directory.iterdir()} - {"logs", "runs", "devnet.lock", f"{MARK}.new"}
         if directory.is_dir()
         else set()
     )
@@ -115,6 +117,15 @@ def refuse_foreign(directory: Path) -> None:
 
 
 def _set_up(directory: Path, identifier: str, backend: str) -> None:
+    """The mark first: whoever is killed after it leaves a folder that is known to be a devnet's."""
+    me = ProcessId.of(os.getpid())
+    record = {
+        "id": identifier,
+        "backend": backend,
+        "pid": me and me.pid,
+        "started": me and me.started,
+    }
+    write_whole(directory / MARK, json.dumps(record).encode() + b"\n")
     for name in ("cluster", "nodes", "run"):
         shutil.rmtree(directory / name, ignore_errors=True)
     logs = directory / "logs"
@@ -127,14 +138,6 @@ def _set_up(directory: Path, identifier: str, backend: str) -> None:
     (directory / "network.json").unlink(missing_ok=True)
     for name in ("logs", "run", "nodes"):
         (directory / name).mkdir(mode=0o700, exist_ok=True)
-    me = ProcessId.of(os.getpid())
-    record = {
-        "id": identifier,
-        "backend": backend,
-        "pid": me and me.pid,
-        "started": me and me.started,
-    }
-    (directory / MARK).write_text(json.dumps(record) + "\n")
 
 
 def _is_our_own(log: Path) -> bool:

@@ -284,7 +284,7 @@ def _bender(pod: Pod) -> Program:
         command="python",
         arguments=("-P", "-m", "devnet.bender.main", home),
         writes=(home,),
-        code=("devnet/bender", "devnet/model/bend.py"),
+        code=("devnet/bender", "devnet/model/bend.py", "devnet/model/whole.py"),
         on_demand=True,
     )
 

@@ -32,6 +32,7 @@ from devnet.model.bend import (
 )
 from devnet.model.clock import now
 from devnet.model.topology import Link, Topology
+from devnet.model.whole import write_whole
 
 START_TIMEOUT_S: Final = 20.0
 """A Python program that starts on a busy machine; a running one needs 0.1 s for a new table."""
@@ -132,10 +133,8 @@ class LiveBends:
         }
         table = Table(edition=secrets.token_hex(8), links=links)
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{TABLE}.partial"
-        partial.write_bytes(msgspec.json.encode(table))
-        partial.chmod(0o644)  # in a container it is another user who reads it
-        partial.replace(folder / TABLE)
+        # In a container it is another user who reads it.
+        write_whole(folder / TABLE, msgspec.json.encode(table), mode=0o644)
         await self._call(self._backend.start([bender_of(pod)]))
         deadline = now() + START_TIMEOUT_S
         while (told := self._told(pod)).edition != table.edition:

@@ -14,6 +14,7 @@ import msgspec
 
 from devnet.model.descriptor import Descriptor
 from devnet.model.verdict import Outcome
+from devnet.model.whole import write_whole
 from devnet.report.html import render_html
 from devnet.report.junit import render_junit
 from devnet.report.summary import RunSummary
@@ -21,7 +22,6 @@ from devnet.runner.judging import HISTORY, SCENARIO, VERDICTS, pack
 from devnet.runner.plan import resolved_yaml
 from devnet.runner.product import product
 from devnet.runner.stages import Run
-from devnet.runner.whole import write_whole
 from devnet.scenarios.scenario import Scenario
 from devnet.scenarios.write import scenario_yaml
 
@@ -75,10 +75,10 @@ class RunFolder:
 
     def _json(self, name: str, value: Any) -> None:
         encoded = msgspec.json.format(msgspec.json.encode(value), indent=2)
-        write_whole(self.path / name, encoded + b"\n")
+        write_whole(self.path / name, encoded + b"\n", durable=True)
 
     def _text(self, name: str, text: str) -> None:
-        (self.path / name).write_text(text, encoding="utf-8")
+        write_whole(self.path / name, text.encode())
 
 
 def manifest_of(

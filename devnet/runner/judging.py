@@ -21,7 +21,7 @@ from devnet.model.history import (
     history_of,
 )
 from devnet.model.verdict import Outcome, Verdict
-from devnet.runner.whole import write_whole
+from devnet.model.whole import write_whole
 from devnet.scenarios.catalogue import load_file
 from devnet.scenarios.scenario import Scenario
 from dst.spec.errors import BadConfig
@@ -153,5 +153,6 @@ def pack(folder: Path) -> None:
     """A record is kept for ever, and a tenth of its size says the same. One of the two is whole at
     any moment. Raises: OSError; then the plain one stays."""
     plain = folder / HISTORY
-    write_whole(folder / PACKED, gzip.compress(plain.read_bytes(), compresslevel=6, mtime=0))
+    packed = gzip.compress(plain.read_bytes(), compresslevel=6, mtime=0)
+    write_whole(folder / PACKED, packed, durable=True)
     plain.unlink()

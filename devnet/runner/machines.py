@@ -14,6 +14,7 @@ import msgspec
 
 from devnet.faults.surface import CannotInject
 from devnet.model.topology import Topology
+from devnet.model.whole import write_whole
 from devnet.network.programs import MACHINE_FILE, MACHINE_FOLDER
 from devnet.probes.health import probe_url, read_metrics, read_waits
 from dst.spec.drills import AS_IT_IS, CLOCK_METRIC, FLUSH_METRIC, Machine
@@ -141,14 +142,12 @@ class LiveMachines:
             return AS_IT_IS
 
     def _write(self, name: str, machine: Machine) -> None:
-        """Whole or not at all: it is read at any moment."""
+        """It is read at any moment."""
         file = self._file(name)
         if machine == AS_IT_IS:
             file.unlink(missing_ok=True)
             return
-        partial = file.with_suffix(".partial")
-        partial.write_bytes(msgspec.json.encode(machine))
-        partial.replace(file)
+        write_whole(file, msgspec.json.encode(machine))
 
 
 def _told(file: Path) -> str:

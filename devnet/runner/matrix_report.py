@@ -6,13 +6,13 @@ from typing import Final
 
 import msgspec
 
+from devnet.model.whole import write_whole
 from devnet.report.against import Comparison, compare
 from devnet.report.campaign import CampaignReport, read_report
 from devnet.report.campaign_page import render_campaign_page
 from devnet.report.cells import figures_of
 from devnet.report.levels import judge_levels
 from devnet.runner.matrix_run import MatrixRun
-from devnet.runner.whole import write_whole
 from devnet.scenarios.matrix import Matrix
 from devnet.scenarios.slo import ServiceLevels
 from dst.spec.errors import BadConfig
@@ -90,6 +90,6 @@ def write_report(report: CampaignReport, folder: Path) -> Path:
     """The page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     encoded = msgspec.json.format(msgspec.json.encode(report), indent=2)
-    write_whole(folder / FIGURES, encoded + b"\n")
-    (folder / PAGE).write_text(render_campaign_page(report), encoding="utf-8")
+    write_whole(folder / FIGURES, encoded + b"\n", durable=True)
+    write_whole(folder / PAGE, render_campaign_page(report).encode())
     return folder / PAGE

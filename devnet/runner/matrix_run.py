@@ -15,7 +15,7 @@ import fcntl
 import os
 import sys
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +25,9 @@ import msgspec
 
 from devnet.model.cluster import CellKey, ClusterKind
 from devnet.model.means import Means
-from devnet.model.topology import HIGHEST_OFFSET, compute_topology
+from devnet.model.topology import compute_topology
 from devnet.model.verdict import Outcome, worst
+from devnet.model.whole import write_whole
 from devnet.network.claim import is_claimed
 from devnet.network.means import require_means
 from devnet.network.versions import require_versions
@@ -34,6 +35,16 @@ from devnet.report.campaign import BrokenRun
 from devnet.report.cells import CellFigures, RunFigures, figures_of, injected_of
 from devnet.report.measures import measures_of
 from devnet.report.summary import reason_of
+from devnet.runner.batch import (
+    STOP_S,
+    STRIDE,
+    Batch,
+    Launch,
+    Place,
+    asked_of,
+    command_of,
+    networks_from,
+)
 from devnet.runner.folder import MANIFEST
 from devnet.runner.judging import (
     SCENARIO,
@@ -57,34 +68,7 @@ which a fault may leave with two chains."""
 TRIES: Final = 2
 """Of a run, the second on a network of its own: what the harness could not carry out twice is
 missing, and takes nobody with it."""
-STRIDE: Final = 2000
-"""Ports of one network."""
-STOP_S: Final = 90.0
-"""A batch takes its fault back and its network down within that."""
 LOOK_EVERY_S: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    cell: Cell
-    first: int
-    count: int
-
-    @property
-    def seeds(self) -> range:
-        return range(self.first, self.first + self.count)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a job's networks live: its folder and its ports are no other job's."""
-
-    directory: Path
-    port_offset: int
-
-
-Launch = Callable[[Batch, Place], Awaitable[None]]
-"""Carries a batch out, as far as it can; what it did stands in the folder."""
 
 
 class _Network(msgspec.Struct):
@@ -125,8 +109,8 @@ class Found:
 
 @dataclass(slots=True)
 class MatrixRun:
-    """folder: of this campaign. shown: told (runs done, runs in all) as it goes on. product: whose
-    runs count."""
+    """folder: of this campaign. launch: None for networks on this machine. shown: told (runs done,
+    runs in all) as it goes on. product: whose runs count."""
 
     matrix: Matrix
     folder: Path
@@ -151,9 +135,7 @@ class MatrixRun:
 
         Raises: BadConfig, which names all that cannot be.
         """
-        highest = self.port_offset + STRIDE * (self.jobs - 1)
-        if highest > HIGHEST_OFFSET:
-            room = 1 + (HIGHEST_OFFSET - self.port_offset) // STRIDE
+        if self.launch is None and self.jobs > (room := networks_from(self.port_offset)):
             raise BadConfig(
                 f"there are ports for {room} networks side by side, not for {self.jobs}"
             )
@@ -163,10 +145,15 @@ class MatrixRun:
                 "some places of the matrix cannot run; leave them out with except:\n  "
                 + "\n  ".join(wrong)
             )
-        needed = frozenset[Means]().union(*(needs_of(cell.scenario) for cell in self.matrix.cells))
-        require_means(needed, self.backend, self.say)
-        versions = frozenset[str]().union(*(versions_of(c.scenario) for c in self.matrix.cells))
-        require_versions(versions)
+        if self.launch is None:
+            require_means(self.needs, self.backend, self.say)
+            versions = (versions_of(cell.scenario) for cell in self.matrix.cells)
+            require_versions(frozenset[str]().union(*versions))
+
+    @property
+    def needs(self) -> frozenset[Means]:
+        """Beyond the backend, of any machine that runs a part of it."""
+        return frozenset[Means]().union(*(needs_of(cell.scenario) for cell in self.matrix.cells))
 
     def _misfit(self, cell: Cell) -> str:
         topology = compute_topology(
@@ -294,12 +281,7 @@ class MatrixRun:
         launch = self.launch or self._chaos_run
         while self._queue:
             batch = self._queue.popleft()
-            seeds = (
-                f"seeds {batch.first} to {batch.seeds[-1]}"
-                if batch.count > 1
-                else f"seed {batch.first}"
-            )
-            self.say(f"{batch.cell.told()}, {seeds}")
+            self.say(batch.told())
             scenario = self.runs(batch.cell) / batch.cell.scenario.name
             self._at_work[scenario] += 1
             await launch(batch, place)
@@ -311,14 +293,8 @@ class MatrixRun:
         cell = batch.cell
         on = f"-{cell.cluster}" if cell.cluster.is_baseline else ""
         scenario = _written(self.folder / "scenarios" / f"{cell.scenario.name}{on}.yaml", cell)
-        words = [
-            sys.executable, "-m", "devnet.chaos_cli", "run", str(scenario),
-            "--seed", str(batch.first), "--runs", str(batch.count),
-            "--backend", self.backend, "--cluster", str(cell.cluster),
-            "--operators", str(cell.operators),
-            "--slot-seconds", str(cell.slot_seconds), "--port-offset", str(place.port_offset),
-            "--dir", str(place.directory), "--out", str(self.runs(cell)),
-        ]  # fmt: skip
+        asked = asked_of(batch, self.backend)
+        words = [sys.executable, *command_of(scenario, asked, place, self.runs(cell))]
         with _log(self.folder / f"{place.directory.name}.log") as log:
             process = await asyncio.create_subprocess_exec(
                 *words, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
@@ -361,8 +337,7 @@ class MatrixRun:
 
 def networks_that_fit() -> int:
     """Side by side on this machine: one of four operators keeps two cores busy in its starts."""
-    room = 1 + HIGHEST_OFFSET // STRIDE
-    return min(room, max(1, (os.cpu_count() or 1) // 2))
+    return min(networks_from(0), max(1, (os.cpu_count() or 1) // 2))
 
 
 def newest_product(folder: Path) -> str:
@@ -448,7 +423,8 @@ def _figures(seed: int, path: Path, root: Path) -> RunFigures:
 
 def _written(path: Path, cell: Cell) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(scenario_yaml(cell.scenario), encoding="utf-8")
+    # Another batch may be reading it.
+    write_whole(path, scenario_yaml(cell.scenario).encode())
     return path
 
 

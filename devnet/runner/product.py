@@ -27,6 +27,11 @@ class Product(msgspec.Struct, frozen=True):
 @cache
 def product() -> Product:
     """Read once: what runs is what was there when this process began."""
+    return product_on_disk()
+
+
+def product_on_disk() -> Product:
+    """What a process that begins now would be."""
     tools = {"python": platform.python_version(), **{tool.name: tool.version for tool in TOOLS}}
     found = blake2b(repr(sorted(tools.items())).encode(), digest_size=16)
     for package in (dst, devnet):

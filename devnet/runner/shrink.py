@@ -22,6 +22,7 @@ import msgspec
 from devnet.faults.base import Fault
 from devnet.model.history import FaultReceipt
 from devnet.model.terms import Aim, At, Count, Delay, Duration, Moment, Repeat, Several, Until
+from devnet.model.whole import write_whole
 from devnet.scenarios.scenario import Scenario, Scheduled
 from devnet.scenarios.write import scenario_yaml, written
 from dst.spec.errors import BadConfig
@@ -244,9 +245,7 @@ class Shrinking:
         assert self._known is not None
         self._known.answers[digest] = answer
         if self.memory is not None:
-            fresh = self.memory.with_suffix(".new")
-            fresh.write_bytes(msgspec.json.encode(self._known))
-            fresh.replace(self.memory)
+            write_whole(self.memory, msgspec.json.encode(self._known))
         return answer
 
     async def _fewer_faults(self) -> None:

@@ -15,9 +15,10 @@ from contextlib import ExitStack
 from typing import Final
 
 from devnet.model.command import escape_what_cannot_be_shown
+from devnet.runner.workers import NoWorkers
 from devnet.sim.campaign import Tally, reproduction, run_campaign
 from devnet.sim.findings import explain, show_shrinking
-from devnet.sim.machines import NoWorkers, connected
+from devnet.sim.machines import connected
 from devnet.sim.progress import progress
 
 UNBOUNDED: Final = 10**12

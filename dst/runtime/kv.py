@@ -95,6 +95,9 @@ def open_database(path: Path, *, durable: bool, create: bool = True) -> sqlite3.
                 raise StoreDamaged(path, verdict, REFILL)
     except (sqlite3.DatabaseError, OSError) as error:
         raise BadConfig(f"store {path} cannot be used: {error}") from None
+    except UnicodeDecodeError:  # of SQLite's own words for it, which quote the file
+        how = "names in it are no text any more"
+        raise StoreDamaged(path, how, REJOIN if durable else REFILL) from None
     return connection
 
 

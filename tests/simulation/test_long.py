@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from devnet.runner.workers import HOW_TO_INSTALL, NoWorkers, code
 from devnet.sim import long, machines
 from devnet.sim.campaign import Tally, run_campaign
-from devnet.sim.machines import HOW_TO_INSTALL, NoWorkers, code, connected
+from devnet.sim.machines import connected
 
 HEIGHTS, SCHEDULES = 150, 500
 

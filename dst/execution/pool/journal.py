@@ -129,6 +129,9 @@ class Journal:
             except OSError:
                 os.close(file)
                 raise
+        except OSError:
+            fresh.unlink(missing_ok=True)  # on a full disk it would stand in its own way
+            raise
         finally:
             self._during_rotation = None
         os.close(self._file)
@@ -173,7 +176,8 @@ def _record(raw: bytes) -> bytes:
 
 
 def _write_file(path: Path, raws: Iterable[bytes]) -> int:
-    with path.open("wb") as file:
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         size = sum(map(file.write, chain((MARK,), map(_record, raws))))
         file.flush()
         os.fsync(file.fileno())

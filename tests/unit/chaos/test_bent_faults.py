@@ -368,4 +368,5 @@ def test_a_benders_container_sees_its_table_and_its_own_code(tmp_path: Path) -> 
         "/app/launch.py": "/source/devnet/backends/launch.py",
         "/app/devnet/bender": "/source/devnet/bender",
         "/app/devnet/model/bend.py": "/source/devnet/model/bend.py",
+        "/app/devnet/model/whole.py": "/source/devnet/model/whole.py",
     }

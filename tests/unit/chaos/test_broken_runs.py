@@ -26,12 +26,13 @@ from devnet.report.summary import CampaignSummary
 from devnet.runner import campaign as campaign_module
 from devnet.runner import matrix_run as matrix_module
 from devnet.runner.attach import Wanted
+from devnet.runner.batch import Batch, Place
 from devnet.runner.campaign import Campaign, run_campaign
 from devnet.runner.folder import MANIFEST, RunFolder
 from devnet.runner.journal import Journal
 from devnet.runner.judging import HISTORY, PACKED, VERDICTS, judge_folder, pack, read_history
 from devnet.runner.matrix_report import report_of
-from devnet.runner.matrix_run import Batch, MatrixRun, Place
+from devnet.runner.matrix_run import MatrixRun
 from devnet.runner.product import product
 from devnet.runner.stages import HarnessError, Runner
 from devnet.scenarios import catalogue

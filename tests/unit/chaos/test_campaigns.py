@@ -60,11 +60,12 @@ from devnet.report.statistics import (
     worse,
 )
 from devnet.report.summary import summarise
+from devnet.runner.batch import Batch, Place
 from devnet.runner.folder import RunFolder
 from devnet.runner.journal import Journal
 from devnet.runner.judging import pack
 from devnet.runner.matrix_report import Earlier, report_of, require_about, write_report
-from devnet.runner.matrix_run import Batch, MatrixRun, Place
+from devnet.runner.matrix_run import MatrixRun
 from devnet.runner.plan import require_fits
 from devnet.runner.stages import Run, Runner
 from devnet.scenarios import catalogue

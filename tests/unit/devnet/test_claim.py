@@ -139,3 +139,29 @@ def test_the_mark_holds_no_more_than_it_needs(tmp_path: Path) -> None:
     with claim(tmp_path / "net", "docker"):
         record = json.loads((tmp_path / "net" / MARK).read_text())
     assert set(record) == {"id", "backend", "pid", "started"}
+
+
+def test_a_harness_killed_while_it_sets_up_leaves_a_folder_that_is_ours(tmp_path: Path) -> None:
+    """At every file and folder that it makes."""
+    folder = tmp_path / "net"
+    script = (
+        "import os, sys\nfrom pathlib import Path\nfrom devnet.network.claim import claim\n"
+        "left = int(sys.argv[2])\n"
+        "def dying(real):\n"
+        "    def step(*words, **more):\n"
+        "        global left\n"
+        "        left -= 1\n"
+        "        if left < 0: os._exit(9)\n"
+        "        return real(*words, **more)\n"
+        "    return step\n"
+        "Path.mkdir, Path.open, os.replace = map(dying, (Path.mkdir, Path.open, os.replace))\n"
+        "with claim(Path(sys.argv[1]), 'process'): pass\n"
+    )
+    codes = set()
+    for step in range(12):
+        done = subprocess.run([sys.executable, "-c", script, str(folder), str(step)], check=False)
+        codes.add(done.returncode)
+        with claim(folder, "process"):
+            pass
+        remove_files(folder)
+    assert codes == {9, 0}, "it came to its end within so many steps"

@@ -2,6 +2,7 @@
 written for it, and what is read back."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from devnet.firewall import nft
-from devnet.model.firewall import DROPPED
+from devnet.model.firewall import DROPPED, FIREWALL_CODE
 from devnet.model.topology import compute_topology
 from devnet.network.programs import Plan
 
@@ -177,3 +178,16 @@ def test_only_pods_of_containers_have_one_and_it_may_nothing_but_that() -> None:
     assert (program.reads, program.writes) == ((), ("nodes/op1/firewall",))
     others = [p for p in Plan(topology, "docker", frozenset()).programs.values() if p.capabilities]
     assert {each.role for each in others} == {"firewall"}
+
+
+def test_what_a_container_shows_it_of_our_source_is_all_that_it_needs(tmp_path: Path) -> None:
+    for path in FIREWALL_CODE:
+        there = tmp_path / path
+        there.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (ROOT / path).is_dir() else shutil.copy)(ROOT / path, there)
+    words = [sys.executable, "-P", "-c", "import devnet.firewall.main as m; print(m.__file__)"]
+    done = subprocess.run(
+        words, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == str(tmp_path / "devnet" / "firewall" / "main.py")

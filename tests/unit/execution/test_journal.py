@@ -52,6 +52,10 @@ def size_of(path: Path) -> int:
     return path.stat().st_size
 
 
+def status_of(path: Path) -> os.stat_result:
+    return path.stat()
+
+
 def content_of(path: Path) -> bytes:
     return path.read_bytes()
 
@@ -127,6 +131,37 @@ async def test_it_is_written_anew_when_most_of_it_has_left(
         await until(lambda: size_of(path) < SLACK_BYTES)
         opened.append(waiting(3)[2:])
     assert list(Journal(path, Metrics()).found) == raws(waiting(3))
+
+
+async def test_it_is_read_by_its_owner_alone_also_when_it_is_written_anew(
+    path: Path, opened: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened.append(waiting(40, size=60_000))
+    before = status_of(path)
+    opened.follow(lambda: waiting(1))
+    async with running(opened, monkeypatch):
+        await until(lambda: status_of(path).st_ino != before.st_ino)
+    assert status_of(path).st_mode == before.st_mode == 0o100600
+
+
+async def test_what_finds_no_room_to_be_written_anew_takes_none(
+    path: Path, opened: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = waiting(1)
+    opened.append(live)
+    opened.append(waiting(40, size=60_000))
+    opened.follow(lambda: live)
+    whole = content_of(path)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        async with running(opened, monkeypatch):
+            await until(lambda: opened._is_failing)
+    assert content_of(path) == whole
+    assert os.listdir(path.parent) == [path.name]
 
 
 async def test_what_comes_while_it_is_written_anew_is_in_the_new_file(

@@ -210,3 +210,28 @@ def test_an_index_that_tells_other_than_its_table_is_noticed(tmp_path: Path) -> 
             open_database(store, durable=True)
         flip(store, place)
     assert isinstance(open_database(store, durable=True), sqlite3.Connection)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_damage_whose_description_is_no_text_is_damage(tmp_path: Path, durable: bool) -> None:
+    """SQLite names what is wrong in the file's own words: of a table or index, bit by bit."""
+    store = tmp_path / "store.sqlite"
+    with open_database(store, durable=durable) as connection:
+        connection.execute("CREATE TABLE kept (number INTEGER)")
+        connection.execute("CREATE INDEX by_number ON kept (number)")
+        connection.execute("INSERT INTO kept VALUES (7)")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    sound = store.read_bytes()
+    names = range(sound.index(b"indexby_number"), 4096)
+    refused = 0
+    for place in names:
+        store.write_bytes(sound)
+        data = bytearray(sound)
+        data[place] ^= 0x80
+        store.write_bytes(data)
+        try:
+            open_database(store, durable=durable).close()
+        except (BadConfig, StoreDamaged):
+            refused += 1
+    assert refused
