@@ -4,6 +4,8 @@ the kernel has them and lets us make some. Versions 1 and 2 of the kernel's inte
 Source: the kernel's Documentation: scheduler/sched-bwc.rst, admin-guide/cgroup-v2.rst.
 """
 
+import asyncio
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -18,6 +20,8 @@ PERIOD_US: Final = 100_000
 PREFIX: Final = "dst-devnet-"
 MOUNTS: Final = Path("/proc/self/mountinfo")
 PROC: Final = Path("/proc")
+EMPTY_WITHIN_S: Final = 5.0
+LOOK_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +46,18 @@ class CpuGroups:
         except OSError as error:
             raise BackendError(f"{name} cannot be held to {percent} % here: {error}") from error
 
-    def release(self, name: str) -> None:
-        """Back to the harness's own group, from which they came."""
-        group = self._group(name)
-        if not group.exists():
-            return
-        try:
-            move(pids_of(group), self._home())
-            group.rmdir()
-        except OSError as error:
-            raise BackendError(f"{name} is still held: {error}") from error
+    async def release(self, name: str) -> None:
+        """Back to the harness's own group, from which they came. The kernel lets go of who has just
+        ended a moment later, and who is being started meanwhile comes into the group."""
+        group, ends = self._group(name), asyncio.get_running_loop().time() + EMPTY_WITHIN_S
+        while group.exists():
+            try:
+                move(pids_of(group), self._home())
+                group.rmdir()
+            except OSError as error:
+                if error.errno != errno.EBUSY or asyncio.get_running_loop().time() > ends:
+                    raise BackendError(f"{name} is still held: {error}") from error
+                await asyncio.sleep(LOOK_S)
 
     def use(self, name: str, leader: int) -> CpuUse:
         """As the kernel has it, not as it was asked for."""
@@ -64,12 +70,6 @@ class CpuGroups:
             return CpuUse(percent=None, held_back_s=0.0)
         except (OSError, ValueError) as error:
             raise BackendError(f"the kernel does not tell of {name}: {error}") from error
-
-    def remove_empty(self) -> None:
-        """What a harness left that was killed: its programs died with it."""
-        for group in self.folder.glob(f"{PREFIX}*"):
-            with suppress(OSError):  # not empty: somebody's who is alive
-                group.rmdir()
 
     def _group(self, name: str) -> Path:
         return self.folder / f"{PREFIX}{os.getpid()}-{name}"
@@ -123,10 +123,23 @@ def find_hierarchy(controller: str, what: str, mounts: Path = MOUNTS) -> tuple[P
     )
 
 
+def remove_empty_groups(mounts: Path = MOUNTS) -> list[str]:
+    """What a harness left that was killed: its programs died with it. Returns their names."""
+    removed = []
+    for controller in ("cpu", "memory"):
+        with suppress(BackendError):
+            folder, _ = find_hierarchy(controller, "", mounts)
+            for group in folder.glob(f"{PREFIX}*"):
+                if not (PROC / group.name.removeprefix(PREFIX).partition("-")[0]).exists():
+                    with suppress(OSError):  # not empty, or gone
+                        group.rmdir()
+                        removed.append(group.name)
+    return removed
+
+
 def require_cpu_groups() -> None:
     """By making one. Raises: BackendError."""
     groups = find_cpu_groups()
-    groups.remove_empty()
     require_file(groups.folder, "cpu.cfs_quota_us" if groups.version == 1 else "cpu.max")
 
 

@@ -19,6 +19,8 @@ from typing import Final
 
 from devnet.backends.base import BackendError
 from devnet.backends.cgroups import (
+    EMPTY_WITHIN_S,
+    LOOK_S,
     MOUNTS,
     PREFIX,
     PROC,
@@ -33,8 +35,6 @@ from devnet.backends.processes import die_with_parent
 ROOM_BYTES: Final = 8 << 20
 FIRST_TO_END: Final = "1000"
 EATEN_TIMEOUT_S: Final = 10.0
-EMPTY_WITHIN_S: Final = 5.0
-LOOK_S: Final = 0.02
 _EATER: Final = "input()\nx = []\nwhile True: x.append(bytes([1]) * (1 << 20))"
 
 

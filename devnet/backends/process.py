@@ -34,7 +34,7 @@ from devnet.backends.base import (
     take_first_arguments,
     with_extra,
 )
-from devnet.backends.cgroups import find_cpu_groups
+from devnet.backends.cgroups import find_cpu_groups, remove_empty_groups
 from devnet.backends.memory_groups import MemoryGroups, find_memory_groups
 from devnet.backends.processes import (
     MEMORY_KILL,
@@ -145,7 +145,7 @@ class ProcessBackend:
         for name in [self._program(name).name for name in names]:
             self._held.pop(name, None)
             if percent is None:
-                groups.release(name)
+                await groups.release(name)
                 continue
             self._held[name] = percent
             if name in self._running:
@@ -315,6 +315,7 @@ def reap_leftovers(directory: Path) -> list[str]:
         if process is not None and signal_group(process, signal.SIGKILL):
             reaped.append(path.stem)
         path.unlink(missing_ok=True)
+    remove_empty_groups()
     return reaped
 
 

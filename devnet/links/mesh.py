@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from devnet.links.standing import Standing
+from devnet.links.standing import Standing, StandingLost
 from devnet.links.toxiproxy import (
     STREAMS,
     Proxy,
@@ -34,8 +34,8 @@ POLL_S: Final = 0.02
 class Mesh:
     """The Toxiproxies of a running network, by pod. No call touches a probe link.
 
-    Raises: ToxiproxyUnreachable, ToxiproxyError; KeyError for an unknown link; ValueError for a
-    probe link.
+    Raises: ToxiproxyUnreachable, ToxiproxyError, StandingLost; KeyError for an unknown link;
+    ValueError for a probe link.
     """
 
     topology: Topology
@@ -73,21 +73,33 @@ class Mesh:
         )
 
     async def _populate_pod(self, pod: str, listen_host: Callable[[Link], str]) -> None:
-        """Nothing passes before what stands on a link is in place."""
-        client, standing = self._clients[pod], self.standing.read()
-        wanted = [
+        """Nothing passes before what stands on a link is in place. Who changes a link meanwhile has
+        written it down, and may have asked the server too early: such links are set up again."""
+        client, done = self._clients[pod], dict[str, Proxy]()
+        while wanted := self._wanted(pod, listen_host, done):
+            for name in done.keys() & wanted.keys():
+                await client.delete(name)
+            await client.populate([replace(proxy, enabled=False) for proxy in wanted.values()])
+            for proxy in wanted.values():
+                for toxic in proxy.toxics:
+                    await client.add_toxic(proxy.name, toxic)
+                if proxy.enabled:
+                    await client.set_enabled(proxy.name, True)
+            done |= wanted
+
+    def _wanted(
+        self, pod: str, listen_host: Callable[[Link], str], done: Mapping[str, Proxy]
+    ) -> dict[str, Proxy]:
+        """Those that are to be otherwise than they were set up."""
+        standing = self.standing.read()
+        wanted = (
             replace(
                 standing.get(link.name, _untouched(link)),
                 listen=f"{listen_host(link)}:{link.listen_port}",
             )
             for link in self.topology.links_on(pod)
-        ]
-        await client.populate([replace(proxy, enabled=False) for proxy in wanted])
-        for proxy in wanted:
-            for toxic in proxy.toxics:
-                await client.add_toxic(proxy.name, toxic)
-            if proxy.enabled:
-                await client.set_enabled(proxy.name, True)
+        )
+        return {proxy.name: proxy for proxy in wanted if done.get(proxy.name) != proxy}
 
     async def restore(self, pod: str, listen_host: Callable[[Link], str]) -> None:
         """Set up a server that has just been started anew, with the faults that stand now."""
@@ -114,6 +126,7 @@ class Mesh:
             links,
             lambda proxy: after_heal(proxy, mode, chosen),
             lambda client, link: client.heal(link.name, mode, chosen),
+            takes_back=True,
         )
 
     async def shape(self, links: Iterable[Link], kind: str, shape: Shape | None) -> None:
@@ -122,6 +135,7 @@ class Mesh:
             links,
             lambda proxy: after_shape(proxy, kind, shape),
             lambda client, link: client.shape(link.name, kind, shape),
+            takes_back=shape is None,
         )
 
     async def not_shaped(self, links: Iterable[Link], kind: str, shape: Shape | None) -> list[str]:
@@ -136,6 +150,7 @@ class Mesh:
             ports,
             lambda proxy: replace(proxy, upstream=upstreams[proxy.name]),
             lambda client, link: client.repoint(link.name, upstreams[link.name]),
+            takes_back=all(port == link.service_port for link, port in ports.items()),
         )
 
     async def not_leading_to(self, ports: Mapping[Link, int]) -> list[str]:
@@ -155,6 +170,25 @@ class Mesh:
         answers = await asyncio.gather(*(self._clients[pod].proxies() for pod in pods))
         known = {name: proxy for answer in answers for name, proxy in answer.items()}
         return {link.name: known[link.name] for link in wanted}
+
+    async def unlike_written(self) -> Mapping[str, str]:
+        """Link name -> what it would come back with if its Toxiproxy ended: whoever wrote that was
+        killed before it asked the server, or after it had. Of servers that answer."""
+        try:
+            standing = self.standing.read()
+        except StandingLost as error:
+            return {"links": str(error)}
+        answers = await asyncio.gather(
+            *(client.proxies() for client in self._clients.values()), return_exceptions=True
+        )
+        found: dict[str, str] = {}
+        for answer in answers:
+            for name, proxy in answer.items() if isinstance(answer, dict) else ():
+                wanted = standing.get(name, _untouched(self.topology.link(name)))
+                written, there = describe_fault(wanted), describe_fault(proxy)
+                if (written, self._bend_of(wanted)) != (there, self._bend_of(proxy)):
+                    found[name] = f"written down as {written or 'healthy'}"
+        return found
 
     async def faults(self) -> Mapping[str, str]:
         """Link name -> what is done to it now, for the board: cut mode or delay. Healthy links are
@@ -185,19 +219,32 @@ class Mesh:
         links: Iterable[Link],
         leaves: Callable[[Proxy], Proxy],
         call: Callable[[ToxiproxyClient, Link], Awaitable[None]],
+        *,
+        takes_back: bool = False,
     ) -> None:
-        """What `call` leaves of each stands from before it is tried, also when it fails."""
-        chosen = tuple(links)
+        """What `call` leaves of each stands from before it is tried, also when it fails. What
+        cannot be written is not done; what takes something back is, and then it raises."""
+        chosen, lost = tuple(links), None
         for link in chosen:
             if link.kind is LinkClass.PROBE:
                 raise ValueError(f"{link.name} is a probe link: faults never touch it")
+        try:
+            self._write(chosen, leaves)
+        except StandingLost as error:
+            if not takes_back:
+                raise
+            lost = error
+        await asyncio.gather(*(call(self._clients[link.target], link) for link in chosen))
+        if lost is not None:
+            raise lost
+
+    def _write(self, links: Iterable[Link], leaves: Callable[[Proxy], Proxy]) -> None:
         with self.standing.changing() as standing:
-            for link in chosen:
+            for link in links:
                 untouched = _untouched(link)
                 standing[link.name] = leaves(standing.get(link.name, untouched))
                 if standing[link.name] == untouched:
                     del standing[link.name]
-        await asyncio.gather(*(call(self._clients[link.target], link) for link in chosen))
 
 
 def describe_fault(proxy: Proxy) -> str:

@@ -14,6 +14,7 @@ from typing import IO, Final
 from devnet.backends.process import reap_leftovers
 from devnet.backends.processes import ProcessId
 from devnet.model.whole import write_whole
+from devnet.network.control import socket_path
 from dst.spec.errors import BadConfig
 
 MARK: Final = "devnet.json"
@@ -165,6 +166,7 @@ def remove_leftovers(directory: Path) -> list[str]:
     if mark is None:
         return []
     left = reap_leftovers(directory)
+    socket_path(directory.resolve()).unlink(missing_ok=True)
     if mark.backend == "docker":
         # Imported late: docker-py costs every command 0.3 s, and most need none of it.
         from devnet.backends.docker import docker_client, remove_everything

@@ -17,6 +17,7 @@ import msgspec
 from devnet.backends.base import Backend, BackendError
 from devnet.faults.surface import CannotInject
 from devnet.links.mesh import Mesh
+from devnet.links.standing import StandingLost
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
 from devnet.model.bend import (
     BEAT_S,
@@ -167,7 +168,7 @@ class LiveBends:
     async def _call(self, work: Awaitable[None]) -> None:
         try:
             await work
-        except (BackendError, ToxiproxyError, ToxiproxyUnreachable) as error:
+        except (BackendError, StandingLost, ToxiproxyError, ToxiproxyUnreachable) as error:
             raise CannotInject(str(error)) from error
 
 

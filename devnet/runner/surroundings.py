@@ -24,6 +24,7 @@ from devnet.backends.base import (
 from devnet.faults import surface as faults
 from devnet.faults.surface import NO_ENVIRONMENT, CannotInject, Said
 from devnet.links.mesh import Mesh
+from devnet.links.standing import StandingLost
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
 from devnet.model.clock import now
 from devnet.model.cut import CutMode
@@ -397,7 +398,7 @@ class LiveLinks:
     async def _call(self, work: Awaitable[None]) -> None:
         try:
             await work
-        except (ToxiproxyError, ToxiproxyUnreachable, InvalidInput) as error:
+        except (StandingLost, ToxiproxyError, ToxiproxyUnreachable, InvalidInput) as error:
             raise CannotInject(str(error)) from error
 
     async def _not_reported(self, names: Sequence[str], *, up: bool) -> str:
@@ -556,6 +557,7 @@ class LiveNetwork:
 
     async def standing(self) -> Mapping[str, str]:
         return {
+            **await self._mesh.unlike_written(),
             **await self._mesh.faults(),
             **self.machines.left(),
             **await self.programs.otherwise(),

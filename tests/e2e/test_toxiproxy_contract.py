@@ -21,7 +21,7 @@ import pytest
 from devnet.backends.process import ProcessBackend
 from devnet.backends.processes import read_pid_file
 from devnet.links.mesh import Mesh
-from devnet.links.standing import standing_in
+from devnet.links.standing import StandingLost, standing_in
 from devnet.links.toxiproxy import (
     STREAMS,
     Proxy,
@@ -37,7 +37,7 @@ from devnet.links.toxiproxy import (
 )
 from devnet.model.cut import CutMode
 from devnet.model.shape import Shape, Streams
-from devnet.model.topology import compute_topology
+from devnet.model.topology import Link, LinkClass, compute_topology
 from devnet.network.programs import Plan
 from devnet.network.proxy_keeper import ProxyKeeper
 from devnet.toolchain.tools import REPOSITORY, TOXIPROXY, ensure_all
@@ -510,6 +510,120 @@ async def test_a_server_that_ends_is_started_again_with_what_it_had(
     finally:
         await mesh.close()
         await backend.close()
+
+
+@pytest.fixture
+async def pod_of_links(
+    tools: dict[str, Path], tmp_path: Path
+) -> AsyncIterator[tuple[Mesh, list[Link]]]:
+    """The Toxiproxy of op1 alone, and the links to it that its peers dial."""
+    topology = compute_topology(operators=4, followers=0, port_offset=5000)
+    links = [k for k in topology.links_on("op1") if k.kind is LinkClass.CONSENSUS]
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "run").mkdir()
+    backend = ProcessBackend(
+        directory=tmp_path,
+        programs=Plan(topology, "process", frozenset()).programs,
+        executables=tools,
+        source=REPOSITORY,
+        on_crash=lambda *_: None,
+    )
+    mesh = Mesh(topology, standing_in(tmp_path))
+    try:
+        await backend.start(["op1.toxiproxy"])
+        await mesh.restore("op1", await backend.listen_host())
+        yield mesh, links
+    finally:
+        await mesh.close()
+        await backend.close()
+
+
+@pytest.mark.parametrize("mode", CutMode)
+async def test_what_is_healed_while_its_server_is_set_up_is_healed(
+    mode: CutMode, pod_of_links: tuple[Mesh, list[Link]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every step of it."""
+    mesh, links = pod_of_links
+    client = mesh.client("op1")
+
+    def local(_: Link) -> str:
+        return "127.0.0.1"
+
+    async def set_up(interrupted_at: int | None) -> int:
+        """From nothing, as a server that has just been started; how many steps it took."""
+        for name in await client.proxies():
+            await client.delete(name)
+        mesh._write(links, lambda proxy: after_cut(proxy, mode))
+        steps = 0
+        call = client._call
+
+        async def counted(method: str, path: str, body: object = None) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == interrupted_at:
+                elsewhere = Mesh(mesh.topology, mesh.standing)
+                with suppress(ToxiproxyError):  # it has not come to them yet
+                    await elsewhere.heal(links, mode)
+                await elsewhere.close()
+            return await call(method, path, body)
+
+        monkeypatch.setattr(client, "_call", counted)
+        await mesh._populate_pod("op1", local)
+        monkeypatch.setattr(client, "_call", call)
+        return steps
+
+    steps = await set_up(None)
+    assert await mesh.not_in_state(links, mode) == []
+    for step in range(1, steps + 1, max(1, steps // 12)):
+        await set_up(step)
+        assert await mesh.not_in_state(links, None) == [], f"at step {step} of {steps}"
+        assert await mesh.unlike_written() == {}
+
+
+async def test_on_a_full_disk_nothing_is_cut_and_all_is_healed(
+    pod_of_links: tuple[Mesh, list[Link]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mesh, links = pod_of_links
+    slow = Shape(attributes={"latency": 20, "jitter": 0})
+    cut, shaped, bent = links[:3]
+    await mesh.cut([cut], CutMode.REFUSE)
+    await mesh.shape([shaped], "latency", slow)
+    await mesh.lead_to({bent: bent.service_port + 1})
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("devnet.links.standing.write_whole", full)
+    with pytest.raises(StandingLost, match="No space left on device; make room"):
+        await mesh.cut([shaped], CutMode.HOLD)
+    assert await mesh.not_in_state([shaped], None) == []
+    for healing in (
+        mesh.heal([cut], CutMode.REFUSE),
+        mesh.shape([shaped], "latency", None),
+        mesh.lead_to({bent: bent.service_port}),
+    ):
+        with pytest.raises(StandingLost):
+            await healing
+    assert await mesh.not_in_state([cut], None) == []
+    assert await mesh.not_shaped([shaped], "latency", None) == []
+    assert await mesh.not_leading_to({bent: bent.service_port}) == []
+
+
+async def test_what_was_written_by_somebody_killed_before_the_server_was_asked_is_told(
+    pod_of_links: tuple[Mesh, list[Link]],
+) -> None:
+    mesh, (one, other, *_) = pod_of_links
+    await mesh.cut([other], CutMode.HOLD)
+    assert await mesh.unlike_written() == {}
+    mesh._write([one], lambda proxy: after_cut(proxy, CutMode.REFUSE))
+    mesh._write([other], lambda proxy: after_heal(proxy, CutMode.HOLD))
+    assert await mesh.unlike_written() == {
+        one.name: "written down as refuse",
+        other.name: "written down as healthy",
+    }
+    mesh.standing.path.write_text('{"a": {"name"')
+    (told,) = (await mesh.unlike_written()).values()
+    assert told.startswith(f"{mesh.standing.path} cannot be read: ")
 
 
 def _pid(directory: Path, program: str) -> int:

@@ -1,5 +1,6 @@
 """A share of a processor: on this kernel where it lets us, on files as the kernel's elsewhere."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -10,7 +11,13 @@ import pytest
 
 from devnet.backends import cgroups
 from devnet.backends.base import BackendError, CpuUse
-from devnet.backends.cgroups import CpuGroups, find_cpu_groups, require_cpu_groups, session_of
+from devnet.backends.cgroups import (
+    CpuGroups,
+    find_cpu_groups,
+    remove_empty_groups,
+    require_cpu_groups,
+    session_of,
+)
 from devnet.backends.process import ProcessBackend
 from tests.unit.devnet.test_process_backend import (
     Crashes,
@@ -103,7 +110,6 @@ def groups() -> Iterator[CpuGroups]:
         pytest.skip(str(error))
     found = find_cpu_groups()
     yield found
-    found.remove_empty()
     assert not list(found.folder.glob(f"{cgroups.PREFIX}{os.getpid()}-*"))
 
 
@@ -138,11 +144,13 @@ async def test_a_program_and_its_workers_are_held_and_let_go(
     assert crashes == []
 
 
-def test_what_a_dead_harness_left_goes_and_what_is_in_use_stays(groups: CpuGroups) -> None:
+def test_what_a_dead_harness_left_goes_and_what_another_has_stays(groups: CpuGroups) -> None:
     left = groups.folder / f"{cgroups.PREFIX}0-op1.rollup"
     left.mkdir(exist_ok=True)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         groups.hold("op2.rollup", child.pid, 50)
-        groups.remove_empty()
+        assert left.name in remove_empty_groups()
         assert not left.exists()
         child.communicate(b"\n")
+    assert remove_empty_groups() == [], "its harness lives"
+    asyncio.run(groups.release("op2.rollup"))
