@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from dst.l1.rpc import L1BlockRef, L1Client
 from dst.l1.view import WINDOW, CanonicalChain, advance, is_linked
 from dst.runtime.backoff import Backoff
-from dst.runtime.log import Logger
+from dst.runtime.log import Logger, Ration
 from dst.runtime.metrics import Metrics
 from dst.spec.cluster import ChainConfig
 from dst.spec.errors import BadConfig, InvalidInput, Unavailable
@@ -26,6 +26,8 @@ MAX_WALK: Final = WINDOW
 """Blocks fetched to join a new head to the view; beyond that the view starts over."""
 ORIGIN_CACHE: Final = 4096
 """Origins remembered by hash: an L1 block's time never changes."""
+REORGS_AT_ONCE: Final = 5
+"""Lines about them, before they are rationed: an L1 may change its mind with each poll."""
 
 Told: TypeAlias = Callable[[bool], None]
 """Hears of each new head, and whether blocks stopped being canonical."""
@@ -43,6 +45,8 @@ class L1Source:
         self._client, self._config, self._log = client, config, log
         self.chain: CanonicalChain | None = None
         self.finalized_number = config.l1_genesis.number
+        self._finalized: L1BlockRef | None = None
+        self._reorgs = Ration(at_once=REORGS_AT_ONCE)
         self._known: OrderedDict[Hash32, L1BlockRef] = OrderedDict()
         self._reachable = True
         self._checked_chain = False
@@ -85,9 +89,17 @@ class L1Source:
             self._log.info("l1_back", head=head.number)
         if self.chain is None or head.hash != self.chain.head.hash:
             told(await self._adopt(head))
-        finalized = await self._client.head("finalized")
-        if finalized is not None:
-            self.finalized_number = max(self.finalized_number, finalized.number)
+        await self._note_finality(await self._client.head("finalized"))
+
+    async def _note_finality(self, said: L1BlockRef | None) -> None:
+        """As far as it is of the chain that L1 shows. Nobody else can be asked: a lie about it
+        lasts as long as it is told."""
+        if said is None or said == self._finalized:
+            return
+        if await self.canonical_hash(said.number) != said.hash:
+            self._log.debug("finality_refused", number=said.number, hash=said.hash)
+            return
+        self._finalized, self.finalized_number = said, said.number
 
     def waits_for(self) -> str | None:
         """For a person; None while L1 answers."""
@@ -145,7 +157,8 @@ class L1Source:
             self.remember(ref)
         if step.reorged:
             self._metrics.inc("l1_reorgs_total")
-            self._log.warning("l1_reorg", head=head.number, hash=head.hash)
+            say = self._log.warning if self._reorgs.may_say() else self._log.debug
+            say("l1_reorg", head=head.number, hash=head.hash)
         return step.reorged
 
     async def _segment_to(self, head: L1BlockRef) -> list[L1BlockRef]:

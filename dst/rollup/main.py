@@ -250,7 +250,7 @@ def _watch_heights(metrics: Metrics, chain: Chain) -> None:
 
 
 def _assemble_operator(common: _Common) -> _Parts:
-    settings, chain, waiting = common.settings, common.chain, common.waiting()
+    settings, chain = common.settings, common.chain
     depth = settings.lock.chain.l1_confirmations
     watch = ResetWatch(chain, common.l1, common.halting, depth)
     operator = Operator(
@@ -268,6 +268,7 @@ def _assemble_operator(common: _Common) -> _Parts:
         metrics=common.metrics,
     )
     scanner = common.scanner(operator.compare)
+    waiting = common.waiting(scanner.waits_for)
 
     def on_l1(reorged: bool) -> None:
         scanner.wake()
@@ -330,8 +331,8 @@ def _assemble_follower(common: _Common, sources: list[BeaconClient]) -> _Parts:
         log=log,
         metrics=common.metrics,
     )
-    waiting = common.waiting(follower.waits_for)
     scanner = common.scanner(importer.import_run)
+    waiting = common.waiting(follower.waits_for, scanner.waits_for)
     loops = (
         common.l1.run(lambda _reorged: scanner.wake()),
         scanner.run(),

@@ -54,9 +54,15 @@ class InboxScanner:
         self._verify_seal, self._bus, self._on_batch = verify_seal, bus, on_batch
         self._log, self._metrics = log, metrics
         self._woken = asyncio.Event()
-        self._l1_was_ours = False
+        self._l1_was_ours = chain.store.cursor() is not None or chain.head.height > 0
+        """Whoever has scanned a block of it, or holds one of ours, has seen it."""
+        self._elsewhere: str | None = None
         metrics.function("derived_height", lambda: self.derived.height)
         self.move_heads()
+
+    def waits_for(self) -> str | None:
+        """For a person; None while L1 shows the chain that was scanned."""
+        return self._elsewhere
 
     def wake(self) -> None:
         """L1 has a new head."""
@@ -101,7 +107,7 @@ class InboxScanner:
                 self._rewind(number)
                 continue
             if self._l1.chain.contains(block_hash, number):
-                self._l1_was_ours = True
+                self._l1_was_ours, self._elsewhere = True, None
             if number >= self._l1.chain.head.number:
                 break
             block = await self._client.block(number + 1)
@@ -111,6 +117,7 @@ class InboxScanner:
                 self._rewind(number)
                 continue
             await self._take(block)
+            self._l1_was_ours, self._elsewhere = True, None
         self.move_heads()
 
     def _cursor(self) -> tuple[int, Hash32]:
@@ -130,7 +137,8 @@ class InboxScanner:
                 "the lock"
             )
             if self._l1_was_ours:  # one that lies or is on a fork may be back any time
-                raise Unavailable(f"{other} any more")
+                self._elsewhere = f"{other} any more"
+                raise Unavailable(self._elsewhere)
             raise BadConfig(f"{other}: point `l1` at the right network")
         self._chain.store.forget_scanned_from(number)
         if self._chain.store.cursor() is None:
@@ -186,13 +194,18 @@ class InboxScanner:
         return known is not None and known.height <= derived.height
 
     def move_heads(self) -> None:
-        """Recompute safe and finalized from the batches found that end in a block held here."""
+        """Recompute safe and finalized from the batches found that end in a block held here.
+
+        L1 alone says what it has finalised: what it takes back of that, finalized goes on with as
+        long as it is safe."""
         chain, store = self._chain, self._chain.store
         held = chain.head.height
         chain.safe_height = self._height_of(store.newest_batch(up_to_height=held))
         before = chain.finalized_height
         finalized = store.newest_batch(up_to_l1=self._l1.finalized_number, up_to_height=held)
-        chain.finalized_height = max(before, self._height_of(finalized))
+        chain.finalized_height = min(chain.safe_height, max(before, self._height_of(finalized)))
+        if chain.finalized_height < before:
+            self._log.warning("finalized_taken_back", height=chain.finalized_height, was=before)
         if chain.finalized_height > before:
             self._tell_finalized(chain.finalized_height)
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from aiohttp import web
@@ -17,7 +18,9 @@ from aiohttp import web
 from dst.apis.beacon import BeaconClient, BeaconEvent, BlockId, HeaderView, WireBlock, decode_signed
 from dst.apis.dst_v1 import EventKind
 from dst.derivation.frame import MAX_BLOCK_BYTES, Batch, decode_frame, encode_frame
-from dst.l1.source import L1Source
+from dst.l1.rpc import L1Block, L1BlockRef
+from dst.l1.source import REORGS_AT_ONCE, L1Source
+from dst.l1.view import WINDOW
 from dst.rollup.chain import Chain
 from dst.rollup.engine_controller import EngineController, InvalidPayload
 from dst.rollup.events import BeaconBus, EventRing
@@ -540,6 +543,104 @@ async def test_an_l1_that_was_ours_and_is_another_one_is_waited_for(tmp_path: Pa
         await at.l1.poll()
         await at.scanner.scan()
         assert at.chain.safe_height == 3
+
+
+async def test_an_l1_that_was_ours_before_the_start_is_waited_for(tmp_path: Path) -> None:
+    async with bench(tmp_path) as at:
+        at.fake_l1.mine(2, data=[frame(at.lock, make_chain(at.lock, 3))])
+        await at.l1.poll()
+        await at.scanner.scan()
+    async with bench(tmp_path) as at:
+        at.fake_l1.mine(2)
+        at.fake_l1.reorg(3, "other")
+        await at.l1.poll()
+        with pytest.raises(Unavailable, match="the lock any more"):
+            await at.scanner.scan()
+        assert "the lock any more" in (at.scanner.waits_for() or "")
+
+
+async def test_an_l1_that_was_ours_when_it_was_scanned_is_waited_for(tmp_path: Path) -> None:
+    """Before what was scanned comes into view."""
+    async with bench(tmp_path) as at:
+        at.fake_l1.mine(WINDOW + 10)
+        await at.l1.poll()
+        honest, block = list(at.fake_l1.blocks), at.fake_l1.block
+
+        async def lie_at_five(number: int) -> L1Block | None:
+            if number == 5:
+                at.fake_l1.reorg(len(honest), "other")
+                await at.l1.poll()
+            return await block(number)
+
+        with mock.patch.object(at.fake_l1, "block", lie_at_five):
+            with pytest.raises(Unavailable, match="the lock any more"):
+                await at.scanner.scan()
+        at.fake_l1.blocks[:] = honest
+        await at.l1.poll()
+        await at.scanner.scan()
+        assert at.scanner.waits_for() is None
+
+
+async def test_a_lie_about_finality_that_is_not_on_its_chain_is_not_believed(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path) as at:
+        at.fake_l1.mine(2, data=[frame(at.lock, make_chain(at.lock, 3))])
+        head = at.fake_l1.head
+
+        async def lie(tag: str = "latest") -> L1BlockRef | None:
+            ref = await head(tag)
+            if tag == "latest" or ref is None:
+                return ref
+            return L1BlockRef(
+                number=told, hash=ref.hash, parent_hash=ref.parent_hash, timestamp=ref.timestamp
+            )
+
+        for told in (10**9, 2):
+            with mock.patch.object(at.fake_l1, "head", lie):
+                await at.l1.poll()
+            await at.scanner.scan()
+            assert (at.chain.safe_height, at.chain.finalized_height) == (3, 0)
+
+
+async def test_finality_ends_with_who_told_of_it_and_never_passes_what_is_safe(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bench(tmp_path) as at:
+        at.fake_l1.mine(2, data=[frame(at.lock, make_chain(at.lock, 3))])
+        at.fake_l1.mine(3)
+        at.fake_l1.finalized = 5
+        await at.l1.poll()
+        await at.scanner.scan()
+        assert (at.chain.safe_height, at.chain.finalized_height) == (3, 3)
+        at.fake_l1.finalized = 0
+        await at.l1.poll()
+        await at.scanner.scan()
+        assert (at.l1.finalized_number, at.chain.finalized_height) == (0, 3)
+        at.fake_l1.reorg(5, "other")
+        at.fake_l1.mine(2, "other")
+        await at.l1.poll()
+        await at.scanner.scan()
+        assert (at.chain.safe_height, at.chain.finalized_height) == (0, 0)
+        assert caplog.text.count("finalized_taken_back") == 1
+
+
+async def test_an_l1_that_changes_its_mind_with_each_poll_does_not_fill_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bench(tmp_path) as at:
+        at.fake_l1.mine(20)
+        await at.l1.poll()
+        honest = list(at.fake_l1.blocks)
+        at.fake_l1.reorg(8, "other")
+        lie = list(at.fake_l1.blocks)
+        for i in range(60):
+            at.fake_l1.blocks[:] = honest if i % 2 else lie
+            await at.l1.poll()
+        said = [
+            r for r in caplog.records if "l1_reorg" in r.getMessage() and r.levelname == "WARNING"
+        ]
+        assert 0 < len(said) <= REORGS_AT_ONCE + 1
 
 
 async def test_an_l1_that_never_was_ours_is_a_wrong_setting(tmp_path: Path) -> None:
