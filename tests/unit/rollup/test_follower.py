@@ -586,21 +586,25 @@ async def test_a_lie_about_finality_that_is_not_on_its_chain_is_not_believed(
 ) -> None:
     async with bench(tmp_path) as at:
         at.fake_l1.mine(2, data=[frame(at.lock, make_chain(at.lock, 3))])
-        head = at.fake_l1.head
+        head, numbers = at.fake_l1.head, [10**9, 2]
 
         async def lie(tag: str = "latest") -> L1BlockRef | None:
             ref = await head(tag)
             if tag == "latest" or ref is None:
                 return ref
             return L1BlockRef(
-                number=told, hash=ref.hash, parent_hash=ref.parent_hash, timestamp=ref.timestamp
+                number=numbers[0],
+                hash=ref.hash,
+                parent_hash=ref.parent_hash,
+                timestamp=ref.timestamp,
             )
 
-        for told in (10**9, 2):
+        while numbers:
             with mock.patch.object(at.fake_l1, "head", lie):
                 await at.l1.poll()
             await at.scanner.scan()
             assert (at.chain.safe_height, at.chain.finalized_height) == (3, 0)
+            del numbers[0]
 
 
 async def test_finality_ends_with_who_told_of_it_and_never_passes_what_is_safe(
@@ -637,10 +641,8 @@ async def test_an_l1_that_changes_its_mind_with_each_poll_does_not_fill_the_log(
         for i in range(60):
             at.fake_l1.blocks[:] = honest if i % 2 else lie
             await at.l1.poll()
-        said = [
-            r for r in caplog.records if "l1_reorg" in r.getMessage() and r.levelname == "WARNING"
-        ]
-        assert 0 < len(said) <= REORGS_AT_ONCE + 1
+        lines = (record for record in caplog.records if "l1_reorg" in record.getMessage())
+        assert 0 < sum(line.levelname == "WARNING" for line in lines) <= REORGS_AT_ONCE + 1
 
 
 async def test_an_l1_that_never_was_ours_is_a_wrong_setting(tmp_path: Path) -> None:
