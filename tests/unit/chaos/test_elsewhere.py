@@ -306,7 +306,6 @@ def test_when_nobody_is_there_any_more_it_ends_and_says_so(
 ) -> None:
     monkeypatch.setattr(elsewhere, "RENEW_S", 0.1)
     monkeypatch.setattr(elsewhere, "NOBODY_S", 1.0)
-    monkeypatch.setattr(elsewhere, "STOP_S", -elsewhere.ANSWER_S)
     worker = cluster.worker()
     (plan / "hold").write_text("0")
     run, workers, _ = campaign(small, tmp_path, cluster)
@@ -318,7 +317,7 @@ def test_when_nobody_is_there_any_more_it_ends_and_says_so(
             os.kill(worker.pid, signal.SIGKILL)
 
     with pytest.raises(ExceptionGroup) as caught:
-        asyncio.run(work())
+        asyncio.run(asyncio.wait_for(work(), elsewhere.STOP_S))  # it does not wait for the dead
     assert caught.group_contains(NoWorkers, match="no worker at .* the same command goes on")
     until(lambda: states(plan) == ["stopped"])
 
