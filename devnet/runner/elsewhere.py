@@ -198,10 +198,10 @@ class Workers:
         self.say(f"{batch.told()}: not carried out: {_told(failed)}")
 
     async def _break_off(self, future: Any, batch: Batch) -> None:
-        """What it had carried out by then comes here."""
+        """What it had carried out by then comes here, when there is anybody to bring it."""
         await self._leave()
         with suppress(Exception):
-            async with asyncio.timeout(STOP_S + ANSWER_S):
+            async with asyncio.timeout(STOP_S + ANSWER_S if await self._threads() else 0):
                 await self._take(await future.result(), batch)
 
     def _order(self, batch: Batch) -> Order:

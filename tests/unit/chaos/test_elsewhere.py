@@ -21,7 +21,7 @@ import pytest
 from devnet.chaos_cli import main
 from devnet.model.command import Exit
 from devnet.runner import elsewhere, errand, parcel
-from devnet.runner.batch import PROGRAM
+from devnet.runner.batch import PROGRAM, STOP_S
 from devnet.runner.elsewhere import Workers
 from devnet.runner.errand import Order, Terms, carry_out, code_of_runs
 from devnet.runner.matrix_run import MatrixRun
@@ -306,7 +306,6 @@ def test_when_nobody_is_there_any_more_it_ends_and_says_so(
 ) -> None:
     monkeypatch.setattr(elsewhere, "RENEW_S", 0.1)
     monkeypatch.setattr(elsewhere, "NOBODY_S", 1.0)
-    monkeypatch.setattr(elsewhere, "STOP_S", -elsewhere.ANSWER_S)
     worker = cluster.worker()
     (plan / "hold").write_text("0")
     run, workers, _ = campaign(small, tmp_path, cluster)
@@ -317,8 +316,10 @@ def test_when_nobody_is_there_any_more_it_ends_and_says_so(
             await soon(lambda: states(plan) == ["held"])
             os.kill(worker.pid, signal.SIGKILL)
 
+    began = time.monotonic()
     with pytest.raises(ExceptionGroup) as caught:
         asyncio.run(work())
+    assert time.monotonic() - began < STOP_S, "it waited for what nobody brings"
     assert caught.group_contains(NoWorkers, match="no worker at .* the same command goes on")
     until(lambda: states(plan) == ["stopped"])
 
