@@ -71,11 +71,10 @@ async def test_others_go_on_without_a_timer_where_a_draining_operator_would_lead
         above = max(each.sealed_height() for each in everybody)
         await eventually(lambda: all(e.sealed_height() >= above + 9 for e in everybody))
         assert not led_by(everybody[0], above + 1)
-        assert sum(changes(each, "leader_passed") for each in everybody) >= 2 * 3
+        await eventually(lambda: all(changes(each, "leader_passed") for each in everybody))
         last.leave(False)
         above = max(each.sealed_height() for each in everybody)
-        await eventually(lambda: all(e.sealed_height() >= above + 9 for e in everybody))
-        assert led_by(everybody[0], above + 1), "it leads again"
+        await eventually(lambda: bool(led_by(everybody[0], above + 1)))  # it leads again
 
 
 async def test_releases_that_do_not_know_the_message_refuse_it_and_wait_for_their_timer(
