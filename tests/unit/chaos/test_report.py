@@ -12,7 +12,7 @@ from devnet.bench.phases import times_of
 from devnet.checkers.base import amount, counted, judge_within
 from devnet.model.history import Event, EventKind, FaultReceipt, History, Setup
 from devnet.model.verdict import Outcome, Verdict, Violation
-from devnet.report.html import FAULT_COLOUR, _looks, line_style, render_html, round_ticks
+from devnet.report.html import FAULT_COLOUR, line_style, render_html, round_ticks
 from devnet.report.junit import render_junit
 from devnet.report.summary import (
     CampaignSummary,
@@ -234,13 +234,6 @@ def test_a_fault_without_targets_is_shown_as_links() -> None:
     receipt = FaultReceipt(id="wan", kind="latency", where=where, targets=(), requested=1.0)
     history = History(setup=setup, faults=(receipt,))
     assert summarise(history, (), scenario="x", seed=1).target == where
-
-
-def test_a_receipt_shows_by_whose_word_it_stood() -> None:
-    receipt = FaultReceipt(id="wan", kind="latency", targets=(), requested=1.0, looks=3)
-    assert _looks(receipt, "-") == "3 times"
-    felt = msgspec.structs.replace(receipt, witness="answers take 101.0 ms", lapsed=7.0)
-    assert _looks(felt, "6.0 s") == "3 times, not at 6.0 s: answers take 101.0 ms"
 
 
 def told(kind: EventKind, node: str, moment: float) -> Event:
