@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from devnet.faults.base import Fault, Sight
@@ -26,6 +27,7 @@ from devnet.model.cut import CutMode
 from devnet.model.history import FaultReceipt
 from devnet.model.shape import Streams
 from devnet.model.terms import Duration
+from devnet.report.html import _looks
 from tests.unit.chaos.fake_network import FakeNetwork, in_virtual_time
 from tests.unit.chaos.test_faults import sight
 
@@ -275,3 +277,10 @@ def test_who_has_nothing_to_ask_is_waited_for_and_no_witness() -> None:
 def test_a_cut_between_operators_is_as_its_proof_says(do: Fault) -> None:
     applied, *_ = receipts_of(do)
     assert (applied.error, applied.witness) == ("", "")
+
+
+def test_a_report_shows_by_whose_word_it_stood() -> None:
+    receipt = FaultReceipt(id="wan", kind="latency", targets=(), requested=1.0, looks=3)
+    assert _looks(receipt, "-") == "3 times"
+    felt = msgspec.structs.replace(receipt, witness="answers take 101.0 ms", lapsed=7.0)
+    assert _looks(felt, "6.0 s") == "3 times, not at 6.0 s: answers take 101.0 ms"

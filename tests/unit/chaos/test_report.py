@@ -24,7 +24,7 @@ from devnet.model.history import (
 )
 from devnet.model.verdict import Outcome, Verdict, Violation
 from devnet.report.drawing import FAULT_COLOUR, line_style, round_ticks, span
-from devnet.report.html import _looks, render_html
+from devnet.report.html import render_html
 from devnet.report.junit import render_junit
 from devnet.report.lanes import lanes_svg
 from devnet.report.summary import (
@@ -308,13 +308,6 @@ def test_a_fault_without_targets_is_shown_as_links() -> None:
     receipt = FaultReceipt(id="wan", kind="latency", where=where, targets=(), requested=1.0)
     history = History(setup=setup, faults=(receipt,))
     assert summarise(history, (), scenario="x", seed=1).target == where
-
-
-def test_a_receipt_shows_by_whose_word_it_stood() -> None:
-    receipt = FaultReceipt(id="wan", kind="latency", targets=(), requested=1.0, looks=3)
-    assert _looks(receipt, "-") == "3 times"
-    felt = msgspec.structs.replace(receipt, witness="answers take 101.0 ms", lapsed=7.0)
-    assert _looks(felt, "6.0 s") == "3 times, not at 6.0 s: answers take 101.0 ms"
 
 
 def told(kind: EventKind, node: str, moment: float) -> Event:
