@@ -1,7 +1,8 @@
 """L6 inclusion: a transaction answered by an operator that stayed up is included within n heights.
 
 Counted from the newest height that was already proposed or decided when the answer came: in the n
-heights after it every operator leads once. Not judged (neither way): transactions whose operator
+heights after it every operator leads once. The first of them may be built without it by then, so an
+operator alone has two. Not judged (neither way): transactions whose operator
 was disturbed between sending and inclusion, and those whose n heights were not all read at the end.
 """
 
@@ -22,7 +23,7 @@ STARTED: Final = frozenset({EventKind.PROPOSAL, EventKind.DECIDED})
 
 
 def check(history: History) -> Verdict:
-    bound = len(history.setup.operators)
+    bound = _bound(history)
     where = _included(history)
     read_to = max((block.height for block in history.blocks), default=0)
     waits = [
@@ -33,6 +34,10 @@ def check(history: History) -> Verdict:
     worst = max(waits, key=lambda wait: wait[0], default=None)
     note = counted(len(waits), "transaction{s} judged")
     return judge_within(NAME, worst, bound=float(bound), note=note, unit="heights")
+
+
+def _bound(history: History) -> int:
+    return max(2, len(history.setup.operators))
 
 
 def _included(history: History) -> dict[str, int]:
@@ -51,7 +56,7 @@ def _waited(
     if transaction.via not in history.setup.operators:
         return None
     base = _started_by(history, transaction.answered)
-    n = len(history.setup.operators)
+    n = _bound(history)
     deadline = _first_decided(history, base + n)
     if (
         deadline is None

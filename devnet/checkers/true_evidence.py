@@ -2,7 +2,8 @@
 
 A node that accuses another of two votes, a forged partial or an unjustified proposal keeps proof of
 it and says so. Where nobody lies, nobody may be accused: a restart, a cut or a slow disk is no lie.
-`guilty` names the operators that do lie, or did, or that forgot what they had signed.
+`guilty` names the operators that do lie, or did, or that forgot what they had signed. Two group
+signatures of one height accuse nobody by name: it takes liars all the same.
 """
 
 from collections.abc import Iterable
@@ -32,9 +33,12 @@ class LiveTrueEvidence:
         self.events += 1
         if record.kind is not EventKind.EVIDENCE or self._one_key:
             return []
-        accused, reason = f"op{record.detail.get('culprit')}", record.detail.get("reason")
-        if accused in self.guilty:
+        culprit = record.detail.get("culprit")
+        if (culprit is None and self.guilty) or f"op{culprit}" in self.guilty:
             return []
+        accused, reason = f"op{culprit}", record.detail.get("reason")
+        if culprit is None:
+            accused, reason = "the group", record.detail.get("what")
         return [
             Violation(
                 checker=NAME,

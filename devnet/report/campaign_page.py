@@ -1,5 +1,6 @@
 """The page of a campaign: self-contained HTML with inline SVG, no script, no outside asset."""
 
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from typing import Final, Protocol
@@ -11,7 +12,7 @@ from devnet.report.campaign import CampaignReport, notes_of
 from devnet.report.cells import FIGURES_HEAD, CellFigures, RunFigures, amount_of, figures_row
 from devnet.report.comparison import ABOUT, compares, comparison_rows
 from devnet.report.comparison import HEAD as HEAD_OF_COMPARISON
-from devnet.report.html import OUTCOME_COLOUR, STYLE, badge, round_ticks, table
+from devnet.report.drawing import OUTCOME_COLOUR, STYLE, badge, round_ticks, table
 from devnet.report.levels import Said, level_note
 from devnet.report.measures import MEANS, NAMES
 from devnet.report.statistics import CONFIDENCE, Statistics
@@ -43,6 +44,7 @@ def render_campaign_page(report: CampaignReport) -> str:
         if cells := [cell for cell in report.cells if name in cell.statistics]:
             parts += [f"<h2>{name.capitalize()}</h2>", f"<p class=soft>{MEANS[name]}</p>"]
             parts += [_strips(cells, name), _figures(cells, name)]
+    parts += _coverage(runs)
     parts += _failures(report)
     if notes := notes_of(report):
         items = "".join(f"<li>{escape(note)}</li>" for note in notes)
@@ -196,6 +198,35 @@ def _dot(run: RunFigures, name: str, x: "_Scale", y: float) -> str:
 def _figures(cells: Sequence[CellFigures], name: str) -> str:
     rows = [tuple(map(escape, figures_row(cell, name))) for cell in cells]
     return table(FIGURES_HEAD, rows)
+
+
+PHASES: Final = ("idle", "round_change", "proposal", "prepared", "decided", "")
+
+
+def _coverage(runs: Sequence[RunFigures]) -> list[str]:
+    """How often each kind of fault fell in each phase; one that was not proven is no cover."""
+    faults = [fault for run in runs for fault in run.faults]
+    if not faults:
+        return []
+    proven = Counter((fault.kind, fault.phase) for fault in faults if fault.proven)
+    rows = []
+    for kind in sorted({fault.kind for fault in faults}):
+        mine = [fault for fault in faults if fault.kind == kind]
+        unproven = sum(not fault.proven for fault in mine)
+        rows.append(
+            (
+                escape(kind),
+                str(len(mine) - unproven),
+                *(str(proven[kind, phase] or "-") for phase in PHASES),
+                str(unproven or "-"),
+            )
+        )
+    head = ("fault", "proven", *(phase or "not seen" for phase in PHASES), "not proven")
+    about = (
+        "What was injected, proven while it stood and seen to be gone, by where consensus stood "
+        "when it fell."
+    )
+    return ["<h2>What was injected</h2>", f"<p class=soft>{about}</p>", table(head, rows)]
 
 
 def _failures(report: CampaignReport) -> list[str]:

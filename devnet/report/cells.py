@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from devnet.model.cluster import CellKey, ClusterKind, sequencers_told
+from devnet.model.history import History
 from devnet.model.verdict import Outcome
 from devnet.report.measures import NAMES, Measures
 from devnet.report.statistics import Quantile, Statistics, statistics_of
@@ -17,6 +18,28 @@ from devnet.report.statistics import Quantile, Statistics, statistics_of
 SHOWN: Final = (Outcome.PASS, Outcome.FAIL)
 TIMES: Final = ("gap", "detection", "recovery", "inclusion")
 COUNTS: Final = ("rounds", "lost")
+
+
+class Injected(msgspec.Struct, frozen=True, kw_only=True):
+    """One fault of a run. phase: where consensus stood when it fell, empty where nobody saw.
+    proven: seen to stand, to its end, and seen to be gone."""
+
+    kind: str
+    phase: str = ""
+    proven: bool = False
+
+
+def injected_of(history: History) -> tuple[Injected, ...]:
+    return tuple(
+        Injected(
+            kind=fault.kind,
+            phase=fault.phase,
+            proven=None not in (fault.verified, fault.healed)
+            and fault.lapsed is None
+            and not fault.error,
+        )
+        for fault in history.faults
+    )
 
 
 class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +55,7 @@ class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
     network: str = ""
     """On which it ran, and perhaps others; empty: nobody else did."""
     measures: Measures
+    faults: tuple[Injected, ...] = ()
 
     @property
     def shown(self) -> bool:

@@ -31,7 +31,7 @@ from devnet.network.claim import is_claimed
 from devnet.network.means import require_means
 from devnet.network.versions import require_versions
 from devnet.report.campaign import BrokenRun
-from devnet.report.cells import CellFigures, RunFigures, figures_of
+from devnet.report.cells import CellFigures, RunFigures, figures_of, injected_of
 from devnet.report.measures import measures_of
 from devnet.report.summary import reason_of
 from devnet.runner.folder import MANIFEST
@@ -442,6 +442,7 @@ def _figures(seed: int, path: Path, root: Path) -> RunFigures:
         folder=str(path.relative_to(root)),
         network=_read(path / MANIFEST).network.named(),
         measures=measures_of(history),
+        faults=injected_of(history),
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ import yaml
 
 from devnet.chaos_cli import add_commands, main
 from devnet.checkers import gap
+from devnet.injector.hit import Phase
 from devnet.model.cluster import ClusterKind
 from devnet.model.command import Exit
 from devnet.model.history import (
@@ -40,8 +42,8 @@ from devnet.model.verdict import Outcome
 from devnet.report import statistics
 from devnet.report.against import Comparison, change_told, compare
 from devnet.report.campaign import CampaignReport, exit_of, render_report
-from devnet.report.campaign_page import render_campaign_page
-from devnet.report.cells import CellFigures, RunFigures, figures_of
+from devnet.report.campaign_page import PHASES, render_campaign_page
+from devnet.report.cells import CellFigures, Injected, RunFigures, figures_of
 from devnet.report.levels import Said, judge_levels, level_note
 from devnet.report.measures import Measures, measures_of
 from devnet.report.progress import _Lines
@@ -567,6 +569,24 @@ def test_what_became_worse_is_named_and_what_did_not_is_not() -> None:
 def report(cells: list[CellFigures], **changes: Any) -> CampaignReport:
     bare = CampaignReport(name="c", about="a", backend="process", cells=tuple(cells), missing=0)
     return msgspec.structs.replace(bare, **changes)
+
+
+def test_the_page_counts_what_was_proven_by_where_it_fell() -> None:
+    def run(seed: int, *faults: Injected) -> RunFigures:
+        return msgspec.structs.replace(run_of(seed, gap=1.0), faults=faults)
+
+    kill = Injected(kind="kill", phase="prepared", proven=True)
+    runs = [
+        run(1, kill, Injected(kind="cut", phase="idle", proven=True)),
+        run(2, kill, msgspec.structs.replace(kill, phase="")),
+        run(3, msgspec.structs.replace(kill, proven=False)),
+    ]
+    page = render_campaign_page(report([place("x", runs)]))
+    rows = re.findall(r"<tr[^>]*><td>(cut|kill)</td>(.*?)</tr>", page)
+    cells = {kind: re.findall(r"<td>(.*?)</td>", row) for kind, row in rows}
+    assert cells["cut"] == ["1", "1", "-", "-", "-", "-", "-", "-"]
+    assert cells["kill"] == ["3", "-", "-", "-", "2", "-", "1", "1"]
+    assert set(PHASES) == {*map(str, Phase), ""}
 
 
 def test_exit_codes() -> None:

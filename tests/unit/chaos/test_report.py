@@ -1,6 +1,8 @@
 """What a person and a CI read at the end: complete, self-contained, and right about the verdict."""
 
+import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from html.parser import HTMLParser
 
 import msgspec
@@ -10,10 +12,21 @@ from devnet.bench.measure import Figure
 from devnet.bench.page import NOTES_MARK, render_page, render_terminal
 from devnet.bench.phases import times_of
 from devnet.checkers.base import amount, counted, judge_within
-from devnet.model.history import Event, EventKind, FaultReceipt, History, Setup
+from devnet.model.history import (
+    Answer,
+    BlockRead,
+    Event,
+    EventKind,
+    FaultReceipt,
+    History,
+    Setup,
+    TransactionSubmitted,
+)
 from devnet.model.verdict import Outcome, Verdict, Violation
-from devnet.report.html import FAULT_COLOUR, line_style, render_html, round_ticks
+from devnet.report.drawing import FAULT_COLOUR, line_style, round_ticks, span
+from devnet.report.html import render_html
 from devnet.report.junit import render_junit
+from devnet.report.lanes import lanes_svg
 from devnet.report.summary import (
     CampaignSummary,
     percentile,
@@ -21,6 +34,7 @@ from devnet.report.summary import (
     summarise_campaign,
 )
 from devnet.report.table import render_campaign
+from devnet.report.users import users_line, users_svg
 from devnet.runner.journal import Journal
 from devnet.runner.stages import Run, Runner
 from devnet.scenarios import catalogue
@@ -79,11 +93,71 @@ def test_the_page_is_self_contained_and_shows_every_node_and_verdict(finished: R
     seen.feed(page)
     assert seen.links == []
     assert "script" not in seen.tags
-    assert seen.tags.count("svg") == 2
+    assert seen.tags.count("svg") == 5
     for name in ("op1", "op4", "f1", "L6 inclusion", "--seed 3"):
         assert name in page
     assert "height 7 has &lt;two&gt; roots" in page
     assert "<two>" not in page
+
+
+def titles_of(svg: str) -> list[str]:
+    return re.findall(r"<title>(.*?)</title>", svg)
+
+
+def test_the_lanes_show_each_leader_once_a_round_and_who_changed_round(finished: Run) -> None:
+    assert finished.history is not None
+    titles = titles_of(lanes_svg(finished.history))
+    start, _ = span(finished.history)
+    seen = [e for e in finished.history.events if e.monotonic >= start]
+    proposed = {(e.height, e.round) for e in seen if e.kind is EventKind.PROPOSAL}
+    assert Counter(t for t in titles if t.startswith("proposed")) == Counter(
+        f"proposed h{height} r{number}" for height, number in proposed
+    )
+    changed = sorted(
+        f"h{e.height}: to round {e.round}" for e in seen if e.kind is EventKind.ROUND_CHANGE
+    )
+    assert changed
+    assert sorted(t for t in titles if "to round" in t) == changed
+
+
+def sent(name: str, at: float, answer: Answer) -> TransactionSubmitted:
+    return TransactionSubmitted(
+        via="op1", hash=name, sent=at, answered=at if answer is not Answer.UNKNOWN else None,
+        answer=answer,
+    )  # fmt: skip
+
+
+def test_what_users_saw_tells_the_lost_from_the_late() -> None:
+    setup = Setup(operators=("op1",), slot_seconds=1.0)
+    sealed = [
+        Event(kind=EventKind.SEALED, node="op1", height=h, monotonic=float(h), wall=0.0)
+        for h in (1, 2, 3, 4)
+    ]
+    blocks = [
+        BlockRead(
+            node="op1", height=h, block_hash="", parent_hash="", state_root="",
+            transactions=("0xin",) if h == 2 else (),
+        )
+        for h in (1, 2, 3)
+    ]  # fmt: skip
+    history = History(
+        setup=setup, events=tuple(sealed), blocks=tuple(blocks),
+        transactions=(
+            sent("0xin", 1.5, Answer.OK), sent("0xlost", 1.5, Answer.OK),
+            sent("0xlate", 3.5, Answer.OK), sent("0xno", 1.6, Answer.REFUSED),
+            sent("0xwho", 1.7, Answer.UNKNOWN),
+        ),
+    )  # fmt: skip
+    assert users_line(history) == (
+        "5 submissions: 3 accepted, 1 refused, 1 without an answer; 1 lost. "
+        "In a sealed block after p50 0.50 s, p95 0.50 s, p99 0.50 s, max 0.50 s."
+    )
+    looks = dict(re.findall(r"<circle [^>]*r=\"2.2\" ([^>]*)><title>(0x\w+)", users_svg(history)))
+    by_name = {name: look for look, name in looks.items()}
+    assert by_name["0xlost"] == 'fill="#cf222e"'
+    assert 'fill="none"' in by_name["0xlate"]
+    assert by_name["0xin"] == 'fill="#4269d0" fill-opacity="0.65"'
+    assert len(by_name) == 5
 
 
 def test_what_broke_comes_first_in_red_with_its_witness(finished: Run) -> None:

@@ -277,6 +277,7 @@ def test_what_was_answered_elsewhere_is_no_answer_here(
     ask()
     assert len(runner.asked) == once + 1, "what is left is played whatever is remembered"
     monkeypatch.setattr("devnet.runner.shrink_live.product", later)
+    monkeypatch.setattr("devnet.runner.shrink_live.choose_backend", lambda asked: asked)
     with pytest.raises(BadConfig, match=words):
         ask(**changes)
 

@@ -790,6 +790,25 @@ def test_a_liar_may_be_accused() -> None:
     assert live.feed(accusation) == []
 
 
+def test_two_group_signatures_accuse_nobody_by_name_and_take_liars() -> None:
+    detail: dict[str, str | int | float | bool | None] = {"what": "two blocks", "folder": "/x"}
+    twice = event(EventKind.EVIDENCE, 4, 4.5, root=None, detail=detail)
+    (breach,) = true_evidence.LiveTrueEvidence().feed(twice)
+    assert breach.summary == "op1 accuses the group of two blocks: nobody lies there"
+    assert true_evidence.LiveTrueEvidence(frozenset({"op2"})).feed(twice) == []
+
+
+def test_an_operator_alone_may_have_built_the_next_block_already() -> None:
+    setup = msgspec.structs.replace(SETUP, operators=("op1",), followers=())
+    late = TransactionSubmitted(via="op1", hash="0xlate", sent=1.5, answered=1.51, answer=Answer.OK)
+    for height, outcome in ((3, Outcome.PASS), (4, Outcome.FAIL)):
+        draft = sound()
+        at = msgspec.structs.replace(block("op1", height), transactions=("0xlate",))
+        alone = history_of(setup, [*(r for r in draft.records if isinstance(r, Event)), at, late])
+        alone = msgspec.structs.replace(alone, blocks=(*draft.history().blocks, at))
+        assert inclusion.check(alone).outcome is outcome
+
+
 def test_live_no_quorum_knows_a_fault_from_its_receipt() -> None:
     live = no_quorum_no_progress.LiveNoQuorumNoProgress()
     cut = msgspec.structs.replace(SPLIT, revert_requested=None, reverted=None, healed=None)
