@@ -43,6 +43,10 @@ class Upgrade(Stopped):
         "metrics; a validator in the line of its log that says it is ready): that of the version "
         "asked for while it stands, and the one of before after the heal"
     )
+    more: ClassVar = (
+        "How a cluster is upgraded: [operators.md](operators.md#upgrades). The simulator has one "
+        "code under every name, and plays who restarts when."
+    )
     seen_within_s: ClassVar = 15.0
 
     to: str = keys.key(read_code, SCHEMA, WAYS)

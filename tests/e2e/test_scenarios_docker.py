@@ -20,6 +20,7 @@ def network(network_factory: NetworkFactory) -> RunningNetwork:
         "leader-freeze",
         "split-2-2",
         "planned-restart",
+        "rolling-upgrade",
         "host-lost",
         "packet-blackhole",
         "cpu-starved",
