@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from devnet.faults import KINDS
-from devnet.faults.base import Fault
+from devnet.faults.base import Fault, Site
 from devnet.faults.dice import Dice
 from devnet.model.expect import Expect
 from devnet.model.terms import At, Count, Delay, Duration, Moment, Trigger, Until
@@ -106,13 +106,9 @@ def name_of(seed: int, *, operators: int, budget: float, beyond_f: bool) -> str:
     return "-".join(parts)
 
 
-def disturbed_by(do: Fault, topology: Topology) -> int:
+def disturbed_by(do: Fault, sites: Sequence[Site], operators: Sequence[str]) -> int:
     """Most operators that it may disturb."""
-    operators = topology.operator_names
-    return max(
-        len(set(do.disturbs(site, operators)) & set(operators))
-        for site in possible_sites(do, topology)
-    )
+    return max(len(set(do.disturbs(site, operators)) & set(operators)) for site in sites)
 
 
 def _parts(total: int, rng: random.Random) -> list[int]:
@@ -144,10 +140,10 @@ class _Drawing:
         do = self._throw(lane.room)
         if do is None or do.nonsense() or do.misfit(self.topology):
             return 0.0
-        disturbed = disturbed_by(do, self.topology)
+        sites = possible_sites(do, self.topology)
+        disturbed = disturbed_by(do, sites, self.topology.operator_names)
         if disturbed > lane.room or (lane.room and not disturbed):
             return 0.0
-        sites = possible_sites(do, self.topology)
         claims = {each for site in sites for each in do.claims(site)}
         if any(claims & other.claims for other in beside):
             return 0.0
