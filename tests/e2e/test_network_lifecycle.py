@@ -257,7 +257,7 @@ def test_a_run_that_is_killed_under_faults_leaves_what_the_next_one_names_and_do
     """On a network that outlives it: cuts and frozen programs are still there."""
     directory = tmp_path / "net"
     words = ["up", "--detach", "--dir", str(directory), "--backend", "process"]
-    started = run_devnet([*words, "--port-offset", "7000"], tmp_path)
+    started = run_devnet([*words, "--port-offset", "8000"], tmp_path)
     assert started.code == 0, started.told
     _killed_while_faults_stand(directory)
     facts = _status(directory)
@@ -269,7 +269,7 @@ def test_a_run_that_is_killed_under_faults_leaves_what_the_next_one_names_and_do
     assert "op4.middleware" in refused.err
     done = run_devnet(["down", "--dir", str(directory)], tmp_path)
     assert done.code == 0, done.told
-    _require_gone(directory, 7000)
+    _require_gone(directory, 8000)
 
 
 def test_a_run_that_is_killed_under_faults_takes_its_own_network_along(tmp_path: Path) -> None:
