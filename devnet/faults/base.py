@@ -136,6 +136,11 @@ class Fault(ABC):
     async def missing(self, site: Site, world: World) -> str:
         """A look: what of the fault is not there; empty when it stands. Raises: CannotInject."""
 
+    def evidence(self, site: Site) -> str:
+        """For the record, once it is proven: what was seen, where there is more to say than that
+        it stands."""
+        return ""
+
     async def keep_up(self, site: Site, world: World, seen: Callable[[], None]) -> None:
         """What has to go on while it stands, such as a link that flaps; cancelled at the end.
         `seen` is called for every time that it was seen to happen. Raises: CannotInject."""

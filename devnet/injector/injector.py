@@ -64,7 +64,7 @@ class Injector:
             await do.inject(site, world)
             receipt = self._note(fault, applied=now())
             await _until_silent(lambda: do.missing(site, world), do.seen_within_s, "not in place")
-            receipt = self._note(fault, verified=now())
+            receipt = self._note(fault, verified=now(), evidence=do.evidence(site))
             await asyncio.sleep(EVENT_LAG_SECONDS)
             receipt = self._locate(fault, receipt)
         except CannotInject as error:

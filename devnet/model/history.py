@@ -346,6 +346,8 @@ class FaultReceipt(
     """When it was first seen not to stand any more, although nobody had taken it back."""
     error: str = ""
     """Why it could not be applied, verified or reverted, or what was seen when it had lapsed."""
+    evidence: str = ""
+    """What its proof saw, where that says more than that it stands."""
     restarted: tuple[str, ...] = ()
     """Who is stopped and started again at its beginning and at its end, and takes part in
     between."""

@@ -282,7 +282,7 @@ def _fault_row(fault: FaultReceipt, start: float) -> tuple[str, ...]:
 
     return (
         escape(fault.id),
-        escape(f"{fault.kind} {target_of(fault)}"),
+        escape(f"{fault.kind} {target_of(fault)}" + (fault.evidence and f" ({fault.evidence})")),
         escape(aimed_of(fault)),
         escape(hit_of(fault)),
         told(fault.requested),
