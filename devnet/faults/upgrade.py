@@ -23,6 +23,8 @@ _SEALED: Final = "dst_sealed_height"
 class Upgraded(Site):
     before: dict[str, str] = field(default_factory=dict, compare=False)
     """Program -> the code that it told of before."""
+    since: dict[str, str] = field(default_factory=dict, compare=False)
+    """And the one that it has to tell of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +74,10 @@ class Upgrade(Stopped):
         if set(told.values()) == {wanted}:
             raise CannotInject(f"{', '.join(site.targets)} runs that code already ({wanted})")
         site.before.update(told)
+        site.since.update(dict.fromkeys(site.programs, wanted))
         for node in site.targets:
-            await self._exchange(node, dict.fromkeys(_of(node, site), wanted), world, self.to)
+            codes = {name: site.since[name] for name in _of(node, site)}
+            await self._exchange(node, codes, world, self.to)
 
     async def take_back(self, site: Site, world: World) -> None:
         """Whoever was not reached runs what it ran."""
@@ -90,6 +94,11 @@ class Upgrade(Stopped):
     async def remaining(self, site: Site, world: World) -> str:
         assert isinstance(site, Upgraded), "aimed by this kind"
         return await _otherwise(site.before, world) or await world.programs.not_up(site.programs)
+
+    def witness(self, site: Site) -> str:
+        assert isinstance(site, Upgraded), "aimed by this kind"
+        before, since = (sorted(set(codes.values())) for codes in (site.before, site.since))
+        return f"code {' and '.join(before)} before, {' and '.join(since)} since"
 
     async def _exchange(
         self, node: str, codes: Mapping[str, str], world: World, version: str = ""

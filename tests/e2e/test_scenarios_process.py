@@ -117,6 +117,8 @@ def test_an_operator_goes_over_to_another_version_and_comes_back(
     codes = re.findall(r" ready .* code=([0-9a-f]+)", log.read_text())
     assert codes[-3] == codes[-1] != codes[-2], "the one that listens nowhere, too"
     assert run["tx_lost"] == 0
+    report = (Path(run["folder"]) / "report.html").read_text()
+    assert f"code {codes[-1]} before, {codes[-2]} since" in report
 
 
 @contextmanager

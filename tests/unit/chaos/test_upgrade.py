@@ -52,6 +52,7 @@ def test_one_node_after_another_goes_over_and_comes_back() -> None:
     applied, healed = carried_out(EVERYBODY, network)
     assert (applied.error, healed.error) == ("", "")
     assert applied.verified is not None
+    assert applied.witness == "code code of own before, code of v2 since"
     assert healed.healed is not None
     assert (healed.silenced, healed.unreturned) == ((), ())
     assert healed.restarted == healed.targets == network.operators
