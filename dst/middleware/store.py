@@ -24,7 +24,18 @@ from dst.qbft import records as qbft_records
 from dst.qbft.messages import Certificate, ProposalMessage
 from dst.runtime.disk import DiskFull, Room
 from dst.runtime.files import fsync_directory
-from dst.runtime.kv import REJOIN, Key, open_database, other_format, summed, whole
+from dst.runtime.kv import (
+    REJOIN,
+    SQLITE_ERRORS,
+    Flushes,
+    Key,
+    has_schema,
+    open_database,
+    open_reader,
+    other_format,
+    summed,
+    whole,
+)
 from dst.runtime.log import Logger
 from dst.sealing import records as sealing_records
 from dst.sealing.messages import GroupSignature, PartialSignature
@@ -154,18 +165,22 @@ def open_store(data_dir: Path, lock_hash: bytes, *, new: bool, rejoin: bool) -> 
     """
     assert not (new and rejoin), "--new and --rejoin exclude each other"
     path = data_dir / FILE_NAME
-    exists = path.exists() and _is_initialised(path)
-    if new and exists:
-        raise BadConfig(f"store {path} exists already: start without --new")
-    if not (new or rejoin or exists):
-        raise BadConfig(
-            f"this operator's key is here but its store {path} is not: without it, votes already"
-            " given are forgotten. Use --new when the cluster has just been created; else bring"
-            " the store back, or use --rejoin to catch up from the peers first"
-        )
+    exists = path.exists()
     try:
-        store = SqliteStore(path)
-    except sqlite3.DatabaseError as error:
+        if not (new or rejoin or exists):
+            raise _missing(path)
+        writer = open_database(path, durable=True)
+        try:
+            exists = exists and _is_initialised(writer, path)
+            if new and exists:
+                raise BadConfig(f"store {path} exists already: start without --new")
+            if not (new or rejoin or exists):
+                raise _missing(path)
+            store = SqliteStore(path, writer)
+        except BaseException:
+            writer.close()
+            raise
+    except SQLITE_ERRORS as error:
         raise BadConfig(f"store {path} cannot be used: {error}") from None
     try:
         if exists:
@@ -178,38 +193,51 @@ def open_store(data_dir: Path, lock_hash: bytes, *, new: bool, rejoin: bool) -> 
     return store
 
 
-def _is_initialised(path: Path) -> bool:
-    """A crash during `--new` leaves a file without its last write; nobody voted with it. That of
-    another release is refused before a table is made in it: that release may go on with it."""
-    connection = open_database(path, durable=True)
+def _missing(path: Path) -> BadConfig:
+    return BadConfig(
+        f"this operator's key is here but its store {path} is not: without it, votes already"
+        " given are forgotten. Use --new when the cluster has just been created; else bring"
+        " the store back, or use --rejoin to catch up from the peers first"
+    )
+
+
+def _is_initialised(connection: sqlite3.Connection, path: Path) -> bool:
+    """A crash during `--new` leaves a file without its first record, or without a table; nobody
+    voted with it. That of another release is refused before a table is made in it: that release
+    may go on with it. Raises: BadConfig; StoreDamaged."""
     try:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-            return False
-        kept = dict(connection.execute("SELECT CAST(key AS BLOB), CAST(value AS BLOB) FROM meta"))
-    except sqlite3.DatabaseError as error:
-        raise BadConfig(f"store {path} cannot be used: {error}") from None
-    finally:
-        connection.close()
+        rows = connection.execute("SELECT CAST(key AS BLOB), CAST(value AS BLOB) FROM meta")
+        kept = {bytes(key): bytes(value) for key, value in rows}
+    except SQLITE_ERRORS:  # there is no such table
+        kept = {}
     if kept.get(b"schema", _FORMAT) != _FORMAT:
         raise other_format(f"store {path}", kept[b"schema"], _FORMAT, _BEGIN_ANEW)
-    return b"lock_hash" in kept
+    has_schema(connection, path, _SCHEMA, REJOIN)
+    if kept and b"lock_hash" not in kept:
+        raise StoreDamaged(path, "meta 'lock_hash' is not what was written", REJOIN)
+    return bool(kept)
 
 
 class SqliteStore:
     """`Store` over one SQLite file. Opened by `open_store`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, writer: sqlite3.Connection) -> None:
         self._path = path
         self._room = Room(path, log, event="disk_full_not_voting")
         """Writes that a full disk keeps waiting."""
-        self._writer = open_database(path, durable=True)
+        self._writer = writer
         self._writer.executescript(_SCHEMA)
-        self._reader = open_database(path, durable=True)
+        self._flushes = Flushes(path, writer)
+        self._reader = open_reader(path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._head = Height(self._max_height())
 
     def check(self, lock_hash: bytes) -> None:
         """Raises: BadConfig for the store of another cluster or another release; StoreDamaged."""
+        for (key,) in self._rows("SELECT CAST(key AS BLOB) FROM meta"):
+            name = bytes(key).decode(errors="replace")
+            if name not in _PLAIN | _SUMMED:  # one that is not found says: nothing to heed
+                raise self._damaged(f"meta {name!r} is not what was written")
         if self._plain("schema") != _FORMAT:
             raise other_format(f"store {self._path}", self._plain("schema"), _FORMAT, _BEGIN_ANEW)
         if self._plain("lock_hash") != lock_hash:
@@ -217,10 +245,6 @@ class SqliteStore:
                 f"store {self._path} belongs to the cluster with lock hash"
                 f" {(self._plain('lock_hash') or b'').hex()}, not to {lock_hash.hex()}"
             )
-        for (key,) in self._rows("SELECT CAST(key AS BLOB) FROM meta"):
-            name = bytes(key).decode(errors="replace")
-            if name not in _PLAIN | _SUMMED:  # one that is not found says: nothing to heed
-                raise self._damaged(f"meta {name!r} is not what was written")
         self.head_entry()
 
     def begin(self, lock_hash: bytes, *, new: bool, rejoin: bool) -> None:
@@ -235,8 +259,7 @@ class SqliteStore:
         lacking = {key: value for key, value in wanted.items() if self._plain(key) != value}
         while lacking:
             try:
-                with self._room.needed(), self._writer:
-                    self._writer.execute("BEGIN IMMEDIATE")
+                with self._room.needed(), self._flushes.one():
                     for key, value in lacking.items():
                         self._put_plain(key, value)
                 return
@@ -245,6 +268,7 @@ class SqliteStore:
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
+        self._flushes.close()
         self._writer.close()
         self._reader.close()
 
@@ -279,8 +303,7 @@ class SqliteStore:
         await self._durably(lambda: self._write_rejoined(sign_above))
 
     def _write_rejoined(self, sign_above: Slot) -> None:
-        with self._writer:
-            self._writer.execute("BEGIN IMMEDIATE")
+        with self._flushes.one():
             self._put_meta("sign_above", _encode(sign_above))
             self._put_meta("rejoin", b"")
             self._put_meta("new", b"")
@@ -302,8 +325,7 @@ class SqliteStore:
         return self._room.waits_for()
 
     def _write(self, records: Sequence[Record]) -> None:
-        with self._writer:
-            self._writer.execute("BEGIN IMMEDIATE")
+        with self._flushes.one():
             for record in records:
                 self._insert(record)
 
@@ -398,8 +420,7 @@ class SqliteStore:
         )
 
     def _insert_evidence(self, evidence: Evidence) -> None:
-        with self._writer:
-            self._writer.execute("BEGIN IMMEDIATE")
+        with self._flushes.one():
             (count,) = self._writer.execute("SELECT count(*) FROM evidence").fetchone()
             (of_culprit,) = self._writer.execute(
                 "SELECT count(*) FROM evidence WHERE culprit IS ?", (evidence.culprit,)
@@ -581,7 +602,7 @@ class SqliteStore:
         """One after the other, as they are read. Raises: StoreDamaged where SQLite cannot."""
         try:
             yield from self._reader.execute(ask, values)
-        except sqlite3.DatabaseError as error:
+        except SQLITE_ERRORS as error:
             raise self._damaged(str(error)) from error
 
     def _row(self, ask: str, *values: object) -> tuple[Any, ...] | None:
@@ -593,7 +614,9 @@ class SqliteStore:
 
     def _plain(self, key: str) -> bytes | None:
         row = self._row("SELECT value FROM meta WHERE key = ?", key)
-        return None if row is None else bytes(row[0])
+        if row is not None and not isinstance(row[0], bytes):
+            raise self._damaged(f"meta {key!r} is not what was written")
+        return None if row is None else row[0]
 
     def _max_height(self) -> int:
         row = self._row("SELECT coalesce(max(height), 0) FROM decided")
