@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -29,10 +30,12 @@ from dst.runtime.kv import (
     SQLITE_ERRORS,
     Flushes,
     Key,
+    damage,
     has_schema,
     open_database,
     open_reader,
     other_format,
+    read_only,
     summed,
     whole,
 )
@@ -84,6 +87,9 @@ CREATE TABLE IF NOT EXISTS seals (height INTEGER PRIMARY KEY, record BLOB NOT NU
 CREATE TABLE IF NOT EXISTS evidence (
     id INTEGER PRIMARY KEY AUTOINCREMENT, culprit INTEGER, record BLOB NOT NULL);
 """
+_OF_PROMISES: Final = ("meta", "log", "promised", "partials", "evidence")
+"""Checked before anything is promised. The others hold a row for each height for ever: their check
+takes as long as the chain is, and goes on beside the service (`look_through`)."""
 _PLAIN: Final = frozenset({"schema", "lock_hash"})
 """Of `meta`, without a checksum: compared with what they have to be at each opening."""
 _SUMMED: Final = frozenset({"new", "rejoin", "halt", "sign_above"})
@@ -169,7 +175,7 @@ def open_store(data_dir: Path, lock_hash: bytes, *, new: bool, rejoin: bool) -> 
     try:
         if not (new or rejoin or exists):
             raise _missing(path)
-        writer = open_database(path, durable=True)
+        writer = open_database(path, durable=True, tables=_OF_PROMISES)
         try:
             exists = exists and _is_initialised(writer, path)
             if new and exists:
@@ -245,7 +251,28 @@ class SqliteStore:
                 f"store {self._path} belongs to the cluster with lock hash"
                 f" {(self._plain('lock_hash') or b'').hex()}, not to {lock_hash.hex()}"
             )
+        self._check_head()
+
+    def _check_head(self) -> None:
+        """No promise is kept at or below it, so that a lower one would forget votes. By height it
+        is found in the table, by slot in an index: one changed page leads one of them astray."""
+        by_slot = self._row("SELECT height FROM decided ORDER BY slot DESC LIMIT 1")
+        if self._head != (0 if by_slot is None else by_slot[0]):
+            raise self._damaged("the head of what was decided is not what was written")
         self.head_entry()
+
+    async def look_through(self) -> None:
+        """All of the file once, beside the service. Raises: StoreDamaged."""
+        reader = read_only(self._path)
+        loop = asyncio.get_running_loop()
+        try:
+            verdict = await loop.run_in_executor(None, _damage_of, reader)
+        except asyncio.CancelledError:
+            with suppress(sqlite3.ProgrammingError):  # it came to its end just now
+                reader.interrupt()
+            raise
+        if verdict is not None:
+            raise self._damaged(verdict)
 
     def begin(self, lock_hash: bytes, *, new: bool, rejoin: bool) -> None:
         """Mark the store as this cluster's. One transaction: a crash must not leave a store that
@@ -536,8 +563,9 @@ class SqliteStore:
     def unsealed(self) -> dict[Height, Root]:
         """Decided heights that are still owed a group signature, with their block roots."""
         rows = self._rows(
-            "SELECT certificate, height, slot, root FROM decided"
-            " WHERE height NOT IN (SELECT height FROM seals) ORDER BY height"
+            # Found without the blocks: an index holds the heights, too.
+            "SELECT certificate, height, slot, root FROM decided WHERE height IN"
+            " (SELECT height FROM decided EXCEPT SELECT height FROM seals) ORDER BY height"
         )
         certificates = (self._certificate(*row) for row in rows)
         return {each.height: each.root for each in certificates}
@@ -601,7 +629,9 @@ class SqliteStore:
     def _rows(self, ask: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """One after the other, as they are read. Raises: StoreDamaged where SQLite cannot."""
         try:
-            yield from self._reader.execute(ask, values)
+            rows = self._reader.execute(ask, values)
+            while row := rows.fetchone():
+                yield row
         except SQLITE_ERRORS as error:
             raise self._damaged(str(error)) from error
 
@@ -622,6 +652,14 @@ class SqliteStore:
         row = self._row("SELECT coalesce(max(height), 0) FROM decided")
         assert row is not None, "an aggregate has a row"
         return int(row[0])
+
+
+def _damage_of(reader: sqlite3.Connection) -> str | None:
+    with closing(reader):
+        try:
+            return damage(reader)
+        except SQLITE_ERRORS as error:
+            return str(error)
 
 
 def _in_meta(key: str, value: bytes) -> bytes:

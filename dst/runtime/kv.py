@@ -144,8 +144,8 @@ def damage(reader: sqlite3.Connection, tables: Collection[str] = ()) -> str | No
 def has_schema(connection: sqlite3.Connection, path: Path, script: str, do: str) -> bool:
     """Whether what `script` makes was made there; some of it may lack, where a crash came between.
 
-    Raises: StoreDamaged (do: what, for a person) when anything else is there: it would be passed
-    over, and made once more, empty.
+    Raises: StoreDamaged (do: what, for a person) when anything else is there, or begins on another
+    page: it would be passed over, and made once more, empty.
     """
     with closing(sqlite3.connect(":memory:")) as fresh:
         fresh.executescript(script)
@@ -159,10 +159,10 @@ def has_schema(connection: sqlite3.Connection, path: Path, script: str, do: str)
     return bool(found)
 
 
-def _schema_of(connection: sqlite3.Connection) -> set[tuple[bytes | None, ...]]:
+def _schema_of(connection: sqlite3.Connection) -> set[tuple[bytes | int | None, ...]]:
     words = ("type", "name", "tbl_name", "sql")
     columns = ", ".join(f"CAST({each} AS BLOB)" for each in words)
-    return set(connection.execute(f"SELECT {columns} FROM sqlite_master"))
+    return set(connection.execute(f"SELECT {columns}, rootpage FROM sqlite_master"))
 
 
 class Flushes:
