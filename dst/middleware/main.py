@@ -8,7 +8,7 @@ from typing import TypeAlias
 from dst.apis.beacon import BeaconClient
 from dst.apis.dst_v1 import DstClient
 from dst.middleware.config import Settings, load_settings
-from dst.middleware.store import Store, open_store
+from dst.middleware.store import SqliteStore, Store, open_store
 from dst.middleware.wire import Middleware
 from dst.runtime import log as logs
 from dst.runtime.build import tell_build
@@ -51,7 +51,9 @@ def run(
         store.close()
 
 
-async def _serve(settings: Settings, store: Store, stop: asyncio.Event, assemble: Assemble) -> None:
+async def _serve(
+    settings: Settings, store: SqliteStore, stop: asyncio.Event, assemble: Assemble
+) -> None:
     url, secret = settings.rollup, settings.own_secret
     async with DstClient(url, secret=secret) as rollup, BeaconClient(url, secret=secret) as beacon:
         middleware = assemble(settings, store, rollup, beacon)
@@ -66,4 +68,4 @@ async def _serve(settings: Settings, store: Store, stop: asyncio.Event, assemble
             limits=settings.limits,
         ):
             log.info("ready", listen=settings.listen, decided=store.decided_height())
-            await until(stop, middleware.run())
+            await until(stop, middleware.run(), store.look_through())

@@ -17,7 +17,7 @@ from dst.rejoin import Phase, core
 from dst.rejoin import state as rejoining
 from dst.runtime.log import Logger
 from dst.spec.errors import ResetRequired
-from dst.spec.primitives import Height, OperatorIndex, Slot, Term, quorum
+from dst.spec.primitives import Height, OperatorIndex, Slot, Term, faults_tolerated, quorum
 
 
 class Progress:
@@ -59,6 +59,11 @@ class Progress:
     @property
     def is_syncing(self) -> bool:
         return self.is_rejoining or self.is_behind
+
+    @property
+    def knows_others(self) -> bool:
+        n = self._state.n
+        return len(self._state.claims) >= min(faults_tolerated(n) + 1, n - 1)
 
     @property
     def sign_above(self) -> Slot:

@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -24,7 +25,20 @@ from dst.qbft import records as qbft_records
 from dst.qbft.messages import Certificate, ProposalMessage
 from dst.runtime.disk import DiskFull, Room
 from dst.runtime.files import fsync_directory
-from dst.runtime.kv import REJOIN, Key, open_database, other_format, summed, whole
+from dst.runtime.kv import (
+    REJOIN,
+    SQLITE_ERRORS,
+    Flushes,
+    Key,
+    damage,
+    has_schema,
+    open_database,
+    open_reader,
+    other_format,
+    read_only,
+    summed,
+    whole,
+)
 from dst.runtime.log import Logger
 from dst.sealing import records as sealing_records
 from dst.sealing.messages import GroupSignature, PartialSignature
@@ -73,6 +87,9 @@ CREATE TABLE IF NOT EXISTS seals (height INTEGER PRIMARY KEY, record BLOB NOT NU
 CREATE TABLE IF NOT EXISTS evidence (
     id INTEGER PRIMARY KEY AUTOINCREMENT, culprit INTEGER, record BLOB NOT NULL);
 """
+_OF_PROMISES: Final = ("meta", "log", "promised", "partials", "evidence")
+"""Checked before anything is promised. The others hold a row for each height for ever: their check
+takes as long as the chain is, and goes on beside the service (`look_through`)."""
 _PLAIN: Final = frozenset({"schema", "lock_hash"})
 """Of `meta`, without a checksum: compared with what they have to be at each opening."""
 _SUMMED: Final = frozenset({"new", "rejoin", "halt", "sign_above"})
@@ -154,18 +171,22 @@ def open_store(data_dir: Path, lock_hash: bytes, *, new: bool, rejoin: bool) -> 
     """
     assert not (new and rejoin), "--new and --rejoin exclude each other"
     path = data_dir / FILE_NAME
-    exists = path.exists() and _is_initialised(path)
-    if new and exists:
-        raise BadConfig(f"store {path} exists already: start without --new")
-    if not (new or rejoin or exists):
-        raise BadConfig(
-            f"this operator's key is here but its store {path} is not: without it, votes already"
-            " given are forgotten. Use --new when the cluster has just been created; else bring"
-            " the store back, or use --rejoin to catch up from the peers first"
-        )
+    exists = path.exists()
     try:
-        store = SqliteStore(path)
-    except sqlite3.DatabaseError as error:
+        if not (new or rejoin or exists):
+            raise _missing(path)
+        writer = open_database(path, durable=True, tables=_OF_PROMISES)
+        try:
+            exists = exists and _is_initialised(writer, path)
+            if new and exists:
+                raise BadConfig(f"store {path} exists already: start without --new")
+            if not (new or rejoin or exists):
+                raise _missing(path)
+            store = SqliteStore(path, writer)
+        except BaseException:
+            writer.close()
+            raise
+    except SQLITE_ERRORS as error:
         raise BadConfig(f"store {path} cannot be used: {error}") from None
     try:
         if exists:
@@ -178,38 +199,51 @@ def open_store(data_dir: Path, lock_hash: bytes, *, new: bool, rejoin: bool) -> 
     return store
 
 
-def _is_initialised(path: Path) -> bool:
-    """A crash during `--new` leaves a file without its last write; nobody voted with it. That of
-    another release is refused before a table is made in it: that release may go on with it."""
-    connection = open_database(path, durable=True)
+def _missing(path: Path) -> BadConfig:
+    return BadConfig(
+        f"this operator's key is here but its store {path} is not: without it, votes already"
+        " given are forgotten. Use --new when the cluster has just been created; else bring"
+        " the store back, or use --rejoin to catch up from the peers first"
+    )
+
+
+def _is_initialised(connection: sqlite3.Connection, path: Path) -> bool:
+    """A crash during `--new` leaves a file without its first record, or without a table; nobody
+    voted with it. That of another release is refused before a table is made in it: that release
+    may go on with it. Raises: BadConfig; StoreDamaged."""
     try:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-            return False
-        kept = dict(connection.execute("SELECT CAST(key AS BLOB), CAST(value AS BLOB) FROM meta"))
-    except sqlite3.DatabaseError as error:
-        raise BadConfig(f"store {path} cannot be used: {error}") from None
-    finally:
-        connection.close()
+        rows = connection.execute("SELECT CAST(key AS BLOB), CAST(value AS BLOB) FROM meta")
+        kept = {bytes(key): bytes(value) for key, value in rows}
+    except SQLITE_ERRORS:  # there is no such table
+        kept = {}
     if kept.get(b"schema", _FORMAT) != _FORMAT:
         raise other_format(f"store {path}", kept[b"schema"], _FORMAT, _BEGIN_ANEW)
-    return b"lock_hash" in kept
+    has_schema(connection, path, _SCHEMA, REJOIN)
+    if kept and b"lock_hash" not in kept:
+        raise StoreDamaged(path, "meta 'lock_hash' is not what was written", REJOIN)
+    return bool(kept)
 
 
 class SqliteStore:
     """`Store` over one SQLite file. Opened by `open_store`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, writer: sqlite3.Connection) -> None:
         self._path = path
         self._room = Room(path, log, event="disk_full_not_voting")
         """Writes that a full disk keeps waiting."""
-        self._writer = open_database(path, durable=True)
+        self._writer = writer
         self._writer.executescript(_SCHEMA)
-        self._reader = open_database(path, durable=True)
+        self._flushes = Flushes(path, writer)
+        self._reader = open_reader(path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._head = Height(self._max_height())
 
     def check(self, lock_hash: bytes) -> None:
         """Raises: BadConfig for the store of another cluster or another release; StoreDamaged."""
+        for (key,) in self._rows("SELECT CAST(key AS BLOB) FROM meta"):
+            name = bytes(key).decode(errors="replace")
+            if name not in _PLAIN | _SUMMED:  # one that is not found says: nothing to heed
+                raise self._damaged(f"meta {name!r} is not what was written")
         if self._plain("schema") != _FORMAT:
             raise other_format(f"store {self._path}", self._plain("schema"), _FORMAT, _BEGIN_ANEW)
         if self._plain("lock_hash") != lock_hash:
@@ -217,11 +251,28 @@ class SqliteStore:
                 f"store {self._path} belongs to the cluster with lock hash"
                 f" {(self._plain('lock_hash') or b'').hex()}, not to {lock_hash.hex()}"
             )
-        for (key,) in self._rows("SELECT CAST(key AS BLOB) FROM meta"):
-            name = bytes(key).decode(errors="replace")
-            if name not in _PLAIN | _SUMMED:  # one that is not found says: nothing to heed
-                raise self._damaged(f"meta {name!r} is not what was written")
+        self._check_head()
+
+    def _check_head(self) -> None:
+        """No promise is kept at or below it, so that a lower one would forget votes. By height it
+        is found in the table, by slot in an index: one changed page leads one of them astray."""
+        by_slot = self._row("SELECT height FROM decided ORDER BY slot DESC LIMIT 1")
+        if self._head != (0 if by_slot is None else by_slot[0]):
+            raise self._damaged("the head of what was decided is not what was written")
         self.head_entry()
+
+    async def look_through(self) -> None:
+        """All of the file once, beside the service. Raises: StoreDamaged."""
+        reader = read_only(self._path)
+        loop = asyncio.get_running_loop()
+        try:
+            verdict = await loop.run_in_executor(None, _damage_of, reader)
+        except asyncio.CancelledError:
+            with suppress(sqlite3.ProgrammingError):  # it came to its end just now
+                reader.interrupt()
+            raise
+        if verdict is not None:
+            raise self._damaged(verdict)
 
     def begin(self, lock_hash: bytes, *, new: bool, rejoin: bool) -> None:
         """Mark the store as this cluster's. One transaction: a crash must not leave a store that
@@ -235,8 +286,7 @@ class SqliteStore:
         lacking = {key: value for key, value in wanted.items() if self._plain(key) != value}
         while lacking:
             try:
-                with self._room.needed(), self._writer:
-                    self._writer.execute("BEGIN IMMEDIATE")
+                with self._room.needed(), self._flushes.one():
                     for key, value in lacking.items():
                         self._put_plain(key, value)
                 return
@@ -245,6 +295,7 @@ class SqliteStore:
 
     def close(self) -> None:
         self._thread.shutdown(wait=True)
+        self._flushes.close()
         self._writer.close()
         self._reader.close()
 
@@ -279,8 +330,7 @@ class SqliteStore:
         await self._durably(lambda: self._write_rejoined(sign_above))
 
     def _write_rejoined(self, sign_above: Slot) -> None:
-        with self._writer:
-            self._writer.execute("BEGIN IMMEDIATE")
+        with self._flushes.one():
             self._put_meta("sign_above", _encode(sign_above))
             self._put_meta("rejoin", b"")
             self._put_meta("new", b"")
@@ -302,8 +352,7 @@ class SqliteStore:
         return self._room.waits_for()
 
     def _write(self, records: Sequence[Record]) -> None:
-        with self._writer:
-            self._writer.execute("BEGIN IMMEDIATE")
+        with self._flushes.one():
             for record in records:
                 self._insert(record)
 
@@ -398,8 +447,7 @@ class SqliteStore:
         )
 
     def _insert_evidence(self, evidence: Evidence) -> None:
-        with self._writer:
-            self._writer.execute("BEGIN IMMEDIATE")
+        with self._flushes.one():
             (count,) = self._writer.execute("SELECT count(*) FROM evidence").fetchone()
             (of_culprit,) = self._writer.execute(
                 "SELECT count(*) FROM evidence WHERE culprit IS ?", (evidence.culprit,)
@@ -515,8 +563,9 @@ class SqliteStore:
     def unsealed(self) -> dict[Height, Root]:
         """Decided heights that are still owed a group signature, with their block roots."""
         rows = self._rows(
-            "SELECT certificate, height, slot, root FROM decided"
-            " WHERE height NOT IN (SELECT height FROM seals) ORDER BY height"
+            # Found without the blocks: an index holds the heights, too.
+            "SELECT certificate, height, slot, root FROM decided WHERE height IN"
+            " (SELECT height FROM decided EXCEPT SELECT height FROM seals) ORDER BY height"
         )
         certificates = (self._certificate(*row) for row in rows)
         return {each.height: each.root for each in certificates}
@@ -580,8 +629,10 @@ class SqliteStore:
     def _rows(self, ask: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """One after the other, as they are read. Raises: StoreDamaged where SQLite cannot."""
         try:
-            yield from self._reader.execute(ask, values)
-        except sqlite3.DatabaseError as error:
+            rows = self._reader.execute(ask, values)
+            while row := rows.fetchone():
+                yield row
+        except SQLITE_ERRORS as error:
             raise self._damaged(str(error)) from error
 
     def _row(self, ask: str, *values: object) -> tuple[Any, ...] | None:
@@ -593,12 +644,22 @@ class SqliteStore:
 
     def _plain(self, key: str) -> bytes | None:
         row = self._row("SELECT value FROM meta WHERE key = ?", key)
-        return None if row is None else bytes(row[0])
+        if row is not None and not isinstance(row[0], bytes):
+            raise self._damaged(f"meta {key!r} is not what was written")
+        return None if row is None else row[0]
 
     def _max_height(self) -> int:
         row = self._row("SELECT coalesce(max(height), 0) FROM decided")
         assert row is not None, "an aggregate has a row"
         return int(row[0])
+
+
+def _damage_of(reader: sqlite3.Connection) -> str | None:
+    with closing(reader):
+        try:
+            return damage(reader)
+        except SQLITE_ERRORS as error:
+            return str(error)
 
 
 def _in_meta(key: str, value: bytes) -> bytes:

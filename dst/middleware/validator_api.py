@@ -72,6 +72,10 @@ class DecidedView(Protocol):
         """Catching up (or rejoining): nothing is to be signed yet."""
 
     @property
+    def knows_others(self) -> bool:
+        """Enough peers were heard since the start to say whether it has to catch up."""
+
+    @property
     def sign_above(self) -> Slot:
         """Slots at or below are never offered: a rejoined operator may have signed them before."""
 
@@ -146,7 +150,7 @@ class ValidatorApi(BeaconNode):
         return Syncing(
             head_slot=head,
             sync_distance=current - head,
-            is_syncing=self._decided.is_syncing,
+            is_syncing=self._decided.is_syncing or not self._decided.knows_others,
         )
 
     # ----------------------------------------------------------------------- duty

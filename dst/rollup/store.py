@@ -17,7 +17,16 @@ import msgspec
 
 from dst.l1.rpc import L1BlockRef
 from dst.runtime.disk import Room
-from dst.runtime.kv import REFILL, Key, open_database, other_format, summed, whole
+from dst.runtime.kv import (
+    REFILL,
+    SQLITE_ERRORS,
+    Key,
+    has_schema,
+    open_database,
+    other_format,
+    summed,
+    whole,
+)
 from dst.runtime.log import Logger
 from dst.spec.errors import BadConfig, StoreDamaged
 from dst.spec.primitives import BLSSignature, Hash32, Height, Root, Slot
@@ -89,6 +98,7 @@ class Store:
         self._path, self._room = path, Room(path, log)
         self._db = open_database(path, durable=False)
         self._require_format()
+        has_schema(self._db, path, _SCHEMA, REFILL)
         self._db.executescript(_SCHEMA)
         for (key,) in self._rows("SELECT CAST(key AS BLOB) FROM meta"):
             name = bytes(key).decode(errors="replace")
@@ -285,7 +295,9 @@ class Store:
 
     def _plain(self, key: str) -> bytes | None:
         row = self._row("SELECT value FROM meta WHERE key = ?", key)
-        return None if row is None else bytes(row[0])
+        if row is not None and not isinstance(row[0], bytes):
+            raise self._damaged(f"meta {key!r} is not what was written")
+        return None if row is None else row[0]
 
     def _set_meta(self, key: str, value: bytes) -> None:
         assert key in _SUMMED, key
@@ -309,7 +321,7 @@ class Store:
         """Raises: StoreDamaged where SQLite cannot read them."""
         try:
             yield from self._db.execute(ask, values)
-        except sqlite3.DatabaseError as error:
+        except SQLITE_ERRORS as error:
             raise self._damaged(str(error)) from error
 
     def _row(self, ask: str, *values: object) -> tuple[Any, ...] | None:
@@ -324,10 +336,10 @@ class Store:
             yield self._db
 
 
-def _place(key: Sequence[int | bytes], certificate: bytes | None) -> tuple[int | bytes | str, ...]:
-    """All of a row but its block and what comes later."""
-    height, slot, root, execution_hash = key
-    return height, slot, bytes(root), bytes(execution_hash), certificate or ""
+def _place(key: Sequence[Key], certificate: bytes | None) -> tuple[Key, ...]:
+    """All of a row but its block and what comes later, also where that is not what was written."""
+    plain = (bytes(each) if isinstance(each, bytes) else each for each in key)
+    return (*plain, certificate or "")
 
 
 def _in_meta(key: str, value: bytes) -> bytes:

@@ -6,22 +6,23 @@ Whoever promises something to
 others uses FULL.
 
 SQLite takes the first frame of its write-ahead log that is not as written for the log's end, also
-when a disk has changed it: commits behind it are gone without a word. Of a durable store that is
-looked for at each opening, by a connection that cannot write: the last one that can moves what it
-takes for valid into the database as it closes and deletes the log, so that the next start would
-find nothing amiss. What remains unnoticed is damage to the very last commit, which looks as one
-does that a power loss cut short.
+when a disk has changed it: commits behind it are gone without a word, and a log that is lost as a
+whole is not missed. So a durable store counts its commits (`Flushes`): in the database with each,
+and after it, when it is on disk and before anybody is told, in a small file beside it. A database
+that is behind that file at an opening forgot something. A power loss cannot make it so: what it
+cuts short was not counted yet.
 """
 
 import os
 import sqlite3
-import struct
 import zlib
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
+from dst.runtime.files import write_atomic
 from dst.runtime.machine import connect
 from dst.spec.errors import BadConfig, StoreDamaged
 
@@ -30,14 +31,14 @@ REFILL: Final = "move it away, it is filled again"
 Key: TypeAlias = str | int | bytes | None
 _SUM_BYTES: Final = 4
 """Of a CRC-32 before a value: against disks, not against people."""
-_LOG_HEADER: Final = struct.Struct(">IIIIIIII")
-"""Magic, version, page size, checkpoint sequence, two salts, two checksums."""
-_FRAME_HEADER: Final = struct.Struct(">IIIIII")
-"""Page number, pages of the file after a commit (else 0), two salts, two checksums."""
-_LITTLE_ENDIAN_SUMS: Final = 0x377F0682
-_VALID_FRAMES_AT: Final = 16
-"""In the index of the log (the -shm file): `mxFrame`, as this machine writes numbers."""
-# Source of all of it: sqlite.org/walformat.html.
+_COUNT_BYTES: Final = 8
+_PLACE_BYTES: Final = _COUNT_BYTES + _SUM_BYTES
+"""Of one count in the file beside the database."""
+_PLACES: Final = 2
+"""Written in turn: a power loss may tear the one that is written, not the one before."""
+SQLITE_ERRORS: Final = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What a changed file raises where it is read: SQLite's complaint quotes the text of the schema,
+and that may not be text any more."""
 
 
 def summed(data: bytes, *place: Key) -> bytes:
@@ -74,10 +75,13 @@ def _told(format_: bytes) -> str:
     return format_.decode() if format_.isdigit() else format_.hex().lstrip("0") or "0"
 
 
-def open_database(path: Path, *, durable: bool, create: bool = True) -> sqlite3.Connection:
+def open_database(
+    path: Path, *, durable: bool, create: bool = True, tables: Collection[str] = ()
+) -> sqlite3.Connection:
     """Open (or create) an SQLite database in WAL mode, autocommit; check that it is not corrupt.
 
     The connection may be used from one thread at a time (callers serialise).
+    tables: of a durable one check only these, where the rest is checked otherwise; () is all.
     Raises: BadConfig when it is missing (create=False) or unreadable; StoreDamaged.
     """
     if not create and not path.exists():
@@ -85,15 +89,15 @@ def open_database(path: Path, *, durable: bool, create: bool = True) -> sqlite3.
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if durable and path.exists():
-            _look(path)
+            _look(path, tables)
+        elif durable:  # what another one that lay here had counted
+            _counts_of(path).unlink(missing_ok=True)
         connection = connect(path, flushes=durable)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-        if not durable:
-            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                raise StoreDamaged(path, verdict, REFILL)
-    except (sqlite3.DatabaseError, OSError) as error:
+        if not durable and (verdict := damage(connection)):
+            raise StoreDamaged(path, verdict, REFILL)
+    except (*SQLITE_ERRORS, OSError) as error:
         raise BadConfig(f"store {path} cannot be used: {error}") from None
     except UnicodeDecodeError:  # of SQLite's own words for it, which quote the file
         how = "names in it are no text any more"
@@ -101,79 +105,139 @@ def open_database(path: Path, *, durable: bool, create: bool = True) -> sqlite3.
     return connection
 
 
-def _look(path: Path) -> None:
+def open_reader(path: Path) -> sqlite3.Connection:
+    """One more connection to a database that is open, so that it was looked at."""
+    return connect(path, flushes=False)
+
+
+def _look(path: Path, tables: Collection[str]) -> None:
     """At a store that promises something, before anybody may write: a refusal leaves database and
-    log as they are, so that it is the same at each start. Raises: StoreDamaged;
-    sqlite3.DatabaseError; OSError."""
-    log = _beside(path, "-wal")
+    log as they are, so that it is the same at each start. Raises: StoreDamaged; OSError; what
+    SQLITE_ERRORS says."""
+    log = path.with_name(path.name + "-wal")
     if not path.stat().st_size and log.exists() and log.stat().st_size:  # SQLite would delete it
         raise StoreDamaged(path, "nothing is left of it but its write-ahead log", REJOIN)
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as reader:
-        # The whole check also compares each index with its table.
-        (verdict,) = reader.execute("PRAGMA integrity_check(1)").fetchone()
-        if verdict == "ok":
-            verdict = _damage_of_log(path)
-    if verdict != "ok":
+    with closing(read_only(path)) as reader:
+        verdict = damage(reader, tables)
+        made, told = _made(reader), _told_flushed(path)
+    if verdict is None and made < told:
+        verdict = f"{told} commits were flushed to it, and it knows of {made}"
+    if verdict is not None:
         raise StoreDamaged(path, verdict, REJOIN)
 
 
-def _damage_of_log(path: Path) -> str:
-    """`ok`, or what of the write-ahead log SQLite passes over. The database was read just now and
-    is still open, so the log's index is of today. Raises: OSError."""
-    log, index = _beside(path, "-wal"), _beside(path, "-shm")
-    if not log.exists() or log.stat().st_size < _LOG_HEADER.size:
-        return "ok"
-    if not os.access(index, os.W_OK):  # then SQLite keeps today's in its memory
-        raise PermissionError(f"{index} cannot be written")
-    with log.open("rb") as file:
-        head = file.read(_LOG_HEADER.size)
-    magic, _, page_size, _, *salts, _, _ = _LOG_HEADER.unpack(head)
-    if not _is_as_written(head, magic):
-        return "the head of its write-ahead log is not what was written"
-    valid = _valid_frames(index)
-    lost = [
-        each.number
-        for each in _frames(log, page_size)
-        if each.number > valid and each.commits and each.salts == tuple(salts)
+def read_only(path: Path) -> sqlite3.Connection:
+    """It changes nothing, and as it closes, nothing of the log either; from any thread."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+
+def damage(reader: sqlite3.Connection, tables: Collection[str] = ()) -> str | None:
+    """What is wrong in the database, of all tables or of these; None: nothing. The whole check also
+    compares each index with its table."""
+    there = {name for (name,) in reader.execute("SELECT name FROM sqlite_master")}
+    checks = [f"('{each}')" for each in tables if each in there] if tables else ["(1)"]
+    for check in checks:
+        (verdict,) = reader.execute(f"PRAGMA integrity_check{check}").fetchone()
+        if verdict != "ok":
+            return str(verdict)
+    return None
+
+
+def has_schema(connection: sqlite3.Connection, path: Path, script: str, do: str) -> bool:
+    """Whether what `script` makes was made there; some of it may lack, where a crash came between.
+
+    Raises: StoreDamaged (do: what, for a person) when anything else is there, or begins on another
+    page: it would be passed over, and made once more, empty.
+    """
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(script)
+        expected = _schema_of(fresh)
+    try:
+        found = _schema_of(connection)
+    except SQLITE_ERRORS as error:
+        raise StoreDamaged(path, str(error), do) from None
+    if not found <= expected:
+        raise StoreDamaged(path, "its schema is not what was written", do)
+    return bool(found)
+
+
+def _schema_of(connection: sqlite3.Connection) -> set[tuple[bytes | int | None, ...]]:
+    words = ("type", "name", "tbl_name", "sql")
+    columns = ", ".join(f"CAST({each} AS BLOB)" for each in words)
+    return set(connection.execute(f"SELECT {columns}, rootpage FROM sqlite_master"))
+
+
+class Flushes:
+    """The commits of an open durable database, and the count of them beside it."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        made, place = _made(connection), _counts_of(path)
+        if not place.exists():  # new, of an earlier release, or a copy that was made without it
+            write_atomic(place, _count(made) * _PLACES)
+        self._file = place.open("r+b", buffering=0)
+        self._flusher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flushes")
+        if made > _told_flushed(path):
+            self._tell(made)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """A transaction: all or nothing, COMMIT included; on disk and counted at its end.
+
+        Raises: sqlite3.DatabaseError, where the disk fails (on a full one nothing was written).
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            made = _made(self._connection) + 1
+            yield
+            self._connection.execute(f"PRAGMA user_version = {made}")
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # SQLite has done it already after some errors, a full disk among them.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        self._tell(made)
+
+    def _tell(self, made: int) -> None:
+        """Whoever kills the process finds it; that the disk has it too is not waited for, or each
+        promise took two flushes. So what a power loss leaves unnoticed is damage to a commit of the
+        last milliseconds before it."""
+        os.pwrite(self._file.fileno(), _count(made), made % _PLACES * _PLACE_BYTES)
+        self._flusher.submit(os.fdatasync, self._file.fileno())
+
+    def close(self) -> None:
+        self._flusher.shutdown(wait=True)
+        self._file.close()
+
+
+def _made(connection: sqlite3.Connection) -> int:
+    """Commits of this database: a number of 31 bits, enough for ten years at six a second."""
+    (made,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(made)
+
+
+def _counts_of(path: Path) -> Path:
+    return path.with_name(path.name + "-flushed")
+
+
+def _count(made: int) -> bytes:
+    return summed(made.to_bytes(_COUNT_BYTES, "big"), "flushed")
+
+
+def _told_flushed(path: Path) -> int:
+    """Commits that were told to be on disk; 0 where nobody counted. Raises: StoreDamaged when no
+    count is as written; OSError."""
+    place = _counts_of(path)
+    if not place.exists():
+        return 0
+    data = place.read_bytes()
+    kept = [
+        whole(data[at : at + _PLACE_BYTES], "flushed")
+        for at in range(0, _PLACES * _PLACE_BYTES, _PLACE_BYTES)
     ]
-    if len(lost) < 2:  # one may be a commit that a power loss cut short: nobody relied on it
-        return "ok"
-    return f"its write-ahead log is damaged behind frame {valid}, and {len(lost)} commits with it"
-
-
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
-
-
-def _is_as_written(head: bytes, magic: int) -> bool:
-    """Whether the head's checksum is right."""
-    order = "<" if magic == _LITTLE_ENDIAN_SUMS else ">"
-    words = struct.unpack(f"{order}6I", head[:24])
-    first = second = 0
-    for even, odd in zip(words[::2], words[1::2], strict=True):
-        first = (first + even + second) & 0xFFFFFFFF
-        second = (second + odd + first) & 0xFFFFFFFF
-    return head[24:] == struct.pack(">II", first, second)
-
-
-def _valid_frames(index: Path) -> int:
-    with index.open("rb") as file:
-        file.seek(_VALID_FRAMES_AT)
-        (frames,) = struct.unpack("=I", file.read(4))
-    return int(frames)
-
-
-class _Frame(NamedTuple):
-    number: int
-    commits: bool
-    salts: tuple[int, int]
-
-
-def _frames(log: Path, page_size: int) -> Iterator[_Frame]:
-    size = _FRAME_HEADER.size + page_size
-    with log.open("rb") as file:
-        for number in range(1, (log.stat().st_size - _LOG_HEADER.size) // size + 1):
-            file.seek(_LOG_HEADER.size + (number - 1) * size)
-            _, pages, one, other, _, _ = _FRAME_HEADER.unpack(file.read(_FRAME_HEADER.size))
-            yield _Frame(number, pages > 0, (one, other))
+    counts = [int.from_bytes(each, "big") for each in kept if each is not None]
+    if not counts:
+        raise StoreDamaged(place, "it is not what was written", REJOIN)
+    return max(counts)

@@ -220,13 +220,16 @@ async def when_there_is_room(write: Callable[[], T], timing: Timing) -> T:
 
 
 async def wait_until_synced(beacon: Beacon, timing: Timing) -> Slot:
-    """Head slot of a middleware that has caught up; for `--rejoin`, which signs above it alone."""
+    """The slot that it is, once the middleware has caught up with those that it heard; `--rejoin`
+    signs above it alone. Not the head's: f + 1 peers may lag as far as their f liars like, but no
+    slot is signed before it begins.
+    """
     backoff = Backoff()
     while True:
         try:
             syncing = await beacon.syncing()
             if not syncing.is_syncing:
-                return syncing.head_slot
+                return syncing.current_slot
         except (Unavailable, InvalidInput, ResetRequired) as error:
             log.debug("middleware_not_ready", reason=str(error))
         await timing.sleep(backoff.next_delay())

@@ -119,8 +119,8 @@ async def _serve(
 ) -> None:
     timing, rejoins = Timing(now=wall_clock), store.is_rejoining
     if rejoins:
-        head = await wait_until_synced(beacon, timing)
-        await when_there_is_room(lambda: store.finish_rejoin(head), timing)
+        current = await wait_until_synced(beacon, timing)
+        await when_there_is_room(lambda: store.finish_rejoin(current), timing)
         log.info("rejoined", above_slot=store.minimum())
     signer = Signer(
         share,

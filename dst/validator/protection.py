@@ -1,21 +1,31 @@
 """The durable EIP-3076 store of one key: a block is on disk before its signature exists.
 
-SQLite, write-ahead log, synchronous FULL: a commit returns when it is fsynced. The store is bound
-to its key and chain, and it always holds at least one record: an empty one would permit every slot,
-and a lost one looks empty. So creating a store is an act of its own (`--new`: watermark at slot 0;
-import: the file's records; `--rejoin`: watermark at the head that the cluster reached). It is one
-transaction: a crash in it leaves no store, never a permissive one.
+SQLite, write-ahead log, synchronous FULL: a commit returns when it is fsynced, and is counted, so
+that one which a disk loses later is missed at the next start. The store is bound to its key and
+chain, and it always holds at least one record: an empty one would permit every slot, and a lost one
+looks empty. So creating a store is an act of its own (`--new`: watermark at slot 0; import: the
+file's records; `--rejoin`: watermark at the slot that it is when the cluster is caught up with). It
+is one transaction: a crash in it leaves no store, never a permissive one.
 """
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
 from dst.runtime.disk import Room
 from dst.runtime.files import fsync_directory
-from dst.runtime.kv import REJOIN, open_database, other_format
+from dst.runtime.kv import (
+    REJOIN,
+    SQLITE_ERRORS,
+    Flushes,
+    has_schema,
+    open_database,
+    other_format,
+    summed,
+    whole,
+)
 from dst.runtime.log import Logger
 from dst.slashing.interchange import SignedBlock
 from dst.slashing.rules import Refusal, check_block
@@ -23,7 +33,7 @@ from dst.spec.errors import BadConfig, InvalidInput, StoreDamaged
 from dst.spec.primitives import BLSPubkey, Root, Slot
 
 FILE_NAME: Final = "slashing-protection.sqlite"
-SCHEMA_VERSION: Final = b"1"
+SCHEMA_VERSION: Final = b"2"
 MOVE: Final = "move its records over (dst slashing export there, import here)"
 KEPT_SLOTS: Final = 16_384
 """Records kept behind the newest; 64 slots are open at most, so older ones only serve as the
@@ -39,6 +49,9 @@ _BLOCKS_TABLE: Final = (
     "CREATE TABLE signed_blocks (slot INTEGER NOT NULL, signing_root BLOB,"
     " UNIQUE (slot, signing_root))"
 )
+
+_SUMMED: Final = frozenset({"state", "owed_from"})
+"""Of `meta`, with a checksum; the others are compared with what they have to be."""
 
 _READY: Final = b"ready"
 _REJOINING: Final = b"rejoining"
@@ -58,7 +71,9 @@ class ProtectionStore:
     """Open it through `create`, `open` or `open_for_rejoin`; use it from one thread at a time."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._path = path
         self._connection = connection
+        self._flushes = Flushes(path, connection)
         self._room = Room(path, log, event="disk_full_not_signing")
         self._since_prune = 0
 
@@ -123,8 +138,9 @@ class ProtectionStore:
             with store._transaction():
                 store._connection.execute(_META_TABLE)
                 store._connection.execute(_BLOCKS_TABLE)
-                for name, value in {**_identity(pubkey, root), "state": state}.items():
-                    store._put_meta(name, value)
+                for name, value in _identity(pubkey, root).items():
+                    store._put_plain(name, value)
+                store._put_meta("state", state)
                 store._merge(blocks)
         except BaseException:
             store.close()
@@ -134,33 +150,42 @@ class ProtectionStore:
 
     @classmethod
     def _open_any(cls, path: Path, pubkey: BLSPubkey, root: Root) -> Self:
-        if not is_initialised(path):
-            raise BadConfig(
-                f"slashing protection {path} is missing although its key is here: it may have "
-                "been lost with votes in it. Start with --rejoin to sign only above what the "
-                "cluster has reached; --new is for a key that has never signed"
-            )
-        store = cls(open_database(path, durable=True, create=False), path)
+        if not path.exists():
+            raise _missing(path)
+        connection = open_database(path, durable=True, create=False)
         try:
-            found = dict(store._connection.execute("SELECT name, CAST(value AS BLOB) FROM meta"))
-            if found.get("schema", SCHEMA_VERSION) != SCHEMA_VERSION:
-                what = f"slashing protection {path}"
-                raise other_format(what, found["schema"], SCHEMA_VERSION, MOVE)
-            lowest = store.minimum()
-        except sqlite3.DatabaseError as error:
-            store.close()
-            raise BadConfig(f"slashing protection {path} cannot be used: {error}") from error
-        except BadConfig:
+            if not _has_tables(connection, path):
+                raise _missing(path)
+            store = cls(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        try:
+            store._check(_identity(pubkey, root))
+        except BaseException:
             store.close()
             raise
-        identity = _identity(pubkey, root)
-        if {name: found.get(name) for name in identity} != identity or lowest is None:
-            store.close()
-            raise BadConfig(f"slashing protection {path} belongs to another key or chain")
-        if found.get("state") not in (_READY, _REJOINING):
-            store.close()
-            raise StoreDamaged(path, "its state is not what was written", REJOIN)
         return store
+
+    def _check(self, identity: dict[str, bytes]) -> None:
+        """Raises: BadConfig for another release's, key's or chain's; StoreDamaged."""
+        what = f"slashing protection {self._path}"
+        try:
+            found = _all_meta(self._connection)
+            lowest = self.minimum()
+        except SQLITE_ERRORS as error:
+            raise BadConfig(f"{what} cannot be used: {error}") from error
+        _require_release(found, self._path)
+        if strange := found.keys() - identity.keys() - _SUMMED:
+            raise self._damaged(f"meta {min(strange)!r}")
+        if {name: found.get(name) for name in identity} != identity or lowest is None:
+            raise BadConfig(f"{what} belongs to another key or chain")
+        self.owed_from()
+        if self._meta("state") not in (_READY, _REJOINING):
+            raise self._damaged("its state")
+
+    def _damaged(self, part: str) -> StoreDamaged:
+        return StoreDamaged(self._path, f"{part} is not what was written", REJOIN)
 
     @property
     def is_rejoining(self) -> bool:
@@ -260,6 +285,7 @@ class ProtectionStore:
         return [SignedBlock(slot=slot, signing_root=root) for slot, root in rows]
 
     def close(self) -> None:
+        self._flushes.close()
         self._connection.close()
 
     def _roots_at(self, slot: Slot) -> list[Root | None]:
@@ -278,9 +304,18 @@ class ProtectionStore:
 
     def _meta(self, name: str) -> bytes | None:
         row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return None if row is None else bytes(row[0])
+        if row is None:
+            return None
+        value = whole(row[0], name)
+        if value is None:
+            raise self._damaged(f"meta {name!r}")
+        return value
 
     def _put_meta(self, name: str, value: bytes) -> None:
+        assert name in _SUMMED, name
+        self._put_plain(name, summed(value, name))
+
+    def _put_plain(self, name: str, value: bytes) -> None:
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     @contextmanager
@@ -288,36 +323,47 @@ class ProtectionStore:
         """All or nothing, COMMIT included. Raises: DiskFull; sqlite3.DatabaseError when the disk
         fails otherwise: then nobody knows what was written, and the process must end.
         """
-        with self._room.needed():
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
-
-    def _roll_back(self) -> None:
-        # SQLite has done it already after some errors, a full disk among them.
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        with self._room.needed(), self._flushes.one():
+            yield
 
 
 def is_initialised(path: Path) -> bool:
     """False for no file, and for one whose creation a crash cut short: nobody signed with that.
 
-    Raises: BadConfig when the file cannot be read.
+    Raises: BadConfig when the file cannot be read; StoreDamaged.
     """
     if not path.exists():
         return False
-    connection = open_database(path, durable=True, create=False)
+    with closing(open_database(path, durable=True, create=False)) as connection:
+        return _has_tables(connection, path)
+
+
+def _has_tables(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether it was created. Raises: BadConfig for that of another release; StoreDamaged."""
     try:
-        row = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise BadConfig(f"slashing protection {path} cannot be used: {error}") from error
-    finally:
-        connection.close()
-    return row is not None
+        found = _all_meta(connection)
+    except SQLITE_ERRORS:  # there is no such table
+        found = {}
+    _require_release(found, path)
+    return has_schema(connection, path, f"{_META_TABLE}; {_BLOCKS_TABLE}", REJOIN)
+
+
+def _require_release(found: dict[str, bytes], path: Path) -> None:
+    if found.get("schema", SCHEMA_VERSION) != SCHEMA_VERSION:
+        raise other_format(f"slashing protection {path}", found["schema"], SCHEMA_VERSION, MOVE)
+
+
+def _all_meta(connection: sqlite3.Connection) -> dict[str, bytes]:
+    rows = connection.execute("SELECT CAST(name AS BLOB), CAST(value AS BLOB) FROM meta")
+    return {bytes(name).decode(errors="replace"): bytes(value) for name, value in rows}
+
+
+def _missing(path: Path) -> BadConfig:
+    return BadConfig(
+        f"slashing protection {path} is missing although its key is here: it may have been lost"
+        " with votes in it. Start with --rejoin to sign only above what the cluster has reached;"
+        " --new is for a key that has never signed"
+    )
 
 
 def _identity(pubkey: BLSPubkey, genesis_validators_root: Root) -> dict[str, bytes]:

@@ -20,7 +20,7 @@ from dst.runtime.metrics import Metrics
 from dst.spec.errors import StoreDamaged, Unavailable
 from dst.spec.primitives import BLSSignature, Height, OperatorIndex
 from tests.unit.middleware.test_role import start, write_config
-from tests.unit.middleware.test_store import LOCK, decision
+from tests.unit.middleware.test_store import LOCK, damage_index_of_roots, decision
 
 __all__ = ["write_config"]
 DAMAGED = 3
@@ -104,6 +104,31 @@ def test_the_validator_that_asks_for_it_sees_the_role_end(
         assert f"block {DAMAGED} {slot_of(message)}" in rest
         assert "is not what was written); restore it or start with --rejoin" in rest
         assert "Traceback" not in rest
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_damage_that_nobody_asks_for_ends_the_role(
+    write_config: Callable[..., Path], single: Any, free_port: Callable[[], int]
+) -> None:
+    """In an index of what was decided, which a start does not read: the service begins, and the
+    rest of the file is looked through beside it."""
+    config = write_config(listen=f"127.0.0.1:{free_port()}")
+    lock = load_lock(single.folder / "cluster-lock.json")
+    data = config.with_name("data")
+    data.mkdir()
+    opened = open_store(data, lock.lock_hash, new=True, rejoin=False)
+    fill(opened)
+    opened.close()
+    damage_index_of_roots(data / FILE_NAME, decision(DAMAGED).certificate.root)
+    process = start(config)
+    try:
+        _, told = process.communicate(timeout=20)
+        assert process.returncode == 2
+        assert " ready " in told
+        assert "is corrupt" in told
+        assert "Traceback" not in told
     finally:
         process.kill()
         process.communicate()

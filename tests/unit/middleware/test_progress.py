@@ -65,6 +65,24 @@ def test_claims_never_fall(opened: Open) -> None:
     assert progress.claims() == {1: 5}
 
 
+def test_who_has_not_heard_f_plus_1_peers_knows_nothing_of_the_others(opened: Open) -> None:
+    """Nothing is behind by itself: an old copy of the store looks caught up until they speak."""
+    _, progress = opened()
+    assert (progress.is_syncing, progress.knows_others) == (False, False)
+    progress.peer_claims(P1, Height(0))
+    assert not progress.knows_others
+    progress.peer_claims(P1, Height(1000))
+    assert not progress.knows_others
+    progress.peer_claims(P2, Height(1000))
+    assert (progress.is_syncing, progress.knows_others) == (True, True)
+
+
+def test_a_single_operator_waits_for_nobody(tmp_path: Path) -> None:
+    store = open_store(tmp_path, LOCK, new=True, rejoin=False)
+    assert Progress(store, n=1, term=Term(0), log=Logger("test")).knows_others
+    store.close()
+
+
 async def test_rejoin_waits_for_a_quorum_then_for_two_more_certified_heights(
     opened: Open,
 ) -> None:

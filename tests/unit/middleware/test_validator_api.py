@@ -45,6 +45,7 @@ class Decided:
     def __init__(self) -> None:
         self.slots: dict[Slot, DecidedSlot] = {}
         self.is_syncing = False
+        self.knows_others = True
         self.sign_above = Slot(0)
         self.reset: ResetRequired | None = None
         self._changed = asyncio.Event()
@@ -180,3 +181,11 @@ async def test_syncing_names_the_decided_head(bench: Bench) -> None:
     bench.decided.decide(1, 7)
     syncing = await bench.api.syncing()
     assert (syncing.head_slot, syncing.sync_distance, syncing.is_syncing) == (7, 3, False)
+
+
+async def test_who_has_heard_nobody_does_not_say_that_it_is_synced(bench: Bench) -> None:
+    """But what it has decided it offers."""
+    bench.decided.decide(1, 7)
+    bench.decided.knows_others = False
+    assert (await bench.api.syncing()).is_syncing
+    assert await bench.ask(7) == block_of(7)

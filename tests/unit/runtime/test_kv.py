@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dst.runtime.kv import open_database
+from dst.runtime.kv import Flushes, has_schema, open_database
 from dst.spec.errors import BadConfig, StoreDamaged
 
 COMMITS = 12
+TABLE = "CREATE TABLE kept (number INTEGER)"
 HEADER, FRAME = 32, 24 + 4096
 
 
@@ -20,15 +21,29 @@ def killed(folder: Path, *, checkpoint_after: int | None = None) -> Path:
     """A store as SIGKILL leaves it: one row a commit."""
     written = folder / "written" / "store.sqlite"
     connection = open_database(written, durable=True)
-    connection.execute("CREATE TABLE kept (number INTEGER)")
+    connection.execute(TABLE)
+    flushes = Flushes(written, connection)
     for number in range(COMMITS):
-        connection.execute("INSERT INTO kept VALUES (?)", (number,))
+        with flushes.one():
+            connection.execute("INSERT INTO kept VALUES (?)", (number,))
         if number == checkpoint_after:
             connection.execute("PRAGMA wal_checkpoint")
     left = folder / "left"
     shutil.copytree(written.parent, left)
+    flushes.close()
     connection.close()
     return left / "store.sqlite"
+
+
+def cut_short(folder: Path) -> Path:
+    """As a power loss leaves it while the last commit is flushed: that is not counted yet."""
+    store = killed(folder)
+    counts = count_of(store)
+    last, before = counts.read_bytes()[:12], counts.read_bytes()[12:]
+    assert COMMITS % 2 == 0, "so the last one stands in the first place"
+    assert last != before
+    counts.write_bytes(before + before)
+    return store
 
 
 def rows(store: Path) -> int:
@@ -46,9 +61,13 @@ def frames_in(log: Path) -> int:
     return (log.stat().st_size - HEADER) // FRAME
 
 
-def flip(file: Path, place: int) -> None:
+def count_of(store: Path) -> Path:
+    return store.with_name(store.name + "-flushed")
+
+
+def flip(file: Path, place: int, bit: int = 4) -> None:
     data = bytearray(file.read_bytes())
-    data[place] ^= 0x10
+    data[place] ^= 1 << bit
     file.write_bytes(data)
 
 
@@ -60,33 +79,155 @@ def test_a_killed_store_opens_with_all_it_committed(
     assert rows(killed(tmp_path, checkpoint_after=checkpoint_after)) == COMMITS
 
 
-@pytest.mark.parametrize("place", [0, 3, 12, 23, 30, FRAME // 2, FRAME - 1])
-def test_a_flipped_bit_before_the_last_commit_of_the_log_is_noticed(
-    tmp_path: Path, place: int
+@pytest.mark.parametrize("checkpoint_after", [None, 5])
+@pytest.mark.parametrize("place", [0, 3, 7, 12, 23, 30, FRAME // 2, FRAME - 1])
+def test_a_flipped_bit_anywhere_in_the_log_is_noticed(
+    tmp_path: Path, place: int, checkpoint_after: int | None
 ) -> None:
-    """Without the look SQLite opens it, with those rows alone that came before. And at each start
-    again: a look that leads to no refusal the next time would be none."""
-    store = killed(tmp_path)
+    """In the very last commit, too. Without the look SQLite opens it, with those rows alone that
+    came before. And at each start again: a look that leads to no refusal the next time would be
+    none."""
+    store = killed(tmp_path, checkpoint_after=checkpoint_after)
     log = log_of(store)
-    for frame in range(frames_in(log) - 2):
+    frames = frames_in(log)
+    here = range(frames) if checkpoint_after is None else range(2)
+    for frame in here:
         work = tmp_path / f"frame-{frame}"
         shutil.copytree(store.parent, work)
         flip(work / log.name, HEADER + frame * FRAME + place)
         for _ in range(2):
-            with pytest.raises(StoreDamaged, match=r"behind frame \d+, and \d+ commits .*rejoin"):
+            with pytest.raises(StoreDamaged, match=r"commits were flushed .*rejoin"):
                 open_database(work / store.name, durable=True)
             assert log_of(work / store.name).stat().st_size == log.stat().st_size
 
 
-@pytest.mark.parametrize("place", range(4, HEADER))
+def test_any_bit_of_the_head_of_the_last_commits_frame_is_noticed(tmp_path: Path) -> None:
+    """Also its salts, and that it is a commit at all."""
+    store = killed(tmp_path)
+    log = log_of(store)
+    for bit in range(0, 24 * 8, 5):
+        place = HEADER + (frames_in(log) - 1) * FRAME + bit // 8
+        flip(log, place, bit % 8)
+        with pytest.raises(StoreDamaged, match=rf"{COMMITS} commits .* knows of {COMMITS - 1}\)"):
+            open_database(store, durable=True)
+        flip(log, place, bit % 8)
+    assert rows(store) == COMMITS
+
+
+@pytest.mark.parametrize("place", range(HEADER))
 def test_a_flipped_bit_in_the_head_of_the_log_is_noticed(tmp_path: Path, place: int) -> None:
     store = killed(tmp_path)
     flip(log_of(store), place)
     for _ in range(2):
-        with pytest.raises(
-            (BadConfig, StoreDamaged), match=r"head of its write-ahead log|cannot be used"
-        ):
+        with pytest.raises((BadConfig, StoreDamaged), match=r"were flushed|cannot be used"):
             open_database(store, durable=True)
+
+
+def test_a_log_that_is_gone_is_missed(tmp_path: Path) -> None:
+    """Nothing is amiss in the database by itself."""
+    store = killed(tmp_path, checkpoint_after=5)
+    log_of(store).unlink()
+    for _ in range(2):
+        with pytest.raises(StoreDamaged, match=f"{COMMITS} commits were flushed"):
+            open_database(store, durable=True)
+
+
+def test_a_store_that_was_closed_and_opened_counts_on(tmp_path: Path) -> None:
+    store = killed(tmp_path)
+    for number in range(3):
+        connection = open_database(store, durable=True)
+        flushes = Flushes(store, connection)
+        with flushes.one():
+            connection.execute("INSERT INTO kept VALUES (?)", (number,))
+        flushes.close()
+        connection.close()
+    before = store.read_bytes()
+    data = bytearray(before)
+    data[60:64] = (COMMITS + 2).to_bytes(4, "big")  # user_version: the copy of one commit before
+    store.write_bytes(data)
+    with pytest.raises(StoreDamaged, match=f"{COMMITS + 3} commits"):
+        open_database(store, durable=True)
+    store.write_bytes(before)
+    assert rows(store) == COMMITS + 3
+
+
+def test_what_is_rolled_back_is_not_counted(tmp_path: Path) -> None:
+    store = killed(tmp_path)
+    connection = open_database(store, durable=True)
+    flushes = Flushes(store, connection)
+    before = count_of(store).read_bytes()
+    with pytest.raises(sqlite3.OperationalError), flushes.one():
+        connection.execute("INSERT INTO kept VALUES (99)").execute("nonsense")
+    flushes.close()
+    connection.close()
+    assert count_of(store).read_bytes() == before
+    assert rows(store) == COMMITS
+
+
+def test_a_flipped_bit_in_the_count_loses_nothing(tmp_path: Path) -> None:
+    """One of two is left, and it says no more than was made."""
+    store = killed(tmp_path)
+    for bit in range(count_of(store).stat().st_size * 8):
+        flip(count_of(store), bit // 8, bit % 8)
+        open_database(store, durable=True).close()
+        flip(count_of(store), bit // 8, bit % 8)
+    assert rows(store) == COMMITS
+
+
+def test_a_count_of_which_nothing_is_whole_is_damage(tmp_path: Path) -> None:
+    store = killed(tmp_path)
+    flip(count_of(store), 1)
+    flip(count_of(store), 13)
+    with pytest.raises(StoreDamaged, match="-flushed is corrupt"):
+        open_database(store, durable=True)
+
+
+def test_a_count_that_a_power_loss_kept_behind_is_made_good(tmp_path: Path) -> None:
+    """It is flushed a little later than the commit that it tells of."""
+    store = cut_short(tmp_path)
+    connection = open_database(store, durable=True)
+    Flushes(store, connection).close()
+    connection.close()
+    flip(store, 63, 2)  # user_version
+    with pytest.raises(StoreDamaged, match=f"{COMMITS} commits were flushed"):
+        open_database(store, durable=True)
+
+
+def test_a_store_without_a_count_begins_one(tmp_path: Path) -> None:
+    """Of an earlier release, or a copy of the database alone."""
+    store = killed(tmp_path)
+    count_of(store).unlink()
+    connection = open_database(store, durable=True)
+    Flushes(store, connection).close()
+    connection.close()
+    flip(store, 63, 2)
+    with pytest.raises(StoreDamaged, match=f"{COMMITS} commits were flushed"):
+        open_database(store, durable=True)
+
+
+def test_a_new_store_where_another_one_was_moved_away_counts_from_nothing(tmp_path: Path) -> None:
+    store = killed(tmp_path)
+    store.rename(tmp_path / "moved")
+    connection = open_database(store, durable=True)
+    Flushes(store, connection).close()
+    connection.close()
+    open_database(store, durable=True)
+
+
+@pytest.mark.parametrize(
+    "changed", ["CREATE TABLE kepu (number INTEGER)", "CREATE TABLE kept (numbes INTEGER)"]
+)
+def test_a_schema_that_is_not_what_was_written_is_damage(tmp_path: Path, changed: str) -> None:
+    """A store that makes what it lacks would make an empty table beside it."""
+    with sqlite3.connect(tmp_path / "it") as connection:
+        assert not has_schema(connection, tmp_path, TABLE, "do")
+        connection.execute(changed)
+        with pytest.raises(StoreDamaged, match="schema"):
+            has_schema(connection, tmp_path, TABLE, "do")
+        connection.execute("DROP TABLE " + changed.split()[2])
+        connection.execute(TABLE)
+        assert has_schema(connection, tmp_path, TABLE, "do")
+    connection.close()
 
 
 @pytest.mark.parametrize("index", ["as it was", "gone", "empty", "of another time"])
@@ -159,10 +300,10 @@ def test_where_nothing_can_be_written_a_store_is_refused(tmp_path: Path, index: 
     words = [sys.executable, "-c", _AS_ANOTHER, str(store)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     store.parent.chmod(0o755)
-    assert "cannot be used" in done.stdout, done.stderr
+    assert "cannot be used" in done.stdout or "were flushed" in done.stdout, done.stderr
     for each in store.parent.iterdir():
         each.chmod(0o644)
-    with pytest.raises(StoreDamaged, match="behind frame"):
+    with pytest.raises(StoreDamaged, match="commits were flushed"):
         open_database(store, durable=True)
 
 
@@ -170,7 +311,7 @@ def test_where_nothing_can_be_written_a_store_is_refused(tmp_path: Path, index: 
 def test_a_last_commit_that_a_power_loss_cut_short_was_never_made(
     tmp_path: Path, missing: int
 ) -> None:
-    store = killed(tmp_path)
+    store = cut_short(tmp_path)
     log = log_of(store)
     log.write_bytes(log.read_bytes()[:-missing])
     assert rows(store) == COMMITS - 1
@@ -178,7 +319,7 @@ def test_a_last_commit_that_a_power_loss_cut_short_was_never_made(
 
 def test_a_last_commit_of_which_not_all_was_flushed_was_never_made(tmp_path: Path) -> None:
     """Its frame is there, what belongs into it is not."""
-    store = killed(tmp_path)
+    store = cut_short(tmp_path)
     log = log_of(store)
     log.write_bytes(log.read_bytes()[:-4000] + bytes(4000))
     assert rows(store) == COMMITS - 1

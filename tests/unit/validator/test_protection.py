@@ -4,6 +4,7 @@ signs below a watermark.
 
 import json
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -52,7 +53,7 @@ def test_a_new_store_is_durably_in_its_folder(path: Path, monkeypatch: pytest.Mo
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
     ProtectionStore.create(path, **IDENTITY).close()
-    assert synced == [path.parent.stat().st_ino]
+    assert synced.count(path.parent.stat().st_ino) == 2, "for its count, and for itself"
 
 
 def test_promises_survive_reopening(path: Path) -> None:
@@ -138,6 +139,71 @@ def test_a_flipped_bit_changes_no_record_without_being_noticed(
         return
     assert found.blocks() == written
     found.close()
+
+
+def test_a_flipped_bit_in_the_last_record_of_the_log_is_noticed(path: Path) -> None:
+    """Killed after it: its signature exists, and another one for that slot would be slashable."""
+    store = ProtectionStore.create(path, **IDENTITY)
+    for slot in range(1, 13):
+        store.record(Slot(slot), A)
+    left = path.parent / "left"
+    shutil.copytree(path.parent, left)
+    store.close()
+    log = left / f"{FILE_NAME}-wal"
+    whole = log.read_bytes()
+    for place in (-1, -2000, -4096, -4096 - 10, -4096 - 20):
+        data = bytearray(whole)
+        data[place] ^= 1
+        log.write_bytes(data)
+        for start in (ProtectionStore.open, ProtectionStore.open_for_rejoin):
+            with pytest.raises(StoreDamaged, match="commits were flushed"):
+                start(left / FILE_NAME, **IDENTITY)
+    log.write_bytes(whole)
+    with pytest.raises(SlashingRefused):
+        ProtectionStore.open(left / FILE_NAME, **IDENTITY).record(Slot(12), B)
+
+
+def places_of(data: bytes, word: bytes) -> list[int]:
+    return [at for at in range(len(data)) if data.startswith(word, at)]
+
+
+@pytest.mark.parametrize("word", [b"meta", b"signed_blocks", b"owed_from", b"state", b"schema"])
+def test_a_name_that_a_disk_has_changed_is_told_the_same_whatever_the_flag(
+    path: Path, word: bytes
+) -> None:
+    """In the text of the schema, too, where some bits leave no text at all."""
+    store = ProtectionStore.create(path, **IDENTITY)
+    store.record(Slot(7), A, owed_from=Slot(5))
+    store.close()
+    written = path.read_bytes()
+    places = places_of(written, word)
+    assert places
+    for bit in (0, 7):
+        for place in places:
+            data = bytearray(written)
+            data[place] ^= 1 << bit
+            path.write_bytes(data)
+            for start in (
+                ProtectionStore.open,
+                ProtectionStore.open_for_rejoin,
+                ProtectionStore.create,
+            ):
+                with pytest.raises((BadConfig, StoreDamaged), match=r"cannot be used|corrupt"):
+                    start(path, **IDENTITY)
+
+
+def test_what_it_owes_is_what_was_written_or_damage(path: Path) -> None:
+    store = ProtectionStore.create(path, **IDENTITY)
+    store.record(Slot(1000), A, owed_from=Slot(937))
+    store.close()
+    written = path.read_bytes()
+    (place,) = places_of(written, b"937")
+    for bit in range(3 * 8):
+        data = bytearray(written)
+        data[place + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(data)
+        with pytest.raises(StoreDamaged, match="owed_from"):
+            ProtectionStore.open(path, **IDENTITY)
 
 
 def crash_in_creation(path: Path) -> None:
@@ -444,10 +510,10 @@ def test_the_store_of_a_newer_release_is_refused_by_both_numbers_and_left_as_it_
 ) -> None:
     ProtectionStore.create(path, **IDENTITY).close()
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE meta SET value = x'32' WHERE name = 'schema'")
+        connection.execute("UPDATE meta SET value = x'33' WHERE name = 'schema'")
         connection.execute("ALTER TABLE signed_blocks RENAME TO signed")
     before = dump(path)
-    words = r"another release .* it has format 2, this one reads format 1; .*slashing export"
+    words = r"another release .* it has format 3, this one reads format 2; .*slashing export"
     for opening in (ProtectionStore.open, ProtectionStore.open_for_rejoin):
         with pytest.raises(BadConfig, match=words):
             opening(path, **IDENTITY)
