@@ -26,8 +26,8 @@ FOOT: Final = 24
 RED: Final = "#cf222e"
 LEGEND: Final = (
     "Diamond: its proposal was the first to be seen in that round. Tick: it signed the block (a "
-    "follower: imported it). Red: it changed round. Bands: a fault stood at this node; a letter "
-    "tells on which side of a cut. Cross: a program of it ended on its own."
+    "follower: imported it). Red: it changed round. Bands: a fault stood at this node; letters "
+    "tell on which sides of a cut. Cross: a program of it ended on its own."
 )
 
 
@@ -63,17 +63,17 @@ def _labels(history: History, axis: Axis) -> str:
 
 
 def _band(fault: FaultReceipt, node: str, axis: Axis, middle: float) -> str:
-    side = next((i for i, each in enumerate(fault.components) if node in each), None)
-    is_cut = len(fault.components) > 1 and side is not None
-    if node not in fault.targets and not is_cut:
+    groups = fault.components if len(fault.components) > 1 else ()
+    sides = "".join(chr(ord("a") + i) for i, group in enumerate(groups) if node in group)
+    if node not in fault.targets and not sides:
         return ""
     until = fault.healed or fault.reverted or axis.end
     drawn = _rect(axis, fault.requested, until, middle, 0.12)
     if fault.verified is not None:
         drawn += _rect(axis, fault.verified, fault.revert_requested or axis.end, middle, 0.28)
-    if is_cut and side is not None:
+    if sides:
         x = axis.x(fault.verified or fault.requested) + 3
-        drawn += f'<text x="{x:.1f}" y="{middle - 2:.1f}">{chr(ord("a") + side)}</text>'
+        drawn += f'<text x="{x:.1f}" y="{middle - 2:.1f}">{sides}</text>'
     return drawn
 
 

@@ -120,6 +120,16 @@ def test_the_lanes_show_each_leader_once_a_round_and_who_changed_round(finished:
     assert sorted(t for t in titles if "to round" in t) == changed
 
 
+def test_the_lanes_show_who_is_on_both_sides_of_a_cut() -> None:
+    bridge = FaultReceipt(
+        id="b", kind="bridge", targets=(), requested=1.0, applied=1.1, verified=1.2,
+        components=(("op1", "op2"), ("op1", "op3")),
+    )  # fmt: skip
+    setup = Setup(operators=("op1", "op2", "op3"), slot_seconds=1.0)
+    drawn = lanes_svg(History(setup=setup, faults=(bridge,)))
+    assert re.findall(r">([ab]+)</text>", drawn) == ["ab", "a", "b"]
+
+
 def sent(name: str, at: float, answer: Answer) -> TransactionSubmitted:
     return TransactionSubmitted(
         via="op1", hash=name, sent=at, answered=at if answer is not Answer.UNKNOWN else None,
