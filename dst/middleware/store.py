@@ -219,8 +219,6 @@ def _is_initialised(connection: sqlite3.Connection, path: Path) -> bool:
     if kept.get(b"schema", _FORMAT) != _FORMAT:
         raise other_format(f"store {path}", kept[b"schema"], _FORMAT, _BEGIN_ANEW)
     has_schema(connection, path, _SCHEMA, REJOIN)
-    if kept and b"lock_hash" not in kept:
-        raise StoreDamaged(path, "meta 'lock_hash' is not what was written", REJOIN)
     return bool(kept)
 
 

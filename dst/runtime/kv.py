@@ -18,7 +18,7 @@ import sqlite3
 import zlib
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -200,8 +200,10 @@ class Flushes:
     def _tell(self, made: int) -> None:
         """Whoever kills the process finds it; that the disk has it too is not waited for, or each
         promise took two flushes. So what a power loss leaves unnoticed is damage to a commit of the
-        last milliseconds before it."""
-        os.pwrite(self._file.fileno(), _count(made), made % _PLACES * _PLACE_BYTES)
+        last milliseconds before it. Where it cannot be written it stays behind, which accuses
+        nobody: the commit stands, and is not to be taken back for it."""
+        with suppress(OSError):
+            os.pwrite(self._file.fileno(), _count(made), made % _PLACES * _PLACE_BYTES)
         self._flusher.submit(os.fdatasync, self._file.fileno())
 
     def close(self) -> None:

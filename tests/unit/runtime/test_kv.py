@@ -1,5 +1,6 @@
 """A store that a disk has changed is refused; one that a crash or a power loss left is not."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -172,6 +173,37 @@ def test_a_flipped_bit_in_the_count_loses_nothing(tmp_path: Path) -> None:
         open_database(store, durable=True).close()
         flip(count_of(store), bit // 8, bit % 8)
     assert rows(store) == COMMITS
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_where_the_newest_count_is_torn_the_one_before_counts(tmp_path: Path, lost: int) -> None:
+    store = killed(tmp_path)
+    flip(count_of(store), COMMITS % 2 * 12 + 5)
+    log = log_of(store)
+    os.truncate(log, log.stat().st_size - lost * (frames_in(log) // COMMITS * FRAME))
+    if lost == 1:
+        assert rows(store) == COMMITS - 1
+    else:
+        with pytest.raises(StoreDamaged, match=f"{COMMITS - 1} commits .* knows of {COMMITS - 2}"):
+            open_database(store, durable=True)
+
+
+def test_a_count_that_cannot_be_written_takes_no_commit_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = killed(tmp_path)
+    connection = open_database(store, durable=True)
+    flushes = Flushes(store, connection)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with flushes.one():
+        connection.execute("INSERT INTO kept VALUES (99)")
+    flushes.close()
+    connection.close()
+    assert rows(store) == COMMITS + 1
 
 
 def test_a_count_of_which_nothing_is_whole_is_damage(tmp_path: Path) -> None:
