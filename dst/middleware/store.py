@@ -175,7 +175,7 @@ def open_store(data_dir: Path, lock_hash: bytes, *, new: bool, rejoin: bool) -> 
     try:
         if not (new or rejoin or exists):
             raise _missing(path)
-        writer = open_database(path, durable=True, tables=_OF_PROMISES)
+        writer = open_database(path, durable=True, tables=_OF_PROMISES, may_lack=rejoin)
         try:
             exists = exists and _is_initialised(writer, path)
             if new and exists:

@@ -133,6 +133,30 @@ def test_a_log_that_is_gone_is_missed(tmp_path: Path) -> None:
             open_database(store, durable=True)
 
 
+def test_who_may_lack_commits_opens_it_and_is_told_again_until_that_is_written(
+    tmp_path: Path,
+) -> None:
+    store = killed(tmp_path)
+    log_of(store).write_bytes(log_of(store).read_bytes()[:-FRAME])
+    for _ in range(2):
+        with pytest.raises(StoreDamaged, match=f"{COMMITS} commits were flushed"):
+            open_database(store, durable=True)
+        connection = open_database(store, durable=True, may_lack=True)
+        flushes = Flushes(store, connection)
+        flushes.close()
+        connection.close()
+    connection = open_database(store, durable=True, may_lack=True)
+    flushes = Flushes(store, connection)
+    with flushes.one():
+        connection.execute("INSERT INTO kept VALUES (99)")
+    flushes.close()
+    connection.close()
+    assert rows(store) == COMMITS
+    flip(store, 63, 0)  # user_version
+    with pytest.raises(StoreDamaged, match=f"{COMMITS + 1} commits were flushed"):
+        open_database(store, durable=True)
+
+
 def test_a_store_that_was_closed_and_opened_counts_on(tmp_path: Path) -> None:
     store = killed(tmp_path)
     for number in range(3):
