@@ -176,11 +176,15 @@ class Flushes:
     """The commits of an open durable database, and the count of them beside it."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        """Raises: BadConfig when there is no count and none can be made; StoreDamaged."""
         self._connection = connection
         made, place = _made(connection), _counts_of(path)
-        if not place.exists():  # new, of an earlier release, or a copy that was made without it
-            write_atomic(place, _count(made) * _PLACES)
-        self._file = place.open("r+b", buffering=0)
+        try:
+            if not place.exists():  # new, of an earlier release, or a copy that was made without it
+                write_atomic(place, _count(made) * _PLACES)
+            self._file = place.open("r+b", buffering=0)
+        except OSError as error:
+            raise BadConfig(f"store {path} cannot be used: {error}") from None
         self._flusher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flushes")
         self._told = _told_flushed(path)
         if made > self._told:

@@ -261,6 +261,22 @@ def test_a_store_without_a_count_begins_one(tmp_path: Path) -> None:
         open_database(store, durable=True)
 
 
+def test_a_store_whose_count_cannot_be_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = killed(tmp_path)
+    count_of(store).unlink()
+    connection = open_database(store, durable=True)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on the disk")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(BadConfig, match="no space left"):
+        Flushes(store, connection)
+    connection.close()
+
+
 def test_a_new_store_where_another_one_was_moved_away_counts_from_nothing(tmp_path: Path) -> None:
     store = killed(tmp_path)
     store.rename(tmp_path / "moved")
