@@ -175,7 +175,7 @@ def open_store(data_dir: Path, lock_hash: bytes, *, new: bool, rejoin: bool) -> 
     try:
         if not (new or rejoin or exists):
             raise _missing(path)
-        writer = open_database(path, durable=True, tables=_OF_PROMISES)
+        writer = open_database(path, durable=True, tables=_OF_PROMISES, may_lack=rejoin)
         try:
             exists = exists and _is_initialised(writer, path)
             if new and exists:
@@ -219,8 +219,6 @@ def _is_initialised(connection: sqlite3.Connection, path: Path) -> bool:
     if kept.get(b"schema", _FORMAT) != _FORMAT:
         raise other_format(f"store {path}", kept[b"schema"], _FORMAT, _BEGIN_ANEW)
     has_schema(connection, path, _SCHEMA, REJOIN)
-    if kept and b"lock_hash" not in kept:
-        raise StoreDamaged(path, "meta 'lock_hash' is not what was written", REJOIN)
     return bool(kept)
 
 

@@ -18,7 +18,7 @@ import sqlite3
 import zlib
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -76,12 +76,18 @@ def _told(format_: bytes) -> str:
 
 
 def open_database(
-    path: Path, *, durable: bool, create: bool = True, tables: Collection[str] = ()
+    path: Path,
+    *,
+    durable: bool,
+    create: bool = True,
+    tables: Collection[str] = (),
+    may_lack: bool = False,
 ) -> sqlite3.Connection:
     """Open (or create) an SQLite database in WAL mode, autocommit; check that it is not corrupt.
 
     The connection may be used from one thread at a time (callers serialise).
     tables: of a durable one check only these, where the rest is checked otherwise; () is all.
+    may_lack: commits may be missing in it, whoever opens it promises nothing before that is mended.
     Raises: BadConfig when it is missing (create=False) or unreadable; StoreDamaged.
     """
     if not create and not path.exists():
@@ -89,7 +95,7 @@ def open_database(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if durable and path.exists():
-            _look(path, tables)
+            _look(path, tables, may_lack)
         elif durable:  # what another one that lay here had counted
             _counts_of(path).unlink(missing_ok=True)
         connection = connect(path, flushes=durable)
@@ -110,7 +116,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connect(path, flushes=False)
 
 
-def _look(path: Path, tables: Collection[str]) -> None:
+def _look(path: Path, tables: Collection[str], may_lack: bool) -> None:
     """At a store that promises something, before anybody may write: a refusal leaves database and
     log as they are, so that it is the same at each start. Raises: StoreDamaged; OSError; what
     SQLITE_ERRORS says."""
@@ -120,10 +126,11 @@ def _look(path: Path, tables: Collection[str]) -> None:
     with closing(read_only(path)) as reader:
         verdict = damage(reader, tables)
         made, told = _made(reader), _told_flushed(path)
-    if verdict is None and made < told:
-        verdict = f"{told} commits were flushed to it, and it knows of {made}"
     if verdict is not None:
         raise StoreDamaged(path, verdict, REJOIN)
+    if made < told and not may_lack:
+        lost = f"{told} commits were flushed to it, and it knows of {made}"
+        raise StoreDamaged(path, lost, "restore it or start with --rejoin")
 
 
 def read_only(path: Path) -> sqlite3.Connection:
@@ -172,13 +179,18 @@ class Flushes:
     """The commits of an open durable database, and the count of them beside it."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        """Raises: BadConfig when there is no count and none can be made; StoreDamaged."""
         self._connection = connection
         made, place = _made(connection), _counts_of(path)
-        if not place.exists():  # new, of an earlier release, or a copy that was made without it
-            write_atomic(place, _count(made) * _PLACES)
-        self._file = place.open("r+b", buffering=0)
+        try:
+            if not place.exists():  # new, of an earlier release, or a copy that was made without it
+                write_atomic(place, _count(made) * _PLACES)
+            self._file = place.open("r+b", buffering=0)
+        except OSError as error:
+            raise BadConfig(f"store {path} cannot be used: {error}") from None
         self._flusher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flushes")
-        if made > _told_flushed(path):
+        self._told = _told_flushed(path)
+        if made > self._told:
             self._tell(made)
 
     @contextmanager
@@ -189,7 +201,8 @@ class Flushes:
         """
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            made = _made(self._connection) + 1
+            # Above what was told: one that lacks commits is whole again once that is written.
+            made = max(_made(self._connection), self._told) + 1
             yield
             self._connection.execute(f"PRAGMA user_version = {made}")
             self._connection.execute("COMMIT")
@@ -203,8 +216,11 @@ class Flushes:
     def _tell(self, made: int) -> None:
         """Whoever kills the process finds it; that the disk has it too is not waited for, or each
         promise took two flushes. So what a power loss leaves unnoticed is damage to a commit of the
-        last milliseconds before it."""
-        os.pwrite(self._file.fileno(), _count(made), made % _PLACES * _PLACE_BYTES)
+        last milliseconds before it. Where it cannot be written it stays behind, which accuses
+        nobody: the commit stands, and is not to be taken back for it."""
+        self._told = made
+        with suppress(OSError):
+            os.pwrite(self._file.fileno(), _count(made), made % _PLACES * _PLACE_BYTES)
         self._flusher.submit(os.fdatasync, self._file.fileno())
 
     def close(self) -> None:

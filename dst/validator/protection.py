@@ -116,10 +116,10 @@ class ProtectionStore:
 
         Raises: BadConfig when it is broken, or another key's or chain's; StoreDamaged; DiskFull.
         """
-        if not is_initialised(path):
+        if not is_initialised(path, may_lack=True):
             root = genesis_validators_root
             return cls._initialise(path, pubkey, root, _REJOINING, (_WATERMARK,))
-        store = cls._open_any(path, pubkey, genesis_validators_root)
+        store = cls._open_any(path, pubkey, genesis_validators_root, may_lack=True)
         with store._transaction():
             store._put_meta("state", _REJOINING)
         return store
@@ -149,10 +149,12 @@ class ProtectionStore:
         return store
 
     @classmethod
-    def _open_any(cls, path: Path, pubkey: BLSPubkey, root: Root) -> Self:
+    def _open_any(
+        cls, path: Path, pubkey: BLSPubkey, root: Root, *, may_lack: bool = False
+    ) -> Self:
         if not path.exists():
             raise _missing(path)
-        connection = open_database(path, durable=True, create=False)
+        connection = open_database(path, durable=True, create=False, may_lack=may_lack)
         try:
             if not _has_tables(connection, path):
                 raise _missing(path)
@@ -327,14 +329,16 @@ class ProtectionStore:
             yield
 
 
-def is_initialised(path: Path) -> bool:
+def is_initialised(path: Path, *, may_lack: bool = False) -> bool:
     """False for no file, and for one whose creation a crash cut short: nobody signed with that.
 
+    may_lack: records may be missing in it.
     Raises: BadConfig when the file cannot be read; StoreDamaged.
     """
     if not path.exists():
         return False
-    with closing(open_database(path, durable=True, create=False)) as connection:
+    opened = open_database(path, durable=True, create=False, may_lack=may_lack)
+    with closing(opened) as connection:
         return _has_tables(connection, path)
 
 

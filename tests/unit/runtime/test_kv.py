@@ -1,5 +1,6 @@
 """A store that a disk has changed is refused; one that a crash or a power loss left is not."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -132,6 +133,30 @@ def test_a_log_that_is_gone_is_missed(tmp_path: Path) -> None:
             open_database(store, durable=True)
 
 
+def test_who_may_lack_commits_opens_it_and_is_told_again_until_that_is_written(
+    tmp_path: Path,
+) -> None:
+    store = killed(tmp_path)
+    log_of(store).write_bytes(log_of(store).read_bytes()[:-FRAME])
+    for _ in range(2):
+        with pytest.raises(StoreDamaged, match=f"{COMMITS} commits were flushed"):
+            open_database(store, durable=True)
+        connection = open_database(store, durable=True, may_lack=True)
+        flushes = Flushes(store, connection)
+        flushes.close()
+        connection.close()
+    connection = open_database(store, durable=True, may_lack=True)
+    flushes = Flushes(store, connection)
+    with flushes.one():
+        connection.execute("INSERT INTO kept VALUES (99)")
+    flushes.close()
+    connection.close()
+    assert rows(store) == COMMITS
+    flip(store, 63, 0)  # user_version
+    with pytest.raises(StoreDamaged, match=f"{COMMITS + 1} commits were flushed"):
+        open_database(store, durable=True)
+
+
 def test_a_store_that_was_closed_and_opened_counts_on(tmp_path: Path) -> None:
     store = killed(tmp_path)
     for number in range(3):
@@ -174,6 +199,37 @@ def test_a_flipped_bit_in_the_count_loses_nothing(tmp_path: Path) -> None:
     assert rows(store) == COMMITS
 
 
+@pytest.mark.parametrize("lost", [1, 2])
+def test_where_the_newest_count_is_torn_the_one_before_counts(tmp_path: Path, lost: int) -> None:
+    store = killed(tmp_path)
+    flip(count_of(store), COMMITS % 2 * 12 + 5)
+    log = log_of(store)
+    os.truncate(log, log.stat().st_size - lost * (frames_in(log) // COMMITS * FRAME))
+    if lost == 1:
+        assert rows(store) == COMMITS - 1
+    else:
+        with pytest.raises(StoreDamaged, match=f"{COMMITS - 1} commits .* knows of {COMMITS - 2}"):
+            open_database(store, durable=True)
+
+
+def test_a_count_that_cannot_be_written_takes_no_commit_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = killed(tmp_path)
+    connection = open_database(store, durable=True)
+    flushes = Flushes(store, connection)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with flushes.one():
+        connection.execute("INSERT INTO kept VALUES (99)")
+    flushes.close()
+    connection.close()
+    assert rows(store) == COMMITS + 1
+
+
 def test_a_count_of_which_nothing_is_whole_is_damage(tmp_path: Path) -> None:
     store = killed(tmp_path)
     flip(count_of(store), 1)
@@ -203,6 +259,22 @@ def test_a_store_without_a_count_begins_one(tmp_path: Path) -> None:
     flip(store, 63, 2)
     with pytest.raises(StoreDamaged, match=f"{COMMITS} commits were flushed"):
         open_database(store, durable=True)
+
+
+def test_a_store_whose_count_cannot_be_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = killed(tmp_path)
+    count_of(store).unlink()
+    connection = open_database(store, durable=True)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on the disk")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(BadConfig, match="no space left"):
+        Flushes(store, connection)
+    connection.close()
 
 
 def test_a_new_store_where_another_one_was_moved_away_counts_from_nothing(tmp_path: Path) -> None:

@@ -155,12 +155,31 @@ def test_a_flipped_bit_in_the_last_record_of_the_log_is_noticed(path: Path) -> N
         data = bytearray(whole)
         data[place] ^= 1
         log.write_bytes(data)
-        for start in (ProtectionStore.open, ProtectionStore.open_for_rejoin):
-            with pytest.raises(StoreDamaged, match="commits were flushed"):
-                start(left / FILE_NAME, **IDENTITY)
+        with pytest.raises(StoreDamaged, match=r"commits were flushed .*start with --rejoin"):
+            ProtectionStore.open(left / FILE_NAME, **IDENTITY)
     log.write_bytes(whole)
     with pytest.raises(SlashingRefused):
         ProtectionStore.open(left / FILE_NAME, **IDENTITY).record(Slot(12), B)
+
+
+def test_a_store_that_lost_its_last_record_rejoins_with_the_others(path: Path) -> None:
+    store = ProtectionStore.create(path, **IDENTITY)
+    for slot in range(1, 13):
+        store.record(Slot(slot), A)
+    left = path.parent / "left"
+    shutil.copytree(path.parent, left)
+    store.close()
+    log = left / f"{FILE_NAME}-wal"
+    log.write_bytes(log.read_bytes()[:-1])
+    store = ProtectionStore.open_for_rejoin(left / FILE_NAME, **IDENTITY)
+    assert store.is_rejoining
+    store = reopened(store, left / FILE_NAME)  # killed in the middle of it
+    assert store.is_rejoining
+    store.finish_rejoin(Slot(12))
+    store = reopened(store, left / FILE_NAME)
+    assert (store.is_rejoining, store.minimum()) == (False, 12)
+    with pytest.raises(SlashingRefused):
+        store.record(Slot(12), B)
 
 
 def places_of(data: bytes, word: bytes) -> list[int]:
