@@ -109,6 +109,19 @@ NOT_ON_BASELINES: Final = (
 it is back (L4) nor a turn to everybody (L6): what it took is a figure."""
 
 
+OWED: Final = (
+    one_group_signature.check,
+    stable_receipts.check,
+    exactly_once.check,
+    equal_states.check,
+    linked_chain.check,
+    linearizable.check,
+    inclusion.check,
+)
+"""What finds something to look at in any run under load that came to its end: where it does not,
+nobody looked."""
+
+
 def live_checkers() -> list[LiveChecker]:
     """Fresh live checkers for one run; feed `Setup` first."""
     checkers: tuple[LiveChecker, ...] = (
@@ -127,7 +140,7 @@ def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdic
     and the run came to its end.
 
     A checker without anything to look at is left out of the answer's weight: its verdict is kept as
-    `vacuous` only when it is an `extra` one, which the scenario asked for by name.
+    `vacuous` only when it is an `extra` one, which the scenario asked for by name, or `OWED`.
     """
     history = believed(history)
 
@@ -135,11 +148,17 @@ def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdic
         return sound_harness.excused(carried_out.excused(verdict, history), history)
 
     standing = [
-        excused(checker(history)) if checker in RESTS_ON_CUTS else checker(history)
+        checker
         for checker in (*SAFETY, *LIVENESS)
         if not (history.setup.cluster.is_baseline and checker in NOT_ON_BASELINES)
     ]
-    told = [verdict for verdict in standing if verdict.outcome is not Outcome.VACUOUS]
+    owed = _owed(history)
+    said = [
+        excused(checker(history)) if checker in RESTS_ON_CUTS else checker(history)
+        for checker in standing
+    ]
+    kept = zip(standing, said, strict=True)
+    told = [v for checker, v in kept if v.outcome is not Outcome.VACUOUS or checker in owed]
     named = [excused(checker(history)) for checker in extra]
     experiment = [
         faults_happened.check(history),
@@ -149,3 +168,18 @@ def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdic
     if history.machine:
         experiment.append(sound_machine.check(history))
     return (*told, *named, *experiment)
+
+
+def _owed(history: History) -> tuple[Checker, ...]:
+    """Of `OWED`, those that this run had something for."""
+    whole = any(ended.last is not None for ended in history.run_ended)
+    if not (whole and history.setup.load):
+        return ()
+    setup = history.setup
+    hit = {node for fault in history.faults for node in fault.targets}
+    nothing_for: list[Checker] = []
+    if len((*setup.operators, *setup.followers)) == 1:
+        nothing_for.append(equal_states.check)
+    if hit.issuperset(setup.operators):  # it judges what was sent by way of those left alone
+        nothing_for.append(inclusion.check)
+    return tuple(checker for checker in OWED if checker not in nothing_for)

@@ -57,6 +57,9 @@ class HarnessError(Exception):
 class Surroundings(World, Protocol):
     """The network as a run sees it."""
 
+    is_read_at_end: bool
+    """Every node serves its blocks then. Of a simulated one they are recorded as they come."""
+
     def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
         """What looks on: one event tail per node, and the machine's own health; to be run until
         cancelled."""
@@ -463,7 +466,10 @@ class Runner:
                 late = NodeUnread(node=node, why=why, monotonic=until, since=since, missing=missing)
                 journal.record(late)
         await self._note_crashes()
-        journal.record(RunEnded(monotonic=now()))
+        if self._net.is_read_at_end:
+            journal.record(RunEnded(monotonic=now(), first=first, last=last))
+        else:
+            journal.record(RunEnded(monotonic=now()))
         history = self._run.history = journal.history()
         self._run.verdicts = verdicts_of(self._scenario, history)
 

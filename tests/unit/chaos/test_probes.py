@@ -2,9 +2,11 @@
 complain in words."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -22,9 +24,17 @@ from devnet.backends.base import (
 )
 from devnet.faults.surface import CannotInject
 from devnet.faults.targets import links_between
-from devnet.model.history import Event, EventKind, ExceptionLogged, Record
+from devnet.model.history import (
+    BlockRead,
+    Event,
+    EventKind,
+    ExceptionLogged,
+    NoReceipt,
+    ReceiptSeen,
+    Record,
+)
 from devnet.model.topology import compute_topology
-from devnet.probes.chain import block_of, read_receipt
+from devnet.probes.chain import block_of, read_end_state, read_receipt
 from devnet.probes.events import EventTail, record_of
 from devnet.probes.health import links_up, sum_of
 from devnet.probes.logs import Log, watch_logs
@@ -181,6 +191,57 @@ async def test_a_receipt_of_a_strange_shape_is_none() -> None:
     async with json_rpc({"result": {"blockHash": None}}) as rpc:
         rpc.name = "op1"  # type: ignore[attr-defined]  # an endpoint is a named RPC
         assert await read_receipt(rpc, "0x01") is None  # type: ignore[arg-type]
+
+
+class _Served:
+    """A node whose execution layer has the blocks up to a height, each with one transaction."""
+
+    def __init__(self, name: str, *, upto: int, receipt: object = None) -> None:
+        self.name, self._upto, self._receipt = name, upto, receipt
+
+    async def call(self, method: str, *params: Any) -> Any:
+        if method == "eth_getTransactionReceipt":
+            if isinstance(self._receipt, Exception):
+                raise self._receipt
+            return self._receipt
+        height = int(params[0], 16)
+        served = {
+            "number": hex(height), "hash": f"0x{height}", "parentHash": f"0x{height - 1}",
+            "stateRoot": "0x", "transactions": ["0xaa"], "timestamp": hex(height),
+        }  # fmt: skip
+        return served if height <= self._upto else None
+
+
+async def the_end(*nodes: _Served) -> tuple[dict[str, str], list[Record]]:
+    found: list[Record] = []
+    unread = await read_end_state(
+        endpoints=nodes, proof_readers=(), transactions=["0xaa", "0xbb"], first=5, last=8,
+        record=found.append,
+    )  # fmt: skip
+    return unread, found
+
+
+async def test_a_receipt_that_a_node_does_not_have_is_recorded_as_such() -> None:
+    unread, found = await the_end(_Served("op1", upto=8), _Served("op2", upto=5))
+    assert not unread
+    missing = [item for item in found if isinstance(item, NoReceipt)]
+    assert [(item.node, item.transaction) for item in missing] == [("op1", "0xaa"), ("op2", "0xbb")]
+    assert Counter(item.node for item in found if isinstance(item, BlockRead)) == {
+        "op1": 4,
+        "op2": 1,
+    }
+
+
+@pytest.mark.parametrize("answer", [RpcUnknown("no answer"), RpcRefused(-1, "no"), {"x": 1}, "?"])
+async def test_a_node_that_cannot_say_whether_it_has_a_receipt_is_not_read(answer: object) -> None:
+    good = {"blockHash": "0x5", "blockNumber": "0x5", "transactionIndex": "0x0"}
+    nodes = _Served("op1", upto=8, receipt=answer), _Served("op2", upto=8, receipt=good)
+    unread, found = await the_end(*nodes)
+    assert unread.keys() == {"op1"}
+    assert unread["op1"].startswith("receipt of 0xaa: ")
+    assert [item.node for item in found if isinstance(item, ReceiptSeen)] == ["op2"]
+    unread, _ = await the_end(*nodes[:1])
+    assert unread.keys() == {"op1"}, "nobody is left to ask"
 
 
 def test_a_block_is_read_from_its_json() -> None:
