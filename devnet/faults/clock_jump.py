@@ -30,6 +30,10 @@ class ClockJump(OnClocks):
             return "give seconds, not slots, and not none"
         return f"every: at least {LEAST_S:g} s" if self.every.seconds < LEAST_S else ""
 
+    @property
+    def period_s(self) -> float:
+        return self.every.seconds
+
     async def inject(self, site: Site, world: World) -> None:
         await world.machines.change(site.programs, ahead_s=self.by.seconds)
         if complaint := await self._look(site, world, self.by.seconds):

@@ -132,7 +132,7 @@ def test_every_kind_is_proven_stands_and_leaves_nothing_behind(name: str) -> Non
     in_virtual_time(work)
     last = [record for record in records if isinstance(record, FaultReceipt)][-1]
     assert last.error == ""
-    assert last.looks == 9
+    assert last.looks == 10
     assert (last.cycles >= 3) is do.repeats
     assert last.healed is not None
     assert [each for each in traces(network) if each is not network.reorgs] == []
