@@ -5,9 +5,10 @@ exactly_once S6, stable_order S7, equal_states S8, derived_chain S9, linked_chai
 S12, justified_votes S13, no_quorum_no_progress S14, true_evidence S15, no_crash S17, linearizable
 S18, normal_gap L1, gap L2, recovery L4, rejoin L5, inclusion L6, safe_head L7, steady_state L8,
 progress_under_fault L9, no_round_change L10, known_fate L11;
-faults_happened and standstill judge the experiment. `expectations` says which of them a scenario
-asks for, `honest` what liars say of themselves, which none of them is told, `must_fail` judges a
-positive control. Their forged histories, which each must fail, are in tests/unit/checkers.
+readable, goes_on and votes_again ask for every node and operator; faults_happened and standstill
+judge the experiment. `expectations` says which of them a scenario asks for, `honest` what liars say
+of themselves, which none of them is told, `must_fail` judges a positive control. Their forged
+histories, which each must fail, are in tests/unit/checkers.
 """
 
 from typing import Final
@@ -39,6 +40,7 @@ from devnet.checkers import (
     steady_state,
     true_evidence,
     valid_certificates,
+    votes_again,
 )
 from devnet.checkers.agreement import LiveAgreement
 from devnet.checkers.base import Checker, LiveChecker
@@ -93,6 +95,7 @@ LIVENESS: Final[tuple[Checker, ...]] = (
     steady_state.check,
     readable.check,
     goes_on.check,
+    votes_again.check,
 )
 
 RESTS_ON_CUTS: Final = (no_quorum_no_progress.check, *LIVENESS)
@@ -104,9 +107,10 @@ NOT_ON_BASELINES: Final = (
     true_evidence.check,
     recovery.check,
     inclusion.check,
+    votes_again.check,
 )
-"""A baseline has no quorum (S14), nobody to accuse but its one key (S15), and promises neither when
-it is back (L4) nor a turn to everybody (L6): what it took is a figure."""
+"""A baseline has no quorum (S14), no votes, nobody to accuse but its one key (S15), and promises
+neither when it is back (L4) nor a turn to everybody (L6): what it took is a figure."""
 
 
 OWED: Final = (

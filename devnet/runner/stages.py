@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+from devnet.checkers import votes_again
 from devnet.checkers.base import counted
 from devnet.faults.surface import CannotInject, World
 from devnet.faults.targets import leader_name
@@ -431,8 +432,9 @@ class Runner:
         if not there:
             self._say(f"settle: {self._behind(timeout)}")
             return
-        if scenario.expect.rejoin is not None:
+        if not self._net.topology.cluster.is_baseline:  # nobody votes there
             await self._rejoined({fault.id for fault in self._journal.history().faults}, deadline)
+            await self._everybody_votes(deadline)
 
     async def _rejoined(self, faults: Collection[str], deadline: float) -> None:
         """Back, and seen to stay so. Too late is a verdict."""
@@ -440,6 +442,13 @@ class Runner:
         while not back and now() < deadline:
             await asyncio.sleep(REJOIN_POLL_SECONDS)
             back = self._are_back(faults)
+
+    async def _everybody_votes(self, deadline: float) -> None:
+        """Too late is a verdict."""
+        silent = votes_again.silent(self._journal.history())
+        while silent and now() < deadline:
+            await asyncio.sleep(REJOIN_POLL_SECONDS)
+            silent = votes_again.silent(self._journal.history())
 
     def _are_back(self, faults: Collection[str]) -> bool:
         history = self._journal.history()

@@ -727,6 +727,8 @@ class FakeNetwork:
         self._tell(journal, EventKind.SEALED, node, self.height, 0)
 
     def _tell(self, journal: Journal, kind: EventKind, node: str, height: int, round_: int) -> None:
+        if "mute" in self.bugs and node == "op2" and kind is EventKind.PREPARED and height > 5:
+            return
         forked = "fork" in self.bugs and node == "op2" and height == 6
         journal.record(
             Event(

@@ -42,6 +42,7 @@ from devnet.checkers import (
     steady_state,
     true_evidence,
     valid_certificates,
+    votes_again,
 )
 from devnet.checkers.base import Checker
 from devnet.checkers.honest import Believed, believed
@@ -84,7 +85,7 @@ from devnet.model.history import (
     records_of,
 )
 from devnet.model.terms import Count, Duration
-from devnet.model.timeline import keeps_up, rejoined_at, worst_gap
+from devnet.model.timeline import VOTES, keeps_up, rejoined_at, worst_gap
 from devnet.model.verdict import Outcome, Verdict, Violation, exit_code, worst
 from dst.crypto.bls import SecretShare, public_key, sign
 from dst.crypto.secp256k1 import IdentityKey
@@ -599,6 +600,50 @@ def test_a_forged_history_fails(name: str) -> None:
     assert all(violation.witness for violation in verdict.violations)
 
 
+def muted(node: str, since: float, *more: Record) -> History:
+    """Five more heights after the last heal, at which a node votes no more."""
+    draft = sound()
+    for height in range(12, 17):
+        for each in SETUP.operators:
+            draft.records.append(event(EventKind.PREPARED, height, 8.05 + height, each, round=0))
+            draft.records.append(event(EventKind.SEALED, height, 8.2 + height, each))
+    draft.records = [
+        r
+        for r in draft.records
+        if not (isinstance(r, Event) and r.node == node and r.kind in VOTES and r.monotonic > since)
+    ]
+    draft.records += more
+    return draft.history()
+
+
+@pytest.mark.parametrize(("node", "since"), [("op2", 7.0), ("op2", 0.0), ("op3", 2.5)])
+def test_whoever_votes_no_more_after_the_last_heal_is_named(node: str, since: float) -> None:
+    """Whether a fault hit it or not, and whether or not the scenario asks for L5."""
+    assert votes_again.check(muted("f1", 0.0)).outcome is Outcome.PASS
+    history = muted(node, since)
+    assert worst(checkers.check_all(history)) is Outcome.FAIL
+    (breach,) = votes_again.check(history).violations
+    assert breach.summary.startswith(f"{node} voted ")
+    assert breach.summary.endswith("and 6 heights were sealed since the last heal")
+    assert breach.witness
+    assert votes_again.check(muted(node, 19.0)).outcome is Outcome.PASS
+
+
+def test_whoever_cannot_vote_to_the_end_or_had_no_time_is_not_asked() -> None:
+    to_the_end = msgspec.structs.replace(
+        LEADER_KILL, id="slow", targets=("op2",), silenced=(), forever=True, healed=30.0
+    )
+    assert votes_again.check(muted("op2", 7.0, to_the_end)).outcome is Outcome.PASS
+    short = Draft([r for r in sound().records if not isinstance(r, Event) or r.node != "op2"])
+    assert votes_again.check(short.history()).outcome is Outcome.VACUOUS, "one height"
+    alone = msgspec.structs.replace(SETUP, operators=("op1",))
+    assert votes_again.check(history_of(alone, sound().records)).outcome is Outcome.VACUOUS
+    stood = msgspec.structs.replace(muted("op2", 7.0), machine=(seen(22.0, 3.0),))
+    assert votes_again.check(stood).outcome is Outcome.INCONCLUSIVE
+    blinked = msgspec.structs.replace(muted("op2", 7.0), machine=(seen(22.0, 0.4),))
+    assert votes_again.check(blinked).outcome is Outcome.FAIL
+
+
 @pytest.mark.parametrize(
     "kind", [GroupSignatureSeen, ReceiptSeen, BlockRead, TransactionSubmitted, ObjectWrite]
 )
@@ -646,7 +691,10 @@ def test_what_no_operator_was_left_alone_for_is_not_owed() -> None:
 
 
 def test_every_safety_and_liveness_checker_has_a_forgery() -> None:
-    forged = {CHECKERS[checker] for checker, _ in FORGED.values()} | {steady_state.check}
+    forged = {CHECKERS[checker] for checker, _ in FORGED.values()} | {
+        steady_state.check,
+        votes_again.check,
+    }
     assert {*checkers.SAFETY, *checkers.LIVENESS} <= forged
 
 
