@@ -13,6 +13,9 @@ from devnet.probes.rpc import RpcRefused, RpcUnknown
 from dst.spec.errors import DstError
 
 READ_ATTEMPTS: Final = 3
+TO_SERVE_S: Final = 3.0
+"""What a node says it has imported, its execution layer serves by its number a moment later."""
+ASK_AGAIN_S: Final = 0.1
 MAX_RECEIPTS: Final = 500
 """Receipts asked for at the end of a run, newest first; the blocks read from every node cover the
 others."""
@@ -63,11 +66,14 @@ async def head_height(endpoint: Endpoint) -> int:
 
 
 async def read_blocks(endpoint: Endpoint, first: int, last: int) -> list[BlockRead]:
-    """Blocks first..last as this node serves them; heights it does not have are left out, which
-    `checkers.readable` sees."""
-    found = []
+    """Blocks first..last as this node serves them; heights that it does not come to serve are left
+    out, which `checkers.readable` sees."""
+    found, deadline = [], now() + TO_SERVE_S
     for height in range(first, last + 1):
         answer = await patient_call(endpoint, "eth_getBlockByNumber", hex(height), False)
+        while answer is None and now() < deadline:
+            await asyncio.sleep(ASK_AGAIN_S)
+            answer = await patient_call(endpoint, "eth_getBlockByNumber", hex(height), False)
         if answer is not None:
             found.append(block_of(endpoint.name, answer))
     return found

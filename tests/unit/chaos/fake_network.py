@@ -714,6 +714,11 @@ class FakeNetwork:
                 self.known[name] = height
                 self._tell(journal, EventKind.SEALED, name, height, round_)
 
+    def _is_mute(self, height: int) -> bool:
+        return height > 5 and (
+            "mute" in self.bugs or ("mute-for-long" in self.bugs and height < 30)
+        )
+
     def _is_stuck(self, node: str, height: int) -> bool:
         return "stuck" in self.bugs and node == "f1" and height > 7
 
@@ -727,7 +732,7 @@ class FakeNetwork:
         self._tell(journal, EventKind.SEALED, node, self.height, 0)
 
     def _tell(self, journal: Journal, kind: EventKind, node: str, height: int, round_: int) -> None:
-        if "mute" in self.bugs and node == "op2" and kind is EventKind.PREPARED and height > 5:
+        if kind is EventKind.PREPARED and node == "op2" and self._is_mute(height):
             return
         forked = "fork" in self.bugs and node == "op2" and height == 6
         journal.record(
