@@ -27,7 +27,7 @@ LOOK_EVERY_SECONDS: Final = 1.0
 LOOKS_TO_LAPSE: Final = 2
 """In a row: one look can fail for reasons of its own."""
 CYCLES_TO_LAPSE: Final = 3
-LEAST_QUIET_S: Final = 10.0
+LEAST_QUIET_S: Final = 15.0
 """A fault that goes on and off has lapsed when it was not seen to for so many of its cycles, and so
 long: the calls of one take their time, too."""
 LOOKS_TO_HEAL: Final = 3
