@@ -5,9 +5,10 @@ exactly_once S6, stable_order S7, equal_states S8, derived_chain S9, linked_chai
 S12, justified_votes S13, no_quorum_no_progress S14, true_evidence S15, no_crash S17, linearizable
 S18, normal_gap L1, gap L2, recovery L4, rejoin L5, inclusion L6, safe_head L7, steady_state L8,
 progress_under_fault L9, no_round_change L10, known_fate L11;
-faults_happened and standstill judge the experiment. `expectations` says which of them a scenario
-asks for, `honest` what liars say of themselves, which none of them is told, `must_fail` judges a
-positive control. Their forged histories, which each must fail, are in tests/unit/checkers.
+readable, goes_on and votes_again ask for every node and operator; faults_happened and standstill
+judge the experiment. `expectations` says which of them a scenario asks for, `honest` what liars say
+of themselves, which none of them is told, `must_fail` judges a positive control. Their forged
+histories, which each must fail, are in tests/unit/checkers.
 """
 
 from typing import Final
@@ -39,6 +40,7 @@ from devnet.checkers import (
     steady_state,
     true_evidence,
     valid_certificates,
+    votes_again,
 )
 from devnet.checkers.agreement import LiveAgreement
 from devnet.checkers.base import Checker, LiveChecker
@@ -93,6 +95,7 @@ LIVENESS: Final[tuple[Checker, ...]] = (
     steady_state.check,
     readable.check,
     goes_on.check,
+    votes_again.check,
 )
 
 RESTS_ON_CUTS: Final = (no_quorum_no_progress.check, *LIVENESS)
@@ -104,9 +107,23 @@ NOT_ON_BASELINES: Final = (
     true_evidence.check,
     recovery.check,
     inclusion.check,
+    votes_again.check,
 )
-"""A baseline has no quorum (S14), nobody to accuse but its one key (S15), and promises neither when
-it is back (L4) nor a turn to everybody (L6): what it took is a figure."""
+"""A baseline has no quorum (S14), no votes, nobody to accuse but its one key (S15), and promises
+neither when it is back (L4) nor a turn to everybody (L6): what it took is a figure."""
+
+
+OWED: Final = (
+    one_group_signature.check,
+    stable_receipts.check,
+    exactly_once.check,
+    equal_states.check,
+    linked_chain.check,
+    linearizable.check,
+    inclusion.check,
+)
+"""What finds something to look at in any run under load that came to its end: where it does not,
+nobody looked."""
 
 
 def live_checkers() -> list[LiveChecker]:
@@ -127,7 +144,7 @@ def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdic
     and the run came to its end.
 
     A checker without anything to look at is left out of the answer's weight: its verdict is kept as
-    `vacuous` only when it is an `extra` one, which the scenario asked for by name.
+    `vacuous` only when it is an `extra` one, which the scenario asked for by name, or `OWED`.
     """
     history = believed(history)
 
@@ -135,11 +152,17 @@ def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdic
         return sound_harness.excused(carried_out.excused(verdict, history), history)
 
     standing = [
-        excused(checker(history)) if checker in RESTS_ON_CUTS else checker(history)
+        checker
         for checker in (*SAFETY, *LIVENESS)
         if not (history.setup.cluster.is_baseline and checker in NOT_ON_BASELINES)
     ]
-    told = [verdict for verdict in standing if verdict.outcome is not Outcome.VACUOUS]
+    owed = _owed(history)
+    said = [
+        excused(checker(history)) if checker in RESTS_ON_CUTS else checker(history)
+        for checker in standing
+    ]
+    kept = zip(standing, said, strict=True)
+    told = [v for checker, v in kept if v.outcome is not Outcome.VACUOUS or checker in owed]
     named = [excused(checker(history)) for checker in extra]
     experiment = [
         faults_happened.check(history),
@@ -149,3 +172,18 @@ def check_all(history: History, extra: tuple[Checker, ...] = ()) -> tuple[Verdic
     if history.machine:
         experiment.append(sound_machine.check(history))
     return (*told, *named, *experiment)
+
+
+def _owed(history: History) -> tuple[Checker, ...]:
+    """Of `OWED`, those that this run had something for."""
+    whole = any(ended.last is not None for ended in history.run_ended)
+    if not (whole and history.setup.load):
+        return ()
+    setup = history.setup
+    hit = {node for fault in history.faults for node in fault.targets}
+    nothing_for: list[Checker] = []
+    if len((*setup.operators, *setup.followers)) == 1:
+        nothing_for.append(equal_states.check)
+    if hit.issuperset(setup.operators):  # it judges what was sent by way of those left alone
+        nothing_for.append(inclusion.check)
+    return tuple(checker for checker in OWED if checker not in nothing_for)

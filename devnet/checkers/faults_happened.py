@@ -21,6 +21,8 @@ def check(history: History) -> Verdict:
         return Verdict(checker=NAME, outcome=Outcome.INCONCLUSIVE, note="; ".join(unproven))
     faults = () if history.setup.cluster.is_baseline else history.faults
     empty = [note for fault in faults if (note := _emptiness(history, fault))]
+    if history.setup.load and history.run_ended and not history.transactions:
+        empty.append("no transaction was sent")
     if history.transactions and all(tx.answer is not Answer.OK for tx in history.transactions):
         empty.append("no transaction was accepted")
     if not any(event.kind is EventKind.DECIDED for event in history.events):

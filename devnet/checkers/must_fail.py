@@ -40,6 +40,7 @@ from devnet.checkers import (
     steady_state,
     true_evidence,
     valid_certificates,
+    votes_again,
 )
 from devnet.model.history import FaultReceipt, History
 from devnet.model.verdict import Outcome, Verdict, Violation
@@ -74,6 +75,7 @@ CHECKERS: Final[tuple[str, ...]] = tuple(
         known_fate,
         readable,
         goes_on,
+        votes_again,
         rounds_as_promised,
     )
 )

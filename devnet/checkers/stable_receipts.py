@@ -1,14 +1,14 @@
 """S4 soft-confirmation stability and S5 no loss: a receipt in a sealed block stays where it was.
 
-Once a node has served a receipt for a transaction in a block of a sealed height, every later
-receipt of it, at every node, names the same (height, index, block), and so do the blocks read at
-the end.
+Whoever has a transaction in a block has its receipt. Once a node has served one for a transaction
+in a block of a sealed height, every later receipt of it, at every node, names the same (height,
+index, block), and so do the blocks read at the end.
 """
 
 from typing import Final
 
 from devnet.checkers.base import judge
-from devnet.model.history import BlockRead, EventKind, History, ReceiptSeen
+from devnet.model.history import BlockRead, EventKind, History, NoReceipt, ReceiptSeen
 from devnet.model.verdict import Verdict, Violation
 
 NAME: Final = "S4/S5 receipts stay"
@@ -17,7 +17,7 @@ NAME: Final = "S4/S5 receipts stay"
 def check(history: History) -> Verdict:
     sealed = highest_sealed(history)
     confirmed = [receipt for receipt in history.receipts if receipt.height <= sealed]
-    found = [*_moved(confirmed), *_lost(confirmed, history.blocks)]
+    found = [*_moved(confirmed), *_lost(confirmed, history.blocks), *_never_given(history)]
     return judge(NAME, found, looked_at=len(confirmed), what="receipt{s} in sealed blocks")
 
 
@@ -38,7 +38,7 @@ def _moved(confirmed: list[ReceiptSeen]) -> list[Violation]:
                 f"transaction {receipt.transaction} moved from height {before.height} index "
                 f"{before.index} to height {receipt.height} index {receipt.index}"
             )
-            found.append(_violation(summary, receipt, (before, receipt)))
+            found.append(_violation(summary, receipt, (before, receipt), receipt.height))
     return found
 
 
@@ -54,7 +54,23 @@ def _lost(confirmed: list[ReceiptSeen], blocks: tuple[BlockRead, ...]) -> list[V
                 summary = f"{block.node} holds another block than {receipt.node} confirmed from"
                 summary += f": transaction {receipt.transaction} is not at height {block.height}"
                 summary += f" index {receipt.index}"
-                found.append(_violation(summary, receipt, (receipt, block)))
+                found.append(_violation(summary, receipt, (receipt, block), receipt.height))
+    return found
+
+
+def _never_given(history: History) -> list[Violation]:
+    """Receipts that a node does not have although it serves the block that it takes them from."""
+    served = {
+        (block.node, transaction): block
+        for block in history.blocks
+        for transaction in block.transactions
+    }
+    found = []
+    for asked in history.no_receipts:
+        if (block := served.get((asked.node, asked.transaction))) is not None:
+            summary = f"{asked.node} has no receipt of transaction {asked.transaction}, which is in"
+            summary += f" its block {block.height}"
+            found.append(_violation(summary, asked, (asked, block), block.height))
     return found
 
 
@@ -63,12 +79,15 @@ def _place(receipt: ReceiptSeen) -> tuple[int, int, str]:
 
 
 def _violation(
-    summary: str, receipt: ReceiptSeen, witness: tuple[ReceiptSeen | BlockRead, ...]
+    summary: str,
+    receipt: ReceiptSeen | NoReceipt,
+    witness: tuple[ReceiptSeen | NoReceipt | BlockRead, ...],
+    height: int,
 ) -> Violation:
     return Violation(
         checker=NAME,
         summary=summary,
         monotonic=receipt.monotonic,
-        height=receipt.height,
+        height=height,
         witness=witness,
     )

@@ -112,6 +112,12 @@ class Fault(ABC):
     weight: ClassVar[int] = 4
     """How often random schedules draw it, beside the others; 0: never."""
 
+    @property
+    def period_s(self) -> float | None:
+        """From one time that it is seen to happen to the next; None: `keep_up` has its own idea of
+        when it has ended."""
+        return None
+
     def nonsense(self) -> str:
         """What no single key can get wrong alone; empty when all is well."""
         return ""

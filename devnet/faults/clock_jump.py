@@ -5,7 +5,7 @@ from typing import ClassVar, Final
 
 from devnet.faults import keys
 from devnet.faults.base import Site
-from devnet.faults.on_clocks import OnClocks
+from devnet.faults.on_clocks import LEAST_OFF_S, OnClocks
 from devnet.faults.surface import CannotInject, World
 from devnet.model.terms import Duration
 
@@ -28,7 +28,13 @@ class ClockJump(OnClocks):
     def nonsense(self) -> str:
         if self.by.slots or self.every.slots or not self.by.seconds:
             return "give seconds, not slots, and not none"
+        if self.by.seconds < LEAST_OFF_S:
+            return f"by: at least {LEAST_OFF_S * 1000:g}ms"
         return f"every: at least {LEAST_S:g} s" if self.every.seconds < LEAST_S else ""
+
+    @property
+    def period_s(self) -> float:
+        return self.every.seconds
 
     async def inject(self, site: Site, world: World) -> None:
         await world.machines.change(site.programs, ahead_s=self.by.seconds)

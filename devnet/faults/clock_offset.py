@@ -3,7 +3,7 @@ from typing import ClassVar
 
 from devnet.faults import keys
 from devnet.faults.base import Site
-from devnet.faults.on_clocks import OnClocks
+from devnet.faults.on_clocks import LEAST_OFF_S, OnClocks
 from devnet.faults.surface import World
 from devnet.model.terms import Duration
 
@@ -24,7 +24,9 @@ class ClockOffset(OnClocks):
         given = [each for each in (self.ahead, self.behind) if each is not None]
         if len(given) != 1:
             return "give ahead or behind, one of them"
-        return "give seconds, not slots, and not none" if not _seconds(given[0]) else ""
+        if not _seconds(given[0]):
+            return "give seconds, not slots, and not none"
+        return f"at least {LEAST_OFF_S * 1000:g}ms" if _seconds(given[0]) < LEAST_OFF_S else ""
 
     @property
     def ahead_s(self) -> float:

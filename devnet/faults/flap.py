@@ -56,15 +56,18 @@ class Flap(OnLinks):
     def _cut(self) -> CutMode:
         return CutMode(self.mode.value)
 
+    @property
+    def period_s(self) -> float:
+        return self.down.seconds + self.up.seconds
+
     async def inject(self, site: Site, world: World) -> None:
         await site.felt.note(site.links, world)
         await world.links.cut(site.links, self._cut)
 
     async def missing(self, site: Site, world: World) -> str:
         """Whether links go down is seen by `keep_up`; here, whether anybody feels it."""
-        cycle_s = self.down.seconds + self.up.seconds
         return await site.felt.not_failing(
-            site.links, world, within_s=WINDOW_S + cycle_s, must=consensus_of(site, world)
+            site.links, world, within_s=WINDOW_S + self.period_s, must=consensus_of(site, world)
         )
 
     def witness(self, site: Site) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from devnet.faults import keys
 from devnet.faults.base import Fault, Plane, Sight, Site
@@ -10,6 +10,9 @@ from devnet.faults.surface import World
 from devnet.faults.targets import misfit_of
 from devnet.model.terms import Target
 from devnet.model.topology import Topology
+
+LEAST_OFF_S: Final = 0.1
+"""By how much a clock is set off at least: less is not told from the time that an answer takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +23,9 @@ class OnClocks(Fault):
 
     plane: ClassVar = Plane.CLOCKS
     proof: ClassVar = (
-        "execution layer, rollup node and middleware tell the time that was set, to the"
-        " hundredth of a second; the validator, which listens nowhere, reads the same file"
+        "execution layer, rollup node and middleware, each of them, tell the time that was set, to"
+        " the hundredth of a second, and no right clock would tell it; the validator, which listens"
+        " nowhere, reads the same file"
     )
 
     target: Target = keys.target("whose clock")

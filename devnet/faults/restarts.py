@@ -28,6 +28,10 @@ class Restarts(Stopped):
         short = self.every.seconds <= self.down.seconds
         return "every must be longer than down" if short else ""
 
+    @property
+    def period_s(self) -> float:
+        return self.every.seconds
+
     async def inject(self, site: Site, world: World) -> None:
         await world.programs.kill(site.programs)
 

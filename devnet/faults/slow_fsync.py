@@ -8,6 +8,8 @@ from devnet.faults.on_disks import OnDisks
 from devnet.faults.surface import World
 from devnet.model.terms import Duration, Target
 
+LEAST_S: Final = 0.05
+"""Less is what a disk takes by itself."""
 MOST_S: Final = 10.0
 """A slow flush is seen when it is over."""
 
@@ -26,7 +28,7 @@ class SlowFsync(OnDisks):
     it."""
 
     name: ClassVar = "slow-fsync"
-    proof: ClassVar = "the program tells how long its last flush took"
+    proof: ClassVar = "the program tells how long its last flush took, one after the fault began"
     seen_within_s: ClassVar = 15.0
 
     target: Target = keys.target("the node")
@@ -36,6 +38,8 @@ class SlowFsync(OnDisks):
     def nonsense(self) -> str:
         if not self.by.seconds or self.by.slots:
             return "by: give seconds, not slots, and not none"
+        if self.by.seconds < LEAST_S:
+            return f"by: at least {LEAST_S * 1000:g}ms"
         return f"by: at most {MOST_S:g} s" if self.by.seconds > MOST_S else ""
 
     def whose(self) -> tuple[Target, str]:

@@ -26,6 +26,10 @@ POLL_SECONDS: Final = 0.05
 LOOK_EVERY_SECONDS: Final = 1.0
 LOOKS_TO_LAPSE: Final = 2
 """In a row: one look can fail for reasons of its own."""
+CYCLES_TO_LAPSE: Final = 3
+LEAST_QUIET_S: Final = 15.0
+"""A fault that goes on and off has lapsed when it was not seen to for so many of its cycles, and so
+long: the calls of one take their time, too."""
 LOOKS_TO_HEAL: Final = 3
 """In a row: a program that ends again as soon as it serves, or a link that flaps, is caught by one
 good look as well."""
@@ -101,11 +105,23 @@ class Injector:
         """What has to go on while it stands, to the moment at which it fails. Cancelled when it is
         to end."""
 
+        period, loop = fault.do.period_s, asyncio.get_running_loop()
+        quiet = None if period is None else max(LEAST_QUIET_S, CYCLES_TO_LAPSE * period)
+        bound = asyncio.timeout(quiet)
+
         def seen() -> None:
             self._note(fault, cycles=self._receipts[fault.id].cycles + 1)
+            if quiet is not None:
+                bound.reschedule(loop.time() + quiet)
 
         try:
-            await fault.do.keep_up(fault.site, self._world, seen)
+            async with bound:
+                await fault.do.keep_up(fault.site, self._world, seen)
+        except TimeoutError:
+            if not bound.expired():
+                raise
+            lapse = f"it did not stand to its end: it did not repeat for {quiet:g} s"
+            return self._note(fault, lapsed=now(), error=lapse)
         except CannotInject as error:
             self._tell(error)
             return self._note(fault, lapsed=now(), error=f"it could not go on: {error}")
@@ -122,9 +138,27 @@ class Injector:
             return str(error)
 
     async def revert(self, fault: Planned) -> FaultReceipt:
-        """Take back and prove that the network is whole again."""
+        """Look a last time, take back and prove that the network is whole again."""
         if fault.id not in self._standing:  # it was refused
             return self._receipts[fault.id]
+        await self._last_look(fault)
+        return await self._take_back(fault)
+
+    async def _last_look(self, fault: Planned) -> None:
+        """What nobody has looked at since it was proven may have ended at once."""
+        receipt = self._receipts[fault.id]
+        if receipt.verified is None or receipt.error:
+            return
+        looked = now()
+        for again in range(LOOKS_TO_LAPSE):
+            if again:
+                await asyncio.sleep(LOOK_EVERY_SECONDS)
+            if not (complaint := await self._look(fault)):
+                self._note(fault, looks=receipt.looks + 1, witness=fault.do.witness(fault.site))
+                return
+        self._note(fault, lapsed=looked, error=f"it did not stand to its end: {complaint}")
+
+    async def _take_back(self, fault: Planned) -> FaultReceipt:
         receipt = self._note(fault, revert_requested=now())
         do, site, world = fault.do, fault.site, self._world
         try:
@@ -153,7 +187,7 @@ class Injector:
         failed: list[Exception] = []
         for fault in left:
             try:
-                done.append(await self.revert(fault))
+                done.append(await self._take_back(fault))
             except Exception as error:  # the first is raised, once all have been tried
                 failed.append(error)
         if failed:

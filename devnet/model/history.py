@@ -48,6 +48,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup", forbid_unkno
     cluster: ClusterKind = ClusterKind.DST
     product: str = ""
     """Digest of what is tested."""
+    load: float = 0.0
+    """Transactions a second that were asked for; 0: none were, or that was not recorded."""
     version: int = RECORD_VERSION
 
 
@@ -267,6 +269,16 @@ class ReceiptSeen(
     monotonic: float
 
 
+class NoReceipt(
+    msgspec.Struct, frozen=True, kw_only=True, tag="no_receipt", forbid_unknown_fields=True
+):
+    """A node that was asked for a receipt at the end of the run, and said that it has none."""
+
+    transaction: str
+    node: str
+    monotonic: float
+
+
 class ObjectWrite(
     msgspec.Struct, frozen=True, kw_only=True, tag="write", forbid_unknown_fields=True
 ):
@@ -467,6 +479,10 @@ class RunEnded(
     off."""
 
     monotonic: float
+    first: int | None = None
+    """The lowest height that every node has to serve, None: that was not recorded."""
+    last: int | None = None
+    """The highest one."""
 
 
 class RunBroken(
@@ -487,6 +503,7 @@ Record: TypeAlias = (
     | TransactionSubmitted
     | HostileFate
     | ReceiptSeen
+    | NoReceipt
     | ObjectWrite
     | ObjectRead
     | FaultReceipt
@@ -517,6 +534,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     transactions: tuple[TransactionSubmitted, ...] = ()
     hostile: tuple[HostileFate, ...] = ()
     receipts: tuple[ReceiptSeen, ...] = ()
+    no_receipts: tuple[NoReceipt, ...] = ()
     object_writes: tuple[ObjectWrite, ...] = ()
     object_reads: tuple[ObjectRead, ...] = ()
     faults: tuple[FaultReceipt, ...] = ()
@@ -581,6 +599,7 @@ def history_of(setup: Setup, records: list[Record]) -> History:
         transactions=tuple(item for item in ordered if isinstance(item, TransactionSubmitted)),
         hostile=tuple(item for item in ordered if isinstance(item, HostileFate)),
         receipts=tuple(item for item in ordered if isinstance(item, ReceiptSeen)),
+        no_receipts=tuple(item for item in ordered if isinstance(item, NoReceipt)),
         object_writes=tuple(item for item in ordered if isinstance(item, ObjectWrite)),
         object_reads=tuple(item for item in ordered if isinstance(item, ObjectRead)),
         faults=tuple(latest.values()),
@@ -610,6 +629,7 @@ def records_of(history: History) -> list[Record]:
         history.transactions,
         history.hostile,
         history.receipts,
+        history.no_receipts,
         history.object_writes,
         history.object_reads,
         history.faults,

@@ -8,11 +8,14 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from devnet.model.clock import now
-from devnet.model.history import BlockRead, ReceiptSeen, Record
+from devnet.model.history import BlockRead, NoReceipt, ReceiptSeen, Record
 from devnet.probes.rpc import RpcRefused, RpcUnknown
 from dst.spec.errors import DstError
 
 READ_ATTEMPTS: Final = 3
+TO_SERVE_S: Final = 3.0
+"""What a node says it has imported, its execution layer serves by its number a moment later."""
+ASK_AGAIN_S: Final = 0.1
 MAX_RECEIPTS: Final = 500
 """Receipts asked for at the end of a run, newest first; the blocks read from every node cover the
 others."""
@@ -63,10 +66,14 @@ async def head_height(endpoint: Endpoint) -> int:
 
 
 async def read_blocks(endpoint: Endpoint, first: int, last: int) -> list[BlockRead]:
-    """Blocks first..last as this node serves them; heights it does not have are left out."""
-    found = []
+    """Blocks first..last as this node serves them; heights that it does not come to serve are left
+    out, which `checkers.readable` sees."""
+    found, deadline = [], now() + TO_SERVE_S
     for height in range(first, last + 1):
         answer = await patient_call(endpoint, "eth_getBlockByNumber", hex(height), False)
+        while answer is None and now() < deadline:
+            await asyncio.sleep(ASK_AGAIN_S)
+            answer = await patient_call(endpoint, "eth_getBlockByNumber", hex(height), False)
         if answer is not None:
             found.append(block_of(endpoint.name, answer))
     return found
@@ -76,18 +83,21 @@ async def read_receipt(endpoint: Endpoint, transaction: str) -> ReceiptSeen | No
     """The receipt as this node serves it now; None when it has none or cannot say."""
     try:
         answer = await endpoint.call("eth_getTransactionReceipt", transaction)
-        if answer is None:
-            return None
-        return ReceiptSeen(
-            transaction=transaction,
-            block_hash=str(answer["blockHash"]).lower(),
-            height=int(answer["blockNumber"], 16),
-            index=int(answer["transactionIndex"], 16),
-            node=endpoint.name,
-            monotonic=now(),
-        )
+        return None if answer is None else _receipt_of(endpoint.name, transaction, answer)
     except (RpcRefused, RpcUnknown, KeyError, TypeError, ValueError):
         return None
+
+
+def _receipt_of(node: str, transaction: str, answer: dict[str, Any]) -> ReceiptSeen:
+    """Raises: KeyError, TypeError, ValueError on another shape."""
+    return ReceiptSeen(
+        transaction=transaction,
+        block_hash=str(answer["blockHash"]).lower(),
+        height=int(answer["blockNumber"], 16),
+        index=int(answer["transactionIndex"], 16),
+        node=node,
+        monotonic=now(),
+    )
 
 
 async def read_end_state(
@@ -100,7 +110,7 @@ async def read_end_state(
     record: Callable[[Record], None],
 ) -> dict[str, str]:
     """Record blocks first..last of every node, what proves them, and receipts of the load's
-    transactions.
+    transactions, or that there is none.
 
     Returns: node -> why it could not be read, for those that could not; the others are evidence.
     """
@@ -113,10 +123,23 @@ async def read_end_state(
     readable = [endpoint for endpoint in endpoints if endpoint.name not in unread]
     wanted = list(dict.fromkeys(transactions))[-MAX_RECEIPTS:] if readable else []
     for index, transaction in enumerate(wanted):
-        receipt = await read_receipt(readable[index % len(readable)], transaction)
-        if receipt is not None:
-            record(receipt)
+        if not readable:
+            break
+        asked = readable[index % len(readable)]
+        try:
+            record(await _final_receipt(asked, transaction))
+        except (RpcRefused, RpcUnknown, KeyError, TypeError, ValueError) as error:
+            unread[asked.name] = f"receipt of {transaction}: {error or type(error).__name__}"
+            readable.remove(asked)
     return unread
+
+
+async def _final_receipt(endpoint: Endpoint, transaction: str) -> ReceiptSeen | NoReceipt:
+    """Raises: RpcRefused, RpcUnknown; KeyError, TypeError, ValueError on a strange answer."""
+    answer = await patient_call(endpoint, "eth_getTransactionReceipt", transaction)
+    if answer is None:
+        return NoReceipt(transaction=transaction, node=endpoint.name, monotonic=now())
+    return _receipt_of(endpoint.name, transaction, answer)
 
 
 async def _read_node(

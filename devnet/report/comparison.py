@@ -4,7 +4,7 @@ Pure."""
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from devnet.model.cluster import ClusterKind
+from devnet.model.cluster import LEASE_SECONDS, USUAL_SIZE, ClusterKind
 from devnet.report.cells import CellFigures, amount_of
 from devnet.report.table import render_columns
 
@@ -14,11 +14,15 @@ HEAD: Final = (
 )  # fmt: skip
 NO_SUCH_FAULT: Final = "not run: left out of the campaign"
 ENDLESS: Final = "no end seen"
+_N: Final = USUAL_SIZE[ClusterKind.DST]
 ABOUT: Final = (
-    "The same faults for the same time. gap: the longest wait for a signed block; inclusion: of 95 "
-    "in 100 transactions of a run; blocks lost: signed, and another one signed in their place; CPU "
-    "a block: of all programs that sequence, without the harness, before the fault. No end seen: "
-    "it had not ended when the watch did."
+    "The same faults, and for the same time where their end is one (`hold`, `total`). One that "
+    f"stands for so many heights stands on a baseline as many slots as n = {_N} decides heights "
+    "in, and longer where n is more, or the chain slower. A stand-by takes the lead when the lease "
+    f"is over ({LEASE_SECONDS} s): that is most of its gap, and a choice. gap: the longest wait "
+    "for a signed block; inclusion: of 95 in 100 transactions of a run; blocks lost: signed, and "
+    "another one signed in their place; CPU a block: of all programs that sequence, without the "
+    "harness, before the fault. No end seen: it had not ended when the watch did."
 )
 
 
@@ -46,7 +50,8 @@ def comparison_rows(cells: Sequence[CellFigures]) -> Iterator[tuple[str, ...]]:
 
 
 def _sequenced_by(which: tuple[ClusterKind, int], cells: Sequence[CellFigures]) -> str:
-    return next(c.sequenced_by for c in cells if (c.cluster, c.operators) == which)
+    told = next(c.sequenced_by for c in cells if (c.cluster, c.operators) == which)
+    return f"{told}, lease {LEASE_SECONDS} s" if which[0] is ClusterKind.STANDBY else told
 
 
 def _figures(cell: CellFigures | None) -> tuple[str, ...]:

@@ -186,6 +186,7 @@ async def _one_run(
         genesis=network.genesis,
         cluster=descriptor.cluster,
         product=product().digest,
+        load=campaign.scenario.load.rate,
     )
     try:
         journal = Journal(setup, folder.history, _alarm(campaign))

@@ -93,13 +93,14 @@ def recorded(scenario: Scenario, history: History) -> Scenario:
         )
     done.sort(key=lambda fault: fault.requested)
     anchor = _decided_before(history, done[0].requested)
+    ends = any(not fault.forever for fault in done)
     return replace(
         scenario,
         name=scenario.name.removesuffix(SUFFIX) + SUFFIX,
         operators=len(history.setup.operators),
         followers=len(history.setup.followers),
         faults=tuple(
-            _again(asked[fault.id], fault, done[:index], anchor, history)
+            _again(asked[fault.id], fault, done[:index], anchor, history, ends)
             for index, fault in enumerate(done)
         ),
     )
@@ -111,14 +112,19 @@ def _again(
     earlier: Sequence[FaultReceipt],
     anchor: float,
     history: History,
+    ends: bool,
 ) -> Scheduled:
+    """ends: whether another one comes to an end, for one that stands around all of them: for judges
+    it is the surroundings, and no fault that is over."""
     ended = max((event.monotonic for event in history.events), default=fault.requested)
     stood = (fault.revert_requested or ended) - fault.requested
     return Scheduled(
         id=fault.id,
         do=fixed(asked.do, fault) or asked.do,
         at=_at(asked, fault, earlier, anchor, history),
-        until=Until(total=_seconds(max(0.001, stood))),
+        until=Until(forever=True)
+        if fault.forever and ends
+        else Until(total=_seconds(max(0.001, stood))),
     )
 
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+from devnet.checkers import votes_again
 from devnet.checkers.base import counted
 from devnet.faults.surface import CannotInject, World
 from devnet.faults.targets import leader_name
@@ -56,6 +57,9 @@ class HarnessError(Exception):
 
 class Surroundings(World, Protocol):
     """The network as a run sees it."""
+
+    is_read_at_end: bool
+    """Every node serves its blocks then. Of a simulated one they are recorded as they come."""
 
     def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
         """What looks on: one event tail per node, and the machine's own health; to be run until
@@ -428,8 +432,9 @@ class Runner:
         if not there:
             self._say(f"settle: {self._behind(timeout)}")
             return
-        if scenario.expect.rejoin is not None:
+        if not self._net.topology.cluster.is_baseline:  # nobody votes there
             await self._rejoined({fault.id for fault in self._journal.history().faults}, deadline)
+            await self._everybody_votes(deadline)
 
     async def _rejoined(self, faults: Collection[str], deadline: float) -> None:
         """Back, and seen to stay so. Too late is a verdict."""
@@ -437,6 +442,13 @@ class Runner:
         while not back and now() < deadline:
             await asyncio.sleep(REJOIN_POLL_SECONDS)
             back = self._are_back(faults)
+
+    async def _everybody_votes(self, deadline: float) -> None:
+        """Too late is a verdict."""
+        silent = votes_again.silent(self._journal.history())
+        while silent and now() < deadline:
+            await asyncio.sleep(REJOIN_POLL_SECONDS)
+            silent = votes_again.silent(self._journal.history())
 
     def _are_back(self, faults: Collection[str]) -> bool:
         history = self._journal.history()
@@ -463,7 +475,10 @@ class Runner:
                 late = NodeUnread(node=node, why=why, monotonic=until, since=since, missing=missing)
                 journal.record(late)
         await self._note_crashes()
-        journal.record(RunEnded(monotonic=now()))
+        if self._net.is_read_at_end:
+            journal.record(RunEnded(monotonic=now(), first=first, last=last))
+        else:
+            journal.record(RunEnded(monotonic=now()))
         history = self._run.history = journal.history()
         self._run.verdicts = verdicts_of(self._scenario, history)
 

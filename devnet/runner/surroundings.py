@@ -438,6 +438,8 @@ class Credentials:
 class LiveNetwork:
     """`Surroundings` of a running network. The session is the caller's."""
 
+    is_read_at_end = True
+
     def __init__(
         self,
         *,

@@ -1,4 +1,5 @@
-"""A scenario as it is on a baseline: the same faults for the same time, and no promise but safety.
+"""A scenario as it is on a baseline: the same faults, for the same time where their end is one, and
+no promise but safety.
 
 What a scenario expects (rounds that change, progress without an operator, a bounded stall) is what
 our cluster promises. A baseline promises none of it: its figures say what happened. Pure.

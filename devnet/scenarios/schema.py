@@ -184,10 +184,11 @@ Written by `make docs` from `devnet/faults`, where each kind is one file: what i
 injected, proven and taken back. How to use them is in [scenarios.md](scenarios.md); every fault has
 the keys `id`, `do`, `at` and `until` too.
 
-The look that proves a fault is taken again each second while it stands. A fault that two looks in a
-row do not find has *lapsed*: it ended early, or somebody else took it back; the run is
-*inconclusive*, and the report names the moment. After the heal the network must look whole again,
-or the run is inconclusive too.
+The look that proves a fault is taken again each second while it stands, and a last time before it
+is taken back. A fault that two looks in a row do not find has *lapsed*: it ended early, or somebody
+else took it back; so has one that goes on and off and was not seen to for three of its cycles, and
+fifteen seconds at least. The run is *inconclusive* then, and the report names the moment. After the
+heal the network must look whole again, or the run is inconclusive too.
 
 A Toxiproxy's list says what was asked of a link. Where those who dial it tell of it themselves
 (round trips, dials, calls and their fate in `/metrics` of middlewares and rollup nodes), the look

@@ -132,6 +132,8 @@ class Rehearsal(World):
 class SimNetwork:
     """`Surroundings` of a simulated cluster."""
 
+    is_read_at_end = False
+
     def __init__(self, cluster: Cluster) -> None:
         self.topology = cluster.topology
         self.programs = SimPrograms(cluster)

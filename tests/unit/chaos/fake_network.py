@@ -32,11 +32,15 @@ from devnet.model.history import (
     Fate,
     GroupSignatureSeen,
     HostileFate,
+    ObjectRead,
+    ObjectWrite,
+    ReceiptSeen,
     Setup,
     TransactionSubmitted,
 )
 from devnet.model.shape import Shape, Streams
 from devnet.model.topology import compute_topology
+from devnet.model.work import BANK_ACCOUNTS, BANK_COINS
 from devnet.runner.journal import Journal
 from devnet.scenarios.scenario import Scenario
 from devnet.workload.hostile.catalogue import CATALOGUE
@@ -526,6 +530,7 @@ class FakeNetwork:
 
     genesis: ClassVar[None] = None
     """Its signatures are ideal."""
+    is_read_at_end = True
 
     def __init__(self, operators: int = 4, bugs: frozenset[str] = frozenset()) -> None:
         self.topology = compute_topology(operators=operators, followers=1)
@@ -560,6 +565,7 @@ class FakeNetwork:
             followers=self.followers,
             slot_seconds=SLOT,
             scenario=scenario,
+            load=1.0,
         )
 
     def tails(self, journal: Journal) -> list[Coroutine[Any, Any, None]]:
@@ -579,6 +585,8 @@ class FakeNetwork:
                     via=via, hash=transaction, sent=now(), answered=now(), answer=Answer.OK
                 )
             )
+            if count == 1:  # it creates the objects, of which nothing more is asked
+                journal.record(ObjectWrite(transaction=transaction, arguments=(), monotonic=now()))
             if "loses" not in self.bugs:
                 self.pool.append(transaction)
 
@@ -632,7 +640,28 @@ class FakeNetwork:
                     monotonic=now(),
                 )
             )
-
+            for index, transaction in enumerate(self.blocks.get(height, ())):
+                journal.record(
+                    ReceiptSeen(
+                        transaction=transaction,
+                        block_hash=f"0x{height:064x}",
+                        height=height,
+                        index=index,
+                        node="op1",
+                        monotonic=now(),
+                    )
+                )
+        for node in (*self.operators, *self.followers):
+            journal.record(
+                ObjectRead(
+                    node=node,
+                    asked=now(),
+                    monotonic=now(),
+                    height=last,
+                    register=0,
+                    balances=(BANK_COINS,) * BANK_ACCOUNTS,
+                )
+            )
         return {"op3": "no answer"} if "silent" in self.bugs else {}
 
     def _block(self, node: str, height: int) -> BlockRead:
@@ -685,6 +714,11 @@ class FakeNetwork:
                 self.known[name] = height
                 self._tell(journal, EventKind.SEALED, name, height, round_)
 
+    def _is_mute(self, height: int) -> bool:
+        return height > 5 and (
+            "mute" in self.bugs or ("mute-for-long" in self.bugs and height < 30)
+        )
+
     def _is_stuck(self, node: str, height: int) -> bool:
         return "stuck" in self.bugs and node == "f1" and height > 7
 
@@ -698,6 +732,8 @@ class FakeNetwork:
         self._tell(journal, EventKind.SEALED, node, self.height, 0)
 
     def _tell(self, journal: Journal, kind: EventKind, node: str, height: int, round_: int) -> None:
+        if kind is EventKind.PREPARED and node == "op2" and self._is_mute(height):
+            return
         forked = "fork" in self.bugs and node == "op2" and height == 6
         journal.record(
             Event(

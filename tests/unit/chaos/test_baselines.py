@@ -268,6 +268,10 @@ def test_one_table_has_each_fault_on_all_that_sequences() -> None:
         ("isolated, 1 s", "n = 4", "1", "0", "2.00 s", "2.00 s", "2.00 s", "-", "-", "-", "-"),
     ]  # fmt: skip
     assert "270 ms" in render_comparison(report().cells)
+    standby = msgspec.structs.replace(report().cells[1], cluster=ClusterKind.STANDBY, operators=3)
+    (row,) = comparison_rows([standby])
+    assert row[1] == "standby, lease 5 s"
+    assert "as many slots as n = 4 decides heights in" in render_comparison(report().cells)
     assert "What it costs, what it buys" in render_campaign_page(report())
     alone = msgspec.structs.replace(report(), cells=report().cells[:1])
     assert "What it costs" not in render_campaign_page(alone)

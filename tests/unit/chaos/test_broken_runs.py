@@ -18,7 +18,7 @@ import pytest
 from devnet.chaos_cli import main
 from devnet.model.cluster import ClusterKind
 from devnet.model.command import Exit
-from devnet.model.history import MachineSeen, Setup, WaitedInVain, history_of
+from devnet.model.history import MachineSeen, RunEnded, Setup, WaitedInVain, history_of
 from devnet.model.verdict import Outcome, Verdict, worst
 from devnet.report.campaign import CampaignReport, exit_of, render_report
 from devnet.report.campaign_page import render_campaign_page
@@ -376,6 +376,10 @@ def test_a_node_that_nobody_looked_at_is_not_said_to_serve(tmp_path: Path) -> No
     assert readable.check(history).outcome is Outcome.PASS
     blocks = tuple(block for block in history.blocks if block.node != "op3")
     verdict = readable.check(msgspec.structs.replace(history, blocks=blocks))
+    assert [each.summary[:28] for each in verdict.violations] == ["op3 serves 0 of the heights "]
+    ended = (RunEnded(monotonic=history.run_ended[0].monotonic),)
+    old = msgspec.structs.replace(history, blocks=blocks, run_ended=ended)
+    verdict = readable.check(old)
     assert (verdict.outcome, verdict.note) == (Outcome.INCONCLUSIVE, "op3: nobody looked")
 
 

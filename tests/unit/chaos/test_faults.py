@@ -132,7 +132,7 @@ def test_every_kind_is_proven_stands_and_leaves_nothing_behind(name: str) -> Non
     in_virtual_time(work)
     last = [record for record in records if isinstance(record, FaultReceipt)][-1]
     assert last.error == ""
-    assert last.looks == 9
+    assert last.looks == 10
     assert (last.cycles >= 3) is do.repeats
     assert last.healed is not None
     assert [each for each in traces(network) if each is not network.reorgs] == []
@@ -556,11 +556,14 @@ def test_what_they_can_is_not_refused(fault: Fault) -> None:
         ),
         (ClockOffset(target="op1", ahead=Duration(slots=1)), "seconds, not slots"),
         (ClockJump(target="op1", by=Duration(slots=1)), "seconds, not slots"),
-        (ClockDrift(target="op1", ppm=0), "no drift"),
         (SlowFsync(target="op1", by=Duration()), "seconds"),
         (OldCopy(target="op1", age=Duration(slots=2)), "seconds, not slots"),
         (OldCopy(target="op1", age=Duration()), "not none"),
         (SlowFsync(target="op1", by=Duration(seconds=10.1)), "at most 10 s"),
+        (SlowFsync(target="op1", by=Duration(seconds=0.049)), "at least 50ms"),
+        (ClockOffset(target="op1", behind=Duration(seconds=0.09)), "at least 100ms"),
+        (ClockJump(target="op1", by=Duration(seconds=0.09)), "at least 100ms"),
+        (ClockDrift(target="op1", ppm=-999), "1000 at least, fast or slow"),
         (ClockJump(target="op1", every=Duration(seconds=0.09)), "at least 0.1 s"),
     ],
 )

@@ -1,6 +1,8 @@
 """Receipts, targets and the place of a hit."""
 
 import asyncio
+import contextlib
+import itertools
 import random
 from typing import Any
 
@@ -8,10 +10,13 @@ import pytest
 
 from devnet.faults import KINDS
 from devnet.faults.base import Fault, Sight, Site
+from devnet.faults.clock_jump import ClockJump
+from devnet.faults.flap import Flap
 from devnet.faults.freeze import Freeze
 from devnet.faults.kill import Kill
 from devnet.faults.latency import Latency
 from devnet.faults.partition import Partition
+from devnet.faults.restarts import Restarts
 from devnet.faults.targets import draw_groups, isolate, resolve_target
 from devnet.injector.hit import Hit, Phase, hit_at
 from devnet.injector.injector import Injector
@@ -243,7 +248,7 @@ def test_a_fault_is_looked_at_as_long_as_it_stands() -> None:
         await bench.injector.revert(fault)
 
     in_virtual_time(work)
-    assert bench.receipts[-1].looks == 5
+    assert bench.receipts[-1].looks == 6, "five times, and before it was taken back"
     assert bench.receipts[-1].lapsed is None
 
 
@@ -264,6 +269,80 @@ def test_a_fault_that_somebody_else_took_back_has_lapsed_and_says_when() -> None
         )
 
     in_virtual_time(work)
+
+
+def last_seen(back: float | None) -> FaultReceipt:
+    """A fault that is taken back 0.8 s after it was proven; back: seconds for which it was gone
+    until then."""
+    bench = Bench()
+    fault = planned(KILL)
+
+    async def work() -> FaultReceipt:
+        await bench.injector.apply(fault)
+        loop, down = asyncio.get_running_loop(), bench.network.programs.down
+        loop.call_later(0.3, down.clear)
+        if back is not None:
+            loop.call_later(0.3 + back, down.update, set(down))
+        await asyncio.sleep(0.8)
+        return await bench.injector.revert(fault)
+
+    receipt: FaultReceipt = in_virtual_time(work)
+    return receipt
+
+
+def test_a_fault_is_looked_at_right_before_it_is_taken_back() -> None:
+    """However short it was to stand."""
+    gone = last_seen(None)
+    assert gone.looks == 0
+    assert gone.error.startswith("it did not stand to its end: op3.execution")
+    assert gone.lapsed is not None
+    assert gone.revert_requested == pytest.approx(gone.lapsed + 1.0)
+    assert gone.healed is not None, "it is taken back all the same"
+    slow = last_seen(1.0)
+    assert (slow.looks, slow.lapsed, slow.error) == (1, None, ""), "one look may fail"
+
+
+REPEATING: dict[str, tuple[Fault, str]] = {
+    "restarts": (Restarts(target="op3", every=Duration(seconds=2.0)), "start"),
+    "flap": (Flap(links="op1>op2.consensus"), "heal"),
+    "clock-jump": (ClockJump(target="op3", every=Duration(seconds=4.0)), "change"),
+}
+
+
+@pytest.mark.parametrize("name", REPEATING)
+@pytest.mark.parametrize(("hangs", "lapses"), [(6.0, False), (60.0, True)])
+def test_a_fault_that_goes_on_and_off_has_lapsed_when_it_does_not(
+    name: str, hangs: float, lapses: bool
+) -> None:
+    bench = Bench()
+    do, call = REPEATING[name]
+    fault = planned(do)
+    network = bench.network
+    of = {"start": network.programs, "heal": network.links, "change": network.machines}[call]
+    real, calls = getattr(of, call), itertools.count()
+
+    async def slow(*args: Any, **kwargs: Any) -> None:
+        if next(calls) == 4:
+            await asyncio.sleep(hangs)
+        await real(*args, **kwargs)
+
+    setattr(of, call, slow)
+
+    async def work() -> FaultReceipt:
+        await bench.injector.apply(fault)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(100.0):
+                return await bench.injector.keep_up(fault)
+        return bench.receipts[-1]
+
+    receipt = in_virtual_time(work)
+    assert (receipt.lapsed is not None) is lapses
+    if lapses:
+        assert 2 < receipt.cycles < 5
+        bound = max(15.0, 3 * (do.period_s or 0.0))
+        assert receipt.error == f"it did not stand to its end: it did not repeat for {bound:g} s"
+    else:
+        assert receipt.cycles > 15
 
 
 def test_one_look_that_fails_is_no_lapse() -> None:

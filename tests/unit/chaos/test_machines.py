@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import re
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -69,6 +70,47 @@ async def test_a_clock_is_as_set_when_the_program_tells_that_time(
         told = await machines.not_telling(PROGRAMS, ahead_s=2.5, drift=0.0)
         assert "op1.middleware is" in told
         assert "not as set" in told
+
+
+async def test_a_clock_that_a_right_one_could_be_proves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the program heeds its file is not seen by then."""
+    async with a_middleware(tmp_path, monkeypatch) as (machines, _):
+        await machines.change(PROGRAMS, ahead_s=0.005)
+        told = await machines.not_telling(PROGRAMS, ahead_s=0.005, drift=0.0)
+        assert told == "the clock of op1.middleware cannot be told from a right one"
+        await machines.change(PROGRAMS, ahead_s=0.0, drift=0.001, since=time.time() - 5)
+        assert "cannot be told" in await machines.not_telling(PROGRAMS, ahead_s=0.0, drift=0.001)
+        await machines.change(PROGRAMS, since=time.time() - 500)
+        assert await machines.not_telling(PROGRAMS, ahead_s=0.0, drift=0.001) == ""
+
+
+async def test_every_program_that_tells_the_time_has_to_be_heard_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After that another fault may stand there."""
+    both = (*PROGRAMS, "op1.rollup")
+    folder(tmp_path, "op1.rollup").mkdir(parents=True)
+    async with a_middleware(tmp_path, monkeypatch) as (machines, _):
+        await machines.change(both, ahead_s=2.5)
+        assert (
+            await machines.not_telling(both, ahead_s=2.5, drift=0.0) == "no answer from op1.rollup"
+        )
+        machines._heeds.add("op1.rollup")
+        assert await machines.not_telling(both, ahead_s=2.5, drift=0.0) == ""
+
+
+async def test_a_flush_of_before_is_no_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = PROGRAMS[:1]
+    async with a_middleware(tmp_path, monkeypatch) as (machines, drill):
+        drill.flushed(0.7)
+        await machines.change(one, flush_s=0.05)
+        assert "took 0.700 s" in await machines.not_slow(one, 0.05)
+        await asyncio.to_thread(drill.flushed, 0.001)
+        assert await machines.not_slow(one, 0.05) == ""
 
 
 async def test_two_faults_on_a_machine_leave_each_other_alone(

@@ -2,9 +2,11 @@
 complain in words."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -22,9 +24,18 @@ from devnet.backends.base import (
 )
 from devnet.faults.surface import CannotInject
 from devnet.faults.targets import links_between
-from devnet.model.history import Event, EventKind, ExceptionLogged, Record
+from devnet.model.clock import now
+from devnet.model.history import (
+    BlockRead,
+    Event,
+    EventKind,
+    ExceptionLogged,
+    NoReceipt,
+    ReceiptSeen,
+    Record,
+)
 from devnet.model.topology import compute_topology
-from devnet.probes.chain import block_of, read_receipt
+from devnet.probes.chain import block_of, read_end_state, read_receipt
 from devnet.probes.events import EventTail, record_of
 from devnet.probes.health import links_up, sum_of
 from devnet.probes.logs import Log, watch_logs
@@ -36,6 +47,7 @@ from dst.apis.dst_v1 import Event as WireEvent
 from dst.apis.dst_v1 import EventKind as WireKind
 from dst.apis.dst_v1 import Hello, NumberedEvent, dst_v1_routes
 from dst.spec.primitives import Height, Root, Round, Slot
+from tests.unit.chaos.fake_network import in_virtual_time
 
 METRICS = """
 dst_p2p_link_up{peer="op2"} 1
@@ -181,6 +193,80 @@ async def test_a_receipt_of_a_strange_shape_is_none() -> None:
     async with json_rpc({"result": {"blockHash": None}}) as rpc:
         rpc.name = "op1"  # type: ignore[attr-defined]  # an endpoint is a named RPC
         assert await read_receipt(rpc, "0x01") is None  # type: ignore[arg-type]
+
+
+class _Served:
+    """A node whose execution layer has the blocks up to a height, each with one transaction."""
+
+    def __init__(self, name: str, *, upto: int, receipt: object = None) -> None:
+        self.name, self._upto, self._receipt = name, upto, receipt
+        self.serves_from = 0.0
+
+    async def call(self, method: str, *params: Any) -> Any:
+        if method == "eth_getTransactionReceipt":
+            if isinstance(self._receipt, Exception):
+                raise self._receipt
+            return self._receipt
+        height = int(params[0], 16)
+        served = {
+            "number": hex(height), "hash": f"0x{height}", "parentHash": f"0x{height - 1}",
+            "stateRoot": "0x", "transactions": ["0xaa"], "timestamp": hex(height),
+        }  # fmt: skip
+        return served if height <= self._upto and now() >= self.serves_from else None
+
+
+async def the_end(*nodes: _Served) -> tuple[dict[str, str], list[Record]]:
+    found: list[Record] = []
+    unread = await read_end_state(
+        endpoints=nodes, proof_readers=(), transactions=["0xaa", "0xbb", "0xcc"], first=5, last=8,
+        record=found.append,
+    )  # fmt: skip
+    return unread, found
+
+
+@pytest.mark.parametrize(("later", "served"), [(2.9, 4), (3.2, 0)])
+def test_what_a_node_comes_to_serve_in_a_moment_is_waited_for(later: float, served: int) -> None:
+    async def work() -> list[Record]:
+        node = _Served("op1", upto=8)
+        node.serves_from = now() + later
+        return (await the_end(node))[1]
+
+    found = in_virtual_time(work)
+    assert sum(isinstance(item, BlockRead) for item in found) == served
+
+
+def test_a_receipt_that_a_node_does_not_have_is_recorded_as_such() -> None:
+    unread, found = in_virtual_time(lambda: the_end(_Served("op1", upto=8), _Served("op2", upto=5)))
+    assert not unread
+    missing = [item for item in found if isinstance(item, NoReceipt)]
+    assert [(item.node, item.transaction) for item in missing] == [
+        ("op1", "0xaa"), ("op2", "0xbb"), ("op1", "0xcc"),
+    ]  # fmt: skip
+    assert Counter(item.node for item in found if isinstance(item, BlockRead)) == {
+        "op1": 4,
+        "op2": 1,
+    }
+
+
+@pytest.mark.parametrize("answer", [RpcUnknown("no answer"), RpcRefused(-1, "no"), {"x": 1}, "?"])
+async def test_a_node_that_cannot_say_whether_it_has_a_receipt_is_not_read(answer: object) -> None:
+    good = {"blockHash": "0x5", "blockNumber": "0x5", "transactionIndex": "0x0"}
+    nodes = _Served("op1", upto=8, receipt=answer), _Served("op2", upto=8, receipt=good)
+    asked = []
+    call = nodes[0].call
+
+    async def counted(method: str, *params: Any) -> Any:
+        asked.append(params)
+        return await call(method, *params)
+
+    nodes[0].call = counted  # type: ignore[method-assign]
+    unread, found = await the_end(*nodes)
+    assert unread.keys() == {"op1"}
+    assert unread["op1"].startswith("receipt of 0xaa: ")
+    assert [item.node for item in found if isinstance(item, ReceiptSeen)] == ["op2", "op2"]
+    assert ("0xcc",) not in asked, "it is asked for no other"
+    unread, _ = await the_end(*nodes[:1])
+    assert unread.keys() == {"op1"}, "nobody is left to ask"
 
 
 def test_a_block_is_read_from_its_json() -> None:

@@ -90,6 +90,21 @@ def test_times_are_told_from_the_last_proof_or_heal_before() -> None:
     ]
 
 
+def test_what_stood_around_the_others_does_so_again() -> None:
+    """As the surroundings: with an end of its own, its heal would be the last one."""
+    both = KILL.replace("TARGET", "op2") + (
+        "  - {id: wan, do: latency, one_way: 50ms, until: {forever: true}}\n"
+    )
+    wan = receipt("wan", 99.0, 120.0, kind="latency", targets=(), forever=True)
+    done = [wan, receipt("kill", 100.4, 105.0)]
+    found = recorded(scenario(both), history(done, decided(9, 98.0)))
+    untils = {fault.id: fault.until for fault in found.faults}
+    assert untils == {"wan": Until(forever=True), "kill": Until(total=Duration(seconds=4.6))}
+    assert parse_text(scenario_yaml(found), what="again") == found
+    (alone,) = recorded(scenario(both), history([wan], decided(9, 98.0))).faults
+    assert alone.until == Until(total=Duration(seconds=21.0)), "nothing else would end it"
+
+
 def _fixed(seconds: float) -> Delay:
     return Delay(fixed=Duration(seconds=seconds))
 

@@ -73,6 +73,15 @@ def test_every_scenario_passes_on_a_correct_cluster(name: str, seed: int) -> Non
     assert not network.cut
 
 
+def test_an_operator_that_falls_silent_fails_a_run_that_asks_nothing_of_it() -> None:
+    result, _ = run("wan-50ms", bugs=frozenset({"mute"}))
+    assert result.outcome is Outcome.FAIL
+    assert blamed(result) == ["every operator votes at the end"]
+    result, network = run("wan-50ms", bugs=frozenset({"mute-for-long"}))
+    assert result.outcome is Outcome.PASS, "its vote is waited for"
+    assert network.height in (30, 31)
+
+
 def test_a_hostile_transaction_without_a_fate_fails_and_is_named() -> None:
     result, _ = run("hostile-transactions", bugs=frozenset({"vanishes"}))
     assert result.outcome is Outcome.FAIL

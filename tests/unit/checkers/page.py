@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, Final, cast, get_args, get_type_hints
 
 from devnet import checkers
-from devnet.checkers import must_fail, steady_state
+from devnet.checkers import must_fail, steady_state, votes_again
 from devnet.model.history import History
 from tests.unit.checkers import test_forged_histories as forged
 
@@ -75,7 +75,7 @@ INVARIANTS: Final[dict[str, tuple[str, ...] | str]] = {
     "L2 failover gap": ("gap",),
     "L3 gap after several dead leaders": ("gap",),
     "L4 heal bound": ("recovery",),
-    "L5 catch-up": ("rejoin",),
+    "L5 catch-up": ("rejoin", "votes_again"),
     "L6 inclusion": ("inclusion",),
     "L7 safe head": ("safe_head",),
     "L8 steady state": ("steady_state",),
@@ -122,6 +122,10 @@ LIVE: Final = (
     "no_crash",
 )
 """Told at once, too, when a run goes on."""
+
+
+_ON_LONGER_ONES: Final = {"steady_state": steady_state.check, "votes_again": votes_again.check}
+"""What the sound history is too short for."""
 
 
 def page() -> str:
@@ -179,7 +183,7 @@ def reads(module: ModuleType) -> str:
     found = {fields[word] for word in re.findall(r"\w+", source) if word in fields}
     if "replay" not in source:
         watched = Watched(forged.sound().history())
-        judged = forged.CHECKERS | forged.PROMISES | {"steady_state": steady_state.check}
+        judged = forged.CHECKERS | forged.PROMISES | _ON_LONGER_ONES
         judged[module.__name__.rpartition(".")[2]](cast(History, watched))
         found = watched.looked_at
     return ", ".join(name.replace("_", " ") for name in kinds() if name in found)
@@ -198,6 +202,7 @@ def forgeries(name: str) -> list[str]:
 
 
 ELSEWHERE: Final = {
+    "votes_again": "an operator that votes no more after the last heal",
     "steady_state": "two of 30 slots without a block",
 }
 

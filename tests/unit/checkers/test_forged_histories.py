@@ -42,6 +42,7 @@ from devnet.checkers import (
     steady_state,
     true_evidence,
     valid_certificates,
+    votes_again,
 )
 from devnet.checkers.base import Checker
 from devnet.checkers.honest import Believed, believed
@@ -63,6 +64,7 @@ from devnet.model.history import (
     HostileFate,
     MachineSeen,
     NodeUnread,
+    NoReceipt,
     ObjectRead,
     ObjectWrite,
     ProgramEnded,
@@ -83,7 +85,7 @@ from devnet.model.history import (
     records_of,
 )
 from devnet.model.terms import Count, Duration
-from devnet.model.timeline import keeps_up, rejoined_at, worst_gap
+from devnet.model.timeline import VOTES, keeps_up, rejoined_at, worst_gap
 from devnet.model.verdict import Outcome, Verdict, Violation, exit_code, worst
 from dst.crypto.bls import SecretShare, public_key, sign
 from dst.crypto.secp256k1 import IdentityKey
@@ -102,8 +104,9 @@ GENESIS = Genesis(
     l1_block_seconds=1.0,
 )
 SETUP = Setup(
-    operators=("op1", "op2", "op3", "op4"), followers=("f1",), slot_seconds=1.0, genesis=GENESIS
-)
+    operators=("op1", "op2", "op3", "op4"), followers=("f1",), slot_seconds=1.0, genesis=GENESIS,
+    load=1.0,
+)  # fmt: skip
 HEIGHTS = 10
 
 
@@ -276,7 +279,7 @@ def sound() -> Draft:
             records.append(read(height, at + 0.4, node))
     records.append(event(EventKind.ROUND_CHANGE, 3, 3.0, root=None, round=1))
     records.append(WaitedInVain(what="a reset event", since=10.4, monotonic=30.0))
-    records.append(RunEnded(monotonic=31.0))
+    records.append(RunEnded(monotonic=31.0, first=1, last=HEIGHTS + 1))
     return Draft(records)
 
 
@@ -456,6 +459,14 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
         "no_crash",
         [ExceptionLogged(program="op3.rollup", told="KeyError: 7", monotonic=4.5)],
     ),
+    "a height that a node does not serve": (
+        "readable",
+        [RunEnded(monotonic=32.0, first=1, last=HEIGHTS + 2)],
+    ),
+    "no receipt of what is in a block": (
+        "stable_receipts",
+        [NoReceipt(transaction="0xt4", node="op1", monotonic=20.0)],
+    ),
     "a node does not serve at the end": (
         "readable",
         [NodeUnread(node="op3", why="no answer", monotonic=20.0)],
@@ -589,8 +600,101 @@ def test_a_forged_history_fails(name: str) -> None:
     assert all(violation.witness for violation in verdict.violations)
 
 
+def muted(node: str, since: float, *more: Record) -> History:
+    """Five more heights after the last heal, at which a node votes no more."""
+    draft = sound()
+    for height in range(12, 17):
+        for each in SETUP.operators:
+            draft.records.append(event(EventKind.PREPARED, height, 8.05 + height, each, round=0))
+            draft.records.append(event(EventKind.SEALED, height, 8.2 + height, each))
+    draft.records = [
+        r
+        for r in draft.records
+        if not (isinstance(r, Event) and r.node == node and r.kind in VOTES and r.monotonic > since)
+    ]
+    draft.records += more
+    return draft.history()
+
+
+@pytest.mark.parametrize(("node", "since"), [("op2", 7.0), ("op2", 0.0), ("op3", 2.5)])
+def test_whoever_votes_no_more_after_the_last_heal_is_named(node: str, since: float) -> None:
+    """Whether a fault hit it or not, and whether or not the scenario asks for L5."""
+    assert votes_again.check(muted("f1", 0.0)).outcome is Outcome.PASS
+    history = muted(node, since)
+    assert worst(checkers.check_all(history)) is Outcome.FAIL
+    (breach,) = votes_again.check(history).violations
+    assert breach.summary.startswith(f"{node} voted ")
+    assert breach.summary.endswith("and 6 heights were sealed since the last heal")
+    assert breach.witness
+    assert votes_again.check(muted(node, 19.0)).outcome is Outcome.PASS
+
+
+def test_whoever_cannot_vote_to_the_end_or_had_no_time_is_not_asked() -> None:
+    to_the_end = msgspec.structs.replace(
+        LEADER_KILL, id="slow", targets=("op2",), silenced=(), forever=True, healed=30.0
+    )
+    assert votes_again.check(muted("op2", 7.0, to_the_end)).outcome is Outcome.PASS
+    short = Draft([r for r in sound().records if not isinstance(r, Event) or r.node != "op2"])
+    assert votes_again.check(short.history()).outcome is Outcome.VACUOUS, "one height"
+    alone = msgspec.structs.replace(SETUP, operators=("op1",))
+    assert votes_again.check(history_of(alone, sound().records)).outcome is Outcome.VACUOUS
+    stood = msgspec.structs.replace(muted("op2", 7.0), machine=(seen(22.0, 3.0),))
+    assert votes_again.check(stood).outcome is Outcome.INCONCLUSIVE
+    blinked = msgspec.structs.replace(muted("op2", 7.0), machine=(seen(22.0, 0.4),))
+    assert votes_again.check(blinked).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    "kind", [GroupSignatureSeen, ReceiptSeen, BlockRead, TransactionSubmitted, ObjectWrite]
+)
+def test_a_run_in_which_something_was_never_seen_does_not_pass(kind: type[Record]) -> None:
+    """Nor does one of which the end, its faults and its events are all that there is."""
+    draft = sound()
+    draft.records = [record for record in draft.records if not isinstance(record, kind)]
+    assert worst(checkers.check_all(draft.history())) is not Outcome.PASS
+    bare: list[Record] = [
+        r for r in draft.records if isinstance(r, Event | FaultReceipt | RunEnded)
+    ]
+    assert worst(checkers.check_all(history_of(SETUP, bare))) is Outcome.FAIL
+    old: list[Record] = [RunEnded(monotonic=31.0) if isinstance(r, RunEnded) else r for r in bare]
+    unknown = msgspec.structs.replace(SETUP, load=0.0)
+    assert worst(checkers.check_all(history_of(unknown, old))) is Outcome.PASS, "it did not say"
+
+
+@pytest.mark.parametrize(("node", "lost"), [("op3", 6), ("op3", 1), ("f1", 11), ("op2", 4)])
+def test_a_node_that_lost_a_part_of_its_chain_is_named(node: str, lost: int) -> None:
+    draft = sound()
+    draft.records = [
+        r
+        for r in draft.records
+        if not (isinstance(r, BlockRead) and r.node == node and r.height >= lost)
+    ]
+    breach, *others = readable.check(draft.history()).violations
+    assert not others
+    assert breach.summary.startswith(f"{node} serves {lost - 1} of the heights 1 to 11")
+    assert breach.height == lost
+    draft.records.append(UNREAD if node == "op3" else msgspec.structs.replace(UNREAD, node=node))
+    assert len(readable.check(draft.history()).violations) == 1, "it is told once"
+
+
+def test_what_no_operator_was_left_alone_for_is_not_owed() -> None:
+    """Where each was disturbed, none of what was sent is judged."""
+    draft = sound()
+    everywhere = msgspec.structs.replace(
+        SPLIT, id="wan", components=(), requested=0.001, applied=0.002, verified=0.003,
+        healed=40.0,
+    )  # fmt: skip
+    assert inclusion.check(draft.history()).outcome is Outcome.PASS
+    draft.records.append(everywhere)
+    assert inclusion.check(draft.history()).outcome is Outcome.VACUOUS
+    assert inclusion.NAME not in {v.checker for v in checkers.check_all(draft.history())}
+
+
 def test_every_safety_and_liveness_checker_has_a_forgery() -> None:
-    forged = {CHECKERS[checker] for checker, _ in FORGED.values()} | {steady_state.check}
+    forged = {CHECKERS[checker] for checker, _ in FORGED.values()} | {
+        steady_state.check,
+        votes_again.check,
+    }
     assert {*checkers.SAFETY, *checkers.LIVENESS} <= forged
 
 
