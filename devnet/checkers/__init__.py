@@ -105,12 +105,13 @@ RESTS_ON_CUTS: Final = (no_quorum_no_progress.check, *LIVENESS)
 NOT_ON_BASELINES: Final = (
     no_quorum_no_progress.check,
     true_evidence.check,
+    justified_votes.check,
     recovery.check,
     inclusion.check,
     votes_again.check,
 )
-"""A baseline has no quorum (S14), no votes, nobody to accuse but its one key (S15), and promises
-neither when it is back (L4) nor a turn to everybody (L6): what it took is a figure."""
+"""A baseline has no quorum (S14), no votes (S13), nobody to accuse but its one key (S15), and
+promises neither when it is back (L4) nor a turn to everybody (L6): what it took is a figure."""
 
 
 OWED: Final = (

@@ -137,6 +137,20 @@ def test_safety_is_judged_on_a_baseline_and_what_supposes_a_quorum_is_not() -> N
     assert ours["the faults happened"] is Outcome.VACUOUS  # no round changed
 
 
+def test_nobody_votes_on_a_baseline_before_it_decides() -> None:
+    late = tuple(
+        Event(
+            kind=EventKind.DECIDED, node="op1", height=h, round=0, root="0xcc", monotonic=h, wall=h
+        )
+        for h in range(3, 9)
+    )
+    there, ours = history(SINGLE), history(ClusterKind.DST)
+    there = msgspec.structs.replace(there, events=there.events + late, faults=())
+    ours = msgspec.structs.replace(ours, events=ours.events + late, faults=())
+    assert "S13 no unjustified vote" not in verdicts(there)
+    assert verdicts(ours)["S13 no unjustified vote"] is Outcome.FAIL
+
+
 def test_evidence_accuses_nobody_where_there_is_one_key() -> None:
     """Live, too: followers of two chains keep both blocks as evidence."""
     evidence = Event(kind=EventKind.EVIDENCE, node="f1", height=2, monotonic=3.0, wall=3.0)
