@@ -30,6 +30,7 @@ from dst.execution.assembly import assemble
 from dst.execution.config import ExecutionConfig
 from dst.execution.genesis import Genesis
 from dst.runtime.log import configure
+from tests.ports import free_port
 
 START_DEADLINE_S = 30.0
 SECONDS_PER_SLOT = 12
@@ -122,7 +123,7 @@ class RoleHost:
         create_cluster(folder, operators=1, chain=chain)
         self._folder = folder
         self._secret = load_jwt_secret(folder / "operators/op1/jwt.hex")
-        self._engine_port, self._rpc_port = _free_port(), _free_port()
+        self._engine_port, self._rpc_port = free_port(), free_port()
 
     @contextmanager
     def serving(self, genesis: Genesis) -> Iterator[Role]:
@@ -205,10 +206,3 @@ def _accepts(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +30,7 @@ from dst.cli.cluster import create_cluster
 from dst.execution.header import header_of_payload
 from dst.spec.errors import BadConfig, Unavailable
 from dst.spec.primitives import ZERO_HASH, Hash32
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
@@ -94,13 +94,6 @@ def store_contract() -> str:
     size = len(code) // 2
     init: str = "0x" + f"61{size:04x}80600a5f395ff3" + code
     return init
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Node:

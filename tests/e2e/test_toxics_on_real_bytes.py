@@ -19,8 +19,9 @@ from devnet.faults.timeout import Timeout
 from devnet.links.toxiproxy import Proxy, ToxiproxyClient, guard_toxics, is_shaped
 from devnet.model.shape import Streams
 from devnet.model.terms import Duration
-from tests.e2e.test_toxiproxy_contract import _until_answers, free_port, running_server
+from tests.e2e.test_toxiproxy_contract import _until_answers, running_server
 from tests.e2e.test_toxiproxy_contract import tools as tools  # a fixture
+from tests.ports import free_port
 
 NAME = "op1>op2.consensus"
 PATIENCE_S = 10.0

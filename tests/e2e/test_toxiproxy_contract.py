@@ -8,7 +8,6 @@ started by testcontainers from the project's own image.
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
@@ -42,16 +41,11 @@ from devnet.network.programs import Plan
 from devnet.network.proxy_keeper import ProxyKeeper
 from devnet.toolchain.tools import REPOSITORY, TOXIPROXY, ensure_all
 from dst.spec.errors import InvalidInput
+from tests.ports import free_port
 
 NAME = "op1>op2.consensus"
 SILENCE_S = 0.3
 """How long nothing must arrive to be called silence; a hop takes 0.2 ms."""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ that it does not end is run again, and counted.
 
 import asyncio
 import json
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -35,6 +34,7 @@ from dst.apis.jwt import load_jwt_secret
 from dst.cli.cluster import create_cluster
 from dst.spec.primitives import ZERO_HASH, Address, Hash32, to_hex
 from tests.benchmarks.execution.loads import Sending, sender, transfer
+from tests.ports import free_port
 
 TRANSFERS: Final = 8_000
 SENDERS: Final = 50
@@ -233,7 +233,7 @@ async def _serve_ours() -> AsyncIterator[_Ours]:
         folder = Path(name)
         chain = {"chain_id": CHAIN_ID, "gas_limit": GAS_LIMIT, "genesis_time": 1_700_000_000}
         lock = create_cluster(folder, operators=1, chain=chain, alloc=_alloc())
-        engine_port, rpc_port = _free_port(), _free_port()
+        engine_port, rpc_port = free_port(), free_port()
         config = folder / "execution.json"
         config.write_text(json.dumps(_config(folder, engine_port, rpc_port)))
         command = (sys.executable, "-P", "-m", "dst", "execution", "--config", str(config))
@@ -276,7 +276,7 @@ class _Anvil:
 @asynccontextmanager
 async def _serve_anvil() -> AsyncIterator[_Anvil]:
     binary = await asyncio.to_thread(ensure, ANVIL)
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="inclusion-") as folder:
         genesis = Path(folder) / "genesis.json"
         genesis.write_text(json.dumps(_anvil_genesis()))
@@ -332,10 +332,3 @@ async def _is_up(session: aiohttp.ClientSession, url: str) -> None:
                 return
             except (aiohttp.ClientError, OSError):
                 await asyncio.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

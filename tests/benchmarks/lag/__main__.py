@@ -26,8 +26,9 @@ from dst.middleware.wire_messages import Status, decode_message
 from dst.spec.primitives import Height, OperatorIndex
 from tests.benchmarks.lag import operators
 from tests.benchmarks.lag.floods import Flood, floods, greetings, pongs
+from tests.ports import free_ports
 from tests.unit.middleware import conftest
-from tests.unit.middleware.conftest import Cluster, Network, Puppet, deal, free_ports
+from tests.unit.middleware.conftest import Cluster, Network, Puppet, deal
 
 VICTIM: Final = OperatorIndex(0)
 HOSTILE: Final = 3

@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ from tests.conformance.differential.ours import OurRun
 from tests.conformance.differential.plan import Plan
 from tests.conformance.differential.steps import first_difference
 from tests.conformance.role import Endpoint, RpcFailure
+from tests.ports import free_ports
 from tests.stock_pyevm import block_bytes
 
 START_DEADLINE_S = 30.0
@@ -75,7 +75,7 @@ class GethJudge:
             (home / "jwt").write_text(secret.hex())
             (home / "genesis.json").write_text(json.dumps(genesis))
             self._run(home, "init", str(home / "genesis.json"))
-            ports = _free_ports(2)
+            ports = free_ports(2)
             with _process(self._binary, home, ports) as process:
                 engine, rpc = Endpoint(ports[0], secret), Endpoint(ports[1])
                 _wait_until_up(rpc, process)
@@ -154,14 +154,3 @@ def _wait_until_up(rpc: Endpoint, process: subprocess.Popen[bytes]) -> None:
         except OSError:
             assert time.monotonic() < end, "geth does not come up"
             time.sleep(0.02)
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

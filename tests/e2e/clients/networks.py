@@ -16,7 +16,8 @@ from devnet.model.accounts import ACCOUNTS
 from devnet.toolchain.tools import ANVIL, ensure
 from dst.cli.cluster import create_cluster
 from dst.cli.dev_contracts import contract_alloc
-from tests.e2e.test_execution_rpc import Node, free_port, make_block
+from tests.e2e.test_execution_rpc import Node, make_block
+from tests.ports import free_port
 
 CHAIN_ID: Final = 901
 BLOCK_SECONDS: Final = 0.3

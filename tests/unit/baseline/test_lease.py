@@ -3,7 +3,6 @@ The same against a fake in the test's own time and, where it is to be had, again
 
 import asyncio
 import base64
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from aiohttp.test_utils import TestServer
 from devnet.baseline.lease import Lease
 from devnet.toolchain.etcd import find_etcd
 from dst.runtime.metrics import Metrics
+from tests.ports import free_port
 
 
 class FakeEtcd:
@@ -153,12 +153,6 @@ async def test_a_planned_end_gives_the_lease_back() -> None:
             running.cancel()
         await two.step(session)
         assert two.holds()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

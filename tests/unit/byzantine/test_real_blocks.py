@@ -18,10 +18,11 @@ from dst.qbft.messages import Certificate
 from dst.spec import ssz
 from dst.spec.beacon import BeaconBlock
 from dst.spec.primitives import Address, Height, OperatorIndex, leader_of, to_hex
+from tests.ports import free_ports
 from tests.unit.byzantine.real_blocks import RealNetwork, Rollup, deal, four
 from tests.unit.byzantine.test_middleware import count_at
 from tests.unit.execution.worlds import signed
-from tests.unit.middleware.conftest import Cluster, free_ports
+from tests.unit.middleware.conftest import Cluster
 
 HEIGHTS = 6
 CENSORED = ACCOUNTS[0]

@@ -3,7 +3,6 @@ and spends its gas, so no precompile refused its input and no loop ended early."
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -18,6 +17,7 @@ from devnet.workload.hostile.assembly import Code
 from devnet.workload.hostile.catalogue import CATALOGUE
 from devnet.workload.hostile.contracts import MAX_INIT_CODE
 from devnet.workload.hostile.signing import GWEI, sign
+from tests.ports import free_port
 
 GAS = 10_000_000
 KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
@@ -57,9 +57,7 @@ def wait_for_receipt(url: str, transaction: str) -> Any:
 
 @pytest.fixture(scope="module")
 def anvil() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     assert ANVIL is not None
     words = ["--port", str(port), "--silent", "--hardfork", "prague", "--gas-limit", str(3 * GAS)]
     process = subprocess.Popen([ANVIL, *words])

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from dst.runtime.metrics import Metrics
 from dst.spec.cluster import L1Genesis
 from dst.spec.errors import Unavailable
 from dst.spec.primitives import Address
+from tests.ports import free_port
 from tests.unit.rollup.rollup_bench import make_lock, until_true
 
 KEY = AccountKey(bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"))
@@ -49,9 +49,7 @@ async def anvil() -> AsyncIterator[L1Client]:
 
 @asynccontextmanager
 async def anvil_process() -> AsyncIterator[tuple[L1Client, asyncio.subprocess.Process]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     assert ANVIL is not None
     process = await asyncio.create_subprocess_exec(
         ANVIL, "--port", str(port), "--silent", "--no-mining"

@@ -5,7 +5,6 @@ faster than the wall clock, so that a slot is a tenth of a second.
 """
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -57,6 +56,7 @@ from dst.spec.primitives import (
     Term,
 )
 from dst.spec.rules import genesis_block
+from tests import ports
 
 SPEED = 10
 GENESIS_TIME = 1_800_000_000
@@ -492,19 +492,9 @@ async def puppet(network: Network) -> AsyncIterator[Callable[[int, int], Any]]:
         yield start
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 @pytest.fixture
 def network(cluster: Cluster, tmp_path: Path) -> Network:
-    return Network(cluster, tmp_path, free_ports(4))
+    return Network(cluster, tmp_path, ports.free_ports(4))
 
 
 @pytest.fixture
@@ -530,4 +520,4 @@ def _eventually() -> Callable[..., Any]:
 
 @pytest.fixture
 def free_port() -> Callable[[], int]:
-    return lambda: free_ports(1)[0]
+    return ports.free_port

@@ -1,7 +1,6 @@
 """An operator that is told to leave hands over what it leads: four middlewares over real links."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import reduce
@@ -20,6 +19,7 @@ from dst.qbft.messages import PassMessage, RoundChangeMessage
 from dst.runtime.http import serving
 from dst.spec.errors import InvalidInput
 from dst.spec.primitives import OperatorIndex
+from tests.ports import free_port
 from tests.unit.middleware.says import Says
 
 
@@ -34,9 +34,7 @@ async def all_four(network: Any, eventually: Any) -> AsyncIterator[list[Any]]:
 @asynccontextmanager
 async def served(operator: Any) -> AsyncIterator[str]:
     """The address of its API."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{found.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     async with serving(operator.middleware.app(), address, what="middleware listen"):
         yield address
 

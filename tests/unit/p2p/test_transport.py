@@ -411,15 +411,6 @@ async def test_taken_port_is_a_clear_error(start_node: Start) -> None:
         await start_node(0, {}, port=holder.transport.port)
 
 
-@pytest.fixture
-def unused_tcp_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_foreign_certificate_is_named(keys: Any, tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"op3\.crt holds key"):
         load_identity(

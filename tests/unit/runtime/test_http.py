@@ -16,6 +16,7 @@ from dst.runtime import places
 from dst.runtime.http import make_app, serving
 from dst.runtime.log import LINES_AT_ONCE
 from dst.runtime.metrics import Metrics
+from tests.ports import free_port
 
 CROWD = places.MAX_CONNECTIONS + 30
 SERVED_WITHIN_S = 5.0
@@ -53,9 +54,7 @@ ROUTES = [
 async def listening(
     metrics: Metrics | None = None, app: web.Application | None = None
 ) -> AsyncIterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     app = app or make_app(metrics or Metrics(), ROUTES)
     async with serving(
         app,

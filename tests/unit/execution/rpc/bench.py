@@ -2,7 +2,6 @@
 and a real HTTP and WebSocket listener when asked."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -31,6 +30,7 @@ from dst.runtime.metrics import Metrics
 from dst.spec.primitives import ZERO_HASH, Hash32
 from dst.transactions.decoded import decode_once
 from dst.transactions.transaction import Transaction
+from tests.ports import free_port
 from tests.unit.execution.worlds import GENESIS_TIME, World
 
 SECONDS_PER_SLOT = 2
@@ -159,9 +159,7 @@ def _transactions(raws: Sequence[bytes]) -> Iterator[Transaction]:
 @asynccontextmanager
 async def listening(app: web.Application) -> AsyncIterator[str]:
     """host:port of an app on a free port, served as in production."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     async with serving(app, address, what="test"):
         yield address
 

@@ -7,7 +7,6 @@ are left out here. `test_debug` compares them with geth.
 
 import asyncio
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import DEVNULL
@@ -16,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.ports import free_port
 from tests.unit.execution.rpc.bench import Rpc
 from tests.unit.execution.rpc.traced_world import FIRST_BLOCK, GAS_LIMIT, genesis, traced_world
 from tests.unit.execution.trace_scenario import transactions
@@ -71,9 +71,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list
 
 
 async def _ask_both(folder: Path, bench: Rpc) -> dict[str, list[Any]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (folder / "genesis.json").write_text(json.dumps(genesis()))
     assert ANVIL is not None
     options = f"--port {port} --hardfork prague --chain-id {CHAIN_ID} --gas-limit {GAS_LIMIT}"
