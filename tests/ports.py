@@ -13,7 +13,7 @@ WORKERS: Final = 4
 """That run side by side, each with a range of its own."""
 OF_A_WORKER: Final = 10_000 // WORKERS
 
-_number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
+WORKER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
 # Runs side by side begin at different places.
 _places = itertools.count(os.getppid() * 101)
 
@@ -21,7 +21,7 @@ _places = itertools.count(os.getppid() * 101)
 def free_port() -> int:
     """On 127.0.0.1, and each time another one."""
     for place in itertools.islice(_places, OF_A_WORKER):
-        port = FIRST + OF_A_WORKER * _number + place % OF_A_WORKER
+        port = FIRST + OF_A_WORKER * WORKER + place % OF_A_WORKER
         with socket.socket() as tried:
             try:
                 tried.bind(("127.0.0.1", port))

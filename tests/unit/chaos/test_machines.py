@@ -21,6 +21,7 @@ from dst.runtime import http
 from dst.runtime.http import make_app, serving
 from dst.runtime.machine import Drill
 from dst.runtime.metrics import Metrics
+from tests.ports import WORKER, WORKERS
 
 PROGRAMS = ("op1.middleware", "op1.validator")
 PROBE = "probe>op1.middleware"
@@ -28,7 +29,7 @@ PROBE = "probe>op1.middleware"
 
 def a_topology() -> Topology:
     """Whose port of the probe nobody has: tests run side by side, and so may networks."""
-    for offset in range(0, HIGHEST_OFFSET, 100):
+    for offset in range(100 * WORKER, HIGHEST_OFFSET, 100 * WORKERS):
         topology = compute_topology(operators=4, followers=1, port_offset=offset)
         with socket.socket() as tried, contextlib.suppress(OSError):
             tried.bind(("127.0.0.1", topology.host_port(PROBE)))
