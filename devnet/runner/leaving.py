@@ -1,7 +1,6 @@
 """Operators told to leave before they are stopped, as `dst drain` does it: over probe links, with
 the secret of each."""
 
-import asyncio
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +10,7 @@ from devnet.faults.surface import CannotInject
 from devnet.model.topology import Topology
 from devnet.network.programs import secrets_of
 from devnet.probes.health import probe_url
-from dst.apis.drain import Drain, DrainClient
+from dst.apis.drain import DrainClient
 from dst.apis.jwt import load_jwt_secret
 from dst.spec.errors import DstError
 
@@ -30,19 +29,9 @@ async def hand_over(
     try:
         secret = load_jwt_secret(directory / secrets_of(topology.pod(node)) / "own.hex")
         client = DrainClient(url, session=session, secret=secret)
-        found = await _drained(client)
+        found = await client.leave(within_s=WITHIN_S, look_every_s=LOOK_EVERY_S)
         if complaint := found.under_way or found.others_lack:
             await client.ask("DELETE")
             raise CannotInject(f"{node} is not drained: {complaint}")
     except DstError as error:
         raise CannotInject(f"{node} was not drained: {error}") from error
-
-
-async def _drained(client: DrainClient) -> Drain:
-    """Or as it is when the time is over."""
-    found = await client.ask("POST")
-    ends = asyncio.get_running_loop().time() + WITHIN_S
-    while not found.is_drained and asyncio.get_running_loop().time() < ends:
-        await asyncio.sleep(LOOK_EVERY_S)
-        found = await client.ask("GET")
-    return found

@@ -3,6 +3,7 @@
 For its own people alone: whoever holds the secret that its rollup node knows it by (`own.hex`).
 """
 
+import asyncio
 from typing import Final, Protocol
 
 import msgspec
@@ -65,3 +66,12 @@ class DrainClient(RestClient):
             return msgspec.json.decode(answer.body, type=Drain)
         except UNREADABLE as error:
             raise Unavailable(f"{self.url}{PATH}: {error}") from error
+
+    async def leave(self, *, within_s: float, look_every_s: float) -> Drain:
+        """Tell it to, and wait until it is drained; as it is then, or when the time is over."""
+        ends = asyncio.get_running_loop().time() + within_s
+        found = await self.ask("POST")
+        while not found.is_drained and asyncio.get_running_loop().time() < ends:
+            await asyncio.sleep(look_every_s)
+            found = await self.ask("GET")
+        return found

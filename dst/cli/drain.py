@@ -54,11 +54,5 @@ async def _stay(url: str, secret: bytes) -> None:
 
 
 async def _leave(url: str, secret: bytes, within_s: float) -> Drain:
-    """As it is then, or when the time is over."""
-    ends = asyncio.get_running_loop().time() + within_s
     async with DrainClient(url, secret=secret) as middleware:
-        found = await middleware.ask("POST")
-        while not found.is_drained and asyncio.get_running_loop().time() < ends:
-            await asyncio.sleep(LOOK_EVERY_S)
-            found = await middleware.ask("GET")
-    return found
+        return await middleware.leave(within_s=within_s, look_every_s=LOOK_EVERY_S)
