@@ -105,9 +105,6 @@ def open_database(
             raise StoreDamaged(path, verdict, REFILL)
     except (*SQLITE_ERRORS, OSError) as error:
         raise BadConfig(f"store {path} cannot be used: {error}") from None
-    except UnicodeDecodeError:  # of SQLite's own words for it, which quote the file
-        how = "names in it are no text any more"
-        raise StoreDamaged(path, how, REJOIN if durable else REFILL) from None
     return connection
 
 

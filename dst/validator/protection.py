@@ -170,14 +170,13 @@ class ProtectionStore:
         return store
 
     def _check(self, identity: dict[str, bytes]) -> None:
-        """Raises: BadConfig for another release's, key's or chain's; StoreDamaged."""
+        """Raises: BadConfig for another key's or chain's; StoreDamaged."""
         what = f"slashing protection {self._path}"
         try:
             found = _all_meta(self._connection)
             lowest = self.minimum()
         except SQLITE_ERRORS as error:
             raise BadConfig(f"{what} cannot be used: {error}") from error
-        _require_release(found, self._path)
         if strange := found.keys() - identity.keys() - _SUMMED:
             raise self._damaged(f"meta {min(strange)!r}")
         if {name: found.get(name) for name in identity} != identity or lowest is None:
