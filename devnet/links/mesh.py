@@ -26,6 +26,8 @@ from devnet.model.cut import CutMode
 from devnet.model.shape import Shape
 from devnet.model.topology import Link, LinkClass, Topology
 
+LINK_ERRORS: Final = (StandingLost, ToxiproxyError, ToxiproxyUnreachable)
+"""What a call of `Mesh` raises when links are not as asked."""
 START_TIMEOUT_S: Final = 15.0
 POLL_S: Final = 0.02
 
@@ -34,8 +36,7 @@ POLL_S: Final = 0.02
 class Mesh:
     """The Toxiproxies of a running network, by pod. No call touches a probe link.
 
-    Raises: ToxiproxyUnreachable, ToxiproxyError, StandingLost; KeyError for an unknown link;
-    ValueError for a probe link.
+    Raises: what `LINK_ERRORS` says; KeyError for an unknown link; ValueError for a probe link.
     """
 
     topology: Topology
@@ -178,12 +179,9 @@ class Mesh:
             standing = self.standing.read()
         except StandingLost as error:
             return {"links": str(error)}
-        answers = await asyncio.gather(
-            *(client.proxies() for client in self._clients.values()), return_exceptions=True
-        )
         found: dict[str, str] = {}
-        for answer in answers:
-            for name, proxy in answer.items() if isinstance(answer, dict) else ():
+        for answer in (await self._answers()).values():
+            for name, proxy in (answer or {}).items():
                 wanted = standing.get(name, _untouched(self.topology.link(name)))
                 written, there = describe_fault(wanted), describe_fault(proxy)
                 if (written, self._bend_of(wanted)) != (there, self._bend_of(proxy)):
@@ -193,15 +191,10 @@ class Mesh:
     async def faults(self) -> Mapping[str, str]:
         """Link name -> what is done to it now, for the board: cut mode or delay. Healthy links are
         absent."""
-        answers = await asyncio.gather(
-            *(client.proxies() for client in self._clients.values()), return_exceptions=True
-        )
         found: dict[str, str] = {}
-        for pod, answer in zip(self._clients, answers, strict=True):
-            if isinstance(answer, (ToxiproxyUnreachable, ToxiproxyError)):
+        for pod, answer in (await self._answers()).items():
+            if answer is None:
                 found[f"{pod}.toxiproxy"] = "does not answer"
-            elif isinstance(answer, BaseException):
-                raise answer
             else:
                 found |= {
                     name: fault
@@ -209,6 +202,18 @@ class Mesh:
                     if (fault := describe_fault(proxy) or self._bend_of(proxy))
                 }
         return found
+
+    async def _answers(self) -> dict[str, dict[str, Proxy] | None]:
+        """Pod -> its proxies; None where its server does not answer."""
+
+        async def ask(client: ToxiproxyClient) -> dict[str, Proxy] | None:
+            try:
+                return await client.proxies()
+            except (ToxiproxyUnreachable, ToxiproxyError):
+                return None
+
+        answers = await asyncio.gather(*map(ask, self._clients.values()))
+        return dict(zip(self._clients, answers, strict=True))
 
     def _bend_of(self, proxy: Proxy) -> str:
         service = _upstream(self.topology.link(proxy.name).service_port)

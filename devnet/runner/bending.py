@@ -16,9 +16,7 @@ import msgspec
 
 from devnet.backends.base import Backend, BackendError
 from devnet.faults.surface import CannotInject
-from devnet.links.mesh import Mesh
-from devnet.links.standing import StandingLost
-from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
+from devnet.links.mesh import LINK_ERRORS, Mesh
 from devnet.model.bend import (
     BEAT_S,
     TABLE,
@@ -162,13 +160,13 @@ class LiveBends:
     async def _not_leading_to(self, ports: dict[Link, int]) -> list[str]:
         try:
             return await self._mesh.not_leading_to(ports)
-        except (ToxiproxyError, ToxiproxyUnreachable) as error:
+        except LINK_ERRORS as error:
             return [str(error)]
 
     async def _call(self, work: Awaitable[None]) -> None:
         try:
             await work
-        except (BackendError, StandingLost, ToxiproxyError, ToxiproxyUnreachable) as error:
+        except (BackendError, *LINK_ERRORS) as error:
             raise CannotInject(str(error)) from error
 
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from devnet.backends.base import Backend, BackendError, RunState
 from devnet.faults.surface import CannotInject
-from devnet.links.mesh import Mesh
-from devnet.links.standing import StandingLost
+from devnet.links.mesh import LINK_ERRORS, Mesh
 from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
 from devnet.model.topology import Topology
 
@@ -30,7 +29,7 @@ class LiveHosts:
             for pod in pods:
                 await self._mesh.restore(pod.name, listen_host)
             await self._backend.start([name for pod in pods for name in pod.programs[1:]])
-        except (BackendError, StandingLost, ToxiproxyError, ToxiproxyUnreachable) as error:
+        except (BackendError, *LINK_ERRORS) as error:
             raise CannotInject(str(error)) from error
 
     async def not_lost(self, nodes: Sequence[str]) -> str:

@@ -23,9 +23,7 @@ from devnet.backends.base import (
 )
 from devnet.faults import surface as faults
 from devnet.faults.surface import NO_ENVIRONMENT, CannotInject, Said
-from devnet.links.mesh import Mesh
-from devnet.links.standing import StandingLost
-from devnet.links.toxiproxy import ToxiproxyError, ToxiproxyUnreachable
+from devnet.links.mesh import LINK_ERRORS, Mesh
 from devnet.model.clock import now
 from devnet.model.cut import CutMode
 from devnet.model.history import Genesis, HostileFate, TransactionSubmitted
@@ -374,7 +372,7 @@ class LiveLinks:
     async def not_shaped(self, links: Sequence[str], toxic: str, shape: Shape | None) -> str:
         try:
             wrong = await self._mesh.not_shaped(self._links(links), toxic, shape)
-        except (ToxiproxyError, ToxiproxyUnreachable) as error:
+        except LINK_ERRORS as error:
             return str(error)
         state = "still" if shape is None else "not as asked"
         return f"{toxic} {state}: {', '.join(wrong)}" if wrong else ""
@@ -387,7 +385,7 @@ class LiveLinks:
     async def _not_in_state(self, links: Sequence[Link], mode: CutMode | None) -> str:
         try:
             wrong = await self._mesh.not_in_state(links, mode)
-        except (ToxiproxyError, ToxiproxyUnreachable) as error:
+        except LINK_ERRORS as error:
             return str(error)
         state = "still cut" if mode is None else f"no {mode}"
         return f"{state}: {', '.join(wrong)}" if wrong else ""
@@ -398,7 +396,7 @@ class LiveLinks:
     async def _call(self, work: Awaitable[None]) -> None:
         try:
             await work
-        except (StandingLost, ToxiproxyError, ToxiproxyUnreachable, InvalidInput) as error:
+        except (*LINK_ERRORS, InvalidInput) as error:
             raise CannotInject(str(error)) from error
 
     async def _not_reported(self, names: Sequence[str], *, up: bool) -> str:
