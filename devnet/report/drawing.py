@@ -19,6 +19,7 @@ OPERATOR_COLOURS: Final = (
 )  # fmt: skip
 FOLLOWER_COLOURS: Final = ("#7d8590", "#b08d57", "#5f8a8b", "#a58aa8")
 """Followers are dashed and thinner besides: they repeat what an operator's line shows."""
+RED: Final = "#cf222e"
 FAULT_COLOUR: Final = "#ff725c"
 """No node has it."""
 TICKS: Final = 6
@@ -26,7 +27,7 @@ TICKS: Final = 6
 TIME_TICKS: Final = 12
 OUTCOME_COLOUR: Final = {
     Outcome.PASS: "#1a7f37",
-    Outcome.FAIL: "#cf222e",
+    Outcome.FAIL: RED,
     Outcome.INCONCLUSIVE: "#9a6700",
     Outcome.VACUOUS: "#6e7781",
 }
@@ -127,10 +128,21 @@ def fault_label(fault: FaultReceipt) -> str:
     return f"{fault.kind} {target_of(fault)}"
 
 
-def rect(start: float, end: float, axis: Axis, colour: str, opacity: float) -> str:
+def rect(
+    start: float,
+    end: float,
+    axis: Axis,
+    colour: str,
+    opacity: float,
+    *,
+    top: float = 8,
+    tall: float | None = None,
+) -> str:
+    """tall: of it; None is down to the foot of the axis."""
     x, wide = axis.x(start), max(axis.x(end) - axis.x(start), 1.0)
+    height = axis.tall - 24 - top if tall is None else tall
     return (
-        f'<rect x="{x:.1f}" y="8" width="{wide:.1f}" height="{axis.tall - 32}" '
+        f'<rect x="{x:.1f}" y="{top:g}" width="{wide:.1f}" height="{height:g}" '
         f'fill="{colour}" fill-opacity="{opacity}"/>'
     )
 

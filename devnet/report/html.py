@@ -23,6 +23,7 @@ from devnet.model.timeline import first_sealed, is_sealed_there
 from devnet.model.verdict import Outcome, Verdict, Violation
 from devnet.report.drawing import (
     LEFT,
+    RED,
     RIGHT,
     STYLE,
     WIDTH,
@@ -166,7 +167,7 @@ def _round_changes(history: History, axis: Axis) -> str:
         if event.kind is EventKind.ROUND_CHANGE and event.monotonic >= axis.start:
             x = axis.x(event.monotonic)
             ticks.append(
-                f'<line x1="{x:.1f}" y1="{foot - 8}" x2="{x:.1f}" y2="{foot}" stroke="#cf222e"/>'
+                f'<line x1="{x:.1f}" y1="{foot - 8}" x2="{x:.1f}" y2="{foot}" stroke="{RED}"/>'
             )
     return "".join(ticks)
 

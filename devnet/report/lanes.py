@@ -8,12 +8,14 @@ from devnet.model.history import Event, EventKind, FaultReceipt, History
 from devnet.report.drawing import (
     FAULT_COLOUR,
     LEFT,
+    RED,
     RIGHT,
     WIDTH,
     Axis,
     fault_label,
     line_style,
     nodes,
+    rect,
     span,
     svg,
     time_scale,
@@ -23,7 +25,6 @@ HEAD: Final = 20
 """Above the lanes: what the faults are."""
 LANE: Final = 26
 FOOT: Final = 24
-RED: Final = "#cf222e"
 LEGEND: Final = (
     "Diamond: its proposal was the first to be seen in that round. Tick: it signed the block (a "
     "follower: imported it). Red: it changed round. Bands: a fault stood at this node; letters "
@@ -36,7 +37,7 @@ def lanes_svg(history: History) -> str:
     names = nodes(history)
     tall = HEAD + LANE * len(names) + FOOT
     axis = Axis(start=start, end=end, low=0.0, high=1.0, tall=tall)
-    parts = [_labels(history, axis)]
+    parts, proposals = [_labels(history, axis)], _first_proposals(history)
     for row, node in enumerate(names):
         middle = HEAD + LANE * row + LANE / 2
         colour = line_style(node, history).colour
@@ -47,6 +48,13 @@ def lanes_svg(history: History) -> str:
         )
         parts += [_band(fault, node, axis, middle) for fault in history.faults]
         parts += _acts(history, node, axis, middle, colour)
+        parts += [
+            _diamond(
+                axis.x(event.monotonic), middle, colour, f"proposed h{event.height} r{event.round}"
+            )
+            for event in proposals
+            if event.node == node and event.monotonic >= axis.start
+        ]
     parts.append(time_scale(axis))
     return svg(parts, tall, "what each node did over time")
 
@@ -68,22 +76,15 @@ def _band(fault: FaultReceipt, node: str, axis: Axis, middle: float) -> str:
     if node not in fault.targets and not sides:
         return ""
     until = fault.healed or fault.reverted or axis.end
-    drawn = _rect(axis, fault.requested, until, middle, 0.12)
+    place = {"top": middle - LANE / 2 + 1, "tall": LANE - 2}
+    drawn = rect(fault.requested, until, axis, FAULT_COLOUR, 0.12, **place)
     if fault.verified is not None:
-        drawn += _rect(axis, fault.verified, fault.revert_requested or axis.end, middle, 0.28)
+        end = fault.revert_requested or axis.end
+        drawn += rect(fault.verified, end, axis, FAULT_COLOUR, 0.28, **place)
     if sides:
         x = axis.x(fault.verified or fault.requested) + 3
         drawn += f'<text x="{x:.1f}" y="{middle - 2:.1f}">{sides}</text>'
     return drawn
-
-
-def _rect(axis: Axis, start: float, end: float, middle: float, opacity: float) -> str:
-    x = axis.x(start)
-    wide = max(axis.x(end) - x, 1.0)
-    return (
-        f'<rect x="{x:.1f}" y="{middle - LANE / 2 + 1:.1f}" width="{wide:.1f}" '
-        f'height="{LANE - 2}" fill="{FAULT_COLOUR}" fill-opacity="{opacity}"/>'
-    )
 
 
 def _acts(history: History, node: str, axis: Axis, middle: float, colour: str) -> list[str]:
@@ -102,13 +103,6 @@ def _acts(history: History, node: str, axis: Axis, middle: float, colour: str) -
         for event in mine
         if event.kind is EventKind.ROUND_CHANGE
     ]  # fmt: skip
-    parts += [
-        _diamond(
-            axis.x(event.monotonic), middle, colour, f"proposed h{event.height} r{event.round}"
-        )
-        for event in _first_proposals(history)
-        if event.node == node and event.monotonic >= axis.start
-    ]
     parts += [
         f'<path d="M{axis.x(seen.monotonic) - 5:.1f} {middle - 5}l10 10m0 -10l-10 10" '
         f'stroke="{RED}" stroke-width="2"><title>{escape(seen.program)}: {escape(seen.detail)}'

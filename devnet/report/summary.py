@@ -122,7 +122,7 @@ def transactions_of(history: History) -> tuple[int, int]:
     in no block for all that. An operator that died may rightly take an unforwarded one with it.
     """
     included = {transaction for block in history.blocks for transaction in block.transactions}
-    due = _moment_of_height(history, _last_read(history) - len(history.setup.operators))
+    due = moment_of_height(history, last_read(history) - len(history.setup.operators))
     accepted, lost = set(), set()
     for item in history.transactions:
         if item.answer is not Answer.OK or item.answered is None:
@@ -140,11 +140,12 @@ def _touches(fault: FaultReceipt, node: str, sent: float) -> bool:
     return node in fault.targets and (fault.healed is None or fault.healed >= sent)
 
 
-def _last_read(history: History) -> int:
+def last_read(history: History) -> int:
     return max((block.height for block in history.blocks), default=0)
 
 
-def _moment_of_height(history: History, height: int) -> float:
+def moment_of_height(history: History, height: int) -> float:
+    """When it was first sealed; 0 when nobody saw that."""
     moments = [event.monotonic for event in first_sealed(history) if event.height == height]
     return min(moments, default=0.0)
 

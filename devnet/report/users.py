@@ -8,8 +8,8 @@ from devnet.checkers.base import counted
 from devnet.checkers.sound_machine import LATE_SECONDS
 from devnet.model.history import Answer, History, TransactionSubmitted
 from devnet.model.timeline import first_sealed
-from devnet.report.drawing import RIGHT, WIDTH, Axis, bands, grid, round_ticks, span, svg
-from devnet.report.summary import percentile, transactions_of
+from devnet.report.drawing import RED, RIGHT, WIDTH, Axis, bands, grid, round_ticks, span, svg
+from devnet.report.summary import last_read, moment_of_height, percentile, transactions_of
 from devnet.report.table import seconds_text
 
 TALL: Final = 190
@@ -19,7 +19,6 @@ COLOUR: Final = {
     Answer.UNKNOWN: "#e09f00",
     Answer.REFUSED: "#6e7781",
 }
-RED: Final = "#cf222e"
 LEGEND: Final = (
     "Blue: accepted. Yellow: no answer came, and it may have happened. Along the top: in no block "
     "that was read (red: although accepted; hollow: sent when the last one was sealed). Along the "
@@ -31,7 +30,7 @@ def users_svg(history: History) -> str:
     start, end = span(history)
     waits = inclusion_of(history)
     high = max(waits.values(), default=history.setup.slot_seconds)
-    read_to = _read_to(history)
+    read_to = moment_of_height(history, last_read(history))
     ticks = round_ticks(0.0, high)
     axis = Axis(start=start, end=end, low=0.0, high=max(high, ticks[-1]), tall=TALL)
     parts = [bands(history, axis), grid(axis, ticks, "{:g} s")]
@@ -67,13 +66,6 @@ def users_line(history: History) -> str:
         f"{answers.count(Answer.REFUSED)} refused, {answers.count(Answer.UNKNOWN)} without an "
         f"answer; {lost} lost. In a sealed block after {figures}."
     )
-
-
-def _read_to(history: History) -> float:
-    """When the last block that was read was sealed; before all time where none was."""
-    read = max((block.height for block in history.blocks), default=0)
-    sealed = (e.monotonic for e in first_sealed(history) if e.height == read)
-    return next(sealed, float("-inf"))
 
 
 def _point(item: TransactionSubmitted, waits: dict[str, float], axis: Axis, read_to: float) -> str:
