@@ -433,22 +433,13 @@ class Runner:
             self._say(f"settle: {self._behind(timeout)}")
             return
         if not self._net.topology.cluster.is_baseline:  # nobody votes there
-            await self._rejoined({fault.id for fault in self._journal.history().faults}, deadline)
-            await self._everybody_votes(deadline)
+            faults = {fault.id for fault in self._journal.history().faults}
+            await self._rejoined(faults, deadline)
+            await _poll(lambda: not votes_again.silent(self._journal.history()), deadline)
 
     async def _rejoined(self, faults: Collection[str], deadline: float) -> None:
         """Back, and seen to stay so. Too late is a verdict."""
-        back = self._are_back(faults)
-        while not back and now() < deadline:
-            await asyncio.sleep(REJOIN_POLL_SECONDS)
-            back = self._are_back(faults)
-
-    async def _everybody_votes(self, deadline: float) -> None:
-        """Too late is a verdict."""
-        silent = votes_again.silent(self._journal.history())
-        while silent and now() < deadline:
-            await asyncio.sleep(REJOIN_POLL_SECONDS)
-            silent = votes_again.silent(self._journal.history())
+        await _poll(lambda: self._are_back(faults), deadline)
 
     def _are_back(self, faults: Collection[str]) -> bool:
         history = self._journal.history()
@@ -522,3 +513,12 @@ def where(receipt: FaultReceipt) -> str:
     """`, it fell in h16 decided`: during the delay after aiming the chain goes on, and a height
     that is decided but not sealed counts as the current one."""
     return f", it fell in h{receipt.height} {receipt.phase}" if receipt.phase else ""
+
+
+async def _poll(done: Callable[[], bool], deadline: float) -> None:
+    """Until it is, or too late. What takes the whole history to tell is not asked at each record,
+    as `Journal.until` would."""
+    while True:
+        if done() or now() >= deadline:
+            return
+        await asyncio.sleep(REJOIN_POLL_SECONDS)
