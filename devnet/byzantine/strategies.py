@@ -352,7 +352,9 @@ class Equivocator(Honest):
     its votes for it; then everybody gets the other one, which convicts it.
 
     Its fellows, who get both, vote with each half for what that was shown. So up to f liars cost a
-    round at most, and f + 1 have two blocks decided at one height.
+    round at most, and f + 1 have two blocks decided at one height. Liars together keep their
+    COMMITs until every half has its own: else the quicker one decides, and its certificate may be
+    with the other before that has judged its block.
     """
 
     def __init__(
@@ -362,6 +364,8 @@ class Equivocator(Honest):
         self._siblings: _Latest[Root, bytes] = _Latest()
         self._shown: _Latest[tuple[Height, Round], list[ProposalMessage]] = _Latest()
         """What the first half sees, then what the second does."""
+        self._committed: _Latest[tuple[Height, Round], dict[int, Root]] = _Latest()
+        """By which of the honest to what."""
         liars = {*orders.fellows, self.index}
         self._honest = tuple(each for each in range(n) if each not in liars)
 
@@ -394,9 +398,14 @@ class Equivocator(Honest):
             case PrepareMessage() | CommitMessage():
                 payload = message.signed.payload
                 pair = self._shown.get((payload.height, payload.round))
-                if pair is None or len(pair) < 2 or target not in self._honest:
+                if not pair or target not in self._honest:
                     return (message,)
-                return (self._votes_for(pair[self._half_of(target)])[type(message)],)
+                half = self._half_of(target)
+                if half == len(pair):
+                    return ()  # a fellow's other block is on its way
+                if isinstance(message, CommitMessage) and not self._may_commit(payload):
+                    return ()
+                return (self._votes_for(pair[half])[type(message)],)
             case _:
                 return (message,)
 
@@ -411,7 +420,7 @@ class Equivocator(Honest):
         if target not in self._honest:
             return tuple(pair)
         half = self._half_of(target)
-        return (pair[half], *self._votes_for(pair[half]).values(), pair[1 - half])
+        return (pair[half], *self._first_votes(pair[half]), pair[1 - half])
 
     def _propose(self, message: ProposalMessage, block: bytes) -> ProposalMessage:
         payload = replace(message.signed.payload, root=self.hands.root_of(block))
@@ -420,6 +429,8 @@ class Equivocator(Honest):
 
     def hears(self, message: WireMessage) -> None:
         """A fellow leads: two proposals of a place, in the order of the halves."""
+        if isinstance(message, CommitMessage):
+            self._hears_commit(message)
         if not isinstance(message, ProposalMessage):
             return
         payload = message.signed.payload
@@ -431,8 +442,39 @@ class Equivocator(Honest):
         pair.append(message)
         if len(pair) == 2:
             for target in self._honest:
-                for vote in self._votes_for(pair[self._half_of(target)]).values():
+                for vote in self._first_votes(pair[self._half_of(target)]):
                     self.hands.tell(target, vote)
+
+    def _hears_commit(self, message: CommitMessage) -> None:
+        """The last one that was waited for lets ours go."""
+        payload, sender = message.signed.payload, message.signed.sender
+        if not self.orders.fellows or sender not in self._honest or self._may_commit(payload):
+            return
+        place = payload.height, payload.round
+        self._committed.of(place, dict)[sender] = payload.root
+        if self._may_commit(payload):
+            for target in self._honest:
+                votes = self._votes_for(self._shown[place][self._half_of(target)])
+                self.hands.tell(target, votes[CommitMessage])
+
+    def _may_commit(self, payload: Prepare | Commit) -> bool:
+        """A liar alone waits for nobody: one half has no quorum with it."""
+        place = payload.height, payload.round
+        pair, heard = self._shown.get(place), self._committed.get(place, {})
+        if not self.orders.fellows:
+            return True
+        return (
+            pair is not None
+            and len(pair) == 2
+            and all(
+                heard.get(each) == pair[self._half_of(each)].signed.payload.root
+                for each in self._honest
+            )
+        )
+
+    def _first_votes(self, proposal: ProposalMessage) -> list[WireMessage]:
+        votes = self._votes_for(proposal)
+        return [votes[PrepareMessage]] if self.orders.fellows else list(votes.values())
 
     def _half_of(self, target: int) -> int:
         return self._honest.index(target) % 2

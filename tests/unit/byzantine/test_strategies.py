@@ -226,12 +226,24 @@ def test_fellows_vote_for_both(make: Make, cluster: Any) -> None:
         fellow.hears(each)
     hands = fellow.hands
     assert isinstance(hands, FakeHands)
-    told = [(to, type(each), root_of_vote(each)) for to, each in hands.told]
-    assert told == [
-        (0, PrepareMessage, root_of(block)),
-        (0, CommitMessage, root_of(block)),
-        (3, PrepareMessage, root_of(sibling)),
-        (3, CommitMessage, root_of(sibling)),
+
+    def told() -> list[tuple[int, type, Root]]:
+        return [(to, type(each), root_of_vote(each)) for to, each in hands.told]
+
+    prepares = [(0, PrepareMessage, root_of(block)), (3, PrepareMessage, root_of(sibling))]
+    commits = [(0, CommitMessage, root_of(block)), (3, CommitMessage, root_of(sibling))]
+    assert told() == prepares
+    # Until each half has committed to its own: neither is to learn of the other's certificate.
+    fellow.hears(commit(root_of(block), sender=0))
+    fellow.hears(commit(root_of(block), sender=3))
+    assert fellow.say(0, commit(root_of(block), sender=2)) == ()
+    assert told() == prepares
+    fellow.hears(commit(root_of(sibling), sender=3))
+    fellow.hears(commit(root_of(sibling), sender=3))
+    assert told() == prepares + commits
+    assert [root_of_vote(*fellow.say(to, commit(root_of(block), sender=2))) for to in (0, 3)] == [
+        root_of(block),
+        root_of(sibling),
     ]
     assert [leader.say(to, proposal(block))[0] for to in (0, 3)] == list(both)
 
