@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -80,6 +81,10 @@ SIGNALLED: Final = 128
 KILLED_CODE: Final = 137
 """Of a container that SIGKILL ended."""
 STOP_GRACE_S: Final = 3
+_LEAVING: Final = threading.Lock()
+"""Held while a container that owns a network of its own ends. Two that leave the mesh at the same
+instant can lock up the whole daemon, for good: before 20.10.27 (Debian 12 has 20.10.24) one takes
+the network's lock, then the controller's, and the other the other way round (moby issue 46661)."""
 CPU_PERIOD_US: Final = 100_000
 ROOM_BYTES: Final = 8 << 20
 """Left to a container whose memory is to be used up: no kernel takes a limit below what is in use,
@@ -442,21 +447,25 @@ class DockerBackend:
     def _kill(self, program: Program) -> None:
         name = self._name(program.name)
         self._wanted_ends.add(program.name)  # a start on its way has just taken it out
-        try:
-            self._client.api.kill(name, "SIGKILL")
-        except docker.errors.APIError as error:
-            if "paused" not in str(error).lower():
-                return  # not running: already what was asked for
-            self._client.api.unpause(name)
-            self._client.api.kill(name, "SIGKILL")
-        self._client.api.wait(name, timeout=API_TIMEOUT_S)
+        with _leaving(program):
+            try:
+                self._client.api.kill(name, "SIGKILL")
+            except docker.errors.APIError as error:
+                if "paused" not in str(error).lower():
+                    return  # not running: already what was asked for
+                self._client.api.unpause(name)
+                self._client.api.kill(name, "SIGKILL")
+            self._client.api.wait(name, timeout=API_TIMEOUT_S)
+            # Answered once the daemon has let go of its addresses and ports.
+            self._client.api.inspect_container(name)
 
     def _stop(self, program: Program) -> None:
         name = self._name(program.name)
         self._wanted_ends.add(program.name)
         try:
-            self._client.api.stop(name, timeout=int(STOP_TIMEOUT_S))
-            code = self._client.api.inspect_container(name)["State"]["ExitCode"]
+            with _leaving(program):
+                self._client.api.stop(name, timeout=int(STOP_TIMEOUT_S))
+                code = self._client.api.inspect_container(name)["State"]["ExitCode"]
         except docker.errors.APIError as error:
             raise BackendError(f"{program.name}: {_short(error)}") from error
         if code == KILLED_CODE:
@@ -545,11 +554,7 @@ class DockerBackend:
             running = [c for c in self._containers() if c["State"] == "running"]
         except (docker.errors.DockerException, OSError):
             return  # the removal says it
-        roles = [
-            c
-            for c in running
-            if not c["Labels"].get(PROGRAM_LABEL, "").endswith(f".{Role.TOXIPROXY}")
-        ]
+        roles = [each for each in running if not _is_host(each)]
         with ThreadPoolExecutor(max(1, len(roles))) as pool:  # each only waits for a role to end
             list(pool.map(self._terminate, [c["Id"] for c in roles]))
 
@@ -756,17 +761,29 @@ def _remove_once(
 ) -> dict[str, str]:
     """What is left, and why; what is gone is added to `removed`."""
     containers = client.api.containers(all=True, filters=filters)
-    # Roles before the pods whose network they use.
-    containers.sort(key=lambda c: c["Labels"].get(PROGRAM_LABEL, "").endswith(f".{Role.TOXIPROXY}"))
-    names = [str(each["Names"][0]).lstrip("/") for each in containers]
+    roles = [each for each in containers if not _is_host(each)]
+    hosts = [each for each in containers if _is_host(each)]
+    names = [str(each["Names"][0]).lstrip("/") for each in (*roles, *hosts)]
     with ThreadPoolExecutor(WORKERS) as pool:
-        answers = list(pool.map(lambda c: _refusal(_removal(client, c)), containers))
+        answers = list(pool.map(lambda c: _refusal(_removal(client, c)), roles))
+    for each in hosts:
+        with _LEAVING:
+            answers.append(_refusal(_removal(client, each)))
     networks = client.networks.list(filters=filters)
     names += [network.name for network in networks]
     answers += [_refusal(partial(_remove_network, network)) for network in networks]
     told = dict(zip(names, answers, strict=True))
     removed |= dict.fromkeys(name for name, why in told.items() if not why)
     return {name: why for name, why in told.items() if why}
+
+
+def _is_host(container: Mapping[str, Any]) -> bool:
+    """The others of its pod use its network."""
+    return str(container["Labels"].get(PROGRAM_LABEL, "")).endswith(f".{Role.TOXIPROXY}")
+
+
+def _leaving(program: Program) -> AbstractContextManager[object]:
+    return _LEAVING if program.role == Role.TOXIPROXY else contextlib.nullcontext()
 
 
 def _removal(client: Any, container: Mapping[str, Any]) -> Callable[[], None]:
@@ -805,4 +822,9 @@ def _container_user() -> tuple[int, int]:
 
 
 def _short(error: Exception) -> str:
+    if "timed out" in str(error):  # the HTTP client's words
+        return (
+            "the daemon did not answer in time: it is overloaded, or it hangs (`kill -USR1` of "
+            "dockerd writes where); a restart of it helps"
+        )
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

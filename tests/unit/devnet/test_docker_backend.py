@@ -3,6 +3,10 @@ met in tests/e2e)."""
 
 import asyncio
 import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -215,6 +219,77 @@ def test_what_a_daemon_does_not_let_go_is_named(stuck: str) -> None:
     with pytest.raises(BackendError, match=rf"does not remove {stuck}: .*`devnet down` again"):
         remove_everything(daemon, "0a")
     assert [*daemon.pods, *daemon.nets] == [stuck], "all else is gone"
+
+
+class Crowded:
+    """Four pods on one mesh. Knows how many containers with a network of their own were leaving it
+    at once, and how many of the others were ending.
+
+    A kill is told before its container has gone: an inspection waits for that.
+    """
+
+    def __init__(self) -> None:
+        self.api = self.networks = self
+        self.names = [f"op{k}.{role}" for k in range(4) for role in ("toxiproxy", "rollup")]
+        self.lock, self.ending, self.most = threading.Lock(), Counter[str](), Counter[str]()
+
+    def containers(self, **_how: Any) -> list[dict[str, Any]]:
+        return [{"Id": n, "Names": [n], "Labels": {PROGRAM_LABEL: n}} for n in self.names]
+
+    def remove_container(self, name: str, **_how: Any) -> None:
+        self.kill(name, "SIGKILL")
+        self.inspect_container(name)
+        self.names.remove(name)
+
+    def kill(self, name: str, _signal: str) -> None:
+        role = name.rpartition(".")[2]
+        with self.lock:
+            self.ending[role] += 1
+            self.most |= self.ending
+
+    def stop(self, name: str, **_how: Any) -> None:
+        self.kill(name, "SIGTERM")
+
+    def wait(self, *_name: Any, **_how: Any) -> None:
+        pass
+
+    def inspect_container(self, name: str) -> dict[str, Any]:
+        time.sleep(0.01)
+        with self.lock:
+            self.ending[name.rpartition(".")[2]] -= 1
+        return {"State": {"ExitCode": 0}}
+
+    def list(self, **_how: Any) -> "list[_Net]":
+        return []
+
+
+def test_containers_that_own_a_network_are_removed_in_turn() -> None:
+    daemon = Crowded()
+    assert len(remove_everything(daemon, "0")) == 8
+    assert daemon.most["toxiproxy"] == 1
+    assert daemon.most["rollup"] > 1, "it sees those that end at once"
+
+
+@pytest.mark.parametrize("end", [DockerBackend.kill, DockerBackend.stop])
+async def test_and_end_in_turn(end: Callable[[DockerBackend, list[str]], Awaitable[None]]) -> None:
+    daemon = Crowded()
+    backend = backend_on(daemon)  # type: ignore[arg-type]
+    backend.programs = {
+        name: Program(name=name, command="python", arguments=()) for name in daemon.names
+    }
+    await end(backend, list(daemon.names))
+    assert daemon.ending.total() == 0, "each was waited for"
+    assert daemon.most["toxiproxy"] == 1
+    assert daemon.most["rollup"] > 1
+
+
+async def test_a_daemon_that_hangs_is_said_with_what_to_do() -> None:
+    class Hangs(Crowded):
+        def remove_container(self, name: str, **_how: Any) -> None:
+            raise OSError("UnixHTTPConnectionPool(...): Read timed out. (read timeout=60)")
+
+    with pytest.raises(BackendError, match=r"did not answer in time.*restart.*`devnet down`"):
+        remove_everything(Hangs(), "0")
 
 
 async def test_a_daemon_that_is_away_when_a_network_ends_is_said_in_one_line() -> None:
