@@ -205,6 +205,17 @@ def test_the_examples_of_the_documentation_go_together() -> None:
     require_about(load_service_levels(folder / "slo.yaml"), found)
 
 
+def test_the_standard_campaign_on_containers_has_every_kind_of_fault_and_every_liar() -> None:
+    examples = Path(__file__).parents[3] / "docs" / "examples"
+
+    def kinds(names: Sequence[str]) -> set[str]:
+        faults = [fault.do for name in names for fault in catalogue.load(name).faults]
+        return {str(getattr(do, "strategy", type(do).__name__)) for do in faults}
+
+    played = {cell.name for cell in load_matrix(examples / "standard-docker.yaml").cells}
+    assert kinds(sorted(played)) == kinds(catalogue.names())
+
+
 def test_intervals_are_those_of_the_published_tables() -> None:
     """Conover, order statistics of the median: ranks 6 and 15 of 20, 2 and 9 of 10."""
     twenty = quantile([float(i) for i in range(1, 21)], 0.5)
