@@ -352,9 +352,9 @@ class Equivocator(Honest):
     its votes for it; then everybody gets the other one, which convicts it.
 
     Its fellows, who get both, vote with each half for what that was shown. So up to f liars cost a
-    round at most, and f + 1 have two blocks decided at one height. Liars together keep their
-    COMMITs until every half has its own: else the quicker one decides, and its certificate may be
-    with the other before that has judged its block.
+    round at most, and f + 1 have two blocks decided at one height. Where they are so many, they
+    keep their COMMITs until every half has its own: else the quicker one decides, and its
+    certificate may be with the other before that has judged its block.
     """
 
     def __init__(
@@ -368,6 +368,8 @@ class Equivocator(Honest):
         """By which of the honest to what."""
         liars = {*orders.fellows, self.index}
         self._honest = tuple(each for each in range(n) if each not in liars)
+        self._has_both_decided = len(self._honest) // 2 + len(liars) >= quorum(n)
+        """The smaller half, too, is a quorum with the liars."""
 
     async def build(self, ask: Ask, request: ProduceRequest) -> bytes | None:
         block = await ask(request)
@@ -448,7 +450,7 @@ class Equivocator(Honest):
     def _hears_commit(self, message: CommitMessage) -> None:
         """The last one that was waited for lets ours go."""
         payload, sender = message.signed.payload, message.signed.sender
-        if not self.orders.fellows or sender not in self._honest or self._may_commit(payload):
+        if sender not in self._honest or self._may_commit(payload):
             return
         place = payload.height, payload.round
         self._committed.of(place, dict)[sender] = payload.root
@@ -458,11 +460,10 @@ class Equivocator(Honest):
                 self.hands.tell(target, votes[CommitMessage])
 
     def _may_commit(self, payload: Prepare | Commit) -> bool:
-        """A liar alone waits for nobody: one half has no quorum with it."""
+        if not self._has_both_decided:
+            return True
         place = payload.height, payload.round
         pair, heard = self._shown.get(place), self._committed.get(place, {})
-        if not self.orders.fellows:
-            return True
         return (
             pair is not None
             and len(pair) == 2
@@ -474,7 +475,7 @@ class Equivocator(Honest):
 
     def _first_votes(self, proposal: ProposalMessage) -> list[WireMessage]:
         votes = self._votes_for(proposal)
-        return [votes[PrepareMessage]] if self.orders.fellows else list(votes.values())
+        return [votes[PrepareMessage]] if self._has_both_decided else list(votes.values())
 
     def _half_of(self, target: int) -> int:
         return self._honest.index(target) % 2

@@ -30,13 +30,14 @@ def drain(options: argparse.Namespace) -> int:
         print(f"{config.name} leads again, from its next turn on")
         return EXIT_DRAINED
     found = asyncio.run(_leave(url, secret, options.within))
-    if found.under_way is not None:
-        print(f"{config.name} is not drained after {options.within:g} s: {found.under_way}")
+    if not found.is_drained:
+        why = found.under_way or "it has not acted on that; see /healthz, and who told it to stay"
+        print(f"{config.name} is not drained after {options.within:g} s: {why}")
     elif found.others_lack is not None:
         print(f"{config.name} leads nothing any more, but the chain stands without it: ", end="")
         print(found.others_lack)
     else:
-        print(f"{config.name} is drained: it votes on and leads nothing; stop its programs now")
+        print(f"{config.name} is drained: it leads nothing; stop its programs now")
         return EXIT_DRAINED
     print("take it back with --undo")
     return EXIT_NOT_DRAINED

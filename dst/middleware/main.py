@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,6 +13,7 @@ from dst.middleware.store import SqliteStore, Store, open_store
 from dst.middleware.wire import Middleware
 from dst.runtime import log as logs
 from dst.runtime.build import tell_build
+from dst.runtime.files import claimed
 from dst.runtime.http import serving
 from dst.runtime.log import Logger
 from dst.runtime.service import run_role, until
@@ -40,6 +42,18 @@ def run(
             "--rejoin asks the other operators how far the chain is, and a single operator has"
             " none: bring its store back"
         )
+    with claimed_store(settings):
+        return _run(settings, new=new, rejoin=rejoin, assemble=assemble)
+
+
+def claimed_store(settings: Settings) -> AbstractContextManager[None]:
+    """The store is one process's alone: what changed under it could be promised twice. Raises:
+    BadConfig."""
+    taken = f"store {settings.data_dir} is in use: a middleware runs on it; stop it first"
+    return claimed(settings.data_dir / "LOCK", taken)
+
+
+def _run(settings: Settings, *, new: bool, rejoin: bool, assemble: Assemble) -> int:
     store = open_store(settings.data_dir, settings.lock.lock_hash, new=new, rejoin=rejoin)
 
     async def main(stop: asyncio.Event) -> None:

@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -26,11 +26,11 @@ from dst.qbft.messages import Certificate, ProposalMessage
 from dst.runtime.disk import DiskFull, Room
 from dst.runtime.files import fsync_directory
 from dst.runtime.kv import (
+    MOVE_AWAY,
     REJOIN,
     SQLITE_ERRORS,
     Flushes,
     Key,
-    damage,
     has_schema,
     open_database,
     open_reader,
@@ -49,7 +49,7 @@ FILE_NAME: Final = "middleware.sqlite"
 SCHEMA_VERSION: Final = 4
 _FORMAT: Final = bytes([SCHEMA_VERSION])
 """As it is kept."""
-_BEGIN_ANEW: Final = "move it away and start with --rejoin, never more than f operators at a time"
+_BEGIN_ANEW: Final = f"{MOVE_AWAY} and start with --rejoin, never more than f operators at a time"
 MAX_EVIDENCE: Final = 1000
 """Pieces of evidence kept, oldest first out never: a faulty peer must not fill the disk, and the
 first offences are the telling ones."""
@@ -90,6 +90,8 @@ CREATE TABLE IF NOT EXISTS evidence (
 _OF_PROMISES: Final = ("meta", "log", "promised", "partials", "evidence")
 """Checked before anything is promised. The others hold a row for each height for ever: their check
 takes as long as the chain is, and goes on beside the service (`look_through`)."""
+LOOK_ROWS: Final = 256
+"""Looked at in one go: as long as a look lasts, the write-ahead log can only grow."""
 _PLAIN: Final = frozenset({"schema", "lock_hash"})
 """Of `meta`, without a checksum: compared with what they have to be at each opening."""
 _SUMMED: Final = frozenset({"new", "rejoin", "halt", "sign_above"})
@@ -260,17 +262,35 @@ class SqliteStore:
         self.head_entry()
 
     async def look_through(self) -> None:
-        """All of the file once, beside the service. Raises: StoreDamaged."""
-        reader = read_only(self._path)
+        """All that was decided until now, once, beside the service. Raises: StoreDamaged."""
         loop = asyncio.get_running_loop()
-        try:
-            verdict = await loop.run_in_executor(None, _damage_of, reader)
-        except asyncio.CancelledError:
-            with suppress(sqlite3.ProgrammingError):  # it came to its end just now
-                reader.interrupt()
-            raise
-        if verdict is not None:
-            raise self._damaged(verdict)
+        for first in range(1, self._head + 1, LOOK_ROWS):
+            heights = range(first, min(first + LOOK_ROWS, self._head + 1))
+            await loop.run_in_executor(None, self._look_at, heights)
+
+    def _look_at(self, heights: range) -> None:
+        """Blocks, certificates and seals are what was written, and each index finds them. Raises:
+        StoreDamaged."""
+        ends = (heights[0], heights[-1])
+        with closing(read_only(self._path)) as reader:
+            try:
+                rows = reader.execute(
+                    "SELECT certificate, block, height, slot, root FROM decided"
+                    " WHERE height BETWEEN ? AND ? ORDER BY height", ends,
+                ).fetchall()  # fmt: skip
+                if [row[2] for row in rows] != list(heights):
+                    raise self._damaged(f"not all of {ends[0]} to {ends[1]} is there")
+                for certificate, block, height, slot, root in rows:
+                    self._decided_block(certificate, block, height, slot, root)
+                    for index, value in (("slot", slot), ("root", root)):
+                        by = f"SELECT height FROM decided WHERE {index} = ?"
+                        if reader.execute(by, (value,)).fetchall() != [(height,)]:
+                            raise self._damaged(f"{height} is not found by its {index}")
+                seals = "SELECT record, height FROM seals WHERE height BETWEEN ? AND ?"
+                for record, height in reader.execute(seals, ends):
+                    self._whole(record, "seals", height)
+            except SQLITE_ERRORS as error:
+                raise self._damaged(str(error)) from error
 
     def begin(self, lock_hash: bytes, *, new: bool, rejoin: bool) -> None:
         """Mark the store as this cluster's. One transaction: a crash must not leave a store that
@@ -282,6 +302,8 @@ class SqliteStore:
         if new:
             wanted["new"] = _in_meta("new", b"\x01")
         lacking = {key: value for key, value in wanted.items() if self._plain(key) != value}
+        if rejoin:  # said again: where commits are missing, the count goes on from here
+            lacking["rejoin"] = wanted["rejoin"]
         while lacking:
             try:
                 with self._room.needed(), self._flushes.one():
@@ -314,24 +336,24 @@ class SqliteStore:
     async def set_halt(self, halt: Halt | None) -> None:
         """None: the halt has ended."""
         encoded = b"" if halt is None else _encode(halt)
-        await self._durably(lambda: self._put_meta("halt", encoded))
+        await self._durably(lambda: self._write_meta(halt=encoded))
 
     async def set_rejoin(self, rejoin: Rejoin) -> None:
-        await self._durably(lambda: self._put_meta("rejoin", _encode(rejoin)))
+        await self._durably(lambda: self._write_meta(rejoin=_encode(rejoin)))
 
     async def set_began(self) -> None:
         """The others were ready: from now on it votes at once after a start."""
-        await self._durably(lambda: self._put_meta("new", b""))
+        await self._durably(lambda: self._write_meta(new=b""))
 
     async def finish_rejoin(self, sign_above: Slot) -> None:
         """Votes are given again; slots up to `sign_above` are never offered for signing."""
-        await self._durably(lambda: self._write_rejoined(sign_above))
+        above = _encode(sign_above)
+        await self._durably(lambda: self._write_meta(sign_above=above, rejoin=b"", new=b""))
 
-    def _write_rejoined(self, sign_above: Slot) -> None:
+    def _write_meta(self, **values: bytes) -> None:
         with self._flushes.one():
-            self._put_meta("sign_above", _encode(sign_above))
-            self._put_meta("rejoin", b"")
-            self._put_meta("new", b"")
+            for key, value in values.items():
+                self._put_meta(key, value)
 
     async def _durably(self, write: "_Write") -> None:
         loop, this_write = asyncio.get_running_loop(), object()
@@ -445,19 +467,19 @@ class SqliteStore:
         )
 
     def _insert_evidence(self, evidence: Evidence) -> None:
+        """Not more than is kept: whoever has given all of it costs no further flush."""
+        culprit = evidence.culprit
+        (count,) = self._writer.execute("SELECT count(*) FROM evidence").fetchone()
+        (of_culprit,) = self._writer.execute(
+            "SELECT count(*) FROM evidence WHERE culprit IS ?", (culprit,)
+        ).fetchone()
+        if count >= MAX_EVIDENCE or of_culprit >= MAX_EVIDENCE_PER_CULPRIT:
+            return
         with self._flushes.one():
-            (count,) = self._writer.execute("SELECT count(*) FROM evidence").fetchone()
-            (of_culprit,) = self._writer.execute(
-                "SELECT count(*) FROM evidence WHERE culprit IS ?", (evidence.culprit,)
-            ).fetchone()
-            if count < MAX_EVIDENCE and of_culprit < MAX_EVIDENCE_PER_CULPRIT:
-                self._writer.execute(
-                    "INSERT INTO evidence (culprit, record) VALUES (?, ?)",
-                    (
-                        evidence.culprit,
-                        summed(_encode(evidence), "evidence", evidence.culprit),
-                    ),
-                )
+            self._writer.execute(
+                "INSERT INTO evidence (culprit, record) VALUES (?, ?)",
+                (culprit, summed(_encode(evidence), "evidence", culprit)),
+            )
 
     def _put_meta(self, key: str, value: bytes) -> None:
         assert key in _SUMMED, key
@@ -650,14 +672,6 @@ class SqliteStore:
         row = self._row("SELECT coalesce(max(height), 0) FROM decided")
         assert row is not None, "an aggregate has a row"
         return int(row[0])
-
-
-def _damage_of(reader: sqlite3.Connection) -> str | None:
-    with closing(reader):
-        try:
-            return damage(reader)
-        except SQLITE_ERRORS as error:
-            return str(error)
 
 
 def _in_meta(key: str, value: bytes) -> bytes:

@@ -26,7 +26,10 @@ from dst.runtime.files import write_atomic
 from dst.runtime.machine import connect
 from dst.spec.errors import BadConfig, StoreDamaged
 
-REJOIN: Final = "restore it or start with --rejoin on a new one"
+BESIDE: Final = ("-wal", "-shm", "-flushed")
+"""What belongs to a database, and goes where it goes: names end so."""
+MOVE_AWAY: Final = f"move it away with what lies beside it ({', '.join(BESIDE)})"
+REJOIN: Final = f"restore it, or {MOVE_AWAY} and start with --rejoin on a new one"
 REFILL: Final = "move it away, it is filled again"
 Key: TypeAlias = str | int | bytes | None
 _SUM_BYTES: Final = 4
@@ -96,8 +99,8 @@ def open_database(
         path.parent.mkdir(parents=True, exist_ok=True)
         if durable and path.exists():
             _look(path, tables, may_lack)
-        elif durable:  # what another one that lay here had counted
-            _counts_of(path).unlink(missing_ok=True)
+        elif durable:
+            _require_nothing_beside(path)
         connection = connect(path, flushes=durable)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
@@ -113,6 +116,17 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connect(path, flushes=False)
 
 
+def _require_nothing_beside(path: Path) -> None:
+    """SQLite would delete a log whose database is not there, with every promise in it, and the new
+    one would take over the old one's count. Raises: BadConfig."""
+    left = [each for end in BESIDE if (each := path.with_name(path.name + end)).exists()]
+    if left:
+        names = ", ".join(each.name for each in left)
+        raise BadConfig(
+            f"store {path} is not there, and {names} of it is: bring it back, or move that away"
+        )
+
+
 def _look(path: Path, tables: Collection[str], may_lack: bool) -> None:
     """At a store that promises something, before anybody may write: a refusal leaves database and
     log as they are, so that it is the same at each start. Raises: StoreDamaged; OSError; what
@@ -121,8 +135,8 @@ def _look(path: Path, tables: Collection[str], may_lack: bool) -> None:
     if not path.stat().st_size and log.exists() and log.stat().st_size:  # SQLite would delete it
         raise StoreDamaged(path, "nothing is left of it but its write-ahead log", REJOIN)
     with closing(read_only(path)) as reader:
-        verdict = damage(reader, tables)
-        made, told = _made(reader), _told_flushed(path)
+        told = _told_flushed(path)  # before: another process may just be writing
+        verdict, made = damage(reader, tables), _made(reader)
     if verdict is not None:
         raise StoreDamaged(path, verdict, REJOIN)
     if made < told and not may_lack:
@@ -182,11 +196,14 @@ class Flushes:
         try:
             if not place.exists():  # new, of an earlier release, or a copy that was made without it
                 write_atomic(place, _count(made) * _PLACES)
+            self._told = _told_flushed(path)
+            if made > self._told:  # whoever was killed in a commit may not have flushed it
+                _flush(path.with_name(path.name + "-wal"))
+                _flush(path)
             self._file = place.open("r+b", buffering=0)
         except OSError as error:
             raise BadConfig(f"store {path} cannot be used: {error}") from None
         self._flusher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flushes")
-        self._told = _told_flushed(path)
         if made > self._told:
             self._tell(made)
 
@@ -223,6 +240,12 @@ class Flushes:
     def close(self) -> None:
         self._flusher.shutdown(wait=True)
         self._file.close()
+
+
+def _flush(path: Path) -> None:
+    """Raises: OSError."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _made(connection: sqlite3.Connection) -> int:

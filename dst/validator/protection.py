@@ -17,6 +17,7 @@ from typing import Final, Self
 from dst.runtime.disk import Room
 from dst.runtime.files import fsync_directory
 from dst.runtime.kv import (
+    MOVE_AWAY,
     REJOIN,
     SQLITE_ERRORS,
     Flushes,
@@ -34,7 +35,10 @@ from dst.spec.primitives import BLSPubkey, Root, Slot
 
 FILE_NAME: Final = "slashing-protection.sqlite"
 SCHEMA_VERSION: Final = b"2"
-MOVE: Final = "move its records over (dst slashing export there, import here)"
+MOVE: Final = (
+    f"move its records over: `dst slashing export` with the other release, {MOVE_AWAY}, "
+    "`dst slashing import` with this one"
+)
 KEPT_SLOTS: Final = 16_384
 """Records kept behind the newest; 64 slots are open at most, so older ones only serve as the
 minimum.
@@ -133,7 +137,8 @@ class ProtectionStore:
         state: bytes,
         blocks: Iterable[SignedBlock],
     ) -> Self:
-        store = cls(open_database(path, durable=True), path)
+        may_lack = state == _REJOINING
+        store = cls(open_database(path, durable=True, may_lack=may_lack), path)
         try:
             with store._transaction():
                 store._connection.execute(_META_TABLE)

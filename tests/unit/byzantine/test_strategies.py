@@ -176,10 +176,12 @@ def equivocating(make: Make, cluster: Any, **orders: Any) -> tuple[Honest, FakeH
     return liar, hands, block, sibling
 
 
+@pytest.mark.parametrize("fellows", [frozenset(), frozenset({ME})])
 def test_an_equivocator_shows_each_half_another_block_and_then_the_other(
-    make: Make, cluster: Any
+    make: Make, cluster: Any, fellows: frozenset[OperatorIndex]
 ) -> None:
-    liar, _, block, sibling = equivocating(make, cluster)
+    """Whether or not it is told of itself."""
+    liar, _, block, sibling = equivocating(make, cluster, fellows=fellows)
     first = {}
     for target in OTHERS:
         shown, vote, vote_2, then = liar.say(target, proposal(block))
@@ -246,6 +248,22 @@ def test_fellows_vote_for_both(make: Make, cluster: Any) -> None:
         root_of(sibling),
     ]
     assert [leader.say(to, proposal(block))[0] for to in (0, 3)] == list(both)
+
+
+@pytest.mark.parametrize(
+    ("n", "liars", "votes"), [(4, 1, 2), (4, 2, 1), (7, 2, 2), (7, 3, 1), (10, 3, 2), (10, 4, 1)]
+)
+def test_only_who_can_have_both_decided_waits_with_its_commits(
+    n: int, liars: int, votes: int, cluster: Any
+) -> None:
+    """Up to f have one half decide at once, and the other holds a sibling of what was decided."""
+    fellows = frozenset(map(OperatorIndex, range(1, 1 + liars)))
+    leader = strategies.Equivocator(ME, n, Random(1), FakeHands(), Orders(fellows=fellows))
+    block, sibling = cluster.block(1), cluster.block(1, mark=7)
+    assert built(leader, block, sibling)[0] == block
+    said = [type(each) for each in leader.say(0, proposal(block))]
+    both = [PrepareMessage, CommitMessage]
+    assert said == [ProposalMessage, *both[:votes], ProposalMessage]
 
 
 def root_of_vote(message: WireMessage) -> Root:

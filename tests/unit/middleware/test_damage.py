@@ -102,7 +102,7 @@ def test_the_validator_that_asks_for_it_sees_the_role_end(
         _, rest = process.communicate(timeout=20)
         assert process.returncode == 2
         assert f"block {DAMAGED} {slot_of(message)}" in rest
-        assert "is not what was written); restore it or start with --rejoin" in rest
+        assert "is not what was written); restore it, or move it away" in rest
         assert "Traceback" not in rest
     finally:
         process.kill()

@@ -164,7 +164,7 @@ async def test_dst_drain_waits_until_the_operator_may_be_stopped(
         consensus = everybody[2].middleware.shells.consensus
         assert await asyncio.to_thread(told, network, 2, address, "--within", "20") == 0
         assert consensus.drain() == Drain(leaving=True)
-        assert "op3 is drained: it votes on and leads nothing" in capsys.readouterr().out
+        assert "op3 is drained: it leads nothing" in capsys.readouterr().out
         assert await asyncio.to_thread(told, network, 2, address, "--undo") == 0
         await eventually(lambda: not consensus.drain().leaving)
         assert "leads again" in capsys.readouterr().out

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -630,6 +630,67 @@ def test_a_flipped_bit_in_the_last_append_of_the_log_is_noticed(tmp_path: Path) 
         store.close()
 
 
+def lacking_the_last(folder: Path, store: SqliteStore) -> Path:
+    """As a kill and a disk that changed the last commit leave it; `store` is closed."""
+    left = folder.with_name(folder.name + "-left")
+    shutil.copytree(folder, left)
+    store.close()
+    log = left / f"{FILE_NAME}-wal"
+    log.write_bytes(flipped_at_the_end(log.read_bytes()))
+    return left
+
+
+def flipped_at_the_end(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        lambda store: store.set_halt(Halt(Term(0), Height(7), "L1 dropped it")),
+        lambda store: store.set_rejoin(Rejoin(vote_above=Height(9))),
+        lambda store: store.finish_rejoin(Slot(9)),
+        lambda store: store.set_began(),
+    ],
+)
+def test_whatever_it_wrote_last_is_counted(
+    tmp_path: Path, last: Callable[[SqliteStore], Coroutine[None, None, None]]
+) -> None:
+    (live := tmp_path / "live").mkdir()
+    store = open_store(live, LOCK, new=True, rejoin=False)
+    asyncio.run(last(store))
+    left = lacking_the_last(live, store)
+    with pytest.raises(StoreDamaged, match="commits were flushed"):
+        open_store(left, LOCK, new=False, rejoin=False)
+
+
+def test_that_it_rejoins_is_remembered_where_it_rejoined_already(tmp_path: Path) -> None:
+    (live := tmp_path / "live").mkdir()
+    store = open_store(live, LOCK, new=False, rejoin=True)
+    asyncio.run(store.append(promises(4)))
+    left = lacking_the_last(live, store)
+    for flag in (True, False):
+        store = open_store(left, LOCK, new=False, rejoin=flag)
+        assert store.rejoin() == Rejoin(vote_above=None)
+        store.close()
+
+
+def test_evidence_that_finds_no_room_costs_no_flush(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A liar could have one for each height."""
+    monkeypatch.setattr(store_module, "MAX_EVIDENCE_PER_CULPRIT", 1)
+    store = open_store(tmp_path, LOCK, new=True, rejoin=False)
+    made = []
+    for height in range(1, 4):
+        told = Evidence(Height(height), OperatorIndex(1), "a reason", "a detail", b"")
+        asyncio.run(store.note_evidence(told))
+        made.append(store._row("PRAGMA user_version"))
+    assert made[0] == made[1] == made[2]
+    assert len(store.evidence()) == 1
+    store.close()
+
+
 def with_decisions(folder: Path, count: int) -> tuple[Path, int]:
     """A closed store of so many decisions, and its page size."""
     store = open_store(folder, LOCK, new=True, rejoin=False)
@@ -659,9 +720,32 @@ def test_a_start_does_not_read_what_was_decided(tmp_path: Path) -> None:
     damage_index_of_roots(path, root_at(3))
     for _ in range(2):
         store = open_store(tmp_path, LOCK, new=False, rejoin=False)
-        with pytest.raises(StoreDamaged, match=r"decided.*rejoin"):
+        with pytest.raises(StoreDamaged, match=r"3 is not found by its root.*rejoin"):
             asyncio.run(store.look_through())
         store.close()
+
+
+@pytest.mark.parametrize("bit", [0, 7])
+def test_a_changed_block_is_found_before_somebody_asks_for_it(tmp_path: Path, bit: int) -> None:
+    path, _ = with_decisions(tmp_path, 5)
+    written = path.read_bytes()
+    data = bytearray(written)
+    data[written.index(decision(3).block)] ^= 1 << bit
+    path.write_bytes(data)
+    store = open_store(tmp_path, LOCK, new=False, rejoin=False)
+    with pytest.raises(StoreDamaged, match=r"block 3 .* is not what was written"):
+        asyncio.run(store.look_through())
+    store.close()
+
+
+def test_a_row_that_is_gone_is_found(tmp_path: Path) -> None:
+    path, _ = with_decisions(tmp_path, 5)
+    with closing(connect(path, flushes=False)) as connection:
+        connection.execute("DELETE FROM decided WHERE height = 3")
+    store = open_store(tmp_path, LOCK, new=False, rejoin=False)
+    with pytest.raises(StoreDamaged, match="not all of 1 to 5 is there"):
+        asyncio.run(store.look_through())
+    store.close()
 
 
 def test_what_is_whole_is_looked_through(tmp_path: Path) -> None:
@@ -674,26 +758,24 @@ def test_what_is_whole_is_looked_through(tmp_path: Path) -> None:
 async def test_a_stop_does_not_wait_for_the_look_through(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = open_store(tmp_path, LOCK, new=True, rejoin=False)
-    loop, begun = asyncio.get_running_loop(), asyncio.Event()
+    await asyncio.to_thread(with_decisions, tmp_path, 40)
+    store = open_store(tmp_path, LOCK, new=False, rejoin=False)
+    loop, looked = asyncio.get_running_loop(), asyncio.Queue[range]()
+    look_at = store._look_at
 
-    def begin() -> None:
-        loop.call_soon_threadsafe(begun.set)
+    def look(heights: range) -> None:
+        look_at(heights)
+        loop.call_soon_threadsafe(looked.put_nowait, heights)
 
-    def endless(reader: sqlite3.Connection) -> None:
-        reader.create_function("begin_it", 0, begin)
-        reader.execute(
-            "WITH RECURSIVE n(i) AS (SELECT begin_it() UNION ALL SELECT i FROM n)"
-            " SELECT count(*) FROM n"
-        ).fetchone()
-
-    monkeypatch.setattr(store_module, "damage", endless)
-    async with asyncio.timeout(10):
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(store.look_through())
-            await begun.wait()
-            task.cancel()
-        await loop.shutdown_default_executor()
+    monkeypatch.setattr(store, "_look_at", look)
+    monkeypatch.setattr(store_module, "LOOK_ROWS", 2)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(store.look_through())
+        first = await looked.get()
+        task.cancel()
+    await loop.shutdown_default_executor()
+    assert first == range(1, 3)
+    assert looked.qsize() <= 1, "at most the one that it was at"
     store.close()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dst.runtime.kv import Flushes, has_schema, open_database
+from dst.runtime.kv import BESIDE, Flushes, has_schema, open_database
 from dst.spec.errors import BadConfig, StoreDamaged
 
 COMMITS = 12
@@ -277,9 +277,24 @@ def test_a_store_whose_count_cannot_be_made_is_refused(
     connection.close()
 
 
-def test_a_new_store_where_another_one_was_moved_away_counts_from_nothing(tmp_path: Path) -> None:
+def test_a_new_store_begins_where_nothing_of_another_one_is_left(tmp_path: Path) -> None:
+    """SQLite would delete the log with every promise that is in it, and the new store would take
+    over the count: the old one could never be brought back."""
     store = killed(tmp_path)
+    beside = [store.with_name(store.name + end) for end in BESIDE]
+    kept = {each: each.read_bytes() for each in beside}
     store.rename(tmp_path / "moved")
+    for _ in range(2):
+        with pytest.raises(
+            BadConfig, match=r"-wal, .*-shm, .*-flushed of it is: bring it back"
+        ):
+            open_database(store, durable=True)
+    (tmp_path / "moved").rename(store)
+    assert {each: each.read_bytes() for each in beside} == kept
+    open_database(store, durable=True).close()
+    store.unlink()
+    for each in beside:
+        each.unlink(missing_ok=True)
     connection = open_database(store, durable=True)
     Flushes(store, connection).close()
     connection.close()

@@ -171,6 +171,9 @@ def test_protection_moves_through_the_front_door(
     assert main(["slashing", "export", *words]) == 0
     assert "wrote 2 signed blocks" in capsys.readouterr().out
     (tmp_path / "data" / FILE_NAME).unlink()
+    assert main(["slashing", "import", *words]) == 2
+    assert f"{FILE_NAME}-flushed of it is: bring it back, or move" in capsys.readouterr().err
+    (tmp_path / "data" / f"{FILE_NAME}-flushed").unlink()
     assert main(["slashing", "import", *words]) == 0
     store = open_store(read_setup(path), new=False, rejoin=False)
     assert store.newest() == 9

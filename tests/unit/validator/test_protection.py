@@ -182,6 +182,23 @@ def test_a_store_that_lost_its_last_record_rejoins_with_the_others(path: Path) -
         store.record(Slot(12), B)
 
 
+def test_a_young_store_that_lost_its_log_rejoins(path: Path) -> None:
+    """Everything was in the log still, the tables too."""
+    store = ProtectionStore.create(path, **IDENTITY)
+    store.record(Slot(12), A)
+    left = path.parent / "left"
+    shutil.copytree(path.parent, left)
+    store.close()
+    (left / f"{FILE_NAME}-wal").unlink()
+    with pytest.raises(StoreDamaged, match=r"commits were flushed .*start with --rejoin"):
+        ProtectionStore.open(left / FILE_NAME, **IDENTITY)
+    store = ProtectionStore.open_for_rejoin(left / FILE_NAME, **IDENTITY)
+    store = reopened(store, left / FILE_NAME)
+    assert store.is_rejoining
+    store.finish_rejoin(Slot(12))
+    store.close()
+
+
 def places_of(data: bytes, word: bytes) -> list[int]:
     return [at for at in range(len(data)) if data.startswith(word, at)]
 
