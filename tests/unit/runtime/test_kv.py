@@ -285,9 +285,7 @@ def test_a_new_store_begins_where_nothing_of_another_one_is_left(tmp_path: Path)
     kept = {each: each.read_bytes() for each in beside}
     store.rename(tmp_path / "moved")
     for _ in range(2):
-        with pytest.raises(
-            BadConfig, match=r"-wal, .*-shm, .*-flushed of it is: bring it back"
-        ):
+        with pytest.raises(BadConfig, match=r"-wal, .*-shm, .*-flushed of it is: bring it back"):
             open_database(store, durable=True)
     (tmp_path / "moved").rename(store)
     assert {each: each.read_bytes() for each in beside} == kept
