@@ -8,6 +8,7 @@ from devnet.faults.rise import note_each, told_by
 from devnet.faults.surface import World
 
 _REORGS = "dst_l1_reorgs_total"
+_HEAD = "dst_l1_head"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +47,14 @@ class L1Reorg(Fault):
     async def remaining(self, site: Site, world: World) -> str:
         """Nothing of it goes away; whole is who follows the new blocks."""
         head = await world.l1.head()
-        seen = {node: await world.telling.metric(node, "dst_l1_head") for node in site.targets}
+        seen = {node: await world.telling.metric(node, _HEAD) for node in site.targets}
         late = [node for node, at in seen.items() if at is None or at < head - 1]
         return f"{', '.join(late)} does not follow L1" if late else ""
+
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        head = await world.l1.head()
+        seen = await told_by(world, site.targets, _HEAD)
+        return tuple(node for node, at in seen.items() if at < head - 1)
 
     def claims(self, site: Site) -> frozenset[str]:
         return frozenset({"the blocks of L1"})

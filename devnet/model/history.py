@@ -369,7 +369,10 @@ class FaultReceipt(
     """Who is stopped and started again at its beginning and at its end, and takes part in
     between."""
     unreturned: tuple[str, ...] = ()
-    """Who was stopped and started again by it, and did not come back in the time that it has."""
+    """Who did not come back from it in the time that it has: once it was taken back, or while it
+    stands, where it stops nodes and starts them again."""
+    given_up: float | None = None
+    """When these were waited for no longer."""
 
     @property
     def returning(self) -> tuple[str, ...]:

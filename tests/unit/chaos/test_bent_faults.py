@@ -19,7 +19,7 @@ from devnet.network.programs import Plan
 from devnet.runner import bending
 from devnet.runner.bending import LiveBends
 from devnet.scenarios.parse import parse_scenario
-from tests.unit.chaos.fake_network import FakeNetwork, in_virtual_time
+from tests.unit.chaos.fake_network import FakeNetwork, FakeTelling, in_virtual_time
 from tests.unit.chaos.test_faults import OPERATORS, sight
 
 FOUR = compute_topology(operators=4, followers=1)
@@ -151,6 +151,73 @@ def test_a_victim_that_still_feels_it_is_not_whole(answer: str) -> None:
         return await kind.remaining(site, network)
 
     assert "op2" in in_virtual_time(work)
+
+
+BENT = [
+    ("l1-answers", "half"),
+    ("l1-answers", "old-head"),
+    ("engine", "nothing"),
+    ("sources", "endless"),
+]
+
+
+@pytest.mark.parametrize(("do", "answer"), BENT)
+def test_a_victim_that_says_nothing_is_not_whole_and_not_to_blame(do: str, answer: str) -> None:
+    kind = fault(do, target="follower" if do == "sources" else "op2", answer=answer)
+    site, network = kind.aim(sight()), FakeNetwork()
+
+    async def work() -> tuple[str, tuple[str, ...]]:
+        await kind.inject(site, network)
+        await kind.take_back(site, network)
+        assert await kind.remaining(site, network) == ""
+        network.telling = Silent(network)
+        complaint = await kind.remaining(site, network)
+        return complaint, await kind.not_back(site, network, frozenset())
+
+    (node,) = site.targets
+    complaint, blamed = in_virtual_time(work)
+    assert f"no answer from {node}" in complaint
+    assert blamed == ()
+
+
+class Silent(FakeTelling):
+    async def waits_for(self, node: str) -> tuple[str, ...] | None:
+        return None
+
+    async def metric(self, node: str, name: str) -> float | None:
+        return None
+
+
+def test_a_view_of_l1_that_nobody_tells_is_not_level() -> None:
+    """Also where the node still says what it waits for."""
+    kind = fault("l1-answers", target="op2", answer="old-head")
+    site, network = kind.aim(sight()), FakeNetwork()
+
+    class Vague(FakeTelling):
+        async def metric(self, node: str, name: str) -> float | None:
+            return None
+
+    network.telling = Vague(network)
+    assert in_virtual_time(lambda: kind.remaining(site, network)) == "no answer from op2"
+
+
+@pytest.mark.parametrize("answer", ["half", "old-head", "other-fork"])
+def test_a_victim_that_still_feels_straight_answers_is_to_blame(answer: str) -> None:
+    kind = fault("l1-answers", target="random(2)", answer=answer)
+    site, network = kind.aim(sight()), FakeNetwork()
+    stuck = site.targets[0]
+
+    async def work() -> None:
+        await kind.inject(site, network)
+        kept = dict(network.bent)
+        assert await kind.not_back(site, network, frozenset()) == (), "they are bent still"
+        await kind.take_back(site, network)
+        network.bends.not_straight = _nothing  # type: ignore[assignment]
+        network.bent = {link: bends for link, bends in kept.items() if link.startswith(stuck)}
+        assert stuck in await kind.remaining(site, network)
+        assert await kind.not_back(site, network, frozenset()) == (stuck,)
+
+    in_virtual_time(work)
 
 
 async def _nothing(_: object) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,13 +12,20 @@ import pytest
 from devnet.faults import KINDS
 from devnet.faults.base import Fault, Sight, Site
 from devnet.faults.clock_jump import ClockJump
+from devnet.faults.crash import Crash
 from devnet.faults.flap import Flap
 from devnet.faults.freeze import Freeze
+from devnet.faults.host_lost import HostLost
 from devnet.faults.kill import Kill
 from devnet.faults.latency import Latency
+from devnet.faults.packet_blackhole import PacketBlackhole
 from devnet.faults.partition import Partition
+from devnet.faults.regions import Matrix, Regions
+from devnet.faults.reset import Reset
 from devnet.faults.restarts import Restarts
+from devnet.faults.surface import CannotInject
 from devnet.faults.targets import draw_groups, isolate, resolve_target
+from devnet.faults.timeout import Timeout
 from devnet.injector.hit import Hit, Phase, hit_at
 from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
@@ -360,3 +368,149 @@ def test_one_look_that_fails_is_no_lapse() -> None:
 
     in_virtual_time(work)
     assert bench.receipts[-1].lapsed is None
+
+
+# ------------------------------------------------------------ who does not come back from it
+
+
+def hanging(bench: Bench, *hung: str) -> None:
+    """These programs come up no more once they were started again."""
+    told = bench.network.programs.not_up
+
+    async def not_up(programs: Sequence[str]) -> str:
+        found = [name for name in programs if name in hung]
+        return f"{', '.join(found)} not ready" if found else await told(programs)
+
+    bench.network.programs.not_up = not_up  # type: ignore[method-assign]
+
+
+def reverted(bench: Bench, do: Fault, *before: tuple[str, Fault]) -> FaultReceipt:
+    """Its receipt in the end. before: others, that stand all the time."""
+    fault = planned(do)
+
+    async def work() -> FaultReceipt:
+        for id, other in before:
+            receipt = await bench.injector.apply(planned(other, id))
+            assert not receipt.error
+        await bench.injector.apply(fault)
+        return await bench.injector.revert(fault)
+
+    receipt: FaultReceipt = in_virtual_time(work)
+    return receipt
+
+
+@pytest.mark.parametrize(
+    "do",
+    [KILL, Freeze(target="op3"), Crash(target="op3", point="vote-after-persist")],
+    ids=lambda do: do.name,
+)
+def test_who_hangs_when_it_is_started_again_is_named(do: Fault) -> None:
+    bench = Bench()
+    hanging(bench, "op3.middleware")
+    receipt = reverted(bench, do)
+    assert receipt.healed is None
+    assert receipt.unreturned == ("op3",)
+    assert receipt.error == "revert: not healed after 60 s: op3.middleware not ready"
+    assert receipt.reverted is not None
+    assert receipt.given_up == pytest.approx(receipt.reverted + 60.0, abs=0.2)
+
+
+def test_of_several_only_who_is_not_back_is_named() -> None:
+    bench = Bench()
+    hanging(bench, "op3.rollup")
+    assert reverted(bench, Kill(target=Aim.ALL_OPERATORS)).unreturned == ("op3",)
+
+
+def test_who_was_not_started_again_is_not_to_blame() -> None:
+    bench = Bench()
+
+    async def start(programs: Sequence[str], **_: object) -> None:
+        raise CannotInject("docker does not answer")
+
+    bench.network.programs.start = start  # type: ignore[method-assign]
+    receipt = reverted(bench, KILL)
+    assert receipt.error == "revert: docker does not answer"
+    assert (receipt.unreturned, receipt.given_up) == ((), None)
+
+
+def test_who_cannot_be_read_is_not_to_blame() -> None:
+    bench = Bench()
+    hanging(bench, "op3.validator")
+
+    async def silent(nodes: Sequence[str]) -> tuple[str, ...]:
+        return tuple(nodes)
+
+    bench.network.links.silent = silent  # type: ignore[method-assign]
+    assert reverted(bench, KILL).unreturned == ()
+
+
+@pytest.mark.parametrize(
+    ("other", "blamed"),
+    [
+        (ClockJump(target="op3"), ()),
+        (ClockJump(target="op2"), ("op3",)),
+        (Regions(matrix=Matrix.WORLD), ("op3",)),
+    ],
+    ids=["on it", "elsewhere", "the distances"],
+)
+def test_what_another_fault_may_have_done_is_blamed_on_nobody(
+    other: Fault, blamed: tuple[str, ...]
+) -> None:
+    bench = Bench()
+    hanging(bench, "op3.validator")
+    assert reverted(bench, KILL, ("other", other)).unreturned == blamed
+
+
+def never_dialled(bench: Bench, *lost: str) -> None:
+    """Links that are whole at their Toxiproxies, and that nobody dials any more."""
+    told = bench.network.links.not_whole
+
+    async def not_whole(links: Sequence[str]) -> str:
+        found = [name for name in links if name in lost]
+        return f"{', '.join(found)} not up" if found else await told(links)
+
+    bench.network.links.not_whole = not_whole  # type: ignore[method-assign]
+
+
+ALONE = Partition(target="op3")
+LINKS: tuple[Fault, ...] = (
+    ALONE,
+    Flap(links="op2>op3.consensus"),
+    Timeout(links="op2>op3.consensus"),
+    PacketBlackhole(target="op3"),
+    HostLost(target="op3"),
+)
+
+
+@pytest.mark.parametrize("do", LINKS, ids=lambda do: do.name)
+def test_who_does_not_dial_again_is_named(do: Fault) -> None:
+    bench = Bench()
+    never_dialled(bench, "op2>op3.consensus")
+    receipt = reverted(bench, do)
+    assert "op2>op3.consensus not up" in receipt.error
+    assert receipt.unreturned == ("op2",)
+
+
+@pytest.mark.parametrize("do", LINKS, ids=lambda do: do.name)
+def test_a_link_that_its_toxiproxy_does_not_list_as_whole_is_nobodys_fault(do: Fault) -> None:
+    bench = Bench()
+    never_dialled(bench, "op2>op3.consensus")
+
+    async def not_healed(links: Sequence[str]) -> str:
+        return "still cut: op2>op3.consensus"
+
+    bench.network.links.not_healed = not_healed  # type: ignore[method-assign]
+    receipt = reverted(bench, do)
+    assert "op2>op3.consensus not up" in receipt.error
+    assert receipt.unreturned == ()
+
+
+def test_a_link_that_another_fault_disturbs_is_nobodys_fault() -> None:
+    bench = Bench()
+    never_dialled(bench, "op2>op3.consensus")
+    others = (("reset", Reset(links="op2>op3.consensus")),)
+    assert reverted(bench, ALONE, *others).unreturned == ()
+    bench = Bench()
+    never_dialled(bench, "op2>op3.consensus")
+    others = (("reset", Reset(links="op1>op2.consensus")),)
+    assert reverted(bench, ALONE, *others).unreturned == ("op2",)
