@@ -39,20 +39,22 @@ def unreturned(history: History, checker: str) -> Verdict | None:
     started and waited for in vain; None when there are none. Where this machine stood still for
     long enough to be why, they are not blamed."""
     lost = [fault for fault in history.faults if fault.unreturned]
-    blamed = [fault for fault in lost if not _late(history, fault)] or lost
+    blamed = [fault for fault in lost if not waited_in_vain(history, fault)] or lost
     found = [_lost(fault, node, checker) for fault in blamed for node in fault.unreturned]
     if not found:
         return None
     verdict = judge(checker, found, looked_at=len(found), what="node{s}")
-    late = max(_late(history, fault) for fault in blamed)
+    late = max(waited_in_vain(history, fault) for fault in blamed)
     return excused(verdict, late) if late else verdict
 
 
-def _late(history: History, fault: FaultReceipt) -> float:
-    """Seconds of stalls that may be why they are not back."""
+def waited_in_vain(history: History, fault: FaultReceipt) -> float:
+    """Seconds of stalls that may be why whom it waited for did nothing in time; else 0."""
     if fault.given_up is None:
         return 0.0
-    return may_explain(history, (fault.revert_requested or fault.requested, fault.given_up))
+    back = fault.revert_requested
+    began = back if back is not None and back < fault.given_up else fault.requested
+    return may_explain(history, (began, fault.given_up))
 
 
 def _lost(fault: FaultReceipt, node: str, checker: str) -> Violation:

@@ -152,6 +152,12 @@ class Fault(ABC):
     async def missing(self, site: Site, world: World) -> str:
         """A look: what of the fault is not there; empty when it stands. Raises: CannotInject."""
 
+    async def unmoved(self, site: Site, world: World) -> tuple[str, ...]:
+        """Who is to blame when something is missing after all the time that it has to show: nodes
+        that had to notice it, answer, and go on as if nothing had been, although all that the
+        harness does for it is done. Nobody where that is no sure sign. Raises: CannotInject."""
+        return ()
+
     async def keep_up(self, site: Site, world: World, seen: Callable[[], None]) -> None:
         """What has to go on while it stands, such as a link that flaps; cancelled at the end.
         `seen` is called for every time that it was seen to happen. Raises: CannotInject."""

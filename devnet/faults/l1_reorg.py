@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from devnet.faults import keys
@@ -9,6 +9,12 @@ from devnet.faults.surface import World
 
 _REORGS = "dst_l1_reorgs_total"
 _HEAD = "dst_l1_head"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reorged(Site):
+    blind: set[str] = field(default_factory=set, compare=False)
+    """Who may never have seen a block that it dropped, and has nothing to count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +34,15 @@ class L1Reorg(Fault):
     depth: int = keys.integer(1, 4, "blocks below the head that are replaced, the head included")
 
     def aim(self, sight: Sight) -> Site:
-        return Site(targets=sight.operators)
+        return Reorged(targets=sight.operators)
 
     async def inject(self, site: Site, world: World) -> None:
+        assert isinstance(site, Reorged), "aimed by this kind"
         await note_each(site.rise, world, site.targets, _REORGS)
+        seen = await told_by(world, site.targets, _HEAD)
+        # A block that comes before the reorg does spares the lowest that it is asked to drop.
+        second = await world.l1.head() - self.depth + 2
+        site.blind.update(node for node in site.targets if seen.get(node, 0.0) < second)
         await world.l1.reorg(self.depth)
 
     async def take_back(self, site: Site, world: World) -> None:
@@ -43,6 +54,15 @@ class L1Reorg(Fault):
         seen = site.rise.look(await told_by(world, site.targets, _REORGS))
         blind = [node for node in site.targets if node not in seen]
         return f"no reorg seen by {', '.join(blind)}" if blind else ""
+
+    async def unmoved(self, site: Site, world: World) -> tuple[str, ...]:
+        """Who had blocks that L1 shows no more, answers, and has counted no reorg."""
+        assert isinstance(site, Reorged), "aimed by this kind"
+        if await world.l1.not_reorged():
+            return ()
+        told = await told_by(world, site.targets, _REORGS)
+        seen = site.rise.look(told)
+        return tuple(node for node in told if node not in seen and node not in site.blind)
 
     async def remaining(self, site: Site, world: World) -> str:
         """Nothing of it goes away; whole is who follows the new blocks."""

@@ -31,6 +31,15 @@ class NotBack(CannotInject):
         self.nodes = tuple(nodes)
 
 
+class Unmoved(CannotInject):
+    """What was done to the nodes, or asked of them, they had to answer in their time, and went on
+    as if nothing had been. That is no fault of the harness."""
+
+    def __init__(self, message: str, nodes: Sequence[str]) -> None:
+        super().__init__(message)
+        self.nodes = tuple(nodes)
+
+
 class RanOn(CannotInject):
     """Programs that were told to end, and did not in the time that they have."""
 
@@ -50,7 +59,8 @@ class Programs(Protocol):
         """SIGTERM. Raises: RanOn."""
 
     async def hand_over(self, nodes: Sequence[str]) -> None:
-        """Operators that are told to leave: until they say that they lead nothing any more."""
+        """Operators that are told to leave: until they say that they lead nothing any more.
+        Raises: Unmoved where one goes on leading although the others are a quorum."""
 
     async def start(
         self,

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from devnet.faults.base import Plane
-from devnet.faults.surface import CannotInject, NotBack, RanOn, World
+from devnet.faults.surface import CannotInject, NotBack, RanOn, Unmoved, World
 from devnet.faults.targets import leader_name
 from devnet.injector.hit import hit_at
 from devnet.injector.planned import Planned
@@ -81,8 +81,14 @@ class Injector:
             receipt = self._locate(fault, receipt)
         except CannotInject as error:
             self._tell(error)
-            receipt = self._note(fault, error=str(error))
-            receipt = self._give_up(fault, _unreturned(error))
+            away, unmoved = _unreturned(error), tuple[str, ...]()
+            if isinstance(error, _TooLate):
+                unmoved = await self._blamed(fault, receipt.requested, do.unmoved(site, world))
+            elif isinstance(error, Unmoved):
+                busy = self._disturbed_since(receipt.requested, beside=fault)
+                unmoved = tuple(node for node in error.nodes if node not in busy)
+            self._note(fault, error=str(error))
+            receipt = self._give_up(fault, away, unmoved)
         return receipt
 
     async def watch(self, fault: Planned) -> FaultReceipt:
@@ -185,16 +191,24 @@ class Injector:
         return receipt
 
     async def _not_back(self, fault: Planned) -> tuple[str, ...]:
-        """Whose fault it is that something remains, now that the time for it is over; nobody's
-        where another fault may be why, or who reads a node cannot get to it."""
+        """Whose fault it is that something remains, now that the time for it is over."""
         since = self._receipts[fault.id].reverted
         assert since is not None, "asked once it was taken back"
         busy = self._disturbed_since(since, beside=fault)
+        look = fault.do.not_back(fault.site, self._world, busy)
+        return await self._blamed(fault, since, look)
+
+    async def _blamed(
+        self, fault: Planned, since: float, look: Awaitable[tuple[str, ...]]
+    ) -> tuple[str, ...]:
+        """Of the nodes that a look names, those of which nothing else may be why: no other fault
+        since then, and no Toxiproxy over which they cannot be heard."""
         try:
-            found = await fault.do.not_back(fault.site, self._world, busy)
+            found = await look
             unread = await self._world.links.silent(found)
         except CannotInject:
             return ()
+        busy = self._disturbed_since(since, beside=fault)
         return tuple(node for node in found if node not in busy and node not in unread)
 
     def _disturbed_since(self, moment: float, *, beside: Planned) -> frozenset[str]:
@@ -212,12 +226,15 @@ class Injector:
             found |= {link.partition(">")[0].partition(".")[0] for link in dialled}
         return frozenset(found)
 
-    def _give_up(self, fault: Planned, away: tuple[str, ...]) -> FaultReceipt:
+    def _give_up(
+        self, fault: Planned, away: tuple[str, ...], unmoved: tuple[str, ...] = ()
+    ) -> FaultReceipt:
         receipt = self._receipts[fault.id]
-        if not away:
+        if not away and not unmoved:
             return receipt
-        known = tuple(dict.fromkeys((*receipt.unreturned, *away)))
-        return self._note(fault, unreturned=known, given_up=now())
+        every = tuple(dict.fromkeys((*receipt.unreturned, *away)))
+        blind = tuple(dict.fromkeys((*receipt.unmoved, *unmoved)))
+        return self._note(fault, unreturned=every, unmoved=blind, given_up=now())
 
     async def restore(self) -> list[FaultReceipt]:
         """Revert all that still stands, processes before links. What keeps one from being recorded

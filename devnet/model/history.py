@@ -371,8 +371,10 @@ class FaultReceipt(
     unreturned: tuple[str, ...] = ()
     """Who did not come back from it in the time that it has: once it was taken back, or while it
     stands, where it stops nodes and starts them again."""
+    unmoved: tuple[str, ...] = ()
+    """Who had to notice it, so that it would be proven, and went on as if nothing had been."""
     given_up: float | None = None
-    """When these were waited for no longer."""
+    """When these, either of them, were last waited for."""
 
     @property
     def returning(self) -> tuple[str, ...]:

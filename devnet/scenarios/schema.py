@@ -192,7 +192,9 @@ heal the network must look whole again. Who does not come back in the time that 
 it fails the run (L4): a program that was started again and does not serve, an operator that does
 not dial again over links whose Toxiproxies list them as whole, a node that waits for L1 though L1
 answers it. Where the fault could not be taken back, another one may be why, or nobody can read the
-node, the run is inconclusive too.
+node, the run is inconclusive too. So it is where a fault cannot be proven, but for what a node had
+to notice, and did not (*nodes notice what they have to*): damage that it serves on, blocks that it
+had and L1 shows no more, that it is to hand over.
 
 A Toxiproxy's list says what was asked of a link. Where those who dial it tell of it themselves
 (round trips, dials, calls and their fate in `/metrics` of middlewares and rollup nodes), the look

@@ -18,7 +18,7 @@ import msgspec
 from devnet.bugs.names import IS_SEEDED, SHOWN
 from devnet.bugs.names import PREFIX as SEEDED
 from devnet.byzantine.names import IS_LIAR, LIES, PREFIX
-from devnet.faults.surface import NO_ENVIRONMENT, CannotInject, RanOn, Said
+from devnet.faults.surface import NO_ENVIRONMENT, CannotInject, RanOn, Said, Unmoved
 from devnet.faults.targets import leader_name
 from devnet.faults.upgrade import PREPARED
 from devnet.model.bend import Bend, Form, OldHead, OtherBlock, OtherFork, Patched
@@ -110,7 +110,7 @@ class FakePrograms:
     async def hand_over(self, nodes: Sequence[str]) -> None:
         self.calls.append(("hand over", tuple(nodes)))
         if "leads-for-ever" in self._network.bugs:
-            raise CannotInject(f"{', '.join(nodes)} is not drained")
+            raise Unmoved(f"{', '.join(nodes)} is not drained", nodes=nodes)
 
     async def freeze(self, programs: Sequence[str]) -> None:
         self._take("freeze", programs)

@@ -13,16 +13,20 @@ from devnet.faults import KINDS
 from devnet.faults.base import Fault, Sight, Site
 from devnet.faults.clock_jump import ClockJump
 from devnet.faults.crash import Crash
+from devnet.faults.drain import Drain
 from devnet.faults.flap import Flap
+from devnet.faults.flipped_bytes import FlippedBytes
 from devnet.faults.freeze import Freeze
 from devnet.faults.host_lost import HostLost
 from devnet.faults.kill import Kill
+from devnet.faults.l1_reorg import L1Reorg
 from devnet.faults.latency import Latency
 from devnet.faults.packet_blackhole import PacketBlackhole
 from devnet.faults.partition import Partition
 from devnet.faults.regions import Matrix, Regions
 from devnet.faults.reset import Reset
 from devnet.faults.restarts import Restarts
+from devnet.faults.stopped import Part
 from devnet.faults.surface import CannotInject
 from devnet.faults.targets import draw_groups, isolate, resolve_target
 from devnet.faults.timeout import Timeout
@@ -514,3 +518,66 @@ def test_a_link_that_another_fault_disturbs_is_nobodys_fault() -> None:
     never_dialled(bench, "op2>op3.consensus")
     others = (("reset", Reset(links="op1>op2.consensus")),)
     assert reverted(bench, ALONE, *others).unreturned == ("op2",)
+
+
+# ------------------------------------------------------------ who notices nothing of it
+
+
+def applied(bench: Bench, do: Fault, *before: tuple[str, Fault]) -> FaultReceipt:
+    async def work() -> FaultReceipt:
+        for id, other in before:
+            await bench.injector.apply(planned(other, id))
+        return await bench.injector.apply(planned(do))
+
+    receipt: FaultReceipt = in_virtual_time(work)
+    return receipt
+
+
+FLIPPED = FlippedBytes(target="op3", role=Part.MIDDLEWARE)
+
+
+def blind_to_damage(bench: Bench, *, serves: bool) -> None:
+    programs = bench.network.programs
+
+    async def start(names: Sequence[str], *, ends_with: int | None = None) -> None:
+        if serves:
+            programs.down -= set(names)
+
+    programs.start = start  # type: ignore[method-assign,assignment]
+
+
+def test_who_serves_on_a_damaged_store_is_named() -> None:
+    bench = Bench()
+    blind_to_damage(bench, serves=True)
+    receipt = applied(bench, FLIPPED)
+    assert receipt.verified is None
+    assert receipt.error == "not in place after 20 s: op3.middleware"
+    assert receipt.unmoved == ("op3",)
+    assert receipt.given_up == pytest.approx(receipt.requested + 20.0, abs=0.2)
+
+
+def test_who_is_slow_to_start_on_it_or_is_under_another_fault_is_not() -> None:
+    bench = Bench()
+    blind_to_damage(bench, serves=False)
+    assert applied(bench, FLIPPED).unmoved == ()
+    bench = Bench()
+    blind_to_damage(bench, serves=True)
+    assert applied(bench, FLIPPED, ("clock", ClockJump(target="op3"))).unmoved == ()
+
+
+@pytest.mark.parametrize(("depth", "blamed"), [(1, ()), (2, OPERATORS)])
+def test_who_counts_no_reorg_of_blocks_that_it_had_is_named(
+    depth: int, blamed: tuple[str, ...]
+) -> None:
+    """Whether it had the newest one nobody knows."""
+    bench = Bench()
+    bench.network.bugs = frozenset({"unfelt"})
+    receipt = applied(bench, L1Reorg(depth=depth))
+    assert receipt.error == "not in place after 15 s: no reorg seen by op1, op2, op3, op4"
+    assert receipt.unmoved == blamed
+
+
+def test_who_does_not_hand_over_is_named() -> None:
+    bench = Bench()
+    bench.network.bugs = frozenset({"leads-for-ever"})
+    assert applied(bench, Drain(target="op3")).unmoved == ("op3",)

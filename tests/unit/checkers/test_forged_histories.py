@@ -26,6 +26,7 @@ from devnet.checkers import (
     no_quorum_no_progress,
     no_round_change,
     normal_gap,
+    notices,
     one_group_signature,
     progress_under_fault,
     readable,
@@ -234,6 +235,14 @@ HUNG = msgspec.structs.replace(
     given_up=66.0,
     error="revert: not healed after 60 s: not ready",
 )
+BLIND = msgspec.structs.replace(
+    LEADER_KILL,
+    id="flip",
+    verified=None,
+    unmoved=("op3",),
+    given_up=5.5,
+    error="not in place after 3 s: op3.rollup is running ()",
+)
 SPLIT = FaultReceipt(
     id="split",
     kind="partition",
@@ -302,6 +311,7 @@ CHECKERS: dict[str, Checker] = {
     "sign_once": sign_once.check,
     "no_quorum_no_progress": no_quorum_no_progress.check,
     "recovery": recovery.check,
+    "notices": notices.check,
     "inclusion": inclusion.check,
     "no_round_change": no_round_change.check,
     "faults_happened": faults_happened.check,
@@ -422,6 +432,7 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
         [msgspec.structs.replace(SPLIT, id="x", healed=16.3), event(EventKind.DECIDED, 11, 30.0)],
     ),
     "who was killed hangs when it is started again": ("recovery", [HUNG]),
+    "who was given a damaged store serves on": ("notices", [BLIND]),
     "a register that forgot": (
         "linearizable",
         [msgspec.structs.replace(read(8, 8.45, "op1"), register=5)],
@@ -1218,6 +1229,18 @@ def test_who_did_not_come_back_is_blamed_unless_this_machine_stood_still(checker
     assert checker(draft.history()).outcome is Outcome.FAIL
     draft.records.append(seen(60.0, 2.0))
     assert checker(draft.history()).outcome is Outcome.INCONCLUSIVE
+
+
+def test_who_noticed_nothing_is_blamed_unless_this_machine_stood_still() -> None:
+    draft = sound()
+    assert notices.check(history_of(SETUP, [])).outcome is Outcome.VACUOUS
+    draft.records.append(BLIND)
+    (breach,) = notices.check(draft.history()).violations
+    assert breach.summary.startswith("op3 did not notice the fault flip: not in place after 3 s")
+    draft.records.append(seen(4.0, 0.7))
+    assert notices.check(draft.history()).outcome is Outcome.FAIL
+    draft.records.append(seen(4.5, 0.4))
+    assert notices.check(draft.history()).outcome is Outcome.INCONCLUSIVE, "though it ends later"
 
 
 def test_recovery_is_measured_from_the_verified_heal() -> None:
