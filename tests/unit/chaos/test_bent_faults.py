@@ -123,6 +123,26 @@ async def test_what_was_refused_before_is_no_proof_of_another_build(
     assert await kind.missing(site, network) == complaint
 
 
+@pytest.mark.parametrize(
+    ("heads", "blamed"),
+    [([None], ()), ([38.0], ("op2",)), ([39.0], ())],
+    ids=["silent", "behind", "level"],
+)
+async def test_who_does_not_follow_l1_after_a_reorg_is_to_blame_if_it_answers(
+    heads: list[float | None], blamed: tuple[str, ...]
+) -> None:
+    kind = fault("l1-reorg", depth=2)
+    site, network = kind.aim(sight()), FakeNetwork()
+    told = network.telling.metric
+
+    async def metric(node: str, name: str) -> float | None:
+        return heads[0] if node == "op2" and name == "dst_l1_head" else await told(node, name)
+
+    await kind.inject(site, network)
+    network.telling.metric = metric  # type: ignore[method-assign]
+    assert await kind.not_back(site, network, frozenset()) == blamed
+
+
 async def test_a_reorg_is_seen_once_seen_and_needs_a_mark_of_everybody() -> None:
     kind = fault("l1-reorg", depth=2)
     site = kind.aim(sight())

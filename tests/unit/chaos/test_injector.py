@@ -17,10 +17,12 @@ from devnet.faults.drain import Drain
 from devnet.faults.flap import Flap
 from devnet.faults.flipped_bytes import FlippedBytes
 from devnet.faults.freeze import Freeze
+from devnet.faults.full_disk import FullDisk
 from devnet.faults.host_lost import HostLost
 from devnet.faults.kill import Kill
 from devnet.faults.l1_reorg import L1Reorg
 from devnet.faults.latency import Latency
+from devnet.faults.old_copy import OldCopy
 from devnet.faults.packet_blackhole import PacketBlackhole
 from devnet.faults.partition import Partition
 from devnet.faults.regions import Matrix, Regions
@@ -419,10 +421,44 @@ def test_who_hangs_when_it_is_started_again_is_named(do: Fault) -> None:
     assert receipt.given_up == pytest.approx(receipt.reverted + 60.0, abs=0.2)
 
 
+def test_who_hangs_after_the_stop_for_its_backup_is_named() -> None:
+    bench = Bench()
+    hanging(bench, "op3.middleware")
+    receipt = reverted(bench, OldCopy(target="op3"))
+    assert receipt.applied is None
+    assert receipt.unreturned == ("op3",)
+
+
 def test_of_several_only_who_is_not_back_is_named() -> None:
     bench = Bench()
     hanging(bench, "op3.rollup")
     assert reverted(bench, Kill(target=Aim.ALL_OPERATORS)).unreturned == ("op3",)
+
+
+@pytest.mark.parametrize(("says", "blamed"), [("", ("op3",)), ("no answer", ())])
+def test_who_still_waits_for_room_that_it_has_is_named_if_it_says_so(
+    says: str, blamed: tuple[str, ...]
+) -> None:
+    bench = Bench()
+    machines = bench.network.machines
+
+    async def waits(programs: Sequence[str]) -> str:
+        return "op3.middleware waits for room"
+
+    async def not_full(programs: Sequence[str]) -> str:
+        return says
+
+    fault = planned(FullDisk(target="op3"))
+
+    async def work() -> FaultReceipt:
+        await bench.injector.apply(fault)
+        machines.not_roomy = waits  # type: ignore[method-assign]
+        machines.not_full = not_full  # type: ignore[method-assign]
+        return await bench.injector.revert(fault)
+
+    receipt: FaultReceipt = in_virtual_time(work)
+    assert receipt.healed is None
+    assert receipt.unreturned == blamed
 
 
 def test_who_was_not_started_again_is_not_to_blame() -> None:
