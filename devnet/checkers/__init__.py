@@ -5,10 +5,10 @@ exactly_once S6, stable_order S7, equal_states S8, derived_chain S9, linked_chai
 S12, justified_votes S13, no_quorum_no_progress S14, true_evidence S15, no_crash S17, linearizable
 S18, normal_gap L1, gap L2, recovery L4, rejoin L5, inclusion L6, safe_head L7, steady_state L8,
 progress_under_fault L9, no_round_change L10, known_fate L11;
-readable, goes_on and votes_again ask for every node and operator; faults_happened and standstill
-judge the experiment. `expectations` says which of them a scenario asks for, `honest` what liars say
-of themselves, which none of them is told, `must_fail` judges a positive control. Their forged
-histories, which each must fail, are in tests/unit/checkers.
+readable, goes_on and votes_again ask for every node and operator, notices for those that a fault
+hit; faults_happened and standstill judge the experiment. `expectations` says which of them a
+scenario asks for, `honest` what liars say of themselves, which none of them is told, `must_fail`
+judges a positive control. Their forged histories, which each must fail, are in tests/unit/checkers.
 """
 
 from typing import Final
@@ -28,6 +28,7 @@ from devnet.checkers import (
     no_crash,
     no_quorum_no_progress,
     normal_gap,
+    notices,
     one_group_signature,
     readable,
     recovery,
@@ -96,6 +97,7 @@ LIVENESS: Final[tuple[Checker, ...]] = (
     readable.check,
     goes_on.check,
     votes_again.check,
+    notices.check,
 )
 
 RESTS_ON_CUTS: Final = (no_quorum_no_progress.check, *LIVENESS)
@@ -109,9 +111,11 @@ NOT_ON_BASELINES: Final = (
     recovery.check,
     inclusion.check,
     votes_again.check,
+    notices.check,
 )
 """A baseline has no quorum (S14), no votes (S13), nobody to accuse but its one key (S15), and
-promises neither when it is back (L4) nor a turn to everybody (L6): what it took is a figure."""
+promises neither when it is back (L4), nor what it notices, nor a turn to everybody (L6): what it
+took is a figure."""
 
 
 OWED: Final = (

@@ -27,6 +27,7 @@ from devnet.checkers import (
     no_crash,
     no_quorum_no_progress,
     normal_gap,
+    notices,
     one_group_signature,
     progress_under_fault,
     readable,
@@ -76,6 +77,7 @@ CHECKERS: Final[tuple[str, ...]] = tuple(
         readable,
         goes_on,
         votes_again,
+        notices,
         rounds_as_promised,
     )
 )

@@ -1,5 +1,7 @@
 """L4 heal bound: after a verified heal the next sealed block comes within block time + 5 s.
 
+Who does not come back in the time that its fault has, once that was taken back, has not healed.
+
 The bound does not depend on how long the fault lasted (rule 33). *Next* is the
 first height above all that were sealed before the heal, at whichever node reports it first. While
 other faults disturb more than f operators nothing is owed: the longest time without them counts.
@@ -7,8 +9,8 @@ other faults disturb more than f operators nothing is owed: the longest time wit
 
 from typing import Final
 
-from devnet.checkers.base import amount, counted, judge_within
-from devnet.checkers.sound_machine import timing
+from devnet.checkers.base import amount, counted, judge, judge_within
+from devnet.checkers.sound_machine import excused, may_explain, timing
 from devnet.model.history import EventKind, FaultReceipt, History
 from devnet.model.timeline import able_spans
 from devnet.model.verdict import Outcome, Verdict, Violation
@@ -19,6 +21,8 @@ MARGIN_SECONDS: Final = 5.0
 
 @timing
 def check(history: History) -> Verdict:
+    if away := unreturned(history, NAME):
+        return away
     bound = history.setup.slot_seconds + MARGIN_SECONDS
     healed = [fault for fault in history.faults if fault.applied is not None]
     missing = [fault.id for fault in healed if fault.healed is None]
@@ -28,6 +32,34 @@ def check(history: History) -> Verdict:
     waits = [wait for fault in healed if (wait := _wait(history, fault, bound)) is not None]
     worst = max(waits, key=lambda wait: wait[0], default=None)
     return judge_within(NAME, worst, bound=bound, note=counted(len(waits), "heal{s}"))
+
+
+def unreturned(history: History, checker: str) -> Verdict | None:
+    """On those that a fault was taken back from and that did not come back, or that it stopped,
+    started and waited for in vain; None when there are none. Where this machine stood still for
+    long enough to be why, they are not blamed."""
+    lost = [fault for fault in history.faults if fault.unreturned]
+    blamed = [fault for fault in lost if not waited_in_vain(history, fault)] or lost
+    found = [_lost(fault, node, checker) for fault in blamed for node in fault.unreturned]
+    if not found:
+        return None
+    verdict = judge(checker, found, looked_at=len(found), what="node{s}")
+    late = max(waited_in_vain(history, fault) for fault in blamed)
+    return excused(verdict, late) if late else verdict
+
+
+def waited_in_vain(history: History, fault: FaultReceipt) -> float:
+    """Seconds of stalls that may be why whom it waited for did nothing in time; else 0."""
+    if fault.given_up is None:
+        return 0.0
+    back = fault.revert_requested
+    began = back if back is not None and back < fault.given_up else fault.requested
+    return may_explain(history, (began, fault.given_up))
+
+
+def _lost(fault: FaultReceipt, node: str, checker: str) -> Violation:
+    summary = f"{node} did not come back from the fault {fault.id}: {fault.error}"
+    return Violation(checker=checker, summary=summary, monotonic=fault.given_up, witness=(fault,))
 
 
 def _wait(history: History, fault: FaultReceipt, bound: float) -> tuple[float, Violation] | None:

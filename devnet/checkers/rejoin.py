@@ -1,13 +1,14 @@
 """L5 caught up and voting again: whoever a fault silenced catches up, and operators vote again,
-within the limit from the proven heal. Whom a fault itself stops and starts, and waits for in vain,
-has not.
+within the limit from the proven heal. Who does not come back once its fault was taken back, or is
+waited for in vain by one that itself stops and starts it, has not.
 
 While other faults disturb more than f operators nobody can: the longest time without them counts.
 """
 
 from typing import Final
 
-from devnet.checkers.base import amount, counted, inconclusive, judge, judge_within
+from devnet.checkers.base import amount, counted, inconclusive, judge_within
+from devnet.checkers.recovery import unreturned
 from devnet.checkers.sound_machine import timing
 from devnet.model.history import FaultReceipt, History
 from devnet.model.terms import Duration
@@ -20,9 +21,8 @@ NAME: Final = "L5 caught up and voting again"
 @timing
 def check(history: History, limit: Duration) -> Verdict:
     bound = limit.in_seconds(history.setup.slot_seconds)
-    lost = [_lost(fault, node) for fault in history.faults for node in fault.unreturned]
-    if lost:
-        return judge(NAME, lost, looked_at=len(lost), what="node{s}")
+    if away := unreturned(history, NAME):
+        return away
     healed = [fault for fault in history.faults if fault.healed is not None]
     if len(healed) < len(history.faults):
         return inconclusive(NAME, "a heal was not proven")
@@ -34,11 +34,6 @@ def check(history: History, limit: Duration) -> Verdict:
     ]
     worst = max(waits, key=lambda wait: wait[0], default=None)
     return judge_within(NAME, worst, bound=bound, note=counted(len(waits), "node{s}"))
-
-
-def _lost(fault: FaultReceipt, node: str) -> Violation:
-    summary = f"{node} did not come back under the fault {fault.id}: {fault.error}"
-    return Violation(checker=NAME, summary=summary, witness=(fault,))
 
 
 def _wait(

@@ -46,7 +46,7 @@ def _asked(history: History) -> Collection[str]:
     hit = {
         node
         for fault in history.faults
-        if fault.forever or fault.healed is None
+        if fault.forever or (fault.healed is None and not fault.unreturned)
         for node in (*fault.targets, *fault.silenced, *fault.lying)
     }
     return [node for node in operators if node not in hit] if len(operators) > 1 else ()

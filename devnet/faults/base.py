@@ -107,6 +107,8 @@ class Fault(ABC):
     one."""
     repeats: ClassVar[bool] = False
     """Whether `keep_up` has something to do."""
+    lets_back: ClassVar[bool] = False
+    """Nodes come back from other faults in their time, also while it stands."""
     breaks: ClassVar[bool] = False
     """It breaks a promise by itself: for runs that have to fail (`expect.fails`) alone."""
     weight: ClassVar[int] = 4
@@ -150,6 +152,12 @@ class Fault(ABC):
     async def missing(self, site: Site, world: World) -> str:
         """A look: what of the fault is not there; empty when it stands. Raises: CannotInject."""
 
+    async def unmoved(self, site: Site, world: World) -> tuple[str, ...]:
+        """Who is to blame when something is missing after all the time that it has to show: nodes
+        that had to notice it, answer, and go on as if nothing had been, although all that the
+        harness does for it is done. Nobody where that is no sure sign. Raises: CannotInject."""
+        return ()
+
     async def keep_up(self, site: Site, world: World, seen: Callable[[], None]) -> None:
         """What has to go on while it stands, such as a link that flaps; cancelled at the end.
         `seen` is called for every time that it was seen to happen. Raises: CannotInject."""
@@ -159,6 +167,13 @@ class Fault(ABC):
     async def remaining(self, site: Site, world: World) -> str:
         """A look: what of the fault is still there; empty when all is whole. Raises:
         CannotInject."""
+
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        """Who is to blame when something remains after all the time that it has: nodes that have
+        not come back, although nothing of the fault stands in their way any more. Nobody where it
+        does, where they cannot be read, or where what they do is no sure sign. busy: nodes and
+        links that another fault disturbs, or did meanwhile. Raises: CannotInject."""
+        return ()
 
     def claims(self, site: Site) -> frozenset[str]:
         """What no other fault may take hold of at the same time."""

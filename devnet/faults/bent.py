@@ -2,7 +2,7 @@
 service, and a victim that says what became of it."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from devnet.faults import keys
@@ -62,6 +62,14 @@ class Bent(Fault):
     async def remaining(self, site: Site, world: World) -> str:
         return await world.bends.not_straight(site.links) or await self.felt(site, world)
 
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        if await world.bends.not_straight(site.links):
+            return ()
+        alone = (replace(site, targets=(node,)) for node in site.targets)
+        told = {one.targets[0]: await self.felt(one, world) for one in alone}
+        silent = await unheard(site, world)
+        return tuple(node for node, words in told.items() if words and node not in silent)
+
     def claims(self, site: Site) -> frozenset[str]:
         return frozenset(f"{link} (answers)" for link in site.links)
 
@@ -74,13 +82,21 @@ def present(topology: Topology, *names: str) -> tuple[str, ...]:
 
 async def lacking(site: Site, world: World, words: str) -> str:
     """Who does not say that it waits for something like that."""
-    told = {node: await world.telling.waits_for(node) for node in site.targets}
+    told = {node: await world.telling.waits_for(node) or () for node in site.targets}
     silent = [node for node, lines in told.items() if not any(words in line for line in lines)]
     return f"{', '.join(silent)} waits for no '{words}'" if silent else ""
 
 
 async def waiting(site: Site, world: World, words: str) -> str:
-    """Who says that it waits for something like that."""
+    """Who says that it waits for something like that, and who says nothing at all: silence is no
+    word of a node that is whole."""
     told = {node: await world.telling.waits_for(node) for node in site.targets}
-    found = [f"{node}: {line}" for node, lines in told.items() for line in lines if words in line]
-    return "; ".join(found)
+    found = [f"{n}: {line}" for n, lines in told.items() for line in lines or () if words in line]
+    silent = [node for node, lines in told.items() if lines is None]
+    return "; ".join([*found, *([f"no answer from {', '.join(silent)}"] if silent else [])])
+
+
+async def unheard(site: Site, world: World) -> frozenset[str]:
+    """Who does not say what it waits for."""
+    told = {node: await world.telling.waits_for(node) for node in site.targets}
+    return frozenset(node for node, lines in told.items() if lines is None)

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from devnet.byzantine.names import IS_LIAR, KNOWN, LIAR, LIES, PREFIX, Counted, Strategy, table
-from devnet.faults import keys
+from devnet.faults import keys, lost
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.restored import REJOIN
 from devnet.faults.surface import CannotInject, World
@@ -162,6 +162,9 @@ class Byzantine(Fault):
         marks = await _counted(world, site.targets, IS_LIAR, {"strategy": self.strategy})
         lying = [node for node, mark in marks.items() if mark]
         return f"{', '.join(lying)} still lies" if lying else ""
+
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        return await lost.not_up(site.programs, world)
 
     async def _lies(self, site: Site, world: World) -> dict[str, float]:
         labels = {"strategy": str(self.strategy)}

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from devnet.faults import keys
+from devnet.faults import keys, lost
 from devnet.faults.base import Site
 from devnet.faults.stopped import Stopped
 from devnet.faults.surface import World
@@ -40,6 +40,11 @@ class CpuStarved(Stopped):
     async def remaining(self, site: Site, world: World) -> str:
         held = await world.programs.not_free(site.programs)
         return held or await world.programs.not_up(site.programs)
+
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        if await world.programs.not_free(site.programs):
+            return ()
+        return await lost.not_up(site.programs, world)
 
     def claims(self, site: Site) -> frozenset[str]:
         """One that is killed and started meanwhile is held as before."""

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Self
 
-from devnet.faults import keys
+from devnet.faults import keys, lost
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.dice import Dice
 from devnet.faults.surface import World
@@ -79,6 +79,9 @@ class Crash(Fault):
 
     async def remaining(self, site: Site, world: World) -> str:
         return await world.programs.not_up(site.programs)
+
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        return await lost.not_up(site.programs, world)
 
     def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
         return () if self._role == Role.VALIDATOR else site.targets

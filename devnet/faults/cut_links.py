@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from devnet.faults import keys
+from devnet.faults import keys, lost
 from devnet.faults.base import Fault, Plane, Site
 from devnet.faults.connectivity import components, silenced, without_quorum
 from devnet.faults.surface import World
@@ -40,6 +40,9 @@ class CutLinks(Fault):
 
     async def remaining(self, site: Site, world: World) -> str:
         return await world.links.not_whole(site.links)
+
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        return await lost.not_dialled(site.links, world, busy)
 
     def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
         return silenced(site.links, operators)

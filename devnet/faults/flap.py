@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Self
 
-from devnet.faults import keys
+from devnet.faults import keys, lost
 from devnet.faults.base import Site
 from devnet.faults.dice import Dice
 from devnet.faults.on_links import WINDOW_S, OnLinks, consensus_of, ends_of
@@ -88,6 +88,9 @@ class Flap(OnLinks):
 
     async def remaining(self, site: Site, world: World) -> str:
         return await world.links.not_whole(site.links)
+
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        return await lost.not_dialled(site.links, world, busy)
 
     def disturbs(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
         return ends_of(site.links, operators)

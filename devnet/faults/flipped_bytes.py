@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from devnet.faults import lost
 from devnet.faults.base import Site
 from devnet.faults.restored import Restored
 from devnet.faults.stopped import Part
@@ -34,6 +35,11 @@ class FlippedBytes(Restored):
 
     async def missing(self, site: Site, world: World) -> str:
         return await world.programs.not_ended_with(site.programs, REFUSED)
+
+    async def unmoved(self, site: Site, world: World) -> tuple[str, ...]:
+        """Who serves on what was damaged. One that is slow to start serves nothing yet."""
+        up = [name for name in site.programs if not await world.programs.not_up((name,))]
+        return lost.nodes_of(up)
 
     async def take_back(self, site: Site, world: World) -> None:
         await world.programs.kill(site.programs)  # where it was not noticed

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from devnet.faults import keys
+from devnet.faults import keys, lost
 from devnet.faults.base import Site
 from devnet.faults.on_disks import OnDisks
 from devnet.faults.surface import World
@@ -52,6 +52,11 @@ class FullDisk(OnDisks):
 
     async def remaining(self, site: Site, world: World) -> str:
         return await world.machines.not_roomy(site.programs)
+
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        """Who says that it waits for the room that it has again."""
+        stuck = [name for name in site.programs if not await world.machines.not_full((name,))]
+        return lost.nodes_of(stuck)
 
     def claims(self, site: Site) -> frozenset[str]:
         """The program too: one that is started on a full disk does not wait for room, but ends."""

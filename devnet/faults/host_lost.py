@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from devnet.faults import keys
+from devnet.faults import keys, lost
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.surface import World
 from devnet.faults.targets import misfit_of
@@ -60,6 +60,14 @@ class HostLost(Fault):
     async def remaining(self, site: Site, world: World) -> str:
         down = await world.programs.not_up(site.programs)
         return down or await world.links.not_whole(site.links)
+
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        """Its Toxiproxy is the harness's: while it is not up, nothing is known of the node."""
+        proxies = {world.topology.pod(node).programs[0] for node in site.targets}
+        if await world.programs.not_up(sorted(proxies)):
+            return ()
+        down = await lost.not_up([name for name in site.programs if name not in proxies], world)
+        return down or await lost.not_dialled(site.links, world, busy)
 
     def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
         return site.targets

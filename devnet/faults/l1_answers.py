@@ -106,19 +106,25 @@ class L1Answers(Bent):
         return f"{', '.join(site.targets)}: {self.answer}"
 
 
-async def _lags(site: Site, world: World) -> dict[str, float]:
-    """Blocks that each target's view is behind L1. None is behind that says nothing: no proof."""
+async def _lags(site: Site, world: World) -> dict[str, float | None]:
+    """Blocks that each target's view is behind L1; None: it does not tell."""
     head = await world.l1.head()
     seen = {node: await world.telling.metric(node, "dst_l1_head") for node in site.targets}
-    return {node: 0.0 if number is None else head - number for node, number in seen.items()}
+    return {node: None if number is None else head - number for node, number in seen.items()}
 
 
 async def _not_behind(site: Site, world: World, blocks: int) -> str:
-    level = [node for node, lag in (await _lags(site, world)).items() if lag < blocks]
+    """None is behind that says nothing: no proof."""
+    lags = await _lags(site, world)
+    level = [node for node, lag in lags.items() if lag is None or lag < blocks]
     return f"{', '.join(level)} is not behind L1" if level else ""
 
 
 async def _behind(site: Site, world: World, blocks: int) -> str:
+    """None is level that says nothing."""
     lags = await _lags(site, world)
-    late = [f"{node} by {lag:g}" for node, lag in lags.items() if lag > blocks]
-    return f"behind L1: {', '.join(late)}" if late else ""
+    late = [f"{node} by {lag:g}" for node, lag in lags.items() if lag is not None and lag > blocks]
+    silent = [node for node, lag in lags.items() if lag is None]
+    told = [f"behind L1: {', '.join(late)}"] if late else []
+    told += [f"no answer from {', '.join(silent)}"] if silent else []
+    return "; ".join(told)

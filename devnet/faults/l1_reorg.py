@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from devnet.faults import keys
@@ -8,6 +8,13 @@ from devnet.faults.rise import note_each, told_by
 from devnet.faults.surface import World
 
 _REORGS = "dst_l1_reorgs_total"
+_HEAD = "dst_l1_head"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reorged(Site):
+    blind: set[str] = field(default_factory=set, compare=False)
+    """Who may never have seen a block that it dropped, and has nothing to count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +34,15 @@ class L1Reorg(Fault):
     depth: int = keys.integer(1, 4, "blocks below the head that are replaced, the head included")
 
     def aim(self, sight: Sight) -> Site:
-        return Site(targets=sight.operators)
+        return Reorged(targets=sight.operators)
 
     async def inject(self, site: Site, world: World) -> None:
+        assert isinstance(site, Reorged), "aimed by this kind"
         await note_each(site.rise, world, site.targets, _REORGS)
+        seen = await told_by(world, site.targets, _HEAD)
+        # A block that comes before the reorg does spares the lowest that it is asked to drop.
+        second = await world.l1.head() - self.depth + 2
+        site.blind.update(node for node in site.targets if seen.get(node, 0.0) < second)
         await world.l1.reorg(self.depth)
 
     async def take_back(self, site: Site, world: World) -> None:
@@ -43,12 +55,26 @@ class L1Reorg(Fault):
         blind = [node for node in site.targets if node not in seen]
         return f"no reorg seen by {', '.join(blind)}" if blind else ""
 
+    async def unmoved(self, site: Site, world: World) -> tuple[str, ...]:
+        """Who had blocks that L1 shows no more, answers, and has counted no reorg."""
+        assert isinstance(site, Reorged), "aimed by this kind"
+        if await world.l1.not_reorged():
+            return ()
+        told = await told_by(world, site.targets, _REORGS)
+        seen = site.rise.look(told)
+        return tuple(node for node in told if node not in seen and node not in site.blind)
+
     async def remaining(self, site: Site, world: World) -> str:
         """Nothing of it goes away; whole is who follows the new blocks."""
         head = await world.l1.head()
-        seen = {node: await world.telling.metric(node, "dst_l1_head") for node in site.targets}
+        seen = {node: await world.telling.metric(node, _HEAD) for node in site.targets}
         late = [node for node, at in seen.items() if at is None or at < head - 1]
         return f"{', '.join(late)} does not follow L1" if late else ""
+
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        head = await world.l1.head()
+        seen = await told_by(world, site.targets, _HEAD)
+        return tuple(node for node, at in seen.items() if at < head - 1)
 
     def claims(self, site: Site) -> frozenset[str]:
         return frozenset({"the blocks of L1"})

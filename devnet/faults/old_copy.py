@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Final
 
-from devnet.faults import keys
+from devnet.faults import keys, lost
 from devnet.faults.base import Site
 from devnet.faults.restored import Restored
-from devnet.faults.surface import CannotInject, World
+from devnet.faults.surface import NotBack, World
 from devnet.model.terms import Duration
 
 UP_POLL_SECONDS: Final = 0.2
@@ -58,7 +58,8 @@ class OldCopy(Restored):
         deadline = time.monotonic() + self.healed_within_s
         while complaint := await world.programs.not_up(site.programs):
             if time.monotonic() > deadline:
-                raise CannotInject(f"after the copy was made: {complaint}")
+                away = await lost.not_up(site.programs, world)
+                raise NotBack(f"after the copy was made: {complaint}", nodes=away)
             await asyncio.sleep(UP_POLL_SECONDS)
 
     async def take_back(self, site: Site, world: World) -> None:

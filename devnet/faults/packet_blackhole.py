@@ -2,6 +2,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from devnet.faults import lost
 from devnet.faults.base import Site
 from devnet.faults.connectivity import components, silenced
 from devnet.faults.on_links import OnLinks, consensus_of
@@ -45,6 +46,11 @@ class PacketBlackhole(OnLinks):
     async def remaining(self, site: Site, world: World) -> str:
         dropping = await world.firewalls.not_passing(tuple(places(site)))
         return dropping or await world.links.not_whole(consensus_of(site, world))
+
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        if await world.firewalls.not_passing(tuple(places(site))):
+            return ()
+        return await lost.not_dialled(consensus_of(site, world), world, busy)
 
     def claims(self, site: Site) -> frozenset[str]:
         """A pod has one packet filter."""

@@ -59,6 +59,7 @@ class Regions(Fault):
 
     name: ClassVar = "regions"
     weight: ClassVar = 2
+    lets_back: ClassVar = True
     plane: ClassVar = Plane.LINKS
     proof: ClassVar = f"the Toxiproxies list the delay on both streams of every link; {FELT}"
     seen_within_s: ClassVar = 10.0

@@ -2,7 +2,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from devnet.bugs.names import IS_SEEDED, KNOWN, PREFIX, SHOWN, Bug, table
-from devnet.faults import keys
+from devnet.faults import keys, lost
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.surface import World
 from devnet.faults.targets import misfit_of_program, possible
@@ -72,6 +72,9 @@ class SeededBug(Fault):
         marks = await self._counted(IS_SEEDED, site, world)
         left = [node for node in site.targets if marks.get(node, 1.0)]
         return f"{', '.join(left)} still has {self.bug}, or does not answer" if left else ""
+
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        return await lost.not_up(site.programs, world)
 
     async def _counted(self, name: str, site: Site, world: World) -> dict[str, float]:
         role = Role(KNOWN[self.bug].roles[0])

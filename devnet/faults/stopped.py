@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Final, Self
 
-from devnet.faults import keys
+from devnet.faults import keys, lost
 from devnet.faults.base import Fault, Plane, Sight, Site
 from devnet.faults.dice import Dice
 from devnet.faults.surface import World
@@ -75,6 +75,9 @@ class Stopped(Fault):
 
     async def remaining(self, site: Site, world: World) -> str:
         return await world.programs.not_up(site.programs)
+
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        return await lost.not_up(site.programs, world)
 
     def silences(self, site: Site, operators: Sequence[str]) -> tuple[str, ...]:
         """Without its validator alone an operator votes on, and signs nothing."""

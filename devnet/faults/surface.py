@@ -23,8 +23,17 @@ class CannotInject(Exception):
 
 
 class NotBack(CannotInject):
-    """What was done was done, and the nodes did not come back from it in their time. That is no
-    fault of the harness."""
+    """What was done was done, and taken back where it had to be, and the nodes did not come back
+    from it in their time. That is no fault of the harness."""
+
+    def __init__(self, message: str, nodes: Sequence[str]) -> None:
+        super().__init__(message)
+        self.nodes = tuple(nodes)
+
+
+class Unmoved(CannotInject):
+    """What was done to the nodes, or asked of them, they had to answer in their time, and went on
+    as if nothing had been. That is no fault of the harness."""
 
     def __init__(self, message: str, nodes: Sequence[str]) -> None:
         super().__init__(message)
@@ -50,7 +59,8 @@ class Programs(Protocol):
         """SIGTERM. Raises: RanOn."""
 
     async def hand_over(self, nodes: Sequence[str]) -> None:
-        """Operators that are told to leave: until they say that they lead nothing any more."""
+        """Operators that are told to leave: until they say that they lead nothing any more.
+        Raises: Unmoved where one goes on leading although the others are a quorum."""
 
     async def start(
         self,
@@ -133,6 +143,17 @@ class Links(Protocol):
         """Consensus links that the ends that dial them do not report up; others that are still
         cut."""
 
+    async def not_healed(self, links: Sequence[str]) -> str:
+        """Links that the Toxiproxies do not list as a heal leaves them; of one that does not
+        answer, too."""
+
+    async def down(self, links: Sequence[str]) -> tuple[str, ...]:
+        """Consensus links that the ends that dial them do not report up; without those whose end
+        says nothing."""
+
+    async def silent(self, nodes: Sequence[str]) -> tuple[str, ...]:
+        """Nodes whose Toxiproxy does not answer: nothing that they say can be heard."""
+
     async def told(self, links: Sequence[str]) -> Mapping[str, Said]:
         """Without those of which nobody tells anything."""
 
@@ -158,8 +179,8 @@ class Bends(Protocol):
 class Telling(Protocol):
     """What nodes say of themselves, on ways that no fault touches."""
 
-    async def waits_for(self, node: str) -> tuple[str, ...]:
-        """Of its rollup node, for a person; empty without an answer, too."""
+    async def waits_for(self, node: str) -> tuple[str, ...] | None:
+        """Of its rollup node, for a person; None without an answer."""
 
     async def metric(self, node: str, name: str) -> float | None:
         """Of its rollup node, summed over labels; None without an answer."""

@@ -2,7 +2,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from devnet.faults import keys
+from devnet.faults import keys, lost
 from devnet.faults.base import Site
 from devnet.faults.connectivity import components, silenced
 from devnet.faults.cut_links import answered
@@ -49,6 +49,11 @@ class Timeout(Shaping):
 
     async def remaining(self, site: Site, world: World) -> str:
         return await super().remaining(site, world) or await world.links.not_whole(site.links)
+
+    async def not_back(self, site: Site, world: World, busy: frozenset[str]) -> tuple[str, ...]:
+        if await super().remaining(site, world):
+            return ()
+        return await lost.not_dialled(site.links, world, busy)
 
     def witness(self, site: Site) -> str:
         """Of those that dial no consensus link."""

@@ -34,7 +34,7 @@ class Upgrade(Stopped):
     before serves and votes again. Taken back in the same way, by the version that ran before, which
     is an upgrade rolled back. A version that cannot be had, is the same code, or keeps or speaks
     something else is refused before anything starts; a node that does not come back in 60 s fails
-    L5, and the next is left alone."""
+    L4 and L5, and the next is left alone."""
 
     name: ClassVar = "upgrade"
     weight: ClassVar = 0

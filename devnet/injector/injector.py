@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from devnet.faults.base import Plane
-from devnet.faults.surface import CannotInject, NotBack, RanOn, World
+from devnet.faults.surface import CannotInject, NotBack, RanOn, Unmoved, World
 from devnet.faults.targets import leader_name
 from devnet.injector.hit import hit_at
 from devnet.injector.planned import Planned
@@ -61,6 +61,8 @@ class Injector:
         self._record = record
         self._standing: dict[str, Planned] = {}
         self._receipts: dict[str, FaultReceipt] = {}
+        self._begun: dict[str, Planned] = {}
+        """Those that were not refused."""
 
     async def apply(self, fault: Planned) -> FaultReceipt:
         """Inject and prove. An error is in the receipt, not raised: the run goes on to clean up and
@@ -69,7 +71,7 @@ class Injector:
         do, site, world = fault.do, fault.site, self._world
         if taken := self._taken(do.claims(site)):
             return self._note(fault, error=taken)
-        self._standing[fault.id] = fault
+        self._standing[fault.id] = self._begun[fault.id] = fault
         try:
             await do.inject(site, world)
             receipt = self._note(fault, applied=now())
@@ -79,7 +81,14 @@ class Injector:
             receipt = self._locate(fault, receipt)
         except CannotInject as error:
             self._tell(error)
-            receipt = self._note(fault, error=str(error), unreturned=_unreturned(error))
+            away, unmoved = _unreturned(error), tuple[str, ...]()
+            if isinstance(error, _TooLate):
+                unmoved = await self._blamed(fault, receipt.requested, do.unmoved(site, world))
+            elif isinstance(error, Unmoved):
+                busy = self._disturbed_since(receipt.requested, beside=fault)
+                unmoved = tuple(node for node in error.nodes if node not in busy)
+            self._note(fault, error=str(error))
+            receipt = self._give_up(fault, away, unmoved)
         return receipt
 
     async def watch(self, fault: Planned) -> FaultReceipt:
@@ -173,11 +182,59 @@ class Injector:
             receipt = self._note(fault, healed=whole, whole_looks=LOOKS_TO_HEAL)
         except CannotInject as error:
             self._tell(error)
-            away = {*self._receipts[fault.id].unreturned, *_unreturned(error)}
-            known = tuple(node for node in site.targets if node in away)
-            receipt = self._note(fault, error=f"revert: {error}", unreturned=known)
+            away = _unreturned(error)
+            if isinstance(error, _TooLate):
+                away = await self._not_back(fault)
+            receipt = self._note(fault, error=f"revert: {error}")
+            receipt = self._give_up(fault, away)
         del self._standing[fault.id]
         return receipt
+
+    async def _not_back(self, fault: Planned) -> tuple[str, ...]:
+        """Whose fault it is that something remains, now that the time for it is over."""
+        since = self._receipts[fault.id].reverted
+        assert since is not None, "asked once it was taken back"
+        busy = self._disturbed_since(since, beside=fault)
+        look = fault.do.not_back(fault.site, self._world, busy)
+        return await self._blamed(fault, since, look)
+
+    async def _blamed(
+        self, fault: Planned, since: float, look: Awaitable[tuple[str, ...]]
+    ) -> tuple[str, ...]:
+        """Of the nodes that a look names, those of which nothing else may be why: no other fault
+        since then, and no Toxiproxy over which they cannot be heard."""
+        try:
+            found = await look
+            unread = await self._world.links.silent(found)
+        except CannotInject:
+            return ()
+        busy = self._disturbed_since(since, beside=fault)
+        return tuple(node for node in found if node not in busy and node not in unread)
+
+    def _disturbed_since(self, moment: float, *, beside: Planned) -> frozenset[str]:
+        """Nodes and links that other faults had to do with, if not from `moment` on then since."""
+        found: set[str] = set()
+        consensus = {link.name for link in self._world.topology.consensus_links}
+        for each in self._begun.values():
+            receipt = self._receipts[each.id]
+            over = receipt.healed is not None and receipt.healed < moment
+            if each.id == beside.id or over or each.do.lets_back:
+                continue
+            found |= {*receipt.targets, *receipt.returning, *each.site.links}
+            # A link of another kind is used by the node that dials it, whatever that is told of.
+            dialled = set(each.site.links) - consensus
+            found |= {link.partition(">")[0].partition(".")[0] for link in dialled}
+        return frozenset(found)
+
+    def _give_up(
+        self, fault: Planned, away: tuple[str, ...], unmoved: tuple[str, ...] = ()
+    ) -> FaultReceipt:
+        receipt = self._receipts[fault.id]
+        if not away and not unmoved:
+            return receipt
+        every = tuple(dict.fromkeys((*receipt.unreturned, *away)))
+        blind = tuple(dict.fromkeys((*receipt.unmoved, *unmoved)))
+        return self._note(fault, unreturned=every, unmoved=blind, given_up=now())
 
     async def restore(self) -> list[FaultReceipt]:
         """Revert all that still stands, processes before links. What keeps one from being recorded
@@ -248,6 +305,10 @@ class Injector:
         return changed
 
 
+class _TooLate(CannotInject):
+    """A look found something to complain about to the end of its time."""
+
+
 def _unreturned(error: CannotInject) -> tuple[str, ...]:
     return error.nodes if isinstance(error, NotBack) else ()
 
@@ -256,13 +317,13 @@ async def _until_silent(
     look: Callable[[], Awaitable[str]], seconds: float, what: str, *, in_a_row: int = 1
 ) -> float:
     """Look until there is nothing to complain about, so many times in a row; the moment of the
-    first of them. Raises: CannotInject with the last complaint."""
+    first of them. Raises: _TooLate with the last complaint; what `look` raises."""
     deadline, good, since = now() + seconds, 0, 0.0
     while good < in_a_row:
         if complaint := await look():
             good = 0
             if now() > deadline:
-                raise CannotInject(f"{what} after {seconds:.0f} s: {complaint}")
+                raise _TooLate(f"{what} after {seconds:.0f} s: {complaint}")
             await asyncio.sleep(POLL_SECONDS)
             continue
         good += 1

@@ -203,6 +203,11 @@ class Mesh:
                 }
         return found
 
+    async def silent(self, pods: Iterable[str]) -> list[str]:
+        """Those whose server does not answer."""
+        known = await self._answers()
+        return [pod for pod in pods if known[pod] is None]
+
     async def _answers(self) -> dict[str, dict[str, Proxy] | None]:
         """Pod -> its proxies; None where its server does not answer."""
 

@@ -369,7 +369,12 @@ class FaultReceipt(
     """Who is stopped and started again at its beginning and at its end, and takes part in
     between."""
     unreturned: tuple[str, ...] = ()
-    """Who was stopped and started again by it, and did not come back in the time that it has."""
+    """Who did not come back from it in the time that it has: once it was taken back, or while it
+    stands, where it stops nodes and starts them again."""
+    unmoved: tuple[str, ...] = ()
+    """Who had to notice it, so that it would be proven, and went on as if nothing had been."""
+    given_up: float | None = None
+    """When these, either of them, were last waited for."""
 
     @property
     def returning(self) -> tuple[str, ...]:

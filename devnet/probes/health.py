@@ -74,13 +74,13 @@ async def read_metrics(
 
 async def read_waits(
     session: aiohttp.ClientSession, url: str, seconds: float = ANSWER_SECONDS
-) -> tuple[str, ...]:
-    """What `GET url` (a `/healthz`) says that it waits for; empty without an answer in time."""
+) -> tuple[str, ...] | None:
+    """What `GET url` (a `/healthz`) says that it waits for; None without an answer in time."""
     try:
         async with asyncio.timeout(seconds), session.get(url) as response:
             told = _HEALTH.decode(await response.content.read(MAX_HEALTH_BYTES))
     except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
-        return ()
+        return None
     return told.waits_for[:SHOWN_WAITS]
 
 

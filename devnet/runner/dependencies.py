@@ -24,7 +24,7 @@ class LiveTelling:
     def __init__(self, topology: Topology, session: aiohttp.ClientSession) -> None:
         self._topology, self._session = topology, session
 
-    async def waits_for(self, node: str) -> tuple[str, ...]:
+    async def waits_for(self, node: str) -> tuple[str, ...] | None:
         url = f"{probe_url(self._topology, f'{node}.rollup')}/healthz"
         return await read_waits(self._session, url, READ_SECONDS)
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import aiohttp
 
-from devnet.faults.surface import CannotInject
+from devnet.faults.surface import CannotInject, Unmoved
 from devnet.model.topology import Topology
 from devnet.network.programs import secrets_of
 from devnet.probes.health import probe_url
@@ -22,8 +22,8 @@ WITHIN_S: Final = 20.0
 async def hand_over(
     topology: Topology, directory: Path, session: aiohttp.ClientSession, node: str
 ) -> None:
-    """Returns when it says that it leads nothing any more. Raises: CannotInject, also where the
-    others alone are no quorum."""
+    """Returns when it says that it leads nothing any more. Raises: Unmoved where it does not say so
+    in time; CannotInject, also where the others alone are no quorum."""
     url = probe_url(topology, f"{node}.middleware")
     assert url is not None, "a middleware listens"
     try:
@@ -32,6 +32,8 @@ async def hand_over(
         found = await client.leave(within_s=WITHIN_S, look_every_s=LOOK_EVERY_S)
         if complaint := found.under_way or found.others_lack:
             await client.ask("DELETE")
-            raise CannotInject(f"{node} is not drained: {complaint}")
+            words = f"{node} is not drained: {complaint}"
+            # Without a quorum of the others the round that it leads may have no end.
+            raise CannotInject(words) if found.others_lack else Unmoved(words, nodes=(node,))
     except DstError as error:
         raise CannotInject(f"{node} was not drained: {error}") from error

@@ -134,7 +134,7 @@ class LiveMachines:
         if (url := probe_url(self._topology, name)) is None:
             return self._logged(name)
         waits = await read_waits(self._session, f"{url}/healthz")
-        return any(ROOM in text for text in waits)
+        return any(ROOM in text for text in waits or ())
 
     def _logged(self, name: str) -> bool:
         """By the latest word in the log of a program that listens nowhere."""

@@ -367,8 +367,7 @@ class Runner:
         started = receipt.verified or now()
         if wanted:
             goal = (receipt.height or 0) + wanted
-            heights = self._journal.heights
-            await self._journal.until(lambda: heights.newest_decided >= goal, timeout)
+            await self._ending_height(fault, goal, timeout)
         total = fault.until.total.in_seconds(self._slot)
         ends = max(started + hold, receipt.requested + total)
         await asyncio.sleep(max(0.0, ends - now()))
@@ -380,6 +379,16 @@ class Runner:
             await self._ending_event(fault, planned, now() if since is None else since)
         if fault.until.forever and not self._is_in_the_way(planned):
             await self._settle()  # as the others ended under it, their ends are felt under it
+
+    async def _ending_height(self, fault: Scheduled, goal: int, timeout: float) -> None:
+        """The height that its end waits for. One that does not come is no failure of the fault,
+        which stands meanwhile; whether the chain had to go on, the record tells."""
+        heights, began = self._journal.heights, now()
+        if await self._journal.until(lambda: heights.newest_decided >= goal, timeout):
+            return
+        # A baseline promises nobody when it goes on: what it took is a figure.
+        if not self._net.topology.cluster.is_baseline:
+            self._record_wait(f"height {goal}, for which the end of {fault.id} waits", began)
 
     async def _ending_event(self, fault: Scheduled, planned: Planned, since: float) -> None:
         """The event that its end waits for; one that does not come is told in its receipt."""

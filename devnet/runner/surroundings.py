@@ -366,6 +366,16 @@ class LiveLinks:
         healed = await self._not_in_state(self._links(others), None)
         return healed or await self._not_reported(dialled, up=True)
 
+    async def not_healed(self, links: Sequence[str]) -> str:
+        return await self._not_in_state(self._links(links), None)
+
+    async def down(self, links: Sequence[str]) -> tuple[str, ...]:
+        wrong, _ = await self._reported(links, up=True)
+        return tuple(wrong)
+
+    async def silent(self, nodes: Sequence[str]) -> tuple[str, ...]:
+        return tuple(await self._mesh.silent(nodes))
+
     async def told(self, links: Sequence[str]) -> Mapping[str, Said]:
         return await told_of(self._links(links), self._topology, self._session)
 
@@ -402,22 +412,28 @@ class LiveLinks:
     async def _not_reported(self, names: Sequence[str], *, up: bool) -> str:
         """A dialling end that does not answer says nothing of its links: another fault may stand
         there, and its peers' links tell."""
+        wrong, silent = await self._reported(names, up=up)
+        dialling = {link.source for link in self._links(names)}
+        if dialling and dialling == set(silent):
+            return f"{', '.join(silent)} tell nothing of their links"
+        state = "not up" if up else "not down"
+        told = [f"{', '.join(wrong)} {state}"] if wrong else []
+        told += [f"{', '.join(silent)} tell nothing of their links"] if silent and up else []
+        return "; ".join(told)
+
+    async def _reported(self, names: Sequence[str], *, up: bool) -> tuple[list[str], list[str]]:
+        """Links that are otherwise by the word of the end that dials them, and ends that say
+        nothing."""
         wanted = self._links(names)
         dialling = sorted({link.source for link in wanted})
         reports = await asyncio.gather(*(self._report(node) for node in dialling))
         known = {node: report for node, report in zip(dialling, reports, strict=True) if report}
-        if wanted and not known:
-            return f"{', '.join(dialling)} tell nothing of their links"
         wrong = [
             link.name
             for link in wanted
             if link.source in known and known[link.source].get(link.target) is not up
         ]
-        silent = [node for node in dialling if node not in known] if up else []
-        state = "not up" if up else "not down"
-        told = [f"{', '.join(wrong)} {state}"] if wrong else []
-        told += [f"{', '.join(silent)} tell nothing of their links"] if silent else []
-        return "; ".join(told)
+        return wrong, [node for node in dialling if node not in known]
 
     async def _report(self, node: str) -> dict[str, bool]:
         url = f"{probe_url(self._topology, f'{node}.{self._topology.voting_role}')}/metrics"

@@ -188,7 +188,13 @@ The look that proves a fault is taken again each second while it stands, and a l
 is taken back. A fault that two looks in a row do not find has *lapsed*: it ended early, or somebody
 else took it back; so has one that goes on and off and was not seen to for three of its cycles, and
 fifteen seconds at least. The run is *inconclusive* then, and the report names the moment. After the
-heal the network must look whole again, or the run is inconclusive too.
+heal the network must look whole again. Who does not come back in the time that the fault has for
+it fails the run (L4): a program that was started again and does not serve, an operator that does
+not dial again over links whose Toxiproxies list them as whole, a node that waits for L1 though L1
+answers it. Where the fault could not be taken back, another one may be why, or nobody can read the
+node, the run is inconclusive too. So it is where a fault cannot be proven, but for what a node had
+to notice, and did not (*nodes notice what they have to*): damage that it serves on, blocks that it
+had and L1 shows no more, that it is to hand over.
 
 A Toxiproxy's list says what was asked of a link. Where those who dial it tell of it themselves
 (round trips, dials, calls and their fate in `/metrics` of middlewares and rollup nodes), the look

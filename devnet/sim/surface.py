@@ -398,6 +398,16 @@ class SimLinks:
             return f"{', '.join(down)} not up"
         return _told("still cut", (name for name in links if name in self._cut))
 
+    async def not_healed(self, links: Sequence[str]) -> str:
+        return _told("still cut", (name for name in links if name in self._cut))
+
+    async def down(self, links: Sequence[str]) -> tuple[str, ...]:
+        is_open = self._cluster.network.is_open
+        return tuple(name for name in links if any(not is_open(*e) for e in self._ends((name,))))
+
+    async def silent(self, nodes: Sequence[str]) -> tuple[str, ...]:
+        return ()
+
     async def told(self, links: Sequence[str]) -> Mapping[str, Said]:
         """Nobody: what is looked at is the network itself."""
         return {}

@@ -18,7 +18,7 @@ import msgspec
 from devnet.bugs.names import IS_SEEDED, SHOWN
 from devnet.bugs.names import PREFIX as SEEDED
 from devnet.byzantine.names import IS_LIAR, LIES, PREFIX
-from devnet.faults.surface import NO_ENVIRONMENT, CannotInject, RanOn, Said
+from devnet.faults.surface import NO_ENVIRONMENT, CannotInject, RanOn, Said, Unmoved
 from devnet.faults.targets import leader_name
 from devnet.faults.upgrade import PREPARED
 from devnet.model.bend import Bend, Form, OldHead, OtherBlock, OtherFork, Patched
@@ -110,7 +110,7 @@ class FakePrograms:
     async def hand_over(self, nodes: Sequence[str]) -> None:
         self.calls.append(("hand over", tuple(nodes)))
         if "leads-for-ever" in self._network.bugs:
-            raise CannotInject(f"{', '.join(nodes)} is not drained")
+            raise Unmoved(f"{', '.join(nodes)} is not drained", nodes=nodes)
 
     async def freeze(self, programs: Sequence[str]) -> None:
         self._take("freeze", programs)
@@ -339,6 +339,15 @@ class FakeLinks:
     async def not_whole(self, links: Sequence[str]) -> str:
         return ", ".join(link for link in links if link in self._network.cut)
 
+    async def not_healed(self, links: Sequence[str]) -> str:
+        return ", ".join(link for link in links if link in self._network.cut)
+
+    async def down(self, links: Sequence[str]) -> tuple[str, ...]:
+        return tuple([link for link in links if await self.not_whole([link])])
+
+    async def silent(self, nodes: Sequence[str]) -> tuple[str, ...]:
+        return ()
+
     async def not_shaped(self, links: Sequence[str], toxic: str, shape: Shape | None) -> str:
         known = self._network.toxics
         return ", ".join(link for link in links if known.get((link, toxic)) != shape)
@@ -388,7 +397,7 @@ class FakeTelling:
         self._network = network
         self._lies_noticed: dict[str, float] = {}
 
-    async def waits_for(self, node: str) -> tuple[str, ...]:
+    async def waits_for(self, node: str) -> tuple[str, ...] | None:
         told: list[str] = []
         for form in self._forms(node, "l1"):
             if isinstance(form, OtherFork):

@@ -19,7 +19,7 @@ from devnet.network.programs import Plan
 from devnet.runner import bending
 from devnet.runner.bending import LiveBends
 from devnet.scenarios.parse import parse_scenario
-from tests.unit.chaos.fake_network import FakeNetwork, in_virtual_time
+from tests.unit.chaos.fake_network import FakeNetwork, FakeTelling, in_virtual_time
 from tests.unit.chaos.test_faults import OPERATORS, sight
 
 FOUR = compute_topology(operators=4, followers=1)
@@ -87,12 +87,15 @@ def test_a_counter_proves_what_was_counted_since_and_a_proof_is_not_taken_back()
 
 
 class Answers:
-    """Telling, scripted: at each question of a node the next of its answers, the last for ever."""
+    """Telling, scripted: at each question of a node the next of its answers, the last for ever. All
+    are level with L1."""
 
     def __init__(self, **answers: list[float | None]) -> None:
         self._answers = answers
 
     async def metric(self, node: str, name: str) -> float | None:
+        if name == "dst_l1_head":
+            return 40.0
         left = self._answers[node]
         return left.pop(0) if len(left) > 1 else left[0]
 
@@ -118,6 +121,26 @@ async def test_what_was_refused_before_is_no_proof_of_another_build(
     site, network = kind.aim(sight()), heard(op1=[0.0], op2=op2, op3=op3, op4=[7.0])
     await kind.inject(site, network)
     assert await kind.missing(site, network) == complaint
+
+
+@pytest.mark.parametrize(
+    ("heads", "blamed"),
+    [([None], ()), ([38.0], ("op2",)), ([39.0], ())],
+    ids=["silent", "behind", "level"],
+)
+async def test_who_does_not_follow_l1_after_a_reorg_is_to_blame_if_it_answers(
+    heads: list[float | None], blamed: tuple[str, ...]
+) -> None:
+    kind = fault("l1-reorg", depth=2)
+    site, network = kind.aim(sight()), FakeNetwork()
+    told = network.telling.metric
+
+    async def metric(node: str, name: str) -> float | None:
+        return heads[0] if node == "op2" and name == "dst_l1_head" else await told(node, name)
+
+    await kind.inject(site, network)
+    network.telling.metric = metric  # type: ignore[method-assign]
+    assert await kind.not_back(site, network, frozenset()) == blamed
 
 
 async def test_a_reorg_is_seen_once_seen_and_needs_a_mark_of_everybody() -> None:
@@ -151,6 +174,73 @@ def test_a_victim_that_still_feels_it_is_not_whole(answer: str) -> None:
         return await kind.remaining(site, network)
 
     assert "op2" in in_virtual_time(work)
+
+
+BENT = [
+    ("l1-answers", "half"),
+    ("l1-answers", "old-head"),
+    ("engine", "nothing"),
+    ("sources", "endless"),
+]
+
+
+@pytest.mark.parametrize(("do", "answer"), BENT)
+def test_a_victim_that_says_nothing_is_not_whole_and_not_to_blame(do: str, answer: str) -> None:
+    kind = fault(do, target="follower" if do == "sources" else "op2", answer=answer)
+    site, network = kind.aim(sight()), FakeNetwork()
+
+    async def work() -> tuple[str, tuple[str, ...]]:
+        await kind.inject(site, network)
+        await kind.take_back(site, network)
+        assert await kind.remaining(site, network) == ""
+        network.telling = Silent(network)
+        complaint = await kind.remaining(site, network)
+        return complaint, await kind.not_back(site, network, frozenset())
+
+    (node,) = site.targets
+    complaint, blamed = in_virtual_time(work)
+    assert f"no answer from {node}" in complaint
+    assert blamed == ()
+
+
+class Silent(FakeTelling):
+    async def waits_for(self, node: str) -> tuple[str, ...] | None:
+        return None
+
+    async def metric(self, node: str, name: str) -> float | None:
+        return None
+
+
+def test_a_view_of_l1_that_nobody_tells_is_not_level() -> None:
+    """Also where the node still says what it waits for."""
+    kind = fault("l1-answers", target="op2", answer="old-head")
+    site, network = kind.aim(sight()), FakeNetwork()
+
+    class Vague(FakeTelling):
+        async def metric(self, node: str, name: str) -> float | None:
+            return None
+
+    network.telling = Vague(network)
+    assert in_virtual_time(lambda: kind.remaining(site, network)) == "no answer from op2"
+
+
+@pytest.mark.parametrize("answer", ["half", "old-head", "other-fork"])
+def test_a_victim_that_still_feels_straight_answers_is_to_blame(answer: str) -> None:
+    kind = fault("l1-answers", target="random(2)", answer=answer)
+    site, network = kind.aim(sight()), FakeNetwork()
+    stuck = site.targets[0]
+
+    async def work() -> None:
+        await kind.inject(site, network)
+        kept = dict(network.bent)
+        assert await kind.not_back(site, network, frozenset()) == (), "they are bent still"
+        await kind.take_back(site, network)
+        network.bends.not_straight = _nothing  # type: ignore[assignment]
+        network.bent = {link: bends for link, bends in kept.items() if link.startswith(stuck)}
+        assert stuck in await kind.remaining(site, network)
+        assert await kind.not_back(site, network, frozenset()) == (stuck,)
+
+    in_virtual_time(work)
 
 
 async def _nothing(_: object) -> str:

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from devnet.faults.surface import CannotInject
+from devnet.faults.surface import CannotInject, Unmoved
 from devnet.model.topology import compute_topology
 from devnet.runner import leaving
 from dst.apis.drain import Drain, drain_routes
@@ -65,19 +65,25 @@ async def test_it_returns_once_nothing_is_under_way(
 
 
 @pytest.mark.parametrize(
-    ("leader", "words"),
+    ("leader", "words", "blamed"),
     [
-        (Leader(-1), "op2 is not drained: it leads height 7"),
-        (Leader(0, others_lack="a quorum, 2 of 4 vote"), "op2 is not drained: a quorum, 2 of 4"),
+        (Leader(-1), "op2 is not drained: it leads height 7", True),
+        (Leader(-1, others_lack="a quorum"), "op2 is not drained: it leads height 7", False),
+        (
+            Leader(0, others_lack="a quorum, 2 of 4 vote"),
+            "op2 is not drained: a quorum, 2 of 4",
+            False,
+        ),
     ],
 )
 async def test_one_that_cannot_be_drained_stays(
-    leader: Leader, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    leader: Leader, words: str, blamed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leaving, "WITHIN_S", 0.2)
     async with serving(leader, tmp_path, monkeypatch) as session:
-        with pytest.raises(CannotInject, match=words):
+        with pytest.raises(CannotInject, match=words) as raised:
             await leaving.hand_over(TOPOLOGY, tmp_path, session, "op2")
+    assert isinstance(raised.value, Unmoved) is blamed
     assert leader.told == [True, False]
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,13 +12,26 @@ import pytest
 from devnet.faults import KINDS
 from devnet.faults.base import Fault, Sight, Site
 from devnet.faults.clock_jump import ClockJump
+from devnet.faults.crash import Crash
+from devnet.faults.drain import Drain
 from devnet.faults.flap import Flap
+from devnet.faults.flipped_bytes import FlippedBytes
 from devnet.faults.freeze import Freeze
+from devnet.faults.full_disk import FullDisk
+from devnet.faults.host_lost import HostLost
 from devnet.faults.kill import Kill
+from devnet.faults.l1_reorg import L1Reorg
 from devnet.faults.latency import Latency
+from devnet.faults.old_copy import OldCopy
+from devnet.faults.packet_blackhole import PacketBlackhole
 from devnet.faults.partition import Partition
+from devnet.faults.regions import Matrix, Regions
+from devnet.faults.reset import Reset
 from devnet.faults.restarts import Restarts
+from devnet.faults.stopped import Part
+from devnet.faults.surface import CannotInject
 from devnet.faults.targets import draw_groups, isolate, resolve_target
+from devnet.faults.timeout import Timeout
 from devnet.injector.hit import Hit, Phase, hit_at
 from devnet.injector.injector import Injector
 from devnet.injector.planned import Planned
@@ -360,3 +374,246 @@ def test_one_look_that_fails_is_no_lapse() -> None:
 
     in_virtual_time(work)
     assert bench.receipts[-1].lapsed is None
+
+
+# ------------------------------------------------------------ who does not come back from it
+
+
+def hanging(bench: Bench, *hung: str) -> None:
+    """These programs come up no more once they were started again."""
+    told = bench.network.programs.not_up
+
+    async def not_up(programs: Sequence[str]) -> str:
+        found = [name for name in programs if name in hung]
+        return f"{', '.join(found)} not ready" if found else await told(programs)
+
+    bench.network.programs.not_up = not_up  # type: ignore[method-assign]
+
+
+def reverted(bench: Bench, do: Fault, *before: tuple[str, Fault]) -> FaultReceipt:
+    """Its receipt in the end. before: others, that stand all the time."""
+    fault = planned(do)
+
+    async def work() -> FaultReceipt:
+        for id, other in before:
+            receipt = await bench.injector.apply(planned(other, id))
+            assert not receipt.error
+        await bench.injector.apply(fault)
+        return await bench.injector.revert(fault)
+
+    receipt: FaultReceipt = in_virtual_time(work)
+    return receipt
+
+
+@pytest.mark.parametrize(
+    "do",
+    [KILL, Freeze(target="op3"), Crash(target="op3", point="vote-after-persist")],
+    ids=lambda do: do.name,
+)
+def test_who_hangs_when_it_is_started_again_is_named(do: Fault) -> None:
+    bench = Bench()
+    hanging(bench, "op3.middleware")
+    receipt = reverted(bench, do)
+    assert receipt.healed is None
+    assert receipt.unreturned == ("op3",)
+    assert receipt.error == "revert: not healed after 60 s: op3.middleware not ready"
+    assert receipt.reverted is not None
+    assert receipt.given_up == pytest.approx(receipt.reverted + 60.0, abs=0.2)
+
+
+def test_who_hangs_after_the_stop_for_its_backup_is_named() -> None:
+    bench = Bench()
+    hanging(bench, "op3.middleware")
+    receipt = reverted(bench, OldCopy(target="op3"))
+    assert receipt.applied is None
+    assert receipt.unreturned == ("op3",)
+
+
+def test_of_several_only_who_is_not_back_is_named() -> None:
+    bench = Bench()
+    hanging(bench, "op3.rollup")
+    assert reverted(bench, Kill(target=Aim.ALL_OPERATORS)).unreturned == ("op3",)
+
+
+@pytest.mark.parametrize(("says", "blamed"), [("", ("op3",)), ("no answer", ())])
+def test_who_still_waits_for_room_that_it_has_is_named_if_it_says_so(
+    says: str, blamed: tuple[str, ...]
+) -> None:
+    bench = Bench()
+    machines = bench.network.machines
+
+    async def waits(programs: Sequence[str]) -> str:
+        return "op3.middleware waits for room"
+
+    async def not_full(programs: Sequence[str]) -> str:
+        return says
+
+    fault = planned(FullDisk(target="op3"))
+
+    async def work() -> FaultReceipt:
+        await bench.injector.apply(fault)
+        machines.not_roomy = waits  # type: ignore[method-assign]
+        machines.not_full = not_full  # type: ignore[method-assign]
+        return await bench.injector.revert(fault)
+
+    receipt: FaultReceipt = in_virtual_time(work)
+    assert receipt.healed is None
+    assert receipt.unreturned == blamed
+
+
+def test_who_was_not_started_again_is_not_to_blame() -> None:
+    bench = Bench()
+
+    async def start(programs: Sequence[str], **_: object) -> None:
+        raise CannotInject("docker does not answer")
+
+    bench.network.programs.start = start  # type: ignore[method-assign]
+    receipt = reverted(bench, KILL)
+    assert receipt.error == "revert: docker does not answer"
+    assert (receipt.unreturned, receipt.given_up) == ((), None)
+
+
+def test_who_cannot_be_read_is_not_to_blame() -> None:
+    bench = Bench()
+    hanging(bench, "op3.validator")
+
+    async def silent(nodes: Sequence[str]) -> tuple[str, ...]:
+        return tuple(nodes)
+
+    bench.network.links.silent = silent  # type: ignore[method-assign]
+    assert reverted(bench, KILL).unreturned == ()
+
+
+@pytest.mark.parametrize(
+    ("other", "blamed"),
+    [
+        (ClockJump(target="op3"), ()),
+        (ClockJump(target="op2"), ("op3",)),
+        (Regions(matrix=Matrix.WORLD), ("op3",)),
+    ],
+    ids=["on it", "elsewhere", "the distances"],
+)
+def test_what_another_fault_may_have_done_is_blamed_on_nobody(
+    other: Fault, blamed: tuple[str, ...]
+) -> None:
+    bench = Bench()
+    hanging(bench, "op3.validator")
+    assert reverted(bench, KILL, ("other", other)).unreturned == blamed
+
+
+def never_dialled(bench: Bench, *lost: str) -> None:
+    """Links that are whole at their Toxiproxies, and that nobody dials any more."""
+    told = bench.network.links.not_whole
+
+    async def not_whole(links: Sequence[str]) -> str:
+        found = [name for name in links if name in lost]
+        return f"{', '.join(found)} not up" if found else await told(links)
+
+    bench.network.links.not_whole = not_whole  # type: ignore[method-assign]
+
+
+ALONE = Partition(target="op3")
+LINKS: tuple[Fault, ...] = (
+    ALONE,
+    Flap(links="op2>op3.consensus"),
+    Timeout(links="op2>op3.consensus"),
+    PacketBlackhole(target="op3"),
+    HostLost(target="op3"),
+)
+
+
+@pytest.mark.parametrize("do", LINKS, ids=lambda do: do.name)
+def test_who_does_not_dial_again_is_named(do: Fault) -> None:
+    bench = Bench()
+    never_dialled(bench, "op2>op3.consensus")
+    receipt = reverted(bench, do)
+    assert "op2>op3.consensus not up" in receipt.error
+    assert receipt.unreturned == ("op2",)
+
+
+@pytest.mark.parametrize("do", LINKS, ids=lambda do: do.name)
+def test_a_link_that_its_toxiproxy_does_not_list_as_whole_is_nobodys_fault(do: Fault) -> None:
+    bench = Bench()
+    never_dialled(bench, "op2>op3.consensus")
+
+    async def not_healed(links: Sequence[str]) -> str:
+        return "still cut: op2>op3.consensus"
+
+    bench.network.links.not_healed = not_healed  # type: ignore[method-assign]
+    receipt = reverted(bench, do)
+    assert "op2>op3.consensus not up" in receipt.error
+    assert receipt.unreturned == ()
+
+
+def test_a_link_that_another_fault_disturbs_is_nobodys_fault() -> None:
+    bench = Bench()
+    never_dialled(bench, "op2>op3.consensus")
+    others = (("reset", Reset(links="op2>op3.consensus")),)
+    assert reverted(bench, ALONE, *others).unreturned == ()
+    bench = Bench()
+    never_dialled(bench, "op2>op3.consensus")
+    others = (("reset", Reset(links="op1>op2.consensus")),)
+    assert reverted(bench, ALONE, *others).unreturned == ("op2",)
+
+
+# ------------------------------------------------------------ who notices nothing of it
+
+
+def applied(bench: Bench, do: Fault, *before: tuple[str, Fault]) -> FaultReceipt:
+    async def work() -> FaultReceipt:
+        for id, other in before:
+            await bench.injector.apply(planned(other, id))
+        return await bench.injector.apply(planned(do))
+
+    receipt: FaultReceipt = in_virtual_time(work)
+    return receipt
+
+
+FLIPPED = FlippedBytes(target="op3", role=Part.MIDDLEWARE)
+
+
+def blind_to_damage(bench: Bench, *, serves: bool) -> None:
+    programs = bench.network.programs
+
+    async def start(names: Sequence[str], *, ends_with: int | None = None) -> None:
+        if serves:
+            programs.down -= set(names)
+
+    programs.start = start  # type: ignore[method-assign,assignment]
+
+
+def test_who_serves_on_a_damaged_store_is_named() -> None:
+    bench = Bench()
+    blind_to_damage(bench, serves=True)
+    receipt = applied(bench, FLIPPED)
+    assert receipt.verified is None
+    assert receipt.error == "not in place after 20 s: op3.middleware"
+    assert receipt.unmoved == ("op3",)
+    assert receipt.given_up == pytest.approx(receipt.requested + 20.0, abs=0.2)
+
+
+def test_who_is_slow_to_start_on_it_or_is_under_another_fault_is_not() -> None:
+    bench = Bench()
+    blind_to_damage(bench, serves=False)
+    assert applied(bench, FLIPPED).unmoved == ()
+    bench = Bench()
+    blind_to_damage(bench, serves=True)
+    assert applied(bench, FLIPPED, ("clock", ClockJump(target="op3"))).unmoved == ()
+
+
+@pytest.mark.parametrize(("depth", "blamed"), [(1, ()), (2, OPERATORS)])
+def test_who_counts_no_reorg_of_blocks_that_it_had_is_named(
+    depth: int, blamed: tuple[str, ...]
+) -> None:
+    """Whether it had the newest one nobody knows."""
+    bench = Bench()
+    bench.network.bugs = frozenset({"unfelt"})
+    receipt = applied(bench, L1Reorg(depth=depth))
+    assert receipt.error == "not in place after 15 s: no reorg seen by op1, op2, op3, op4"
+    assert receipt.unmoved == blamed
+
+
+def test_who_does_not_hand_over_is_named() -> None:
+    bench = Bench()
+    bench.network.bugs = frozenset({"leads-for-ever"})
+    assert applied(bench, Drain(target="op3")).unmoved == ("op3",)

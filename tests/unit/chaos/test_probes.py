@@ -25,6 +25,7 @@ from devnet.backends.base import (
 from devnet.faults.surface import CannotInject
 from devnet.faults.targets import links_between
 from devnet.model.clock import now
+from devnet.model.cut import CutMode
 from devnet.model.history import (
     BlockRead,
     Event,
@@ -34,15 +35,15 @@ from devnet.model.history import (
     ReceiptSeen,
     Record,
 )
-from devnet.model.topology import compute_topology
+from devnet.model.topology import Link, compute_topology
 from devnet.probes.chain import block_of, read_end_state, read_receipt
 from devnet.probes.events import EventTail, record_of
-from devnet.probes.health import links_up, sum_of
+from devnet.probes.health import links_up, read_waits, sum_of
 from devnet.probes.logs import Log, watch_logs
 from devnet.probes.rpc import Rpc, RpcRefused, RpcUnknown
 from devnet.runner import surroundings
 from devnet.runner.stages import background
-from devnet.runner.surroundings import LivePrograms
+from devnet.runner.surroundings import LiveLinks, LivePrograms
 from dst.apis.dst_v1 import Event as WireEvent
 from dst.apis.dst_v1 import EventKind as WireKind
 from dst.apis.dst_v1 import Hello, NumberedEvent, dst_v1_routes
@@ -537,6 +538,66 @@ async def test_an_end_is_known_by_its_exit_code(state: RunState, detail: str, is
 
 def consensus(groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
     return links_between(compute_topology(operators=4), groups)
+
+
+FOUR = compute_topology(operators=4)
+
+
+def told_up(**peers: str) -> dict[str, str | None]:
+    """Node -> its metrics, with the links to these peers up and no others."""
+    return {
+        node: "".join(
+            f'dst_p2p_link_up{{peer="{peer}"}} {int(peer in up)}\n'
+            for peer in FOUR.operator_names
+            if peer != node
+        )
+        for node, up in peers.items()
+    }
+
+
+async def test_who_does_not_dial_again_is_told_from_who_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metrics = told_up(op1="op2 op3 op4", op2="op1 op4")
+
+    async def read(_: object, url: str) -> str | None:
+        node = next(n for n in FOUR.operator_names if FOUR.host_url(f"probe>{n}.middleware") in url)
+        return metrics.get(node)
+
+    monkeypatch.setattr(surroundings, "read_metrics", read)
+    live = LiveLinks(Mesh(), FOUR, None)  # type: ignore[arg-type]  # as far as they are asked
+    links = ["op1>op3.consensus", "op2>op3.consensus", "op4>op3.consensus"]
+    assert await live.down(links) == ("op2>op3.consensus",)
+    told = "op2>op3.consensus not up; op4 tell nothing of their links"
+    assert await live.not_whole(links) == told
+    assert await live.not_whole(links[2:]) == "op4 tell nothing of their links"
+    assert await live.not_cut(links[2:], CutMode.DROP) == "op4 tell nothing of their links"
+    assert await live.not_cut(links[1:], CutMode.DROP) == ""
+    assert await live.not_healed(links) == "still cut: op1>op3.consensus"
+    assert await live.silent(["op1", "op2"]) == ("op2",)
+
+
+class Mesh:
+    """One link is cut, and one server does not answer."""
+
+    async def not_in_state(self, links: Sequence[Link], mode: CutMode | None) -> list[str]:
+        return [link.name for link in links if link.source == "op1"]
+
+    async def silent(self, pods: Sequence[str]) -> list[str]:
+        return [pod for pod in pods if pod == "op2"]
+
+
+async def test_who_waits_for_nothing_is_told_from_who_does_not_answer() -> None:
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"ok": True, "waits_for": []})
+
+    application = web.Application()
+    application.router.add_get("/healthz", healthz)
+    async with TestServer(application) as server, aiohttp.ClientSession() as session:
+        url = str(server.make_url("/healthz"))
+        assert await read_waits(session, url) == ()
+        await server.close()
+        assert await read_waits(session, url) is None
 
 
 def test_a_split_cuts_both_directions_of_every_pair_across_it() -> None:

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,7 +41,7 @@ from devnet.scenarios.parse import parse_scenario
 from devnet.scenarios.scenario import Scenario
 from devnet.workload.hostile.catalogue import CATALOGUE
 from dst.spec.errors import BadConfig
-from tests.unit.chaos.fake_network import FakeNetwork, in_virtual_time
+from tests.unit.chaos.fake_network import FakeNetwork, FakePrograms, in_virtual_time
 
 FOUR = compute_topology(operators=4, followers=1)
 
@@ -134,6 +135,51 @@ def test_a_node_that_never_returns_fails_its_rejoin() -> None:
     result, _ = run("operator-restart", bugs=frozenset({"never-back"}))
     assert result.outcome is Outcome.FAIL
     assert "L5 caught up and voting again" in blamed(result)
+
+
+class HangsAfterAKill(FakePrograms):
+    """op1's validator, which votes on all the same."""
+
+    async def not_up(self, programs: Sequence[str]) -> str:
+        was_killed = any(call == "kill" for call, _ in self.calls)
+        if was_killed and "op1.validator" in programs:
+            return "op1.validator not ready"
+        return await super().not_up(programs)
+
+
+def test_a_program_that_hangs_after_a_kill_fails_and_so_does_its_operators_silence() -> None:
+    scenario = parse_scenario(
+        {
+            "scenario": 1,
+            "name": "mine",
+            "about": "x",
+            "faults": [
+                {"id": "slow", "do": "latency", "one_way": "20ms", "until": {"hold": "1s"}},
+                {
+                    "id": "kill",
+                    "do": "kill",
+                    "target": "op1",
+                    "at": {"after": "slow"},
+                    "until": {"hold": "3s"},
+                },
+            ],
+        }
+    )
+
+    def played(network: FakeNetwork) -> list[str]:
+        network.programs = HangsAfterAKill(network)
+
+        async def work() -> Run:
+            journal = Journal(network.setup("mine"))
+            return await Runner(scenario, 7, network, journal, lambda _: None).run()
+
+        result: Run = in_virtual_time(work)
+        assert result.outcome is Outcome.FAIL, "not to be run again"
+        return blamed(result)
+
+    assert played(FakeNetwork()) == ["L4 recovery after heal"]
+    silent = ["L4 recovery after heal", "every operator votes at the end"]
+    assert [c for c in played(FakeNetwork(bugs=frozenset({"never-back"}))) if c in silent] == silent
 
 
 def test_lost_transactions_fail_inclusion() -> None:

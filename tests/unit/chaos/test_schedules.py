@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devnet.chaos_cli import main
+from devnet.faults.targets import leader_name
 from devnet.model.history import FaultReceipt
 from devnet.model.reading import read_target
 from devnet.model.terms import Several
@@ -48,16 +49,20 @@ def play(
 ) -> tuple[Run, dict[str, FaultReceipt]]:
     """The run, and its receipts by id."""
     network = FakeNetwork(operators=operators)
+    run = played_on(network, scenario, seed)
+    assert run.outcome is outcome, [v for v in run.verdicts if v.outcome != "pass"]
+    assert run.history is not None
+    assert not network.away | network.cut
+    return run, {fault.id: fault for fault in run.history.faults}
 
+
+def played_on(network: FakeNetwork, scenario: Scenario, seed: int = 7) -> Run:
     async def work() -> Run:
         journal = Journal(network.setup("mine"))
         return await Runner(scenario, seed, network, journal, lambda _: None).run()
 
     run: Run = in_virtual_time(work)
-    assert run.outcome is outcome, [v for v in run.verdicts if v.outcome != "pass"]
-    assert run.history is not None
-    assert not network.away | network.cut
-    return run, {fault.id: fault for fault in run.history.faults}
+    return run
 
 
 def of(moment: float | None) -> float:
@@ -236,6 +241,40 @@ def test_an_end_that_does_not_come_is_named_and_the_run_goes_on_to_its_own() -> 
     assert [wait.what for wait in run.history.waited] == [
         "a round_change event, for which the end of away waits"
     ]
+
+
+class KeepsItsRound(FakeNetwork):
+    """It does not change the round while a leader that is up is cut off."""
+
+    async def _next_block(self, journal: Journal, group: set[str]) -> None:
+        leader = leader_name(self.operators, self.height + 1)
+        if leader in group or leader in self.away:
+            await super()._next_block(journal, group)
+
+
+def test_a_chain_that_stands_still_under_a_fault_that_it_survives_fails() -> None:
+    """Whatever bounds the scenario itself gives."""
+    scenario = read("""
+        - {id: away, do: partition, target: leader, until: {heights: 3, timeout: 18s}}
+        """)
+    run = played_on(KeepsItsRound(), scenario)
+    assert run.history is not None
+    assert [wait.what for wait in run.history.waited] == [
+        "height 8, for which the end of away waits"
+    ]
+    (verdict,) = [v for v in run.verdicts if v.outcome is Outcome.FAIL]
+    assert verdict.checker == "the chain goes on"
+    assert play(scenario)[0].outcome is Outcome.PASS
+
+
+def test_a_chain_that_nobody_can_carry_on_is_waited_for_in_vain_and_blamed_for_nothing() -> None:
+    scenario = read("""
+        - {id: split, do: partition, split: [2, 2], until: {heights: 3, timeout: 18s}}
+        """)
+    run, _ = play(scenario)
+    assert run.history is not None
+    assert len(run.history.waited) == 1
+    assert run.outcome is Outcome.PASS
 
 
 @settings(deadline=None, max_examples=30)

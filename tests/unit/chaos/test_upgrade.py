@@ -171,7 +171,7 @@ def test_an_operator_that_does_not_come_back_from_an_upgrade_is_a_fail() -> None
     assert result.outcome is Outcome.FAIL
     (verdict,) = (v for v in result.verdicts if v.checker == "L5 caught up and voting again")
     assert verdict.outcome is Outcome.FAIL
-    assert verdict.violations[0].summary.startswith("op1 did not come back under the fault upgrade")
+    assert verdict.violations[0].summary.startswith("op1 did not come back from the fault upgrade")
 
 
 def test_everybody_who_was_restarted_is_judged_by_its_return() -> None:

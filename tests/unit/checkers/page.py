@@ -69,7 +69,7 @@ INVARIANTS: Final[dict[str, tuple[str, ...] | str]] = {
     "S14 no progress without a quorum": ("no_quorum_no_progress", "standstill"),
     "S15 evidence is true": ("true_evidence",),
     "S16 terms are apart": ("valid_certificates",),
-    "S17 isolation of harm": ("no_crash", "readable"),
+    "S17 isolation of harm": ("no_crash", "readable", "notices"),
     "S18 linearizable objects": ("linearizable",),
     "L1 normal gap": ("normal_gap",),
     "L2 failover gap": ("gap",),

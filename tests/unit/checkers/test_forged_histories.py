@@ -26,6 +26,7 @@ from devnet.checkers import (
     no_quorum_no_progress,
     no_round_change,
     normal_gap,
+    notices,
     one_group_signature,
     progress_under_fault,
     readable,
@@ -226,6 +227,22 @@ LEADER_KILL = FaultReceipt(
     hits_leader=True,
     height=3,
 )
+HUNG = msgspec.structs.replace(
+    LEADER_KILL,
+    id="hung",
+    healed=None,
+    unreturned=("op3",),
+    given_up=66.0,
+    error="revert: not healed after 60 s: not ready",
+)
+BLIND = msgspec.structs.replace(
+    LEADER_KILL,
+    id="flip",
+    verified=None,
+    unmoved=("op3",),
+    given_up=5.5,
+    error="not in place after 3 s: op3.rollup is running ()",
+)
 SPLIT = FaultReceipt(
     id="split",
     kind="partition",
@@ -294,6 +311,7 @@ CHECKERS: dict[str, Checker] = {
     "sign_once": sign_once.check,
     "no_quorum_no_progress": no_quorum_no_progress.check,
     "recovery": recovery.check,
+    "notices": notices.check,
     "inclusion": inclusion.check,
     "no_round_change": no_round_change.check,
     "faults_happened": faults_happened.check,
@@ -413,6 +431,8 @@ FORGED: dict[str, tuple[str, list[Record]]] = {
         "recovery",
         [msgspec.structs.replace(SPLIT, id="x", healed=16.3), event(EventKind.DECIDED, 11, 30.0)],
     ),
+    "who was killed hangs when it is started again": ("recovery", [HUNG]),
+    "who was given a damaged store serves on": ("notices", [BLIND]),
     "a register that forgot": (
         "linearizable",
         [msgspec.structs.replace(read(8, 8.45, "op1"), register=5)],
@@ -629,6 +649,11 @@ def test_whoever_votes_no_more_after_the_last_heal_is_named(node: str, since: fl
     assert votes_again.check(muted(node, 19.0)).outcome is Outcome.PASS
 
 
+def test_whoever_did_not_come_back_from_its_fault_is_asked_for_its_vote() -> None:
+    (breach,) = votes_again.check(muted("op3", 7.0, HUNG)).violations
+    assert breach.summary.startswith("op3 voted ")
+
+
 def test_whoever_cannot_vote_to_the_end_or_had_no_time_is_not_asked() -> None:
     to_the_end = msgspec.structs.replace(
         LEADER_KILL, id="slow", targets=("op2",), silenced=(), forever=True, healed=30.0
@@ -636,6 +661,8 @@ def test_whoever_cannot_vote_to_the_end_or_had_no_time_is_not_asked() -> None:
     assert votes_again.check(muted("op2", 7.0, to_the_end)).outcome is Outcome.PASS
     short = Draft([r for r in sound().records if not isinstance(r, Event) or r.node != "op2"])
     assert votes_again.check(short.history()).outcome is Outcome.VACUOUS, "one height"
+    unknown = msgspec.structs.replace(HUNG, unreturned=())
+    assert votes_again.check(muted("op3", 7.0, unknown)).outcome is Outcome.PASS
     alone = msgspec.structs.replace(SETUP, operators=("op1",))
     assert votes_again.check(history_of(alone, sound().records)).outcome is Outcome.VACUOUS
     stood = msgspec.structs.replace(muted("op2", 7.0), machine=(seen(22.0, 3.0),))
@@ -1182,8 +1209,38 @@ def test_a_fault_in_which_nothing_was_decided_is_vacuous() -> None:
 
 def test_an_unverified_heal_or_cut_is_inconclusive() -> None:
     assert recovery.check(with_fault(healed=None)).outcome is Outcome.INCONCLUSIVE
+    assert rejoin.check(with_fault(healed=None), limit=Duration(seconds=2)).outcome is (
+        Outcome.INCONCLUSIVE
+    )
     unverified = with_fault(id="s", components=(("op1",),), verified=None)
     assert no_quorum_no_progress.check(unverified).outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("checker", [recovery.check, PROMISES["rejoin"]])
+def test_who_did_not_come_back_is_blamed_unless_this_machine_stood_still(checker: Checker) -> None:
+    draft = sound()
+    draft.records.append(HUNG)
+    verdict = checker(draft.history())
+    assert verdict.outcome is Outcome.FAIL
+    assert [each.summary for each in verdict.violations] == [
+        "op3 did not come back from the fault hung: revert: not healed after 60 s: not ready"
+    ]
+    draft.records.append(seen(30.0, 14.0))
+    assert checker(draft.history()).outcome is Outcome.FAIL
+    draft.records.append(seen(60.0, 2.0))
+    assert checker(draft.history()).outcome is Outcome.INCONCLUSIVE
+
+
+def test_who_noticed_nothing_is_blamed_unless_this_machine_stood_still() -> None:
+    draft = sound()
+    assert notices.check(history_of(SETUP, [])).outcome is Outcome.VACUOUS
+    draft.records.append(BLIND)
+    (breach,) = notices.check(draft.history()).violations
+    assert breach.summary.startswith("op3 did not notice the fault flip: not in place after 3 s")
+    draft.records.append(seen(4.0, 0.7))
+    assert notices.check(draft.history()).outcome is Outcome.FAIL
+    draft.records.append(seen(4.5, 0.4))
+    assert notices.check(draft.history()).outcome is Outcome.INCONCLUSIVE, "though it ends later"
 
 
 def test_recovery_is_measured_from_the_verified_heal() -> None:
