@@ -71,6 +71,7 @@ from devnet.model.history import (
     ProgramRanOn,
     ReceiptSeen,
     Record,
+    RunBroken,
     RunEnded,
     SafeHeadSeen,
     SealRefused,
@@ -642,6 +643,16 @@ def test_whoever_cannot_vote_to_the_end_or_had_no_time_is_not_asked() -> None:
     assert votes_again.check(stood).outcome is Outcome.INCONCLUSIVE
     blinked = msgspec.structs.replace(muted("op2", 7.0), machine=(seen(22.0, 0.4),))
     assert votes_again.check(blinked).outcome is Outcome.FAIL
+
+
+def test_whoever_had_no_time_to_vote_in_a_run_that_was_broken_off_is_not_accused() -> None:
+    """The run's own wait for it did not come to its end."""
+    whole = muted("op2", 7.0)
+    broken = RunBroken(why="the Toxiproxy of op1 does not answer", monotonic=25.0)
+    cut_off = msgspec.structs.replace(whole, run_ended=(), broken=(broken,))
+    for history, outcome in ((whole, Outcome.FAIL), (cut_off, Outcome.INCONCLUSIVE)):
+        (verdict,) = [v for v in checkers.check_all(history) if v.checker == votes_again.NAME]
+        assert verdict.outcome is outcome
 
 
 @pytest.mark.parametrize(
