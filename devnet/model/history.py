@@ -176,6 +176,7 @@ class DerivedBlock(
     l1_block: int
     """Number of the L1 block that holds it."""
     monotonic: float
+    """Before L1's head was asked for: what was there then has been read."""
 
 
 class BlockRead(msgspec.Struct, frozen=True, kw_only=True, tag="block", forbid_unknown_fields=True):
