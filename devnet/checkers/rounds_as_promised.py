@@ -3,7 +3,7 @@
 from typing import Final
 
 from devnet.checkers.base import counted, inconclusive, judge
-from devnet.checkers.sound_machine import excused, stalls
+from devnet.checkers.sound_machine import STALL_CAUSES_S, excused, stalls
 from devnet.model.expect import Expect, RoundChanges
 from devnet.model.history import Event, EventKind, History
 from devnet.model.timeline import disturbed_span, sealed_heights
@@ -11,8 +11,6 @@ from devnet.model.verdict import Outcome, Verdict, Violation
 from dst.spec.primitives import Height, Round, leader_of
 
 NAME: Final = "rounds as promised"
-STALL_CAUSES_S: Final = 3.0
-"""A stall may be the cause of a round change that follows within this."""
 
 
 def check(history: History, expect: Expect) -> Verdict:

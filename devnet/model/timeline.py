@@ -137,30 +137,44 @@ class Gap:
     chain stood still to the end, by the last one. `goes_on`: nothing was sealed after the faults
     any more, so that the longest gap is this long at least."""
 
+    since: float
+    """Monotonic seconds."""
     seconds: float
     block: Event
     where: str
     goes_on: bool = False
 
 
-def worst_gap(history: History) -> Gap | None:
-    """The longest one that touches the disturbed span; where nothing was sealed after that, one of
-    them reaches to the end of the record."""
+def gaps(history: History) -> list[Gap]:
+    """All that touch the disturbed span, in order; where nothing was sealed after that, the last
+    reaches to the end of the record. None where nothing was disturbed, or fewer than two blocks
+    were sealed."""
     span = disturbed_span(history)
     sealed = first_sealed(history)
     if span is None or len(sealed) < 2:
-        return None
-    gaps = [
-        Gap(after.monotonic - before.monotonic, after, f"before height {after.height} was sealed")
+        return []
+    found = [
+        Gap(
+            before.monotonic,
+            after.monotonic - before.monotonic,
+            after,
+            f"before height {after.height} was sealed",
+        )
         for before, after in pairwise(sealed)
         if after.monotonic >= span[0] and before.monotonic <= span[1]
     ]
     last = sealed[-1]
-    if goes_on := last.monotonic <= span[1]:
+    if last.monotonic <= span[1]:
         still = last_moment(history) - last.monotonic
-        gaps.append(Gap(still, last, f"after height {last.height}, the last sealed"))
-    longest = max(gaps, key=lambda gap: gap.seconds, default=None)
-    return None if longest is None else replace(longest, goes_on=goes_on)
+        where = f"after height {last.height}, the last sealed"
+        found.append(Gap(last.monotonic, still, last, where))
+        return [replace(gap, goes_on=True) for gap in found]
+    return found
+
+
+def worst_gap(history: History) -> Gap | None:
+    """The longest of `gaps`."""
+    return max(gaps(history), key=lambda gap: gap.seconds, default=None)
 
 
 def rejoined_at(history: History, fault: FaultReceipt, node: str) -> float | None:

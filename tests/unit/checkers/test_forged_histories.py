@@ -1415,7 +1415,8 @@ UNSENT = msgspec.structs.replace(UNKNOWN, kind="y", sent=23.0, fate=Fate.UNSENT)
     ("checker", "forged", "at", "enough"),
     [
         (readable.check, [UNREAD], 24.0, 1.5),
-        (readable.check, [BEHIND], 24.0, 1.0),
+        # Four heights in thirty seconds, less what lost leaders may take.
+        (readable.check, [BEHIND], 24.0, 2.75),
         (known_fate.check, [UNKNOWN], 22.0, 1.5),
         (known_fate.check, [UNKNOWN, UNSENT], 22.0, 1.5),
         # Eight heights were sealed while a fault stood, and ten are asked for.
@@ -1469,6 +1470,27 @@ def test_too_little_progress_is_a_breach_when_the_faults_are_healed() -> None:
 
 def test_a_short_stall_excuses_no_long_wait() -> None:
     assert recovery.check(with_machine(LATE_RECOVERY, seen(17.0, 0.35))).outcome is Outcome.FAIL
+
+
+def test_a_stall_at_another_time_excuses_no_gap() -> None:
+    long = msgspec.structs.replace(SPLIT, id="long", healed=40.0)
+    limit = Duration(seconds=7)
+    for at, outcome in ((20.0, Outcome.INCONCLUSIVE), (5.0, Outcome.FAIL)):
+        assert gap.check(with_machine([long], seen(at, 5.0)), limit).outcome is outcome
+
+
+def test_a_short_stall_excuses_no_long_standstill() -> None:
+    """However little is missing in the end."""
+    at_rest = msgspec.structs.replace(UNREAD, node="f1", since=100.0, monotonic=160.0, missing=3)
+    told = history_of(SETUP, [at_rest, seen(130.0, 0.75)])
+    assert readable.check(told).outcome is Outcome.FAIL
+    held = msgspec.structs.replace(
+        LEADER_KILL, requested=100.0, verified=100.2, revert_requested=160.0, healed=161.0
+    )
+    chain = [event(EventKind.SEALED, 1, 99.0), event(EventKind.SEALED, 2, 163.0)]
+    for late, outcome in ((0.31, Outcome.FAIL), (12.0, Outcome.INCONCLUSIVE)):
+        history = history_of(SETUP, [held, *chain, seen(130.0, late)])
+        assert progress_under_fault.check(history, wanted=1).outcome is outcome
 
 
 def test_a_stall_before_the_first_fault_excuses_nothing() -> None:
