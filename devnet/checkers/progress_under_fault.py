@@ -1,6 +1,7 @@
 """L9 progress under fault: so many heights are sealed while the faults stand.
 
-Those that the machine's stalls may have cost are nobody's fault.
+Heights before and after them, under what stands around all of them, are none of these. Those that
+the machine's stalls may have cost are nobody's fault.
 """
 
 from typing import Final
@@ -9,14 +10,14 @@ from devnet.checkers.base import counted, inconclusive
 from devnet.checkers.goes_on import to_explain
 from devnet.checkers.sound_machine import excused, may_explain
 from devnet.model.history import History
-from devnet.model.timeline import disturbed_span, sealed_heights
+from devnet.model.timeline import sealed_heights, tested_span
 from devnet.model.verdict import Outcome, Verdict, Violation
 
 NAME: Final = "L9 progress under fault"
 
 
 def check(history: History, wanted: int) -> Verdict:
-    span = disturbed_span(history)
+    span = tested_span(history)
     if span is None:
         return inconclusive(NAME, "no fault was proven")
     sealed = len(sealed_heights(history, span))

@@ -36,11 +36,22 @@ def disturbed_span(history: History) -> Span | None:
     """From the first request to the last proven heal (or revert), and from the first hostile
     transaction to the fate of the last: where gaps are the scenario's doing. None when nothing was
     done, or it was not proven."""
+    return _span_of(history, history.faults)
+
+
+def tested_span(history: History) -> Span | None:
+    """As `disturbed_span`, without what stands around all of it, to the end: these are the
+    surroundings, under which the scenario does the rest. Where it does nothing else, with them."""
+    ending = tuple(fault for fault in history.faults if not fault.forever)
+    return _span_of(history, ending if ending or history.hostile else history.faults)
+
+
+def _span_of(history: History, faults: Sequence[FaultReceipt]) -> Span | None:
     if any(fault.verified is None for fault in history.faults):
         return None
     sent = [item for item in history.hostile if item.fate is not Fate.UNSENT]
-    starts = [fault.requested for fault in history.faults] + [item.sent for item in sent]
-    ends = [fault.healed or fault.reverted for fault in history.faults]
+    starts = [fault.requested for fault in faults] + [item.sent for item in sent]
+    ends = [fault.healed or fault.reverted for fault in faults]
     known = [end for end in ends if end is not None] + [item.settled for item in sent]
     return (min(starts), max(known)) if starts and known else None
 

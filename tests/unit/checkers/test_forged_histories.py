@@ -1519,6 +1519,45 @@ def test_a_forbidden_round_change_is_excused_by_the_stall_before_it_alone() -> N
     assert outcome(seen(9.5, 0.8)) is Outcome.FAIL
 
 
+def later(fault: FaultReceipt, **changes: object) -> FaultReceipt:
+    return msgspec.structs.replace(fault, id="later", **changes)
+
+
+def test_each_fault_has_its_own_heights_at_which_a_round_may_change() -> None:
+    """Those of the last one are not the only ones that are judged."""
+    promise = Expect(round_changes=RoundChanges.FORBIDDEN, settle_in=Count(plain=1))
+    second = later(LEADER_KILL, requested=7.5, height=8)
+
+    def breaches(*heights: int) -> list[int | None]:
+        changes = [event(EventKind.ROUND_CHANGE, h, h + 0.05, root=None, round=1) for h in heights]
+        verdict = rounds_as_promised.check(with_machine([second, *changes]), promise)
+        return [breach.height for breach in verdict.violations]
+
+    assert breaches() == [], "at height 3 the first has just hit"
+    assert breaches(4, 5, 6, 7) == [5, 6, 7]
+    assert breaches(8, 9, 10) == [10]
+
+
+AROUND = FaultReceipt(
+    id="regions", kind="regions", targets=SETUP.operators, requested=0.1, applied=0.2, verified=0.3,
+    revert_requested=15.3, reverted=15.4, healed=15.5, height=0, forever=True,
+)  # fmt: skip
+
+
+def test_what_stands_around_the_faults_is_none_of_what_a_scenario_promises_of_them() -> None:
+    """Heights that come before and after the faults, or a round that changes then."""
+    draft = sound()
+    draft.records = [record for record in draft.records if record != SPLIT]
+    draft.records += [AROUND, event(EventKind.ROUND_CHANGE, 1, 1.0, root=None, round=1)]
+    history = draft.history()
+    assert progress_under_fault.check(history, wanted=4).outcome is Outcome.PASS
+    assert progress_under_fault.check(history, wanted=5).outcome is Outcome.FAIL
+    promise = Expect(round_changes=RoundChanges.FORBIDDEN, settle_in=Count(plain=1))
+    assert rounds_as_promised.check(history, promise).outcome is Outcome.PASS
+    alone = msgspec.structs.replace(history, faults=(AROUND,))
+    assert progress_under_fault.check(alone, wanted=10).outcome is Outcome.PASS
+
+
 def test_a_disk_that_was_nearly_full_makes_the_run_inconclusive() -> None:
     verdict = sound_machine.check(with_machine([], seen(4.0, 0.0, free=2**20)))
     assert verdict.outcome is Outcome.INCONCLUSIVE
