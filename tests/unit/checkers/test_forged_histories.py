@@ -625,7 +625,7 @@ def test_whoever_votes_no_more_after_the_last_heal_is_named(node: str, since: fl
     assert worst(checkers.check_all(history)) is Outcome.FAIL
     (breach,) = votes_again.check(history).violations
     assert breach.summary.startswith(f"{node} voted ")
-    assert breach.summary.endswith("and 6 heights were sealed since the last heal")
+    assert breach.summary.endswith("and 6 heights were sealed since the last heal, up to 16")
     assert breach.witness
     assert votes_again.check(muted(node, 19.0)).outcome is Outcome.PASS
 
@@ -643,6 +643,45 @@ def test_whoever_cannot_vote_to_the_end_or_had_no_time_is_not_asked() -> None:
     assert votes_again.check(stood).outcome is Outcome.INCONCLUSIVE
     blinked = msgspec.structs.replace(muted("op2", 7.0), machine=(seen(22.0, 0.4),))
     assert votes_again.check(blinked).outcome is Outcome.FAIL
+
+
+TO_16 = RunEnded(monotonic=31.0, first=1, last=16)
+
+
+def test_one_vote_after_the_heal_is_none_at_the_end() -> None:
+    """At height 11 the last one votes that is not seen again; up to 16 it goes on."""
+    history = muted("op2", 19.0)
+    ended = msgspec.structs.replace(history, run_ended=(TO_16,))
+    (breach,) = votes_again.check(ended).violations
+    assert breach.summary.startswith("op2 voted the last time at height 11, and 6 heights")
+    cut_off = msgspec.structs.replace(history, run_ended=())
+    assert votes_again.silent(cut_off) == ["op2"], "as the runner asks while it waits"
+    for since, outcome in ((21.5, Outcome.FAIL), (22.5, Outcome.PASS)):
+        late = msgspec.structs.replace(muted("op2", since), run_ended=(TO_16,))
+        assert votes_again.check(late).outcome is outcome
+    stood = (seen(18.0, 1.9),)
+    excused = msgspec.structs.replace(ended, machine=stood)
+    assert votes_again.check(excused).outcome is Outcome.FAIL, "eight seconds, from its last vote"
+    excused = msgspec.structs.replace(ended, machine=(seen(18.0, 2.1),))
+    assert votes_again.check(excused).outcome is Outcome.INCONCLUSIVE
+
+
+def test_whoever_falls_silent_in_a_run_without_a_fault_is_named() -> None:
+    quiet = msgspec.structs.replace(muted("op2", 7.0), faults=(), run_ended=(TO_16,))
+    (breach,) = votes_again.check(quiet).violations
+    assert breach.summary == (
+        "op2 voted the last time at height 6, and 16 heights were sealed since the run began, "
+        "up to 16"
+    )
+
+
+def test_whose_votes_are_in_no_certificate_of_another_is_told_and_not_blamed() -> None:
+    others = [certificate(h, vote(0, h), vote(1, h), vote(3, h)) for h in range(12, 17)]
+    verdict = votes_again.check(muted("f1", 0.0, *others))
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.note == "4 operators; no certificate of another holds a vote of op3"
+    more = msgspec.structs.replace(certificate(16, vote(2, 16)), node="op2")
+    assert votes_again.check(muted("f1", 0.0, *others, more)).note == "4 operators"
 
 
 def test_whoever_had_no_time_to_vote_in_a_run_that_was_broken_off_is_not_accused() -> None:
