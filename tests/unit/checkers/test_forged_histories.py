@@ -807,6 +807,23 @@ BROKEN: dict[str, tuple[str, list[Record]]] = {
         "rounds_as_promised",
         [event(EventKind.ROUND_CHANGE, 5, 5.05, root=None, round=1)],
     ),
+    "a hostile transaction that failed": (
+        "known_fate",
+        [
+            HostileFate(
+                kind="x",
+                gas=10**7,
+                gas_used=21_000,
+                hash="0xh",
+                sent=1.0,
+                settled=2.0,
+                height=2,
+                fate=Fate.INCLUDED,
+                succeeded=False,
+                via="op1",
+            )
+        ],
+    ),
     "a hostile transaction that nobody heard of again": (
         "known_fate",
         [
@@ -1300,7 +1317,8 @@ def fate(**changes: object) -> HostileFate:
     ("changes", "outcome"),
     [
         ({}, Outcome.PASS),
-        ({"succeeded": False}, Outcome.PASS),
+        ({"succeeded": False}, Outcome.FAIL),
+        ({"succeeded": False, "gas": 10**6}, Outcome.PASS),
         ({"fate": Fate.REFUSED, "reason": "too heavy: 40 s of 0.5 s"}, Outcome.PASS),
         ({"fate": Fate.DROPPED, "reason": "too heavy"}, Outcome.PASS),
         ({"fate": Fate.REFUSED}, Outcome.FAIL),
@@ -1315,6 +1333,21 @@ def test_a_hostile_transactions_fate_is_known(changes: dict[str, object], outcom
     history = history_of(SETUP, [fate(), fate(**changes)])
     assert known_fate.check(history).outcome is outcome
     assert known_fate.check(history_of(SETUP, [])).outcome is Outcome.VACUOUS
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"fate": Fate.REFUSED, "reason": "the node is busy"}, "67 refused"),
+        ({"succeeded": False, "gas": 10**6}, "67 included, 67 of the included failed"),
+    ],
+)
+def test_where_no_hostile_transaction_was_executed_nothing_was_shown(
+    changes: dict[str, object], note: str
+) -> None:
+    verdict = known_fate.check(history_of(SETUP, [fate(**changes)] * 67))
+    assert verdict.outcome is Outcome.VACUOUS
+    assert verdict.note == f"no hostile transaction was executed: {note}"
 
 
 def test_a_chain_that_stands_still_to_the_end_has_a_gap() -> None:
