@@ -1400,6 +1400,18 @@ def test_what_ended_with_its_toxiproxy_is_not_accused_and_another_is() -> None:
     assert breach.summary == "op3.validator ended on its own: x"
     draft.records.append(ProgramEnded(program="op1.execution", detail="x", monotonic=4.4))
     assert no_crash.check(draft.history()).violations == (breach,), "whichever was seen first"
+    bare = msgspec.structs.replace(SETUP, backend="process")
+    apart = no_crash.check(history_of(bare, draft.records)).violations
+    assert len(apart) == 3, "where it takes nobody along"
+
+
+def test_what_ended_long_before_its_toxiproxy_is_accused() -> None:
+    ends = [
+        ProgramEnded(program="op3.rollup", detail="killed by SIGSEGV", monotonic=4.5),
+        ProgramEnded(program="op3.toxiproxy", detail="killed by SIGSEGV", monotonic=500.0),
+    ]
+    (breach,) = no_crash.check(with_machine(ends)).violations
+    assert breach.summary == "op3.rollup ended on its own: killed by SIGSEGV"
 
 
 def test_a_stop_that_took_too_long_on_a_machine_that_stood_still_accuses_nobody() -> None:
