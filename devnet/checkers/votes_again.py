@@ -12,6 +12,7 @@ that they serve: one that is in none of them is told in the note, and not blamed
 holds the votes of the first quorum, and somebody may always be later.
 """
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +21,7 @@ import msgspec
 
 from devnet.checkers.base import counted, judge
 from devnet.checkers.sound_machine import excused, may_explain
-from devnet.model.history import Event, History
+from devnet.model.history import Event, FaultReceipt, History
 from devnet.model.timeline import (
     IN_A_ROW,
     VOTES,
@@ -104,10 +105,18 @@ def _asked(history: History) -> Collection[str]:
     hit = {
         node
         for fault in history.faults
-        if fault.forever or fault.healed is None
+        if _stood_to_the_end(history, fault)
         for node in (*fault.targets, *fault.silenced, *fault.lying)
     }
     return [node for node in operators if node not in hit] if len(operators) > 1 else ()
+
+
+def _stood_to_the_end(history: History, fault: FaultReceipt) -> bool:
+    """Where one that stands around all others was taken back in time, all heights that are asked
+    for may have come after it."""
+    if fault.healed is None or not fault.forever:
+        return fault.healed is None
+    return len(sealed_heights(history, (fault.healed, math.inf))) < IN_A_ROW
 
 
 def _late(history: History, node: str, end: _End) -> float:

@@ -635,6 +635,8 @@ def test_whoever_cannot_vote_to_the_end_or_had_no_time_is_not_asked() -> None:
         LEADER_KILL, id="slow", targets=("op2",), silenced=(), forever=True, healed=30.0
     )
     assert votes_again.check(muted("op2", 7.0, to_the_end)).outcome is Outcome.PASS
+    in_time = msgspec.structs.replace(to_the_end, healed=21.0)
+    assert votes_again.check(muted("op2", 7.0, in_time)).outcome is Outcome.FAIL
     short = Draft([r for r in sound().records if not isinstance(r, Event) or r.node != "op2"])
     assert votes_again.check(short.history()).outcome is Outcome.VACUOUS, "one height"
     alone = msgspec.structs.replace(SETUP, operators=("op1",))
