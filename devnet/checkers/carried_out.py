@@ -5,13 +5,18 @@ from typing import Final
 
 import msgspec
 
-from devnet.checkers import inclusion, progress_under_fault, rejoin
+from devnet.checkers import inclusion, progress_under_fault, rejoin, votes_again
 from devnet.checkers.base import inconclusive
 from devnet.model.history import History
 from devnet.model.verdict import Outcome, Verdict
 
 NAME: Final = "the run was carried out"
-WAIT_FOR_THE_END: Final = (inclusion.NAME, progress_under_fault.NAME, rejoin.NAME)
+WAIT_FOR_THE_END: Final = (
+    inclusion.NAME,
+    progress_under_fault.NAME,
+    rejoin.NAME,
+    votes_again.NAME,
+)
 """What may come as late as the run's last moment: where that did not come, nothing is missing."""
 
 

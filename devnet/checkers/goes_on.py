@@ -9,11 +9,11 @@ disturbed does not count, nor what such a fault left behind until its heal.
 from collections.abc import Sequence
 from typing import Final
 
-from devnet.checkers.base import amount, counted, judge_within
-from devnet.checkers.sound_machine import timing
+from devnet.checkers.base import amount, counted
+from devnet.checkers.sound_machine import Measured, judge_in_time
 from devnet.model.history import Event, History, WaitedInVain
 from devnet.model.terms import Duration
-from devnet.model.timeline import disturbed, is_sealed_there
+from devnet.model.timeline import Span, disturbed, is_sealed_there
 from devnet.model.verdict import Verdict, Violation
 from dst.spec.primitives import faults_tolerated
 
@@ -22,15 +22,23 @@ BOUND: Final = Duration(seconds=10.0, slots=5.0)
 """Ten operators of whom three lead in turn and are gone cost a second, two and four."""
 
 
-@timing
 def check(history: History) -> Verdict:
     bound = BOUND.in_seconds(history.setup.slot_seconds)
     stills = [_still(history, wait) for wait in history.waited]
-    worst = max(stills, key=lambda still: still[0], default=None)
-    return judge_within(NAME, worst, bound=bound, note=counted(len(stills), "wait{s} in vain"))
+    note = counted(len(stills), "wait{s} in vain")
+    return judge_in_time(NAME, history, stills, bound=bound, note=note)
 
 
-def _still(history: History, wait: WaitedInVain) -> tuple[float, Violation]:
+def to_explain(history: History, span: Span, *, wanted: int, missing: int) -> float:
+    """Seconds that stalls have to explain where so many of the heights wanted in a span did not
+    come: what these would have taken, and all of it that neither those wanted nor any number of
+    lost leaders can account for."""
+    slot = history.setup.slot_seconds
+    still = span[1] - span[0] - wanted * slot - BOUND.in_seconds(slot)
+    return max(missing * slot, still)
+
+
+def _still(history: History, wait: WaitedInVain) -> Measured:
     """Seconds to the end of the wait without a block sealed where it was waited for, while the
     cluster had to seal some."""
     sealed = [
@@ -40,7 +48,8 @@ def _still(history: History, wait: WaitedInVain) -> tuple[float, Violation]:
     ]
     last = min(_last(sealed, (node,)) for node in wait.nodes) if wait.nodes else _last(sealed)
     able = _able_since(history, wait.monotonic)
-    still = max(0.0, wait.monotonic - max(last, able, wait.since))
+    since = max(last, able, wait.since)
+    still = max(0.0, wait.monotonic - since)
     where = f" at {', '.join(wait.nodes)}" if wait.nodes else ""
     summary = f"{wait.what}: it did not come, and nothing was sealed{where} for"
     violation = Violation(
@@ -49,7 +58,7 @@ def _still(history: History, wait: WaitedInVain) -> tuple[float, Violation]:
         monotonic=wait.monotonic,
         witness=(wait,),
     )
-    return still, violation
+    return Measured(still, violation, (since, wait.monotonic))
 
 
 def _last(sealed: Sequence[Event], nodes: Sequence[str] = ()) -> float:

@@ -8,25 +8,45 @@ import msgspec
 from devnet.checkers.base import judge
 from devnet.checkers.sound_harness import HOST, ended, is_part
 from devnet.checkers.sound_machine import excused, may_explain
-from devnet.model.history import ExceptionLogged, History, ProgramEnded, ProgramRanOn, Record
+from devnet.model.history import (
+    ExceptionLogged,
+    History,
+    ProgramEnded,
+    ProgramRanOn,
+    Record,
+    Setup,
+)
 from devnet.model.verdict import Verdict, Violation
 
 NAME: Final = "S17 no program ends on its own"
 
 
+APART: Final = ("process",)
+"""Backends on which a Toxiproxy is a neighbour like any other, and takes nobody along."""
+TOGETHER_S: Final = 30.0
+"""From one end to another that has the same cause: a Docker daemon that stops gives its containers
+some ten seconds, and tells of some of them only once it is back."""
+
+
 class LiveNoCrash:
-    """A node whose Toxiproxy ended may have ended with it: its host did, or the Docker daemon."""
+    """A node whose Toxiproxy ended may have ended with it, or just before: its host did, or the
+    Docker daemon."""
 
     def __init__(self) -> None:
-        self._lost: set[str] = set()
+        self._apart = False
+        self._lost: dict[str, float] = {}
+        """Pod -> when it did first."""
 
     def feed(self, record: Record) -> list[Violation]:
         match record:
-            case ProgramEnded() if is_part(record.program):
-                if record.program.endswith(f".{HOST}"):
-                    self._lost.add(_pod(record))
+            case Setup():
+                self._apart = record.backend in APART
                 return []
-            case ProgramEnded() if _pod(record) in self._lost:
+            case ProgramEnded() if is_part(record.program):
+                if record.program.endswith(f".{HOST}") and not self._apart:
+                    self._lost.setdefault(_pod(record), record.monotonic)
+                return []
+            case ProgramEnded() if self._fell_with_its_host(record):
                 return []
             case ProgramEnded():
                 summary = f"{record.program} ended on its own: {record.detail}"
@@ -39,11 +59,16 @@ class LiveNoCrash:
         moment = record.monotonic
         return [Violation(checker=NAME, summary=summary, monotonic=moment, witness=(record,))]
 
+    def _fell_with_its_host(self, record: ProgramEnded) -> bool:
+        lost = self._lost.get(_pod(record))
+        return lost is not None and record.monotonic >= lost - TOGETHER_S
+
 
 def check(history: History) -> Verdict:
     nodes = {event.node for event in history.events}
     live = LiveNoCrash()
-    for part in ended(history):  # whatever was recorded first
+    live.feed(history.setup)
+    for part in ended(history):  # whichever of a pod was told first
         live.feed(part)
     in_time: list[Record] = [*history.ended, *history.exceptions]
     late = {

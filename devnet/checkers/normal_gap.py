@@ -9,9 +9,9 @@ where nobody slows them. After a heal the chain has the time of L4 first.
 from itertools import pairwise
 from typing import Final
 
-from devnet.checkers.base import amount, counted, judge_each_within
+from devnet.checkers.base import amount, counted
 from devnet.checkers.recovery import MARGIN_SECONDS
-from devnet.checkers.sound_machine import careful_of, lateness_in
+from devnet.checkers.sound_machine import Measured, judge_in_time
 from devnet.model.history import Event, History
 from devnet.model.timeline import calm_spans, first_sealed
 from devnet.model.verdict import Verdict, Violation
@@ -24,14 +24,17 @@ def check(history: History) -> Verdict:
     slot = history.setup.slot_seconds
     sealed, calm = first_sealed(history), calm_spans(history, slot + MARGIN_SECONDS)
     found = [
-        (after.monotonic - before.monotonic, _violation(before, after))
+        Measured(
+            after.monotonic - before.monotonic,
+            _violation(before, after),
+            (before.monotonic, after.monotonic),
+        )
         for start, end in calm
         for before, after in pairwise(sealed)
         if start <= before.monotonic and after.monotonic <= end
     ]
     note = counted(len(found), "gap{s} in calm")
-    verdict = judge_each_within(NAME, found, bound=SLOTS * slot, note=note)
-    return careful_of(verdict, lateness_in(history, calm))
+    return judge_in_time(NAME, history, found, bound=SLOTS * slot, note=note)
 
 
 def _violation(before: Event, after: Event) -> Violation:

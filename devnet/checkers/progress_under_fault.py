@@ -1,21 +1,23 @@
 """L9 progress under fault: so many heights are sealed while the faults stand.
 
-Those that the machine's stalls may have cost are nobody's fault.
+Heights before and after them, under what stands around all of them, are none of these. Those that
+the machine's stalls may have cost are nobody's fault.
 """
 
 from typing import Final
 
 from devnet.checkers.base import counted, inconclusive
+from devnet.checkers.goes_on import to_explain
 from devnet.checkers.sound_machine import excused, may_explain
 from devnet.model.history import History
-from devnet.model.timeline import disturbed_span, sealed_heights
+from devnet.model.timeline import sealed_heights, tested_span
 from devnet.model.verdict import Outcome, Verdict, Violation
 
 NAME: Final = "L9 progress under fault"
 
 
 def check(history: History, wanted: int) -> Verdict:
-    span = disturbed_span(history)
+    span = tested_span(history)
     if span is None:
         return inconclusive(NAME, "no fault was proven")
     sealed = len(sealed_heights(history, span))
@@ -25,6 +27,7 @@ def check(history: History, wanted: int) -> Verdict:
     # Up to the end it could have come, and then it had not.
     violation = Violation(checker=NAME, summary=note, monotonic=span[1], witness=history.faults)
     verdict = Verdict(checker=NAME, outcome=Outcome.FAIL, violations=(violation,), note=note)
-    short_of = (wanted - sealed) * history.setup.slot_seconds
-    late = may_explain(history, span, short_of)
+    late = may_explain(
+        history, span, to_explain(history, span, wanted=wanted, missing=wanted - sealed)
+    )
     return excused(verdict, late) if late else verdict

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from devnet.checkers.base import inconclusive, judge
+from devnet.checkers.goes_on import to_explain
 from devnet.checkers.sound_machine import excused, may_explain
-from devnet.model.history import History, NodeUnread, RunEnded
+from devnet.model.history import EventKind, History, NodeUnread, RunEnded
+from devnet.model.timeline import is_sealed_there
 from devnet.model.verdict import Verdict, Violation
 
 NAME: Final = "every node serves at the end"
@@ -54,8 +56,34 @@ def _late(history: History, unread: NodeUnread) -> float:
     """Seconds of stalls that may be why."""
     if unread.since is None:
         return 0.0
-    short_of = unread.missing * history.setup.slot_seconds if unread.missing else None
-    return may_explain(history, (unread.since, unread.monotonic), short_of)
+    span = (unread.since, unread.monotonic)
+    if not unread.missing:
+        return may_explain(history, span)
+    wanted = max(unread.missing, _waited_for(history, unread) - _sealed_by(history, unread.since))
+    short_of = to_explain(history, span, wanted=wanted, missing=unread.missing)
+    return may_explain(history, span, short_of)
+
+
+def _waited_for(history: History, unread: NodeUnread) -> int:
+    """The height that it was to have."""
+    there = (
+        event.height
+        for event in history.events
+        if event.node == unread.node
+        and event.monotonic <= unread.monotonic
+        and is_sealed_there(event, history.setup.operators)
+    )
+    return max(there, default=0) + unread.missing
+
+
+def _sealed_by(history: History, moment: float) -> int:
+    """The highest anywhere."""
+    sealed = (
+        event.height
+        for event in history.events
+        if event.kind is EventKind.SEALED and event.monotonic <= moment
+    )
+    return max(sealed, default=0)
 
 
 def _violation(unread: NodeUnread) -> Violation:

@@ -9,8 +9,8 @@ other faults disturb more than f operators nothing is owed: the longest time wit
 
 from typing import Final
 
-from devnet.checkers.base import amount, counted, judge, judge_within
-from devnet.checkers.sound_machine import excused, may_explain, timing
+from devnet.checkers.base import amount, counted, judge
+from devnet.checkers.sound_machine import Measured, excused, judge_in_time, may_explain
 from devnet.model.history import EventKind, FaultReceipt, History
 from devnet.model.timeline import able_spans
 from devnet.model.verdict import Outcome, Verdict, Violation
@@ -19,7 +19,6 @@ NAME: Final = "L4 recovery after heal"
 MARGIN_SECONDS: Final = 5.0
 
 
-@timing
 def check(history: History) -> Verdict:
     if away := unreturned(history, NAME):
         return away
@@ -30,8 +29,8 @@ def check(history: History) -> Verdict:
         note = f"heal not verified: {', '.join(missing)}"
         return Verdict(checker=NAME, outcome=Outcome.INCONCLUSIVE, note=note, bound=bound)
     waits = [wait for fault in healed if (wait := _wait(history, fault, bound)) is not None]
-    worst = max(waits, key=lambda wait: wait[0], default=None)
-    return judge_within(NAME, worst, bound=bound, note=counted(len(waits), "heal{s}"))
+    note = counted(len(waits), "heal{s}")
+    return judge_in_time(NAME, history, waits, bound=bound, note=note)
 
 
 def unreturned(history: History, checker: str) -> Verdict | None:
@@ -62,7 +61,7 @@ def _lost(fault: FaultReceipt, node: str, checker: str) -> Violation:
     return Violation(checker=checker, summary=summary, monotonic=fault.given_up, witness=(fault,))
 
 
-def _wait(history: History, fault: FaultReceipt, bound: float) -> tuple[float, Violation] | None:
+def _wait(history: History, fault: FaultReceipt, bound: float) -> Measured | None:
     """Seconds from the heal to the next sealed block; None when the run ended before it was due, or
     other faults did not let it come."""
     assert fault.healed is not None, "caller sorted out unverified heals"
@@ -75,12 +74,14 @@ def _wait(history: History, fault: FaultReceipt, bound: float) -> tuple[float, V
         if waited is None:
             return None
         summary = f"after the heal of {fault.id}, height {first.height} took {amount(waited, 's')}"
-        return waited, _violation(summary, first.monotonic, fault)
-    observed = _able(history, fault.healed, _end(history))
+        violation = _violation(summary, first.monotonic, fault)
+        return Measured(waited, violation, (fault.healed, first.monotonic))
+    end = _end(history)
+    observed = _able(history, fault.healed, end)
     if observed is None or observed <= bound:
         return None
     summary = f"after the heal of {fault.id}, nothing was sealed for {amount(observed, 's')}"
-    return observed, _violation(summary, None, fault)
+    return Measured(observed, _violation(summary, None, fault), (fault.healed, end))
 
 
 def _able(history: History, healed: float, end: float) -> float | None:

@@ -7,9 +7,9 @@ While other faults disturb more than f operators nobody can: the longest time wi
 
 from typing import Final
 
-from devnet.checkers.base import amount, counted, inconclusive, judge_within
+from devnet.checkers.base import amount, counted, inconclusive
 from devnet.checkers.recovery import unreturned
-from devnet.checkers.sound_machine import timing
+from devnet.checkers.sound_machine import Measured, judge_in_time
 from devnet.model.history import FaultReceipt, History
 from devnet.model.terms import Duration
 from devnet.model.timeline import able_spans, rejoined_at
@@ -18,7 +18,6 @@ from devnet.model.verdict import Verdict, Violation
 NAME: Final = "L5 caught up and voting again"
 
 
-@timing
 def check(history: History, limit: Duration) -> Verdict:
     bound = limit.in_seconds(history.setup.slot_seconds)
     if away := unreturned(history, NAME):
@@ -32,13 +31,11 @@ def check(history: History, limit: Duration) -> Verdict:
         for node in fault.returning
         if (wait := _wait(history, fault, node, bound)) is not None
     ]
-    worst = max(waits, key=lambda wait: wait[0], default=None)
-    return judge_within(NAME, worst, bound=bound, note=counted(len(waits), "node{s}"))
+    note = counted(len(waits), "node{s}")
+    return judge_in_time(NAME, history, waits, bound=bound, note=note)
 
 
-def _wait(
-    history: History, fault: FaultReceipt, node: str, bound: float
-) -> tuple[float, Violation] | None:
+def _wait(history: History, fault: FaultReceipt, node: str, bound: float) -> Measured | None:
     """None where it never could."""
     assert fault.healed is not None, "caller checked"
     moment = rejoined_at(history, fault, node)
@@ -54,4 +51,5 @@ def _wait(
         # Never seen back: worse than any bound, whatever the run's length.
         waited = max(bound, waited) + 1.0
         summary = f"{node} was not seen voting again after the heal of {fault.id}, to the end"
-    return waited, Violation(checker=NAME, summary=summary, monotonic=moment, witness=(fault,))
+    violation = Violation(checker=NAME, summary=summary, monotonic=moment, witness=(fault,))
+    return Measured(waited, violation, (fault.healed, until))

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
-from devnet.checkers.base import counted, judge_each_within
+from devnet.checkers.base import counted
 from devnet.checkers.recovery import MARGIN_SECONDS
-from devnet.checkers.sound_machine import careful_of, lateness_in
+from devnet.checkers.sound_machine import Measured, judge_in_time
 from devnet.model.history import Event, Genesis, History, SafeHeadSeen
-from devnet.model.timeline import calm_spans, first_sealed
+from devnet.model.timeline import Span, calm_spans, first_sealed
 from devnet.model.verdict import Outcome, Verdict, Violation
 
 NAME: Final = "L7 safe head"
@@ -72,14 +72,21 @@ def check(history: History) -> Verdict:
         judged
         for span in calm
         for node in dict.fromkeys(seen.node for seen in history.safe_heads)
-        for judged in _judged(node, list(_lags(history, node, span)), limits)
+        for judged in _judged(node, list(_lags(history, node, span)), limits, span[0])
     ]
     note = counted(len(found), "block{s} seen from a node")
-    verdict = judge_each_within(NAME, found, bound=limits.lag, note=note, unit="heights")
-    return careful_of(verdict, lateness_in(history, calm))
+    return judge_in_time(
+        NAME,
+        history,
+        found,
+        bound=limits.lag,
+        note=note,
+        unit="heights",
+        unit_seconds=history.setup.slot_seconds,
+    )
 
 
-def _lags(history: History, node: str, span: tuple[float, float]) -> Iterator[Lag]:
+def _lags(history: History, node: str, span: Span) -> Iterator[Lag]:
     """At each newly sealed block of the span, of a node that had told of its safe head."""
     told = [seen for seen in history.safe_heads if seen.node == node]
     moments = [seen.monotonic for seen in told]
@@ -92,14 +99,20 @@ def _lags(history: History, node: str, span: tuple[float, float]) -> Iterator[La
             yield Lag(max(0, highest - seen.height), event, seen)
 
 
-def _judged(node: str, lags: list[Lag], limits: Allowed) -> Iterator[tuple[float, Violation]]:
+def _judged(node: str, lags: list[Lag], limits: Allowed, since: float) -> Iterator[Measured]:
+    """since: from when on nothing is done to the network. A lag has come about since all was posted
+    last: a batch that is late makes those after it late."""
     near = next((i for i, lag in enumerate(lags) if lag.heights <= limits.inclusion), len(lags))
     if lags:
         due = limits.drain(max(0, lags[0].heights - limits.lag))
         for lag in lags[due:near]:
-            yield lag.heights, _violation(node, lag, f"{due} heights after the last heal")
+            violation = _violation(node, lag, f"{due} heights after the last heal")
+            yield Measured(lag.heights, violation, (since, lag.block.monotonic))
     for lag in lags[near:]:
-        yield lag.heights, _violation(node, lag, "with nothing done to the network")
+        if lag.heights <= limits.inclusion:
+            since = lag.block.monotonic
+        violation = _violation(node, lag, "with nothing done to the network")
+        yield Measured(lag.heights, violation, (since, lag.block.monotonic))
 
 
 def _violation(node: str, lag: Lag, when: str) -> Violation:

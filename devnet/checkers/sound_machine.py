@@ -7,21 +7,23 @@ excuses nothing: it says that somebody waits, not for how long. On two cores it 
 100 percent in runs that passed, 85 in the middle, without one timer that came late.
 """
 
-from collections.abc import Callable, Iterable
-from functools import wraps
-from typing import Concatenate, Final, ParamSpec
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
-from devnet.checkers.base import amount
+from devnet.checkers.base import amount, judge_each_within
 from devnet.model.history import History, MachineSeen
 from devnet.model.timeline import Span, disturbed_span
-from devnet.model.verdict import Outcome, Verdict
+from devnet.model.verdict import Outcome, Verdict, Violation
 
 NAME: Final = "this machine was well"
 LATE_SECONDS: Final = 0.3
 CONSEQUENCES: Final = 4.0
 """A stall of a third of a second costs a round, and that more than the stall."""
+STALL_CAUSES_S: Final = 3.0
+"""A stall may be the cause of what begins within this after it."""
 FULL_BYTES: Final = 64 * 2**20
 
 
@@ -46,45 +48,64 @@ def check(history: History) -> Verdict:
     return Verdict(checker=NAME, outcome=Outcome.PASS, note=note)
 
 
-_P = ParamSpec("_P")
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """An amount, with the violation that it is where it is above its bound (whose summary ends with
+    what was measured), and when it came about: no stall at another time has to do with it."""
+
+    amount: float
+    violation: Violation
+    span: Span
 
 
-def timing(
-    check_timing: Callable[Concatenate[History, _P], Verdict],
-) -> Callable[Concatenate[History, _P], Verdict]:
-    """A checker of a bound of time, which accuses nobody of what the machine may have done: a wait
-    that is no longer above its bound than the stalls explain."""
-
-    @wraps(check_timing)
-    def careful(history: History, /, *rest: _P.args, **named: _P.kwargs) -> Verdict:
-        verdict = check_timing(history, *rest, **named)
-        return careful_of(verdict, sum(seen.late for seen in stalls(history)))
-
-    return careful
-
-
-def careful_of(verdict: Verdict, late: float) -> Verdict:
-    """late: seconds of stalls that may have to do with it."""
-    if verdict.outcome is not Outcome.FAIL or verdict.measured is None or verdict.bound is None:
+def judge_in_time(
+    checker: str,
+    history: History,
+    found: Iterable[Measured],
+    *,
+    bound: float,
+    note: str = "",
+    unit: str = "s",
+    unit_seconds: float = 1.0,
+) -> Verdict:
+    """As `judge_each_within`, and accuses nobody of what the machine may have done: an amount that
+    is no longer above its bound than the stalls of its own time explain. What they do not explain
+    is blamed beside what they do. unit_seconds: what one of the unit takes."""
+    every = list(found)
+    amounts = [(each.amount, each.violation) for each in every]
+    verdict = judge_each_within(checker, amounts, bound=bound, note=note, unit=unit)
+    if not history.machine:
         return verdict
-    if verdict.measured - verdict.bound > CONSEQUENCES * late:
-        return verdict
-    return excused(verdict, late)
+    broken = [
+        (each, (each.span[0] - STALL_CAUSES_S, each.span[1]))
+        for each in every
+        if each.amount > bound
+    ]
+    blamed = [
+        (each.amount, each.violation)
+        for each, span in broken
+        if (each.amount - bound) * unit_seconds > CONSEQUENCES * lateness_in(history, [span])
+    ]
+    if broken and not blamed:
+        return excused(verdict, lateness_in(history, [span for _, span in broken]))
+    kept = judge_each_within(checker, blamed, bound=bound, unit=unit).violations
+    return msgspec.structs.replace(verdict, violations=kept)
 
 
 def lateness_in(history: History, spans: Iterable[Span]) -> float:
-    """Seconds of stalls within these, or just before."""
+    """Seconds of stalls within any of these, or just before."""
+    times = list(spans)
     return sum(
         seen.late
-        for start, end in spans
         for seen in history.machine
-        if seen.late > LATE_SECONDS and start - seen.late <= seen.monotonic <= end + seen.late
+        if seen.late > LATE_SECONDS
+        and any(start - seen.late <= seen.monotonic <= end + seen.late for start, end in times)
     )
 
 
 def may_explain(history: History, span: Span, short_of: float | None = None) -> float:
     """Seconds of stalls within the span in which something did not come, if they may be why; else
-    0. short_of: how many seconds more it would have taken; where nobody knows, all of the span."""
+    0. short_of: how many seconds they have to explain; where nobody knows, all of the span."""
     late = lateness_in(history, [span])
     length = span[1] - span[0]
     needed = length if short_of is None else min(short_of, length)

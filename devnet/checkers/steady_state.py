@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from devnet.checkers.base import amount, counted, judge_each_within
+from devnet.checkers.base import amount, counted
 from devnet.checkers.recovery import MARGIN_SECONDS
-from devnet.checkers.sound_machine import careful_of, lateness_in
+from devnet.checkers.sound_machine import Measured, judge_in_time
 from devnet.model.history import Event, History
 from devnet.model.timeline import Span, calm_spans, first_sealed
 from devnet.model.verdict import Verdict, Violation
@@ -32,13 +32,10 @@ class Window:
 def check(history: History) -> Verdict:
     slot = history.setup.slot_seconds
     calm = calm_spans(history, slot + MARGIN_SECONDS)
-    found = [
-        (len(window.missed) * slot, _violation(window, slot)) for window in _windows(history, calm)
-    ]
+    found = [_measured(window, slot) for window in _windows(history, calm)]
     note = counted(len(found), f"window{{s}} of {WINDOW_SLOTS} slots")
     bound = ALLOWED_SHARE * WINDOW_SLOTS * slot
-    verdict = judge_each_within(NAME, found, bound=bound, note=note)
-    return careful_of(verdict, lateness_in(history, calm))
+    return judge_in_time(NAME, history, found, bound=bound, note=note)
 
 
 def _windows(history: History, calm: list[Span]) -> Iterator[Window]:
@@ -52,6 +49,12 @@ def _windows(history: History, calm: list[Span]) -> Iterator[Window]:
                 assert event.slot is not None, "sorted out above"
                 slots = range(event.slot, event.slot + WINDOW_SLOTS)
                 yield Window(event, tuple(slot for slot in slots if slot not in used))
+
+
+def _measured(window: Window, slot_seconds: float) -> Measured:
+    begins = window.first.monotonic
+    span = (begins, begins + WINDOW_SLOTS * slot_seconds)
+    return Measured(len(window.missed) * slot_seconds, _violation(window, slot_seconds), span)
 
 
 def _violation(window: Window, slot_seconds: float) -> Violation:

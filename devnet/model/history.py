@@ -50,6 +50,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup", forbid_unkno
     """Digest of what is tested."""
     load: float = 0.0
     """Transactions a second that were asked for; 0: none were, or that was not recorded."""
+    backend: str = ""
+    """Name of what runs the programs; empty: that was not recorded."""
     version: int = RECORD_VERSION
 
 
@@ -176,6 +178,7 @@ class DerivedBlock(
     l1_block: int
     """Number of the L1 block that holds it."""
     monotonic: float
+    """Before L1's head was asked for: what was there then has been read."""
 
 
 class BlockRead(msgspec.Struct, frozen=True, kw_only=True, tag="block", forbid_unknown_fields=True):

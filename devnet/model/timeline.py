@@ -36,11 +36,22 @@ def disturbed_span(history: History) -> Span | None:
     """From the first request to the last proven heal (or revert), and from the first hostile
     transaction to the fate of the last: where gaps are the scenario's doing. None when nothing was
     done, or it was not proven."""
+    return _span_of(history, history.faults)
+
+
+def tested_span(history: History) -> Span | None:
+    """As `disturbed_span`, without what stands around all of it, to the end: these are the
+    surroundings, under which the scenario does the rest. Where it does nothing else, with them."""
+    ending = tuple(fault for fault in history.faults if not fault.forever)
+    return _span_of(history, ending if ending or history.hostile else history.faults)
+
+
+def _span_of(history: History, faults: Sequence[FaultReceipt]) -> Span | None:
     if any(fault.verified is None for fault in history.faults):
         return None
     sent = [item for item in history.hostile if item.fate is not Fate.UNSENT]
-    starts = [fault.requested for fault in history.faults] + [item.sent for item in sent]
-    ends = [fault.healed or fault.reverted for fault in history.faults]
+    starts = [fault.requested for fault in faults] + [item.sent for item in sent]
+    ends = [fault.healed or fault.reverted for fault in faults]
     known = [end for end in ends if end is not None] + [item.settled for item in sent]
     return (min(starts), max(known)) if starts and known else None
 
@@ -137,30 +148,44 @@ class Gap:
     chain stood still to the end, by the last one. `goes_on`: nothing was sealed after the faults
     any more, so that the longest gap is this long at least."""
 
+    since: float
+    """Monotonic seconds."""
     seconds: float
     block: Event
     where: str
     goes_on: bool = False
 
 
-def worst_gap(history: History) -> Gap | None:
-    """The longest one that touches the disturbed span; where nothing was sealed after that, one of
-    them reaches to the end of the record."""
+def gaps(history: History) -> list[Gap]:
+    """All that touch the disturbed span, in order; where nothing was sealed after that, the last
+    reaches to the end of the record. None where nothing was disturbed, or fewer than two blocks
+    were sealed."""
     span = disturbed_span(history)
     sealed = first_sealed(history)
     if span is None or len(sealed) < 2:
-        return None
-    gaps = [
-        Gap(after.monotonic - before.monotonic, after, f"before height {after.height} was sealed")
+        return []
+    found = [
+        Gap(
+            before.monotonic,
+            after.monotonic - before.monotonic,
+            after,
+            f"before height {after.height} was sealed",
+        )
         for before, after in pairwise(sealed)
         if after.monotonic >= span[0] and before.monotonic <= span[1]
     ]
     last = sealed[-1]
-    if goes_on := last.monotonic <= span[1]:
+    if last.monotonic <= span[1]:
         still = last_moment(history) - last.monotonic
-        gaps.append(Gap(still, last, f"after height {last.height}, the last sealed"))
-    longest = max(gaps, key=lambda gap: gap.seconds, default=None)
-    return None if longest is None else replace(longest, goes_on=goes_on)
+        where = f"after height {last.height}, the last sealed"
+        found.append(Gap(last.monotonic, still, last, where))
+        return [replace(gap, goes_on=True) for gap in found]
+    return found
+
+
+def worst_gap(history: History) -> Gap | None:
+    """The longest of `gaps`."""
+    return max(gaps(history), key=lambda gap: gap.seconds, default=None)
 
 
 def rejoined_at(history: History, fault: FaultReceipt, node: str) -> float | None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from devnet.probes.logs import LEFT_OUT
+
 MIB: Final = 2**20
 MOST: Final = 32 * MIB
 """A day of an operator's middleware is half of it; thirty programs stay below a gigabyte."""
@@ -65,4 +67,4 @@ class LogKeeper:
         self._left_out[path] = out = out + self._left_out.get(path, 0)
         os.truncate(path, len(first))
         with path.open("ab") as log:
-            log.write(f"[devnet: {out} bytes are left out here]\n".encode() + last)
+            log.write(f"{LEFT_OUT.format(out)}\n".encode() + last)

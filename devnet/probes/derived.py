@@ -43,7 +43,8 @@ class Posted:
     def first_height(self) -> int:
         return self.blocks[0].body.execution_payload.block_number
 
-    def derived(self) -> list[DerivedBlock]:
+    def derived(self, moment: float) -> list[DerivedBlock]:
+        """moment: monotonic seconds, at which L1 was read."""
         roots = [*(block.parent_root for block in self.blocks[1:]), self.last_root]
         return [
             DerivedBlock(
@@ -52,7 +53,7 @@ class Posted:
                 parent_root=to_hex(block.parent_root),
                 block_hash=to_hex(block.body.execution_payload.block_hash),
                 l1_block=self.l1_block,
-                monotonic=now(),
+                monotonic=moment,
             )
             for block, root in zip(self.blocks, roots, strict=True)
         ]
@@ -68,12 +69,17 @@ class FromL1:
         self._inbox, self._genesis = to_hex(inbox), genesis
 
     async def read(self, first: int) -> list[DerivedBlock]:
-        """Every height from `first` on that L1 holds; nothing when L1 does not answer."""
+        """Every height from `first` on that L1 holds; nothing when L1 does not answer.
+
+        Stamped with the moment before L1's head was asked for: what comes to L1 while its blocks
+        are read, one by one, may be safe at a node and is not here.
+        """
+        moment = now()
         try:
             posted = await self._posted(first)
         except (RpcUnknown, RpcRefused, KeyError, TypeError, ValueError):
             return []
-        return [block for block in derive(posted) if block.height >= first]
+        return [block for block in derive(posted, moment) if block.height >= first]
 
     async def _posted(self, first: int) -> list[Posted]:
         """Batches in their order on L1, the first of which begins at `first` or below, if any
@@ -133,11 +139,12 @@ def _messages(content: bytes) -> Iterable[bytes]:
         at += 4 + size
 
 
-def derive(posted: Sequence[Posted]) -> list[DerivedBlock]:
-    """What each batch adds to those before it: nothing after a gap, nothing beside the chain."""
+def derive(posted: Sequence[Posted], moment: float) -> list[DerivedBlock]:
+    """What each batch adds to those before it: nothing after a gap, nothing beside the chain.
+    moment: as of `Posted.derived`."""
     chain: list[DerivedBlock] = []
     for batch in posted:
-        blocks = batch.derived()
+        blocks = batch.derived(moment)
         if chain:
             head = chain[-1]
             blocks = [block for block in blocks if block.height > head.height]

@@ -187,6 +187,7 @@ async def _one_run(
         cluster=descriptor.cluster,
         product=product().digest,
         load=campaign.scenario.load.rate,
+        backend=descriptor.backend,
     )
     try:
         journal = Journal(setup, folder.history, _alarm(campaign))

@@ -331,7 +331,8 @@ def is_long_enough(candidate: Scenario, start: Scenario, slot_seconds: float) ->
 
 
 def _heights_in(scenario: Scenario, slot_seconds: float) -> int:
-    """Sure to be sealed while the longest of its faults stands."""
+    """Sure to be sealed while the longest of its faults stands; what stands around all of them is
+    none (L9)."""
     return max(
         (
             max(
@@ -340,6 +341,7 @@ def _heights_in(scenario: Scenario, slot_seconds: float) -> int:
                 // SLOTS_A_HEIGHT,
             )
             for fault in scenario.faults
+            if not fault.until.forever
         ),
         default=0,
     )

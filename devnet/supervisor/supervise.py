@@ -61,6 +61,7 @@ class Watch:
                 chain_id=descriptor.chain_id,
                 seed=descriptor.seed,
                 cluster=topology.cluster,
+                backend=descriptor.backend,
             )
         )
 

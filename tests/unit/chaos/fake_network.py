@@ -706,6 +706,8 @@ class FakeNetwork:
 
     async def _next_block(self, journal: Journal, group: set[str]) -> None:
         height, round_ = self.height + 1, 0
+        if "needs-all" in self.bugs and self.away:
+            return
         if "slow-blocks" in self.bugs and height == 9:
             await asyncio.sleep(2 * SLOT)
         while group and leader_name(self.operators, height, round_) not in group:

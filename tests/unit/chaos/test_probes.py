@@ -2,6 +2,7 @@
 complain in words."""
 
 import asyncio
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ from devnet.model.history import (
     Record,
 )
 from devnet.model.topology import Link, compute_topology
+from devnet.network.log_keeper import LogKeeper
 from devnet.probes.chain import block_of, read_end_state, read_receipt
 from devnet.probes.events import EventTail, record_of
 from devnet.probes.health import links_up, read_waits, sum_of
@@ -643,6 +645,49 @@ def test_a_log_that_is_not_there_yet_or_another_one_by_now_is_read_from_its_begi
     assert list(log.exceptions()) == []
     path.write_text("Traceback (most recent call last):\nE: 1\n")
     assert list(log.exceptions()) == ["long enough: E: 1"]
+
+
+async def failing() -> None:
+    raise ValueError("lost a block")
+
+
+async def test_an_exception_group_is_told_once_with_an_exception_that_is_in_it(
+    tmp_path: Path,
+) -> None:
+    """As a handler with a task group logs it, and goes on."""
+    with pytest.raises(ExceptionGroup) as caught:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(failing())
+    path = tmp_path / "op1.rollup.log"
+    path.write_text("INFO before\n")
+    log = Log(path)
+    with path.open("a") as file:
+        file.write("ERROR request_failed\n" + "".join(traceback.format_exception(caught.value)))
+    (told,) = log.exceptions()
+    group = "ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)"
+    assert told == f"ERROR request_failed: {group}: ValueError: lost a block"
+    with path.open("a") as file:
+        file.write("INFO after\n  + Exception Group Traceback (most recent call last):\n  |   x\n")
+        file.write("INFO its end is lost\nTraceback (most recent call last):\n  x\nE: 2\n")
+    later = list(log.exceptions())
+    assert later == ["INFO after: an exception group", "INFO its end is lost: E: 2"]
+
+
+def test_a_log_of_which_the_middle_was_cut_out_tells_nothing_of_before_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "op1.rollup.log"
+    path.write_text("ERROR old\nTraceback (most recent call last):\n  x\nOld: 1\n" + "x" * 200)
+    log = Log(path)
+    with path.open("a") as file:
+        file.write("y" * 500 + "\n")
+    assert list(log.exceptions()) == []
+    LogKeeper(tmp_path, print, most=400, head=120, tail=100).look()
+    assert "bytes are left out here" in path.read_text()
+    assert list(log.exceptions()) == []
+    with path.open("a") as file:
+        file.write("INFO new\nTraceback (most recent call last):\n  x\nE: 2\n")
+    assert list(log.exceptions()) == ["INFO new: E: 2"]
 
 
 async def test_logs_are_watched_while_a_run_goes_on(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from devnet.checkers import valid_certificates
+from devnet.checkers import derived_chain, valid_certificates
+from devnet.model.clock import now
 from devnet.model.history import (
+    BlockRead,
     CertificateRead,
     Event,
     EventKind,
@@ -167,16 +169,19 @@ class L1:
         return {"transactions": others + mine}
 
 
-async def derived(l1: L1, first: int = 1) -> list[tuple[int, int]]:
-    """(height, L1 block) of what is derived, each checked against the chain."""
-    reader = FromL1(
+def reader(l1: L1) -> FromL1:
+    return FromL1(
         l1,
         chain_id=LOCK.chain.chain_id,
         inbox=LOCK.chain.batch_inbox,
         genesis=0,
         verifier=Verifier(LOCK),
     )
-    found = await reader.read(first)
+
+
+async def derived(l1: L1, first: int = 1) -> list[tuple[int, int]]:
+    """(height, L1 block) of what is derived, each checked against the chain."""
+    found = await reader(l1).read(first)
     for block in found:
         number = block.height - 1
         payload = CHAIN[number].body.execution_payload
@@ -232,6 +237,32 @@ async def test_what_anybody_may_send_to_the_inbox_is_passed_over(garbage: bytes)
 
 async def test_an_l1_that_does_not_answer_shows_nothing() -> None:
     assert await derived(L1([frame(1, 2)], answers=False)) == []
+
+
+async def test_what_came_to_l1_while_it_was_read_is_not_asked_of_it() -> None:
+    """Its blocks are read one by one, and meanwhile a node finds a batch that came after them."""
+    safe: list[Record] = []
+
+    class Slow(L1):
+        async def call(self, method: str, *params: Any) -> Any:
+            answer = await super().call(method, *params)
+            if method == "eth_getBlockByNumber" and not safe:
+                safe.append(SafeHeadSeen(node="op1", height=6, monotonic=now()))
+            return answer
+
+    before = now()
+    found = await reader(Slow([frame(1, 2)], [frame(3, 4)])).read(1)
+    assert {block.monotonic for block in found} == {found[0].monotonic}
+    assert before <= found[0].monotonic
+    served = [
+        BlockRead(
+            node="op1", height=block.height, block_hash=block.block_hash, parent_hash="",
+            state_root="", transactions=(),
+        )
+        for block in found
+    ]  # fmt: skip
+    history = history_of(SETUP, [*safe, *found, *served])
+    assert derived_chain.check(history).outcome is Outcome.PASS
 
 
 # ---------------------------------------------------------------------------------- safe heads

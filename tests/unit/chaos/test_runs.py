@@ -81,6 +81,14 @@ def test_an_operator_that_falls_silent_fails_a_run_that_asks_nothing_of_it() -> 
     result, network = run("wan-50ms", bugs=frozenset({"mute-for-long"}))
     assert result.outcome is Outcome.PASS, "its vote is waited for"
     assert network.height in (30, 31)
+    result, _ = run("hostile-transactions", bugs=frozenset({"mute"}))
+    assert blamed(result) == ["every operator votes at the end"], "it voted at first"
+
+
+def test_heights_around_a_fault_are_no_progress_under_it() -> None:
+    """Nothing is decided while an operator is away; the distances stand before and after that."""
+    result, _ = run("world", bugs=frozenset({"needs-all"}))
+    assert blamed(result) == ["L9 progress under fault", "L2 gap between sealed blocks"]
 
 
 def test_a_hostile_transaction_without_a_fate_fails_and_is_named() -> None:

@@ -114,6 +114,14 @@ def test_a_gap_in_which_the_machine_stood_still_accuses_nobody() -> None:
     assert normal_gap.check(run(look(20.9, 0.6), without=(20, 21, 22, 23))).outcome is Outcome.FAIL
 
 
+def test_a_gap_is_excused_by_stalls_of_its_own_time_alone() -> None:
+    verdict = normal_gap.check(run(look(50.0, 0.6), without=(20,)))
+    assert verdict.outcome is Outcome.FAIL, "half a minute later"
+    assert normal_gap.check(run(look(19.0, 0.6), without=(20,))).outcome is Outcome.INCONCLUSIVE
+    both = normal_gap.check(run(look(20.9, 0.6), without=(20, 40)))
+    assert [each.monotonic for each in both.violations] == pytest.approx([41.4])
+
+
 def test_the_first_of_several_breaches_is_told_first_and_the_worst_is_measured() -> None:
     verdict = normal_gap.check(run(without=(20, 40, 41)))
     assert [each.monotonic for each in verdict.violations] == pytest.approx([21.4, 42.4])
@@ -131,6 +139,16 @@ def test_two_of_thirty_slots_without_a_block_are_too_many_and_one_is_not() -> No
     assert (verdict.measured, verdict.bound) == (2.0, 1.5)
     assert "2 of the 30 slots from 4 on have no block (20, 33)" in verdict.violations[0].summary
     assert steady_state.check(run(without=(10, 45))).outcome is Outcome.PASS
+
+
+def test_slots_without_a_block_are_excused_by_stalls_of_their_window_alone() -> None:
+    slots = range(1, 121)
+
+    def outcome(*stalls: MachineSeen) -> Outcome:
+        return steady_state.check(run(*stalls, slots=slots, without=(20, 33))).outcome
+
+    assert outcome(look(30.0, 0.5)) is Outcome.INCONCLUSIVE
+    assert outcome(look(110.0, 0.5)) is Outcome.FAIL
 
 
 def test_a_run_without_thirty_slots_of_calm_shows_no_steady_state() -> None:
@@ -162,6 +180,29 @@ def test_a_batch_left_out_in_calm_fails_when_the_lag_is_above_the_bound() -> Non
     assert verdict.outcome is Outcome.FAIL
     assert verdict.violations[0].height == 16 + 15
     assert verdict.measured == 18.0
+
+
+def test_a_lag_is_excused_by_stalls_since_all_was_posted_last_alone() -> None:
+    """The batch of 24 comes with that of 32; 18 heights are four more than allowed."""
+    assert safe_head.check(run(*batches(24), look(28.0, 1.1))).outcome is Outcome.INCONCLUSIVE
+    assert safe_head.check(run(*batches(24), look(28.0, 0.9))).outcome is Outcome.FAIL
+    assert safe_head.check(run(*batches(24), look(8.0, 9.0))).outcome is Outcome.FAIL
+    assert safe_head.check(run(*batches(24), look(50.0, 9.0))).outcome is Outcome.FAIL
+
+
+def test_a_lag_in_heights_is_excused_by_stalls_in_seconds() -> None:
+    """The safe head stays three heights longer than it may, which are 36 seconds."""
+    setup = msgspec.structs.replace(SETUP, slot_seconds=12.0)
+    chain = [sealed(slot, at=12.0 * slot) for slot in range(1, 61)]
+    told = [safe(12.0 * height + 1, height) for height in range(1, 49)]
+
+    def outcome(late: float) -> Outcome:
+        return safe_head.check(
+            history_of(setup, [look(0.5), *chain, *told, look(650.0, late)])
+        ).outcome
+
+    assert outcome(0.8) is Outcome.FAIL
+    assert outcome(9.0) is Outcome.INCONCLUSIVE
 
 
 def test_a_backlog_has_its_own_length_to_drain() -> None:

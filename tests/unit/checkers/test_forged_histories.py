@@ -72,6 +72,7 @@ from devnet.model.history import (
     ProgramRanOn,
     ReceiptSeen,
     Record,
+    RunBroken,
     RunEnded,
     SafeHeadSeen,
     SealRefused,
@@ -644,7 +645,7 @@ def test_whoever_votes_no_more_after_the_last_heal_is_named(node: str, since: fl
     assert worst(checkers.check_all(history)) is Outcome.FAIL
     (breach,) = votes_again.check(history).violations
     assert breach.summary.startswith(f"{node} voted ")
-    assert breach.summary.endswith("and 6 heights were sealed since the last heal")
+    assert breach.summary.endswith("and 6 heights were sealed since the last heal, up to 16")
     assert breach.witness
     assert votes_again.check(muted(node, 19.0)).outcome is Outcome.PASS
 
@@ -659,6 +660,8 @@ def test_whoever_cannot_vote_to_the_end_or_had_no_time_is_not_asked() -> None:
         LEADER_KILL, id="slow", targets=("op2",), silenced=(), forever=True, healed=30.0
     )
     assert votes_again.check(muted("op2", 7.0, to_the_end)).outcome is Outcome.PASS
+    in_time = msgspec.structs.replace(to_the_end, healed=21.0)
+    assert votes_again.check(muted("op2", 7.0, in_time)).outcome is Outcome.FAIL
     short = Draft([r for r in sound().records if not isinstance(r, Event) or r.node != "op2"])
     assert votes_again.check(short.history()).outcome is Outcome.VACUOUS, "one height"
     unknown = msgspec.structs.replace(HUNG, unreturned=())
@@ -669,6 +672,55 @@ def test_whoever_cannot_vote_to_the_end_or_had_no_time_is_not_asked() -> None:
     assert votes_again.check(stood).outcome is Outcome.INCONCLUSIVE
     blinked = msgspec.structs.replace(muted("op2", 7.0), machine=(seen(22.0, 0.4),))
     assert votes_again.check(blinked).outcome is Outcome.FAIL
+
+
+TO_16 = RunEnded(monotonic=31.0, first=1, last=16)
+
+
+def test_one_vote_after_the_heal_is_none_at_the_end() -> None:
+    """At height 11 the last one votes that is not seen again; up to 16 it goes on."""
+    history = muted("op2", 19.0)
+    ended = msgspec.structs.replace(history, run_ended=(TO_16,))
+    (breach,) = votes_again.check(ended).violations
+    assert breach.summary.startswith("op2 voted the last time at height 11, and 6 heights")
+    cut_off = msgspec.structs.replace(history, run_ended=())
+    assert votes_again.silent(cut_off) == ["op2"], "as the runner asks while it waits"
+    for since, outcome in ((21.5, Outcome.FAIL), (22.5, Outcome.PASS)):
+        late = msgspec.structs.replace(muted("op2", since), run_ended=(TO_16,))
+        assert votes_again.check(late).outcome is outcome
+    stood = (seen(18.0, 1.9),)
+    excused = msgspec.structs.replace(ended, machine=stood)
+    assert votes_again.check(excused).outcome is Outcome.FAIL, "eight seconds, from its last vote"
+    excused = msgspec.structs.replace(ended, machine=(seen(18.0, 2.1),))
+    assert votes_again.check(excused).outcome is Outcome.INCONCLUSIVE
+
+
+def test_whoever_falls_silent_in_a_run_without_a_fault_is_named() -> None:
+    quiet = msgspec.structs.replace(muted("op2", 7.0), faults=(), run_ended=(TO_16,))
+    (breach,) = votes_again.check(quiet).violations
+    assert breach.summary == (
+        "op2 voted the last time at height 6, and 16 heights were sealed since the run began, "
+        "up to 16"
+    )
+
+
+def test_whose_votes_are_in_no_certificate_of_another_is_told_and_not_blamed() -> None:
+    others = [certificate(h, vote(0, h), vote(1, h), vote(3, h)) for h in range(12, 17)]
+    verdict = votes_again.check(muted("f1", 0.0, *others))
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.note == "4 operators; no certificate of another holds a vote of op3"
+    more = msgspec.structs.replace(certificate(16, vote(2, 16)), node="op2")
+    assert votes_again.check(muted("f1", 0.0, *others, more)).note == "4 operators"
+
+
+def test_whoever_had_no_time_to_vote_in_a_run_that_was_broken_off_is_not_accused() -> None:
+    """The run's own wait for it did not come to its end."""
+    whole = muted("op2", 7.0)
+    broken = RunBroken(why="the Toxiproxy of op1 does not answer", monotonic=25.0)
+    cut_off = msgspec.structs.replace(whole, run_ended=(), broken=(broken,))
+    for history, outcome in ((whole, Outcome.FAIL), (cut_off, Outcome.INCONCLUSIVE)):
+        (verdict,) = [v for v in checkers.check_all(history) if v.checker == votes_again.NAME]
+        assert verdict.outcome is outcome
 
 
 @pytest.mark.parametrize(
@@ -783,6 +835,23 @@ BROKEN: dict[str, tuple[str, list[Record]]] = {
     "a round changed after all had settled": (
         "rounds_as_promised",
         [event(EventKind.ROUND_CHANGE, 5, 5.05, root=None, round=1)],
+    ),
+    "a hostile transaction that failed": (
+        "known_fate",
+        [
+            HostileFate(
+                kind="x",
+                gas=10**7,
+                gas_used=21_000,
+                hash="0xh",
+                sent=1.0,
+                settled=2.0,
+                height=2,
+                fate=Fate.INCLUDED,
+                succeeded=False,
+                via="op1",
+            )
+        ],
     ),
     "a hostile transaction that nobody heard of again": (
         "known_fate",
@@ -1307,7 +1376,8 @@ def fate(**changes: object) -> HostileFate:
     ("changes", "outcome"),
     [
         ({}, Outcome.PASS),
-        ({"succeeded": False}, Outcome.PASS),
+        ({"succeeded": False}, Outcome.FAIL),
+        ({"succeeded": False, "gas": 10**6}, Outcome.PASS),
         ({"fate": Fate.REFUSED, "reason": "too heavy: 40 s of 0.5 s"}, Outcome.PASS),
         ({"fate": Fate.DROPPED, "reason": "too heavy"}, Outcome.PASS),
         ({"fate": Fate.REFUSED}, Outcome.FAIL),
@@ -1322,6 +1392,21 @@ def test_a_hostile_transactions_fate_is_known(changes: dict[str, object], outcom
     history = history_of(SETUP, [fate(), fate(**changes)])
     assert known_fate.check(history).outcome is outcome
     assert known_fate.check(history_of(SETUP, [])).outcome is Outcome.VACUOUS
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"fate": Fate.REFUSED, "reason": "the node is busy"}, "67 refused"),
+        ({"succeeded": False, "gas": 10**6}, "67 included, 67 of the included failed"),
+    ],
+)
+def test_where_no_hostile_transaction_was_executed_nothing_was_shown(
+    changes: dict[str, object], note: str
+) -> None:
+    verdict = known_fate.check(history_of(SETUP, [fate(**changes)] * 67))
+    assert verdict.outcome is Outcome.VACUOUS
+    assert verdict.note == f"no hostile transaction was executed: {note}"
 
 
 def test_a_chain_that_stands_still_to_the_end_has_a_gap() -> None:
@@ -1374,6 +1459,18 @@ def test_what_ended_with_its_toxiproxy_is_not_accused_and_another_is() -> None:
     assert breach.summary == "op3.validator ended on its own: x"
     draft.records.append(ProgramEnded(program="op1.execution", detail="x", monotonic=4.4))
     assert no_crash.check(draft.history()).violations == (breach,), "whichever was seen first"
+    bare = msgspec.structs.replace(SETUP, backend="process")
+    apart = no_crash.check(history_of(bare, draft.records)).violations
+    assert len(apart) == 3, "where it takes nobody along"
+
+
+def test_what_ended_long_before_its_toxiproxy_is_accused() -> None:
+    ends = [
+        ProgramEnded(program="op3.rollup", detail="killed by SIGSEGV", monotonic=4.5),
+        ProgramEnded(program="op3.toxiproxy", detail="killed by SIGSEGV", monotonic=500.0),
+    ]
+    (breach,) = no_crash.check(with_machine(ends)).violations
+    assert breach.summary == "op3.rollup ended on its own: killed by SIGSEGV"
 
 
 def test_a_stop_that_took_too_long_on_a_machine_that_stood_still_accuses_nobody() -> None:
@@ -1461,7 +1558,8 @@ UNSENT = msgspec.structs.replace(UNKNOWN, kind="y", sent=23.0, fate=Fate.UNSENT)
     ("checker", "forged", "at", "enough"),
     [
         (readable.check, [UNREAD], 24.0, 1.5),
-        (readable.check, [BEHIND], 24.0, 1.0),
+        # Four heights in thirty seconds, less what lost leaders may take.
+        (readable.check, [BEHIND], 24.0, 2.75),
         (known_fate.check, [UNKNOWN], 22.0, 1.5),
         (known_fate.check, [UNKNOWN, UNSENT], 22.0, 1.5),
         # Eight heights were sealed while a fault stood, and ten are asked for.
@@ -1517,6 +1615,27 @@ def test_a_short_stall_excuses_no_long_wait() -> None:
     assert recovery.check(with_machine(LATE_RECOVERY, seen(17.0, 0.35))).outcome is Outcome.FAIL
 
 
+def test_a_stall_at_another_time_excuses_no_gap() -> None:
+    long = msgspec.structs.replace(SPLIT, id="long", healed=40.0)
+    limit = Duration(seconds=7)
+    for at, outcome in ((20.0, Outcome.INCONCLUSIVE), (5.0, Outcome.FAIL)):
+        assert gap.check(with_machine([long], seen(at, 5.0)), limit).outcome is outcome
+
+
+def test_a_short_stall_excuses_no_long_standstill() -> None:
+    """However little is missing in the end."""
+    at_rest = msgspec.structs.replace(UNREAD, node="f1", since=100.0, monotonic=160.0, missing=3)
+    told = history_of(SETUP, [at_rest, seen(130.0, 0.75)])
+    assert readable.check(told).outcome is Outcome.FAIL
+    held = msgspec.structs.replace(
+        LEADER_KILL, requested=100.0, verified=100.2, revert_requested=160.0, healed=161.0
+    )
+    chain = [event(EventKind.SEALED, 1, 99.0), event(EventKind.SEALED, 2, 163.0)]
+    for late, outcome in ((0.31, Outcome.FAIL), (12.0, Outcome.INCONCLUSIVE)):
+        history = history_of(SETUP, [held, *chain, seen(130.0, late)])
+        assert progress_under_fault.check(history, wanted=1).outcome is outcome
+
+
 def test_a_stall_before_the_first_fault_excuses_nothing() -> None:
     assert recovery.check(with_machine(LATE_RECOVERY, seen(1.0, 9.0))).outcome is Outcome.FAIL
 
@@ -1541,6 +1660,45 @@ def test_a_forbidden_round_change_is_excused_by_the_stall_before_it_alone() -> N
     assert outcome() is Outcome.FAIL
     assert outcome(seen(4.5, 0.8)) is Outcome.INCONCLUSIVE
     assert outcome(seen(9.5, 0.8)) is Outcome.FAIL
+
+
+def later(fault: FaultReceipt, **changes: object) -> FaultReceipt:
+    return msgspec.structs.replace(fault, id="later", **changes)
+
+
+def test_each_fault_has_its_own_heights_at_which_a_round_may_change() -> None:
+    """Those of the last one are not the only ones that are judged."""
+    promise = Expect(round_changes=RoundChanges.FORBIDDEN, settle_in=Count(plain=1))
+    second = later(LEADER_KILL, requested=7.5, height=8)
+
+    def breaches(*heights: int) -> list[int | None]:
+        changes = [event(EventKind.ROUND_CHANGE, h, h + 0.05, root=None, round=1) for h in heights]
+        verdict = rounds_as_promised.check(with_machine([second, *changes]), promise)
+        return [breach.height for breach in verdict.violations]
+
+    assert breaches() == [], "at height 3 the first has just hit"
+    assert breaches(4, 5, 6, 7) == [5, 6, 7]
+    assert breaches(8, 9, 10) == [10]
+
+
+AROUND = FaultReceipt(
+    id="regions", kind="regions", targets=SETUP.operators, requested=0.1, applied=0.2, verified=0.3,
+    revert_requested=15.3, reverted=15.4, healed=15.5, height=0, forever=True,
+)  # fmt: skip
+
+
+def test_what_stands_around_the_faults_is_none_of_what_a_scenario_promises_of_them() -> None:
+    """Heights that come before and after the faults, or a round that changes then."""
+    draft = sound()
+    draft.records = [record for record in draft.records if record != SPLIT]
+    draft.records += [AROUND, event(EventKind.ROUND_CHANGE, 1, 1.0, root=None, round=1)]
+    history = draft.history()
+    assert progress_under_fault.check(history, wanted=4).outcome is Outcome.PASS
+    assert progress_under_fault.check(history, wanted=5).outcome is Outcome.FAIL
+    promise = Expect(round_changes=RoundChanges.FORBIDDEN, settle_in=Count(plain=1))
+    assert rounds_as_promised.check(history, promise).outcome is Outcome.PASS
+    alone = msgspec.structs.replace(history, faults=(AROUND,))
+    assert progress_under_fault.check(alone, wanted=10).outcome is Outcome.PASS
 
 
 def test_a_disk_that_was_nearly_full_makes_the_run_inconclusive() -> None:
