@@ -17,7 +17,7 @@ def watch() -> tuple[Watch, set[str]]:
     stood_in: set[str] = set()
     network: Any = SimpleNamespace(
         topology=FOUR,
-        descriptor=SimpleNamespace(slot_seconds=1, chain_id=901, seed=0),
+        descriptor=SimpleNamespace(slot_seconds=1, chain_id=901, seed=0, backend="process"),
         backend=SimpleNamespace(stood_in=stood_in),
     )
     board = NetworkState(FOUR.operator_names, FOUR.follower_names, slot_seconds=1)
