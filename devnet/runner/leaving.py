@@ -30,7 +30,7 @@ async def hand_over(
         secret = load_jwt_secret(directory / secrets_of(topology.pod(node)) / "own.hex")
         client = DrainClient(url, session=session, secret=secret)
         found = await client.leave(within_s=WITHIN_S, look_every_s=LOOK_EVERY_S)
-        if complaint := found.under_way or found.others_lack:
+        if complaint := found.not_yet or found.others_lack:
             await client.ask("DELETE")
             words = f"{node} is not drained: {complaint}"
             # Without a quorum of the others the round that it leads may have no end.

@@ -30,6 +30,13 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True):
     def is_drained(self) -> bool:
         return self.leaving and self.under_way is None
 
+    @property
+    def not_yet(self) -> str | None:
+        """Why it is not drained, for a person; None when it is."""
+        if self.is_drained:
+            return None
+        return self.under_way or "it has not acted on that: see /healthz, and who told it to stay"
+
 
 class Drained(Protocol):
     """Whoever leads and may be told not to."""

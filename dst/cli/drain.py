@@ -30,9 +30,8 @@ def drain(options: argparse.Namespace) -> int:
         print(f"{config.name} leads again, from its next turn on")
         return EXIT_DRAINED
     found = asyncio.run(_leave(url, secret, options.within))
-    if not found.is_drained:
-        why = found.under_way or "it has not acted on that; see /healthz, and who told it to stay"
-        print(f"{config.name} is not drained after {options.within:g} s: {why}")
+    if found.not_yet is not None:
+        print(f"{config.name} is not drained after {options.within:g} s: {found.not_yet}")
     elif found.others_lack is not None:
         print(f"{config.name} leads nothing any more, but the chain stands without it: ", end="")
         print(found.others_lack)

@@ -178,3 +178,10 @@ async def test_dst_drain_says_when_the_chain_stands_without_it(
     out = capsys.readouterr().out
     assert "the chain stands without it: a quorum, 0 of 4 vote and 3 must" in out
     assert "take it back with --undo" in out
+
+
+def test_one_that_has_not_acted_on_it_is_not_drained() -> None:
+    """Nothing is under way in a loop that stands still, or that was told to stay meanwhile."""
+    assert "has not acted on that" in str(Drain(leaving=False).not_yet)
+    assert Drain(leaving=True, under_way="its turn").not_yet == "its turn"
+    assert Drain(leaving=True).not_yet is None
